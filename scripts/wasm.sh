@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# The release module, at envoy/jwt.wasm. Two compilers can make it:
+#
+#   rustup   the Rust in PATH, with the target wasm32-wasip1 (added by rustup where its server can be reached)
+#   debian   Debian's own Rust, which has no such target: the standard library is compiled too, from the same source package
+#
+# The first is taken where it works. The choice is remembered in .build/wasm-toolchain; WASM_TOOLCHAIN overrides it.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+target=wasm32-wasip1
+module=envoy/jwt.wasm
+memory=.build/wasm-toolchain
+
+rustup_ready() {
+    local libdir
+    libdir=$(rustc --print target-libdir --target $target 2>/dev/null) && compgen -G "$libdir/libstd-*.rlib" >/dev/null
+}
+
+rustup_prepare() {
+    rustup_ready && return 0
+    have rustup || { say "wasm: the Rust in PATH has no $target, and there is no rustup to add it"; return 1; }
+    say "wasm: rustup target add $target"
+    limited rustup target add $target >&2 || say "wasm: rustup could not add $target"
+    rustup_ready
+}
+
+rustup_build() { cargo build "${build[@]}"; }
+
+# Debian's wasm linker of the compiler's own LLVM: an older one may not read its objects.
+debian_linker() { echo "wasm-ld-$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')"; }
+
+debian_ready() {
+    [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && have "$(debian_linker)" && [ -e /usr/lib/wasm32-wasi/libc.a ] \
+        && [ -e "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml" ]
+}
+
+debian_prepare() {
+    debian_ready && return 0
+    have apt-get || { say "wasm: no apt-get for Debian's Rust"; return 1; }
+    # bookworm has a current compiler under the name that its browsers use; elsewhere the plain names are current.
+    # (The lists may be missing altogether on a fresh machine; installing anything refreshes them.)
+    apt_install wasi-libc
+    if [ -n "$(apt-cache madison rustc-web 2>/dev/null)" ]; then
+        apt_install rustc-web cargo-web rust-web-src
+    else
+        apt_install rustc cargo rust-src
+    fi
+    local linker
+    linker=$(debian_linker)
+    apt_install "lld-${linker##*-}"
+    debian_ready
+}
+
+debian_build() (
+    # A rustup beside it must not leak in: neither its proxies in PATH nor what it exports to child processes.
+    unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER LD_LIBRARY_PATH
+    export PATH=/usr/bin:/bin:$PATH RUSTC=/usr/bin/rustc
+    # build-std is not stable yet; the compiler and the library's source are of one version, which is all that it needs.
+    export RUSTC_BOOTSTRAP=1
+    export CARGO_TARGET_WASM32_WASIP1_LINKER
+    CARGO_TARGET_WASM32_WASIP1_LINKER=$(debian_linker)
+    # No start-up objects in this wasi-libc; the SDK's `main!` defines `_initialize`.
+    flags+=(-C link-self-contained=no -L native=/usr/lib/wasm32-wasi)
+    encode_flags
+    /usr/bin/cargo build -Z build-std=std,panic_abort "${build[@]}"
+)
+
+encode_flags() {
+    local IFS=$'\x1f'
+    export CARGO_ENCODED_RUSTFLAGS="${flags[*]}"
+}
+
+# --- choose
+
+mkdir -p .build
+remembered=$(cat "$memory" 2>/dev/null || true)
+choice=${WASM_TOOLCHAIN:-$remembered}
+case $choice in
+rustup | debian)
+    "${choice}_prepare" || fail "wasm: the $choice way does not work here (WASM_TOOLCHAIN= and no $memory would choose again)"
+    ;;
+'')
+    if rustup_prepare; then
+        choice=rustup
+    else
+        say "wasm: falling back to Debian's Rust; its first build compiles the standard library (some minutes)"
+        debian_prepare || fail "wasm: neither rustup nor Debian can give a compiler for $target"
+        choice=debian
+    fi
+    ;;
+*) fail "WASM_TOOLCHAIN is rustup or debian, not '$choice'" ;;
+esac
+[ "$choice" = "$remembered" ] || echo "$choice" >"$memory"
+
+case $choice in
+rustup) say "wasm: with the Rust in PATH, $(rustc --version) ($memory)" ;;
+debian) say "wasm: with Debian's Rust, $(/usr/bin/rustc --version) ($memory)" ;;
+esac
+
+# --- build
+
+build=(--release --target $target --package proxy-wasm-jwt --lib)
+# The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere.
+flags=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/registry" "--remap-path-prefix=$PWD=/proxy-wasm-jwt")
+encode_flags
+"${choice}_build"
+
+# Replaced in one step, and only when it changed: a running Envoy may be reading it.
+built=${CARGO_TARGET_DIR:-target}/$target/release/proxy_wasm_jwt.wasm
+if ! cmp -s "$built" $module; then
+    cp "$built" .build/jwt.wasm
+    mv .build/jwt.wasm $module
+fi
+say "wasm: $module, $(stat -c %s $module) bytes"
