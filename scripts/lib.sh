@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts. Everything said goes to stderr: stdout belongs to what was asked for (`make token`).
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -19,6 +20,16 @@ as_root() {
     fi
 }
 
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+        -o Acquire::http::Timeout=30 "$@" </dev/null >&2
+}
+
+# Fresh images have no package lists, old ones have stale lists.
+apt_update() { apt update || say "apt-get update failed; going on with the lists that are here"; }
+
+apt_knows() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
+
 # Installs Debian packages; does not even look at the network when they are there already.
 apt_install() {
     local missing=() package
@@ -30,11 +41,9 @@ apt_install() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     have apt-get || fail "not a Debian-like machine: install the equivalent of ${missing[*]} by hand"
     say "apt-get install ${missing[*]}"
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Acquire::http::Timeout=30)
-    # --no-remove: a compiler the user chose is not thrown out behind their back.
-    local install=("${apt[@]}" install -y --no-install-recommends --no-remove "${missing[@]}")
-    as_root "${install[@]}" </dev/null >&2 && return 0
-    # Fresh images have no package lists, old ones have stale lists.
-    as_root "${apt[@]}" update </dev/null >&2 || say "apt-get update failed; trying with the lists that are here"
-    as_root "${install[@]}" </dev/null >&2 || fail "could not install: ${missing[*]}"
+    # --no-remove: a compiler that the user chose is not thrown out behind their back.
+    local install=(install -y --no-install-recommends --no-remove "${missing[@]}")
+    apt "${install[@]}" && return 0
+    apt_update
+    apt "${install[@]}" || fail "could not install: ${missing[*]}"
 }

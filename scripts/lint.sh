@@ -5,13 +5,16 @@ set -euo pipefail
 
 step() { say "lint: $*"; "$@" </dev/null; }
 
-# rustup's minimal profile, which container images use, leaves these two out.
-for tool in rustfmt clippy; do
-    if ! cargo "${tool/rustfmt/fmt}" --version >/dev/null 2>&1; then
-        have rustup || fail "lint: cargo has no $tool (Debian: packages rustfmt-web and rust-web-clippy)"
-        limited rustup component add $tool >&2 || fail "lint: rustup could not add $tool"
+# rustup's minimal profile, which container images use, leaves these two out; so does Debian's compiler.
+if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    if have rustup; then
+        limited rustup component add rustfmt clippy >&2 || fail "lint: rustup could not add rustfmt and clippy"
+    elif apt_knows rustfmt-web; then
+        apt_install rustfmt-web rust-web-clippy
+    else
+        apt_install rustfmt rust-clippy
     fi
-done
+fi
 
 step cargo fmt --all --check
 # --locked here and nowhere else: a Cargo.lock that was not committed is found once, and nobody's build stops for it.

@@ -12,6 +12,12 @@ target=wasm32-wasip1
 module=envoy/jwt.wasm
 memory=.build/wasm-toolchain
 
+# Encoded, so that a directory with a space in its name stays one argument.
+rustflags() {
+    local IFS=$'\x1f'
+    export CARGO_ENCODED_RUSTFLAGS="$*"
+}
+
 rustup_ready() {
     local libdir
     libdir=$(rustc --print target-libdir --target $target 2>/dev/null) && compgen -G "$libdir/libstd-*.rlib" >/dev/null
@@ -21,11 +27,14 @@ rustup_prepare() {
     rustup_ready && return 0
     have rustup || { say "wasm: the Rust in PATH has no $target, and there is no rustup to add it"; return 1; }
     say "wasm: rustup target add $target"
-    limited rustup target add $target >&2 || say "wasm: rustup could not add $target"
+    RUST_BACKTRACE=0 limited rustup target add $target >&2 || say "wasm: rustup could not add $target"
     rustup_ready
 }
 
-rustup_build() { cargo build "${build[@]}"; }
+rustup_build() {
+    rustflags "${flags[@]}"
+    cargo build "${build[@]}"
+}
 
 # Debian's wasm linker of the compiler's own LLVM: an older one may not read its objects.
 debian_linker() { echo "wasm-ld-$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')"; }
@@ -39,16 +48,15 @@ debian_prepare() {
     debian_ready && return 0
     have apt-get || { say "wasm: no apt-get for Debian's Rust"; return 1; }
     # bookworm has a current compiler under the name that its browsers use; elsewhere the plain names are current.
-    # (The lists may be missing altogether on a fresh machine; installing anything refreshes them.)
-    apt_install wasi-libc
-    if [ -n "$(apt-cache madison rustc-web 2>/dev/null)" ]; then
+    apt_knows rustc-web || apt_update
+    if apt_knows rustc-web; then
         apt_install rustc-web cargo-web rust-web-src
     else
         apt_install rustc cargo rust-src
     fi
     local linker
     linker=$(debian_linker)
-    apt_install "lld-${linker##*-}"
+    apt_install wasi-libc "lld-${linker##*-}"
     debian_ready
 }
 
@@ -61,15 +69,9 @@ debian_build() (
     export CARGO_TARGET_WASM32_WASIP1_LINKER
     CARGO_TARGET_WASM32_WASIP1_LINKER=$(debian_linker)
     # No start-up objects in this wasi-libc; the SDK's `main!` defines `_initialize`.
-    flags+=(-C link-self-contained=no -L native=/usr/lib/wasm32-wasi)
-    encode_flags
+    rustflags "${flags[@]}" -C link-self-contained=no -L native=/usr/lib/wasm32-wasi
     /usr/bin/cargo build -Z build-std=std,panic_abort "${build[@]}"
 )
-
-encode_flags() {
-    local IFS=$'\x1f'
-    export CARGO_ENCODED_RUSTFLAGS="${flags[*]}"
-}
 
 # --- choose
 
@@ -100,16 +102,15 @@ esac
 
 # --- build
 
-build=(--release --target $target --package proxy-wasm-jwt --lib)
+build=(--release --target "$target" --package proxy-wasm-jwt --lib)
 # The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere.
 flags=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/registry" "--remap-path-prefix=$PWD=/proxy-wasm-jwt")
-encode_flags
 "${choice}_build"
 
 # Replaced in one step, and only when it changed: a running Envoy may be reading it.
 built=${CARGO_TARGET_DIR:-target}/$target/release/proxy_wasm_jwt.wasm
 if ! cmp -s "$built" $module; then
-    cp "$built" .build/jwt.wasm
+    install -m 644 "$built" .build/jwt.wasm
     mv .build/jwt.wasm $module
 fi
 say "wasm: $module, $(stat -c %s $module) bytes"
