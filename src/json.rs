@@ -1,1 +1,405 @@
-//! JSON, read strictly.
+//! JSON (RFC 8259), read strictly and without copying.
+//!
+//! Owns the rules that JWS and JWT put on top of JSON: one object per text, no member twice at any depth
+//! (RFC 7515 section 4, RFC 7519 section 4), bounded nesting, numbers kept as they are written. The grammar
+//! itself is serde_json's. It must not know tokens, claims or keys.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// How deep objects and arrays may nest; the outermost object is depth 1.
+pub const MAX_DEPTH: usize = 16;
+
+/// Why a text is not the JSON object that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JsonError {
+    /// The bytes are not UTF-8 (RFC 8259 section 8.1).
+    NotUtf8,
+    /// The text breaks the grammar, goes on after its value, has a string that no Unicode text stands for
+    /// (a lone surrogate), or a number beyond the range of a double.
+    Syntax,
+    /// The text is a JSON value of another kind.
+    NotAnObject,
+    /// An object, at any depth, names a member twice.
+    DuplicateMember,
+    /// Objects and arrays nest deeper than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotUtf8 => "not UTF-8",
+            Self::Syntax => "not JSON",
+            Self::NotAnObject => "not a JSON object",
+            Self::DuplicateMember => "a JSON member is named twice",
+            Self::TooDeep => "JSON nested too deep",
+        })
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// A JSON object: its members in the order of the text, borrowed from it.
+#[derive(Clone)]
+pub struct Object<'a> {
+    members: Vec<(Cow<'a, str>, Json<'a>)>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads `bytes` as exactly one JSON object and checks it at every depth.
+    ///
+    /// # Errors
+    ///
+    /// Fails for every reason that [`JsonError`] lists; nothing in the object is left to fail later.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonError> {
+        let object = Self::outline(bytes)?;
+        for (_, value) in &object.members {
+            value.check()?;
+        }
+        Ok(object)
+    }
+
+    /// Reads `bytes` as one JSON object whose members' values are checked for grammar only: the caller takes
+    /// one value at a time through [`Object::parse`], so that a fault in one does not spoil its neighbours.
+    pub(crate) fn outline(bytes: &'a [u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let members = reader
+            .deserialize_map(Members)
+            .map_err(|fault| match fault.classify() {
+                Category::Data => JsonError::NotAnObject,
+                Category::Io | Category::Syntax | Category::Eof => JsonError::Syntax,
+            })?;
+        reader.end().map_err(|_| JsonError::Syntax)?;
+        if !are_distinct(&members, |(name, _)| name) {
+            return Err(JsonError::DuplicateMember);
+        }
+        Ok(Self { members })
+    }
+
+    /// The value of the member `name`, compared with the decoded member names.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Json<'a>> {
+        self.members
+            .iter()
+            .find(|(member, _)| member == name)
+            .map(|(_, value)| *value)
+    }
+
+    /// All members in the order of the text, names decoded.
+    pub fn members(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
+        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
+    /// How many members there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether the object is `{}`.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+// The contents may be a token's, which never reach a log: only the shape is shown.
+impl fmt::Debug for Object<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Object")
+            .field("members", &self.members.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kind of a JSON value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// A number.
+    Number,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// One JSON value as it is written: decoded only when asked.
+#[derive(Clone, Copy)]
+pub struct Json<'a>(&'a RawValue);
+
+impl<'a> Json<'a> {
+    /// The value's kind.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        // The text is valid and has no white space around it, so that its first byte tells the kind.
+        match self.0.get().as_bytes().first() {
+            Some(b'n') => Kind::Null,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'"') => Kind::String,
+            Some(b'[') => Kind::Array,
+            Some(b'{') => Kind::Object,
+            _ => Kind::Number,
+        }
+    }
+
+    /// The value's exact text, without white space around it.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        self.0.get()
+    }
+
+    /// The value of a string, borrowed when nothing in it is escaped; `None` for any other kind.
+    #[must_use]
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        let inner = self.text().strip_prefix('"')?.strip_suffix('"')?;
+        if inner.contains('\\') {
+            serde_json::from_str(self.text()).ok().map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(inner))
+        }
+    }
+
+    /// The value of `true` or `false`; `None` for any other kind.
+    #[must_use]
+    pub fn as_bool(self) -> Option<bool> {
+        match self.text() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The text of a number, with every digit it was written with; `None` for any other kind.
+    #[must_use]
+    pub fn as_number_text(self) -> Option<&'a str> {
+        (self.kind() == Kind::Number).then(|| self.text())
+    }
+
+    /// The elements of an array in order; `None` for any other kind.
+    #[must_use]
+    pub fn as_array(self) -> Option<Vec<Self>> {
+        if self.kind() != Kind::Array {
+            return None;
+        }
+        let elements: Vec<&RawValue> = serde_json::from_str(self.text()).ok()?;
+        Some(elements.into_iter().map(Self).collect())
+    }
+
+    /// The object that the value is; `None` for any other kind.
+    #[must_use]
+    pub fn as_object(self) -> Option<Object<'a>> {
+        Object::outline(self.text().as_bytes()).ok()
+    }
+
+    /// Appends the same JSON without insignificant white space; strings and numbers stay byte for byte.
+    pub fn compact(self, out: &mut Vec<u8>) {
+        let mut in_string = false;
+        let mut escaped = false;
+        out.reserve(self.text().len());
+        out.extend(self.text().bytes().filter(|byte| {
+            if !in_string {
+                in_string = *byte == b'"';
+                return !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+            }
+            in_string = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            true
+        }));
+    }
+
+    /// Checks what the capture of the raw text left open. A member of the outermost object, so depth 2.
+    fn check(self) -> Result<(), JsonError> {
+        let text = self.text();
+        let is_sound = match self.kind() {
+            Kind::Null | Kind::Bool => true,
+            Kind::String => !text.contains('\\') || self.as_str().is_some(),
+            // RFC 8259 section 6: "This specification allows implementations to set limits on the range and
+            // precision of numbers accepted." Nested numbers are read as doubles below; the limit is the same
+            // here. Without an exponent no number of fewer than 300 digits can be out of range.
+            Kind::Number => {
+                (text.len() < 300 && !text.contains(['e', 'E'])) || serde_json::from_str::<f64>(text).is_ok()
+            }
+            Kind::Array | Kind::Object => {
+                let fault = Cell::new(None);
+                let check = Check {
+                    depth: 1,
+                    fault: &fault,
+                };
+                let outcome = check.deserialize(&mut serde_json::Deserializer::from_str(text));
+                if let Some(fault) = fault.get() {
+                    return Err(fault);
+                }
+                outcome.is_ok()
+            }
+        };
+        if is_sound { Ok(()) } else { Err(JsonError::Syntax) }
+    }
+}
+
+impl fmt::Debug for Json<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Json").field(&self.kind()).finish()
+    }
+}
+
+/// Whether no two of `items` have the same name. Sorts instead of hashing when there are many, so that no
+/// choice of names makes it slow.
+fn are_distinct<T>(items: &[T], name: impl Fn(&T) -> &str) -> bool {
+    if items.len() <= 16 {
+        let mut rest = items;
+        while let Some((item, others)) = rest.split_first() {
+            if others.iter().any(|other| name(other) == name(item)) {
+                return false;
+            }
+            rest = others;
+        }
+        return true;
+    }
+    let mut names: Vec<&str> = items.iter().map(name).collect();
+    names.sort_unstable();
+    names.is_sorted_by(|left, right| left < right)
+}
+
+/// A string that borrows when it can; serde's own `Cow<str>` never does.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+/// Reads one object into its members, values raw.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(Cow<'de, str>, Json<'de>)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(8);
+        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+            members.push((name, Json(value)));
+        }
+        Ok(members)
+    }
+}
+
+/// Walks a nested value once and keeps nothing; `depth` is that of what holds the value. The fault is kept
+/// aside because serde_json's error would not tell it.
+#[derive(Clone, Copy)]
+struct Check<'f> {
+    depth: usize,
+    fault: &'f Cell<Option<JsonError>>,
+}
+
+impl Check<'_> {
+    fn refuse<E: de::Error>(self, fault: JsonError) -> E {
+        self.fault.set(Some(fault));
+        E::custom(fault)
+    }
+
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        let depth = self.depth.saturating_add(1);
+        if depth > MAX_DEPTH {
+            Err(self.refuse(JsonError::TooDeep))
+        } else {
+            Ok(Self { depth, ..self })
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Check<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Check<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let element = self.deeper()?;
+        while elements.next_element_seed(element)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let value = self.deeper()?;
+        let mut names = Vec::new();
+        while let Some(name) = members.next_key::<Name<'de>>()? {
+            names.push(name);
+            members.next_value_seed(value)?;
+        }
+        if are_distinct(&names, |Name(name)| name) {
+            Ok(())
+        } else {
+            Err(self.refuse(JsonError::DuplicateMember))
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
+//!
+//! Owns their names and sets of them. It must not know keys.
+
+use std::fmt;
+
+/// A digital signature algorithm of JWS. There is no `none` and nothing symmetric: a verifier that holds only
+/// public keys cannot be talked into taking one of them for a shared secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u16)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256 = 1 << 0,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384 = 1 << 1,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512 = 1 << 2,
+    /// RSASSA-PSS with SHA-256 and MGF1 with SHA-256.
+    Ps256 = 1 << 3,
+    /// RSASSA-PSS with SHA-384 and MGF1 with SHA-384.
+    Ps384 = 1 << 4,
+    /// RSASSA-PSS with SHA-512 and MGF1 with SHA-512.
+    Ps512 = 1 << 5,
+    /// ECDSA on P-256 with SHA-256.
+    Es256 = 1 << 6,
+    /// ECDSA on P-384 with SHA-384.
+    Es384 = 1 << 7,
+    /// ECDSA on P-521 with SHA-512.
+    Es512 = 1 << 8,
+    /// EdDSA on Ed25519.
+    EdDsa = 1 << 9,
+}
+
+impl Algorithm {
+    /// Every algorithm, in the order of RFC 7518 section 3.1.
+    pub const ALL: [Self; 10] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::EdDsa,
+    ];
+
+    /// The algorithm that an `alg` names; `None` for any that is not implemented. Case counts (RFC 7515
+    /// section 4.1.1: "The 'alg' value is a case-sensitive ASCII string").
+    ///
+    /// `Ed25519` is the fully-specified name that RFC 9864 gives to what `EdDSA` on Ed25519 computes. As no other
+    /// curve is implemented the two are one algorithm here.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "RS256" => Self::Rs256,
+            "RS384" => Self::Rs384,
+            "RS512" => Self::Rs512,
+            "PS256" => Self::Ps256,
+            "PS384" => Self::Ps384,
+            "PS512" => Self::Ps512,
+            "ES256" => Self::Es256,
+            "ES384" => Self::Es384,
+            "ES512" => Self::Es512,
+            "EdDSA" | "Ed25519" => Self::EdDsa,
+            _ => return None,
+        })
+    }
+
+    /// The registered name, as in `alg`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        self as u16
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A set of algorithms, for instance those that a provider allows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct AlgorithmSet(u16);
+
+impl AlgorithmSet {
+    /// The set of none.
+    pub const EMPTY: Self = Self(0);
+
+    /// The set of every [`Algorithm`].
+    pub const ALL: Self = Self((1 << Algorithm::ALL.len()) - 1);
+
+    /// Whether `algorithm` is in the set.
+    #[must_use]
+    pub const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & algorithm.bit() != 0
+    }
+
+    /// Puts `algorithm` into the set.
+    pub fn insert(&mut self, algorithm: Algorithm) {
+        self.0 |= algorithm.bit();
+    }
+
+    /// Whether the set has no algorithm.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The algorithms of the set, in the order of [`Algorithm::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::ALL
+            .into_iter()
+            .filter(move |algorithm| self.contains(*algorithm))
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        Self(
+            algorithms
+                .into_iter()
+                .fold(0, |bits, algorithm| bits | algorithm.bit()),
+        )
+    }
+}
+
+impl fmt::Debug for AlgorithmSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_exact_and_finds_its_way_back() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+            assert_eq!(algorithm.to_string(), algorithm.name());
+        }
+        for name in [
+            "none", "None", "HS256", "rs256", "RS256 ", "ES256K", "EDDSA", "Ed448", "RSA-OAEP", "",
+        ] {
+            assert_eq!(Algorithm::from_name(name), None, "{name}");
+        }
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDsa));
+    }
+
+    #[test]
+    fn a_set_has_what_was_put_in() {
+        assert_eq!(AlgorithmSet::ALL.iter().collect::<Vec<_>>(), Algorithm::ALL);
+        assert_eq!(
+            Algorithm::ALL.into_iter().collect::<AlgorithmSet>(),
+            AlgorithmSet::ALL
+        );
+        assert!(AlgorithmSet::EMPTY.is_empty() && AlgorithmSet::EMPTY.iter().next().is_none());
+
+        let mut set = AlgorithmSet::EMPTY;
+        set.insert(Algorithm::Es256);
+        set.insert(Algorithm::Rs256);
+        assert!(set.contains(Algorithm::Es256) && !set.contains(Algorithm::Es384) && !set.is_empty());
+        assert_eq!(format!("{set:?}"), "{Rs256, Es256}");
+    }
+}

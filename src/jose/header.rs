@@ -1,0 +1,100 @@
+//! The JOSE header (RFC 7515 section 4).
+//!
+//! Owns which members count and which end it. `jwk`, `jku`, `x5u`, `x5c` and `x5t` are never looked at: a token
+//! does not get to say which key verifies it. It must not know which algorithms a provider allows.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::algorithm::Algorithm;
+use super::jws::TokenFault;
+use crate::json::{Json, Object};
+
+/// What a token's header says about itself, unverified.
+#[derive(Clone)]
+pub struct JoseHeader<'a> {
+    /// `alg`; `None` when it names an algorithm that is not implemented, `none` and `HS256` among them.
+    pub algorithm: Option<Algorithm>,
+    /// `kid`, decoded.
+    pub key_id: Option<Cow<'a, str>>,
+    /// `typ`, decoded; compare with [`JoseHeader::token_type_is`].
+    pub token_type: Option<Cow<'a, str>>,
+}
+
+impl<'a> JoseHeader<'a> {
+    /// Reads the decoded header of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenFault::HeaderJson`], [`TokenFault::HeaderMember`], [`TokenFault::AlgorithmMissing`],
+    /// [`TokenFault::CriticalHeader`], [`TokenFault::Encrypted`] and [`TokenFault::Nested`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, TokenFault> {
+        let object = Object::parse(bytes).map_err(TokenFault::HeaderJson)?;
+        let mut algorithm = None;
+        let mut key_id = None;
+        let mut token_type = None;
+        for (name, value) in object.members() {
+            match name {
+                "alg" => algorithm = Some(Algorithm::from_name(&string(value, "alg")?)),
+                "kid" => key_id = Some(string(value, "kid")?),
+                "typ" => token_type = Some(string(value, "typ")?),
+                // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are not understood and
+                // supported by the recipient, then the JWS is invalid." None is supported, and an empty list is
+                // forbidden there too.
+                "crit" => return Err(TokenFault::CriticalHeader),
+                // RFC 7797 section 6 makes `crit` mandatory beside it; without, an unencoded payload would be read as
+                // base64url.
+                "b64" if value.as_bool() != Some(true) => return Err(TokenFault::CriticalHeader),
+                // RFC 7516 section 9: "the 'enc' […] Header Parameter value […] present […] it is a JWE".
+                "enc" => return Err(TokenFault::Encrypted),
+                // RFC 7519 section 5.2: "in the case that nested signing or encryption is employed, this Header
+                // Parameter MUST be present; in this case, the value MUST be 'JWT'".
+                "cty" if media_type_is(&string(value, "cty")?, "JWT") => return Err(TokenFault::Nested),
+                _ => {}
+            }
+        }
+        let algorithm = algorithm.ok_or(TokenFault::AlgorithmMissing)?;
+        Ok(Self {
+            algorithm,
+            key_id,
+            token_type,
+        })
+    }
+
+    /// Whether `typ` is present and is the media type `expected`, for instance `at+jwt`.
+    #[must_use]
+    pub fn token_type_is(&self, expected: &str) -> bool {
+        self.token_type
+            .as_deref()
+            .is_some_and(|token_type| media_type_is(token_type, expected))
+    }
+}
+
+// `kid` and `typ` are the client's bytes: only their presence is shown.
+impl fmt::Debug for JoseHeader<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("JoseHeader")
+            .field("algorithm", &self.algorithm)
+            .field("has_key_id", &self.key_id.is_some())
+            .field("has_token_type", &self.token_type.is_some())
+            .finish()
+    }
+}
+
+fn string<'a>(value: Json<'a>, name: &'static str) -> Result<Cow<'a, str>, TokenFault> {
+    value.as_str().ok_or(TokenFault::HeaderMember(name))
+}
+
+/// RFC 7515 section 4.1.9: "A recipient using the media type value MUST treat it as if 'application/' were prepended
+/// to any 'typ' value not containing a '/'." Media types are compared without regard to case (RFC 2045 section 5.1).
+fn media_type_is(left: &str, right: &str) -> bool {
+    const PREFIX: &str = "application/";
+    fn short(media_type: &str) -> &str {
+        match media_type.split_at_checked(PREFIX.len()) {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
+            _ => media_type,
+        }
+    }
+    short(left).eq_ignore_ascii_case(short(right))
+}

@@ -1,0 +1,148 @@
+//! The compact form of a JWS (RFC 7515 section 3.1) and its faults.
+//!
+//! Owns the split into three parts and their decoding. It must not know what the payload says.
+
+use std::fmt;
+
+use super::decode_base64url;
+use super::header::JoseHeader;
+use crate::json::JsonError;
+
+/// What is wrong with a token before anyone asks who signed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenFault {
+    /// Not three parts with two periods between them.
+    Parts,
+    /// The header is not base64url.
+    HeaderEncoding,
+    /// The header is not one strict JSON object.
+    HeaderJson(JsonError),
+    /// The named header member is not of the type that its definition asks for.
+    HeaderMember(&'static str),
+    /// The header has no `alg`, which RFC 7515 section 4.1.1 requires.
+    AlgorithmMissing,
+    /// The header asks for an extension that is not implemented: `crit`, or `b64` other than true (RFC 7797).
+    CriticalHeader,
+    /// The token is a JWE: five parts, or an `enc` member.
+    Encrypted,
+    /// The payload is a token again (RFC 7519 section 5.2).
+    Nested,
+    /// The payload is not base64url.
+    PayloadEncoding,
+    /// The signature is not base64url.
+    SignatureEncoding,
+}
+
+impl fmt::Display for TokenFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parts => formatter.write_str("the token is not three parts"),
+            Self::HeaderEncoding => formatter.write_str("the header is not base64url"),
+            Self::HeaderJson(fault) => write!(formatter, "the header is faulty: {fault}"),
+            Self::HeaderMember(name) => write!(formatter, "the header member {name} is of a wrong type"),
+            Self::AlgorithmMissing => formatter.write_str("the header has no alg"),
+            Self::CriticalHeader => formatter.write_str("the header asks for an unknown extension"),
+            Self::Encrypted => formatter.write_str("the token is encrypted"),
+            Self::Nested => formatter.write_str("the token holds another token"),
+            Self::PayloadEncoding => formatter.write_str("the payload is not base64url"),
+            Self::SignatureEncoding => formatter.write_str("the signature is not base64url"),
+        }
+    }
+}
+
+impl std::error::Error for TokenFault {}
+
+/// A token taken apart and decoded, of which nothing may be believed yet.
+pub struct UnverifiedJwt<'a> {
+    signing_input: &'a [u8],
+    /// Header, payload and signature, one after the other in one allocation.
+    decoded: Vec<u8>,
+    payload_start: usize,
+    signature_start: usize,
+}
+
+impl<'a> UnverifiedJwt<'a> {
+    /// Takes a compact JWS apart.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenFault::Parts`], [`TokenFault::Encrypted`] and the three `…Encoding` faults. The header's contents are
+    /// read by [`UnverifiedJwt::header`].
+    pub fn decode(token: &'a [u8]) -> Result<Self, TokenFault> {
+        let mut parts = token.split(|byte| *byte == b'.');
+        let mut next = || parts.next();
+        let (header, payload, signature) = match (next(), next(), next(), next(), next(), next()) {
+            (Some(header), Some(payload), Some(signature), None, ..) => (header, payload, signature),
+            // RFC 7516 section 9: "If the object is using the JWS Compact Serialization or the JWE Compact
+            // Serialization, the number of base64url-encoded segments separated by period ('.') characters
+            // differs for JWSs and JWEs. JWSs have three segments […]. JWEs have five segments".
+            (_, _, _, _, Some(_), None) => return Err(TokenFault::Encrypted),
+            _ => return Err(TokenFault::Parts),
+        };
+        let signing_input = token
+            .strip_suffix(signature)
+            .and_then(|rest| rest.strip_suffix(b"."))
+            .ok_or(TokenFault::Parts)?;
+
+        // Never more than the token is long, so that one allocation holds all three parts.
+        let mut decoded = Vec::with_capacity(token.len());
+        if !decode_base64url(header, &mut decoded) {
+            return Err(TokenFault::HeaderEncoding);
+        }
+        let payload_start = decoded.len();
+        if !decode_base64url(payload, &mut decoded) {
+            return Err(TokenFault::PayloadEncoding);
+        }
+        let signature_start = decoded.len();
+        if !decode_base64url(signature, &mut decoded) {
+            return Err(TokenFault::SignatureEncoding);
+        }
+        Ok(Self {
+            signing_input,
+            decoded,
+            payload_start,
+            signature_start,
+        })
+    }
+
+    /// Reads the header. It is parsed anew at each call: call it once.
+    ///
+    /// # Errors
+    ///
+    /// As [`JoseHeader::parse`].
+    pub fn header(&self) -> Result<JoseHeader<'_>, TokenFault> {
+        JoseHeader::parse(self.decoded.get(..self.payload_start).unwrap_or_default())
+    }
+
+    /// The decoded payload, for a JWT the claims set. Whoever reads it before the signature is verified may use it
+    /// only to choose who is to verify it.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.decoded
+            .get(self.payload_start..self.signature_start)
+            .unwrap_or_default()
+    }
+
+    /// The bytes that the signature is over (RFC 7515 section 5.2 step 8): the first two parts as they came.
+    #[must_use]
+    pub fn signing_input(&self) -> &'a [u8] {
+        self.signing_input
+    }
+
+    /// The decoded signature.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        self.decoded.get(self.signature_start..).unwrap_or_default()
+    }
+}
+
+// A token is a credential: its bytes never reach a log.
+impl fmt::Debug for UnverifiedJwt<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("UnverifiedJwt")
+            .field("signing_input_len", &self.signing_input.len())
+            .field("signature_len", &self.signature().len())
+            .finish_non_exhaustive()
+    }
+}

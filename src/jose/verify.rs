@@ -1,0 +1,207 @@
+//! Public keys ready to verify, and the verification (RFC 7518 section 3, RFC 8037 section 3.1).
+//!
+//! Owns the bounds on key material and the last word on a signature, behind jwt-compact's `Algorithm` trait. It
+//! must not know JSON: keys arrive as decoded bytes.
+
+mod ed25519;
+mod es384;
+mod es512;
+
+use jwt_compact::alg::{Ed25519, Es256, Rsa, RsaPublicKey, VerifyingKey};
+use jwt_compact::{Algorithm as Scheme, AlgorithmSignature};
+use rsa::BigUint;
+
+use self::ed25519::StrictEd25519;
+use self::es384::Es384;
+use self::es512::Es512;
+use super::algorithm::Algorithm;
+use super::jwk::JwkFault;
+use super::spki;
+
+/// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms."
+const MIN_MODULUS_BITS: usize = 2048;
+/// Verification takes time quadratic in the modulus; nobody issues larger keys.
+const MAX_MODULUS_BITS: usize = 8192;
+/// The largest exponent that the `rsa` crate takes; 65537 and 3 are what is in use.
+const MAX_EXPONENT: u64 = (1 << 33) - 1;
+
+/// A curve of JWK's `crv`, for ECDSA (RFC 7518 section 6.2.1.1).
+#[derive(Clone, Copy)]
+pub(super) enum Curve {
+    P256,
+    P384,
+    P521,
+}
+
+impl Curve {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "P-256" => Self::P256,
+            "P-384" => Self::P384,
+            "P-521" => Self::P521,
+            _ => return None,
+        })
+    }
+
+    fn coordinate_len(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+}
+
+/// A public key with everything done that can be done before a signature is there.
+pub(super) enum PublicKey {
+    /// The modulus is kept as bytes too, to tell a signature that is out of range.
+    Rsa(Box<[u8]>, RsaPublicKey),
+    P256(<Es256 as Scheme>::VerifyingKey),
+    P384(p384::ecdsa::VerifyingKey),
+    P521(p521::ecdsa::VerifyingKey),
+    Ed25519(<Ed25519 as Scheme>::VerifyingKey),
+}
+
+impl PublicKey {
+    /// The RSA key of a modulus and an exponent, both big-endian. RFC 7518 section 6.3.1.1 forbids leading zeros but
+    /// knows that "some implementations" write one; they are dropped.
+    pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, JwkFault> {
+        let modulus = without_leading_zeros(modulus);
+        let n = BigUint::from_bytes_be(modulus);
+        match n.bits() {
+            ..MIN_MODULUS_BITS => return Err(JwkFault::RsaTooSmall),
+            MIN_MODULUS_BITS..=MAX_MODULUS_BITS => {}
+            _ => return Err(JwkFault::RsaTooLarge),
+        }
+        if modulus.last().is_none_or(|byte| byte & 1 == 0) {
+            return Err(JwkFault::RsaModulusEven);
+        }
+        let e = number(exponent).ok_or(JwkFault::RsaExponent)?;
+        if !(3..=MAX_EXPONENT).contains(&e) || e & 1 == 0 {
+            return Err(JwkFault::RsaExponent);
+        }
+        // `RsaPublicKey::new` would stop at 4096 bits.
+        let key = RsaPublicKey::new_with_max_size(n, BigUint::from(e), MAX_MODULUS_BITS)
+            .map_err(|_| JwkFault::MemberMalformed("n"))?;
+        Ok(Self::Rsa(modulus.into(), key))
+    }
+
+    /// The point (`x`, `y`) of `curve`.
+    pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, JwkFault> {
+        // RFC 7518 section 6.2.1.2: "The length of this octet string MUST be the full size of a coordinate for the
+        // curve".
+        for (name, coordinate) in [("x", x), ("y", y)] {
+            if coordinate.len() != curve.coordinate_len() {
+                return Err(JwkFault::MemberMalformed(name));
+            }
+        }
+        // SEC 1 section 2.3.3: 4 marks an uncompressed point.
+        let point = [&[4], x, y].concat();
+        let key = match curve {
+            Curve::P256 => VerifyingKey::<Es256>::from_slice(&point).ok().map(Self::P256),
+            Curve::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point)
+                .ok()
+                .map(Self::P384),
+            Curve::P521 => p521::ecdsa::VerifyingKey::from_sec1_bytes(&point)
+                .ok()
+                .map(Self::P521),
+        };
+        key.ok_or(JwkFault::PointInvalid)
+    }
+
+    /// The Ed25519 point that `x` encodes.
+    pub(super) fn ed25519(x: &[u8]) -> Result<Self, JwkFault> {
+        let bytes: &[u8; 32] = x.try_into().map_err(|_| JwkFault::MemberMalformed("x"))?;
+        let key = <Ed25519 as Scheme>::VerifyingKey::from_bytes(bytes);
+        match key {
+            // A key of small order verifies signatures over messages that nobody signed.
+            Ok(key) if !key.is_weak() => Ok(Self::Ed25519(key)),
+            _ => Err(JwkFault::PointInvalid),
+        }
+    }
+
+    /// Whether signatures of `algorithm` can be made with this kind of key.
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Rsa(..) => rsa_scheme(algorithm).is_some(),
+            Self::P256(_) => algorithm == Algorithm::Es256,
+            Self::P384(_) => algorithm == Algorithm::Es384,
+            Self::P521(_) => algorithm == Algorithm::Es512,
+            Self::Ed25519(_) => algorithm == Algorithm::EdDsa,
+        }
+    }
+
+    /// Whether `signature` is one of `algorithm` over `message` by this key's holder.
+    pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        if !self.fits(algorithm) {
+            return false;
+        }
+        match self {
+            Self::Rsa(modulus, key) => {
+                // RFC 8017 sections 8.1.2 and 8.2.2 step 1: "If the length of the signature S is not k octets,
+                // output 'invalid signature' and stop"; section 5.2.2: "If the signature representative s is not
+                // between 0 and n - 1, output 'signature representative out of range'". The crate lets the latter
+                // pass for PSS, which would give one token two signatures.
+                signature.len() == modulus.len()
+                    && signature < modulus
+                    && rsa_scheme(algorithm).is_some_and(|rsa| check(&rsa, key, message, signature))
+            }
+            Self::P256(key) => check(&Es256, key, message, signature),
+            Self::P384(key) => check(&Es384, key, message, signature),
+            Self::P521(key) => check(&Es512, key, message, signature),
+            Self::Ed25519(key) => check(&StrictEd25519, key, message, signature),
+        }
+    }
+
+    /// The key as DER SubjectPublicKeyInfo.
+    pub(super) fn to_spki_der(&self) -> Vec<u8> {
+        use rsa::traits::PublicKeyParts;
+
+        match self {
+            Self::Rsa(modulus, key) => spki::rsa(modulus, &key.e().to_bytes_be()),
+            Self::P256(key) => spki::key(spki::P256, key.to_encoded_point(false).as_bytes()),
+            Self::P384(key) => spki::key(spki::P384, key.to_encoded_point(false).as_bytes()),
+            Self::P521(key) => spki::key(spki::P521, key.to_encoded_point(false).as_bytes()),
+            Self::Ed25519(key) => spki::key(spki::ED25519, key.as_bytes()),
+        }
+    }
+}
+
+/// jwt-compact's scheme for an RSA algorithm. Its PSS takes exactly the salt length that RFC 7518 section 3.5
+/// prescribes: "The size of the salt value is the same size as the hash function output."
+fn rsa_scheme(algorithm: Algorithm) -> Option<Rsa> {
+    Some(match algorithm {
+        Algorithm::Rs256 => Rsa::rs256(),
+        Algorithm::Rs384 => Rsa::rs384(),
+        Algorithm::Rs512 => Rsa::rs512(),
+        Algorithm::Ps256 => Rsa::ps256(),
+        Algorithm::Ps384 => Rsa::ps384(),
+        Algorithm::Ps512 => Rsa::ps512(),
+        Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 | Algorithm::EdDsa => return None,
+    })
+}
+
+fn check<S: Scheme>(scheme: &S, key: &S::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
+    if S::Signature::LENGTH.is_some_and(|length| length.get() != signature.len()) {
+        return false;
+    }
+    S::Signature::try_from_slice(signature)
+        .is_ok_and(|signature| scheme.verify_signature(&signature, key, message))
+}
+
+fn without_leading_zeros(mut number: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] = number {
+        number = rest;
+    }
+    number
+}
+
+/// A big-endian number; `None` when it takes more than 64 bits.
+fn number(bytes: &[u8]) -> Option<u64> {
+    let bytes = without_leading_zeros(bytes);
+    (bytes.len() <= 8).then(|| {
+        bytes
+            .iter()
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    })
+}
