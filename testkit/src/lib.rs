@@ -1,1 +1,32 @@
-//! The real parts around the filter.
+//! The real parts around the filter, for end-to-end tests and the demo.
+//!
+//! ```text
+//!  Client ──▶ EnvoyProcess (the filter inside) ──▶ Upstream   echoes what reached it
+//!                     │
+//!                     └──▶ Issuer   JWKS documents, counted, with faults on demand
+//!  SigningKey ──▶ Token   what the client sends; public half ──▶ Issuer
+//! ```
+//!
+//! Everything binds 127.0.0.1 on a free port unless told otherwise, and everything is synchronous: tests are plain
+//! `#[test]` functions, and the runtime that serves them stays inside. Being test tooling, it panics with a message
+//! where a test could do nothing better.
+
+mod keys;
+mod token;
+
+pub use keys::{Algorithm, SigningKey, jwks};
+pub use token::{Token, encode_segment, tamper_claims, tamper_signature, unix_now};
+
+/// The workspace's root as it was when this crate was built.
+pub fn workspace_root() -> std::path::PathBuf {
+    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest
+        .parent()
+        .expect("testkit lies in the workspace's root")
+        .to_path_buf()
+}
+
+/// The module that `make wasm` leaves, `envoy/jwt.wasm`.
+pub fn module_path() -> std::path::PathBuf {
+    workspace_root().join("envoy/jwt.wasm")
+}
