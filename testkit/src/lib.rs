@@ -11,11 +11,18 @@
 //! `#[test]` functions, and the runtime that serves them stays inside. Being test tooling, it panics with a message
 //! where a test could do nothing better.
 
+mod client;
+mod issuer;
 mod keys;
+mod rt;
 mod token;
+mod upstream;
 
+pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};
+pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};
 pub use token::{Token, encode_segment, tamper_claims, tamper_signature, unix_now};
+pub use upstream::{Echo, Upstream, latin1};
 
 /// The workspace's root as it was when this crate was built.
 pub fn workspace_root() -> std::path::PathBuf {
