@@ -11,14 +11,20 @@
 //! `#[test]` functions, and the runtime that serves them stays inside. Being test tooling, it panics with a message
 //! where a test could do nothing better.
 
+mod bootstrap;
 mod client;
+mod envoy;
 mod issuer;
 mod keys;
 mod rt;
 mod token;
 mod upstream;
 
+pub use bootstrap::{
+    Bootstrap, Listener, WasmFilter, route, route_requirement, router_filter, static_cluster, wasm_filter,
+};
 pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};
+pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
 pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};
 pub use token::{Token, encode_segment, tamper_claims, tamper_signature, unix_now};

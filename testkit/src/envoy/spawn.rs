@@ -1,0 +1,101 @@
+//! Starting the process so that it cannot outlive this one.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+
+use super::{EnvoyOptions, envoy_binary};
+
+type Order = (Command, Sender<io::Result<Child>>);
+
+/// Starts Envoy on `dir`/envoy.json; its log, access log and admin address go to files there.
+pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
+    let binary = envoy_binary();
+    let file = |name: &str| File::create(dir.join(name)).expect("a file in a fresh directory");
+    let mut command = Command::new(&binary);
+    command
+        .arg("--config-path")
+        .arg(dir.join("envoy.json"))
+        .arg("--admin-address-path")
+        .arg(dir.join("admin-address"))
+        .arg("--concurrency")
+        .arg(options.concurrency.to_string())
+        .arg("--log-level")
+        .arg(&options.log_level)
+        // Configuration from files asks for a name of the node.
+        .args(["--service-node", "testkit", "--service-cluster", "testkit"])
+        // `main` greets with a screenful of extension names.
+        .arg("--component-log-level")
+        .arg(
+            ["main:warning", &options.component_levels]
+                .join(",")
+                .trim_end_matches(','),
+        )
+        // Many run side by side, none is ever handed over: no shared memory to collide on or to leave behind.
+        .arg("--disable-hot-restart")
+        // The access log, at once.
+        .args([
+            "--file-flush-interval-msec",
+            "20",
+            "--file-flush-min-size-kb",
+            "1",
+        ])
+        .args(&options.args)
+        .stdin(Stdio::null())
+        .stdout(file("access.log"))
+        .stderr(file("envoy.log"));
+    let (done, child) = channel();
+    spawner()
+        .send((command, done))
+        .expect("the spawning thread lives as long as the process");
+    child
+        .recv()
+        .expect("the spawning thread answers")
+        .unwrap_or_else(|error| {
+            panic!(
+                "cannot run {}: {error}; `make envoy` gets it, ENVOY_BIN names another",
+                binary.display()
+            )
+        })
+}
+
+/// One thread starts all children and never ends: the kernel takes the end of the thread that started a child for the
+/// parent's death, and a test's own thread ends with its test.
+fn spawner() -> Sender<Order> {
+    static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
+    let sender = SPAWNER.get_or_init(|| {
+        let (sender, orders) = channel::<Order>();
+        let run = move || {
+            for (mut command, done) in orders {
+                die_with_parent(&mut command);
+                let _ = done.send(command.spawn());
+            }
+        };
+        std::thread::Builder::new()
+            .name("envoy-spawner".into())
+            .spawn(run)
+            .expect("a thread starts");
+        sender
+    });
+    sender.clone()
+}
+
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let ask = || {
+        // SAFETY: prctl with these arguments touches no memory of ours, and is async-signal-safe as a plain system call.
+        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: `ask` allocates nothing and takes no lock between fork and exec.
+    unsafe { command.pre_exec(ask) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command) {}

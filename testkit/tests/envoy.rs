@@ -1,0 +1,132 @@
+//! A real Envoy between client and upstream, with nothing but its router.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::{
+    Bootstrap, Client, EnvoyOptions, EnvoyProcess, Listener, Request, Upstream, load_yaml, raw_exchange,
+    route, status_of,
+};
+
+fn bootstrap(upstream: &Upstream) -> Bootstrap {
+    let listener = Listener::new("main").access_log("%RESPONSE_CODE% %REQ(:PATH)%");
+    Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .listener(listener)
+}
+
+#[test]
+fn requests_pass_through_with_their_odd_bytes() {
+    let upstream = Upstream::start();
+    let envoy = EnvoyProcess::start_with(
+        &bootstrap(&upstream).build(),
+        &EnvoyOptions::default().component_levels("main:info"),
+    );
+    let client = envoy.client("main");
+    let echo = client
+        .request(Request::get("/a/../b").header("x-latin", b"\xff"))
+        .echo();
+    assert_eq!(
+        (echo.path.as_str(), echo.header("x-latin")),
+        ("/a/../b", Some("\u{ff}"))
+    );
+    let (mut sender, pending) = client.start_streaming(Request::post("/t", "a").header("trailer", "x-end"));
+    sender.send(b"b");
+    sender.finish_with_trailers(&[("x-end", "yes")]);
+    let echo = pending.wait().echo();
+    assert_eq!(
+        (echo.body.as_str(), echo.trailers),
+        ("ab", vec![("x-end".into(), "yes".into())])
+    );
+    let raw = raw_exchange(
+        client.addr(),
+        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        Duration::from_secs(5),
+    );
+    assert_eq!(status_of(&raw), Some(400));
+    assert_eq!(envoy.wait_for_access_log(3)[..2], ["200 /a/../b", "200 /t"]);
+    assert_eq!(envoy.stat("http.main.downstream_rq_2xx"), 2);
+    assert_eq!(envoy.stats(r"^http\.main\.downstream_rq_\dxx$").len(), 5);
+    assert_eq!(
+        envoy.wait_for_stat("cluster.upstream.upstream_rq_200", Duration::from_secs(1), |n| n
+            == 2),
+        Ok(2)
+    );
+    assert!(envoy.wait_for_log("starting workers", Duration::from_secs(1)));
+}
+
+#[test]
+fn a_refused_configuration_is_an_error_with_the_log() {
+    let config = json!({"static_resources": {"listeners": [{"name": "x", "no_such_field": 1}]}});
+    let log = EnvoyProcess::try_start(&config, &EnvoyOptions::default()).expect_err("refused");
+    assert!(log.contains("no_such_field"), "{log}");
+    assert!(log.contains("Envoy ended"), "{log}");
+}
+
+#[test]
+fn a_missing_module_is_refused() {
+    let mut filter = testkit::WasmFilter::new(json!({}));
+    filter.module = "/nowhere/jwt.wasm".into();
+    let listener = Listener::new("main").filter(filter.build());
+    let config = Bootstrap::new()
+        .cluster("upstream", ([127, 0, 0, 1], 1).into())
+        .listener(listener)
+        .build();
+    let log = EnvoyProcess::try_start(&config, &EnvoyOptions::default()).expect_err("refused");
+    assert!(log.contains("/nowhere/jwt.wasm"), "{log}");
+}
+
+#[test]
+fn listeners_are_replaced_while_it_runs() {
+    let upstream = Upstream::start();
+    let envoy = EnvoyProcess::start_with(
+        &bootstrap(&upstream).build(),
+        &EnvoyOptions::workers(2).reloadable(),
+    );
+    let port = envoy.port("main");
+    assert_eq!(Client::local(port).get("/").status, 200);
+    let closed =
+        json!({"name": "closed", "match": {"prefix": "/closed"}, "direct_response": {"status": 403}});
+    let listener = Listener::new("main")
+        .route(closed)
+        .route(route("/", "upstream"))
+        .build();
+    envoy.reload_listeners(&[listener]).expect("accepted");
+    assert_eq!(envoy.port("main"), port);
+    assert_eq!(Client::local(port).get("/closed").status, 403);
+    assert_eq!(Client::local(port).get("/").status, 200);
+    let unparsable = json!({"name": "main", "no_such_field": 1});
+    let log = envoy.reload_listeners(&[unparsable]).expect_err("refused");
+    assert!(log.contains("no_such_field"), "{log}");
+    let unknown = json!({"name": "no_such_filter", "typed_config": {"@type": "type.googleapis.com/google.protobuf.Struct"}});
+    let log = envoy
+        .reload_listeners(&[Listener::new("main").filter(unknown).build()])
+        .expect_err("refused");
+    assert!(log.contains("no_such_filter"), "{log}");
+    assert_eq!(Client::local(port).get("/closed").status, 403);
+}
+
+#[test]
+fn the_process_ends_with_its_handle() {
+    let mut envoy = EnvoyProcess::start(&json!({}));
+    assert!(envoy.is_running());
+    let process = std::path::PathBuf::from(format!("/proc/{}", envoy.pid()));
+    let name = std::fs::read_to_string(process.join("comm")).expect("a process");
+    assert_eq!(
+        name.trim(),
+        "envoy",
+        "the child is Envoy itself, not a script around it"
+    );
+    envoy.stop();
+    assert!(!process.exists());
+}
+
+#[test]
+fn yaml_is_read() {
+    let value = load_yaml("a: {b: [1, 2.5, 10s, \"yes\", true]}\nc: null\n").expect("YAML");
+    assert_eq!(
+        value,
+        json!({"a": {"b": [1, 2.5, "10s", "yes", true]}, "c": null})
+    );
+    assert!(load_yaml("a: [").is_err());
+}
