@@ -8,6 +8,8 @@ mod header;
 mod jwk;
 mod jwk_set;
 mod jws;
+#[cfg(test)]
+mod mutations;
 mod spki;
 mod verify;
 

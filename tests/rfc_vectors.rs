@@ -1,5 +1,7 @@
 //! The signature examples of the JOSE RFCs, each from its compact form to the verdict.
 
+#![cfg(test)]
+
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, JwkSet, UnverifiedJwt};
 use proxy_wasm_jwt::json::Object;
 

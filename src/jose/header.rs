@@ -98,3 +98,99 @@ fn media_type_is(left: &str, right: &str) -> bool {
     }
     short(left).eq_ignore_ascii_case(short(right))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::JsonError;
+
+    fn parse(text: &str) -> Result<JoseHeader<'_>, TokenFault> {
+        JoseHeader::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn the_members_that_count_are_read_and_no_others() {
+        let header = parse(
+            r#"{"typ":"JWT","alg":"RS256","kid":"k\u0031","jwk":{"kty":"oct"},"jku":1,"x5u":[],"x5c":null,"x5t":0,
+                "zip":"DEF","b64":true,"cty":"json","nonce":"x"}"#,
+        )
+        .unwrap();
+        assert_eq!(header.algorithm, Some(Algorithm::Rs256));
+        assert_eq!(header.key_id.as_deref(), Some("k1"));
+        assert_eq!(header.token_type.as_deref(), Some("JWT"));
+
+        let header = parse(r#"{"alg":"EdDSA"}"#).unwrap();
+        assert_eq!(
+            (header.algorithm, header.key_id, header.token_type),
+            (Some(Algorithm::EdDsa), None, None)
+        );
+    }
+
+    #[test]
+    fn an_algorithm_that_is_not_implemented_is_not_an_algorithm() {
+        for name in [
+            "none", "NONE", "HS256", "rs256", "ES256K", "Ed448", "", "RSA-OAEP",
+        ] {
+            assert_eq!(
+                parse(&format!(r#"{{"alg":"{name}"}}"#)).unwrap().algorithm,
+                None,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_fault_of_a_header() {
+        for (text, fault) in [
+            ("", TokenFault::HeaderJson(JsonError::Syntax)),
+            ("[]", TokenFault::HeaderJson(JsonError::NotAnObject)),
+            (
+                r#"{"alg":"ES256","alg":"none"}"#,
+                TokenFault::HeaderJson(JsonError::DuplicateMember),
+            ),
+            ("{}", TokenFault::AlgorithmMissing),
+            (r#"{"typ":"JWT"}"#, TokenFault::AlgorithmMissing),
+            (r#"{"Alg":"RS256"}"#, TokenFault::AlgorithmMissing),
+            (r#"{"alg":null}"#, TokenFault::HeaderMember("alg")),
+            (r#"{"alg":["RS256"]}"#, TokenFault::HeaderMember("alg")),
+            (r#"{"alg":"RS256","kid":1}"#, TokenFault::HeaderMember("kid")),
+            (r#"{"alg":"RS256","typ":null}"#, TokenFault::HeaderMember("typ")),
+            (r#"{"alg":"RS256","cty":false}"#, TokenFault::HeaderMember("cty")),
+            (r#"{"alg":"RS256","crit":["exp"]}"#, TokenFault::CriticalHeader),
+            (r#"{"alg":"RS256","crit":[]}"#, TokenFault::CriticalHeader),
+            (r#"{"alg":"RS256","crit":null}"#, TokenFault::CriticalHeader),
+            (
+                r#"{"alg":"RS256","\u0063rit":["b64"]}"#,
+                TokenFault::CriticalHeader,
+            ),
+            (r#"{"alg":"RS256","b64":false}"#, TokenFault::CriticalHeader),
+            (r#"{"alg":"RS256","b64":"true"}"#, TokenFault::CriticalHeader),
+            (r#"{"alg":"RSA-OAEP","enc":"A128GCM"}"#, TokenFault::Encrypted),
+            (r#"{"alg":"RS256","cty":"JWT"}"#, TokenFault::Nested),
+            (r#"{"alg":"RS256","cty":"application/jwt"}"#, TokenFault::Nested),
+        ] {
+            assert_eq!(parse(text).map(|_| ()), Err(fault), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_type_is_compared_as_a_media_type() {
+        let is = |token_type: &str, expected: &str| {
+            parse(&format!(r#"{{"alg":"ES256","typ":"{token_type}"}}"#))
+                .unwrap()
+                .token_type_is(expected)
+        };
+        assert!(is("at+jwt", "at+jwt") && is("AT+JWT", "at+jwt"));
+        assert!(is("application/at+jwt", "at+jwt") && is("at+jwt", "Application/AT+jwt"));
+        assert!(!is("JWT", "at+jwt") && !is("", "at+jwt") && !is("text/at+jwt", "at+jwt"));
+        assert!(!is("application/a/b", "a/b") && !is("application/", "application"));
+        assert!(!parse(r#"{"alg":"ES256"}"#).unwrap().token_type_is("JWT"));
+    }
+
+    #[test]
+    fn debug_shows_no_contents() {
+        let header = parse(r#"{"alg":"ES256","kid":"secret"}"#).unwrap();
+        let expected = "JoseHeader { algorithm: Some(Es256), has_key_id: true, has_token_type: false }";
+        assert_eq!(format!("{header:?}"), expected);
+    }
+}

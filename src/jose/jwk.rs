@@ -2,6 +2,9 @@
 //!
 //! Owns which keys may verify a token and why the others may not. It must not know where a key came from.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::fmt;
 

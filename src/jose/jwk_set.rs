@@ -159,3 +159,121 @@ impl JwkSet {
         rest.get(..count).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7515 appendix A.3 and RFC 8037 appendix A, open for more members.
+    const P256: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
+    const ED25519: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
+
+    fn parse(keys: &str) -> Result<ParsedJwkSet, JwksFault> {
+        JwkSet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes())
+    }
+
+    /// The positions in the set of the keys that are to be tried.
+    fn tried(set: &JwkSet, algorithm: Algorithm, kid: Option<&str>) -> Vec<usize> {
+        let position = |found: &Jwk| {
+            set.keys()
+                .iter()
+                .position(|key| std::ptr::eq(key, found))
+                .unwrap()
+        };
+        set.candidates(algorithm, kid).map(position).collect()
+    }
+
+    #[test]
+    fn a_document_that_is_no_key_set_is_a_fault() {
+        for (document, fault) in [
+            ("", JwksFault::Json(JsonError::Syntax)),
+            ("<html>", JwksFault::Json(JsonError::Syntax)),
+            ("[]", JwksFault::Json(JsonError::NotAnObject)),
+            (
+                r#"{"keys":[],"keys":[]}"#,
+                JwksFault::Json(JsonError::DuplicateMember),
+            ),
+            (r#"{"error":"x"}"#, JwksFault::KeysMissing),
+            (r#"{"keys":null}"#, JwksFault::KeysNotAnArray),
+            (r#"{"keys":{}}"#, JwksFault::KeysNotAnArray),
+            (r#"{"keys":[]}"#, JwksFault::NoUsableKey),
+            (r#"{"keys":[{"kty":"oct"},1]}"#, JwksFault::NoUsableKey),
+        ] {
+            assert_eq!(
+                JwkSet::parse(document.as_bytes()).unwrap_err(),
+                fault,
+                "{document}"
+            );
+            assert!(!fault.to_string().is_empty() && !fault.to_string().ends_with('.'));
+        }
+        assert_eq!(
+            JwkSet::parse(b"{\"keys\":[\"\xff\"]}").unwrap_err(),
+            JwksFault::Json(JsonError::NotUtf8)
+        );
+
+        let keys = |count: usize| vec![format!("{P256}}}"); count].join(",");
+        assert_eq!(
+            parse(&keys(JwkSet::MAX_KEYS)).unwrap().set.len(),
+            JwkSet::MAX_KEYS
+        );
+        assert_eq!(
+            parse(&keys(JwkSet::MAX_KEYS + 1)).unwrap_err(),
+            JwksFault::TooManyKeys
+        );
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_are_skipped_one_by_one() {
+        let deep = format!(r#"{{"kty":{}{}}}"#, "[".repeat(40), "]".repeat(40));
+        let keys = format!(
+            r#"null, {P256},"kid":"a","kid":"a"}}, {{"kty":"AKP"}}, {deep}, {P256},"kid":"good"}}, {P256},"d":"AA"}}"#
+        );
+        let parsed = parse(&keys).unwrap();
+        assert_eq!(parsed.set.len(), 1);
+        assert_eq!(parsed.set.keys()[0].key_id(), Some("good"));
+        assert_eq!(
+            parsed.skipped,
+            [
+                (0, JwkFault::NotAnObject),
+                (1, JwkFault::Json(JsonError::DuplicateMember)),
+                (2, JwkFault::KeyTypeUnknown),
+                (3, JwkFault::Json(JsonError::TooDeep)),
+                (5, JwkFault::PrivateMembers),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_kid_finds_exactly_its_keys_in_document_order() {
+        let keys = [
+            format!(r#"{P256},"kid":"b"}}"#),
+            format!(r#"{ED25519},"kid":"a"}}"#),
+            format!("{P256}}}"),
+            format!(r#"{P256},"kid":"\u0061"}}"#),
+            format!(r#"{P256},"kid":""}}"#),
+            format!(r#"{P256},"kid":"a","alg":"ES256"}}"#),
+            format!(r#"{P256},"kid":"ab"}}"#),
+        ];
+        let set = parse(&keys.join(",")).unwrap().set;
+        assert_eq!(tried(&set, Algorithm::Es256, Some("a")), [3, 5]);
+        assert_eq!(tried(&set, Algorithm::EdDsa, Some("a")), [1]);
+        assert_eq!(tried(&set, Algorithm::Es256, Some("b")), [0]);
+        assert_eq!(tried(&set, Algorithm::Es256, Some("")), [4]);
+        for kid in ["A", "aa", "c", "abc", "\\u0061"] {
+            assert_eq!(tried(&set, Algorithm::Es256, Some(kid)), [0; 0], "{kid}");
+            assert!(!set.has_kid(kid), "{kid}");
+        }
+        assert!(set.has_kid("a") && set.has_kid("b") && set.has_kid("") && set.has_kid("ab"));
+        assert_eq!(tried(&set, Algorithm::Rs256, Some("a")), [0; 0]);
+    }
+
+    #[test]
+    fn without_a_kid_a_few_keys_that_fit_are_tried() {
+        let keys =
+            [ED25519, P256, P256, ED25519, P256, P256, P256].map(|key| format!(r#"{key},"kid":"x"}}"#));
+        let set = parse(&keys.join(",")).unwrap().set;
+        assert_eq!(tried(&set, Algorithm::Es256, None), [1, 2, 4, 5]);
+        assert_eq!(tried(&set, Algorithm::EdDsa, None), [0, 3]);
+        assert_eq!(tried(&set, Algorithm::Ps256, None), [0; 0]);
+    }
+}

@@ -146,3 +146,92 @@ impl fmt::Debug for UnverifiedJwt<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::Algorithm;
+
+    #[test]
+    fn a_token_comes_apart_into_what_it_was_made_of() {
+        // {"alg":"ES256"}, {"a":1}, three bytes that no text has.
+        let token = b"eyJhbGciOiJFUzI1NiJ9.eyJhIjoxfQ._-7_";
+        let jwt = UnverifiedJwt::decode(token).unwrap();
+        assert_eq!(jwt.header().unwrap().algorithm, Some(Algorithm::Es256));
+        assert_eq!(jwt.payload(), br#"{"a":1}"#);
+        assert_eq!(jwt.signing_input(), b"eyJhbGciOiJFUzI1NiJ9.eyJhIjoxfQ");
+        assert_eq!(jwt.signature(), [0xff, 0xee, 0xff]);
+        assert_eq!(
+            format!("{jwt:?}"),
+            "UnverifiedJwt { signing_input_len: 31, signature_len: 3, .. }"
+        );
+        assert_eq!(jwt.decoded.capacity(), token.len(), "one allocation is enough");
+    }
+
+    #[test]
+    fn parts_may_be_empty_but_must_be_three() {
+        let jwt = UnverifiedJwt::decode(b"..").unwrap();
+        assert_eq!(
+            (jwt.payload(), jwt.signature(), jwt.signing_input()),
+            (&b""[..], &b""[..], &b"."[..])
+        );
+        assert_eq!(
+            jwt.header().unwrap_err(),
+            TokenFault::HeaderJson(JsonError::Syntax)
+        );
+        for (token, fault) in [
+            ("", TokenFault::Parts),
+            ("e30", TokenFault::Parts),
+            ("e30.e30", TokenFault::Parts),
+            ("e30.e30.e30.e30", TokenFault::Parts),
+            ("e30.e30.e30.e30.e30", TokenFault::Encrypted),
+            ("....", TokenFault::Encrypted),
+            ("e30.e30.e30.e30.e30.e30", TokenFault::Parts),
+        ] {
+            assert_eq!(
+                UnverifiedJwt::decode(token.as_bytes()).unwrap_err(),
+                fault,
+                "{token}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64url_is_strict_in_every_part() {
+        // Padding, the other alphabet, white space, stray bits (e31 is e30 with one), an impossible length, no ASCII.
+        for part in [
+            "e30=", "e3+0", "e3/0", "e3 0", "e30\n", "e31", "e", "e30e3", "é30",
+        ] {
+            for (token, fault) in [
+                (format!("{part}.e30.e30"), TokenFault::HeaderEncoding),
+                (format!("e30.{part}.e30"), TokenFault::PayloadEncoding),
+                (format!("e30.e30.{part}"), TokenFault::SignatureEncoding),
+            ] {
+                assert_eq!(
+                    UnverifiedJwt::decode(token.as_bytes()).unwrap_err(),
+                    fault,
+                    "{token}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_fault_reads_as_a_phrase() {
+        for fault in [
+            TokenFault::Parts,
+            TokenFault::HeaderEncoding,
+            TokenFault::HeaderJson(JsonError::TooDeep),
+            TokenFault::HeaderMember("kid"),
+            TokenFault::AlgorithmMissing,
+            TokenFault::CriticalHeader,
+            TokenFault::Encrypted,
+            TokenFault::Nested,
+            TokenFault::PayloadEncoding,
+            TokenFault::SignatureEncoding,
+        ] {
+            let text = fault.to_string();
+            assert!(text.starts_with("the ") && !text.ends_with('.'), "{text}");
+        }
+    }
+}

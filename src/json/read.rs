@@ -1,0 +1,160 @@
+//! How serde_json is made to read strictly: one object with raw values, and a walk over what is nested in them.
+//!
+//! Owns the visitors and must not know what any member means.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Json, JsonError, MAX_DEPTH};
+
+/// Whether no two of `items` have the same name. Sorts instead of hashing when there are many, so that no
+/// choice of names makes it slow.
+pub(super) fn are_distinct<T>(items: &[T], name: impl Fn(&T) -> &str) -> bool {
+    if items.len() <= 16 {
+        let mut rest = items;
+        while let Some((item, others)) = rest.split_first() {
+            if others.iter().any(|other| name(other) == name(item)) {
+                return false;
+            }
+            rest = others;
+        }
+        return true;
+    }
+    let mut names: Vec<&str> = items.iter().map(name).collect();
+    names.sort_unstable();
+    names.is_sorted_by(|left, right| left < right)
+}
+
+/// A string that borrows when it can; serde's own `Cow<str>` never does.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+/// Reads one object into its members, values raw.
+pub(super) struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(Cow<'de, str>, Json<'de>)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(8);
+        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+            members.push((name, Json(value)));
+        }
+        Ok(members)
+    }
+}
+
+/// Walks a nested value once and keeps nothing; `depth` is that of what holds the value. The fault is kept
+/// aside because serde_json's error would not tell it.
+#[derive(Clone, Copy)]
+pub(super) struct Check<'f> {
+    pub(super) depth: usize,
+    pub(super) fault: &'f Cell<Option<JsonError>>,
+}
+
+impl Check<'_> {
+    fn refuse<E: de::Error>(self, fault: JsonError) -> E {
+        self.fault.set(Some(fault));
+        E::custom(fault)
+    }
+
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        let depth = self.depth.saturating_add(1);
+        if depth > MAX_DEPTH {
+            Err(self.refuse(JsonError::TooDeep))
+        } else {
+            Ok(Self { depth, ..self })
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Check<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Check<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let element = self.deeper()?;
+        while elements.next_element_seed(element)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let value = self.deeper()?;
+        let mut names = Vec::new();
+        while let Some(name) = members.next_key::<Name<'de>>()? {
+            names.push(name);
+            members.next_value_seed(value)?;
+        }
+        if are_distinct(&names, |Name(name)| name) {
+            Ok(())
+        } else {
+            Err(self.refuse(JsonError::DuplicateMember))
+        }
+    }
+}
