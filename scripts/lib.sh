@@ -21,8 +21,8 @@ as_root() {
 }
 
 apt() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
-        -o Acquire::http::Timeout=30 "$@" </dev/null >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \
+        -o Acquire::http::Timeout=30 "$@" </dev/null >/dev/null
 }
 
 # Fresh images have no package lists, old ones have stale lists.
