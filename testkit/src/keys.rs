@@ -9,6 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -241,6 +242,20 @@ impl SigningKey {
             jwk["kid"] = kid.as_str().into();
         }
         jwk
+    }
+
+    /// The RFC 7638 thumbprint of the public half: a `kid` that nobody has to choose.
+    pub fn thumbprint(&self) -> String {
+        let jwk = self.public_jwk();
+        // Section 3.2: the required members of the key type, in lexicographic order.
+        let required = ["crv", "e", "kty", "n", "x", "y"]
+            .into_iter()
+            .filter_map(|name| jwk[name].as_str().map(|v| (name, v)));
+        let members: Vec<_> = required
+            .map(|(name, value)| format!("\"{name}\":\"{value}\""))
+            .collect();
+        let document = format!("{{{}}}", members.join(","));
+        URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, document.as_bytes()))
     }
 
     /// The public half as SubjectPublicKeyInfo, DER.

@@ -17,6 +17,7 @@ mod envoy;
 mod issuer;
 mod keys;
 mod rt;
+mod template;
 mod token;
 mod upstream;
 
@@ -27,6 +28,7 @@ pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, s
 pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
 pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};
+pub use template::Template;
 pub use token::{Token, encode_segment, tamper_claims, tamper_signature, unix_now};
 pub use upstream::{Echo, Upstream, latin1};
 
@@ -39,7 +41,7 @@ pub fn workspace_root() -> std::path::PathBuf {
         .to_path_buf()
 }
 
-/// The module that `make wasm` leaves, `envoy/jwt.wasm`.
+/// The module: `JWT_WASM`, else what `make wasm` leaves, `envoy/jwt.wasm`.
 pub fn module_path() -> std::path::PathBuf {
-    workspace_root().join("envoy/jwt.wasm")
+    std::env::var_os("JWT_WASM").map_or_else(|| workspace_root().join("envoy/jwt.wasm"), Into::into)
 }

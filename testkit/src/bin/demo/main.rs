@@ -1,0 +1,185 @@
+//! The demo: an issuer, an upstream and a real Envoy with the filter, walked through or left running.
+
+mod key;
+mod screen;
+mod stack;
+mod steps;
+mod walk;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+use testkit::{Issuer, Token, Upstream, workspace_root};
+
+use crate::stack::{AUDIENCE, ISSUER, Stack};
+
+/// The parts of the demo.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    /// Where the demo's signing key is kept; made at first use [default: .build/demo in the repository]
+    #[arg(long, global = true, env = "DEMO_KEY_DIR", hide_env_values = true)]
+    key_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Walk through the filter's main job, and fail unless every step was as expected
+    Walk,
+    /// Leave the same stack running until Ctrl-C
+    Run {
+        /// Envoy's port on 127.0.0.1; 0 takes a free one
+        #[arg(long, default_value_t = 10000)]
+        port: u16,
+    },
+    /// Print one token, signed with the demo's key
+    Token(TokenArgs),
+    /// Run the issuer alone
+    Issuer(ListenArgs),
+    /// Run the upstream alone
+    Upstream(ListenArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListenArgs {
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// The claim `sub`
+    #[arg(long, default_value = "alice")]
+    sub: String,
+    /// The claim `iss`
+    #[arg(long, default_value = ISSUER)]
+    iss: String,
+    /// The claim `aud`
+    #[arg(long, default_value = AUDIENCE)]
+    aud: String,
+    /// The claim `scope`, space-delimited
+    #[arg(long, default_value = "orders:read")]
+    scope: String,
+    /// Seconds until `exp`; negative: so long ago
+    #[arg(long, default_value_t = 3600, allow_negative_numbers = true)]
+    expires_in: i64,
+    /// Another claim, NAME=JSON or NAME=TEXT; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
+    claims: Vec<(String, Value)>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let key_dir = cli
+        .key_dir
+        .unwrap_or_else(|| workspace_root().join(".build/demo"));
+    let outcome = match cli.command {
+        Command::Walk => walk::walk(&key_dir),
+        Command::Run { port } => run(&key_dir, port),
+        Command::Token(args) => token(&key_dir, args),
+        Command::Issuer(args) => issuer(&key_dir, args.listen),
+        Command::Upstream(args) => upstream(args.listen),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(key_dir: &std::path::Path, port: u16) -> Result<ExitCode, String> {
+    let stack = Stack::start(&key::stable(key_dir)?, port)?;
+    let envoy = format!("http://{}", stack.envoy.addr("main"));
+    println!(
+        "Envoy on {envoy}, its admin on http://{}",
+        stack.envoy.admin_addr()
+    );
+    println!(
+        "issuer on {}, upstream on http://{}",
+        stack.issuer.url("/jwks"),
+        stack.upstream.addr()
+    );
+    println!();
+    println!("  TOKEN=$(make -s token)");
+    println!("  curl -i {envoy}/orders");
+    println!("  curl -i -H \"authorization: Bearer $TOKEN\" {envoy}/orders");
+    println!("  curl -i -H \"authorization: Bearer ${{TOKEN%?????}}AAAAA\" {envoy}/orders");
+    println!("  EXPIRED=$(cargo run -q -p testkit --bin demo -- token --expires-in -600)");
+    println!("  curl -i -H \"authorization: Bearer $EXPIRED\" {envoy}/orders");
+    println!("  curl -i --path-as-is {envoy}/healthz/../orders");
+    println!("  curl -i -H 'x-jwt-sub: forged' {envoy}/healthz");
+    println!("  curl 'http://{}/stats?filter=jwt'", stack.envoy.admin_addr());
+    println!();
+    println!("Envoy's access log follows (status, details, reason); Ctrl-C ends it.");
+    println!();
+    let ended = end_signal();
+    let mut shown = 0;
+    while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(200)) {
+        let lines = stack.envoy.access_log();
+        for line in &lines[shown..] {
+            println!("  {line}");
+        }
+        shown = lines.len();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn token(key_dir: &std::path::Path, args: TokenArgs) -> Result<ExitCode, String> {
+    let named = json!({"iss": args.iss, "aud": args.aud, "sub": args.sub, "scope": args.scope});
+    let token = Token::new(&key::stable(key_dir)?)
+        .expires_in(args.expires_in)
+        .claims(named);
+    println!("{}", token.claims(args.claims.into_iter().collect()).mint());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn issuer(key_dir: &std::path::Path, listen: SocketAddr) -> Result<ExitCode, String> {
+    let key = key::stable(key_dir)?;
+    let issuer = Issuer::start_on(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    stack::publish(&issuer, &[&key]);
+    println!("issuer on {}", issuer.url("/jwks"));
+    wait_for_end();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn upstream(listen: SocketAddr) -> Result<ExitCode, String> {
+    let upstream =
+        Upstream::start_on(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    println!("upstream on http://{}", upstream.addr());
+    wait_for_end();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns on SIGINT or SIGTERM, so that what runs is put away.
+fn wait_for_end() {
+    // The sender lives in the handler, which is never taken back.
+    let _ = end_signal().recv();
+}
+
+fn end_signal() -> Receiver<()> {
+    let (end, ended) = channel();
+    let handler = move || {
+        // Nobody listens any more after the first.
+        let _ = end.send(());
+    };
+    ctrlc::set_handler(handler).expect("the only signal handler of this process");
+    ended
+}
+
+fn parse_claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is wanted")?;
+    Ok((
+        name.into(),
+        serde_json::from_str(value).unwrap_or_else(|_| value.into()),
+    ))
+}

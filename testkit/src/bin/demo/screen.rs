@@ -1,0 +1,40 @@
+//! Colours, where somebody looks.
+
+use std::io::IsTerminal;
+
+/// How to write on standard output.
+pub(crate) struct Screen {
+    colours: bool,
+}
+
+impl Screen {
+    /// Colours on a terminal only, and not where `NO_COLOR` asks for none.
+    pub(crate) fn new() -> Self {
+        let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { colours }
+    }
+
+    pub(crate) fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(crate) fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    pub(crate) fn good(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(crate) fn bad(&self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colours {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}

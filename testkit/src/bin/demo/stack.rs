@@ -1,0 +1,68 @@
+//! The demo's processes and servers, started from `envoy/envoy.yaml`.
+
+use testkit::{
+    ClosedPort, EnvoyOptions, EnvoyProcess, Issuer, SigningKey, Template, Upstream, jwks, module_path,
+    workspace_root,
+};
+
+/// What the template's provider expects of a token.
+pub(crate) const ISSUER: &str = "https://issuer.example";
+/// What the template's provider expects of a token.
+pub(crate) const AUDIENCE: &str = "orders-api";
+/// Where the issuer publishes its keys.
+pub(crate) const JWKS: &str = "/jwks";
+
+/// Everything that runs. Envoy ends first.
+pub(crate) struct Stack {
+    /// Listener `main` is the template's; at listener `cold` the issuer has never been reachable.
+    pub(crate) envoy: EnvoyProcess,
+    pub(crate) issuer: Issuer,
+    pub(crate) upstream: Upstream,
+    _closed: ClosedPort,
+}
+
+impl Stack {
+    /// Starts it with Envoy on this port of 127.0.0.1 and `key` published.
+    pub(crate) fn start(key: &SigningKey, port: u16) -> Result<Self, String> {
+        let module = module_path();
+        if !module.exists() {
+            return Err(format!(
+                "{} is not there: `make wasm` builds it",
+                module.display()
+            ));
+        }
+        let (issuer, upstream, closed) = (Issuer::start(), Upstream::start(), ClosedPort::reserve());
+        publish(&issuer, &[key]);
+        let config = Template::load(&workspace_root().join("envoy/envoy.yaml"))?
+            .module(&module)
+            .cluster("issuer", issuer.addr())
+            .cluster("upstream", upstream.addr())
+            .cluster("unreachable", closed.addr())
+            .copy_listener("main", "cold", |config| {
+                config["stat_prefix"] = "cold".into();
+                let uri = &mut config["providers"]["demo"]["remote_jwks"]["http_uri"];
+                uri["cluster"] = "unreachable".into();
+                uri["uri"] = "http://unreachable:8080/jwks".into();
+            })
+            .listen("main", ([127, 0, 0, 1], port).into())
+            .listen("cold", ([127, 0, 0, 1], 0).into())
+            .build();
+        let envoy = EnvoyProcess::try_start(&config, &EnvoyOptions::workers(2))
+            .map_err(|log| format!("Envoy did not start:\n{log}"))?;
+        Ok(Self {
+            envoy,
+            issuer,
+            upstream,
+            _closed: closed,
+        })
+    }
+}
+
+/// Publishes these keys, and a discovery document that leads to them.
+pub(crate) fn publish(issuer: &Issuer, keys: &[&SigningKey]) {
+    issuer.serve(
+        JWKS,
+        testkit::Answer::json(&jwks(keys)).cache_control("max-age=600"),
+    );
+    issuer.serve_discovery(ISSUER, &issuer.url(JWKS));
+}
