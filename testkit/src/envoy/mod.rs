@@ -289,7 +289,7 @@ pub fn envoy_binary() -> PathBuf {
 
 /// Reads an Envoy configuration in YAML as the value that `EnvoyProcess` takes.
 pub fn load_yaml(text: &str) -> Result<Value, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    yaml_serde::from_str(text).map_err(|error| error.to_string())
 }
 
 /// Moved into place, since Envoy looks again only when the file is replaced.
