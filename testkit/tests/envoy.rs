@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use testkit::{
-    Bootstrap, Client, EnvoyOptions, EnvoyProcess, Listener, Request, Upstream, load_yaml, raw_exchange,
-    route, status_of,
+    Bootstrap, Client, EnvoyOptions, EnvoyProcess, Listener, Request, Template, Upstream, load_yaml,
+    raw_exchange, route, status_of, workspace_root,
 };
 
 fn bootstrap(upstream: &Upstream) -> Bootstrap {
@@ -129,4 +129,53 @@ fn yaml_is_read() {
         json!({"a": {"b": [1, 2.5, "10s", "yes", true]}, "c": null})
     );
     assert!(load_yaml("a: [").is_err());
+}
+
+#[test]
+fn a_template_runs_here_with_its_addresses_changed() {
+    let upstream = Upstream::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("envoy.yaml");
+    let mut config = bootstrap(&upstream).build();
+    config["admin"] = json!({"address": {"socket_address": {"address": "192.0.2.1", "port_value": 1}}});
+    config["static_resources"]["clusters"] = json!([{"name": "upstream", "type": "STRICT_DNS"}]);
+    config["static_resources"]["listeners"][0]["address"] = json!({"pipe": {"path": "/nowhere"}});
+    std::fs::write(&file, config.to_string()).expect("written"); // JSON is YAML
+    let template = Template::load(&file)
+        .expect("read")
+        .cluster("upstream", upstream.addr());
+    let envoy = EnvoyProcess::start(&template.listen("main", ([127, 0, 0, 1], 0).into()).build());
+    assert_eq!(envoy.client("main").get("/x").echo().path, "/x");
+    assert!(
+        Template::load(&dir.path().join("none.yaml"))
+            .expect_err("not there")
+            .contains("none.yaml")
+    );
+}
+
+#[test]
+fn the_shipped_configuration_is_read_and_rewritten() {
+    let path = workspace_root().join("envoy/envoy.yaml");
+    let config = Template::load(&path)
+        .expect("read")
+        .module("/elsewhere/jwt.wasm".as_ref())
+        .copy_listener("main", "second", |config| config["stat_prefix"] = "second".into())
+        .build();
+    let listeners = config["static_resources"]["listeners"]
+        .as_array()
+        .expect("listeners");
+    let wasm = |n: usize| {
+        let manager = &listeners[n]["filter_chains"][0]["filters"][0]["typed_config"];
+        &manager["http_filters"][0]["typed_config"]["config"]
+    };
+    assert_eq!((listeners.len(), &listeners[1]["name"]), (2, &json!("second")));
+    for n in [0, 1] {
+        assert_eq!(
+            wasm(n)["vm_config"]["code"]["local"]["filename"],
+            "/elsewhere/jwt.wasm"
+        );
+        assert_eq!(wasm(n)["failure_policy"], "FAIL_RELOAD");
+    }
+    assert_eq!(wasm(0)["configuration"]["value"]["stat_prefix"], "demo");
+    assert_eq!(wasm(1)["configuration"]["value"]["stat_prefix"], "second");
 }
