@@ -45,7 +45,7 @@ impl<'a> JoseHeader<'a> {
                 // RFC 7797 section 6 makes `crit` mandatory beside it; without, an unencoded payload would be read as
                 // base64url.
                 "b64" if value.as_bool() != Some(true) => return Err(TokenFault::CriticalHeader),
-                // RFC 7516 section 9: "the 'enc' […] Header Parameter value […] present […] it is a JWE".
+                // RFC 7516 section 9: "If the 'enc' member exists, it is a JWE; otherwise, it is a JWS."
                 "enc" => return Err(TokenFault::Encrypted),
                 // RFC 7519 section 5.2: "in the case that nested signing or encryption is employed, this Header
                 // Parameter MUST be present; in this case, the value MUST be 'JWT'".

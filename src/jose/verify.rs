@@ -63,8 +63,8 @@ pub(super) enum PublicKey {
 }
 
 impl PublicKey {
-    /// The RSA key of a modulus and an exponent, both big-endian. RFC 7518 section 6.3.1.1 forbids leading zeros but
-    /// knows that "some implementations" write one; they are dropped.
+    /// The RSA key of a modulus and an exponent, both big-endian. Leading zeros are dropped: RFC 7518 section 6.3.1.1
+    /// forbids them, but "some cryptographic libraries prefix an extra zero-valued octet".
     pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, JwkFault> {
         let modulus = without_leading_zeros(modulus);
         let n = BigUint::from_bytes_be(modulus);
