@@ -1,0 +1,342 @@
+//! The engine: events in, decisions out.
+//!
+//! Knows no host, no clock and no log. Time is an argument; every input is an event (`handle_*`), every output a value
+//! (`poll_*`). After any event poll until nothing is left; spurious calls are harmless.
+
+mod evaluate;
+mod waiting;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::{Config, KeySource, ProviderId};
+use crate::denial::{Denial, Reason};
+use crate::edits::HeaderEdits;
+use crate::keys::{Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice, Publication, RemoteKeys};
+use crate::request::RequestHead;
+use crate::time::UnixTime;
+
+use evaluate::{Evaluation, Need};
+use waiting::{Waiting, WaitingRequests};
+
+/// The number of a request, as the host gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId(pub u32);
+
+/// What becomes of a request. Exactly one of these: to resume and to reply cannot both be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It goes on to the upstream, changed so.
+    Forward(Forward),
+    /// It is answered here.
+    Deny(Denial),
+    /// It is held until a decision for it comes out of [`Authenticator::poll_decision`].
+    Wait,
+}
+
+/// A request that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// What is changed of it.
+    pub edits: Rc<HeaderEdits>,
+    /// Why it may go on.
+    pub grant: Grant,
+}
+
+/// Why a request may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// A token of this provider was verified.
+    Verified(ProviderId),
+    /// The policy asks for no token.
+    Waived,
+}
+
+/// Something that an operator wants to see: a log line when a state changes, a metric always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A provider's keys changed their state.
+    Keys(ProviderId, KeyNotice),
+    /// A token named a key that the provider does not have.
+    UnknownKid(ProviderId),
+}
+
+/// What the metrics show of a provider's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyGauges {
+    /// Usable keys.
+    pub keys: usize,
+    /// How long ago the issuer was asked for them.
+    pub age: Option<Duration>,
+    /// Whether they are past their lifetime.
+    pub stale: bool,
+}
+
+/// A request for an unknown `kid` waits no longer than this for the keys to be fetched anew.
+const KID_WAIT: Duration = Duration::from_secs(2);
+
+/// The decision engine of one filter configuration.
+#[derive(Debug)]
+pub struct Authenticator {
+    config: Rc<Config>,
+    /// A provider's remote keys; `None` where its keys are local.
+    remote: Vec<Option<RemoteKeys>>,
+    waiting: WaitingRequests,
+    decided: VecDeque<(StreamId, Decision)>,
+    notices: VecDeque<Notice>,
+    /// What a request without need of a token gets: written once.
+    waived: Rc<HeaderEdits>,
+    next_fetch: u32,
+}
+
+impl Authenticator {
+    /// An engine without any keys but the local ones. The seed decides the jitter of its fetches: another one for each
+    /// instance.
+    #[must_use]
+    pub fn new(config: Rc<Config>, seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let remote = config
+            .providers
+            .iter()
+            .map(|provider| match &provider.keys {
+                KeySource::Remote(source) => Some(RemoteKeys::new(source.clone(), chance.next())),
+                KeySource::Local(_) => None,
+            })
+            .collect();
+        let mut waived = HeaderEdits::default();
+        crate::forward::remove_claims(&config, &mut waived);
+        Self {
+            waiting: WaitingRequests::default(),
+            config,
+            remote,
+            decided: VecDeque::new(),
+            notices: VecDeque::new(),
+            waived: Rc::new(waived),
+            next_fetch: 0,
+        }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Rc<Config> {
+        &self.config
+    }
+
+    // --- requests ---
+
+    /// A request's head has arrived.
+    pub fn handle_request(&mut self, id: StreamId, request: RequestHead, now: UnixTime) -> Decision {
+        let need = match self.evaluate(&request, now, now) {
+            Evaluation::Forward(forward) => return Decision::Forward(forward),
+            Evaluation::Deny(denial) => return Decision::Deny(denial),
+            Evaluation::Need(need) => need,
+        };
+        let max_wait = self.config.limits.max_wait;
+        let deadline = now.after(match need {
+            Need::FirstKeys(_) => max_wait,
+            Need::Kid(_) => max_wait.min(KID_WAIT),
+        });
+        if self.waiting.len() >= self.config.limits.max_waiting_requests || deadline <= now {
+            return Decision::Deny(give_up(need));
+        }
+        self.waiting.insert(id, Waiting { request, since: now, deadline, need });
+        Decision::Wait
+    }
+
+    /// The client of a waiting request has left; harmless for any other request.
+    pub fn handle_cancel(&mut self, id: StreamId) {
+        self.waiting.remove(id);
+        self.decided.retain(|(decided, _)| *decided != id);
+    }
+
+    /// A decision for a request that waited.
+    #[must_use]
+    pub fn poll_decision(&mut self) -> Option<(StreamId, Decision)> {
+        self.decided.pop_front()
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    // --- keys ---
+
+    /// The fetches that are due now. Ask [`Self::claim`] for each.
+    #[must_use]
+    pub fn poll_fetches(&mut self, now: UnixTime) -> Vec<Claim> {
+        let due = self.config.provider_ids().filter(|id| self.keys(*id).is_some_and(|keys| keys.is_fetch_due(now)));
+        let due: Vec<_> = due.collect();
+        due.into_iter()
+            .map(|provider| {
+                self.next_fetch = self.next_fetch.wrapping_add(1);
+                Claim { id: FetchId(self.next_fetch), provider }
+            })
+            .collect()
+    }
+
+    /// Takes the process's lease for a fetch, given the provider's record in shared data: what to write there by
+    /// compare-and-swap, and the request to send once that has succeeded. If the swap fails, call [`Self::lose_lease`].
+    /// `None`: somebody else fetches already.
+    pub fn claim(
+        &mut self,
+        claim: Claim,
+        record: Option<&[u8]>,
+        now: UnixTime,
+    ) -> Option<(Vec<u8>, FetchRequest)> {
+        self.keys_mut(claim.provider)?.claim(claim.id, record, now)
+    }
+
+    /// The compare-and-swap of a claim has failed: another worker was faster.
+    pub fn lose_lease(&mut self, claim: Claim) {
+        if let Some(keys) = self.keys_mut(claim.provider) {
+            keys.lose_lease(claim.id);
+        }
+    }
+
+    /// A fetch was answered, or failed. An answer to a fetch that was given up is ignored.
+    pub fn handle_fetched(
+        &mut self,
+        provider: ProviderId,
+        id: FetchId,
+        answer: Result<Fetched<'_>, FetchError>,
+        now: UnixTime,
+    ) {
+        let mut notices = Vec::new();
+        if let Some(keys) = self.keys_mut(provider) {
+            keys.handle_fetched(id, answer, now, &mut notices);
+        }
+        self.announce(provider, notices);
+        self.reconsider(now);
+    }
+
+    /// Whether a fetch's outcome is to be written into shared data.
+    #[must_use]
+    pub fn poll_publish(&self) -> Option<ProviderId> {
+        self.config.provider_ids().find(|id| self.keys(*id).is_some_and(RemoteKeys::has_unpublished))
+    }
+
+    /// What to write, given the provider's present record there. To be called for every provider that
+    /// [`Self::poll_publish`] names.
+    pub fn settle(&mut self, provider: ProviderId, record: Option<&[u8]>) -> Option<Publication> {
+        self.keys_mut(provider)?.settle(record)
+    }
+
+    /// The name of the place in shared data where the provider's record and document are; `None` where its keys are local.
+    #[must_use]
+    pub fn shared_place(&self, provider: ProviderId) -> Option<String> {
+        self.keys(provider).map(|keys| keys.source().fingerprint())
+    }
+
+    /// The longest document that a provider's issuer may answer with.
+    #[must_use]
+    pub fn max_response_bytes(&self, provider: ProviderId) -> usize {
+        self.keys(provider).map_or(0, |keys| keys.source().key_cache.max_response_bytes)
+    }
+
+    /// Whether the document has to be read as well, to take over this record.
+    #[must_use]
+    pub fn needs_document(&self, provider: ProviderId, record: &[u8]) -> bool {
+        self.keys(provider).is_some_and(|keys| keys.needs_document(record))
+    }
+
+    /// The provider's record in shared data, and the document where [`Self::needs_document`] says so.
+    pub fn handle_shared(&mut self, provider: ProviderId, record: &[u8], document: Option<&[u8]>, now: UnixTime) {
+        let mut notices = Vec::new();
+        let has_changed =
+            self.keys_mut(provider).is_some_and(|keys| keys.handle_shared(record, document, &mut notices));
+        self.announce(provider, notices);
+        if has_changed {
+            self.reconsider(now);
+        }
+    }
+
+    /// What the metrics show of a provider's keys.
+    #[must_use]
+    pub fn key_gauges(&self, provider: ProviderId, now: UnixTime) -> Option<KeyGauges> {
+        match (&self.config.provider(provider)?.keys, self.keys(provider)) {
+            (KeySource::Local(set), _) => Some(KeyGauges { keys: set.len(), age: None, stale: false }),
+            (KeySource::Remote(_), Some(keys)) => {
+                Some(KeyGauges { keys: keys.count(), age: keys.age(now), stale: keys.is_stale(now) })
+            }
+            (KeySource::Remote(_), None) => None,
+        }
+    }
+
+    // --- time ---
+
+    /// Time has passed: fetches whose answer never came are given up, and requests that waited too long answered.
+    pub fn handle_timeout(&mut self, now: UnixTime) {
+        for id in self.config.clone().provider_ids() {
+            let mut notices = Vec::new();
+            if let Some(keys) = self.keys_mut(id) {
+                keys.handle_timeout(now, &mut notices);
+            }
+            if !notices.is_empty() {
+                self.announce(id, notices);
+                self.reconsider(now);
+            }
+        }
+        for (id, waiting) in self.waiting.take_overdue(now) {
+            self.decided.push_back((id, Decision::Deny(give_up(waiting.need))));
+        }
+    }
+
+    /// When there is something to do next, if nothing else happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<UnixTime> {
+        let fetches = self.remote.iter().flatten().map(RemoteKeys::next_timeout);
+        fetches.chain(self.waiting.next_deadline()).min()
+    }
+
+    /// Whether somebody waits for a fetch, be it another worker's: look at shared data often.
+    #[must_use]
+    pub fn is_hurried(&self, now: UnixTime) -> bool {
+        self.waiting.len() > 0
+            || self.remote.iter().flatten().any(|keys| keys.serving(now).is_none() && keys.is_awaited(now))
+    }
+
+    /// Something that an operator wants to see.
+    #[must_use]
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    // --- inside ---
+
+    fn keys(&self, provider: ProviderId) -> Option<&RemoteKeys> {
+        self.remote.get(provider.index())?.as_ref()
+    }
+
+    fn keys_mut(&mut self, provider: ProviderId) -> Option<&mut RemoteKeys> {
+        self.remote.get_mut(provider.index())?.as_mut()
+    }
+
+    fn announce(&mut self, provider: ProviderId, notices: Vec<KeyNotice>) {
+        self.notices.extend(notices.into_iter().map(|notice| Notice::Keys(provider, notice)));
+    }
+
+    /// Keys have changed, or it is known that they will not: decides the waiting requests that can be decided now.
+    fn reconsider(&mut self, now: UnixTime) {
+        for (id, mut waiting) in self.waiting.take_all() {
+            match self.evaluate(&waiting.request, waiting.since, now) {
+                Evaluation::Forward(forward) => self.decided.push_back((id, Decision::Forward(forward))),
+                Evaluation::Deny(denial) => self.decided.push_back((id, Decision::Deny(denial))),
+                Evaluation::Need(need) => {
+                    waiting.need = need;
+                    self.waiting.insert(id, waiting);
+                }
+            }
+        }
+    }
+}
+
+/// The answer to a request that cannot wait any longer.
+fn give_up(need: Need) -> Denial {
+    match need {
+        Need::FirstKeys(provider) => Denial::new(Reason::KeysUnavailable).by(provider),
+        Need::Kid(provider) => Denial::new(Reason::KeyUnknown).by(provider),
+    }
+}

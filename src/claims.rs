@@ -1,0 +1,153 @@
+//! RFC 7519: the claims of a token, and what of them is checked.
+//!
+//! Trust is a type here. [`UnverifiedClaims`] can be asked for its issuer, to choose a provider, and can be checked
+//! cheaply; only [`VerifiedJwt`], which nothing but a good signature makes, gives claims away.
+
+mod numeric_date;
+mod path;
+mod verified;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+pub use numeric_date::NumericDate;
+pub use path::ClaimPath;
+pub use verified::{Keys, VerifiedJwt};
+
+use crate::config::{Audiences, Provider, StringMatcher};
+use crate::denial::{Denial, Reason};
+use crate::json::{Json, JsonError, Kind, Object};
+use crate::time::UnixTime;
+
+/// The claims of a token whose signature has not been checked.
+#[derive(Debug)]
+pub struct UnverifiedClaims<'a> {
+    members: Object<'a>,
+}
+
+impl<'a> UnverifiedClaims<'a> {
+    /// Reads the payload. Fails where it is no JSON object, or one with duplicate members ("The Claim Names within a
+    /// JWT Claims Set MUST be unique", RFC 7519 section 4), too deep, or not UTF-8.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, JsonError> {
+        Object::parse(payload).map(|members| Self { members })
+    }
+
+    /// `iss`, untrusted: good for nothing but to choose the provider whose keys are to verify it.
+    pub fn unverified_issuer(&self) -> Result<Option<Cow<'a, str>>, Denial> {
+        string_claim(&self.members, "iss")
+    }
+
+    /// All that can be refused before any work with keys: times, audience, subject, required claims.
+    pub fn check(&self, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
+        self.check_times(provider, now)?;
+        self.check_audience(&provider.audiences)?;
+        if let Some(subjects) = &provider.subjects {
+            self.check_subject(subjects)?;
+        }
+        for claim in &provider.required_claims {
+            match claim.resolve(&self.members) {
+                Some(value) if value.kind() != Kind::Null => {}
+                _ => return Err(Denial::new(Reason::ClaimMissing)),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_times(&self, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
+        let skew = provider.clock_skew;
+        match date_claim(&self.members, "exp")? {
+            Some(expires_at) => {
+                // Section 4.1.4: "the expiration time on or after which the JWT MUST NOT be accepted".
+                if expires_at.is_on_or_before(now.before(skew)) {
+                    return Err(Denial::new(Reason::TokenExpired));
+                }
+                if let Some(max_lifetime) = provider.max_lifetime
+                    && expires_at.is_after(now.after(max_lifetime).after(skew))
+                {
+                    return Err(Denial::new(Reason::LifetimeTooLong));
+                }
+            }
+            None if provider.require_expiration || provider.max_lifetime.is_some() => {
+                return Err(Denial::new(Reason::ClaimMissing).with_detail("exp"));
+            }
+            None => {}
+        }
+        // Section 4.1.5: "the time before which the JWT MUST NOT be accepted"; an `iat` of the future is no better.
+        for name in ["nbf", "iat"] {
+            if let Some(date) = date_claim(&self.members, name)?
+                && date.is_after(now.after(skew))
+            {
+                return Err(Denial::new(Reason::TokenNotYetValid).with_detail(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Section 4.1.3: "each principal intended to process the JWT MUST identify itself with a value in the audience
+    /// claim"; a list of strings, or one string.
+    fn check_audience(&self, audiences: &Audiences) -> Result<(), Denial> {
+        let mismatch = Denial::new(Reason::AudienceMismatch);
+        let malformed = Denial::new(Reason::ClaimMalformed).with_detail("aud");
+        let Some(claim) = self.members.member("aud") else {
+            return if audiences.accepts_none() { Ok(()) } else { Err(mismatch) };
+        };
+        let mut accepted = audiences.accepts_none();
+        match claim.kind() {
+            Kind::String => {
+                let value = claim.as_str().ok_or(malformed)?;
+                accepted = accepted || audiences.accepts(&value);
+            }
+            Kind::Array => {
+                for element in claim.as_array().ok_or(malformed)? {
+                    let value = element.as_str().ok_or(malformed)?;
+                    accepted = accepted || audiences.accepts(&value);
+                }
+            }
+            Kind::Null | Kind::Bool | Kind::Number | Kind::Object => return Err(malformed),
+        }
+        if accepted { Ok(()) } else { Err(mismatch) }
+    }
+
+    fn check_subject(&self, subjects: &StringMatcher) -> Result<(), Denial> {
+        match string_claim(&self.members, "sub")? {
+            Some(subject) if subjects.matches(&subject) => Ok(()),
+            _ => Err(Denial::new(Reason::SubjectRejected)),
+        }
+    }
+}
+
+/// A string claim; of another type it is a fault, never an absence.
+fn string_claim<'a>(members: &Object<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, Denial> {
+    match members.member(name) {
+        None => Ok(None),
+        Some(value) => match value.as_str() {
+            Some(text) => Ok(Some(text)),
+            None => Err(Denial::new(Reason::ClaimMalformed).with_detail(name)),
+        },
+    }
+}
+
+/// A NumericDate claim; of another type it is a fault, never an absence.
+fn date_claim(members: &Object<'_>, name: &'static str) -> Result<Option<NumericDate>, Denial> {
+    match members.member(name) {
+        None => Ok(None),
+        Some(value) => match value.as_number_text() {
+            Some(text) => Ok(Some(NumericDate::parse(text))),
+            None => Err(Denial::new(Reason::ClaimMalformed).with_detail(name)),
+        },
+    }
+}
+
+/// The value as one line of text, where it is a scalar: a string as it is, a number exactly as the token spells it.
+#[must_use]
+pub fn scalar_text(value: Json<'_>) -> Option<Cow<'_, str>> {
+    match value.kind() {
+        Kind::String => value.as_str(),
+        Kind::Number => value.as_number_text().map(Cow::Borrowed),
+        Kind::Bool => value.as_bool().map(|value| Cow::Borrowed(if value { "true" } else { "false" })),
+        Kind::Null | Kind::Array | Kind::Object => None,
+    }
+}
+
+/// The default of `clock_skew_seconds`.
+pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(60);

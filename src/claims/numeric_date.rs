@@ -1,0 +1,128 @@
+//! RFC 7519 section 2, NumericDate: seconds since the epoch, which may have a fraction or an exponent.
+//!
+//! Read from the number's own digits, not through a float: rounding must never make a token live longer.
+
+use crate::time::UnixTime;
+
+/// A date as exact as a comparison with a clock of milliseconds needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumericDate {
+    /// The last whole millisecond at or before the date.
+    floor_millis: i64,
+    /// The date lies strictly after `floor_millis`.
+    fraction: bool,
+}
+
+impl NumericDate {
+    /// Reads a JSON number's text (RFC 8259 section 6). Values out of range become the nearest that is in range: a date
+    /// that far away compares the same.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let (negative, unsigned) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)),
+            None => (unsigned, 0),
+        };
+        let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        // Digits before this position are whole milliseconds, those after it a fraction of one.
+        let point =
+            i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent).saturating_add(3);
+        let mut millis: i64 = 0;
+        let mut fraction = false;
+        let mut position: i64 = 0;
+        for digit in whole.bytes().chain(decimals.bytes()).map(|byte| i64::from(byte.wrapping_sub(b'0'))) {
+            if position < point {
+                millis = millis.saturating_mul(10).saturating_add(digit);
+            } else {
+                fraction = fraction || digit != 0;
+            }
+            position = position.saturating_add(1);
+        }
+        // Trailing zeros that only the exponent has. Beyond 19 of them any value but zero is out of range already.
+        let zeros = point.saturating_sub(position).clamp(0, 20);
+        for _ in 0..zeros {
+            millis = millis.saturating_mul(10);
+        }
+        if negative {
+            let floor = millis.saturating_neg().saturating_sub(i64::from(fraction));
+            Self { floor_millis: floor, fraction }
+        } else {
+            Self { floor_millis: millis, fraction }
+        }
+    }
+
+    /// Whether the date is at or before `time`; a fraction of a millisecond counts as not there.
+    #[must_use]
+    pub fn is_on_or_before(self, time: UnixTime) -> bool {
+        self.floor_millis <= clock(time)
+    }
+
+    /// Whether the date is strictly after `time`, be it by a fraction of a millisecond.
+    #[must_use]
+    pub fn is_after(self, time: UnixTime) -> bool {
+        let time = clock(time);
+        self.floor_millis > time || (self.floor_millis == time && self.fraction)
+    }
+}
+
+fn clock(time: UnixTime) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn parse_exponent(text: &str) -> i64 {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let size = digits.bytes().fold(0_i64, |size, byte| {
+        size.saturating_mul(10).saturating_add(i64::from(byte.wrapping_sub(b'0')))
+    });
+    if negative { size.saturating_neg() } else { size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(floor_millis: i64, fraction: bool) -> NumericDate {
+        NumericDate { floor_millis, fraction }
+    }
+
+    #[test]
+    fn integers_fractions_and_exponents_are_read_exactly() {
+        for (text, expected) in [
+            ("0", date(0, false)),
+            ("-0", date(0, false)),
+            ("1700000000", date(1_700_000_000_000, false)),
+            ("1700000000.0", date(1_700_000_000_000, false)),
+            ("1.7e9", date(1_700_000_000_000, false)),
+            ("1.7E+9", date(1_700_000_000_000, false)),
+            ("17000000000e-1", date(1_700_000_000_000, false)),
+            ("1700000000.25", date(1_700_000_000_250, false)),
+            ("1700000000.2505", date(1_700_000_000_250, true)),
+            ("1700000000.99999999999999999999", date(1_700_000_000_999, true)),
+            ("0.0001", date(0, true)),
+            ("-1.5", date(-1500, false)),
+            ("-0.0001", date(-1, true)),
+            ("1e-400", date(0, true)),
+            ("1e400", date(i64::MAX, false)),
+            ("-1e400", date(i64::MIN.saturating_add(1), false)),
+            ("0e999999999999999999999", date(0, false)),
+            ("123456789012345678901234567890", date(i64::MAX, false)),
+        ] {
+            assert_eq!(NumericDate::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_never_lets_a_token_live_longer() {
+        let time = UnixTime::from_millis(1_000);
+        assert!(NumericDate::parse("1.0004").is_on_or_before(time));
+        assert!(NumericDate::parse("1.0004").is_after(time));
+        assert!(!NumericDate::parse("1.001").is_on_or_before(time));
+        assert!(!NumericDate::parse("1").is_after(time));
+    }
+}

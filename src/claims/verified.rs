@@ -1,0 +1,61 @@
+//! The step from an unverified token to a verified one: the only maker of [`VerifiedJwt`].
+
+use crate::claims::{ClaimPath, UnverifiedClaims};
+use crate::jose::{Algorithm, JwkSet, UnverifiedJwt};
+use crate::json::{Json, Object};
+
+/// A token whose signature a key of its provider has verified, and whose claims may be used.
+#[derive(Debug)]
+pub struct VerifiedJwt<'a> {
+    claims: &'a Object<'a>,
+}
+
+/// What a key set says of a token.
+#[derive(Debug)]
+pub enum Keys<'a> {
+    /// A key of the set verifies the signature.
+    Verify(VerifiedJwt<'a>),
+    /// The set has the key that `kid` names, or keys that fit where there is no `kid`, and none verifies the signature.
+    Refuse,
+    /// The set has a key of that `kid`, but for another algorithm or curve.
+    Misfit,
+    /// The set has no key of that `kid`, or without a `kid` none that fits.
+    Lack,
+}
+
+impl<'a> VerifiedJwt<'a> {
+    /// Checks the signature with the keys of `set` that fit `algorithm` and `key_id` (RFC 7515 section 5.2 step 8).
+    #[must_use]
+    pub fn verify(
+        token: &UnverifiedJwt<'_>,
+        algorithm: Algorithm,
+        key_id: Option<&str>,
+        claims: &'a UnverifiedClaims<'a>,
+        set: &JwkSet,
+    ) -> Keys<'a> {
+        let mut tried = false;
+        for key in set.candidates(algorithm, key_id) {
+            tried = true;
+            if key.verify(algorithm, token.signing_input(), token.signature()) {
+                return Keys::Verify(Self { claims: &claims.members });
+            }
+        }
+        match key_id {
+            _ if tried => Keys::Refuse,
+            Some(key_id) if set.has_kid(key_id) => Keys::Misfit,
+            _ => Keys::Lack,
+        }
+    }
+
+    /// The value at `path`; `None` where the token has none.
+    #[must_use]
+    pub fn claim(&self, path: &ClaimPath) -> Option<Json<'a>> {
+        path.resolve(self.claims)
+    }
+
+    /// The top-level claim of this name.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Json<'a>> {
+        self.claims.member(name)
+    }
+}

@@ -1,0 +1,206 @@
+//! The configuration: read once, checked in full, and turned into what the request path needs.
+//!
+//! Nothing is ever ignored in silence: a field that is not known, a value that cannot work and a name that refers to
+//! nothing are refused with their path. Everything that can be computed once is computed here.
+
+mod duration;
+mod error;
+mod header_name;
+mod location;
+mod provider;
+mod reader;
+mod remote;
+mod response;
+mod rule;
+mod string_matcher;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use error::{ConfigError, ConfigProblem};
+pub use location::{Location, LocationId};
+pub use provider::{Audiences, ClaimToHeader, KeySource, Provider, ProviderId, ValueFormat};
+pub use remote::{KeyCache, RemoteJwks};
+pub use string_matcher::StringMatcher;
+
+use self::location::Locations;
+use self::reader::Node;
+use crate::json::{Json, JsonError};
+use crate::policy::Policy;
+use crate::reply::Replies;
+use crate::request::{FieldId, WantedFields};
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The issuers whose tokens are accepted; [`ProviderId`] is the index.
+    pub providers: Vec<Provider>,
+    /// Where tokens are looked for; [`LocationId`] is the index.
+    pub locations: Vec<Location>,
+    /// Which request needs what.
+    pub policy: Policy,
+    /// The header fields that a decision reads; [`FieldId`] is the index.
+    pub wanted: WantedFields,
+    /// The headers that the filter owns: set or removed on every request that passes.
+    pub owned_headers: Vec<Rc<str>>,
+    /// A word of the metrics' names; empty for none.
+    pub stat_prefix: String,
+    /// The reply for each reason.
+    pub replies: Replies,
+    /// Bounds on what a client can make us do.
+    pub limits: Limits,
+}
+
+/// Bounds on what a client can make us do: `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A longer token is refused unread.
+    pub max_token_bytes: usize,
+    /// Requests that may wait for keys at a time, in each worker.
+    pub max_waiting_requests: usize,
+    /// How long a request may wait for the first keys.
+    pub max_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_token_bytes: 16_384, max_waiting_requests: 1024, max_wait: Duration::from_secs(5) }
+    }
+}
+
+const FIELDS: &[&str] = &[
+    "providers",
+    "rules",
+    "bypass_cors_preflight",
+    "strip_failure_response",
+    "stat_prefix",
+    "response",
+    "limits",
+];
+
+const MAX_PROVIDERS: usize = 64;
+
+impl Config {
+    /// Reads the bytes that the host hands over: a `google.protobuf.Struct` as JSON, or the JSON of a `StringValue`.
+    ///
+    /// Fails at the first fault found, with its path.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        let root = root(bytes)?;
+        let mut fields = root.fields(FIELDS)?;
+        let mut names = Names::default();
+
+        let providers_node = fields.require("providers", "write at least one issuer whose tokens are accepted")?;
+        let provider_nodes = providers_node.map()?;
+        if provider_nodes.is_empty() || provider_nodes.len() > MAX_PROVIDERS {
+            return Err(providers_node
+                .invalid(format!("must hold from 1 to {MAX_PROVIDERS} providers, not {}", provider_nodes.len())));
+        }
+        let mut providers = Vec::with_capacity(provider_nodes.len());
+        for (name, node) in provider_nodes {
+            providers.push(provider::read(name, &node, &mut names)?);
+        }
+
+        let rules = match fields.take("rules") {
+            Some(node) => rule::read(&node, &providers, &mut names)?,
+            None => Vec::new(),
+        };
+        let cors = match fields.flag("bypass_cors_preflight")? {
+            true => Some(crate::policy::CorsPreflight::new(&mut names.wanted)),
+            false => None,
+        };
+        let stat_prefix = match fields.take("stat_prefix") {
+            Some(node) => {
+                let text = node.text()?;
+                if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
+                    return Err(node.invalid("may hold letters, digits, `_`, `-` and `.` only"));
+                }
+                text.trim_end_matches('.').to_owned()
+            }
+            None => String::new(),
+        };
+        let stripped = fields.flag("strip_failure_response")?;
+        let style = response::read(fields.take("response"), stripped)?;
+        let limits = match fields.take("limits") {
+            Some(node) => read_limits(&node)?,
+            None => Limits::default(),
+        };
+        let policy = Policy::new(rules, cors, &mut names.wanted);
+        Ok(Self {
+            providers,
+            locations: names.locations.into_vec(),
+            policy,
+            wanted: names.wanted,
+            owned_headers: names.owned_headers,
+            stat_prefix,
+            replies: Replies::new(&style),
+            limits,
+        })
+    }
+
+    /// The provider of this number.
+    #[must_use]
+    pub fn provider(&self, id: ProviderId) -> Option<&Provider> {
+        self.providers.get(id.index())
+    }
+
+    /// All providers' numbers.
+    pub fn provider_ids(&self) -> impl Iterator<Item = ProviderId> + use<> {
+        (0..self.providers.len()).map(ProviderId::new)
+    }
+}
+
+/// Names that several parts of the configuration share, each kept once.
+#[derive(Debug, Default)]
+struct Names {
+    wanted: WantedFields,
+    locations: Locations,
+    owned_headers: Vec<Rc<str>>,
+}
+
+impl Names {
+    fn field(&mut self, name: &str) -> FieldId {
+        self.wanted.id(name)
+    }
+
+    /// The number of an owned header.
+    fn owned_header(&mut self, name: &str) -> usize {
+        if let Some(index) = self.owned_headers.iter().position(|owned| **owned == *name) {
+            return index;
+        }
+        self.owned_headers.push(name.into());
+        self.owned_headers.len().saturating_sub(1)
+    }
+}
+
+fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
+    let fault = |why| ConfigError { path: String::new(), problem: ConfigProblem::NotJson(why) };
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(fault("it is empty; write the filter's configuration as a google.protobuf.Struct or StringValue"));
+    }
+    let value = Json::parse(bytes).map_err(|error| {
+        fault(match error {
+            JsonError::NotUtf8 => "it is not UTF-8",
+            JsonError::Syntax => "its syntax is wrong",
+            JsonError::NotAnObject => "it is of another type",
+            JsonError::DuplicateMember => "a member stands there twice",
+            JsonError::TooDeep => "it is nested too deep",
+        })
+    })?;
+    Ok(Node::at(String::new(), value))
+}
+
+fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {
+    let mut fields = node.fields(&["max_token_bytes", "max_waiting_requests", "max_wait"])?;
+    let mut limits = Limits::default();
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    if let Some(node) = fields.take("max_token_bytes") {
+        limits.max_token_bytes = size(node.integer(256..=1_048_576)?);
+    }
+    if let Some(node) = fields.take("max_waiting_requests") {
+        limits.max_waiting_requests = size(node.integer(0..=1_000_000)?);
+    }
+    if let Some(node) = fields.take("max_wait") {
+        limits.max_wait = node.duration(Duration::ZERO..=Duration::from_secs(60))?;
+    }
+    Ok(limits)
+}

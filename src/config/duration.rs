@@ -1,0 +1,56 @@
+//! Durations as operators write them.
+
+use std::time::Duration;
+
+/// Reads `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`; `None` for anything else.
+pub(super) fn parse(text: &str) -> Option<Duration> {
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+    let (number, unit) = text.split_at_checked(unit_at)?;
+    let factor = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return None,
+    };
+    if !number.starts_with(|first: char| first.is_ascii_digit()) || number.ends_with('.') {
+        return None;
+    }
+    let number: f64 = number.parse().ok()?;
+    Duration::try_from_secs_f64(number * factor).ok()
+}
+
+/// Writes a duration in the largest unit that divides it.
+pub(super) fn display(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+        if millis >= size && millis.checked_rem(size) == Some(0) {
+            return format!("{}{unit}", millis.checked_div(size).unwrap_or_default());
+        }
+    }
+    if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_spellings_are_read() {
+        for (text, millis) in [("10s", 10_000), ("1.5s", 1500), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000)] {
+            assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "10", "10 s", "-1s", "1e3s", ".5s", "1.s", "1..5s", "10sec", "ten"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_largest_fitting_unit_is_written() {
+        assert_eq!(display(Duration::from_secs(86400)), "1d");
+        assert_eq!(display(Duration::from_secs(90)), "90s");
+        assert_eq!(display(Duration::from_millis(1500)), "1500ms");
+        assert_eq!(display(Duration::ZERO), "0s");
+    }
+}

@@ -1,0 +1,115 @@
+//! An operator's fault: where it stands in the configuration, what it is, and the likely fix.
+
+use std::fmt;
+
+/// Why a configuration is refused. Its `Display` is the line that the operator reads in Envoy's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where: member names and indices from the outside in, as in `rules[2].match.prefix`; empty for the whole.
+    pub path: String,
+    /// What.
+    pub problem: ConfigProblem,
+}
+
+/// What is wrong at a place of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigProblem {
+    /// The text is no JSON object that could be read; why.
+    NotJson(&'static str),
+    /// No such field; the known one that is nearest to it, if any is near.
+    UnknownField {
+        /// As written.
+        name: String,
+        /// The nearest known name.
+        nearest: Option<&'static str>,
+    },
+    /// The same field twice, in its two spellings.
+    GivenTwice,
+    /// A required field is absent; what to write.
+    Missing {
+        /// The field.
+        field: &'static str,
+        /// What to write there.
+        fix: &'static str,
+    },
+    /// A value of another type.
+    WrongType {
+        /// What is expected.
+        expected: &'static str,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A name that refers to nothing.
+    Dangling {
+        /// What kind of thing it should name.
+        kind: &'static str,
+        /// As written.
+        name: String,
+        /// The nearest name that exists, if any is near.
+        nearest: Option<String>,
+        /// All that exist.
+        known: Vec<String>,
+    },
+    /// None of the values that are allowed.
+    NotOneOf {
+        /// As written.
+        value: String,
+        /// The nearest allowed value, if any is near.
+        nearest: Option<&'static str>,
+        /// What is allowed.
+        allowed: Vec<&'static str>,
+    },
+    /// A value that cannot work: what is wrong with it, and what to write instead.
+    Invalid(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        self.problem.fmt(f)
+    }
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotJson(why) => write!(f, "the configuration is not a JSON object: {why}"),
+            Self::UnknownField { name, nearest: Some(nearest) } => {
+                write!(f, "unknown field `{name}`; did you mean `{nearest}`?")
+            }
+            Self::UnknownField { name, nearest: None } => write!(f, "unknown field `{name}`"),
+            Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase"),
+            Self::Missing { field, fix } => write!(f, "`{field}` is missing; {fix}"),
+            Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
+            Self::Dangling { kind, name, nearest: Some(nearest), .. } => {
+                write!(f, "no {kind} is named `{name}`; did you mean `{nearest}`?")
+            }
+            Self::Dangling { kind, name, nearest: None, known } => {
+                write!(f, "no {kind} is named `{name}`; there are: {}", known.join(", "))
+            }
+            Self::NotOneOf { value, nearest: Some(nearest), .. } => {
+                write!(f, "`{value}` is not allowed here; did you mean `{nearest}`?")
+            }
+            Self::NotOneOf { value, nearest: None, allowed } => {
+                write!(f, "`{value}` is not allowed here; allowed are: {}", allowed.join(", "))
+            }
+            Self::Invalid(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The candidate that a misspelt name most likely means: at most a third of its letters differ.
+pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let name = name.to_ascii_lowercase();
+    let allowed = name.chars().count().div_ceil(3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(&name, &candidate.to_ascii_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

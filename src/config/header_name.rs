@@ -1,0 +1,31 @@
+//! Names of header fields (RFC 9110 section 5.1), in lower case as HTTP/2 and Envoy have them.
+
+use super::error::ConfigError;
+use super::reader::Node;
+
+/// Fields that carry the message itself: a claim written there would change what the request is.
+const FRAMING: &[&str] = &["host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "trailer"];
+
+/// A header name, in lower case.
+pub(super) fn read(node: &Node<'_>) -> Result<String, ConfigError> {
+    let name = node.name()?.to_ascii_lowercase();
+    if name.bytes().all(is_token_byte) {
+        Ok(name)
+    } else {
+        Err(node.invalid(format!("`{name}` is not a header name")))
+    }
+}
+
+/// The name of a header that the filter is to own.
+pub(super) fn read_owned(node: &Node<'_>) -> Result<String, ConfigError> {
+    let name = read(node)?;
+    if FRAMING.contains(&name.as_str()) {
+        return Err(node.invalid(format!("`{name}` carries the message itself and cannot hold a claim")));
+    }
+    Ok(name)
+}
+
+/// RFC 9110 section 5.6.2: `tchar`.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

@@ -1,0 +1,120 @@
+//! `from_headers`, `from_params`, `from_cookies`: where a provider's tokens are looked for.
+
+use super::error::ConfigError;
+use super::reader::{Fields, Node};
+use super::{Names, header_name};
+use crate::request::FieldId;
+
+/// A place of a request that may hold a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A header field, whose value is the prefix and then the token.
+    Header {
+        /// The field.
+        field: FieldId,
+        /// Its name, in lower case.
+        name: Box<str>,
+        /// What stands before the token. `Bearer ` matches in any case, as RFC 9110 section 11.1 has it for schemes.
+        prefix: Box<[u8]>,
+    },
+    /// A parameter of the query.
+    Parameter {
+        /// `:path`.
+        field: FieldId,
+        /// Its name, decoded.
+        name: Box<str>,
+    },
+    /// A cookie.
+    Cookie {
+        /// `cookie`.
+        field: FieldId,
+        /// Its name.
+        name: Box<str>,
+    },
+}
+
+/// The number of a location in a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocationId(usize);
+
+impl LocationId {
+    /// The position in [`super::Config::locations`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Every location of every provider, each once.
+#[derive(Debug, Default)]
+pub(super) struct Locations(Vec<Location>);
+
+impl Locations {
+    pub(super) fn into_vec(self) -> Vec<Location> {
+        self.0
+    }
+
+    fn id(&mut self, location: Location) -> LocationId {
+        if let Some(index) = self.0.iter().position(|known| *known == location) {
+            return LocationId(index);
+        }
+        self.0.push(location);
+        LocationId(self.0.len().saturating_sub(1))
+    }
+}
+
+/// Reads a provider's locations: those that it names, or `Authorization: Bearer` alone.
+pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<LocationId>, ConfigError> {
+    let mut found = Vec::new();
+    if let Some(node) = fields.take("from_headers") {
+        for element in node.some_list()? {
+            found.push((element.clone(), read_header(&element, names)?));
+        }
+    }
+    if let Some(node) = fields.take("from_params") {
+        for element in node.some_list()? {
+            let location = Location::Parameter { field: names.field(":path"), name: element.name()?.into() };
+            found.push((element, location));
+        }
+    }
+    if let Some(node) = fields.take("from_cookies") {
+        for element in node.some_list()? {
+            let name = element.name()?;
+            if !name.bytes().all(header_name::is_token_byte) {
+                return Err(element.invalid(format!("`{name}` is not a cookie's name")));
+            }
+            found.push((element, Location::Cookie { field: names.field("cookie"), name: name.into() }));
+        }
+    }
+    if found.is_empty() {
+        let default = Location::Header {
+            field: names.field("authorization"),
+            name: "authorization".into(),
+            prefix: (*b"Bearer ").into(),
+        };
+        return Ok(vec![names.locations.id(default)]);
+    }
+    let mut ids = Vec::new();
+    for (node, location) in found {
+        let id = names.locations.id(location);
+        if ids.contains(&id) {
+            return Err(node.invalid("this location stands there twice"));
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, ConfigError> {
+    let mut fields = node.fields(&["name", "value_prefix"])?;
+    let name = header_name::read(&fields.require("name", "write the header that carries the token")?)?;
+    let prefix = match fields.take("value_prefix") {
+        Some(node) => node.text()?,
+        None => String::new(),
+    };
+    Ok(Location::Header {
+        field: names.field(&name),
+        name: name.into(),
+        prefix: prefix.into_bytes().into(),
+    })
+}

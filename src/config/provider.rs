@@ -1,0 +1,321 @@
+//! `providers`: an issuer, its keys, what its tokens must be, and what of them is passed on.
+
+use std::time::Duration;
+
+use super::error::{ConfigError, ConfigProblem};
+use super::location::{self, LocationId};
+use super::reader::{Fields, Node};
+use super::remote::{self, RemoteJwks};
+use super::string_matcher::{self, StringMatcher};
+use super::{Names, header_name};
+use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
+use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault};
+
+/// The number of a provider in a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderId(usize);
+
+impl ProviderId {
+    /// The provider at this position of [`super::Config::providers`].
+    #[must_use]
+    pub const fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// The position in [`super::Config::providers`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// An issuer whose tokens are accepted.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration, metrics and logs.
+    pub name: Box<str>,
+    /// `iss`, compared exactly.
+    pub issuer: Box<str>,
+    /// Of `aud`, one must be among these.
+    pub audiences: Audiences,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// `alg` must be one of these.
+    pub algorithms: AlgorithmSet,
+    /// `typ` must be one of these, where any is named.
+    pub token_types: Vec<Box<str>>,
+    /// A token without `exp` is refused.
+    pub require_expiration: bool,
+    /// How far the issuer's clock may be off.
+    pub clock_skew: Duration,
+    /// How far away `exp` may be.
+    pub max_lifetime: Option<Duration>,
+    /// `sub` must match.
+    pub subjects: Option<StringMatcher>,
+    /// Claims that must be there.
+    pub required_claims: Vec<ClaimPath>,
+    /// Where its tokens are looked for.
+    pub locations: Vec<LocationId>,
+    /// The token goes on to the upstream.
+    pub forward: bool,
+    /// The owned header that takes the payload, as the token has it (base64url).
+    pub forward_payload_header: Option<usize>,
+    /// Claims that are passed on in headers.
+    pub claim_to_headers: Vec<ClaimToHeader>,
+}
+
+/// Whom a token must be meant for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audiences {
+    /// `["*"]`: anybody, a token without `aud` included.
+    Any,
+    /// One of these, compared exactly.
+    OneOf(Vec<Box<str>>),
+}
+
+impl Audiences {
+    /// Whether a token for this audience is accepted.
+    #[must_use]
+    pub fn accepts(&self, audience: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(audiences) => audiences.iter().any(|known| **known == *audience),
+        }
+    }
+
+    /// Whether a token without `aud` is accepted.
+    #[must_use]
+    pub fn accepts_none(&self) -> bool {
+        matches!(self, Self::Any)
+    }
+}
+
+/// Where a provider's keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// `local_jwks`: the configuration itself.
+    Local(JwkSet),
+    /// `remote_jwks`.
+    Remote(RemoteJwks),
+}
+
+/// A claim that is passed on in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimToHeader {
+    /// Which claim.
+    pub claim: ClaimPath,
+    /// The number of the owned header that takes it.
+    pub header: usize,
+    /// How it is written.
+    pub format: ValueFormat,
+}
+
+/// How a claim is written as a header's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValueFormat {
+    /// A scalar as text; a list or an object as the base64 of its compact JSON, as jwt_authn does.
+    #[default]
+    Auto,
+    /// A list of scalars with commas between them; a scalar as text.
+    Csv,
+    /// Compact JSON.
+    Json,
+    /// Base64 of the text of a string, or of the compact JSON of anything else.
+    Base64,
+}
+
+const FIELDS: &[&str] = &[
+    "issuer",
+    "audiences",
+    "remote_jwks",
+    "local_jwks",
+    "key_cache",
+    "algorithms",
+    "token_types",
+    "require_expiration",
+    "clock_skew_seconds",
+    "max_lifetime",
+    "subjects",
+    "required_claims",
+    "from_headers",
+    "from_params",
+    "from_cookies",
+    "forward",
+    "forward_payload_header",
+    "claim_to_headers",
+];
+
+/// A day more or less is no skew of a clock.
+const MAX_SKEW_SECONDS: u64 = 86_400;
+
+pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<Provider, ConfigError> {
+    if name.is_empty() {
+        return Err(node.invalid("a provider needs a name"));
+    }
+    let mut fields = node.fields(FIELDS)?;
+    let issuer = fields.require("issuer", "write the tokens' `iss` exactly")?.name()?;
+    let audiences = read_audiences(&mut fields)?;
+    let keys = read_key_source(&mut fields)?;
+    let algorithms = read_algorithms(&mut fields)?;
+    let token_types = fields.names("token_types")?;
+    let require_expiration = fields.take("require_expiration").map_or(Ok(true), |node| node.bool())?;
+    let clock_skew = match fields.take("clock_skew_seconds") {
+        Some(node) => Duration::from_secs(node.integer(0..=MAX_SKEW_SECONDS)?),
+        None => DEFAULT_CLOCK_SKEW,
+    };
+    let max_lifetime = match fields.take("max_lifetime") {
+        Some(node) => {
+            Some(node.duration(Duration::from_secs(1)..=Duration::from_secs(3650 * 86_400))?)
+        }
+        None => None,
+    };
+    let subjects = fields.take("subjects").map(|node| string_matcher::read(&node)).transpose()?;
+    let required_claims =
+        fields.names("required_claims")?.into_iter().map(ClaimPath::Name).collect();
+    let locations = location::read(&mut fields, names)?;
+    let forward = fields.flag("forward")?;
+    let mut own: Vec<usize> = Vec::new();
+    let forward_payload_header = match fields.take("forward_payload_header") {
+        Some(node) => {
+            let header = names.owned_header(&header_name::read_owned(&node)?);
+            own.push(header);
+            Some(header)
+        }
+        None => None,
+    };
+    let mut claim_to_headers = Vec::new();
+    if let Some(node) = fields.take("claim_to_headers") {
+        for element in node.list()? {
+            let entry = read_claim_to_header(&element, names)?;
+            if own.contains(&entry.header) {
+                return Err(element.invalid("another claim of this provider is written to the same header"));
+            }
+            own.push(entry.header);
+            claim_to_headers.push(entry);
+        }
+    }
+    Ok(Provider {
+        name: name.into(),
+        issuer: issuer.into(),
+        audiences,
+        keys,
+        algorithms,
+        token_types,
+        require_expiration,
+        clock_skew,
+        max_lifetime,
+        subjects,
+        required_claims,
+        locations,
+        forward,
+        forward_payload_header,
+        claim_to_headers,
+    })
+}
+
+fn read_audiences(fields: &mut Fields<'_>) -> Result<Audiences, ConfigError> {
+    const FIX: &str = "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
+    let node = fields.require("audiences", FIX)?;
+    let audiences = node.names()?;
+    if audiences.is_empty() {
+        return Err(node.invalid(format!("must not be empty; {FIX}")));
+    }
+    if audiences.iter().any(|audience| &**audience == "*") {
+        if audiences.len() > 1 {
+            return Err(node.invalid("\"*\" accepts any audience, so it stands alone"));
+        }
+        return Ok(Audiences::Any);
+    }
+    Ok(Audiences::OneOf(audiences))
+}
+
+fn read_key_source(fields: &mut Fields<'_>) -> Result<KeySource, ConfigError> {
+    let remote = fields.take("remote_jwks");
+    let local = fields.take("local_jwks");
+    let key_cache = fields.take("key_cache");
+    match (remote, local) {
+        (Some(node), None) => {
+            let key_cache = key_cache.map(|node| remote::read_key_cache(&node)).transpose()?;
+            Ok(KeySource::Remote(remote::read(&node, key_cache.unwrap_or_default())?))
+        }
+        (None, Some(node)) => {
+            if let Some(node) = key_cache {
+                return Err(node.invalid("`local_jwks` are never fetched; `key_cache` goes with `remote_jwks`"));
+            }
+            Ok(KeySource::Local(read_local_jwks(&node)?))
+        }
+        (None, None) => Err(fields.error(ConfigProblem::Invalid(
+            "where do the keys come from? write one of `remote_jwks`, `local_jwks`".to_owned(),
+        ))),
+        (Some(_), Some(node)) => {
+            Err(node.invalid("a provider has one source of keys: write one of `remote_jwks`, `local_jwks`"))
+        }
+    }
+}
+
+fn read_local_jwks(node: &Node<'_>) -> Result<JwkSet, ConfigError> {
+    let mut fields = node.fields(&["inline_string"])?;
+    let inline = fields.require("inline_string", "write the JWKS document, as a string")?;
+    match JwkSet::parse(inline.text()?.as_bytes()) {
+        Ok(parsed) => Ok(parsed.set),
+        Err(fault) => Err(inline.invalid(format!(
+            "not a usable JWKS document: {fault}{}",
+            match fault {
+                JwksFault::Json(_) => "",
+                _ => r#"; it looks like {"keys":[{"kty":…}]}"#,
+            }
+        ))),
+    }
+}
+
+fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
+    let Some(node) = fields.take("algorithms") else { return Ok(AlgorithmSet::ALL) };
+    let allowed: Vec<(&'static str, Algorithm)> =
+        Algorithm::ALL.iter().map(|algorithm| (algorithm.name(), *algorithm)).collect();
+    let mut set = AlgorithmSet::EMPTY;
+    for element in node.some_list()? {
+        let name = element.text()?;
+        if name.eq_ignore_ascii_case("none") {
+            return Err(element.invalid("`none` means no signature at all and is never accepted"));
+        }
+        if name.starts_with("HS") {
+            return Err(element.invalid(format!(
+                "`{name}` needs a secret shared with the issuer and is never accepted; ask the issuer for RS256, ES256 or EdDSA"
+            )));
+        }
+        set.insert(element.one_of(&allowed)?);
+    }
+    Ok(set)
+}
+
+fn read_claim_to_header(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, ConfigError> {
+    let mut fields = node.fields(&["header_name", "claim_name", "claim_path", "format"])?;
+    let header = fields.require("header_name", "write the header that takes the claim")?;
+    let header = names.owned_header(&header_name::read_owned(&header)?);
+    let claim = read_claim(node, &mut fields)?;
+    let format = match fields.take("format") {
+        Some(node) => node.one_of(&[
+            ("auto", ValueFormat::Auto),
+            ("csv", ValueFormat::Csv),
+            ("json", ValueFormat::Json),
+            ("base64", ValueFormat::Base64),
+        ])?,
+        None => ValueFormat::Auto,
+    };
+    Ok(ClaimToHeader { claim, header, format })
+}
+
+fn read_claim(node: &Node<'_>, fields: &mut Fields<'_>) -> Result<ClaimPath, ConfigError> {
+    match (fields.take("claim_name"), fields.take("claim_path")) {
+        (Some(name), None) => Ok(ClaimPath::Name(name.name()?.into())),
+        (None, Some(path)) => {
+            let mut keys = Vec::new();
+            for step in path.some_list()? {
+                let mut fields = step.fields(&["key"])?;
+                keys.push(fields.require("key", "write the member's name")?.text()?.into());
+            }
+            Ok(ClaimPath::Literal(keys))
+        }
+        _ => Err(node.invalid("write one of `claim_name`, `claim_path`")),
+    }
+}

@@ -1,0 +1,241 @@
+//! Reads JSON strictly, with the path of every fault: unknown fields, both spellings of proto3 JSON, exact ranges.
+//!
+//! A `google.protobuf.Struct` reaches the module as JSON in which every number is a double; so 600 and 600.0 are the
+//! same whole number here. `null` is an absent field, as in proto3 JSON.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::duration;
+use super::error::{ConfigError, ConfigProblem, nearest};
+use crate::json::{Json, Kind};
+
+/// A value of the configuration and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node<'a> {
+    path: String,
+    value: Json<'a>,
+}
+
+/// The fields of an object, all of them known.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    path: String,
+    entries: Vec<(&'static str, Node<'a>)>,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn at(path: String, value: Json<'a>) -> Self {
+        Self { path, value }
+    }
+
+    pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
+        ConfigError { path: self.path.clone(), problem }
+    }
+
+    pub(super) fn invalid(&self, what: impl Into<String>) -> ConfigError {
+        self.error(ConfigProblem::Invalid(what.into()))
+    }
+
+    fn wrong_type(&self, expected: &'static str) -> ConfigError {
+        let found = match self.value.kind() {
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::Array => "a list",
+            Kind::Object => "an object",
+        };
+        self.error(ConfigProblem::WrongType { expected, found })
+    }
+
+    pub(super) fn bool(&self) -> Result<bool, ConfigError> {
+        self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
+    }
+
+    pub(super) fn text(&self) -> Result<String, ConfigError> {
+        self.value.as_str().map(Into::into).ok_or_else(|| self.wrong_type("a string"))
+    }
+
+    /// A string that is not empty.
+    pub(super) fn name(&self) -> Result<String, ConfigError> {
+        let text = self.text()?;
+        if text.is_empty() { Err(self.invalid("must not be empty")) } else { Ok(text) }
+    }
+
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
+        let number = self.number("a whole number")?;
+        if number.fract() != 0.0 {
+            return Err(self.invalid(format!("must be a whole number, not {number}")));
+        }
+        // Exact: whole doubles in any range that is used here (below 2^53) convert without loss.
+        let whole = if number >= 0.0 { number as u64 } else { 0 };
+        if number < 0.0 || !range.contains(&whole) {
+            return Err(self.invalid(format!(
+                "must be from {} to {}, not {number}",
+                range.start(),
+                range.end()
+            )));
+        }
+        Ok(whole)
+    }
+
+    pub(super) fn number(&self, expected: &'static str) -> Result<f64, ConfigError> {
+        let text = self.value.as_number_text().ok_or_else(|| self.wrong_type(expected))?;
+        text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| {
+            self.invalid(format!("the number {text} is out of range"))
+        })
+    }
+
+    /// `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`, a number of seconds, or `{seconds, nanos}`.
+    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+        const EXPECTED: &str = "a duration such as \"10s\", \"5m\", \"1h\" or a number of seconds";
+        let parsed = match self.value.kind() {
+            Kind::String => {
+                let text = self.text()?;
+                duration::parse(&text).ok_or_else(|| {
+                    self.invalid(format!(
+                        "`{text}` is not a duration; write it as in \"10s\", \"5m\", \"1h\", or as a number of seconds"
+                    ))
+                })?
+            }
+            Kind::Number => {
+                let seconds = self.number(EXPECTED)?;
+                Duration::try_from_secs_f64(seconds)
+                    .map_err(|_| self.invalid(format!("{seconds} seconds is not a duration")))?
+            }
+            Kind::Object => {
+                let mut fields = self.fields(&["seconds", "nanos"])?;
+                let seconds = match fields.take("seconds") {
+                    Some(node) => node.integer(0..=315_576_000_000)?,
+                    None => 0,
+                };
+                let nanos = match fields.take("nanos") {
+                    Some(node) => node.integer(0..=999_999_999)?,
+                    None => 0,
+                };
+                Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos))
+            }
+            Kind::Null | Kind::Bool | Kind::Array => return Err(self.wrong_type(EXPECTED)),
+        };
+        if range.contains(&parsed) {
+            Ok(parsed)
+        } else {
+            Err(self.invalid(format!(
+                "must be from {} to {}",
+                duration::display(*range.start()),
+                duration::display(*range.end())
+            )))
+        }
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<Self>, ConfigError> {
+        let elements = self.value.as_array().ok_or_else(|| self.wrong_type("a list"))?;
+        Ok(elements
+            .into_iter()
+            .enumerate()
+            .map(|(index, value)| Self { path: format!("{}[{index}]", self.path), value })
+            .collect())
+    }
+
+    /// A list that is not empty.
+    pub(super) fn some_list(&self) -> Result<Vec<Self>, ConfigError> {
+        let list = self.list()?;
+        if list.is_empty() { Err(self.invalid("must not be empty")) } else { Ok(list) }
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<Box<str>>, ConfigError> {
+        self.list()?.iter().map(|node| node.name().map(Into::into)).collect()
+    }
+
+    /// The members of an object whose names are the operator's own.
+    pub(super) fn map(&self) -> Result<Vec<(String, Self)>, ConfigError> {
+        let object = self.value.as_object().ok_or_else(|| self.wrong_type("an object"))?;
+        Ok(object
+            .members()
+            .map(|(name, value)| (name.to_owned(), Self { path: join(&self.path, name), value }))
+            .collect())
+    }
+
+    /// The members of an object whose names are ours, in snake_case or lowerCamelCase.
+    pub(super) fn fields(&self, known: &'static [&'static str]) -> Result<Fields<'a>, ConfigError> {
+        let object = self.value.as_object().ok_or_else(|| self.wrong_type("an object"))?;
+        let mut entries: Vec<(&'static str, Self)> = Vec::new();
+        for (written, value) in object.members() {
+            let Some(field) =
+                known.iter().find(|field| **field == written || lower_camel_case(field) == written)
+            else {
+                return Err(self.error(ConfigProblem::UnknownField {
+                    name: written.to_owned(),
+                    nearest: nearest(written, known.iter().copied()),
+                }));
+            };
+            let node = Self { path: join(&self.path, field), value };
+            if entries.iter().any(|(name, _)| name == field) {
+                return Err(node.error(ConfigProblem::GivenTwice));
+            }
+            if value.kind() != Kind::Null {
+                entries.push((field, node));
+            }
+        }
+        Ok(Fields { path: self.path.clone(), entries })
+    }
+
+    /// The one of the allowed values that stands here.
+    pub(super) fn one_of<T: Copy>(&self, allowed: &[(&'static str, T)]) -> Result<T, ConfigError> {
+        let value = self.text()?;
+        match allowed.iter().find(|(name, _)| *name == value) {
+            Some((_, meaning)) => Ok(*meaning),
+            None => Err(self.error(ConfigProblem::NotOneOf {
+                nearest: nearest(&value, allowed.iter().map(|(name, _)| *name)),
+                allowed: allowed.iter().map(|(name, _)| *name).collect(),
+                value,
+            })),
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn take(&mut self, field: &'static str) -> Option<Node<'a>> {
+        let position = self.entries.iter().position(|(name, _)| *name == field)?;
+        Some(self.entries.swap_remove(position).1)
+    }
+
+    pub(super) fn require(&mut self, field: &'static str, fix: &'static str) -> Result<Node<'a>, ConfigError> {
+        match self.take(field) {
+            Some(node) => Ok(node),
+            None => Err(self.error(ConfigProblem::Missing { field, fix })),
+        }
+    }
+
+    /// The field's boolean, false where it is absent.
+    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, ConfigError> {
+        self.take(field).map_or(Ok(false), |node| node.bool())
+    }
+
+    pub(super) fn names(&mut self, field: &'static str) -> Result<Vec<Box<str>>, ConfigError> {
+        self.take(field).map_or_else(|| Ok(Vec::new()), |node| node.names())
+    }
+
+    pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
+        ConfigError { path: self.path.clone(), problem }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn lower_camel_case(snake: &str) -> String {
+    let mut camel = String::with_capacity(snake.len());
+    let mut upper = false;
+    for letter in snake.chars() {
+        if letter == '_' {
+            upper = true;
+        } else {
+            camel.push(if upper { letter.to_ascii_uppercase() } else { letter });
+            upper = false;
+        }
+    }
+    camel
+}

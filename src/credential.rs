@@ -1,0 +1,149 @@
+//! RFC 6750 section 2: where a request carries its token, and how it is taken out of the request.
+
+mod cookie;
+mod query;
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::config::{Location, LocationId};
+use crate::denial::{Denial, Reason};
+use crate::edits::HeaderEdits;
+use crate::request::RequestHead;
+
+/// A token as it was found. Nothing is known of it but where it stood.
+#[derive(Debug)]
+pub struct Credential<'a> {
+    /// Where.
+    pub location: LocationId,
+    /// The token's bytes.
+    pub token: Cow<'a, [u8]>,
+}
+
+/// Looks for the request's one token at these locations.
+///
+/// Fails with `token_missing`; with `token_multiple` where there are several, since a good token must not hide a bad one
+/// that the upstream may prefer; with `request_malformed` where a parameter cannot be decoded.
+pub fn find<'a>(
+    request: &'a RequestHead,
+    locations: &[Location],
+    ids: impl Iterator<Item = LocationId>,
+) -> Result<Credential<'a>, Denial> {
+    let mut found: Option<Credential<'a>> = None;
+    for id in ids {
+        let Some(location) = locations.get(id.index()) else { continue };
+        let mut take = |token: Cow<'a, [u8]>| {
+            if found.is_some() {
+                return Err(Denial::new(Reason::TokenMultiple));
+            }
+            found = Some(Credential { location: id, token });
+            Ok(())
+        };
+        match location {
+            Location::Header { field, prefix, .. } => {
+                for value in request.all(*field) {
+                    if let Some(token) = after_prefix(value, prefix) {
+                        // Envoy joins repeated `authorization` fields with a comma, which no token holds.
+                        if is_repeated(token, prefix) {
+                            return Err(Denial::new(Reason::TokenMultiple));
+                        }
+                        take(Cow::Borrowed(token))?;
+                    }
+                }
+            }
+            Location::Parameter { field, name } => {
+                let path = request.first(*field).unwrap_or_default();
+                for value in query::values(path, name.as_bytes()) {
+                    take(value.map_err(|_| Denial::new(Reason::RequestMalformed).with_detail("query"))?)?;
+                }
+            }
+            Location::Cookie { field, name } => {
+                for value in request.all(*field).flat_map(|line| cookie::values(line, name.as_bytes())) {
+                    take(Cow::Borrowed(value))?;
+                }
+            }
+        }
+    }
+    found.ok_or(Denial::new(Reason::TokenMissing))
+}
+
+/// Takes the token out of the request, wherever it stands at this location.
+pub fn strip(request: &RequestHead, location: &Location, edits: &mut HeaderEdits) {
+    match location {
+        Location::Header { name, .. } => edits.push(Rc::from(&**name), None),
+        Location::Parameter { field, name } => {
+            let path = request.first(*field).unwrap_or_default();
+            edits.push(Rc::from(":path"), Some(query::without(path, name.as_bytes())));
+        }
+        Location::Cookie { field, name } => {
+            let rest = cookie::without(request.all(*field), name.as_bytes());
+            edits.push(Rc::from("cookie"), if rest.is_empty() { None } else { Some(rest) });
+        }
+    }
+}
+
+/// What follows the prefix; the scheme `Bearer` in any case and with any number of spaces (RFC 9110 section 11.4:
+/// `auth-scheme [ 1*SP token68 ]`, "case-insensitive"), other prefixes exactly. The scheme alone is an empty token.
+fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let Some(scheme) = bearer_scheme(prefix) else { return value.strip_prefix(prefix) };
+    let (head, rest) = value.split_at_checked(scheme.len())?;
+    if !head.eq_ignore_ascii_case(scheme) {
+        return None;
+    }
+    match rest.first() {
+        None => Some(rest),
+        Some(b' ') => Some(rest.trim_ascii()),
+        Some(_) => None,
+    }
+}
+
+fn bearer_scheme(prefix: &[u8]) -> Option<&[u8]> {
+    prefix.strip_suffix(b" ").filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
+}
+
+/// Whether after the first token another value of the same header follows that holds one too.
+fn is_repeated(token: &[u8], prefix: &[u8]) -> bool {
+    token.split(|byte| *byte == b',').skip(1).any(|part| {
+        let part = part.trim_ascii();
+        !part.is_empty() && (prefix.is_empty() || after_prefix(part, prefix).is_some())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bearer_scheme_is_anchored_and_in_any_case() {
+        for (value, expected) in [
+            (&b"Bearer abc"[..], Some(&b"abc"[..])),
+            (b"bearer abc", Some(b"abc")),
+            (b"BEARER   abc ", Some(b"abc")),
+            (b"Bearer", Some(b"")),
+            (b"Bearer ", Some(b"")),
+            (b"Bearerabc", None),
+            (b"Bearer\tabc", None),
+            (b"Basic Bearer abc", None),
+            (b" Bearer abc", None),
+            (b"", None),
+        ] {
+            assert_eq!(after_prefix(value, b"Bearer "), expected, "{}", String::from_utf8_lossy(value));
+        }
+    }
+
+    #[test]
+    fn other_prefixes_are_exact() {
+        assert_eq!(after_prefix(b"JWT abc", b"JWT "), Some(&b"abc"[..]));
+        assert_eq!(after_prefix(b"jwt abc", b"JWT "), None);
+        assert_eq!(after_prefix(b"abc", b""), Some(&b"abc"[..]));
+    }
+
+    #[test]
+    fn joined_fields_are_seen() {
+        assert!(is_repeated(b"a,Bearer b", b"Bearer "));
+        assert!(is_repeated(b"a, bearer b", b"Bearer "));
+        assert!(!is_repeated(b"a,b", b"Bearer "));
+        assert!(!is_repeated(b"a", b"Bearer "));
+        assert!(is_repeated(b"a,b", b""));
+    }
+}

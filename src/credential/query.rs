@@ -1,0 +1,109 @@
+//! The query of a path, read as `application/x-www-form-urlencoded` (the URL standard, section 5.1).
+
+use std::borrow::Cow;
+
+/// A percent sign that two hexadecimal digits do not follow.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadEscape;
+
+/// The decoded values of the parameters of this name.
+pub(super) fn values<'a>(
+    path: &'a [u8],
+    name: &[u8],
+) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
+    split(path).1.filter_map(move |pair| {
+        let (key, value) = key_and_value(pair);
+        is_named(key, name).then(|| decode(value))
+    })
+}
+
+/// The path without the parameters of this name; the others stay byte by byte as they were, and in their order.
+pub(super) fn without(path: &[u8], name: &[u8]) -> Vec<u8> {
+    let (head, pairs) = split(path);
+    let mut rest = head.to_vec();
+    let mut separator = b'?';
+    for pair in pairs.filter(|pair| !is_named(key_and_value(pair).0, name)) {
+        rest.push(separator);
+        rest.extend_from_slice(pair);
+        separator = b'&';
+    }
+    rest
+}
+
+/// The path, and the parts of its query.
+fn split(path: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
+    let at = path.iter().position(|byte| *byte == b'?');
+    let (head, query) = match at.and_then(|at| path.split_at_checked(at)) {
+        Some((head, query)) => (head, query.strip_prefix(b"?")),
+        None => (path, None),
+    };
+    (head, query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')))
+}
+
+fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
+    match pair.iter().position(|byte| *byte == b'=').and_then(|at| pair.split_at_checked(at)) {
+        Some((key, value)) => (key, value.strip_prefix(b"=").unwrap_or(value)),
+        None => (pair, b""),
+    }
+}
+
+/// A name that cannot be decoded is no name of ours.
+fn is_named(key: &[u8], name: &[u8]) -> bool {
+    key == name || decode(key).is_ok_and(|decoded| *decoded == *name)
+}
+
+fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, BadEscape> {
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || bytes.next().and_then(|digit| char::from(*digit).to_digit(16));
+                let (high, low) = (digit().ok_or(BadEscape)?, digit().ok_or(BadEscape)?);
+                u8::try_from(high.wrapping_mul(16).wrapping_add(low)).map_err(|_| BadEscape)?
+            }
+            b'+' => b' ',
+            other => *other,
+        });
+    }
+    Ok(Cow::Owned(decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str) -> Vec<Result<String, BadEscape>> {
+        values(path.as_bytes(), b"token")
+            .map(|value| value.map(|value| String::from_utf8(value.into_owned()).unwrap()))
+            .collect()
+    }
+
+    fn rest(path: &str) -> String {
+        String::from_utf8(without(path.as_bytes(), b"token")).unwrap()
+    }
+
+    #[test]
+    fn parameters_are_found_decoded() {
+        assert_eq!(found("/a?x=1&token=a.b.c&y"), [Ok("a.b.c".to_owned())]);
+        assert_eq!(found("/a?t%6fken=a%2Eb%2ec"), [Ok("a.b.c".to_owned())]);
+        assert_eq!(found("/a?token=a&token=b"), [Ok("a".to_owned()), Ok("b".to_owned())]);
+        assert_eq!(found("/a?token"), [Ok(String::new())]);
+        assert_eq!(found("/a?token=%zz"), [Err(BadEscape)]);
+        assert_eq!(found("/a?token=%2"), [Err(BadEscape)]);
+        assert!(found("/a?mytoken=1&Token=2&%zz=3").is_empty());
+        assert!(found("/token=1").is_empty());
+    }
+
+    #[test]
+    fn the_other_parameters_stay_as_they_were() {
+        assert_eq!(rest("/a?x=%41&token=t&y=+&&z"), "/a?x=%41&y=+&&z");
+        assert_eq!(rest("/a?token=t"), "/a");
+        assert_eq!(rest("/a?t%6Fken=t&b"), "/a?b");
+        assert_eq!(rest("/a?"), "/a?");
+        assert_eq!(rest("/a"), "/a");
+    }
+}

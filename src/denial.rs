@@ -1,0 +1,149 @@
+//! Why a request is refused: one reason code each, the same word everywhere it is shown.
+//!
+//! Owns the list of reasons and nothing of how a refusal looks on the wire: that is [`crate::reply`].
+
+use crate::config::ProviderId;
+
+/// One of the reasons for which a request is refused. Its [`label`](Self::label) is contract: the `reason` of the
+/// reply's body, the suffix of the metric, the filter state for the access log and the word in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No credential where the configuration looks for one.
+    TokenMissing,
+    /// More than one credential.
+    TokenMultiple,
+    /// The request itself cannot be read.
+    RequestMalformed,
+    /// Not a compact JWS of three parts with a JSON header and JSON claims (RFC 7515 section 7.1, RFC 7519 section 7.2).
+    TokenMalformed,
+    /// Longer than `limits.max_token_bytes`.
+    TokenTooLarge,
+    /// `typ` is none of `token_types` (RFC 8725 section 3.11).
+    TypeRejected,
+    /// `alg` is not allowed, or does not fit the key that `kid` names (RFC 8725 section 3.1).
+    AlgorithmRejected,
+    /// `crit` names an extension, and none is implemented here (RFC 7515 section 4.1.11).
+    CriticalHeader,
+    /// `iss` is absent or no provider's.
+    IssuerUnknown,
+    /// The provider has no key of that `kid`, or none that fits.
+    KeyUnknown,
+    /// No key verifies the signature.
+    SignatureInvalid,
+    /// `exp` has passed (RFC 7519 section 4.1.4).
+    TokenExpired,
+    /// `nbf` or `iat` is yet to come (RFC 7519 sections 4.1.5, 4.1.6).
+    TokenNotYetValid,
+    /// `exp` is further away than `max_lifetime`.
+    LifetimeTooLong,
+    /// `aud` holds none of `audiences` (RFC 7519 section 4.1.3).
+    AudienceMismatch,
+    /// `sub` does not match `subjects`.
+    SubjectRejected,
+    /// A required claim is absent.
+    ClaimMissing,
+    /// A claim has the wrong type.
+    ClaimMalformed,
+    /// There are no keys to verify with.
+    KeysUnavailable,
+}
+
+impl Reason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: [Self; 19] = [
+        Self::TokenMissing,
+        Self::TokenMultiple,
+        Self::RequestMalformed,
+        Self::TokenMalformed,
+        Self::TokenTooLarge,
+        Self::TypeRejected,
+        Self::AlgorithmRejected,
+        Self::CriticalHeader,
+        Self::IssuerUnknown,
+        Self::KeyUnknown,
+        Self::SignatureInvalid,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::LifetimeTooLong,
+        Self::AudienceMismatch,
+        Self::SubjectRejected,
+        Self::ClaimMissing,
+        Self::ClaimMalformed,
+        Self::KeysUnavailable,
+    ];
+
+    /// The stable code, in snake case.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TokenMissing => "token_missing",
+            Self::TokenMultiple => "token_multiple",
+            Self::RequestMalformed => "request_malformed",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TypeRejected => "type_rejected",
+            Self::AlgorithmRejected => "algorithm_rejected",
+            Self::CriticalHeader => "critical_header",
+            Self::IssuerUnknown => "issuer_unknown",
+            Self::KeyUnknown => "key_unknown",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::LifetimeTooLong => "lifetime_too_long",
+            Self::AudienceMismatch => "audience_mismatch",
+            Self::SubjectRejected => "subject_rejected",
+            Self::ClaimMissing => "claim_missing",
+            Self::ClaimMalformed => "claim_malformed",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+
+    /// The position in [`Self::ALL`], for tables with an entry a reason.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A refusal: why, and with which provider's settings where that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// The provider that the token was checked against, where it came that far.
+    pub provider: Option<ProviderId>,
+    /// A word for the operator's debug log: which claim, which part. Never anything of the token itself.
+    pub detail: &'static str,
+}
+
+impl Denial {
+    /// A refusal for this reason, before any provider was chosen.
+    #[must_use]
+    pub const fn new(reason: Reason) -> Self {
+        Self { reason, provider: None, detail: "" }
+    }
+
+    /// The same with a word for the operator.
+    #[must_use]
+    pub const fn with_detail(self, detail: &'static str) -> Self {
+        Self { detail, ..self }
+    }
+
+    /// The same, by this provider's settings.
+    #[must_use]
+    pub const fn by(self, provider: ProviderId) -> Self {
+        Self { provider: Some(provider), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_stands_at_its_index() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What a decision changes of a request on its way to the upstream.
+
+use std::rc::Rc;
+
+/// Changes to the request's header fields, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    edits: Vec<HeaderEdit>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderEdit {
+    /// The field, in lower case.
+    pub name: Rc<str>,
+    /// Its only value from now on; `None`: the field is removed, however often it stood there.
+    pub value: Option<Vec<u8>>,
+}
+
+impl HeaderEdits {
+    /// Adds a change.
+    pub fn push(&mut self, name: Rc<str>, value: Option<Vec<u8>>) {
+        self.edits.push(HeaderEdit { name, value });
+    }
+
+    /// The changes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
+        self.edits.iter()
+    }
+}

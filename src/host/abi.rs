@@ -1,0 +1,315 @@
+//! The host calls of proxy-wasm ABI 0.2.1 that the filter uses, as functions that return every status as a value.
+//!
+//! The only unsafe code of the crate. Two rules make it sound: a pointer that is passed is valid for the length passed
+//! with it during the call, and a buffer that the host returns was allocated by the SDK's `proxy_on_memory_allocate` with
+//! exactly the returned size, so that a `Vec` may own it.
+#![allow(unsafe_code)]
+
+use std::ptr::{null, null_mut};
+
+use crate::time::UnixTime;
+
+/// A status other than Ok, by its number in the ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Status(u32);
+
+impl Status {
+    const NOT_FOUND: Self = Self(1);
+    const PARSE_FAILURE: Self = Self(4);
+    /// The compare-and-swap failed.
+    pub(super) const CAS_MISMATCH: Self = Self(8);
+}
+
+/// A header map of the ABI.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(super) enum Map {
+    RequestHeaders = 0,
+    CallResponseHeaders = 6,
+}
+
+/// A buffer of the ABI.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(super) enum Buffer {
+    CallResponseBody = 4,
+    PluginConfiguration = 7,
+}
+
+/// A metric's kind.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(super) enum MetricKind {
+    Counter = 0,
+    Gauge = 1,
+}
+
+#[rustfmt::skip]
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_log_level(level: *mut u32) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_get_buffer_bytes(buffer: u32, start: usize, max_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(map: u32, key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_replace_header_map_value(map: u32, key: *const u8, key_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_get_shared_data(key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize, cas: *mut u32) -> u32;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
+    fn proxy_send_local_response(status: u32, details: *const u8, details_size: usize, body: *const u8, body_size: usize, headers: *const u8, headers_size: usize, grpc_status: i32) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+}
+
+fn check(status: u32) -> Result<(), Status> {
+    if status == 0 { Ok(()) } else { Err(Status(status)) }
+}
+
+/// Owns a buffer that the host has returned.
+fn take(data: *mut u8, size: usize) -> Vec<u8> {
+    if data.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: by the module's second rule.
+    unsafe { Vec::from_raw_parts(data, size, size) }
+}
+
+/// Runs a call that returns a buffer.
+fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Status> {
+    let mut data = null_mut();
+    let mut size = 0;
+    check(call(&raw mut data, &raw mut size))?;
+    Ok(take(data, size))
+}
+
+/// `None` where there is nothing of that name.
+fn optional<T>(result: Result<T, Status>) -> Result<Option<T>, Status> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Status::NOT_FOUND) => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
+/// The host's log level: 0 trace … 5 critical.
+pub(super) fn log_level() -> Result<u32, Status> {
+    let mut level = 0;
+    // SAFETY: the pointer is to a local.
+    check(unsafe { proxy_get_log_level(&raw mut level) }).map(|()| level)
+}
+
+/// The host's wall clock; the epoch if it has none, which no token and no key outlives the other way: `nbf` and `iat`
+/// refuse.
+pub(super) fn now() -> UnixTime {
+    let mut nanos: u64 = 0;
+    // SAFETY: the pointer is to a local.
+    match check(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanos) }) {
+        Ok(()) => UnixTime::from_millis(nanos / 1_000_000),
+        Err(_) => UnixTime::default(),
+    }
+}
+
+/// Sets the period of the root's ticks, in milliseconds; from a stream's callback too.
+pub(super) fn set_tick_period(millis: u32) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { proxy_set_tick_period_milliseconds(millis) })
+}
+
+/// A buffer's first bytes; empty where it does not exist.
+pub(super) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>, Status> {
+    // SAFETY: the pointers are to locals.
+    let bytes = returned(|data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max_size, data, size) });
+    optional(bytes).map(Option::unwrap_or_default)
+}
+
+/// The first value of a header.
+pub(super) fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, Status> {
+    // SAFETY: the pointers are to locals and to `name`.
+    optional(returned(|data, size| unsafe {
+        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
+    }))
+}
+
+/// All headers, as the ABI serializes them: see [`pairs`].
+pub(super) fn headers(map: Map) -> Result<Vec<u8>, Status> {
+    // SAFETY: the pointers are to locals.
+    returned(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
+}
+
+/// The pairs of a serialized map: their number, then the sizes of each name and value (32 bits, little-endian), then the
+/// names and values themselves, each with a NUL after it. Fails where the bytes are cut short.
+pub(super) fn pairs(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Status> {
+    read_pairs(bytes).ok_or(Status::PARSE_FAILURE)
+}
+
+fn read_pairs(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    if bytes.is_empty() {
+        return Some(Vec::new());
+    }
+    let (count, rest) = read_size(bytes)?;
+    let (mut sizes, mut texts) = rest.split_at_checked(count.checked_mul(8)?)?;
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (name_size, rest) = read_size(sizes)?;
+        let (value_size, rest) = read_size(rest)?;
+        sizes = rest;
+        let (name, rest) = read_text(texts, name_size)?;
+        let (value, rest) = read_text(rest, value_size)?;
+        texts = rest;
+        pairs.push((name, value));
+    }
+    Some(pairs)
+}
+
+fn read_size(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (size, rest) = bytes.split_first_chunk::<4>()?;
+    Some((usize::try_from(u32::from_le_bytes(*size)).ok()?, rest))
+}
+
+fn read_text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = bytes.split_at_checked(size)?;
+    Some((text, rest.get(1..)?))
+}
+
+fn write_pairs<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    bytes.extend_from_slice(&size(pairs.clone().count()));
+    for (name, value) in pairs.clone() {
+        bytes.extend_from_slice(&size(name.len()));
+        bytes.extend_from_slice(&size(value.len()));
+    }
+    for (name, value) in pairs {
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// Makes this the header's only value.
+pub(super) fn replace_request_header(name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: the pointers are to the arguments.
+    check(unsafe {
+        proxy_replace_header_map_value(
+            Map::RequestHeaders as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    })
+}
+
+/// Removes the header, however often it stands there.
+pub(super) fn remove_request_header(name: &str) -> Result<(), Status> {
+    // SAFETY: the pointers are to the argument.
+    check(unsafe { proxy_remove_header_map_value(Map::RequestHeaders as u32, name.as_ptr(), name.len()) })
+}
+
+/// Sets the stream's filter state `wasm.<name>`.
+pub(super) fn set_filter_state(name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: the pointers are to the arguments.
+    check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// A shared value and its number for a compare-and-swap.
+pub(super) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Status> {
+    let mut cas = 0;
+    // SAFETY: the pointers are to locals and to the argument.
+    let value = returned(|data, size| unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
+    });
+    optional(value).map(|value| value.map(|value| (value, cas)))
+}
+
+/// Writes a shared value: with a number only if it is still that of the present value; 0 overwrites, and `u32::MAX` is no
+/// value's number, so that it creates one and never overwrites.
+pub(super) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), Status> {
+    // SAFETY: the pointers are to the arguments.
+    check(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
+}
+
+/// Answers the stream in place of the upstream. `details` is `%RESPONSE_CODE_DETAILS%`.
+pub(super) fn send_local_response(
+    status: u16,
+    details: &str,
+    headers: &[(&'static str, String)],
+    body: &[u8],
+) -> Result<(), Status> {
+    let headers = write_pairs(headers.iter().map(|(name, value)| (*name, value.as_str())));
+    // SAFETY: the pointers are to the arguments and to a local. -1: no gRPC status of our own; for a gRPC request Envoy
+    // makes one of the HTTP status.
+    check(unsafe {
+        proxy_send_local_response(
+            u32::from(status),
+            details.as_ptr(),
+            details.len(),
+            if body.is_empty() { null() } else { body.as_ptr() },
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1,
+        )
+    })
+}
+
+/// Lets a held request go on.
+pub(super) fn resume_request() -> Result<(), Status> {
+    // SAFETY: no pointers. 0 is the stream of the request.
+    check(unsafe { proxy_continue_stream(0) })
+}
+
+/// Makes the following calls speak of this context; fails where it is gone.
+pub(super) fn set_effective_context(context: u32) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Defines a metric, or finds it if it is there.
+pub(super) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Status> {
+    let mut id = 0;
+    // SAFETY: the pointers are to the argument and to a local.
+    check(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) }).map(|()| id)
+}
+
+/// Adds one to a counter.
+pub(super) fn increment_metric(id: u32) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { proxy_increment_metric(id, 1) })
+}
+
+/// Sets a gauge.
+pub(super) fn record_metric(id: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { proxy_record_metric(id, value) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serialized_map_is_read_as_it_was_written() {
+        let written = [(":path", "/"), ("empty", ""), ("a", "b")];
+        let bytes = write_pairs(written.iter().copied());
+        let expected: Vec<(&[u8], &[u8])> = vec![(b":path", b"/"), (b"empty", b""), (b"a", b"b")];
+        assert_eq!(pairs(&bytes), Ok(expected));
+        assert_eq!(pairs(b""), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_map_that_is_cut_short_is_a_fault_and_no_panic() {
+        let bytes = write_pairs([("name", "value"), ("a", "b")].iter().copied());
+        for length in 1..bytes.len() {
+            assert_eq!(pairs(&bytes[..length]), Err(Status::PARSE_FAILURE), "{length}");
+        }
+        assert_eq!(pairs(&[0xff; 12]), Err(Status::PARSE_FAILURE));
+    }
+}

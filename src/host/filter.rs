@@ -1,0 +1,362 @@
+//! One configured filter in one VM: the engine, and the host calls around it.
+//!
+//! The engine is borrowed for one call at a time and never across a host call: the host may call back.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::abi::{self, Buffer, Map};
+use super::metrics::Metrics;
+use super::shared_data::{Place, Seen};
+use super::stream::Progress;
+use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
+use crate::config::{Config, ProviderId};
+use crate::denial::{Denial, Reason};
+use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
+use crate::request::{RequestHead, WantedFields};
+use crate::time::{UnixTime, millis};
+
+/// Fields that a request has once, or that Envoy joins into one value.
+const SINGLE: &[&str] = &[":path", ":method", ":authority", "authorization"];
+
+/// While somebody waits, look again after so many milliseconds,
+const HURRIED_TICK: u32 = 5;
+/// else at least once a second: the other workers' keys arrive in shared data without a call.
+const IDLE_TICK: u32 = 1000;
+
+/// See the module.
+pub(super) struct Filter {
+    root: u32,
+    config: Rc<Config>,
+    engine: RefCell<Authenticator>,
+    metrics: Metrics,
+    /// The remote providers and their places in shared data.
+    places: Vec<(ProviderId, Place)>,
+    reads_by_name: bool,
+    held: RefCell<HashMap<u32, Rc<Cell<Progress>>>>,
+    /// The host's number of each fetch under way.
+    calls: RefCell<HashMap<u32, (ProviderId, FetchId)>>,
+    tick_period: Cell<u32>,
+    gauges_shown_at: Cell<UnixTime>,
+}
+
+impl Filter {
+    pub(super) fn new(root: u32, config: Config, seed: u64) -> Self {
+        let config = Rc::new(config);
+        let engine = Authenticator::new(config.clone(), seed);
+        let places = config
+            .provider_ids()
+            .filter_map(|id| engine.shared_place(id).map(|fingerprint| (id, Place::new(&fingerprint))))
+            .collect();
+        let reads_by_name = config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
+        Self {
+            root,
+            metrics: Metrics::define(&config),
+            reads_by_name,
+            config,
+            engine: RefCell::new(engine),
+            places,
+            held: RefCell::default(),
+            calls: RefCell::default(),
+            tick_period: Cell::new(0),
+            gauges_shown_at: Cell::default(),
+        }
+    }
+
+    pub(super) fn wanted(&self) -> &WantedFields {
+        &self.config.wanted
+    }
+
+    pub(super) fn reads_by_name(&self) -> bool {
+        self.reads_by_name
+    }
+
+    /// Runs one method of the engine.
+    fn engine<T>(&self, run: impl FnOnce(&mut Authenticator) -> T) -> T {
+        run(&mut self.engine.borrow_mut())
+    }
+
+    // --- requests ---
+
+    pub(super) fn handle_request(&self, id: StreamId, request: RequestHead) -> Decision {
+        self.engine(|engine| engine.handle_request(id, request, abi::now()))
+    }
+
+    /// Keeps a request that waits, and hurries the ticks that will decide it.
+    pub(super) fn hold(&self, stream: u32, progress: Rc<Cell<Progress>>) {
+        self.metrics.waiting.increment();
+        self.held.borrow_mut().insert(stream, progress);
+        self.set_tick_period(1);
+    }
+
+    pub(super) fn handle_cancel(&self, stream: u32) {
+        self.held.borrow_mut().remove(&stream);
+        self.engine(|engine| engine.handle_cancel(StreamId(stream)));
+    }
+
+    /// Carries out a decision for the stream that the host's calls speak of now.
+    pub(super) fn apply(&self, decision: &Decision) -> Progress {
+        match decision {
+            Decision::Wait => Progress::Held,
+            Decision::Deny(denial) => self.deny(denial),
+            Decision::Forward(forward) => {
+                for edit in forward.edits.iter() {
+                    let done = match &edit.value {
+                        Some(value) => abi::replace_request_header(&edit.name, value),
+                        None => abi::remove_request_header(&edit.name),
+                    };
+                    // A request whose headers cannot be set right must not go on with those of its client.
+                    if let Err(status) = done {
+                        log::error!("the header {} cannot be changed: {status:?}", edit.name);
+                        return self.deny(&Denial::new(Reason::RequestMalformed).with_detail("headers"));
+                    }
+                }
+                match forward.grant {
+                    Grant::Verified(provider) => {
+                        self.metrics.allowed.increment();
+                        self.show_provider(provider);
+                    }
+                    Grant::Waived => self.metrics.bypassed.increment(),
+                }
+                Progress::Forwarded
+            }
+        }
+    }
+
+    fn deny(&self, denial: &Denial) -> Progress {
+        let label = denial.reason.label();
+        self.metrics.denied(denial.reason);
+        let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
+        if let Some(provider) = denial.provider {
+            self.show_provider(provider);
+        }
+        log::debug!("refused: {label}{}{}", if denial.detail.is_empty() { "" } else { ": " }, denial.detail);
+        let reply = self.config.replies.to(denial);
+        if let Err(status) = abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body) {
+            // Nothing more can be done; the request stays held, which is not let through.
+            log::error!("the reply cannot be sent: {status:?}");
+        }
+        Progress::Answered
+    }
+
+    fn show_provider(&self, provider: ProviderId) {
+        if let Some(provider) = self.config.provider(provider) {
+            let _ = abi::set_filter_state("jwt.provider", provider.name.as_bytes());
+        }
+    }
+
+    /// Carries out the decisions for requests that waited, then speaks for the root again.
+    fn decide_waiting(&self) {
+        while let Some((StreamId(stream), decision)) = self.engine(Authenticator::poll_decision) {
+            let held = self.held.borrow_mut().remove(&stream);
+            // The stream may be gone already; then there is nobody to answer.
+            if let Some(progress) = held
+                && abi::set_effective_context(stream).is_ok()
+            {
+                progress.set(self.apply(&decision));
+                if progress.get() == Progress::Forwarded && let Err(status) = abi::resume_request() {
+                    log::error!("the request cannot be resumed: {status:?}");
+                }
+            }
+        }
+        let _ = abi::set_effective_context(self.root);
+    }
+
+    // --- keys ---
+
+    /// Time has passed.
+    pub(super) fn tick(&self) {
+        let now = abi::now();
+        self.read_shared(now);
+        self.engine(|engine| engine.handle_timeout(now));
+        for claim in self.engine(|engine| engine.poll_fetches(now)) {
+            self.fetch(claim, now);
+        }
+        self.settle(now);
+    }
+
+    /// Takes over what other workers have learnt.
+    pub(super) fn read_shared(&self, now: UnixTime) {
+        for (provider, place) in &self.places {
+            let Some(Seen { head: Some(head), .. }) = place.look() else { continue };
+            let document = match self.engine(|engine| engine.needs_document(*provider, &head)) {
+                true => place.document(),
+                false => None,
+            };
+            self.engine(|engine| engine.handle_shared(*provider, &head, document.as_deref(), now));
+        }
+    }
+
+    fn fetch(&self, claim: Claim, now: UnixTime) {
+        let Some(place) = self.place(claim.provider) else { return };
+        let Some(seen) = place.look() else { return };
+        let claimed = self.engine(|engine| engine.claim(claim, seen.head.as_deref(), now));
+        let Some((head, request)) = claimed else { return };
+        if !place.replace_head(&seen, &head) {
+            self.engine(|engine| engine.lose_lease(claim));
+            return;
+        }
+        match dispatch(&request) {
+            Some(call) => {
+                self.calls.borrow_mut().insert(call, (claim.provider, request.id));
+            }
+            None => self.engine(|engine| {
+                engine.handle_fetched(claim.provider, request.id, Err(FetchError::Dispatch), now);
+            }),
+        }
+    }
+
+    /// A call was answered, or has failed.
+    pub(super) fn handle_call(&self, call: u32, header_count: usize, body_size: usize) {
+        let Some((provider, fetch)) = self.calls.borrow_mut().remove(&call) else { return };
+        let now = abi::now();
+        let limit = self.max_response_bytes(provider);
+        // A broken connection arrives without headers; to ask for them then is a fault.
+        let status = match header_count {
+            0 => None,
+            _ => abi::header(Map::CallResponseHeaders, ":status").ok().flatten(),
+        };
+        let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse::<u16>().ok());
+        let header = |name| abi::header(Map::CallResponseHeaders, name).ok().flatten();
+        match status {
+            None => self.engine(|engine| engine.handle_fetched(provider, fetch, Err(FetchError::Reset), now)),
+            Some(_) if body_size > limit => {
+                self.engine(|engine| engine.handle_fetched(provider, fetch, Err(FetchError::TooLarge), now));
+            }
+            Some(status) => {
+                let cache_control = header("cache-control");
+                let etag = header("etag");
+                let answer = match body_size {
+                    0 => Ok(Vec::new()),
+                    size => abi::buffer(Buffer::CallResponseBody, size),
+                };
+                let answer = match &answer {
+                    Ok(body) => Ok(Fetched {
+                        status,
+                        body,
+                        cache_control: cache_control.as_deref(),
+                        etag: etag.as_deref(),
+                    }),
+                    Err(_) => Err(FetchError::Reset),
+                };
+                self.engine(|engine| engine.handle_fetched(provider, fetch, answer, now));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// After any event: tells the other workers, decides, reports, and sets the next tick.
+    fn settle(&self, now: UnixTime) {
+        while let Some(provider) = self.engine(|engine| engine.poll_publish()) {
+            let place = self.place(provider);
+            let seen = place.and_then(Place::look);
+            let publication =
+                self.engine(|engine| engine.settle(provider, seen.as_ref().and_then(|seen| seen.head.as_deref())));
+            if let (Some(place), Some(seen), Some(publication)) = (place, seen, publication) {
+                if let Some(document) = &publication.document {
+                    place.write_document(document);
+                }
+                place.replace_head(&seen, &publication.head);
+            }
+        }
+        self.decide_waiting();
+        self.tell();
+        if now.since(self.gauges_shown_at.get()) >= std::time::Duration::from_millis(u64::from(IDLE_TICK)) {
+            self.show_gauges(now);
+        }
+        self.set_next_tick(now);
+    }
+
+    fn place(&self, provider: ProviderId) -> Option<&Place> {
+        self.places.iter().find(|(id, _)| *id == provider).map(|(_, place)| place)
+    }
+
+    fn max_response_bytes(&self, provider: ProviderId) -> usize {
+        self.engine(|engine| engine.max_response_bytes(provider))
+    }
+
+    /// Answers every request that still waits: this configuration is replaced.
+    pub(super) fn retire(&self) {
+        self.engine(|engine| engine.handle_timeout(UnixTime::NEVER));
+        self.decide_waiting();
+    }
+
+    // --- what operators see ---
+
+    /// Counts and logs what has happened.
+    pub(super) fn tell(&self) {
+        while let Some(notice) = self.engine(Authenticator::poll_notice) {
+            let (Notice::Keys(id, _) | Notice::UnknownKid(id)) = notice;
+            let (Some(provider), Some(metrics)) = (self.config.provider(id), self.metrics.provider(id.index()))
+            else {
+                continue;
+            };
+            let name = &provider.name;
+            let Notice::Keys(_, notice) = notice else {
+                metrics.unknown_kid.increment();
+                continue;
+            };
+            // The age of the keys, or their number, is another from now on.
+            self.gauges_shown_at.set(UnixTime::default());
+            match notice {
+                KeyNotice::Loaded { keys, skipped, changed } => {
+                    metrics.fetch_success.increment();
+                    if changed {
+                        log::info!("provider {name}: {keys} keys loaded, {skipped} skipped");
+                    }
+                }
+                KeyNotice::Failed { error, failures, since } => {
+                    metrics.fetch_failed.increment();
+                    if failures == 1 {
+                        log::warn!("provider {name}: fetching keys fails since {}: {error}", seconds(since));
+                    }
+                }
+                KeyNotice::Recovered { since } => {
+                    log::info!("provider {name}: fetching keys works again, after failing since {}", seconds(since));
+                }
+                KeyNotice::Adopted { keys } => {
+                    log::debug!("provider {name}: {keys} keys taken over from another worker");
+                }
+            }
+        }
+    }
+
+    fn show_gauges(&self, now: UnixTime) {
+        self.gauges_shown_at.set(now);
+        for id in self.config.provider_ids() {
+            if let (Some(metrics), Some(gauges)) =
+                (self.metrics.provider(id.index()), self.engine(|engine| engine.key_gauges(id, now)))
+            {
+                metrics.show(gauges);
+            }
+        }
+    }
+
+    // --- ticks ---
+
+    pub(super) fn set_tick_period(&self, millis: u32) {
+        if self.tick_period.replace(millis) != millis && abi::set_tick_period(millis).is_err() {
+            self.tick_period.set(0);
+        }
+    }
+
+    fn set_next_tick(&self, now: UnixTime) {
+        let (is_hurried, timeout) = self.engine(|engine| (engine.is_hurried(now), engine.poll_timeout()));
+        let idle = match timeout {
+            Some(timeout) => u32::try_from(millis(timeout.since(now))).unwrap_or(u32::MAX).clamp(1, IDLE_TICK),
+            None => IDLE_TICK,
+        };
+        self.set_tick_period(if is_hurried { idle.min(HURRIED_TICK) } else { idle });
+    }
+}
+
+fn dispatch(request: &FetchRequest) -> Option<u32> {
+    let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    // The SDK's own call, because it alone routes the answer back to the root.
+    proxy_wasm::hostcalls::dispatch_http_call(&request.cluster, headers, None, Vec::new(), request.timeout).ok()
+}
+
+fn seconds(time: UnixTime) -> String {
+    format!("{} (unix time)", time.as_millis() / 1000)
+}

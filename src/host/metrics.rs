@@ -1,0 +1,116 @@
+//! The metrics that operators see: `wasmcustom.jwt.<stat_prefix.>…` in Envoy.
+//!
+//! All are defined with the configuration, so that each can be seen before it first moves.
+
+use super::abi::{self, MetricKind};
+use crate::authenticator::KeyGauges;
+use crate::config::Config;
+use crate::denial::Reason;
+
+/// A metric that could not be defined is not counted: that must not cost a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Metric(Option<u32>);
+
+impl Metric {
+    fn define(kind: MetricKind, name: &str) -> Self {
+        Self(match abi::define_metric(kind, name) {
+            Ok(id) => Some(id),
+            Err(status) => {
+                log::warn!("the metric {name} could not be defined: {status:?}");
+                None
+            }
+        })
+    }
+
+    pub(super) fn increment(self) {
+        if let Some(id) = self.0 {
+            let _ = abi::increment_metric(id);
+        }
+    }
+
+    fn set(self, value: u64) {
+        if let Some(id) = self.0 {
+            let _ = abi::record_metric(id, value);
+        }
+    }
+}
+
+/// All metrics of a configuration.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    pub(super) allowed: Metric,
+    pub(super) denied: Metric,
+    pub(super) bypassed: Metric,
+    pub(super) waiting: Metric,
+    denied_for: Vec<Metric>,
+    providers: Vec<ProviderMetrics>,
+}
+
+/// The metrics of one provider.
+#[derive(Debug)]
+pub(super) struct ProviderMetrics {
+    pub(super) fetch_success: Metric,
+    pub(super) fetch_failed: Metric,
+    pub(super) unknown_kid: Metric,
+    keys: Metric,
+    keys_age_seconds: Metric,
+    keys_stale: Metric,
+}
+
+impl Metrics {
+    pub(super) fn define(config: &Config) -> Self {
+        let prefix = match config.stat_prefix.as_str() {
+            "" => "jwt".to_owned(),
+            stat_prefix => format!("jwt.{stat_prefix}"),
+        };
+        let counter = |name: &str| Metric::define(MetricKind::Counter, &format!("{prefix}.{name}"));
+        let gauge = |name: &str| Metric::define(MetricKind::Gauge, &format!("{prefix}.{name}"));
+        Self {
+            allowed: counter("allowed"),
+            denied: counter("denied"),
+            bypassed: counter("bypassed"),
+            waiting: counter("waiting"),
+            denied_for: Reason::ALL.iter().map(|reason| counter(&format!("denied.{}", reason.label()))).collect(),
+            providers: config
+                .providers
+                .iter()
+                .map(|provider| {
+                    let name = metric_name(&provider.name);
+                    ProviderMetrics {
+                        fetch_success: counter(&format!("provider.{name}.fetch_success")),
+                        fetch_failed: counter(&format!("provider.{name}.fetch_failed")),
+                        unknown_kid: counter(&format!("provider.{name}.unknown_kid")),
+                        keys: gauge(&format!("provider.{name}.keys")),
+                        keys_age_seconds: gauge(&format!("provider.{name}.keys_age_seconds")),
+                        keys_stale: gauge(&format!("provider.{name}.keys_stale")),
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    /// Counts a refusal.
+    pub(super) fn denied(&self, reason: Reason) {
+        self.denied.increment();
+        if let Some(metric) = self.denied_for.get(reason.index()) {
+            metric.increment();
+        }
+    }
+
+    pub(super) fn provider(&self, index: usize) -> Option<&ProviderMetrics> {
+        self.providers.get(index)
+    }
+}
+
+impl ProviderMetrics {
+    pub(super) fn show(&self, gauges: KeyGauges) {
+        self.keys.set(u64::try_from(gauges.keys).unwrap_or(u64::MAX));
+        self.keys_age_seconds.set(gauges.age.map_or(0, |age| age.as_secs()));
+        self.keys_stale.set(u64::from(gauges.stale));
+    }
+}
+
+/// A provider's name as a part of a metric's: what is neither a letter, a digit, `-` nor `_` becomes `_`.
+fn metric_name(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).collect()
+}

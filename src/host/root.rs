@@ -1,0 +1,91 @@
+//! The root context: configuration, ticks and the answers to fetches.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use super::abi::{self, Buffer};
+use super::filter::Filter;
+use super::follow_log_level;
+use super::stream::Stream;
+use crate::config::Config;
+
+/// The root context of one plugin in one VM.
+pub(super) struct Root {
+    id: u32,
+    configured: Option<Configured>,
+}
+
+struct Configured {
+    bytes: Vec<u8>,
+    filter: Rc<Filter>,
+}
+
+impl Root {
+    pub(super) fn new(id: u32) -> Self {
+        Self { id, configured: None }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, header_count: usize, body_size: usize, _: usize) {
+        if let Some(configured) = &self.configured {
+            configured.filter.handle_call(call, header_count, body_size);
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        follow_log_level();
+        let bytes = match abi::buffer(Buffer::PluginConfiguration, size) {
+            Ok(bytes) => bytes,
+            Err(status) => {
+                log::error!("the configuration cannot be read: {status:?}");
+                return false;
+            }
+        };
+        // A listener that is updated without a change here configures the same root again: requests that wait and keys
+        // that are held stay.
+        if self.configured.as_ref().is_some_and(|configured| configured.bytes == bytes) {
+            return true;
+        }
+        let config = match Config::parse(&bytes) {
+            Ok(config) => config,
+            Err(error) => {
+                // The host refuses the configuration without saying why, so it is said here.
+                log::error!("configuration refused: {error}");
+                return false;
+            }
+        };
+        let filter = Rc::new(Filter::new(self.id, config, RandomState::new().hash_one(self.id)));
+        // Keys that another VM, or one before this, has left: the first request finds them.
+        filter.read_shared(abi::now());
+        filter.tell();
+        // Fetches begin with the first tick, not here: this may be a VM that only tries the configuration, and a lease
+        // that it took would die with it.
+        filter.set_tick_period(1);
+        if let Some(before) = self.configured.replace(Configured { bytes, filter }) {
+            before.filter.retire();
+        }
+        true
+    }
+
+    fn on_tick(&mut self) {
+        follow_log_level();
+        if let Some(configured) = &self.configured {
+            configured.filter.tick();
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        let filter = self.configured.as_ref().map(|configured| configured.filter.clone());
+        Some(Box::new(Stream::new(id, filter)))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,66 @@
+//! Where a key source's record and document stand in shared data.
+//!
+//! The number in the name is the format's: a later format takes another, so that old and new modules in one process never
+//! read each other's bytes.
+
+use super::abi::{self, Status};
+
+/// The two names of a key source.
+#[derive(Debug)]
+pub(super) struct Place {
+    head: String,
+    document: String,
+}
+
+/// What a worker saw when it read the head, to be held against what it is when it writes.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) head: Option<Vec<u8>>,
+    cas: u32,
+}
+
+/// A number that no value has: the write succeeds only where there is none yet.
+const ABSENT: u32 = u32::MAX;
+
+impl Place {
+    pub(super) fn new(fingerprint: &str) -> Self {
+        Self {
+            head: format!("proxy-wasm-jwt/1/{fingerprint}/head"),
+            document: format!("proxy-wasm-jwt/1/{fingerprint}/jwks"),
+        }
+    }
+
+    /// The head, if the host can tell.
+    pub(super) fn look(&self) -> Option<Seen> {
+        match abi::shared_data(&self.head) {
+            Ok(Some((head, cas))) => Some(Seen { head: Some(head), cas }),
+            Ok(None) => Some(Seen { head: None, cas: ABSENT }),
+            Err(status) => {
+                log::warn!("shared data cannot be read: {status:?}");
+                None
+            }
+        }
+    }
+
+    /// Writes the head unless somebody else has since it was seen.
+    pub(super) fn replace_head(&self, seen: &Seen, head: &[u8]) -> bool {
+        match abi::set_shared_data(&self.head, head, seen.cas) {
+            Ok(()) => true,
+            Err(Status::CAS_MISMATCH) => false,
+            Err(status) => {
+                log::warn!("shared data cannot be written: {status:?}");
+                false
+            }
+        }
+    }
+
+    pub(super) fn document(&self) -> Option<Vec<u8>> {
+        abi::shared_data(&self.document).ok().flatten().map(|(document, _)| document)
+    }
+
+    pub(super) fn write_document(&self, document: &[u8]) {
+        if let Err(status) = abi::set_shared_data(&self.document, document, 0) {
+            log::warn!("shared data cannot be written: {status:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! One request: its head is read and decided; what must wait is held, body and trailers included.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use super::abi::{self, Map, Status};
+use super::filter::Filter;
+use crate::authenticator::{Decision, StreamId};
+use crate::denial::{Denial, Reason};
+use crate::request::RequestHead;
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing is decided, or it waits.
+    Held,
+    /// It goes on to the upstream.
+    Forwarded,
+    /// It was answered.
+    Answered,
+}
+
+/// The context of one request.
+pub(super) struct Stream {
+    id: u32,
+    /// `None` where the root was never configured: then nothing passes.
+    filter: Option<Rc<Filter>>,
+    progress: Rc<Cell<Progress>>,
+}
+
+impl Stream {
+    pub(super) fn new(id: u32, filter: Option<Rc<Filter>>) -> Self {
+        Self { id, filter, progress: Rc::new(Cell::new(Progress::Held)) }
+    }
+
+    fn action(&self) -> Action {
+        match self.progress.get() {
+            Progress::Forwarded => Action::Continue,
+            // With `allow_on_headers_stop_iteration` the host goes on to call for body and trailers of a request whose
+            // headers are held; to continue there would send it to the upstream undecided.
+            Progress::Held | Progress::Answered => Action::Pause,
+        }
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let Some(filter) = &self.filter else {
+            self.progress.set(Progress::Answered);
+            let _ = abi::send_local_response(503, "jwt_not_configured", &[], b"");
+            return Action::Pause;
+        };
+        let decision = match read_head(filter) {
+            Ok(request) => filter.handle_request(StreamId(self.id), request),
+            Err(_) => Decision::Deny(Denial::new(Reason::RequestMalformed).with_detail("headers")),
+        };
+        match decision {
+            Decision::Wait => filter.hold(self.id, self.progress.clone()),
+            decision => self.progress.set(filter.apply(&decision)),
+        }
+        filter.tell();
+        self.action()
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.action()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.action()
+    }
+}
+
+/// The client has left, or all is done.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.progress.get() == Progress::Held
+            && let Some(filter) = &self.filter
+        {
+            filter.handle_cancel(self.id);
+        }
+    }
+}
+
+/// Reads the wanted fields: one by one where each is known to stand there once, else all in one call, since a read by name
+/// gives the first of several values only.
+fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
+    let wanted = filter.wanted();
+    let mut request = RequestHead::new();
+    if filter.reads_by_name() {
+        for (field, name) in wanted.iter() {
+            if let Some(value) = abi::header(Map::RequestHeaders, name)? {
+                request.push(field, value);
+            }
+        }
+        return Ok(request);
+    }
+    let bytes = abi::headers(Map::RequestHeaders)?;
+    for (name, value) in abi::pairs(&bytes)? {
+        if let Some(field) = wanted.find(name) {
+            request.push(field, value.to_vec());
+        }
+    }
+    Ok(request)
+}

@@ -1,0 +1,68 @@
+//! How long to wait after a failed fetch, and a little chance, so that a fleet of proxies does not ask in step.
+
+use std::time::Duration;
+
+/// A sequence of numbers that look random (SplitMix64, by Steele, Lea and Flood). Its seed is an argument, so that a test
+/// repeats exactly; nothing secret rests on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A factor from `low` to `high`.
+    pub(crate) fn factor(&mut self, low: f64, high: f64) -> f64 {
+        // 53 bits: as many as a double holds exactly.
+        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        low + unit * (high - low)
+    }
+}
+
+/// First and longest pause between attempts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backoff {
+    first: Duration,
+    longest: Duration,
+}
+
+/// Nothing can be verified yet and requests wait: short pauses.
+pub(super) const COLD: Backoff =
+    Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(5) };
+
+/// Old keys serve on: the issuer is given time.
+pub(super) const WARM: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
+impl Backoff {
+    /// The pause after so many failures in a row: doubled each time, then shortened by up to half by chance.
+    pub(super) fn pause(self, failures: u32, chance: &mut Chance) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        let full = self.first.saturating_mul(1_u32.wrapping_shl(doublings)).min(self.longest);
+        full.mul_f64(chance.factor(0.5, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let mut chance = Chance::new(1);
+        for (failures, low, high) in [(1, 100, 200), (2, 200, 400), (5, 1600, 3200), (9, 2500, 5000), (u32::MAX, 2500, 5000)] {
+            for _ in 0..100 {
+                let pause = COLD.pause(failures, &mut chance).as_millis();
+                assert!((low..=high).contains(&pause), "{failures}: {pause}");
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The values that pass between the keys and the host: requests, answers, records.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::ProviderId;
+use crate::jose::JwksFault;
+
+/// The number of a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(pub(crate) u32);
+
+/// A fetch that is due. Nothing is sent before the process's lease is taken: see
+/// [`Authenticator::claim`](crate::authenticator::Authenticator::claim).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its number.
+    pub id: FetchId,
+    /// Whose keys.
+    pub provider: ProviderId,
+}
+
+/// An HTTP request for a key document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// Its number, to be given back with the answer.
+    pub id: FetchId,
+    /// The cluster to send it to.
+    pub cluster: String,
+    /// Its header fields, pseudo-fields first.
+    pub headers: Vec<(&'static str, String)>,
+    /// After which the host gives up.
+    pub timeout: Duration,
+}
+
+/// An answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched<'a> {
+    /// `:status`.
+    pub status: u16,
+    /// The whole body.
+    pub body: &'a [u8],
+    /// `cache-control`.
+    pub cache_control: Option<&'a [u8]>,
+    /// `etag`.
+    pub etag: Option<&'a [u8]>,
+}
+
+/// Why a fetch gave no keys: the issuer's fault, or the way to it. The old keys stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// The host could not send the request; most often the cluster does not exist.
+    Dispatch,
+    /// The answer broke off, or never began.
+    Reset,
+    /// No answer came within the deadline.
+    Lost,
+    /// A status other than 200. Redirects are not followed: the cluster leads to one place.
+    Status(u16),
+    /// The document is longer than `max_response_bytes`.
+    TooLarge,
+    /// The document is no usable set of keys.
+    Document(JwksFault),
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dispatch => f.write_str("the request could not be sent; does the cluster exist?"),
+            Self::Reset => f.write_str("the connection was reset"),
+            Self::Lost => f.write_str("no answer came in time"),
+            Self::Status(status @ (301 | 302 | 303 | 307 | 308)) => {
+                write!(f, "the answer was a redirect ({status}), which is not followed")
+            }
+            Self::Status(status) => write!(f, "the answer's status was {status}"),
+            Self::TooLarge => f.write_str("the document is longer than key_cache.max_response_bytes"),
+            Self::Document(fault) => write!(f, "the document is not usable: {fault}"),
+        }
+    }
+}
+
+/// What is to be written into shared data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The keys' document, where it changed; written before the head, which points to it.
+    pub document: Option<Vec<u8>>,
+    /// The head.
+    pub head: Vec<u8>,
+}

@@ -1,0 +1,52 @@
+//! For how long a document is fresh: RFC 9111 section 5.2.2, as far as a private copy of public keys needs it.
+
+use std::time::Duration;
+
+/// An issuer cannot make us ask more often than this,
+const SHORTEST: Duration = Duration::from_secs(60);
+/// nor keep us from noticing a rotation for longer than this.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// The lifetime that `cache-control` gives, within bounds; `otherwise` where it gives none. `no-store` and `no-cache` are
+/// not followed to the letter, since that would mean a fetch a request; the configured lifetime holds.
+pub(super) fn lifetime(cache_control: Option<&[u8]>, otherwise: Duration) -> Duration {
+    let Some(text) = cache_control.and_then(|bytes| std::str::from_utf8(bytes).ok()) else { return otherwise };
+    let mut max_age = None;
+    let mut shared_max_age = None;
+    for directive in text.split(',') {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        let seconds = || value.trim().trim_matches('"').parse::<u64>().ok().map(Duration::from_secs);
+        match name.trim().to_ascii_lowercase().as_str() {
+            "max-age" => max_age = seconds(),
+            "s-maxage" => shared_max_age = seconds(),
+            "no-store" | "no-cache" => return otherwise,
+            _ => {}
+        }
+    }
+    shared_max_age.or(max_age).map_or(otherwise, |age| age.clamp(SHORTEST, LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_decides_within_bounds() {
+        let otherwise = Duration::from_secs(600);
+        for (cache_control, seconds) in [
+            ("max-age=3600", 3600),
+            ("public, Max-Age=\"300\", must-revalidate", 300),
+            ("max-age=300, s-maxage=120", 120),
+            ("max-age=1", 60),
+            ("max-age=99999999", 86400),
+            ("max-age=99999999999999999999999", 600),
+            ("no-store, max-age=300", 600),
+            ("max-age=-1", 600),
+            ("", 600),
+        ] {
+            assert_eq!(lifetime(Some(cache_control.as_bytes()), otherwise).as_secs(), seconds, "{cache_control}");
+        }
+        assert_eq!(lifetime(Some(b"max-age=\xff"), otherwise), otherwise);
+        assert_eq!(lifetime(None, otherwise), otherwise);
+    }
+}

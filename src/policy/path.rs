@@ -1,0 +1,89 @@
+//! `match.path` and `match.prefix`, and what a canonical path is.
+
+/// The path of a request, without its query.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestPath<'a> {
+    path: &'a [u8],
+}
+
+/// A pattern for the path of a request; compared byte by byte, as jwt_authn does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathPattern {
+    /// This path alone.
+    Exact(Box<[u8]>),
+    /// Every path that begins so.
+    Prefix(Box<[u8]>),
+}
+
+impl PathPattern {
+    /// Whether the path matches.
+    #[must_use]
+    pub fn matches(&self, path: &RequestPath<'_>) -> bool {
+        match self {
+            Self::Exact(expected) => path.path == &**expected,
+            Self::Prefix(prefix) => path.path.starts_with(prefix),
+        }
+    }
+}
+
+impl<'a> RequestPath<'a> {
+    /// The path of a `:path` field.
+    #[must_use]
+    pub fn new(field: &'a [u8]) -> Self {
+        let end = field.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(field.len());
+        Self { path: field.split_at_checked(end).map_or(field, |(path, _)| path) }
+    }
+
+    /// Whether every server would read the path alike: it begins with `/`, has no empty and no dot segments (those with
+    /// a `;parameter` included, which some servers drop), no backslash, and no slash, backslash or dot in
+    /// percent-encoding.
+    #[must_use]
+    pub fn is_canonical(&self) -> bool {
+        let Some(rest) = self.path.strip_prefix(b"/") else { return false };
+        let mut segments = rest.split(|byte| *byte == b'/').peekable();
+        while let Some(segment) = segments.next() {
+            // The last segment is empty where the path ends with a slash.
+            if segment.is_empty() && segments.peek().is_some() {
+                return false;
+            }
+            let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+            if matches!(name, b"." | b"..") || segment.contains(&b'\\') || has_encoded_separator(segment) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn has_encoded_separator(segment: &[u8]) -> bool {
+    segment.windows(3).any(|three| {
+        matches!(three, [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | [b'%', b'5', b'c' | b'C'])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_servers_read_differently_are_not_canonical() {
+        for path in ["/", "/healthz", "/a/b/", "/a.b/..c/...", "/a%20b", "/a;v=1/b", "/%2a"] {
+            assert!(RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
+        }
+        for path in [
+            "", "*", "healthz", "//", "/a//b", "//a", "/.", "/..", "/a/../b", "/a/./b", "/a/..", "/a%2fb", "/a%2Fb",
+            "/a%5cb", "/a%5Cb", "/%2e%2e/b", "/a%2Eb", "/a\\b", "/a/..;/b", "/a/.;x=y/b",
+        ] {
+            assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_query_is_no_part_of_the_path() {
+        let exact = PathPattern::Exact((*b"/a").into());
+        assert!(exact.matches(&RequestPath::new(b"/a?b=/../c")));
+        assert!(RequestPath::new(b"/a?b=/../c").is_canonical());
+        assert!(!exact.matches(&RequestPath::new(b"/a/?b")));
+        assert!(PathPattern::Prefix((*b"/a").into()).matches(&RequestPath::new(b"/ab")));
+    }
+}

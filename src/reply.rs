@@ -1,0 +1,267 @@
+//! What a refusal looks like on the wire: status, challenge (RFC 6750 section 3), body.
+//!
+//! One exhaustive match ([`BearerError::of`] and [`Answer::of`]) turns a reason into its reply. Replies are fixed by the
+//! configuration, so they are written once, at load.
+
+use serde::Serialize;
+
+use crate::denial::{Denial, Reason};
+
+/// The response that is sent in place of the upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// `%RESPONSE_CODE_DETAILS%`: `jwt_<reason>`.
+    pub details: String,
+    /// Header fields beside those that the host adds itself.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; may be empty.
+    pub body: Vec<u8>,
+}
+
+/// The body's form: `response.body`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// `{"error": …, "error_description": …, "reason": …}`
+    #[default]
+    Json,
+    /// The description alone.
+    Text,
+    /// No body.
+    None,
+}
+
+/// How replies are written: `response` and `strip_failure_response`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyStyle {
+    /// The protection space of the challenge (RFC 9110 section 11.5).
+    pub realm: String,
+    /// The body's form.
+    pub body: BodyFormat,
+    /// Neither body nor challenge (jwt_authn's `strip_failure_response`).
+    pub stripped: bool,
+}
+
+/// The error codes of RFC 6750 section 3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BearerError {
+    /// "The request is missing a required parameter, includes an unsupported parameter […] or is otherwise malformed."
+    InvalidRequest,
+    /// "The access token provided is expired, revoked, malformed, or invalid for other reasons."
+    InvalidToken,
+}
+
+impl BearerError {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidToken => "invalid_token",
+        }
+    }
+}
+
+/// What a reason means to the client.
+struct Answer {
+    status: u16,
+    error: Option<BearerError>,
+    description: &'static str,
+}
+
+impl Answer {
+    const fn invalid_request(description: &'static str) -> Self {
+        Self { status: 400, error: Some(BearerError::InvalidRequest), description }
+    }
+
+    const fn invalid_token(description: &'static str) -> Self {
+        Self { status: 401, error: Some(BearerError::InvalidToken), description }
+    }
+
+    /// The one place where a reason becomes a status, an error code and words.
+    const fn of(reason: Reason) -> Self {
+        match reason {
+            // Section 3.1: "If the request lacks any authentication information […], the resource server SHOULD NOT
+            // include an error code or other error information."
+            Reason::TokenMissing => {
+                Self { status: 401, error: None, description: "the request carries no token" }
+            }
+            // Section 2: "Clients MUST NOT use more than one method to transmit the token in each request"; section 3.1:
+            // "invalid_request […] uses more than one method for including an access token […] HTTP 400".
+            Reason::TokenMultiple => Self::invalid_request("the request carries more than one token"),
+            Reason::RequestMalformed => Self::invalid_request("the request cannot be read"),
+            // Section 3.1: "invalid_token: […] The resource SHOULD respond with the HTTP 401 (Unauthorized) status code."
+            Reason::TokenMalformed => Self::invalid_token("the token is not a well-formed signed JWT"),
+            Reason::TokenTooLarge => Self::invalid_token("the token is too large"),
+            Reason::TypeRejected => Self::invalid_token("the token's type is not accepted"),
+            Reason::AlgorithmRejected => Self::invalid_token("the token's algorithm is not accepted"),
+            Reason::CriticalHeader => {
+                Self::invalid_token("the token demands an extension that is not supported")
+            }
+            Reason::IssuerUnknown => Self::invalid_token("the token's issuer is not accepted"),
+            Reason::KeyUnknown => Self::invalid_token("the token's key is not known"),
+            Reason::SignatureInvalid => Self::invalid_token("the token's signature is not valid"),
+            Reason::TokenExpired => Self::invalid_token("the token has expired"),
+            Reason::TokenNotYetValid => Self::invalid_token("the token is not valid yet"),
+            Reason::LifetimeTooLong => Self::invalid_token("the token is valid for too long"),
+            Reason::AudienceMismatch => Self::invalid_token("the token is for another audience"),
+            Reason::SubjectRejected => Self::invalid_token("the token's subject is not accepted"),
+            Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
+            Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
+            // RFC 9110 section 15.6.4: the server is "temporarily unable to handle the request"; the token may be good.
+            Reason::KeysUnavailable => Self {
+                status: 503,
+                error: None,
+                description: "the keys to verify the token with are not available",
+            },
+        }
+    }
+}
+
+/// Seconds that `retry-after` of a 503 asks for: a cold fetch is retried at least that often.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+#[derive(Serialize)]
+struct Body {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    error_description: &'static str,
+    reason: &'static str,
+}
+
+/// All replies of a configuration, written once.
+#[derive(Clone, Debug)]
+pub struct Replies {
+    by_reason: Vec<LocalReply>,
+    last_resort: LocalReply,
+}
+
+impl Replies {
+    /// Writes the reply for every reason.
+    #[must_use]
+    pub fn new(style: &ReplyStyle) -> Self {
+        Self {
+            by_reason: Reason::ALL.iter().map(|reason| write(*reason, style)).collect(),
+            last_resort: write(Reason::KeysUnavailable, style),
+        }
+    }
+
+    /// The reply for a refusal.
+    #[must_use]
+    pub fn to(&self, denial: &Denial) -> &LocalReply {
+        self.by_reason.get(denial.reason.index()).unwrap_or(&self.last_resort)
+    }
+}
+
+fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
+    let answer = Answer::of(reason);
+    let mut reply = LocalReply {
+        status: answer.status,
+        details: format!("jwt_{}", reason.label()),
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    if answer.status == 503 {
+        reply.headers.push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
+    }
+    if style.stripped {
+        return reply;
+    }
+    if answer.status != 503 {
+        reply.headers.push(("www-authenticate", challenge(&answer, style)));
+    }
+    match style.body {
+        BodyFormat::Json => {
+            let body = Body {
+                error: answer.error.map(BearerError::code),
+                error_description: answer.description,
+                reason: reason.label(),
+            };
+            reply.body = serde_json::to_vec(&body).unwrap_or_default();
+            reply.headers.push(("content-type", "application/json".to_owned()));
+        }
+        BodyFormat::Text => {
+            reply.body = answer.description.as_bytes().to_vec();
+            reply.headers.push(("content-type", "text/plain; charset=utf-8".to_owned()));
+        }
+        BodyFormat::None => {}
+    }
+    reply
+}
+
+/// RFC 6750 section 3: the scheme, then `realm`, then the error where a credential was sent.
+fn challenge(answer: &Answer, style: &ReplyStyle) -> String {
+    let mut challenge = String::from("Bearer realm=");
+    push_quoted(&mut challenge, &style.realm);
+    if let Some(error) = answer.error {
+        challenge.push_str(", error=");
+        push_quoted(&mut challenge, error.code());
+        challenge.push_str(", error_description=");
+        push_quoted(&mut challenge, answer.description);
+    }
+    challenge
+}
+
+/// RFC 9110 section 5.6.4: a quoted-string, with `"` and `\` escaped.
+fn push_quoted(out: &mut String, value: &str) {
+    out.push('"');
+    for character in value.chars() {
+        if matches!(character, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn style(body: BodyFormat) -> ReplyStyle {
+        ReplyStyle { realm: "a \"b\" \\c".to_owned(), body, stripped: false }
+    }
+
+    #[test]
+    fn a_missing_token_has_a_challenge_without_error() {
+        let replies = Replies::new(&style(BodyFormat::Json));
+        let reply = replies.to(&Denial::new(Reason::TokenMissing));
+        assert_eq!(reply.status, 401);
+        assert_eq!(reply.headers[0], ("www-authenticate", r#"Bearer realm="a \"b\" \\c""#.to_owned()));
+        assert_eq!(
+            String::from_utf8_lossy(&reply.body),
+            r#"{"error_description":"the request carries no token","reason":"token_missing"}"#
+        );
+    }
+
+    #[test]
+    fn an_expired_token_is_told_so_in_challenge_and_body() {
+        let replies =
+            Replies::new(&ReplyStyle { realm: "r".to_owned(), body: BodyFormat::Json, stripped: false });
+        let reply = replies.to(&Denial::new(Reason::TokenExpired));
+        assert_eq!((reply.status, reply.details.as_str()), (401, "jwt_token_expired"));
+        assert_eq!(
+            reply.headers[0].1,
+            r#"Bearer realm="r", error="invalid_token", error_description="the token has expired""#
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&reply.body),
+            r#"{"error":"invalid_token","error_description":"the token has expired","reason":"token_expired"}"#
+        );
+    }
+
+    #[test]
+    fn without_keys_it_is_503_and_no_challenge() {
+        let replies = Replies::new(&style(BodyFormat::None));
+        let reply = replies.to(&Denial::new(Reason::KeysUnavailable));
+        assert_eq!(reply.status, 503);
+        assert_eq!(reply.headers, [("retry-after", "5".to_owned())]);
+        assert!(reply.body.is_empty());
+    }
+
+    #[test]
+    fn stripped_replies_tell_nothing() {
+        let replies = Replies::new(&ReplyStyle { stripped: true, ..style(BodyFormat::Json) });
+        let reply = replies.to(&Denial::new(Reason::TokenExpired));
+        assert_eq!((reply.headers.len(), reply.body.len()), (0, 0));
+    }
+}
