@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use testkit::{
-    Bootstrap, Client, EnvoyOptions, EnvoyProcess, Listener, Request, Template, Upstream, load_yaml,
-    raw_exchange, route, status_of, workspace_root,
+    Answer, Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Template, Upstream,
+    load_yaml, raw_exchange, route, status_of, workspace_root,
 };
 
 fn bootstrap(upstream: &Upstream) -> Bootstrap {
@@ -104,6 +104,26 @@ fn listeners_are_replaced_while_it_runs() {
         .expect_err("refused");
     assert!(log.contains("no_such_filter"), "{log}");
     assert_eq!(Client::local(port).get("/closed").status, 403);
+}
+
+#[test]
+fn a_client_that_leaves_is_seen_to_leave() {
+    let slow = Issuer::start();
+    slow.serve("/", Answer::empty().hang());
+    let config = Bootstrap::new()
+        .cluster("upstream", slow.addr())
+        .listener(Listener::new("main"))
+        .build();
+    let envoy = EnvoyProcess::start(&config);
+    let pending = envoy.client("main").start(Request::get("/"));
+    assert!(slow.wait_for_fetches("/", 1, Duration::from_secs(5)));
+    assert_eq!(envoy.stat("http.main.downstream_rq_active"), 1);
+    drop(pending);
+    let gone = envoy.wait_for_stat("http.main.downstream_rq_active", Duration::from_secs(5), |n| {
+        n == 0
+    });
+    assert_eq!(gone, Ok(0));
+    assert_eq!(envoy.stat("http.main.downstream_cx_destroy_remote_active_rq"), 1);
 }
 
 #[test]
