@@ -172,8 +172,11 @@ pub struct WasmFilter {
     pub name: String,
     /// Plugins of one `vm_id` and one module share a VM and its shared data.
     pub vm_id: String,
-    /// The plugin's configuration, handed over as a `google.protobuf.Struct`.
+    /// The plugin's configuration.
     pub config: Value,
+    /// Hand the configuration over as JSON text in a `google.protobuf.StringValue`, and not as a
+    /// `google.protobuf.Struct`, which Envoy 1.40 passes on as the message's binary form.
+    pub as_text: bool,
     /// Further fields of Envoy's `PluginConfig`, `allow_on_headers_stop_iteration` for instance.
     pub options: Map<String, Value>,
 }
@@ -186,8 +189,15 @@ impl WasmFilter {
             name: "jwt".into(),
             vm_id: "jwt".into(),
             config,
+            as_text: false,
             options: Map::new(),
         }
+    }
+
+    /// The same with the configuration as text.
+    pub fn as_text(mut self) -> Self {
+        self.as_text = true;
+        self
     }
 
     /// The same with another VM: nothing shared with other listeners.
@@ -204,6 +214,11 @@ impl WasmFilter {
 
     /// The HTTP filter as Envoy reads it. `FAIL_RELOAD`: after a crash the VM is made anew, and nothing passes meanwhile.
     pub fn build(self) -> Value {
+        let configuration = if self.as_text {
+            json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": self.config.to_string()})
+        } else {
+            json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": self.config})
+        };
         let mut config = json!({
             "name": self.name,
             "root_id": "",
@@ -213,7 +228,7 @@ impl WasmFilter {
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": self.module}}
             },
-            "configuration": {"@type": "type.googleapis.com/google.protobuf.Struct", "value": self.config}
+            "configuration": configuration
         });
         for (field, value) in self.options {
             config[field] = value;

@@ -65,7 +65,7 @@ fn a_refused_configuration_is_an_error_with_the_log() {
 
 #[test]
 fn a_missing_module_is_refused() {
-    let mut filter = testkit::WasmFilter::new(json!({}));
+    let mut filter = WasmFilter::new(json!({}));
     filter.module = "/nowhere/jwt.wasm".into();
     let listener = Listener::new("main").filter(filter.build());
     let config = Bootstrap::new()
@@ -74,6 +74,15 @@ fn a_missing_module_is_refused() {
         .build();
     let log = EnvoyProcess::try_start(&config, &EnvoyOptions::default()).expect_err("refused");
     assert!(log.contains("/nowhere/jwt.wasm"), "{log}");
+}
+
+#[test]
+fn the_filters_configuration_goes_as_a_message_or_as_text() {
+    let configuration =
+        |filter: WasmFilter| filter.build()["typed_config"]["config"]["configuration"].clone();
+    let filter = WasmFilter::new(json!({"a": 1}));
+    assert_eq!(configuration(filter.clone())["value"], json!({"a": 1}));
+    assert_eq!(configuration(filter.as_text())["value"], r#"{"a":1}"#);
 }
 
 #[test]
