@@ -16,7 +16,7 @@ as_root() {
     elif have sudo; then
         sudo "$@"
     else
-        fail "root is needed for: $*"
+        fail "root or sudo is needed for that"
     fi
 }
 
