@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::{
     Answer, Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Template, Upstream,
-    load_yaml, raw_exchange, route, status_of, workspace_root,
+    WasmFilter, load_yaml, raw_exchange, route, status_of, workspace_root,
 };
 
 fn bootstrap(upstream: &Upstream) -> Bootstrap {
