@@ -13,7 +13,9 @@ use std::time::Duration;
 use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason};
 use crate::edits::HeaderEdits;
-use crate::keys::{Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice, Publication, RemoteKeys};
+use crate::keys::{
+    Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice, Publication, RemoteKeys,
+};
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -140,7 +142,15 @@ impl Authenticator {
         if self.waiting.len() >= self.config.limits.max_waiting_requests || deadline <= now {
             return Decision::Deny(give_up(need));
         }
-        self.waiting.insert(id, Waiting { request, since: now, deadline, need });
+        self.waiting.insert(
+            id,
+            Waiting {
+                request,
+                since: now,
+                deadline,
+                need,
+            },
+        );
         Decision::Wait
     }
 
@@ -167,12 +177,18 @@ impl Authenticator {
     /// The fetches that are due now. Ask [`Self::claim`] for each.
     #[must_use]
     pub fn poll_fetches(&mut self, now: UnixTime) -> Vec<Claim> {
-        let due = self.config.provider_ids().filter(|id| self.keys(*id).is_some_and(|keys| keys.is_fetch_due(now)));
+        let due = self
+            .config
+            .provider_ids()
+            .filter(|id| self.keys(*id).is_some_and(|keys| keys.is_fetch_due(now)));
         let due: Vec<_> = due.collect();
         due.into_iter()
             .map(|provider| {
                 self.next_fetch = self.next_fetch.wrapping_add(1);
-                Claim { id: FetchId(self.next_fetch), provider }
+                Claim {
+                    id: FetchId(self.next_fetch),
+                    provider,
+                }
             })
             .collect()
     }
@@ -215,7 +231,9 @@ impl Authenticator {
     /// Whether a fetch's outcome is to be written into shared data.
     #[must_use]
     pub fn poll_publish(&self) -> Option<ProviderId> {
-        self.config.provider_ids().find(|id| self.keys(*id).is_some_and(RemoteKeys::has_unpublished))
+        self.config
+            .provider_ids()
+            .find(|id| self.keys(*id).is_some_and(RemoteKeys::has_unpublished))
     }
 
     /// What to write, given the provider's present record there. To be called for every provider that
@@ -233,20 +251,29 @@ impl Authenticator {
     /// The longest document that a provider's issuer may answer with.
     #[must_use]
     pub fn max_response_bytes(&self, provider: ProviderId) -> usize {
-        self.keys(provider).map_or(0, |keys| keys.source().key_cache.max_response_bytes)
+        self.keys(provider)
+            .map_or(0, |keys| keys.source().key_cache.max_response_bytes)
     }
 
     /// Whether the document has to be read as well, to take over this record.
     #[must_use]
     pub fn needs_document(&self, provider: ProviderId, record: &[u8]) -> bool {
-        self.keys(provider).is_some_and(|keys| keys.needs_document(record))
+        self.keys(provider)
+            .is_some_and(|keys| keys.needs_document(record))
     }
 
     /// The provider's record in shared data, and the document where [`Self::needs_document`] says so.
-    pub fn handle_shared(&mut self, provider: ProviderId, record: &[u8], document: Option<&[u8]>, now: UnixTime) {
+    pub fn handle_shared(
+        &mut self,
+        provider: ProviderId,
+        record: &[u8],
+        document: Option<&[u8]>,
+        now: UnixTime,
+    ) {
         let mut notices = Vec::new();
-        let has_changed =
-            self.keys_mut(provider).is_some_and(|keys| keys.handle_shared(record, document, &mut notices));
+        let has_changed = self
+            .keys_mut(provider)
+            .is_some_and(|keys| keys.handle_shared(record, document, &mut notices));
         self.announce(provider, notices);
         if has_changed {
             self.reconsider(now);
@@ -257,10 +284,16 @@ impl Authenticator {
     #[must_use]
     pub fn key_gauges(&self, provider: ProviderId, now: UnixTime) -> Option<KeyGauges> {
         match (&self.config.provider(provider)?.keys, self.keys(provider)) {
-            (KeySource::Local(set), _) => Some(KeyGauges { keys: set.len(), age: None, stale: false }),
-            (KeySource::Remote(_), Some(keys)) => {
-                Some(KeyGauges { keys: keys.count(), age: keys.age(now), stale: keys.is_stale(now) })
-            }
+            (KeySource::Local(set), _) => Some(KeyGauges {
+                keys: set.len(),
+                age: None,
+                stale: false,
+            }),
+            (KeySource::Remote(_), Some(keys)) => Some(KeyGauges {
+                keys: keys.count(),
+                age: keys.age(now),
+                stale: keys.is_stale(now),
+            }),
             (KeySource::Remote(_), None) => None,
         }
     }
@@ -280,7 +313,8 @@ impl Authenticator {
             }
         }
         for (id, waiting) in self.waiting.take_overdue(now) {
-            self.decided.push_back((id, Decision::Deny(give_up(waiting.need))));
+            self.decided
+                .push_back((id, Decision::Deny(give_up(waiting.need))));
         }
     }
 
@@ -295,7 +329,11 @@ impl Authenticator {
     #[must_use]
     pub fn is_hurried(&self, now: UnixTime) -> bool {
         self.waiting.len() > 0
-            || self.remote.iter().flatten().any(|keys| keys.serving(now).is_none() && keys.is_awaited(now))
+            || self
+                .remote
+                .iter()
+                .flatten()
+                .any(|keys| keys.serving(now).is_none() && keys.is_awaited(now))
     }
 
     /// Something that an operator wants to see.
@@ -315,7 +353,8 @@ impl Authenticator {
     }
 
     fn announce(&mut self, provider: ProviderId, notices: Vec<KeyNotice>) {
-        self.notices.extend(notices.into_iter().map(|notice| Notice::Keys(provider, notice)));
+        self.notices
+            .extend(notices.into_iter().map(|notice| Notice::Keys(provider, notice)));
     }
 
     /// Keys have changed, or it is known that they will not: decides the waiting requests that can be decided now.

@@ -89,7 +89,11 @@ impl<'a> UnverifiedClaims<'a> {
         let mismatch = Denial::new(Reason::AudienceMismatch);
         let malformed = Denial::new(Reason::ClaimMalformed).with_detail("aud");
         let Some(claim) = self.members.member("aud") else {
-            return if audiences.accepts_none() { Ok(()) } else { Err(mismatch) };
+            return if audiences.accepts_none() {
+                Ok(())
+            } else {
+                Err(mismatch)
+            };
         };
         let mut accepted = audiences.accepts_none();
         match claim.kind() {
@@ -144,7 +148,9 @@ pub fn scalar_text(value: Json<'_>) -> Option<Cow<'_, str>> {
     match value.kind() {
         Kind::String => value.as_str(),
         Kind::Number => value.as_number_text().map(Cow::Borrowed),
-        Kind::Bool => value.as_bool().map(|value| Cow::Borrowed(if value { "true" } else { "false" })),
+        Kind::Bool => value
+            .as_bool()
+            .map(|value| Cow::Borrowed(if value { "true" } else { "false" })),
         Kind::Null | Kind::Array | Kind::Object => None,
     }
 }

@@ -64,7 +64,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_token_bytes: 16_384, max_waiting_requests: 1024, max_wait: Duration::from_secs(5) }
+        Self {
+            max_token_bytes: 16_384,
+            max_waiting_requests: 1024,
+            max_wait: Duration::from_secs(5),
+        }
     }
 }
 
@@ -89,11 +93,14 @@ impl Config {
         let mut fields = root.fields(FIELDS)?;
         let mut names = Names::default();
 
-        let providers_node = fields.require("providers", "write at least one issuer whose tokens are accepted")?;
+        let providers_node =
+            fields.require("providers", "write at least one issuer whose tokens are accepted")?;
         let provider_nodes = providers_node.map()?;
         if provider_nodes.is_empty() || provider_nodes.len() > MAX_PROVIDERS {
-            return Err(providers_node
-                .invalid(format!("must hold from 1 to {MAX_PROVIDERS} providers, not {}", provider_nodes.len())));
+            return Err(providers_node.invalid(format!(
+                "must hold from 1 to {MAX_PROVIDERS} providers, not {}",
+                provider_nodes.len()
+            )));
         }
         let mut providers = Vec::with_capacity(provider_nodes.len());
         for (name, node) in provider_nodes {
@@ -111,7 +118,10 @@ impl Config {
         let stat_prefix = match fields.take("stat_prefix") {
             Some(node) => {
                 let text = node.text()?;
-                if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
+                if !text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+                {
                     return Err(node.invalid("may hold letters, digits, `_`, `-` and `.` only"));
                 }
                 text.trim_end_matches('.').to_owned()
@@ -173,9 +183,14 @@ impl Names {
 }
 
 fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
-    let fault = |why| ConfigError { path: String::new(), problem: ConfigProblem::NotJson(why) };
+    let fault = |why| ConfigError {
+        path: String::new(),
+        problem: ConfigProblem::NotJson(why),
+    };
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(fault("it is empty; write the filter's configuration as a google.protobuf.Struct or StringValue"));
+        return Err(fault(
+            "it is empty; write the filter's configuration as a google.protobuf.Struct or StringValue",
+        ));
     }
     let value = Json::parse(bytes).map_err(|error| {
         fault(match error {

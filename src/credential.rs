@@ -31,7 +31,9 @@ pub fn find<'a>(
 ) -> Result<Credential<'a>, Denial> {
     let mut found: Option<Credential<'a>> = None;
     for id in ids {
-        let Some(location) = locations.get(id.index()) else { continue };
+        let Some(location) = locations.get(id.index()) else {
+            continue;
+        };
         let mut take = |token: Cow<'a, [u8]>| {
             if found.is_some() {
                 return Err(Denial::new(Reason::TokenMultiple));
@@ -58,7 +60,10 @@ pub fn find<'a>(
                 }
             }
             Location::Cookie { field, name } => {
-                for value in request.all(*field).flat_map(|line| cookie::values(line, name.as_bytes())) {
+                for value in request
+                    .all(*field)
+                    .flat_map(|line| cookie::values(line, name.as_bytes()))
+                {
                     take(Cow::Borrowed(value))?;
                 }
             }
@@ -77,7 +82,10 @@ pub fn strip(request: &RequestHead, location: &Location, edits: &mut HeaderEdits
         }
         Location::Cookie { field, name } => {
             let rest = cookie::without(request.all(*field), name.as_bytes());
-            edits.push(Rc::from("cookie"), if rest.is_empty() { None } else { Some(rest) });
+            edits.push(
+                Rc::from("cookie"),
+                if rest.is_empty() { None } else { Some(rest) },
+            );
         }
     }
 }
@@ -85,7 +93,9 @@ pub fn strip(request: &RequestHead, location: &Location, edits: &mut HeaderEdits
 /// What follows the prefix; the scheme `Bearer` in any case and with any number of spaces (RFC 9110 section 11.4:
 /// `auth-scheme [ 1*SP token68 ]`, "case-insensitive"), other prefixes exactly. The scheme alone is an empty token.
 fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let Some(scheme) = bearer_scheme(prefix) else { return value.strip_prefix(prefix) };
+    let Some(scheme) = bearer_scheme(prefix) else {
+        return value.strip_prefix(prefix);
+    };
     let (head, rest) = value.split_at_checked(scheme.len())?;
     if !head.eq_ignore_ascii_case(scheme) {
         return None;
@@ -98,7 +108,9 @@ fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn bearer_scheme(prefix: &[u8]) -> Option<&[u8]> {
-    prefix.strip_suffix(b" ").filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
+    prefix
+        .strip_suffix(b" ")
+        .filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
 }
 
 /// Whether after the first token another value of the same header follows that holds one too.
@@ -127,7 +139,12 @@ mod tests {
             (b" Bearer abc", None),
             (b"", None),
         ] {
-            assert_eq!(after_prefix(value, b"Bearer "), expected, "{}", String::from_utf8_lossy(value));
+            assert_eq!(
+                after_prefix(value, b"Bearer "),
+                expected,
+                "{}",
+                String::from_utf8_lossy(value)
+            );
         }
     }
 

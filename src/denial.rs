@@ -120,7 +120,11 @@ impl Denial {
     /// A refusal for this reason, before any provider was chosen.
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, provider: None, detail: "" }
+        Self {
+            reason,
+            provider: None,
+            detail: "",
+        }
     }
 
     /// The same with a word for the operator.
@@ -132,7 +136,10 @@ impl Denial {
     /// The same, by this provider's settings.
     #[must_use]
     pub const fn by(self, provider: ProviderId) -> Self {
-        Self { provider: Some(provider), ..self }
+        Self {
+            provider: Some(provider),
+            ..self
+        }
     }
 }
 

@@ -27,7 +27,10 @@ pub(crate) fn write_claims(
                 .claim_to_headers
                 .iter()
                 .find(|entry| entry.header == index)
-                .and_then(|entry| jwt.claim(&entry.claim).and_then(|value| header_value(value, entry.format)))
+                .and_then(|entry| {
+                    jwt.claim(&entry.claim)
+                        .and_then(|value| header_value(value, entry.format))
+                })
         };
         edits.push(name.clone(), value);
     }
@@ -83,7 +86,8 @@ fn comma_separated(list: Json<'_>) -> Option<Vec<u8>> {
 /// RFC 9110 section 5.5: no control characters, and no white space at the ends, which every parser drops: " alice" would
 /// arrive as "alice".
 fn is_header_value(bytes: &[u8]) -> bool {
-    bytes.trim_ascii().len() == bytes.len() && !bytes.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+    bytes.trim_ascii().len() == bytes.len()
+        && !bytes.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
 #[cfg(test)]
@@ -100,7 +104,11 @@ mod tests {
         use ValueFormat::{Auto, Base64, Csv, Json};
         for (json, format, expected) in [
             (r#""al\u0069ce""#, Auto, Some("alice")),
-            ("123456789012345678901234567890", Auto, Some("123456789012345678901234567890")),
+            (
+                "123456789012345678901234567890",
+                Auto,
+                Some("123456789012345678901234567890"),
+            ),
             ("-1.50e3", Auto, Some("-1.50e3")),
             ("true", Auto, Some("true")),
             ("null", Auto, None),
@@ -122,7 +130,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_header_value_is_no_header() {
-        for json in [r#""a\r\nx-admin: 1""#, r#""a\u0000""#, r#"" alice""#, r#""alice ""#, r#""\u007f""#, r#""\u001b""#] {
+        for json in [
+            r#""a\r\nx-admin: 1""#,
+            r#""a\u0000""#,
+            r#"" alice""#,
+            r#""alice ""#,
+            r#""\u007f""#,
+            r#""\u001b""#,
+        ] {
             assert_eq!(written(json, ValueFormat::Auto), None, "{json}");
         }
         assert_eq!(written(r#""Zoë""#, ValueFormat::Auto).as_deref(), Some("Zoë"));

@@ -13,7 +13,7 @@ mod freshness;
 mod head;
 mod remote;
 
-pub use fetch::{Claim, FetchError, FetchId, FetchRequest, Fetched, Publication};
 pub(crate) use backoff::Chance;
+pub use fetch::{Claim, FetchError, FetchId, FetchRequest, Fetched, Publication};
 pub use remote::KeyNotice;
 pub(crate) use remote::RemoteKeys;

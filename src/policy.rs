@@ -80,9 +80,15 @@ impl Policy {
     #[must_use]
     pub fn new(rules: Vec<Rule>, cors: Option<CorsPreflight>, wanted: &mut WantedFields) -> Self {
         // A rule that waives the token needs the path to be canonical, whatever it matches by.
-        let reads_path = rules.iter().any(|rule| rule.path_field.is_some() || rule.requirement.is_none());
+        let reads_path = rules
+            .iter()
+            .any(|rule| rule.path_field.is_some() || rule.requirement.is_none());
         let path_field = reads_path.then(|| wanted.id(":path"));
-        Self { rules, cors, path_field }
+        Self {
+            rules,
+            cors,
+            path_field,
+        }
     }
 
     /// What the request needs; `None`: no token.
@@ -94,7 +100,11 @@ impl Policy {
         if self.rules.is_empty() {
             return Some(Requirement::AnyProvider);
         }
-        let path = RequestPath::new(self.path_field.and_then(|field| request.first(field)).unwrap_or_default());
+        let path = RequestPath::new(
+            self.path_field
+                .and_then(|field| request.first(field))
+                .unwrap_or_default(),
+        );
         self.rules
             .iter()
             .find(|rule| rule.matches(request, &path))
@@ -108,13 +118,19 @@ impl Rule {
             return false;
         }
         if !self.methods.is_empty() {
-            let method = self.method_field.and_then(|field| request.first(field)).unwrap_or_default();
+            let method = self
+                .method_field
+                .and_then(|field| request.first(field))
+                .unwrap_or_default();
             if !self.methods.iter().any(|known| **known == *method) {
                 return false;
             }
         }
         if !self.hosts.is_empty() {
-            let host = self.host_field.and_then(|field| request.first(field)).unwrap_or_default();
+            let host = self
+                .host_field
+                .and_then(|field| request.first(field))
+                .unwrap_or_default();
             if !self.hosts.iter().any(|pattern| pattern.matches(host)) {
                 return false;
             }

@@ -70,11 +70,19 @@ struct Answer {
 
 impl Answer {
     const fn invalid_request(description: &'static str) -> Self {
-        Self { status: 400, error: Some(BearerError::InvalidRequest), description }
+        Self {
+            status: 400,
+            error: Some(BearerError::InvalidRequest),
+            description,
+        }
     }
 
     const fn invalid_token(description: &'static str) -> Self {
-        Self { status: 401, error: Some(BearerError::InvalidToken), description }
+        Self {
+            status: 401,
+            error: Some(BearerError::InvalidToken),
+            description,
+        }
     }
 
     /// The one place where a reason becomes a status, an error code and words.
@@ -82,9 +90,11 @@ impl Answer {
         match reason {
             // Section 3.1: "If the request lacks any authentication information […], the resource server SHOULD NOT
             // include an error code or other error information."
-            Reason::TokenMissing => {
-                Self { status: 401, error: None, description: "the request carries no token" }
-            }
+            Reason::TokenMissing => Self {
+                status: 401,
+                error: None,
+                description: "the request carries no token",
+            },
             // Section 2: "Clients MUST NOT use more than one method to transmit the token in each request"; section 3.1:
             // "invalid_request […] uses more than one method for including an access token […] HTTP 400".
             Reason::TokenMultiple => Self::invalid_request("the request carries more than one token"),
@@ -148,7 +158,9 @@ impl Replies {
     /// The reply for a refusal.
     #[must_use]
     pub fn to(&self, denial: &Denial) -> &LocalReply {
-        self.by_reason.get(denial.reason.index()).unwrap_or(&self.last_resort)
+        self.by_reason
+            .get(denial.reason.index())
+            .unwrap_or(&self.last_resort)
     }
 }
 
@@ -161,13 +173,17 @@ fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
         body: Vec::new(),
     };
     if answer.status == 503 {
-        reply.headers.push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
+        reply
+            .headers
+            .push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
     }
     if style.stripped {
         return reply;
     }
     if answer.status != 503 {
-        reply.headers.push(("www-authenticate", challenge(&answer, style)));
+        reply
+            .headers
+            .push(("www-authenticate", challenge(&answer, style)));
     }
     match style.body {
         BodyFormat::Json => {
@@ -177,11 +193,15 @@ fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
                 reason: reason.label(),
             };
             reply.body = serde_json::to_vec(&body).unwrap_or_default();
-            reply.headers.push(("content-type", "application/json".to_owned()));
+            reply
+                .headers
+                .push(("content-type", "application/json".to_owned()));
         }
         BodyFormat::Text => {
             reply.body = answer.description.as_bytes().to_vec();
-            reply.headers.push(("content-type", "text/plain; charset=utf-8".to_owned()));
+            reply
+                .headers
+                .push(("content-type", "text/plain; charset=utf-8".to_owned()));
         }
         BodyFormat::None => {}
     }
@@ -218,7 +238,11 @@ mod tests {
     use super::*;
 
     fn style(body: BodyFormat) -> ReplyStyle {
-        ReplyStyle { realm: "a \"b\" \\c".to_owned(), body, stripped: false }
+        ReplyStyle {
+            realm: "a \"b\" \\c".to_owned(),
+            body,
+            stripped: false,
+        }
     }
 
     #[test]
@@ -226,7 +250,10 @@ mod tests {
         let replies = Replies::new(&style(BodyFormat::Json));
         let reply = replies.to(&Denial::new(Reason::TokenMissing));
         assert_eq!(reply.status, 401);
-        assert_eq!(reply.headers[0], ("www-authenticate", r#"Bearer realm="a \"b\" \\c""#.to_owned()));
+        assert_eq!(
+            reply.headers[0],
+            ("www-authenticate", r#"Bearer realm="a \"b\" \\c""#.to_owned())
+        );
         assert_eq!(
             String::from_utf8_lossy(&reply.body),
             r#"{"error_description":"the request carries no token","reason":"token_missing"}"#
@@ -235,8 +262,11 @@ mod tests {
 
     #[test]
     fn an_expired_token_is_told_so_in_challenge_and_body() {
-        let replies =
-            Replies::new(&ReplyStyle { realm: "r".to_owned(), body: BodyFormat::Json, stripped: false });
+        let replies = Replies::new(&ReplyStyle {
+            realm: "r".to_owned(),
+            body: BodyFormat::Json,
+            stripped: false,
+        });
         let reply = replies.to(&Denial::new(Reason::TokenExpired));
         assert_eq!((reply.status, reply.details.as_str()), (401, "jwt_token_expired"));
         assert_eq!(
@@ -260,7 +290,10 @@ mod tests {
 
     #[test]
     fn stripped_replies_tell_nothing() {
-        let replies = Replies::new(&ReplyStyle { stripped: true, ..style(BodyFormat::Json) });
+        let replies = Replies::new(&ReplyStyle {
+            stripped: true,
+            ..style(BodyFormat::Json)
+        });
         let reply = replies.to(&Denial::new(Reason::TokenExpired));
         assert_eq!((reply.headers.len(), reply.body.len()), (0, 0));
     }

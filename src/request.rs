@@ -22,13 +22,19 @@ impl WantedFields {
 
     /// The fields with their names.
     pub fn iter(&self) -> impl Iterator<Item = (FieldId, &str)> {
-        self.0.iter().enumerate().map(|(index, name)| (FieldId(index), &**name))
+        self.0
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (FieldId(index), &**name))
     }
 
     /// The field of this name, if it is wanted.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<FieldId> {
-        self.0.iter().position(|known| known.as_bytes() == name).map(FieldId)
+        self.0
+            .iter()
+            .position(|known| known.as_bytes() == name)
+            .map(FieldId)
     }
 }
 
@@ -58,6 +64,9 @@ impl RequestHead {
 
     /// The field's values.
     pub fn all(&self, field: FieldId) -> impl Iterator<Item = &[u8]> {
-        self.values.iter().filter(move |(id, _)| *id == field).map(|(_, value)| value.as_slice())
+        self.values
+            .iter()
+            .filter(move |(id, _)| *id == field)
+            .map(|(_, value)| value.as_slice())
     }
 }

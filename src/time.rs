@@ -63,8 +63,14 @@ mod tests {
     #[test]
     fn arithmetic_saturates() {
         assert_eq!(UnixTime::NEVER.after(Duration::from_secs(1)), UnixTime::NEVER);
-        assert_eq!(UnixTime::from_millis(5).before(Duration::from_secs(1)), UnixTime::default());
+        assert_eq!(
+            UnixTime::from_millis(5).before(Duration::from_secs(1)),
+            UnixTime::default()
+        );
         assert_eq!(UnixTime::from_secs(u64::MAX), UnixTime::NEVER);
-        assert_eq!(UnixTime::from_millis(5).since(UnixTime::from_millis(9)), Duration::ZERO);
+        assert_eq!(
+            UnixTime::from_millis(5).since(UnixTime::from_millis(9)),
+            Duration::ZERO
+        );
     }
 }

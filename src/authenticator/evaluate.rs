@@ -50,7 +50,10 @@ impl Authenticator {
     /// Decides a request that came at `since`.
     pub(super) fn evaluate(&mut self, request: &RequestHead, since: UnixTime, now: UnixTime) -> Evaluation {
         let Some(requirement) = self.config.policy.requirement(request) else {
-            return Evaluation::Forward(Forward { edits: self.waived.clone(), grant: Grant::Waived });
+            return Evaluation::Forward(Forward {
+                edits: self.waived.clone(),
+                grant: Grant::Waived,
+            });
         };
         match self.satisfy(requirement, request, since, now) {
             Ok(forward) => Evaluation::Forward(forward),
@@ -90,19 +93,27 @@ impl Authenticator {
         let algorithm = header.algorithm.ok_or(Denial::new(Reason::AlgorithmRejected))?;
         let claims = UnverifiedClaims::parse(token.payload())
             .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
-        let issuer: Cow<'_, str> =
-            claims.unverified_issuer()?.ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?;
+        let issuer: Cow<'_, str> = claims
+            .unverified_issuer()?
+            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?;
 
         // The issuer first, then the key: the same `kid` at two issuers is two keys. Several providers may share an
         // issuer, each with demands of its own; the first whose demands are met counts.
         let mut obstacle = Obstacle::Denial(Denial::new(Reason::IssuerUnknown));
         let mut is_first = true;
         for id in candidates() {
-            let Some(provider) = config.provider(id) else { continue };
+            let Some(provider) = config.provider(id) else {
+                continue;
+            };
             if *provider.issuer != *issuer || !provider.locations.contains(&credential.location) {
                 continue;
             }
-            let parts = Parts { token: &token, header: &header, algorithm, claims: &claims };
+            let parts = Parts {
+                token: &token,
+                header: &header,
+                algorithm,
+                claims: &claims,
+            };
             match self.verify(id, provider, &parts, since, now) {
                 Ok(jwt) => return Ok(self.forward(id, provider, request, &credential, &jwt)),
                 Err(found) => {
@@ -129,22 +140,33 @@ impl Authenticator {
             return Err(Denial::new(Reason::AlgorithmRejected).by(id).into());
         }
         if !provider.token_types.is_empty()
-            && !provider.token_types.iter().any(|token_type| parts.header.token_type_is(token_type))
+            && !provider
+                .token_types
+                .iter()
+                .any(|token_type| parts.header.token_type_is(token_type))
         {
             return Err(Denial::new(Reason::TypeRejected).by(id).into());
         }
-        parts.claims.check(provider, now).map_err(|denial| denial.by(id))?;
+        parts
+            .claims
+            .check(provider, now)
+            .map_err(|denial| denial.by(id))?;
 
         let key_id = parts.header.key_id.as_deref();
         let set = match &provider.keys {
             KeySource::Local(set) => Some(set),
             KeySource::Remote(_) => self.keys(id).and_then(|keys| keys.serving(now)),
         };
-        let Some(set) = set else { return Err(Obstacle::Need(Need::FirstKeys(id))) };
+        let Some(set) = set else {
+            return Err(Obstacle::Need(Need::FirstKeys(id)));
+        };
         match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, parts.claims, set) {
             Keys::Verify(jwt) => Ok(jwt),
             Keys::Refuse => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
-            Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected).by(id).with_detail("key").into()),
+            Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected)
+                .by(id)
+                .with_detail("key")
+                .into()),
             Keys::Lack => {
                 if key_id.is_some() && since == now {
                     self.notices.push_back(Notice::UnknownKid(id));
@@ -176,9 +198,16 @@ impl Authenticator {
         {
             credential::strip(request, location, &mut edits);
         }
-        let payload = credential.token.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
+        let payload = credential
+            .token
+            .split(|byte| *byte == b'.')
+            .nth(1)
+            .unwrap_or_default();
         forward::write_claims(&self.config, provider, jwt, payload, &mut edits);
-        Forward { edits: Rc::new(edits), grant: Grant::Verified(id) }
+        Forward {
+            edits: Rc::new(edits),
+            grant: Grant::Verified(id),
+        }
     }
 }
 

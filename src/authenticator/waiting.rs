@@ -55,8 +55,10 @@ impl WaitingRequests {
         if self.next_deadline().is_none_or(|deadline| deadline > now) {
             return Vec::new();
         }
-        let (overdue, rest): (Vec<_>, Vec<_>) =
-            self.take_all().into_iter().partition(|(_, waiting)| waiting.deadline <= now);
+        let (overdue, rest): (Vec<_>, Vec<_>) = self
+            .take_all()
+            .into_iter()
+            .partition(|(_, waiting)| waiting.deadline <= now);
         for (id, waiting) in rest {
             self.insert(id, waiting);
         }
@@ -64,6 +66,9 @@ impl WaitingRequests {
     }
 
     pub(super) fn next_deadline(&self) -> Option<UnixTime> {
-        self.by_arrival.values().map(|(_, waiting)| waiting.deadline).min()
+        self.by_arrival
+            .values()
+            .map(|(_, waiting)| waiting.deadline)
+            .min()
     }
 }

@@ -28,12 +28,18 @@ impl NumericDate {
         };
         let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         // Digits before this position are whole milliseconds, those after it a fraction of one.
-        let point =
-            i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent).saturating_add(3);
+        let point = i64::try_from(whole.len())
+            .unwrap_or(i64::MAX)
+            .saturating_add(exponent)
+            .saturating_add(3);
         let mut millis: i64 = 0;
         let mut fraction = false;
         let mut position: i64 = 0;
-        for digit in whole.bytes().chain(decimals.bytes()).map(|byte| i64::from(byte.wrapping_sub(b'0'))) {
+        for digit in whole
+            .bytes()
+            .chain(decimals.bytes())
+            .map(|byte| i64::from(byte.wrapping_sub(b'0')))
+        {
             if position < point {
                 millis = millis.saturating_mul(10).saturating_add(digit);
             } else {
@@ -48,9 +54,15 @@ impl NumericDate {
         }
         if negative {
             let floor = millis.saturating_neg().saturating_sub(i64::from(fraction));
-            Self { floor_millis: floor, fraction }
+            Self {
+                floor_millis: floor,
+                fraction,
+            }
         } else {
-            Self { floor_millis: millis, fraction }
+            Self {
+                floor_millis: millis,
+                fraction,
+            }
         }
     }
 
@@ -78,7 +90,8 @@ fn parse_exponent(text: &str) -> i64 {
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let size = digits.bytes().fold(0_i64, |size, byte| {
-        size.saturating_mul(10).saturating_add(i64::from(byte.wrapping_sub(b'0')))
+        size.saturating_mul(10)
+            .saturating_add(i64::from(byte.wrapping_sub(b'0')))
     });
     if negative { size.saturating_neg() } else { size }
 }
@@ -88,7 +101,10 @@ mod tests {
     use super::*;
 
     fn date(floor_millis: i64, fraction: bool) -> NumericDate {
-        NumericDate { floor_millis, fraction }
+        NumericDate {
+            floor_millis,
+            fraction,
+        }
     }
 
     #[test]

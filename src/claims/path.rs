@@ -43,22 +43,35 @@ mod tests {
         br#"{"a.b":1,"a":{"b":2,"c":{"d":3},"x.y":4},"https://example.com/v":true,"l":[{"b":5}]}"#;
 
     fn resolve(path: &ClaimPath) -> Option<String> {
-        path.resolve(&Object::parse(CLAIMS).unwrap()).map(|value| value.text().to_owned())
+        path.resolve(&Object::parse(CLAIMS).unwrap())
+            .map(|value| value.text().to_owned())
     }
 
     #[test]
     fn a_name_is_literal_first_and_dotted_second() {
         assert_eq!(resolve(&ClaimPath::Name("a.b".into())).as_deref(), Some("1"));
         assert_eq!(resolve(&ClaimPath::Name("a.c.d".into())).as_deref(), Some("3"));
-        assert_eq!(resolve(&ClaimPath::Name("https://example.com/v".into())).as_deref(), Some("true"));
+        assert_eq!(
+            resolve(&ClaimPath::Name("https://example.com/v".into())).as_deref(),
+            Some("true")
+        );
         assert_eq!(resolve(&ClaimPath::Name("a.c.d.e".into())), None);
         assert_eq!(resolve(&ClaimPath::Name("l.b".into())), None);
     }
 
     #[test]
     fn a_path_is_always_literal() {
-        assert_eq!(resolve(&ClaimPath::Literal(vec!["a".into(), "b".into()])).as_deref(), Some("2"));
-        assert_eq!(resolve(&ClaimPath::Literal(vec!["a".into(), "x.y".into()])).as_deref(), Some("4"));
-        assert_eq!(resolve(&ClaimPath::Literal(vec!["a".into(), "x".into(), "y".into()])), None);
+        assert_eq!(
+            resolve(&ClaimPath::Literal(vec!["a".into(), "b".into()])).as_deref(),
+            Some("2")
+        );
+        assert_eq!(
+            resolve(&ClaimPath::Literal(vec!["a".into(), "x.y".into()])).as_deref(),
+            Some("4")
+        );
+        assert_eq!(
+            resolve(&ClaimPath::Literal(vec!["a".into(), "x".into(), "y".into()])),
+            None
+        );
     }
 }

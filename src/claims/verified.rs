@@ -37,7 +37,9 @@ impl<'a> VerifiedJwt<'a> {
         for key in set.candidates(algorithm, key_id) {
             tried = true;
             if key.verify(algorithm, token.signing_input(), token.signature()) {
-                return Keys::Verify(Self { claims: &claims.members });
+                return Keys::Verify(Self {
+                    claims: &claims.members,
+                });
             }
         }
         match key_id {

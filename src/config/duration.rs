@@ -29,7 +29,11 @@ pub(super) fn display(duration: Duration) -> String {
             return format!("{}{unit}", millis.checked_div(size).unwrap_or_default());
         }
     }
-    if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") }
+    if millis == 0 {
+        "0s".to_owned()
+    } else {
+        format!("{millis}ms")
+    }
 }
 
 #[cfg(test)]
@@ -38,10 +42,18 @@ mod tests {
 
     #[test]
     fn the_usual_spellings_are_read() {
-        for (text, millis) in [("10s", 10_000), ("1.5s", 1500), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000)] {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("1.5s", 1500),
+            ("500ms", 500),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+        ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "s", "10", "10 s", "-1s", "1e3s", ".5s", "1.s", "1..5s", "10sec", "ten"] {
+        for text in [
+            "", "s", "10", "10 s", "-1s", "1e3s", ".5s", "1.s", "1..5s", "10sec", "ten",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -76,24 +76,49 @@ impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotJson(why) => write!(f, "the configuration is not a JSON object: {why}"),
-            Self::UnknownField { name, nearest: Some(nearest) } => {
+            Self::UnknownField {
+                name,
+                nearest: Some(nearest),
+            } => {
                 write!(f, "unknown field `{name}`; did you mean `{nearest}`?")
             }
             Self::UnknownField { name, nearest: None } => write!(f, "unknown field `{name}`"),
             Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase"),
             Self::Missing { field, fix } => write!(f, "`{field}` is missing; {fix}"),
             Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
-            Self::Dangling { kind, name, nearest: Some(nearest), .. } => {
+            Self::Dangling {
+                kind,
+                name,
+                nearest: Some(nearest),
+                ..
+            } => {
                 write!(f, "no {kind} is named `{name}`; did you mean `{nearest}`?")
             }
-            Self::Dangling { kind, name, nearest: None, known } => {
+            Self::Dangling {
+                kind,
+                name,
+                nearest: None,
+                known,
+            } => {
                 write!(f, "no {kind} is named `{name}`; there are: {}", known.join(", "))
             }
-            Self::NotOneOf { value, nearest: Some(nearest), .. } => {
+            Self::NotOneOf {
+                value,
+                nearest: Some(nearest),
+                ..
+            } => {
                 write!(f, "`{value}` is not allowed here; did you mean `{nearest}`?")
             }
-            Self::NotOneOf { value, nearest: None, allowed } => {
-                write!(f, "`{value}` is not allowed here; allowed are: {}", allowed.join(", "))
+            Self::NotOneOf {
+                value,
+                nearest: None,
+                allowed,
+            } => {
+                write!(
+                    f,
+                    "`{value}` is not allowed here; allowed are: {}",
+                    allowed.join(", ")
+                )
             }
             Self::Invalid(what) => f.write_str(what),
         }
@@ -108,7 +133,12 @@ pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
     let allowed = name.chars().count().div_ceil(3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::osa_distance(&name, &candidate.to_ascii_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::osa_distance(&name, &candidate.to_ascii_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

@@ -4,7 +4,15 @@ use super::error::ConfigError;
 use super::reader::Node;
 
 /// Fields that carry the message itself: a claim written there would change what the request is.
-const FRAMING: &[&str] = &["host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "trailer"];
+const FRAMING: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "te",
+    "upgrade",
+    "trailer",
+];
 
 /// A header name, in lower case.
 pub(super) fn read(node: &Node<'_>) -> Result<String, ConfigError> {
@@ -20,7 +28,9 @@ pub(super) fn read(node: &Node<'_>) -> Result<String, ConfigError> {
 pub(super) fn read_owned(node: &Node<'_>) -> Result<String, ConfigError> {
     let name = read(node)?;
     if FRAMING.contains(&name.as_str()) {
-        return Err(node.invalid(format!("`{name}` carries the message itself and cannot hold a claim")));
+        return Err(node.invalid(format!(
+            "`{name}` carries the message itself and cannot hold a claim"
+        )));
     }
     Ok(name)
 }

@@ -73,7 +73,10 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<Loc
     }
     if let Some(node) = fields.take("from_params") {
         for element in node.some_list()? {
-            let location = Location::Parameter { field: names.field(":path"), name: element.name()?.into() };
+            let location = Location::Parameter {
+                field: names.field(":path"),
+                name: element.name()?.into(),
+            };
             found.push((element, location));
         }
     }
@@ -83,7 +86,13 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<Loc
             if !name.bytes().all(header_name::is_token_byte) {
                 return Err(element.invalid(format!("`{name}` is not a cookie's name")));
             }
-            found.push((element, Location::Cookie { field: names.field("cookie"), name: name.into() }));
+            found.push((
+                element,
+                Location::Cookie {
+                    field: names.field("cookie"),
+                    name: name.into(),
+                },
+            ));
         }
     }
     if found.is_empty() {

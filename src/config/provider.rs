@@ -153,25 +153,33 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         return Err(node.invalid("a provider needs a name"));
     }
     let mut fields = node.fields(FIELDS)?;
-    let issuer = fields.require("issuer", "write the tokens' `iss` exactly")?.name()?;
+    let issuer = fields
+        .require("issuer", "write the tokens' `iss` exactly")?
+        .name()?;
     let audiences = read_audiences(&mut fields)?;
     let keys = read_key_source(&mut fields)?;
     let algorithms = read_algorithms(&mut fields)?;
     let token_types = fields.names("token_types")?;
-    let require_expiration = fields.take("require_expiration").map_or(Ok(true), |node| node.bool())?;
+    let require_expiration = fields
+        .take("require_expiration")
+        .map_or(Ok(true), |node| node.bool())?;
     let clock_skew = match fields.take("clock_skew_seconds") {
         Some(node) => Duration::from_secs(node.integer(0..=MAX_SKEW_SECONDS)?),
         None => DEFAULT_CLOCK_SKEW,
     };
     let max_lifetime = match fields.take("max_lifetime") {
-        Some(node) => {
-            Some(node.duration(Duration::from_secs(1)..=Duration::from_secs(3650 * 86_400))?)
-        }
+        Some(node) => Some(node.duration(Duration::from_secs(1)..=Duration::from_secs(3650 * 86_400))?),
         None => None,
     };
-    let subjects = fields.take("subjects").map(|node| string_matcher::read(&node)).transpose()?;
-    let required_claims =
-        fields.names("required_claims")?.into_iter().map(ClaimPath::Name).collect();
+    let subjects = fields
+        .take("subjects")
+        .map(|node| string_matcher::read(&node))
+        .transpose()?;
+    let required_claims = fields
+        .names("required_claims")?
+        .into_iter()
+        .map(ClaimPath::Name)
+        .collect();
     let locations = location::read(&mut fields, names)?;
     let forward = fields.flag("forward")?;
     let mut own: Vec<usize> = Vec::new();
@@ -236,11 +244,16 @@ fn read_key_source(fields: &mut Fields<'_>) -> Result<KeySource, ConfigError> {
     match (remote, local) {
         (Some(node), None) => {
             let key_cache = key_cache.map(|node| remote::read_key_cache(&node)).transpose()?;
-            Ok(KeySource::Remote(remote::read(&node, key_cache.unwrap_or_default())?))
+            Ok(KeySource::Remote(remote::read(
+                &node,
+                key_cache.unwrap_or_default(),
+            )?))
         }
         (None, Some(node)) => {
             if let Some(node) = key_cache {
-                return Err(node.invalid("`local_jwks` are never fetched; `key_cache` goes with `remote_jwks`"));
+                return Err(
+                    node.invalid("`local_jwks` are never fetched; `key_cache` goes with `remote_jwks`")
+                );
             }
             Ok(KeySource::Local(read_local_jwks(&node)?))
         }
@@ -269,9 +282,13 @@ fn read_local_jwks(node: &Node<'_>) -> Result<JwkSet, ConfigError> {
 }
 
 fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
-    let Some(node) = fields.take("algorithms") else { return Ok(AlgorithmSet::ALL) };
-    let allowed: Vec<(&'static str, Algorithm)> =
-        Algorithm::ALL.iter().map(|algorithm| (algorithm.name(), *algorithm)).collect();
+    let Some(node) = fields.take("algorithms") else {
+        return Ok(AlgorithmSet::ALL);
+    };
+    let allowed: Vec<(&'static str, Algorithm)> = Algorithm::ALL
+        .iter()
+        .map(|algorithm| (algorithm.name(), *algorithm))
+        .collect();
     let mut set = AlgorithmSet::EMPTY;
     for element in node.some_list()? {
         let name = element.text()?;
@@ -302,7 +319,11 @@ fn read_claim_to_header(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHea
         ])?,
         None => ValueFormat::Auto,
     };
-    Ok(ClaimToHeader { claim, header, format })
+    Ok(ClaimToHeader {
+        claim,
+        header,
+        format,
+    })
 }
 
 fn read_claim(node: &Node<'_>, fields: &mut Fields<'_>) -> Result<ClaimPath, ConfigError> {

@@ -30,7 +30,10 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
-        ConfigError { path: self.path.clone(), problem }
+        ConfigError {
+            path: self.path.clone(),
+            problem,
+        }
     }
 
     pub(super) fn invalid(&self, what: impl Into<String>) -> ConfigError {
@@ -50,17 +53,26 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn bool(&self) -> Result<bool, ConfigError> {
-        self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.wrong_type("true or false"))
     }
 
     pub(super) fn text(&self) -> Result<String, ConfigError> {
-        self.value.as_str().map(Into::into).ok_or_else(|| self.wrong_type("a string"))
+        self.value
+            .as_str()
+            .map(Into::into)
+            .ok_or_else(|| self.wrong_type("a string"))
     }
 
     /// A string that is not empty.
     pub(super) fn name(&self) -> Result<String, ConfigError> {
         let text = self.text()?;
-        if text.is_empty() { Err(self.invalid("must not be empty")) } else { Ok(text) }
+        if text.is_empty() {
+            Err(self.invalid("must not be empty"))
+        } else {
+            Ok(text)
+        }
     }
 
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
@@ -81,10 +93,14 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn number(&self, expected: &'static str) -> Result<f64, ConfigError> {
-        let text = self.value.as_number_text().ok_or_else(|| self.wrong_type(expected))?;
-        text.parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(|| {
-            self.invalid(format!("the number {text} is out of range"))
-        })
+        let text = self
+            .value
+            .as_number_text()
+            .ok_or_else(|| self.wrong_type(expected))?;
+        text.parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| self.invalid(format!("the number {text} is out of range")))
     }
 
     /// `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`, a number of seconds, or `{seconds, nanos}`.
@@ -134,43 +150,71 @@ impl<'a> Node<'a> {
         Ok(elements
             .into_iter()
             .enumerate()
-            .map(|(index, value)| Self { path: format!("{}[{index}]", self.path), value })
+            .map(|(index, value)| Self {
+                path: format!("{}[{index}]", self.path),
+                value,
+            })
             .collect())
     }
 
     /// A list that is not empty.
     pub(super) fn some_list(&self) -> Result<Vec<Self>, ConfigError> {
         let list = self.list()?;
-        if list.is_empty() { Err(self.invalid("must not be empty")) } else { Ok(list) }
+        if list.is_empty() {
+            Err(self.invalid("must not be empty"))
+        } else {
+            Ok(list)
+        }
     }
 
     pub(super) fn names(&self) -> Result<Vec<Box<str>>, ConfigError> {
-        self.list()?.iter().map(|node| node.name().map(Into::into)).collect()
+        self.list()?
+            .iter()
+            .map(|node| node.name().map(Into::into))
+            .collect()
     }
 
     /// The members of an object whose names are the operator's own.
     pub(super) fn map(&self) -> Result<Vec<(String, Self)>, ConfigError> {
-        let object = self.value.as_object().ok_or_else(|| self.wrong_type("an object"))?;
+        let object = self
+            .value
+            .as_object()
+            .ok_or_else(|| self.wrong_type("an object"))?;
         Ok(object
             .members()
-            .map(|(name, value)| (name.to_owned(), Self { path: join(&self.path, name), value }))
+            .map(|(name, value)| {
+                (
+                    name.to_owned(),
+                    Self {
+                        path: join(&self.path, name),
+                        value,
+                    },
+                )
+            })
             .collect())
     }
 
     /// The members of an object whose names are ours, in snake_case or lowerCamelCase.
     pub(super) fn fields(&self, known: &'static [&'static str]) -> Result<Fields<'a>, ConfigError> {
-        let object = self.value.as_object().ok_or_else(|| self.wrong_type("an object"))?;
+        let object = self
+            .value
+            .as_object()
+            .ok_or_else(|| self.wrong_type("an object"))?;
         let mut entries: Vec<(&'static str, Self)> = Vec::new();
         for (written, value) in object.members() {
-            let Some(field) =
-                known.iter().find(|field| **field == written || lower_camel_case(field) == written)
+            let Some(field) = known
+                .iter()
+                .find(|field| **field == written || lower_camel_case(field) == written)
             else {
                 return Err(self.error(ConfigProblem::UnknownField {
                     name: written.to_owned(),
                     nearest: nearest(written, known.iter().copied()),
                 }));
             };
-            let node = Self { path: join(&self.path, field), value };
+            let node = Self {
+                path: join(&self.path, field),
+                value,
+            };
             if entries.iter().any(|(name, _)| name == field) {
                 return Err(node.error(ConfigProblem::GivenTwice));
             }
@@ -178,7 +222,10 @@ impl<'a> Node<'a> {
                 entries.push((field, node));
             }
         }
-        Ok(Fields { path: self.path.clone(), entries })
+        Ok(Fields {
+            path: self.path.clone(),
+            entries,
+        })
     }
 
     /// The one of the allowed values that stands here.
@@ -201,7 +248,11 @@ impl<'a> Fields<'a> {
         Some(self.entries.swap_remove(position).1)
     }
 
-    pub(super) fn require(&mut self, field: &'static str, fix: &'static str) -> Result<Node<'a>, ConfigError> {
+    pub(super) fn require(
+        &mut self,
+        field: &'static str,
+        fix: &'static str,
+    ) -> Result<Node<'a>, ConfigError> {
         match self.take(field) {
             Some(node) => Ok(node),
             None => Err(self.error(ConfigProblem::Missing { field, fix })),
@@ -214,16 +265,24 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn names(&mut self, field: &'static str) -> Result<Vec<Box<str>>, ConfigError> {
-        self.take(field).map_or_else(|| Ok(Vec::new()), |node| node.names())
+        self.take(field)
+            .map_or_else(|| Ok(Vec::new()), |node| node.names())
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
-        ConfigError { path: self.path.clone(), problem }
+        ConfigError {
+            path: self.path.clone(),
+            problem,
+        }
     }
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 fn lower_camel_case(snake: &str) -> String {
@@ -233,7 +292,11 @@ fn lower_camel_case(snake: &str) -> String {
         if letter == '_' {
             upper = true;
         } else {
-            camel.push(if upper { letter.to_ascii_uppercase() } else { letter });
+            camel.push(if upper {
+                letter.to_ascii_uppercase()
+            } else {
+                letter
+            });
             upper = false;
         }
     }

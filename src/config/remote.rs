@@ -76,7 +76,10 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteJwks, C
     let mut uri_fields = http_uri.fields(&["uri", "cluster", "timeout"])?;
     let uri_node = uri_fields.require("uri", "write the URL of the JWKS document")?;
     let cluster = uri_fields
-        .require("cluster", "write the name of the Envoy cluster that leads to the issuer")?
+        .require(
+            "cluster",
+            "write the name of the Envoy cluster that leads to the issuer",
+        )?
         .name()?;
     let timeout = match uri_fields.take("timeout") {
         Some(node) => node.duration(Duration::from_millis(1)..=Duration::from_secs(60))?,
@@ -123,8 +126,12 @@ fn read_uri(node: &Node<'_>) -> Result<(&'static str, Box<str>, Box<str>), Confi
 }
 
 pub(super) fn read_key_cache(node: &Node<'_>) -> Result<KeyCache, ConfigError> {
-    let mut fields =
-        node.fields(&["refresh_ahead", "stale_if_error", "unknown_kid_cooldown", "max_response_bytes"])?;
+    let mut fields = node.fields(&[
+        "refresh_ahead",
+        "stale_if_error",
+        "unknown_kid_cooldown",
+        "max_response_bytes",
+    ])?;
     let mut key_cache = KeyCache::default();
     if let Some(node) = fields.take("refresh_ahead") {
         let share = node.number("a number between 0 and 1")?;

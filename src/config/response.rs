@@ -8,7 +8,11 @@ use crate::reply::{BodyFormat, ReplyStyle};
 const DEFAULT_REALM: &str = "jwt";
 
 pub(super) fn read(node: Option<Node<'_>>, stripped: bool) -> Result<ReplyStyle, ConfigError> {
-    let mut style = ReplyStyle { realm: DEFAULT_REALM.to_owned(), body: BodyFormat::default(), stripped };
+    let mut style = ReplyStyle {
+        realm: DEFAULT_REALM.to_owned(),
+        body: BodyFormat::default(),
+        stripped,
+    };
     let Some(node) = node else { return Ok(style) };
     let mut fields = node.fields(&["realm", "body"])?;
     if let Some(node) = fields.take("realm") {
@@ -19,8 +23,11 @@ pub(super) fn read(node: Option<Node<'_>>, stripped: bool) -> Result<ReplyStyle,
         style.realm = realm;
     }
     if let Some(node) = fields.take("body") {
-        style.body =
-            node.one_of(&[("json", BodyFormat::Json), ("text", BodyFormat::Text), ("none", BodyFormat::None)])?;
+        style.body = node.one_of(&[
+            ("json", BodyFormat::Json),
+            ("text", BodyFormat::Text),
+            ("none", BodyFormat::None),
+        ])?;
     }
     Ok(style)
 }

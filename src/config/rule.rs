@@ -1,24 +1,37 @@
 //! `rules`: which requests, and what they need.
 
+use super::Names;
 use super::error::{ConfigError, ConfigProblem, nearest};
 use super::provider::{Provider, ProviderId};
 use super::reader::Node;
-use super::Names;
 use crate::policy::{HostPattern, PathPattern, Requirement, Rule};
 
 const MAX_RULES: usize = 10_000;
 
-pub(super) fn read(node: &Node<'_>, providers: &[Provider], names: &mut Names) -> Result<Vec<Rule>, ConfigError> {
+pub(super) fn read(
+    node: &Node<'_>,
+    providers: &[Provider],
+    names: &mut Names,
+) -> Result<Vec<Rule>, ConfigError> {
     let nodes = node.list()?;
     if nodes.len() > MAX_RULES {
-        return Err(node.invalid(format!("must hold at most {MAX_RULES} rules, not {}", nodes.len())));
+        return Err(node.invalid(format!(
+            "must hold at most {MAX_RULES} rules, not {}",
+            nodes.len()
+        )));
     }
-    nodes.iter().map(|node| read_rule(node, providers, names)).collect()
+    nodes
+        .iter()
+        .map(|node| read_rule(node, providers, names))
+        .collect()
 }
 
 fn read_rule(node: &Node<'_>, providers: &[Provider], names: &mut Names) -> Result<Rule, ConfigError> {
     let mut fields = node.fields(&["match", "requires"])?;
-    let matcher = fields.require("match", "write which requests the rule is for, such as {prefix: /}")?;
+    let matcher = fields.require(
+        "match",
+        "write which requests the rule is for, such as {prefix: /}",
+    )?;
     let mut rule = read_match(&matcher, names)?;
     rule.requirement = match fields.take("requires") {
         // An empty message waives the token in jwt_authn, which is too easily done by accident; leave it out instead.
@@ -40,7 +53,10 @@ fn read_match(node: &Node<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
     if let Some(node) = fields.take("methods") {
         for element in node.some_list()? {
             let method = element.name()?;
-            if !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            if !method
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+            {
                 return Err(element.invalid(format!(
                     "methods are compared exactly; write `{}`",
                     method.to_ascii_uppercase()
@@ -87,12 +103,17 @@ fn read_host(node: &Node<'_>) -> Result<HostPattern, ConfigError> {
         return Ok(HostPattern::Any);
     }
     let (pattern, name) = match host.strip_prefix("*.") {
-        Some(suffix) => (HostPattern::Under(format!(".{suffix}").into_bytes().into()), suffix),
+        Some(suffix) => (
+            HostPattern::Under(format!(".{suffix}").into_bytes().into()),
+            suffix,
+        ),
         None => (HostPattern::Exact(host.clone().into_bytes().into()), &*host),
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
     if name.is_empty() || !name.bytes().all(plain) {
-        return Err(node.invalid(format!("`{host}` is not a host; write it as in `example.com` or `*.example.com`")));
+        return Err(node.invalid(format!(
+            "`{host}` is not a host; write it as in `example.com` or `*.example.com`"
+        )));
     }
     Ok(pattern)
 }
@@ -113,7 +134,10 @@ fn read_provider_name(node: &Node<'_>, providers: &[Provider]) -> Result<Provide
         None => Err(node.error(ConfigProblem::Dangling {
             kind: "provider",
             nearest: nearest(&name, providers.iter().map(|provider| &*provider.name)).map(str::to_owned),
-            known: providers.iter().map(|provider| provider.name.to_string()).collect(),
+            known: providers
+                .iter()
+                .map(|provider| provider.name.to_string())
+                .collect(),
             name,
         })),
     }

@@ -22,7 +22,11 @@ impl StringMatcher {
     /// Whether the text matches. With `ignore_case`, ASCII letters match in either case.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        if self.ignore_case { self.pattern.matches(&text.to_ascii_lowercase()) } else { self.pattern.matches(text) }
+        if self.ignore_case {
+            self.pattern.matches(&text.to_ascii_lowercase())
+        } else {
+            self.pattern.matches(text)
+        }
     }
 }
 
@@ -50,10 +54,16 @@ pub(super) fn read(node: &Node<'_>) -> Result<StringMatcher, ConfigError> {
     for (field, form) in forms {
         if let Some(node) = fields.take(field) {
             if pattern.is_some() {
-                return Err(node.invalid("a string matcher takes exactly one of exact, prefix, suffix, contains"));
+                return Err(
+                    node.invalid("a string matcher takes exactly one of exact, prefix, suffix, contains")
+                );
             }
             // An empty exact value matches the empty string, as in Envoy; an empty part would match everything.
-            let mut text = if field == "exact" { node.text()? } else { node.name()? };
+            let mut text = if field == "exact" {
+                node.text()?
+            } else {
+                node.name()?
+            };
             if ignore_case {
                 text.make_ascii_lowercase();
             }

@@ -8,7 +8,10 @@ pub(super) fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'
 /// The fields' cookies but those of this name, as one field.
 pub(super) fn without<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> Vec<u8> {
     let mut rest = Vec::new();
-    for pair in lines.flat_map(pairs).filter(|pair| !pair.is_empty() && value_of(pair, name).is_none()) {
+    for pair in lines
+        .flat_map(pairs)
+        .filter(|pair| !pair.is_empty() && value_of(pair, name).is_none())
+    {
         if !rest.is_empty() {
             rest.extend_from_slice(b"; ");
         }
@@ -28,7 +31,12 @@ fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         return None;
     }
     let value = value.strip_prefix(b"=")?.trim_ascii_start();
-    Some(value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value))
+    Some(
+        value
+            .strip_prefix(b"\"")
+            .and_then(|inner| inner.strip_suffix(b"\""))
+            .unwrap_or(value),
+    )
 }
 
 #[cfg(test)]
@@ -36,7 +44,9 @@ mod tests {
     use super::*;
 
     fn found(line: &str) -> Vec<String> {
-        values(line.as_bytes(), b"session").map(|value| String::from_utf8(value.to_vec()).unwrap()).collect()
+        values(line.as_bytes(), b"session")
+            .map(|value| String::from_utf8(value.to_vec()).unwrap())
+            .collect()
     }
 
     fn rest(lines: &[&str]) -> String {

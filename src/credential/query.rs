@@ -37,11 +37,20 @@ fn split(path: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
         Some((head, query)) => (head, query.strip_prefix(b"?")),
         None => (path, None),
     };
-    (head, query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&')))
+    (
+        head,
+        query
+            .into_iter()
+            .flat_map(|query| query.split(|byte| *byte == b'&')),
+    )
 }
 
 fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
-    match pair.iter().position(|byte| *byte == b'=').and_then(|at| pair.split_at_checked(at)) {
+    match pair
+        .iter()
+        .position(|byte| *byte == b'=')
+        .and_then(|at| pair.split_at_checked(at))
+    {
         Some((key, value)) => (key, value.strip_prefix(b"=").unwrap_or(value)),
         None => (pair, b""),
     }
@@ -90,7 +99,10 @@ mod tests {
     fn parameters_are_found_decoded() {
         assert_eq!(found("/a?x=1&token=a.b.c&y"), [Ok("a.b.c".to_owned())]);
         assert_eq!(found("/a?t%6fken=a%2Eb%2ec"), [Ok("a.b.c".to_owned())]);
-        assert_eq!(found("/a?token=a&token=b"), [Ok("a".to_owned()), Ok("b".to_owned())]);
+        assert_eq!(
+            found("/a?token=a&token=b"),
+            [Ok("a".to_owned()), Ok("b".to_owned())]
+        );
         assert_eq!(found("/a?token"), [Ok(String::new())]);
         assert_eq!(found("/a?token=%zz"), [Err(BadEscape)]);
         assert_eq!(found("/a?token=%2"), [Err(BadEscape)]);

@@ -123,7 +123,8 @@ pub(super) fn set_tick_period(millis: u32) -> Result<(), Status> {
 /// A buffer's first bytes; empty where it does not exist.
 pub(super) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>, Status> {
     // SAFETY: the pointers are to locals.
-    let bytes = returned(|data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max_size, data, size) });
+    let bytes =
+        returned(|data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max_size, data, size) });
     optional(bytes).map(Option::unwrap_or_default)
 }
 

@@ -47,7 +47,11 @@ impl Filter {
         let engine = Authenticator::new(config.clone(), seed);
         let places = config
             .provider_ids()
-            .filter_map(|id| engine.shared_place(id).map(|fingerprint| (id, Place::new(&fingerprint))))
+            .filter_map(|id| {
+                engine
+                    .shared_place(id)
+                    .map(|fingerprint| (id, Place::new(&fingerprint)))
+            })
             .collect();
         let reads_by_name = config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
         Self {
@@ -131,9 +135,15 @@ impl Filter {
         if let Some(provider) = denial.provider {
             self.show_provider(provider);
         }
-        log::debug!("refused: {label}{}{}", if denial.detail.is_empty() { "" } else { ": " }, denial.detail);
+        log::debug!(
+            "refused: {label}{}{}",
+            if denial.detail.is_empty() { "" } else { ": " },
+            denial.detail
+        );
         let reply = self.config.replies.to(denial);
-        if let Err(status) = abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body) {
+        if let Err(status) =
+            abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body)
+        {
             // Nothing more can be done; the request stays held, which is not let through.
             log::error!("the reply cannot be sent: {status:?}");
         }
@@ -155,7 +165,9 @@ impl Filter {
                 && abi::set_effective_context(stream).is_ok()
             {
                 progress.set(self.apply(&decision));
-                if progress.get() == Progress::Forwarded && let Err(status) = abi::resume_request() {
+                if progress.get() == Progress::Forwarded
+                    && let Err(status) = abi::resume_request()
+                {
                     log::error!("the request cannot be resumed: {status:?}");
                 }
             }
@@ -179,7 +191,9 @@ impl Filter {
     /// Takes over what other workers have learnt.
     pub(super) fn read_shared(&self, now: UnixTime) {
         for (provider, place) in &self.places {
-            let Some(Seen { head: Some(head), .. }) = place.look() else { continue };
+            let Some(Seen { head: Some(head), .. }) = place.look() else {
+                continue;
+            };
             let document = match self.engine(|engine| engine.needs_document(*provider, &head)) {
                 true => place.document(),
                 false => None,
@@ -189,7 +203,9 @@ impl Filter {
     }
 
     fn fetch(&self, claim: Claim, now: UnixTime) {
-        let Some(place) = self.place(claim.provider) else { return };
+        let Some(place) = self.place(claim.provider) else {
+            return;
+        };
         let Some(seen) = place.look() else { return };
         let claimed = self.engine(|engine| engine.claim(claim, seen.head.as_deref(), now));
         let Some((head, request)) = claimed else { return };
@@ -209,7 +225,9 @@ impl Filter {
 
     /// A call was answered, or has failed.
     pub(super) fn handle_call(&self, call: u32, header_count: usize, body_size: usize) {
-        let Some((provider, fetch)) = self.calls.borrow_mut().remove(&call) else { return };
+        let Some((provider, fetch)) = self.calls.borrow_mut().remove(&call) else {
+            return;
+        };
         let now = abi::now();
         let limit = self.max_response_bytes(provider);
         // A broken connection arrives without headers; to ask for them then is a fault.
@@ -251,8 +269,9 @@ impl Filter {
         while let Some(provider) = self.engine(|engine| engine.poll_publish()) {
             let place = self.place(provider);
             let seen = place.and_then(Place::look);
-            let publication =
-                self.engine(|engine| engine.settle(provider, seen.as_ref().and_then(|seen| seen.head.as_deref())));
+            let publication = self.engine(|engine| {
+                engine.settle(provider, seen.as_ref().and_then(|seen| seen.head.as_deref()))
+            });
             if let (Some(place), Some(seen), Some(publication)) = (place, seen, publication) {
                 if let Some(document) = &publication.document {
                     place.write_document(document);
@@ -269,7 +288,10 @@ impl Filter {
     }
 
     fn place(&self, provider: ProviderId) -> Option<&Place> {
-        self.places.iter().find(|(id, _)| *id == provider).map(|(_, place)| place)
+        self.places
+            .iter()
+            .find(|(id, _)| *id == provider)
+            .map(|(_, place)| place)
     }
 
     fn max_response_bytes(&self, provider: ProviderId) -> usize {
@@ -288,7 +310,8 @@ impl Filter {
     pub(super) fn tell(&self) {
         while let Some(notice) = self.engine(Authenticator::poll_notice) {
             let (Notice::Keys(id, _) | Notice::UnknownKid(id)) = notice;
-            let (Some(provider), Some(metrics)) = (self.config.provider(id), self.metrics.provider(id.index()))
+            let (Some(provider), Some(metrics)) =
+                (self.config.provider(id), self.metrics.provider(id.index()))
             else {
                 continue;
             };
@@ -300,20 +323,34 @@ impl Filter {
             // The age of the keys, or their number, is another from now on.
             self.gauges_shown_at.set(UnixTime::default());
             match notice {
-                KeyNotice::Loaded { keys, skipped, changed } => {
+                KeyNotice::Loaded {
+                    keys,
+                    skipped,
+                    changed,
+                } => {
                     metrics.fetch_success.increment();
                     if changed {
                         log::info!("provider {name}: {keys} keys loaded, {skipped} skipped");
                     }
                 }
-                KeyNotice::Failed { error, failures, since } => {
+                KeyNotice::Failed {
+                    error,
+                    failures,
+                    since,
+                } => {
                     metrics.fetch_failed.increment();
                     if failures == 1 {
-                        log::warn!("provider {name}: fetching keys fails since {}: {error}", seconds(since));
+                        log::warn!(
+                            "provider {name}: fetching keys fails since {}: {error}",
+                            seconds(since)
+                        );
                     }
                 }
                 KeyNotice::Recovered { since } => {
-                    log::info!("provider {name}: fetching keys works again, after failing since {}", seconds(since));
+                    log::info!(
+                        "provider {name}: fetching keys works again, after failing since {}",
+                        seconds(since)
+                    );
                 }
                 KeyNotice::Adopted { keys } => {
                     log::debug!("provider {name}: {keys} keys taken over from another worker");
@@ -325,9 +362,10 @@ impl Filter {
     fn show_gauges(&self, now: UnixTime) {
         self.gauges_shown_at.set(now);
         for id in self.config.provider_ids() {
-            if let (Some(metrics), Some(gauges)) =
-                (self.metrics.provider(id.index()), self.engine(|engine| engine.key_gauges(id, now)))
-            {
+            if let (Some(metrics), Some(gauges)) = (
+                self.metrics.provider(id.index()),
+                self.engine(|engine| engine.key_gauges(id, now)),
+            ) {
                 metrics.show(gauges);
             }
         }
@@ -344,7 +382,9 @@ impl Filter {
     fn set_next_tick(&self, now: UnixTime) {
         let (is_hurried, timeout) = self.engine(|engine| (engine.is_hurried(now), engine.poll_timeout()));
         let idle = match timeout {
-            Some(timeout) => u32::try_from(millis(timeout.since(now))).unwrap_or(u32::MAX).clamp(1, IDLE_TICK),
+            Some(timeout) => u32::try_from(millis(timeout.since(now)))
+                .unwrap_or(u32::MAX)
+                .clamp(1, IDLE_TICK),
             None => IDLE_TICK,
         };
         self.set_tick_period(if is_hurried { idle.min(HURRIED_TICK) } else { idle });
@@ -352,9 +392,14 @@ impl Filter {
 }
 
 fn dispatch(request: &FetchRequest) -> Option<u32> {
-    let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers = request
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     // The SDK's own call, because it alone routes the answer back to the root.
-    proxy_wasm::hostcalls::dispatch_http_call(&request.cluster, headers, None, Vec::new(), request.timeout).ok()
+    proxy_wasm::hostcalls::dispatch_http_call(&request.cluster, headers, None, Vec::new(), request.timeout)
+        .ok()
 }
 
 fn seconds(time: UnixTime) -> String {

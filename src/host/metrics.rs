@@ -70,7 +70,10 @@ impl Metrics {
             denied: counter("denied"),
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
-            denied_for: Reason::ALL.iter().map(|reason| counter(&format!("denied.{}", reason.label()))).collect(),
+            denied_for: Reason::ALL
+                .iter()
+                .map(|reason| counter(&format!("denied.{}", reason.label())))
+                .collect(),
             providers: config
                 .providers
                 .iter()
@@ -105,12 +108,21 @@ impl Metrics {
 impl ProviderMetrics {
     pub(super) fn show(&self, gauges: KeyGauges) {
         self.keys.set(u64::try_from(gauges.keys).unwrap_or(u64::MAX));
-        self.keys_age_seconds.set(gauges.age.map_or(0, |age| age.as_secs()));
+        self.keys_age_seconds
+            .set(gauges.age.map_or(0, |age| age.as_secs()));
         self.keys_stale.set(u64::from(gauges.stale));
     }
 }
 
 /// A provider's name as a part of a metric's: what is neither a letter, a digit, `-` nor `_` becomes `_`.
 fn metric_name(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).collect()
+    name.chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() || letter == '-' {
+                letter
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }

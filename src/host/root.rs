@@ -49,7 +49,11 @@ impl RootContext for Root {
         };
         // A listener that is updated without a change here configures the same root again: requests that wait and keys
         // that are held stay.
-        if self.configured.as_ref().is_some_and(|configured| configured.bytes == bytes) {
+        if self
+            .configured
+            .as_ref()
+            .is_some_and(|configured| configured.bytes == bytes)
+        {
             return true;
         }
         let config = match Config::parse(&bytes) {
@@ -81,7 +85,10 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        let filter = self.configured.as_ref().map(|configured| configured.filter.clone());
+        let filter = self
+            .configured
+            .as_ref()
+            .map(|configured| configured.filter.clone());
         Some(Box::new(Stream::new(id, filter)))
     }
 

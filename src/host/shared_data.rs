@@ -33,8 +33,14 @@ impl Place {
     /// The head, if the host can tell.
     pub(super) fn look(&self) -> Option<Seen> {
         match abi::shared_data(&self.head) {
-            Ok(Some((head, cas))) => Some(Seen { head: Some(head), cas }),
-            Ok(None) => Some(Seen { head: None, cas: ABSENT }),
+            Ok(Some((head, cas))) => Some(Seen {
+                head: Some(head),
+                cas,
+            }),
+            Ok(None) => Some(Seen {
+                head: None,
+                cas: ABSENT,
+            }),
             Err(status) => {
                 log::warn!("shared data cannot be read: {status:?}");
                 None
@@ -55,7 +61,10 @@ impl Place {
     }
 
     pub(super) fn document(&self) -> Option<Vec<u8>> {
-        abi::shared_data(&self.document).ok().flatten().map(|(document, _)| document)
+        abi::shared_data(&self.document)
+            .ok()
+            .flatten()
+            .map(|(document, _)| document)
     }
 
     pub(super) fn write_document(&self, document: &[u8]) {

@@ -33,7 +33,11 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(id: u32, filter: Option<Rc<Filter>>) -> Self {
-        Self { id, filter, progress: Rc::new(Cell::new(Progress::Held)) }
+        Self {
+            id,
+            filter,
+            progress: Rc::new(Cell::new(Progress::Held)),
+        }
     }
 
     fn action(&self) -> Action {

@@ -26,7 +26,9 @@ impl AbsentKids {
     }
 
     pub(super) fn contains(&self, kid: &str, now: UnixTime) -> bool {
-        self.0.iter().any(|(known, since)| !is_over(*since, now) && **known == *kid)
+        self.0
+            .iter()
+            .any(|(known, since)| !is_over(*since, now) && **known == *kid)
     }
 
     /// New keys may hold what the old ones did not.

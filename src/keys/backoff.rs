@@ -36,17 +36,25 @@ pub(super) struct Backoff {
 }
 
 /// Nothing can be verified yet and requests wait: short pauses.
-pub(super) const COLD: Backoff =
-    Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(5) };
+pub(super) const COLD: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    longest: Duration::from_secs(5),
+};
 
 /// Old keys serve on: the issuer is given time.
-pub(super) const WARM: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+pub(super) const WARM: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+};
 
 impl Backoff {
     /// The pause after so many failures in a row: doubled each time, then shortened by up to half by chance.
     pub(super) fn pause(self, failures: u32, chance: &mut Chance) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
-        let full = self.first.saturating_mul(1_u32.wrapping_shl(doublings)).min(self.longest);
+        let full = self
+            .first
+            .saturating_mul(1_u32.wrapping_shl(doublings))
+            .min(self.longest);
         full.mul_f64(chance.factor(0.5, 1.0))
     }
 }
@@ -58,7 +66,13 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let mut chance = Chance::new(1);
-        for (failures, low, high) in [(1, 100, 200), (2, 200, 400), (5, 1600, 3200), (9, 2500, 5000), (u32::MAX, 2500, 5000)] {
+        for (failures, low, high) in [
+            (1, 100, 200),
+            (2, 200, 400),
+            (5, 1600, 3200),
+            (9, 2500, 5000),
+            (u32::MAX, 2500, 5000),
+        ] {
             for _ in 0..100 {
                 let pause = COLD.pause(failures, &mut chance).as_millis();
                 assert!((low..=high).contains(&pause), "{failures}: {pause}");

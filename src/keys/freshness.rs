@@ -10,12 +10,21 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The lifetime that `cache-control` gives, within bounds; `otherwise` where it gives none. `no-store` and `no-cache` are
 /// not followed to the letter, since that would mean a fetch a request; the configured lifetime holds.
 pub(super) fn lifetime(cache_control: Option<&[u8]>, otherwise: Duration) -> Duration {
-    let Some(text) = cache_control.and_then(|bytes| std::str::from_utf8(bytes).ok()) else { return otherwise };
+    let Some(text) = cache_control.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
+        return otherwise;
+    };
     let mut max_age = None;
     let mut shared_max_age = None;
     for directive in text.split(',') {
         let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-        let seconds = || value.trim().trim_matches('"').parse::<u64>().ok().map(Duration::from_secs);
+        let seconds = || {
+            value
+                .trim()
+                .trim_matches('"')
+                .parse::<u64>()
+                .ok()
+                .map(Duration::from_secs)
+        };
         match name.trim().to_ascii_lowercase().as_str() {
             "max-age" => max_age = seconds(),
             "s-maxage" => shared_max_age = seconds(),
@@ -23,7 +32,9 @@ pub(super) fn lifetime(cache_control: Option<&[u8]>, otherwise: Duration) -> Dur
             _ => {}
         }
     }
-    shared_max_age.or(max_age).map_or(otherwise, |age| age.clamp(SHORTEST, LONGEST))
+    shared_max_age
+        .or(max_age)
+        .map_or(otherwise, |age| age.clamp(SHORTEST, LONGEST))
 }
 
 #[cfg(test)]
@@ -44,7 +55,11 @@ mod tests {
             ("max-age=-1", 600),
             ("", 600),
         ] {
-            assert_eq!(lifetime(Some(cache_control.as_bytes()), otherwise).as_secs(), seconds, "{cache_control}");
+            assert_eq!(
+                lifetime(Some(cache_control.as_bytes()), otherwise).as_secs(),
+                seconds,
+                "{cache_control}"
+            );
         }
         assert_eq!(lifetime(Some(b"max-age=\xff"), otherwise), otherwise);
         assert_eq!(lifetime(None, otherwise), otherwise);

@@ -67,7 +67,9 @@ impl Head {
     /// Whether an unknown `kid` may cause a fetch: two of them in a window.
     pub(super) fn has_kid_budget(&self, window: Duration, now: UnixTime) -> bool {
         let since = now.before(window).as_millis();
-        self.kid_fetches.iter().any(|begun| *begun == 0 || *begun <= since)
+        self.kid_fetches
+            .iter()
+            .any(|begun| *begun == 0 || *begun <= since)
     }
 
     pub(super) fn spend_kid_budget(&mut self, now: UnixTime) {

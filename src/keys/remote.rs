@@ -111,7 +111,9 @@ impl RemoteKeys {
 
     /// How old the keys are.
     pub(crate) fn age(&self, now: UnixTime) -> Option<Duration> {
-        self.held.as_ref().map(|_| now.since(UnixTime::from_millis(self.head.asked_at)))
+        self.held
+            .as_ref()
+            .map(|_| now.since(UnixTime::from_millis(self.head.asked_at)))
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -130,7 +132,9 @@ impl RemoteKeys {
             self.absent.insert(kid, now);
             return false;
         }
-        let may_ask = self.head.has_kid_budget(self.source.key_cache.unknown_kid_cooldown, now);
+        let may_ask = self
+            .head
+            .has_kid_budget(self.source.key_cache.unknown_kid_cooldown, now);
         if may_ask {
             self.wants_kid = true;
         }
@@ -150,11 +154,18 @@ impl RemoteKeys {
 
     /// When the next regular fetch is due: at once while there are no keys.
     fn due_at(&self) -> u64 {
-        if self.held.is_some() { self.head.refresh_at.min(self.head.stale_until) } else { 0 }
+        if self.held.is_some() {
+            self.head.refresh_at.min(self.head.stale_until)
+        } else {
+            0
+        }
     }
 
     fn wants_kid_fetch(&self, now: UnixTime) -> bool {
-        self.wants_kid && self.head.has_kid_budget(self.source.key_cache.unknown_kid_cooldown, now)
+        self.wants_kid
+            && self
+                .head
+                .has_kid_budget(self.source.key_cache.unknown_kid_cooldown, now)
     }
 
     /// When there may be something to do next; spurious calls are harmless.
@@ -190,8 +201,16 @@ impl RemoteKeys {
         if self.held.is_some() && self.wants_kid_fetch(now) {
             self.head.spend_kid_budget(now);
         }
-        self.head.lease = Some(Lease { holder, until: deadline.as_millis() });
-        self.in_flight = Some(InFlight { id, asked_at: now, deadline, holder });
+        self.head.lease = Some(Lease {
+            holder,
+            until: deadline.as_millis(),
+        });
+        self.in_flight = Some(InFlight {
+            id,
+            asked_at: now,
+            deadline,
+            holder,
+        });
         Some((self.head.encode(), self.request(id)))
     }
 
@@ -213,7 +232,12 @@ impl RemoteKeys {
         if let (Some(etag), Some(_)) = (&self.head.etag, &self.held) {
             headers.push(("if-none-match", etag.clone()));
         }
-        FetchRequest { id, cluster: self.source.cluster.to_string(), headers, timeout: self.source.timeout }
+        FetchRequest {
+            id,
+            cluster: self.source.cluster.to_string(),
+            headers,
+            timeout: self.source.timeout,
+        }
     }
 
     /// The answer to a fetch. Answers to fetches that were given up are ignored.
@@ -224,7 +248,9 @@ impl RemoteKeys {
         now: UnixTime,
         notices: &mut Vec<KeyNotice>,
     ) {
-        let Some(in_flight) = self.in_flight.filter(|in_flight| in_flight.id == id) else { return };
+        let Some(in_flight) = self.in_flight.filter(|in_flight| in_flight.id == id) else {
+            return;
+        };
         self.in_flight = None;
         self.wants_kid = false;
         match answer.and_then(|answer| self.read(&answer)) {
@@ -248,10 +274,19 @@ impl RemoteKeys {
                     return Err(FetchError::TooLarge);
                 }
                 let parsed = JwkSet::parse(answer.body).map_err(FetchError::Document)?;
-                let etag = answer.etag.and_then(|etag| std::str::from_utf8(etag).ok()).map(str::to_owned);
-                Ok(New { lifetime, document: Some((answer.body.to_vec(), parsed, etag)) })
+                let etag = answer
+                    .etag
+                    .and_then(|etag| std::str::from_utf8(etag).ok())
+                    .map(str::to_owned);
+                Ok(New {
+                    lifetime,
+                    document: Some((answer.body.to_vec(), parsed, etag)),
+                })
             }
-            304 if self.held.is_some() => Ok(New { lifetime, document: None }),
+            304 if self.held.is_some() => Ok(New {
+                lifetime,
+                document: None,
+            }),
             status => Err(FetchError::Status(status)),
         }
     }
@@ -262,7 +297,11 @@ impl RemoteKeys {
             Some((document, parsed, etag)) => {
                 let ParsedJwkSet { set, skipped } = parsed;
                 let changed = self.held.as_ref() != Some(&set);
-                notices.push(KeyNotice::Loaded { keys: set.len(), skipped: skipped.len(), changed });
+                notices.push(KeyNotice::Loaded {
+                    keys: set.len(),
+                    skipped: skipped.len(),
+                    changed,
+                });
                 // An unchanged set keeps its version, so that no worker parses it again.
                 if changed || self.head.version == 0 {
                     self.head.version = self.chance.next().max(1);
@@ -273,14 +312,20 @@ impl RemoteKeys {
                 self.held = Some(set);
             }
             None => {
-                notices.push(KeyNotice::Loaded { keys: self.count(), skipped: 0, changed: false });
+                notices.push(KeyNotice::Loaded {
+                    keys: self.count(),
+                    skipped: 0,
+                    changed: false,
+                });
             }
         }
         if let Some(since) = self.failing_since.take() {
             notices.push(KeyNotice::Recovered { since });
         }
         let jitter = self.chance.factor(0.9, 1.1);
-        let ahead = new.lifetime.mul_f64((self.source.key_cache.refresh_ahead * jitter).clamp(0.0, 1.0));
+        let ahead = new
+            .lifetime
+            .mul_f64((self.source.key_cache.refresh_ahead * jitter).clamp(0.0, 1.0));
         let expires_at = now.after(new.lifetime);
         self.head = Head {
             asked_at: in_flight.asked_at.as_millis(),
@@ -292,7 +337,10 @@ impl RemoteKeys {
             lease: None,
             ..std::mem::take(&mut self.head)
         };
-        self.unpublished = Some(Unpublished { holder: in_flight.holder, document: published });
+        self.unpublished = Some(Unpublished {
+            holder: in_flight.holder,
+            document: published,
+        });
     }
 
     fn fail(&mut self, in_flight: InFlight, error: FetchError, now: UnixTime, notices: &mut Vec<KeyNotice>) {
@@ -302,8 +350,15 @@ impl RemoteKeys {
         self.head.retry_at = now.after(pause).as_millis();
         self.head.lease = None;
         let since = *self.failing_since.get_or_insert(in_flight.asked_at);
-        notices.push(KeyNotice::Failed { error, failures: self.head.failures, since });
-        self.unpublished = Some(Unpublished { holder: in_flight.holder, document: None });
+        notices.push(KeyNotice::Failed {
+            error,
+            failures: self.head.failures,
+            since,
+        });
+        self.unpublished = Some(Unpublished {
+            holder: in_flight.holder,
+            document: None,
+        });
     }
 
     // --- shared data ---
@@ -316,12 +371,18 @@ impl RemoteKeys {
     /// compare-and-swap; where that fails, somebody else has taken over and publishes in our place.
     pub(crate) fn settle(&mut self, current: Option<&[u8]>) -> Option<Publication> {
         let unpublished = self.unpublished.take()?;
-        let holder = current.and_then(Head::decode).and_then(|head| head.lease).map(|lease| lease.holder);
+        let holder = current
+            .and_then(Head::decode)
+            .and_then(|head| head.lease)
+            .map(|lease| lease.holder);
         // Without a record there is nobody to step aside for.
         if current.is_some() && holder != Some(unpublished.holder) {
             return None;
         }
-        Some(Publication { document: unpublished.document, head: self.head.encode() })
+        Some(Publication {
+            document: unpublished.document,
+            head: self.head.encode(),
+        })
     }
 
     /// Whether the keys' document has to be read too, to take over this record.
@@ -343,14 +404,20 @@ impl RemoteKeys {
         if self.in_flight.is_some() || self.unpublished.is_some() {
             return false;
         }
-        let Some(head) = Head::decode(record) else { return false };
+        let Some(head) = Head::decode(record) else {
+            return false;
+        };
         if head == self.head {
             return false;
         }
         if head.version != self.head.version {
             // A document that does not parse was not written by us: stay with what we have.
-            let Some(parsed) = document.and_then(|document| JwkSet::parse(document).ok()) else { return false };
-            notices.push(KeyNotice::Adopted { keys: parsed.set.len() });
+            let Some(parsed) = document.and_then(|document| JwkSet::parse(document).ok()) else {
+                return false;
+            };
+            notices.push(KeyNotice::Adopted {
+                keys: parsed.set.len(),
+            });
             self.held = Some(parsed.set);
             self.absent.clear();
         }
@@ -373,4 +440,3 @@ struct New {
     lifetime: Duration,
     document: Option<(Vec<u8>, ParsedJwkSet, Option<String>)>,
 }
-

@@ -27,7 +27,9 @@ impl HostPattern {
 
 /// The host of an `authority`; an IPv6 address keeps its brackets, which its colons stand in.
 fn without_port(authority: &[u8]) -> &[u8] {
-    let Some(colon) = authority.iter().rposition(|byte| *byte == b':') else { return authority };
+    let Some(colon) = authority.iter().rposition(|byte| *byte == b':') else {
+        return authority;
+    };
     match authority.split_at_checked(colon) {
         Some((host, port)) if port.iter().skip(1).all(u8::is_ascii_digit) => host,
         _ => authority,
@@ -37,7 +39,9 @@ fn without_port(authority: &[u8]) -> &[u8] {
 /// With at least one byte before the suffix.
 fn ends_with_ignoring_case(host: &[u8], suffix: &[u8]) -> bool {
     match host.len().checked_sub(suffix.len()) {
-        Some(at) if at > 0 => host.split_at_checked(at).is_some_and(|(_, tail)| tail.eq_ignore_ascii_case(suffix)),
+        Some(at) if at > 0 => host
+            .split_at_checked(at)
+            .is_some_and(|(_, tail)| tail.eq_ignore_ascii_case(suffix)),
         _ => false,
     }
 }

@@ -30,8 +30,13 @@ impl<'a> RequestPath<'a> {
     /// The path of a `:path` field.
     #[must_use]
     pub fn new(field: &'a [u8]) -> Self {
-        let end = field.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(field.len());
-        Self { path: field.split_at_checked(end).map_or(field, |(path, _)| path) }
+        let end = field
+            .iter()
+            .position(|byte| matches!(byte, b'?' | b'#'))
+            .unwrap_or(field.len());
+        Self {
+            path: field.split_at_checked(end).map_or(field, |(path, _)| path),
+        }
     }
 
     /// Whether every server would read the path alike: it begins with `/`, has no empty and no dot segments (those with
@@ -39,7 +44,9 @@ impl<'a> RequestPath<'a> {
     /// percent-encoding.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
-        let Some(rest) = self.path.strip_prefix(b"/") else { return false };
+        let Some(rest) = self.path.strip_prefix(b"/") else {
+            return false;
+        };
         let mut segments = rest.split(|byte| *byte == b'/').peekable();
         while let Some(segment) = segments.next() {
             // The last segment is empty where the path ends with a slash.
@@ -57,7 +64,10 @@ impl<'a> RequestPath<'a> {
 
 fn has_encoded_separator(segment: &[u8]) -> bool {
     segment.windows(3).any(|three| {
-        matches!(three, [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | [b'%', b'5', b'c' | b'C'])
+        matches!(
+            three,
+            [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | [b'%', b'5', b'c' | b'C']
+        )
     })
 }
 
@@ -67,12 +77,38 @@ mod tests {
 
     #[test]
     fn paths_that_servers_read_differently_are_not_canonical() {
-        for path in ["/", "/healthz", "/a/b/", "/a.b/..c/...", "/a%20b", "/a;v=1/b", "/%2a"] {
+        for path in [
+            "/",
+            "/healthz",
+            "/a/b/",
+            "/a.b/..c/...",
+            "/a%20b",
+            "/a;v=1/b",
+            "/%2a",
+        ] {
             assert!(RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
         }
         for path in [
-            "", "*", "healthz", "//", "/a//b", "//a", "/.", "/..", "/a/../b", "/a/./b", "/a/..", "/a%2fb", "/a%2Fb",
-            "/a%5cb", "/a%5Cb", "/%2e%2e/b", "/a%2Eb", "/a\\b", "/a/..;/b", "/a/.;x=y/b",
+            "",
+            "*",
+            "healthz",
+            "//",
+            "/a//b",
+            "//a",
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/a/..",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a%5Cb",
+            "/%2e%2e/b",
+            "/a%2Eb",
+            "/a\\b",
+            "/a/..;/b",
+            "/a/.;x=y/b",
         ] {
             assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
         }

@@ -1,0 +1,177 @@
+//! What carries a scenario out, and how its outcome is held against the expected one.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::Request;
+
+use crate::scenarios::{Expect, ReplyHas, Says, Scenario, Seen, Step};
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// What the upstream saw. Header values as Latin-1.
+    Forwarded {
+        path: String,
+        headers: Vec<(String, String)>,
+    },
+    /// What the client got.
+    Answered {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: String,
+    },
+}
+
+/// One scenario under way.
+pub(crate) trait Running {
+    /// Sends these at once and waits for all.
+    fn requests(&mut self, requests: &[Request]) -> Vec<Outcome>;
+    fn issuer(&mut self, path: &str, says: &Says);
+    fn pass(&mut self, duration: Duration);
+    fn fetches(&mut self, path: &str) -> usize;
+}
+
+/// Carries out a scenario's steps; the faults it finds, none if all is as expected.
+pub(crate) fn run(scenario: &Scenario, running: &mut dyn Running) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (number, step) in scenario.steps.iter().enumerate() {
+        let mut fault = |what: String| faults.push(format!("{} / step {number}: {what}", scenario.name));
+        match step {
+            Step::Request(request, expect) => {
+                for outcome in running.requests(std::slice::from_ref(request)) {
+                    check(request, expect, &outcome, &mut fault);
+                }
+            }
+            Step::Together(requests) => {
+                let all: Vec<Request> = requests.iter().map(|(request, _)| request.clone()).collect();
+                let outcomes = running.requests(&all);
+                assert_eq!(outcomes.len(), requests.len());
+                for ((request, expect), outcome) in requests.iter().zip(&outcomes) {
+                    check(request, expect, outcome, &mut fault);
+                }
+            }
+            Step::Issuer(path, says) => running.issuer(path, says),
+            Step::Pass(duration) => running.pass(*duration),
+            Step::Fetches(path, expected) => {
+                let seen = running.fetches(path);
+                if seen != *expected {
+                    fault(format!("the issuer was asked {seen} times, not {expected}"));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// Fails with every fault of every scenario, and counts what was run.
+pub(crate) fn report(faults: Vec<String>, scenarios: usize) {
+    assert!(scenarios > 50, "only {scenarios} scenarios were run");
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+    println!("{scenarios} scenarios");
+}
+
+fn check(request: &Request, expect: &Expect, outcome: &Outcome, fault: &mut dyn FnMut(String)) {
+    let what = format!(
+        "{} {}",
+        request.method,
+        request.path.split('?').next().unwrap_or_default()
+    );
+    match (expect, outcome) {
+        (Expect::Forwarded(seen), Outcome::Forwarded { path, headers }) => {
+            for seen in seen {
+                let (is_so, demand) = match seen {
+                    Seen::Header(name, value) => (
+                        values(headers, name) == [value.as_str()],
+                        format!("{name}: {value}"),
+                    ),
+                    Seen::NoHeader(name) => (values(headers, name).is_empty(), format!("no {name}")),
+                    Seen::Path(expected) => (path == expected, format!("the path {expected}")),
+                };
+                if !is_so {
+                    fault(format!(
+                        "{what}: expected {demand}; the upstream saw {path} {headers:?}"
+                    ));
+                }
+            }
+        }
+        (
+            Expect::Denied {
+                status,
+                reason,
+                reply,
+            },
+            Outcome::Answered {
+                status: seen,
+                headers,
+                body,
+            },
+        ) => {
+            if status != seen {
+                fault(format!("{what}: expected {status} {reason}, not {seen} {body}"));
+                return;
+            }
+            let json = serde_json::from_str::<Value>(body).ok();
+            if let Some(seen) = json.as_ref().and_then(|json| json["reason"].as_str())
+                && seen != *reason
+            {
+                fault(format!("{what}: expected {reason}, not {seen}"));
+            }
+            // RFC 9110 section 11.6.1: every 401 has a challenge, unless the operator wants none.
+            let wants_none = reply
+                .iter()
+                .any(|has| matches!(has, ReplyHas::NoHeader("www-authenticate")));
+            if *status == 401 && !wants_none && values(headers, "www-authenticate").len() != 1 {
+                fault(format!("{what}: no single challenge in {headers:?}"));
+            }
+            for has in reply {
+                let is_so = match has {
+                    ReplyHas::Header(name, value) => values(headers, name) == [value.as_str()],
+                    ReplyHas::NoHeader(name) => values(headers, name).is_empty(),
+                    ReplyHas::Body(expected) => body == expected,
+                };
+                if !is_so {
+                    fault(format!(
+                        "{what}: expected {has:?}; the reply was {headers:?} {body}"
+                    ));
+                }
+            }
+        }
+        (Expect::Forwarded(_), Outcome::Answered { status, body, .. }) => {
+            fault(format!("{what}: expected to be forwarded, not {status} {body}"));
+        }
+        (Expect::Denied { status, reason, .. }, Outcome::Forwarded { .. }) => {
+            fault(format!("{what}: LET THROUGH instead of {status} {reason}"));
+        }
+    }
+}
+
+fn values<'h>(headers: &'h [(String, String)], name: &str) -> Vec<&'h str> {
+    headers
+        .iter()
+        .filter(|(known, _)| known == name)
+        .map(|(_, value)| value.as_str())
+        .collect()
+}
+
+/// The configuration with `/<prefix>` before the path of every remote key set, so that scenarios that run at the same
+/// time do not share an issuer's path.
+pub(crate) fn with_path_prefix(config: &Value, prefix: &str) -> Value {
+    let mut config = config.clone();
+    let providers = config["providers"].as_object_mut().expect("providers");
+    for provider in providers.values_mut() {
+        if let Some(Value::String(uri)) = provider.pointer_mut("/remote_jwks/http_uri/uri") {
+            let (scheme, rest) = uri.split_once("://").expect("a URL");
+            let (host, path) = rest.split_once('/').expect("a path");
+            *uri = format!("{scheme}://{host}/{prefix}/{path}");
+        }
+    }
+    config
+}

@@ -1,0 +1,226 @@
+//! The scenarios on the pure engine: no host, no sockets, simulated time.
+
+#![cfg(test)]
+
+mod backends;
+mod scenarios;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use backends::{Outcome, Running};
+use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::keys::{FetchError, Fetched};
+use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::time::UnixTime;
+use scenarios::{Says, Scenario};
+use testkit::{Request, latin1};
+
+#[test]
+fn every_scenario_on_the_pure_engine() {
+    let scenarios = scenarios::all();
+    let faults = scenarios
+        .iter()
+        .flat_map(|scenario| backends::run(scenario, &mut Engine::new(scenario)))
+        .collect();
+    backends::report(faults, scenarios.len());
+}
+
+/// One worker, its process's shared data, and an issuer that answers at once.
+struct Engine {
+    engine: Authenticator,
+    config: Rc<Config>,
+    now: UnixTime,
+    next_stream: u32,
+    /// Head and document, by place.
+    shared: HashMap<String, (Vec<u8>, Vec<u8>)>,
+    issuer: HashMap<String, Says>,
+    fetches: HashMap<String, usize>,
+}
+
+impl Engine {
+    fn new(scenario: &Scenario) -> Self {
+        let config = Config::parse(scenario.config.to_string().as_bytes())
+            .unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
+        let config = Rc::new(config);
+        let seconds = u64::try_from(testkit::unix_now()).expect("a time after 1970");
+        Self {
+            engine: Authenticator::new(config.clone(), 1),
+            config,
+            now: UnixTime::from_secs(seconds),
+            next_stream: 0,
+            shared: HashMap::new(),
+            issuer: scenario.issuer.iter().cloned().collect(),
+            fetches: HashMap::new(),
+        }
+    }
+
+    /// What the host does at a tick.
+    fn tick(&mut self) {
+        let now = self.now;
+        self.engine.handle_timeout(now);
+        for claim in self.engine.poll_fetches(now) {
+            let place = self
+                .engine
+                .shared_place(claim.provider)
+                .expect("a remote provider");
+            let record = self.shared.get(&place).map(|(head, _)| head.clone());
+            let Some((head, request)) = self.engine.claim(claim, record.as_deref(), now) else {
+                continue;
+            };
+            self.shared.entry(place).or_default().0 = head;
+            let path = &request
+                .headers
+                .iter()
+                .find(|(name, _)| *name == ":path")
+                .expect("a path")
+                .1;
+            *self.fetches.entry(path.clone()).or_default() += 1;
+            let asks_again = request.headers.iter().any(|(name, _)| *name == "if-none-match");
+            let says = self.issuer.get(path).cloned().unwrap_or(Says::Status(404));
+            let answer = |status, body, etag| Fetched {
+                status,
+                body,
+                cache_control: None,
+                etag,
+            };
+            let answer = match &says {
+                Says::Document(body) => Ok(answer(200, body.as_bytes(), None)),
+                Says::With(..) if asks_again => Ok(answer(304, &[][..], None)),
+                Says::With(body, _) => Ok(answer(200, body.as_bytes(), Some(&b"\"v1\""[..]))),
+                Says::Status(status) => Ok(answer(*status, &[][..], None)),
+                Says::Reset => Err(FetchError::Reset),
+            };
+            self.engine
+                .handle_fetched(claim.provider, request.id, answer, now);
+        }
+        while let Some(provider) = self.engine.poll_publish() {
+            let place = self.engine.shared_place(provider).expect("a remote provider");
+            let record = self.shared.get(&place).map(|(head, _)| head.clone());
+            if let Some(publication) = self.engine.settle(provider, record.as_deref()) {
+                let stored = self.shared.entry(place).or_default();
+                stored.0 = publication.head;
+                if let Some(document) = publication.document {
+                    stored.1 = document;
+                }
+            }
+        }
+        while self.engine.poll_notice().is_some() {}
+    }
+
+    fn head(&self, request: &Request) -> RequestHead {
+        let mut fields: Vec<(String, Vec<u8>)> = vec![
+            (":method".into(), request.method.clone().into_bytes()),
+            (":path".into(), request.path.clone().into_bytes()),
+        ];
+        for (name, value) in &request.headers {
+            let name = match name.to_ascii_lowercase().as_str() {
+                "host" => ":authority".to_owned(),
+                name => name.to_owned(),
+            };
+            // As Envoy does with fields that it knows to be lists.
+            let joined =
+                (name == "authorization").then(|| fields.iter_mut().find(|(known, _)| *known == name));
+            match joined.flatten() {
+                Some((_, known)) => {
+                    known.push(b',');
+                    known.extend_from_slice(value);
+                }
+                None => fields.push((name, value.clone())),
+            }
+        }
+        let mut head = RequestHead::new();
+        for (name, value) in fields {
+            if let Some(field) = self.config.wanted.find(name.as_bytes()) {
+                head.push(field, value);
+            }
+        }
+        head
+    }
+
+    fn outcome(&self, request: &Request, decision: &Decision) -> Outcome {
+        match decision {
+            Decision::Forward(forward) => {
+                let mut path = request.path.clone();
+                let mut headers: Vec<(String, String)> = request
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.to_ascii_lowercase(), latin1(value)))
+                    .collect();
+                for edit in forward.edits.iter() {
+                    headers.retain(|(name, _)| *name != *edit.name);
+                    match &edit.value {
+                        Some(value) if &*edit.name == ":path" => path = latin1(value),
+                        Some(value) => headers.push((edit.name.to_string(), latin1(value))),
+                        None => {}
+                    }
+                }
+                Outcome::Forwarded { path, headers }
+            }
+            Decision::Deny(denial) => {
+                let reply = self.config.replies.to(denial);
+                Outcome::Answered {
+                    status: reply.status,
+                    headers: reply
+                        .headers
+                        .iter()
+                        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                        .collect(),
+                    body: String::from_utf8(reply.body.clone()).expect("UTF-8"),
+                }
+            }
+            Decision::Wait => panic!("a request is still waiting"),
+        }
+    }
+}
+
+impl Running for Engine {
+    fn requests(&mut self, requests: &[Request]) -> Vec<Outcome> {
+        let mut decided: HashMap<StreamId, Decision> = HashMap::new();
+        let mut ids = Vec::new();
+        for request in requests {
+            self.next_stream += 1;
+            let id = StreamId(self.next_stream);
+            ids.push(id);
+            let head = self.head(request);
+            decided.insert(id, self.engine.handle_request(id, head, self.now));
+        }
+        // Time goes from one timeout to the next, as long as somebody waits.
+        while decided.values().any(|decision| *decision == Decision::Wait) {
+            self.now = self.now.after(Duration::from_millis(1));
+            self.tick();
+            while let Some((id, decision)) = self.engine.poll_decision() {
+                decided.insert(id, decision);
+            }
+            if decided.values().any(|decision| *decision == Decision::Wait)
+                && let Some(next) = self.engine.poll_timeout()
+            {
+                self.now = self.now.max(next);
+            }
+        }
+        self.now = self.now.after(Duration::from_millis(1));
+        requests
+            .iter()
+            .zip(ids)
+            .map(|(request, id)| self.outcome(request, &decided[&id]))
+            .collect()
+    }
+
+    fn issuer(&mut self, path: &str, says: &Says) {
+        self.issuer.insert(path.to_owned(), says.clone());
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
+        while self.now < end {
+            self.now = self.now.after(Duration::from_millis(50)).min(end);
+            self.tick();
+        }
+    }
+
+    fn fetches(&mut self, path: &str) -> usize {
+        self.fetches.get(path).copied().unwrap_or_default()
+    }
+}

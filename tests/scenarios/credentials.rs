@@ -1,0 +1,78 @@
+//! The `authorization` field (RFC 6750 section 2.1).
+
+use super::*;
+
+pub(super) fn list() -> Vec<Scenario> {
+    let good = token().mint();
+    let authorization = |value: String| get("/orders").header("authorization", value);
+    vec![
+        Scenario::local("the scheme is read in any case and with any number of spaces")
+            .request(
+                authorization(format!("bearer {good}")),
+                forwarded().no_header("authorization"),
+            )
+            .request(authorization(format!("BEARER   {good}")), forwarded())
+            .request(
+                get("/orders").header("Authorization", format!("Bearer {good}")),
+                forwarded(),
+            ),
+        Scenario::local("another scheme is no token")
+            .request(authorization(good.clone()), denied("token_missing"))
+            .request(
+                authorization("Basic YWxpY2U6c2VjcmV0".into()),
+                denied("token_missing"),
+            )
+            .request(
+                authorization(format!("Basic Bearer {good}")),
+                denied("token_missing"),
+            )
+            .request(authorization(format!("xBearer {good}")), denied("token_missing"))
+            .request(authorization(format!("Bearer{good}")), denied("token_missing"))
+            .request(authorization(format!("DPoP {good}")), denied("token_missing")),
+        Scenario::local("a scheme without a token is malformed")
+            .request(authorization("Bearer".into()), denied("token_malformed"))
+            .request(authorization("Bearer ,".into()), denied("token_malformed")),
+        Scenario::local("several tokens are refused, good or not")
+            .request(
+                get("/orders")
+                    .header("authorization", format!("Bearer {good}"))
+                    .header("authorization", format!("Bearer {good}")),
+                denied("token_multiple"),
+            )
+            .request(
+                authorization(format!("Bearer {good},Bearer x")),
+                denied("token_multiple"),
+            )
+            .request(
+                authorization(format!("Bearer {good}, bearer {good}")),
+                denied("token_multiple"),
+            ),
+        Scenario::local("bytes that are no text do no harm")
+            .request(
+                get("/orders").header("authorization", b"Bearer \xff"),
+                denied("token_malformed"),
+            )
+            .request(
+                get("/orders").header("authorization", b"\xff\xfe"),
+                denied("token_missing"),
+            )
+            .request(
+                get("/orders").header("authorization", b"Bearer a\xc3\x28.b.c"),
+                denied("token_malformed"),
+            )
+            .token(&good, forwarded()),
+        Scenario::local("the token is looked for in the authorization field alone")
+            .request(
+                get(&format!("/orders?access_token={good}")),
+                denied("token_missing"),
+            )
+            .request(
+                get("/orders").header("cookie", format!("authorization={good}")),
+                denied("token_missing"),
+            )
+            .request(
+                get("/orders").header("x-authorization", format!("Bearer {good}")),
+                denied("token_missing"),
+            ),
+    ]
+}

@@ -1,0 +1,105 @@
+//! What the upstream learns, and what a client cannot make it believe.
+
+use serde_json::json;
+
+use super::*;
+
+pub(super) fn list() -> Vec<Scenario> {
+    let claims = json!({"claim_to_headers": [
+        {"claim_name": "sub", "header_name": "X-Jwt-Sub"},
+        {"claim_name": "n", "header_name": "x-n"},
+        {"claim_name": "flag", "header_name": "x-flag"},
+        {"claim_name": "https://example.com/v", "header_name": "x-url"},
+        {"claim_name": "realm.name", "header_name": "x-realm"},
+        {"claim_path": [{"key": "realm"}, {"key": "roles"}], "header_name": "x-roles", "format": "csv"},
+        {"claim_name": "realm", "header_name": "x-object"},
+        {"claim_name": "realm", "header_name": "x-json", "format": "json"},
+        {"claim_name": "sub", "header_name": "x-base64", "format": "base64"},
+    ]});
+    let full = token().claims(json!({
+        "flag": true, "https://example.com/v": false, "realm": {"name": "main", "roles": ["admin", "clerk"]},
+    }));
+    let payload = |token: &str| token.split('.').nth(1).unwrap().to_owned();
+    let good = token().mint();
+
+    vec![
+        Scenario::local_with("claims are passed on in headers", claims.clone())
+            .token(
+                full.claim("n", json!(12345678901234567890_u64)).mint(),
+                forwarded()
+                    .header("x-jwt-sub", "alice")
+                    .header("x-n", "12345678901234567890")
+                    .header("x-flag", "true")
+                    .header("x-url", "false")
+                    .header("x-realm", "main")
+                    .header("x-roles", "admin,clerk")
+                    .header("x-object", "eyJuYW1lIjoibWFpbiIsInJvbGVzIjpbImFkbWluIiwiY2xlcmsiXX0=")
+                    .header("x-json", r#"{"name":"main","roles":["admin","clerk"]}"#)
+                    .header("x-base64", "YWxpY2U="),
+            )
+            .token(
+                token()
+                    .raw_payload(
+                        format!(
+                            r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","exp":9999999999,"n":123456789012345678901234567890}}"#
+                        )
+                        .as_bytes(),
+                    )
+                    .mint(),
+                forwarded().header("x-n", "123456789012345678901234567890").no_header("x-jwt-sub"),
+            ),
+        Scenario::local_with("a client's own claim headers never arrive", claims.clone())
+            .request(
+                get("/orders").bearer(&good).header("x-jwt-sub", "root").header("x-roles", "admin").header("x-other", "o"),
+                forwarded().header("x-jwt-sub", "alice").no_header("x-roles").header("x-other", "o"),
+            )
+            .request(
+                get("/orders").bearer(&good).header("x-jwt-sub", "root").header("X-JWT-Sub", "toor"),
+                forwarded().header("x-jwt-sub", "alice"),
+            )
+            .request(
+                get("/orders").bearer(&token().without_claim("sub").mint()).header("x-jwt-sub", "root"),
+                forwarded().no_header("x-jwt-sub"),
+            ),
+        Scenario::local_with("a claim that cannot be a header's value is none", claims)
+            .token(token().claim("sub", "a\r\nx-admin: 1").mint(), forwarded().no_header("x-jwt-sub").no_header("x-admin"))
+            .token(token().claim("sub", "a\u{0}b").mint(), forwarded().no_header("x-jwt-sub"))
+            .token(token().claim("sub", " alice").mint(), forwarded().no_header("x-jwt-sub"))
+            .token(token().claim("sub", json!(null)).mint(), forwarded().no_header("x-jwt-sub")),
+        Scenario::new(
+            "owned headers are removed where no token is needed too",
+            json!({
+                "providers": {"corp": with(local_provider(), json!({
+                    "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+                    "forward_payload_header": "x-jwt-payload",
+                }))},
+                "rules": [{"match": {"prefix": "/open"}}, {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+            }),
+        )
+        .request(
+            get("/open").header("x-jwt-sub", "root").header("x-jwt-payload", "e30").header("authorization", "Basic YTpi"),
+            forwarded().no_header("x-jwt-sub").no_header("x-jwt-payload").header("authorization", "Basic YTpi"),
+        ),
+        Scenario::local_with("the payload is passed on as the token has it", json!({"forward_payload_header": "x-jwt-payload"}))
+            .request(
+                get("/orders").bearer(&good).header("x-jwt-payload", "e30"),
+                forwarded().header("x-jwt-payload", &payload(&good)),
+            ),
+        Scenario::local_with("the token is passed on where the operator says so", json!({"forward": true}))
+            .token(&good, forwarded().header("authorization", &format!("Bearer {good}"))),
+        Scenario::new(
+            "one provider's headers are not left to another's token",
+            json!({"providers": {
+                "corp": with(local_provider(), json!({"claim_to_headers": [{"claim_name": "sub", "header_name": "x-corp"}]})),
+                "partner": with(local_provider(), json!({
+                    "issuer": "https://partner.example",
+                    "claim_to_headers": [{"claim_name": "sub", "header_name": "x-partner"}],
+                })),
+            }}),
+        )
+        .request(
+            get("/orders").bearer(&token().claim("iss", "https://partner.example").mint()).header("x-corp", "root"),
+            forwarded().header("x-partner", "alice").no_header("x-corp"),
+        ),
+    ]
+}

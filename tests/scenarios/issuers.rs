@@ -1,0 +1,174 @@
+//! The four identity providers of `envoy/issuers/`: their configuration as it is shipped, their tokens as they publish them.
+
+use serde_json::{Value, json};
+use testkit::{Algorithm, SigningKey, Token};
+
+use super::*;
+
+pub(super) fn list() -> Vec<Scenario> {
+    vec![authgear(), authress(), logto(), authaction()]
+}
+
+/// The shipped file, with the cluster that the tests have.
+fn shipped(name: &str) -> Value {
+    let path = testkit::workspace_root().join(format!("envoy/issuers/{name}.yaml"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut config = testkit::load_yaml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for provider in config["providers"]
+        .as_object_mut()
+        .expect("providers")
+        .values_mut()
+    {
+        provider["remote_jwks"]["http_uri"]["cluster"] = "issuer".into();
+    }
+    config
+}
+
+fn issuer(name: &'static str, file: &str, path: &str, keys: &[&SigningKey]) -> Scenario {
+    Scenario {
+        name,
+        config: shipped(file),
+        issuer: vec![(path.to_owned(), Says::keys(keys))],
+        steps: Vec::new(),
+    }
+}
+
+fn authgear() -> Scenario {
+    let endpoint = "https://my-project.authgear.cloud";
+    let token = || {
+        Token::new(&world().rsa)
+            .claims(json!({
+                "iss": endpoint, "aud": [endpoint], "sub": "user-1", "iat": testkit::unix_now(), "client_id": "app-1",
+                "https://authgear.com/claims/user/is_verified": true,
+                "https://authgear.com/claims/user/is_anonymous": false,
+            }))
+            .expires_in(300)
+    };
+    issuer("Authgear", "authgear", "/oauth2/jwks", &[&world().rsa])
+        .request(
+            get("/api").header("authorization", format!("bearer {}", token().mint())),
+            forwarded()
+                .header("x-jwt-sub", "user-1")
+                .header("x-user-verified", "true")
+                .header("x-user-anonymous", "false"),
+        )
+        // The guide tells these three apart: no header, no token in it, a token that does not decode.
+        .request(get("/api"), denied("token_missing"))
+        .request(
+            get("/api").header("authorization", "Bearer"),
+            denied("token_malformed"),
+        )
+        .request(get("/api").bearer("not.a.jwt"), denied("token_malformed"))
+        .token(token().claim("aud", "app-1").mint(), denied("audience_mismatch"))
+        .token(token_of(&world().rsa).mint(), denied("issuer_unknown"))
+}
+
+fn authress() -> Scenario {
+    let first = SigningKey::generate(Algorithm::EdDsa, Some("pve478iGSx8W2gszzQYmkT"));
+    let second = SigningKey::generate(Algorithm::EdDsa, Some("second"));
+    let token = |key: &SigningKey| {
+        Token::new(key)
+            .header("typ", "at+jwt")
+            .claims(json!({
+                "iss": "https://auth.yourdomain.com", "sub": "google-oauth2|109357119042447700062",
+                "iat": testkit::unix_now(), "scope": "openid profile email", "azp": "google", "client_id": "AUTHRESS",
+                "aud": ["user_company_tenant_id"],
+            }))
+            .expires_in(86_400)
+    };
+    let path = "/.well-known/openid-configuration/jwks";
+    let good = token(&first).mint();
+    issuer("Authress", "authress", path, &[&first, &second])
+        .request(
+            get("/api").bearer(&good),
+            forwarded()
+                .header("x-jwt-sub", "google-oauth2|109357119042447700062")
+                .header("x-jwt-scope", "openid profile email")
+                .header("x-jwt-azp", "google")
+                .header("x-jwt-client-id", "AUTHRESS")
+                .header("authorization", &format!("Bearer {good}")),
+        )
+        .request(get("/api").bearer(&token(&second).mint()), forwarded())
+        .request(
+            get("/api").header("cookie", format!("authorization={good}")),
+            forwarded(),
+        )
+        .token(token(&first).header("typ", "JWT").mint(), denied("type_rejected"))
+        .token(token_of(&world().rsa).mint(), denied("issuer_unknown"))
+}
+
+fn logto() -> Scenario {
+    let key = &world().es384;
+    let token = || {
+        Token::new(key)
+            .claims(json!({
+                "iss": "https://my-tenant.logto.app/oidc", "aud": "https://api.example.com", "sub": "user-1",
+                "iat": testkit::unix_now(), "client_id": "app-1", "scope": "read:orders write:orders",
+            }))
+            .expires_in(3600)
+    };
+    issuer("Logto", "logto", "/oidc/jwks", &[key])
+        .request(
+            get("/api").bearer(&token().mint()),
+            forwarded()
+                .header("x-jwt-sub", "user-1")
+                .header("x-jwt-scope", "read:orders write:orders"),
+        )
+        // The guide's four codes.
+        .request(get("/api"), denied("token_missing"))
+        .request(
+            get("/api").header("authorization", "Bearer"),
+            denied("token_malformed"),
+        )
+        .request(
+            get("/api").header("authorization", "Basic YTpi"),
+            denied("token_missing"),
+        )
+        .token(
+            token().claim("iss", "https://my-tenant.logto.app").mint(),
+            denied("issuer_unknown"),
+        )
+        .token(
+            token().claim("aud", "https://other.example.com").mint(),
+            denied("audience_mismatch"),
+        )
+}
+
+fn authaction() -> Scenario {
+    let token = |key: &SigningKey| {
+        Token::new(key)
+            .claims(json!({
+                "iss": "https://my-tenant.authaction.com", "aud": "https://api.example.com", "sub": "user-1",
+                "iat": testkit::unix_now(),
+            }))
+            .expires_in(3600)
+    };
+    let path = "/.well-known/jwks.json";
+    let (old, new) = (&world().rsa, &world().rsa_next);
+    issuer("AuthAction", "authaction", path, &[old])
+        .request(get("/public"), forwarded())
+        .request(get("/protected"), denied("token_missing"))
+        .request(
+            get("/protected").bearer(&token(old).mint()),
+            forwarded().header("x-jwt-sub", "user-1"),
+        )
+        .request(
+            get("/protected").bearer(&token(old).expires_in(-600).mint()),
+            denied("token_expired"),
+        )
+        .request(
+            get("/protected").bearer(
+                &token(old)
+                    .claim("iss", "https://my-tenant.authaction.com/")
+                    .mint(),
+            ),
+            denied("issuer_unknown"),
+        )
+        // Key not found: the cache is dropped and fetched once more, then the token is refused.
+        .then_issuer(path, Says::keys(&[old, new]))
+        .request(get("/protected").bearer(&token(new).mint()), forwarded())
+        .request(
+            get("/protected").bearer(&token(old).header("kid", "gone").mint()),
+            denied("key_unknown"),
+        )
+}

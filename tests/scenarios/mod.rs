@@ -1,0 +1,302 @@
+//! The one list of scenarios: what a configuration makes of requests, said once and run on three backends.
+//!
+//! A scenario is data. It has a configuration, what the issuer serves, and steps: requests with their expected outcome,
+//! changes at the issuer, time that passes. The backends (`tests/backends/`) know how to carry it out: on the pure engine,
+//! on the real callbacks with a stubbed host, and in a real Envoy.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+mod claims;
+mod credentials;
+mod headers;
+mod issuers;
+mod keys;
+mod locations;
+mod replies;
+mod rules;
+mod signatures;
+mod tokens;
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::{Algorithm, Request, SigningKey, Token};
+
+pub(crate) const ISSUER: &str = "https://idp.example.com/realms/main";
+pub(crate) const AUDIENCE: &str = "orders-api";
+
+/// Every scenario; names are unique.
+pub(crate) fn all() -> Vec<Scenario> {
+    let lists = [
+        tokens::list(),
+        signatures::list(),
+        claims::list(),
+        credentials::list(),
+        locations::list(),
+        headers::list(),
+        replies::list(),
+        rules::list(),
+        keys::list(),
+        issuers::list(),
+    ];
+    let scenarios: Vec<Scenario> = lists.into_iter().flatten().collect();
+    let names: HashSet<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
+    assert_eq!(names.len(), scenarios.len(), "two scenarios share a name");
+    scenarios
+}
+
+/// A configuration, an issuer and what happens.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) config: Value,
+    /// What the issuer serves at first, by path. The path `/jwks` of a configuration is made unique by the backend.
+    pub(crate) issuer: Vec<(String, Says)>,
+    pub(crate) steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A request, and what is to become of it.
+    Request(Request, Expect),
+    /// Requests that are all sent before any is answered.
+    Together(Vec<(Request, Expect)>),
+    /// From now on the issuer says this at the path.
+    Issuer(String, Says),
+    /// This much time passes.
+    Pass(Duration),
+    /// The issuer was asked so often for the path so far.
+    Fetches(String, usize),
+}
+
+/// What an issuer says.
+#[derive(Clone, Debug)]
+pub(crate) enum Says {
+    /// 200 with this document.
+    Document(String),
+    /// The document with header fields.
+    With(String, Vec<(String, String)>),
+    /// Another status.
+    Status(u16),
+    /// The connection is reset before an answer.
+    Reset,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Expect {
+    /// It reaches the upstream, where these hold.
+    Forwarded(Vec<Seen>),
+    /// It is answered here.
+    Denied {
+        status: u16,
+        reason: &'static str,
+        /// Further demands on the reply.
+        reply: Vec<ReplyHas>,
+    },
+}
+
+/// What the upstream sees.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    /// The header has exactly this value.
+    Header(String, String),
+    /// The header is not there.
+    NoHeader(String),
+    /// The path, with its query.
+    Path(String),
+}
+
+/// What a reply has.
+#[derive(Clone, Debug)]
+pub(crate) enum ReplyHas {
+    Header(&'static str, String),
+    NoHeader(&'static str),
+    Body(String),
+}
+
+impl Scenario {
+    pub(crate) fn new(name: &'static str, config: Value) -> Self {
+        let issuer = vec![("/jwks".to_owned(), Says::keys(&[&world().rsa]))];
+        Self {
+            name,
+            config,
+            issuer,
+            steps: Vec::new(),
+        }
+    }
+
+    /// A scenario of one provider whose keys are in the configuration.
+    pub(crate) fn local(name: &'static str) -> Self {
+        Self::new(name, config(local_provider()))
+    }
+
+    /// The same with these fields of the provider set.
+    pub(crate) fn local_with(name: &'static str, fields: Value) -> Self {
+        Self::new(name, config(with(local_provider(), fields)))
+    }
+
+    pub(crate) fn issuer(mut self, path: &str, says: Says) -> Self {
+        self.issuer.retain(|(known, _)| known != path);
+        self.issuer.push((path.to_owned(), says));
+        self
+    }
+
+    pub(crate) fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    pub(crate) fn request(self, request: Request, expect: Expect) -> Self {
+        self.step(Step::Request(request, expect))
+    }
+
+    /// A GET of `/orders` with this bearer token.
+    pub(crate) fn token(self, token: impl AsRef<str>, expect: Expect) -> Self {
+        self.request(get("/orders").bearer(token.as_ref()), expect)
+    }
+
+    pub(crate) fn then_issuer(self, path: &str, says: Says) -> Self {
+        self.step(Step::Issuer(path.to_owned(), says))
+    }
+
+    pub(crate) fn fetches(self, count: usize) -> Self {
+        self.step(Step::Fetches("/jwks".to_owned(), count))
+    }
+}
+
+impl Says {
+    pub(crate) fn keys(keys: &[&SigningKey]) -> Self {
+        Self::Document(testkit::jwks(keys).to_string())
+    }
+}
+
+/// Forwarded, with nothing further to see.
+pub(crate) fn forwarded() -> Expect {
+    Expect::Forwarded(Vec::new())
+}
+
+pub(crate) fn denied(reason: &'static str) -> Expect {
+    let status = match reason {
+        "token_multiple" | "request_malformed" => 400,
+        "keys_unavailable" => 503,
+        _ => 401,
+    };
+    Expect::Denied {
+        status,
+        reason,
+        reply: Vec::new(),
+    }
+}
+
+impl Expect {
+    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+        self.seen(Seen::Header(name.to_owned(), value.to_owned()))
+    }
+
+    pub(crate) fn no_header(self, name: &str) -> Self {
+        self.seen(Seen::NoHeader(name.to_owned()))
+    }
+
+    pub(crate) fn path(self, path: &str) -> Self {
+        self.seen(Seen::Path(path.to_owned()))
+    }
+
+    fn seen(mut self, seen: Seen) -> Self {
+        match &mut self {
+            Self::Forwarded(all) => all.push(seen),
+            Self::Denied { .. } => panic!("the upstream sees nothing of a request that is denied"),
+        }
+        self
+    }
+
+    pub(crate) fn reply(mut self, has: ReplyHas) -> Self {
+        match &mut self {
+            Self::Denied { reply, .. } => reply.push(has),
+            Self::Forwarded(_) => panic!("a request that is forwarded has no reply of ours"),
+        }
+        self
+    }
+}
+
+/// The keys that scenarios sign with; made once a process, since RSA keys take time.
+pub(crate) struct World {
+    pub(crate) rsa: SigningKey,
+    pub(crate) rsa_next: SigningKey,
+    pub(crate) es256: SigningKey,
+    pub(crate) es384: SigningKey,
+    pub(crate) es512: SigningKey,
+    pub(crate) ed25519: SigningKey,
+}
+
+pub(crate) fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| World {
+        rsa: SigningKey::generate(Algorithm::Rs256, Some("rsa-1")),
+        rsa_next: SigningKey::generate(Algorithm::Rs256, Some("rsa-2")),
+        es256: SigningKey::generate(Algorithm::Es256, Some("es256-1")),
+        es384: SigningKey::generate(Algorithm::Es384, Some("es384-1")),
+        es512: SigningKey::generate(Algorithm::Es512, Some("es512-1")),
+        ed25519: SigningKey::generate(Algorithm::EdDsa, Some("ed-1")),
+    })
+}
+
+/// A token that every default provider accepts.
+pub(crate) fn token() -> Token {
+    token_of(&world().rsa)
+}
+
+pub(crate) fn token_of(key: &SigningKey) -> Token {
+    Token::new(key)
+        .claims(json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": testkit::unix_now()}))
+        .expires_in(600)
+}
+
+pub(crate) fn get(path: &str) -> Request {
+    Request::get(path)
+}
+
+/// A configuration of one provider `corp` and no rules.
+pub(crate) fn config(provider: Value) -> Value {
+    json!({"providers": {"corp": provider}})
+}
+
+/// All keys of the world, in the configuration.
+pub(crate) fn local_provider() -> Value {
+    let world = world();
+    let keys = testkit::jwks(&[
+        &world.rsa,
+        &world.rsa_next,
+        &world.es256,
+        &world.es384,
+        &world.es512,
+        &world.ed25519,
+    ]);
+    json!({"issuer": ISSUER, "audiences": [AUDIENCE], "local_jwks": {"inline_string": keys.to_string()}})
+}
+
+/// Keys from the issuer's `/jwks`.
+pub(crate) fn remote_provider() -> Value {
+    json!({"issuer": ISSUER, "audiences": [AUDIENCE], "remote_jwks": remote_jwks("/jwks")})
+}
+
+pub(crate) fn remote_jwks(path: &str) -> Value {
+    json!({
+        "http_uri": {"uri": format!("http://idp.example.com{path}"), "cluster": "issuer", "timeout": "1s"},
+        "cache_duration": "600s"
+    })
+}
+
+/// The object with these members set; `null` takes one away.
+pub(crate) fn with(mut object: Value, fields: Value) -> Value {
+    for (name, value) in fields.as_object().expect("an object of fields") {
+        if value.is_null() {
+            object.as_object_mut().expect("an object").remove(name);
+        } else {
+            object[name] = value.clone();
+        }
+    }
+    object
+}
