@@ -13,6 +13,7 @@ mod remote;
 mod response;
 mod rule;
 mod string_matcher;
+mod struct_message;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -85,10 +86,22 @@ const FIELDS: &[&str] = &[
 const MAX_PROVIDERS: usize = 64;
 
 impl Config {
-    /// Reads the bytes that the host hands over: a `google.protobuf.Struct` as JSON, or the JSON of a `StringValue`.
+    /// Reads the bytes that the host hands over: JSON text, or a `google.protobuf.Struct` in its binary form.
     ///
     /// Fails at the first fault found, with its path.
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        // JSON is UTF-8 and begins with `{`; a message never passes for it. Bytes that are neither are reported as the
+        // JSON that an operator meant to write.
+        match Json::parse(bytes) {
+            Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
+                Some(json) if !bytes.is_empty() => Self::parse_json(&json),
+                _ => Self::parse_json(bytes),
+            },
+            _ => Self::parse_json(bytes),
+        }
+    }
+
+    fn parse_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let root = root(bytes)?;
         let mut fields = root.fields(FIELDS)?;
         let mut names = Names::default();

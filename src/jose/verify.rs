@@ -143,7 +143,7 @@ impl PublicKey {
                 // between 0 and n - 1, output 'signature representative out of range'". The crate lets the latter
                 // pass for PSS, which would give one token two signatures.
                 signature.len() == modulus.len()
-                    && signature < modulus
+                    && *signature < **modulus
                     && rsa_scheme(algorithm).is_some_and(|rsa| check(&rsa, key, message, signature))
             }
             Self::P256(key) => check(&Es256, key, message, signature),
