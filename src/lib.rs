@@ -18,5 +18,7 @@ pub mod reply;
 pub mod request;
 pub mod time;
 
-// The module's entry: exported for the host, which calls it once.
-proxy_wasm::main! {{ host::start(); }}
+/// The module's entry, which the host calls once.
+mod entry {
+    proxy_wasm::main! {{ crate::host::start(); }}
+}

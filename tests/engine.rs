@@ -1,6 +1,11 @@
 //! The scenarios on the pure engine: no host, no sockets, simulated time.
 
 #![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and has a clock"
+)]
 
 mod backends;
 mod scenarios;

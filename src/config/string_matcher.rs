@@ -41,17 +41,20 @@ impl Pattern {
     }
 }
 
+type Form = (&'static str, fn(Box<str>) -> Pattern);
+
+const FORMS: [Form; 4] = [
+    ("exact", Pattern::Exact),
+    ("prefix", Pattern::Prefix),
+    ("suffix", Pattern::Suffix),
+    ("contains", Pattern::Contains),
+];
+
 pub(super) fn read(node: &Node<'_>) -> Result<StringMatcher, ConfigError> {
     let mut fields = node.fields(&["exact", "prefix", "suffix", "contains", "ignore_case"])?;
     let ignore_case = fields.flag("ignore_case")?;
     let mut pattern = None;
-    let forms: [(&'static str, fn(Box<str>) -> Pattern); 4] = [
-        ("exact", Pattern::Exact),
-        ("prefix", Pattern::Prefix),
-        ("suffix", Pattern::Suffix),
-        ("contains", Pattern::Contains),
-    ];
-    for (field, form) in forms {
+    for (field, form) in FORMS {
         if let Some(node) = fields.take(field) {
             if pattern.is_some() {
                 return Err(

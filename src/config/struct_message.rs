@@ -13,7 +13,11 @@ pub(super) fn to_json(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn object(message: Struct) -> Option<serde_json::Value> {
-    message.fields.into_iter().map(|(name, value)| Some((name, json(value)?))).collect()
+    message
+        .fields
+        .into_iter()
+        .map(|(name, value)| Some((name, json(value)?)))
+        .collect()
 }
 
 fn json(value: Value) -> Option<serde_json::Value> {
@@ -38,9 +42,15 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_read() {
-        let inner = Struct { fields: [("n".to_owned(), value(Kind::NumberValue(600.0)))].into() };
+        let inner = Struct {
+            fields: [("n".to_owned(), value(Kind::NumberValue(600.0)))].into(),
+        };
         let list = prost_types::ListValue {
-            values: vec![value(Kind::BoolValue(true)), value(Kind::NullValue(0)), value(Kind::NumberValue(0.8))],
+            values: vec![
+                value(Kind::BoolValue(true)),
+                value(Kind::NullValue(0)),
+                value(Kind::NumberValue(0.8)),
+            ],
         };
         let message = Struct {
             fields: [
@@ -61,7 +71,9 @@ mod tests {
     fn other_bytes_are_no_message() {
         assert_eq!(to_json(b"{\"providers\":{}}"), None);
         assert_eq!(to_json(b"\x0a\xff"), None);
-        let nan = Struct { fields: [("n".to_owned(), value(Kind::NumberValue(f64::NAN)))].into() };
+        let nan = Struct {
+            fields: [("n".to_owned(), value(Kind::NumberValue(f64::NAN)))].into(),
+        };
         assert_eq!(to_json(&nan.encode_to_vec()), None);
     }
 }

@@ -142,13 +142,16 @@ pub(super) fn headers(map: Map) -> Result<Vec<u8>, Status> {
     returned(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
 }
 
+/// A name and its value, as bytes: nothing says that they are text.
+type Pair<'b> = (&'b [u8], &'b [u8]);
+
 /// The pairs of a serialized map: their number, then the sizes of each name and value (32 bits, little-endian), then the
 /// names and values themselves, each with a NUL after it. Fails where the bytes are cut short.
-pub(super) fn pairs(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Status> {
+pub(super) fn pairs(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
     read_pairs(bytes).ok_or(Status::PARSE_FAILURE)
 }
 
-fn read_pairs(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+fn read_pairs(bytes: &[u8]) -> Option<Vec<Pair<'_>>> {
     if bytes.is_empty() {
         return Some(Vec::new());
     }

@@ -79,7 +79,7 @@ pub(super) fn list() -> Vec<Scenario> {
                     .reply(ReplyHas::NoHeader("www-authenticate")),
             )
             .then_issuer("/jwks", Says::keys(&[&world.rsa]))
-            .step(Step::Pass(Duration::from_secs(1)))
+            .step(Step::Pass(Duration::from_millis(5500)))
             .token(&old, forwarded()),
         remote("a failing issuer leaves the old keys")
             .token(&old, forwarded())

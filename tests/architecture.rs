@@ -1,0 +1,99 @@
+//! Lines of the house that the compiler does not hold.
+
+#![cfg(test)]
+
+use std::path::{Path, PathBuf};
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The sources that the predicate finds fault with, and how many were looked at.
+fn offenders(is_at_fault: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let all = sources(&root.join("src"));
+    assert!(all.len() > 30, "only {} sources were found", all.len());
+    all.into_iter()
+        .filter(|path| {
+            let text = std::fs::read_to_string(path).expect("a source that can be read");
+            is_at_fault(path.strip_prefix(root).expect("below the root"), &text)
+        })
+        .collect()
+}
+
+fn is_host(path: &Path) -> bool {
+    path == Path::new("src/host.rs") || path.starts_with("src/host")
+}
+
+#[test]
+fn only_the_host_side_names_the_host() {
+    let names_host = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        code.contains("proxy_wasm::") || code.contains("log::") || code.contains("hostcalls")
+    };
+    let found = offenders(|path, text| {
+        // The entry's macro has to stand in the crate's root.
+        let is_entry = |line: &str| path == Path::new("src/lib.rs") && line.contains("proxy_wasm::main!");
+        !is_host(path) && text.lines().any(|line| names_host(line) && !is_entry(line))
+    });
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    let found = offenders(|path, text| {
+        path != Path::new("src/host/abi.rs")
+            && text
+                .lines()
+                .any(|line| line.split("//").next().unwrap_or_default().contains("unsafe "))
+    });
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_core_reads_no_clock() {
+    let found = offenders(|_, text| text.contains("SystemTime") || text.contains("Instant::"));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn every_source_says_what_it_owns() {
+    let found = offenders(|_, text| !text.starts_with("//! "));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn what_is_shipped_fails_closed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let mut checked = 0;
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = std::fs::read_to_string(&path).expect("a text");
+                let opens = text.lines().any(|line| {
+                    line.split('#')
+                        .next()
+                        .unwrap_or_default()
+                        .to_ascii_uppercase()
+                        .contains("FAIL_OPEN")
+                });
+                assert!(!opens, "{} fails open", path.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 5, "only {checked} files were checked");
+}

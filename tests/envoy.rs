@@ -1,0 +1,194 @@
+//! The real module in a real Envoy, with real sockets on both sides.
+
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and has a clock"
+)]
+
+mod backends;
+#[path = "envoy/configuration.rs"]
+mod configuration;
+#[path = "envoy/operators.rs"]
+mod operators;
+mod scenarios;
+#[path = "envoy/survival.rs"]
+mod survival;
+#[path = "envoy/waiting.rs"]
+mod waiting;
+#[path = "envoy/workers.rs"]
+mod workers;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use backends::{Outcome, Running, with_path_prefix};
+use scenarios::Says;
+use testkit::{Answer, Bootstrap, Client, EnvoyProcess, Issuer, Listener, Request, Upstream, latin1};
+
+/// How many scenarios are under way at a time: some of them wait for seconds.
+const AT_ONCE: usize = 8;
+
+#[test]
+fn every_scenario_in_a_real_envoy() {
+    let scenarios = scenarios::all();
+    let issuer = Issuer::start();
+    let upstream = Upstream::start();
+    let mut bootstrap = Bootstrap::new()
+        .cluster("issuer", issuer.addr())
+        .cluster("upstream", upstream.addr());
+    for (number, scenario) in scenarios.iter().enumerate() {
+        let prefix = number.to_string();
+        for (path, says) in &scenario.issuer {
+            issuer.serve(&format!("/{prefix}{path}"), answer(says));
+        }
+        bootstrap = bootstrap.listener(Listener::wasm(
+            &prefix,
+            with_path_prefix(&scenario.config, &prefix),
+        ));
+    }
+    let envoy = EnvoyProcess::start(&bootstrap.build());
+
+    let next = AtomicUsize::new(0);
+    let faults = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let number = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some(scenario) = scenarios.get(number)
+                {
+                    let mut listener = InEnvoy {
+                        client: envoy.client(&number.to_string()),
+                        issuer: &issuer,
+                        prefix: format!("/{number}"),
+                    };
+                    let found = backends::run(scenario, &mut listener);
+                    faults.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    assert_alive(&envoy);
+    backends::report(faults.into_inner().unwrap(), scenarios.len());
+}
+
+/// One scenario's listener.
+struct InEnvoy<'e> {
+    client: Client,
+    issuer: &'e Issuer,
+    prefix: String,
+}
+
+impl Running for InEnvoy<'_> {
+    fn requests(&mut self, requests: &[Request]) -> Vec<Outcome> {
+        let pending: Vec<_> = requests
+            .iter()
+            .map(|request| self.client.start(request.clone()))
+            .collect();
+        pending
+            .into_iter()
+            .map(|pending| {
+                let response = pending.wait();
+                match response.try_echo() {
+                    Some(echo) => Outcome::Forwarded {
+                        path: echo.path,
+                        headers: echo.headers,
+                    },
+                    None => Outcome::Answered {
+                        status: response.status,
+                        headers: response
+                            .headers
+                            .iter()
+                            .map(|(name, value)| (name.clone(), latin1(value)))
+                            .collect(),
+                        body: response.text(),
+                    },
+                }
+            })
+            .collect()
+    }
+
+    fn issuer(&mut self, path: &str, says: &Says) {
+        self.issuer.serve(&format!("{}{path}", self.prefix), answer(says));
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+
+    fn fetches(&mut self, path: &str) -> usize {
+        self.issuer.fetches(&format!("{}{path}", self.prefix))
+    }
+}
+
+fn answer(says: &Says) -> Answer {
+    match says {
+        Says::Document(body) => Answer::new("application/json", body.as_bytes()),
+        Says::With(body, headers) => headers.iter().fold(
+            Answer::new("application/json", body.as_bytes()),
+            |answer, (name, value)| {
+                if name == "etag" {
+                    answer.etag(value)
+                } else {
+                    answer.header(name, value)
+                }
+            },
+        ),
+        Says::Status(status) => Answer::status(*status),
+        Says::Reset => Answer::new("application/json", "{}").reset(),
+    }
+}
+
+/// No VM has failed, none was replaced.
+fn assert_alive(envoy: &EnvoyProcess) {
+    let failed: Vec<_> = envoy
+        .stats("wasm")
+        .into_iter()
+        .filter(|(name, value)| *value > 0 && (name.contains("vm_reload") || name.contains("crash")))
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}\n{}", envoy.log());
+}
+
+/// An issuer, an upstream and an Envoy with one listener `jwt`.
+struct Stack {
+    issuer: Issuer,
+    upstream: Upstream,
+    envoy: EnvoyProcess,
+    client: Client,
+}
+
+impl Stack {
+    fn start(config: serde_json::Value) -> Self {
+        Self::start_with(config, &testkit::EnvoyOptions::default())
+    }
+
+    fn start_with(config: serde_json::Value, options: &testkit::EnvoyOptions) -> Self {
+        let issuer = Issuer::start();
+        issuer.serve_jwks("/jwks", &[&scenarios::world().rsa]);
+        Self::start_around(issuer, Listener::wasm("jwt", config), options)
+    }
+
+    fn start_around(issuer: Issuer, listener: Listener, options: &testkit::EnvoyOptions) -> Self {
+        let upstream = Upstream::start();
+        let bootstrap = Bootstrap::new()
+            .cluster("issuer", issuer.addr())
+            .cluster("upstream", upstream.addr())
+            .listener(listener)
+            .build();
+        let envoy = EnvoyProcess::start_with(&bootstrap, options);
+        let client = envoy.client("jwt");
+        Self {
+            issuer,
+            upstream,
+            envoy,
+            client,
+        }
+    }
+
+    /// The status of a GET with this token.
+    fn status(&self, token: &str) -> u16 {
+        self.client.request(Request::get("/orders").bearer(token)).status
+    }
+}

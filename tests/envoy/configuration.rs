@@ -1,0 +1,99 @@
+//! A configuration that cannot work is refused with the reason in the log; a running one stays.
+
+use serde_json::json;
+use testkit::{
+    Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter,
+};
+
+use super::{Stack, assert_alive};
+use crate::scenarios::{config, local_provider, token, with};
+
+#[test]
+fn envoy_does_not_start_with_a_faulty_configuration() {
+    for (config, message) in [
+        (
+            json!({}),
+            "configuration refused: the configuration is not a JSON object: it is empty",
+        ),
+        (
+            json!({"rules": []}),
+            "configuration refused: `providers` is missing",
+        ),
+        (
+            config(with(local_provider(), json!({"audiences": null}))),
+            "configuration refused: providers.corp: `audiences` is missing",
+        ),
+        (
+            config(with(local_provider(), json!({"isuer": "x"}))),
+            "configuration refused: providers.corp: unknown field `isuer`; did you mean `issuer`?",
+        ),
+    ] {
+        let upstream = Upstream::start();
+        let bootstrap = Bootstrap::new()
+            .cluster("upstream", upstream.addr())
+            .listener(Listener::wasm("jwt", config))
+            .build();
+        let log =
+            EnvoyProcess::try_start(&bootstrap, &EnvoyOptions::default()).expect_err("Envoy has started");
+        assert!(log.contains(message), "{message}\n{log}");
+    }
+}
+
+#[test]
+fn text_and_message_are_the_same_configuration() {
+    let upstream = Upstream::start();
+    let issuer = Issuer::start();
+    let mut text = WasmFilter::new(config(with(local_provider(), json!({"clockSkewSeconds": 60}))));
+    text = text.as_text();
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .cluster("issuer", issuer.addr())
+        .listener(Listener::new("text").filter(text.build()))
+        .listener(Listener::wasm(
+            "message",
+            config(with(local_provider(), json!({"clock_skew_seconds": 60.0}))),
+        ))
+        .build();
+    let envoy = EnvoyProcess::start(&bootstrap);
+    for listener in ["text", "message"] {
+        let client = envoy.client(listener);
+        assert_eq!(
+            client.request(Request::get("/").bearer(&token().mint())).status,
+            200,
+            "{listener}"
+        );
+        assert_eq!(client.get("/").status, 401, "{listener}");
+    }
+}
+
+#[test]
+fn a_running_envoy_keeps_its_configuration_when_the_next_is_faulty() {
+    let stack = Stack::start_with(config(local_provider()), &EnvoyOptions::default().reloadable());
+    let good = token().mint();
+    assert_eq!(stack.status(&good), 200);
+    let faulty = Listener::wasm("jwt", config(with(local_provider(), json!({"audience": ["x"]})))).build();
+    let log = stack
+        .envoy
+        .reload_listeners(&[faulty])
+        .expect_err("the faulty configuration was taken");
+    assert!(
+        log.contains("unknown field `audience`; did you mean `audiences`?"),
+        "{log}"
+    );
+    assert_eq!(stack.status(&good), 200);
+    assert_eq!(stack.client.get("/").status, 401);
+    let changed = Listener::wasm(
+        "jwt",
+        config(with(local_provider(), json!({"audiences": ["another"]}))),
+    )
+    .build();
+    stack
+        .envoy
+        .reload_listeners(&[changed])
+        .expect("a good configuration");
+    // A connection that is open already stays with the old listener until it has drained.
+    let client = Client::new(stack.client.addr());
+    let response = client.request(Request::get("/").bearer(&good));
+    assert_eq!(response.reason().as_deref(), Some("audience_mismatch"));
+    assert_alive(&stack.envoy);
+}

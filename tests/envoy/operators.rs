@@ -1,0 +1,100 @@
+//! What operators see: metrics, access log, log. No token in any of them.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::{EnvoyOptions, Request, tamper_signature};
+
+use super::{Stack, assert_alive};
+use crate::scenarios::{remote_provider, token};
+
+#[test]
+fn metrics_access_log_and_log_tell_what_happened_and_hold_no_token() {
+    let config = json!({
+        "providers": {"corp": remote_provider()},
+        "rules": [{"match": {"path": "/healthz"}}, {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+        "stat_prefix": "edge",
+    });
+    let stack = Stack::start_with(config, &EnvoyOptions::default().component_levels("wasm:trace"));
+    let good = token().mint();
+    let expired = token().expires_in(-600).mint();
+    let forged = tamper_signature(&good);
+    let unknown = token().header("kid", "unknown-kid").mint();
+    assert_eq!(stack.status(&good), 200);
+    assert_eq!(stack.client.get("/healthz").status, 200);
+    assert_eq!(stack.client.get("/orders").status, 401);
+    for bad in [&expired, &forged, &unknown] {
+        assert_eq!(stack.status(bad), 401);
+    }
+
+    let lines = stack.envoy.wait_for_access_log(6);
+    for (line, expected) in lines.iter().zip([
+        "200 via_upstream - /orders",
+        "200 via_upstream - /healthz",
+        "401 jwt_token_missing token_missing /orders",
+        "401 jwt_token_expired token_expired /orders",
+        "401 jwt_signature_invalid signature_invalid /orders",
+        "401 jwt_key_unknown key_unknown /orders",
+    ]) {
+        assert_eq!(line, expected);
+    }
+
+    for (name, expected) in [
+        ("allowed", 1),
+        ("bypassed", 1),
+        ("denied", 4),
+        ("denied.token_missing", 1),
+        ("denied.token_expired", 1),
+        ("denied.signature_invalid", 1),
+        ("denied.key_unknown", 1),
+        ("denied.token_multiple", 0),
+        ("provider.corp.fetch_success", 2),
+        ("provider.corp.fetch_failed", 0),
+        ("provider.corp.unknown_kid", 1),
+        ("provider.corp.keys", 1),
+        ("provider.corp.keys_stale", 0),
+    ] {
+        let name = format!("wasmcustom.jwt.edge.{name}");
+        assert!(
+            stack.envoy.stats(&name).contains_key(&name),
+            "{name} is not defined"
+        );
+        let seen = stack
+            .envoy
+            .wait_for_stat(&name, Duration::from_secs(2), |value| value == expected);
+        assert_eq!(seen, Ok(expected), "{name}");
+    }
+
+    let log = stack.envoy.log();
+    assert!(log.contains("provider corp: 1 keys loaded, 0 skipped"), "{log}");
+    assert!(
+        log.contains("refused: token_expired"),
+        "refusals are logged at debug:\n{log}"
+    );
+    let everything = log + &lines.join("\n") + &stack.envoy.admin("/stats");
+    for token in [&good, &expired, &forged, &unknown] {
+        for part in token.split('.') {
+            assert!(!everything.contains(part), "a part of a token is shown: {part}");
+        }
+    }
+    assert!(!everything.contains("alice"), "a subject is shown");
+    assert_alive(&stack.envoy);
+}
+
+#[test]
+fn grpc_and_head_requests_get_replies_of_their_own_kind() {
+    let stack = Stack::start(crate::scenarios::config(crate::scenarios::local_provider()));
+    let head = stack.client.request(Request::new("HEAD", "/orders"));
+    assert_eq!(head.status, 401);
+    assert!(head.body.is_empty() && head.header("www-authenticate").is_some());
+    let grpc = stack
+        .client
+        .request(Request::post("/pkg.Service/Method", "").header("content-type", "application/grpc"));
+    assert_eq!(grpc.status, 200);
+    assert_eq!(
+        grpc.header("grpc-status").as_deref(),
+        Some("16"),
+        "UNAUTHENTICATED"
+    );
+    assert_eq!(stack.upstream.count(), 0);
+}
