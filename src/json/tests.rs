@@ -1,3 +1,5 @@
+//! What the strict reader takes, and what it refuses.
+
 use super::*;
 
 fn parse(text: &str) -> Result<Object<'_>, JsonError> {

@@ -1,3 +1,5 @@
+//! Which keys are usable, and why the others are not.
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
