@@ -3,6 +3,7 @@
 //! Knows no host, no clock and no log. Time is an argument; every input is an event (`handle_*`), every output a value
 //! (`poll_*`). After any event poll until nothing is left; spurious calls are harmless.
 
+mod attempt;
 mod evaluate;
 mod waiting;
 
@@ -19,7 +20,7 @@ use crate::keys::{
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
-use evaluate::{Evaluation, Need};
+use evaluate::{Evaluation, Moment, Need};
 use waiting::{Waiting, WaitingRequests};
 
 /// The number of a request, as the host gives it.
@@ -44,13 +45,19 @@ pub struct Forward {
     pub edits: Rc<HeaderEdits>,
     /// Why it may go on.
     pub grant: Grant,
+    /// What is left for other filters and the access log, in the filter state `wasm.jwt.metadata.<name>`.
+    pub state: Vec<(Box<str>, Vec<u8>)>,
+    /// The route is to be chosen anew, by the headers as they are now.
+    pub clears_route_cache: bool,
 }
 
 /// Why a request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// A token of this provider was verified.
+    /// A token of this provider was verified; of several, the first.
     Verified(ProviderId),
+    /// The policy asks for a token only where there is one, or lets bad ones go on.
+    Anonymous,
     /// The policy asks for no token.
     Waived,
 }
@@ -129,7 +136,14 @@ impl Authenticator {
 
     /// A request's head has arrived.
     pub fn handle_request(&mut self, id: StreamId, request: RequestHead, now: UnixTime) -> Decision {
-        let need = match self.evaluate(&request, now, now) {
+        let need = match self.evaluate(
+            &request,
+            Moment {
+                since: now,
+                now,
+                is_last: false,
+            },
+        ) {
             Evaluation::Forward(forward) => return Decision::Forward(forward),
             Evaluation::Deny(denial) => return Decision::Deny(denial),
             Evaluation::Need(need) => need,
@@ -140,7 +154,7 @@ impl Authenticator {
             Need::Kid(_) => max_wait.min(KID_WAIT),
         });
         if self.waiting.len() >= self.config.limits.max_waiting_requests || deadline <= now {
-            return Decision::Deny(give_up(need));
+            return self.decide_now(&request, now, now);
         }
         self.waiting.insert(
             id,
@@ -148,7 +162,6 @@ impl Authenticator {
                 request,
                 since: now,
                 deadline,
-                need,
             },
         );
         Decision::Wait
@@ -313,8 +326,8 @@ impl Authenticator {
             }
         }
         for (id, waiting) in self.waiting.take_overdue(now) {
-            self.decided
-                .push_back((id, Decision::Deny(give_up(waiting.need))));
+            let decision = self.decide_now(&waiting.request, waiting.since, now);
+            self.decided.push_back((id, decision));
         }
     }
 
@@ -357,25 +370,37 @@ impl Authenticator {
             .extend(notices.into_iter().map(|notice| Notice::Keys(provider, notice)));
     }
 
-    /// Keys have changed, or it is known that they will not: decides the waiting requests that can be decided now.
-    fn reconsider(&mut self, now: UnixTime) {
-        for (id, mut waiting) in self.waiting.take_all() {
-            match self.evaluate(&waiting.request, waiting.since, now) {
-                Evaluation::Forward(forward) => self.decided.push_back((id, Decision::Forward(forward))),
-                Evaluation::Deny(denial) => self.decided.push_back((id, Decision::Deny(denial))),
-                Evaluation::Need(need) => {
-                    waiting.need = need;
-                    self.waiting.insert(id, waiting);
-                }
+    /// Decides a request that cannot wait any longer, with what is there.
+    fn decide_now(&mut self, request: &RequestHead, since: UnixTime, now: UnixTime) -> Decision {
+        match self.evaluate(
+            request,
+            Moment {
+                since,
+                now,
+                is_last: true,
+            },
+        ) {
+            Evaluation::Forward(forward) => Decision::Forward(forward),
+            Evaluation::Deny(denial) => Decision::Deny(denial),
+            Evaluation::Need(Need::FirstKeys(provider) | Need::Kid(provider)) => {
+                Decision::Deny(Denial::new(Reason::KeysUnavailable).by(provider))
             }
         }
     }
-}
 
-/// The answer to a request that cannot wait any longer.
-fn give_up(need: Need) -> Denial {
-    match need {
-        Need::FirstKeys(provider) => Denial::new(Reason::KeysUnavailable).by(provider),
-        Need::Kid(provider) => Denial::new(Reason::KeyUnknown).by(provider),
+    /// Keys have changed, or it is known that they will not: decides the waiting requests that can be decided now.
+    fn reconsider(&mut self, now: UnixTime) {
+        for (id, waiting) in self.waiting.take_all() {
+            let moment = Moment {
+                since: waiting.since,
+                now,
+                is_last: false,
+            };
+            match self.evaluate(&waiting.request, moment) {
+                Evaluation::Forward(forward) => self.decided.push_back((id, Decision::Forward(forward))),
+                Evaluation::Deny(denial) => self.decided.push_back((id, Decision::Deny(denial))),
+                Evaluation::Need(_) => self.waiting.insert(id, waiting),
+            }
+        }
     }
 }

@@ -38,9 +38,9 @@ impl<'a> UnverifiedClaims<'a> {
     }
 
     /// All that can be refused before any work with keys: times, audience, subject, required claims.
-    pub fn check(&self, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
+    pub fn check(&self, provider: &Provider, audiences: &Audiences, now: UnixTime) -> Result<(), Denial> {
         self.check_times(provider, now)?;
-        self.check_audience(&provider.audiences)?;
+        self.check_audience(audiences)?;
         if let Some(subjects) = &provider.subjects {
             self.check_subject(subjects)?;
         }

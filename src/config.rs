@@ -10,7 +10,9 @@ mod location;
 mod provider;
 mod reader;
 mod remote;
+mod requirement;
 mod response;
+mod route_match;
 mod rule;
 mod string_matcher;
 mod struct_message;
@@ -20,14 +22,15 @@ use std::time::Duration;
 
 pub use error::{ConfigError, ConfigProblem};
 pub use location::{Location, LocationId};
-pub use provider::{Audiences, ClaimToHeader, KeySource, Provider, ProviderId, ValueFormat};
+pub use provider::{Audiences, ClaimToHeader, KeySource, Metadata, Provider, ProviderId, ValueFormat};
 pub use remote::{KeyCache, RemoteJwks};
 pub use string_matcher::StringMatcher;
 
 use self::location::Locations;
 use self::reader::Node;
+use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::Policy;
+use crate::policy::{Policy, Requirement, Rule};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -76,6 +79,8 @@ impl Default for Limits {
 const FIELDS: &[&str] = &[
     "providers",
     "rules",
+    "requirement_map",
+    "filter_state_rules",
     "bypass_cors_preflight",
     "strip_failure_response",
     "stat_prefix",
@@ -120,10 +125,26 @@ impl Config {
             providers.push(provider::read(name, &node, &mut names)?);
         }
 
+        let mut known = Known {
+            providers: &providers,
+            requirement_map: &[],
+        };
+        let mut requirement_map = Vec::new();
+        if let Some(node) = fields.take("requirement_map") {
+            for (name, node) in node.map()? {
+                requirement_map.push((name.into(), known.demand(known.read(&node)?)));
+            }
+        }
+        known.requirement_map = &requirement_map;
         let rules = match fields.take("rules") {
-            Some(node) => rule::read(&node, &providers, &mut names)?,
+            Some(node) => rule::read(&node, &known, &mut names)?,
             None => Vec::new(),
         };
+        let filter_state_rules = fields
+            .take("filter_state_rules")
+            .map(|node| rule::read_filter_state_rules(&node, &known))
+            .transpose()?;
+        let otherwise = known.demand(Requirement::any_of((0..providers.len()).map(ProviderId::new)));
         let cors = match fields.flag("bypass_cors_preflight")? {
             true => Some(crate::policy::CorsPreflight::new(&mut names.wanted)),
             false => None,
@@ -147,7 +168,19 @@ impl Config {
             Some(node) => read_limits(&node)?,
             None => Limits::default(),
         };
-        let policy = Policy::new(rules, cors, &mut names.wanted);
+        // A rule that waives the token needs the path to be canonical, whatever it matches by.
+        let reads_path = rules
+            .iter()
+            .any(|rule: &Rule| rule.matcher.path.is_some() || !rule.demand.needs_token());
+        let path_field = reads_path.then(|| names.field(":path"));
+        let policy = Policy {
+            rules,
+            requirement_map,
+            filter_state_rules,
+            cors,
+            path_field,
+            otherwise,
+        };
         Ok(Self {
             providers,
             locations: names.locations.into_vec(),

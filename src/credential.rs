@@ -20,26 +20,24 @@ pub struct Credential<'a> {
     pub token: Cow<'a, [u8]>,
 }
 
-/// Looks for the request's one token at these locations.
+/// Looks for tokens at these locations: at each there may be one.
 ///
-/// Fails with `token_missing`; with `token_multiple` where there are several, since a good token must not hide a bad one
-/// that the upstream may prefer; with `request_malformed` where a parameter cannot be decoded.
+/// Fails with `token_multiple` where a location holds several, since a good token must not hide a bad one that the upstream
+/// may prefer; with `request_malformed` where a parameter cannot be decoded.
 pub fn find<'a>(
     request: &'a RequestHead,
     locations: &[Location],
-    ids: impl Iterator<Item = LocationId>,
-) -> Result<Credential<'a>, Denial> {
-    let mut found: Option<Credential<'a>> = None;
+    ids: &[LocationId],
+) -> Result<Vec<Credential<'a>>, Denial> {
+    let mut all: Vec<Credential<'a>> = Vec::new();
     for id in ids {
         let Some(location) = locations.get(id.index()) else {
             continue;
         };
-        let mut take = |token: Cow<'a, [u8]>| {
-            if found.is_some() {
-                return Err(Denial::new(Reason::TokenMultiple));
-            }
-            found = Some(Credential { location: id, token });
-            Ok(())
+        let mut found: Option<Cow<'a, [u8]>> = None;
+        let mut take = |token: Cow<'a, [u8]>| match found.replace(token) {
+            None => Ok(()),
+            Some(_) => Err(Denial::new(Reason::TokenMultiple)),
         };
         match location {
             Location::Header { field, prefix, .. } => {
@@ -68,25 +66,40 @@ pub fn find<'a>(
                 }
             }
         }
+        all.extend(found.map(|token| Credential { location: *id, token }));
     }
-    found.ok_or(Denial::new(Reason::TokenMissing))
+    Ok(all)
 }
 
-/// Takes the token out of the request, wherever it stands at this location.
-pub fn strip(request: &RequestHead, location: &Location, edits: &mut HeaderEdits) {
-    match location {
-        Location::Header { name, .. } => edits.push(Rc::from(&**name), None),
-        Location::Parameter { field, name } => {
-            let path = request.first(*field).unwrap_or_default();
-            edits.push(Rc::from(":path"), Some(query::without(path, name.as_bytes())));
+/// Takes the tokens out of the request, wherever they stand at these locations.
+pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderEdits) {
+    let mut path: Option<Vec<u8>> = None;
+    let mut cookies: Option<Vec<u8>> = None;
+    for location in locations {
+        match location {
+            Location::Header { name, .. } => edits.push(Rc::from(&**name), None),
+            Location::Parameter { field, name } => {
+                let before = path
+                    .take()
+                    .unwrap_or_else(|| request.first(*field).unwrap_or_default().to_vec());
+                path = Some(query::without(&before, name.as_bytes()));
+            }
+            Location::Cookie { field, name } => {
+                cookies = Some(match cookies.take() {
+                    Some(rest) => cookie::without(std::iter::once(rest.as_slice()), name.as_bytes()),
+                    None => cookie::without(request.all(*field), name.as_bytes()),
+                });
+            }
         }
-        Location::Cookie { field, name } => {
-            let rest = cookie::without(request.all(*field), name.as_bytes());
-            edits.push(
-                Rc::from("cookie"),
-                if rest.is_empty() { None } else { Some(rest) },
-            );
-        }
+    }
+    if let Some(path) = path {
+        edits.push(Rc::from(":path"), Some(path));
+    }
+    if let Some(rest) = cookies {
+        edits.push(
+            Rc::from("cookie"),
+            if rest.is_empty() { None } else { Some(rest) },
+        );
     }
 }
 

@@ -46,11 +46,13 @@ pub enum Reason {
     ClaimMalformed,
     /// There are no keys to verify with.
     KeysUnavailable,
+    /// The route names a requirement that is not in `requirement_map`.
+    RouteRequirementUnknown,
 }
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -70,6 +72,7 @@ impl Reason {
         Self::ClaimMissing,
         Self::ClaimMalformed,
         Self::KeysUnavailable,
+        Self::RouteRequirementUnknown,
     ];
 
     /// The stable code, in snake case.
@@ -95,6 +98,7 @@ impl Reason {
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::RouteRequirementUnknown => "route_requirement_unknown",
         }
     }
 

@@ -9,31 +9,95 @@ use base64::engine::general_purpose::STANDARD;
 use crate::claims::{VerifiedJwt, scalar_text};
 use crate::config::{Config, Provider, ValueFormat};
 use crate::edits::HeaderEdits;
+use crate::jose::UnverifiedJwt;
 use crate::json::{Json, Kind};
 
-/// Sets the owned headers that the token fills, and removes the others.
-pub(crate) fn write_claims(
+/// What a token has to say in one of the owned headers: its number, and the value if there is one.
+pub(crate) type ClaimValue = (usize, Option<Vec<u8>>);
+
+/// A name under `wasm.jwt.metadata.` and the JSON that stands there.
+pub(crate) type StateEntry = (Box<str>, Vec<u8>);
+
+/// What the token says in the headers of its provider. `payload` is as the token has it.
+pub(crate) fn claim_values(provider: &Provider, jwt: &VerifiedJwt<'_>, payload: &[u8]) -> Vec<ClaimValue> {
+    let claims = provider.claim_to_headers.iter().map(|entry| {
+        (
+            entry.header,
+            jwt.claim(&entry.claim)
+                .and_then(|value| header_value(value, entry.format)),
+        )
+    });
+    let payload = provider.forward_payload_header.map(|header| {
+        let mut value = payload.to_vec();
+        if provider.pads_payload {
+            let padding = value.len().wrapping_neg() % 4;
+            value.resize(value.len().saturating_add(padding), b'=');
+        }
+        (header, Some(value))
+    });
+    claims.chain(payload).collect()
+}
+
+/// Sets the owned headers that the tokens fill, and removes the others. Where two tokens fill the same, the first counts.
+pub(crate) fn write_claims<'c>(
     config: &Config,
-    provider: &Provider,
-    jwt: &VerifiedJwt<'_>,
-    payload: &[u8],
+    tokens: impl Iterator<Item = &'c [ClaimValue]> + Clone,
     edits: &mut HeaderEdits,
 ) {
     for (index, name) in config.owned_headers.iter().enumerate() {
-        let value = if provider.forward_payload_header == Some(index) {
-            Some(payload.to_vec())
-        } else {
-            provider
-                .claim_to_headers
-                .iter()
-                .find(|entry| entry.header == index)
-                .and_then(|entry| {
-                    jwt.claim(&entry.claim)
-                        .and_then(|value| header_value(value, entry.format))
-                })
-        };
+        let value = tokens
+            .clone()
+            .flatten()
+            .find_map(|(header, value)| if *header == index { value.clone() } else { None });
         edits.push(name.clone(), value);
     }
+}
+
+/// What the token leaves in filter state: its claims, its JOSE header.
+pub(crate) fn state_entries(
+    provider: &Provider,
+    jwt: &VerifiedJwt<'_>,
+    token: &UnverifiedJwt<'_>,
+) -> Vec<StateEntry> {
+    let metadata = &provider.metadata;
+    let payload = metadata.payload.as_ref().map(|name| {
+        let json = match metadata.space_delimited.is_empty() {
+            true => token.payload().to_vec(),
+            false => normalized(jwt, &metadata.space_delimited),
+        };
+        (name.clone(), json)
+    });
+    let header = metadata
+        .header
+        .as_ref()
+        .map(|name| (name.clone(), token.header_json().to_vec()));
+    payload.into_iter().chain(header).collect()
+}
+
+/// The claims with the named strings as lists of what stands between their spaces (RFC 8693 section 4.2).
+fn normalized(jwt: &VerifiedJwt<'_>, space_delimited: &[Box<str>]) -> Vec<u8> {
+    let mut out = vec![b'{'];
+    for (index, (name, value)) in jwt.members().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_json(&mut out, &name);
+        out.push(b':');
+        match value.as_str() {
+            Some(text) if space_delimited.iter().any(|known| **known == *name) => {
+                let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+                push_json(&mut out, &words);
+            }
+            _ => value.compact(&mut out),
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+/// Appends JSON; strings and lists of them always have one.
+fn push_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
+    out.extend(serde_json::to_vec(value).unwrap_or_default());
 }
 
 /// Removes every owned header.
@@ -57,7 +121,8 @@ fn header_value(value: Json<'_>, format: ValueFormat) -> Option<Vec<u8>> {
         (ValueFormat::Csv, Kind::Object) => return None,
         (ValueFormat::Auto | ValueFormat::Csv, _) => scalar_text(value)?.into_owned().into_bytes(),
     };
-    is_header_value(&bytes).then_some(bytes)
+    // An empty value says nothing, and jwt_authn leaves such a header out too.
+    (!bytes.is_empty() && is_header_value(&bytes)).then_some(bytes)
 }
 
 fn compact(value: Json<'_>) -> Vec<u8> {
@@ -115,7 +180,8 @@ mod tests {
             (r#"{"a": 1}"#, Auto, Some("eyJhIjoxfQ==")),
             (r#"["a", "b"]"#, Auto, Some("WyJhIiwiYiJd")),
             (r#"["a", 1, true]"#, Csv, Some("a,1,true")),
-            ("[]", Csv, Some("")),
+            ("[]", Csv, None),
+            (r#""""#, Auto, None),
             (r#"["a,b"]"#, Csv, None),
             (r#"[["a"]]"#, Csv, None),
             (r#""a b""#, Csv, Some("a b")),

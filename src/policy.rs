@@ -1,42 +1,40 @@
-//! Which request needs what: the first rule that matches, or the default, which needs a token.
+//! Which request needs what: the route's own word, the first rule that matches, or the default, which needs a token.
 //!
 //! Knows requests and requirements, nothing of tokens.
 
+mod header;
 mod host;
+mod matcher;
 mod path;
+mod requirement;
 
+use std::rc::Rc;
+
+pub use header::{HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
-pub use path::{PathPattern, RequestPath};
+pub use matcher::{ParameterMatcher, RequestMatcher};
+pub use path::{PathPattern, PathTest, RequestPath};
+pub use requirement::{Demand, ProviderRequirement, Requirement};
 
-use crate::config::ProviderId;
+use crate::denial::{Denial, Reason};
 use crate::request::{FieldId, RequestHead, WantedFields};
 
-/// What a request needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Requirement {
-    /// A valid token of this provider.
-    Provider(ProviderId),
-    /// A valid token of any provider.
-    AnyProvider,
+/// One of `rules`.
+#[derive(Debug)]
+pub struct Rule {
+    /// Which requests.
+    pub matcher: RequestMatcher,
+    /// What they need.
+    pub demand: Rc<Demand>,
 }
 
-/// One of `rules`.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// `:path`, where the rule looks at it.
-    pub path_field: Option<FieldId>,
-    /// `:method`, where the rule looks at it.
-    pub method_field: Option<FieldId>,
-    /// `:authority`, where the rule looks at it.
-    pub host_field: Option<FieldId>,
-    /// Which paths; every one where it says nothing.
-    pub path: Option<PathPattern>,
-    /// Which methods; every one where it names none.
-    pub methods: Vec<Box<[u8]>>,
-    /// Which hosts; every one where it names none.
-    pub hosts: Vec<HostPattern>,
-    /// What it needs; nothing: no token.
-    pub requirement: Option<Requirement>,
+/// `filter_state_rules`: what a request needs by a word that another filter has left.
+#[derive(Debug)]
+pub struct FilterStateRules {
+    /// The name of the filter state.
+    pub name: Box<str>,
+    /// What is needed, by its value.
+    pub demands: Vec<(Box<str>, Rc<Demand>)>,
 }
 
 /// The fields by which a CORS preflight is told (`bypass_cors_preflight`).
@@ -47,13 +45,21 @@ pub struct CorsPreflight {
     requested_method: FieldId,
 }
 
-/// The rules, in order.
-#[derive(Clone, Debug)]
+/// Everything that says what a request needs.
+#[derive(Debug)]
 pub struct Policy {
-    rules: Vec<Rule>,
-    cors: Option<CorsPreflight>,
+    /// In order; the first that matches counts.
+    pub rules: Vec<Rule>,
+    /// By name, for the metadata of routes.
+    pub requirement_map: Vec<(Box<str>, Rc<Demand>)>,
+    /// Asked where no rule matches.
+    pub filter_state_rules: Option<FilterStateRules>,
+    /// Preflights need nothing.
+    pub cors: Option<CorsPreflight>,
     /// `:path`, where any rule looks at it.
-    path_field: Option<FieldId>,
+    pub path_field: Option<FieldId>,
+    /// What a request needs that nothing else speaks for: a token of any provider.
+    pub otherwise: Rc<Demand>,
 }
 
 impl CorsPreflight {
@@ -76,66 +82,46 @@ impl CorsPreflight {
 }
 
 impl Policy {
-    /// The policy of these rules. `wanted` learns the fields that the policy itself reads.
-    #[must_use]
-    pub fn new(rules: Vec<Rule>, cors: Option<CorsPreflight>, wanted: &mut WantedFields) -> Self {
-        // A rule that waives the token needs the path to be canonical, whatever it matches by.
-        let reads_path = rules
-            .iter()
-            .any(|rule| rule.path_field.is_some() || rule.requirement.is_none());
-        let path_field = reads_path.then(|| wanted.id(":path"));
-        Self {
-            rules,
-            cors,
-            path_field,
-        }
-    }
-
-    /// What the request needs; `None`: no token.
-    #[must_use]
-    pub fn requirement(&self, request: &RequestHead) -> Option<Requirement> {
+    /// What the request needs. `None`: it is a CORS preflight, which needs nothing.
+    ///
+    /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
+    pub fn demand(&self, request: &RequestHead) -> Result<Option<&Rc<Demand>>, Denial> {
         if self.cors.is_some_and(|cors| cors.matches(request)) {
-            return None;
+            return Ok(None);
         }
-        if self.rules.is_empty() {
-            return Some(Requirement::AnyProvider);
+        if let Some(name) = &request.route_requirement {
+            let known = self
+                .requirement_map
+                .iter()
+                .find(|(known, _)| known.as_bytes() == name);
+            return match known {
+                Some((_, demand)) => Ok(Some(demand)),
+                None => Err(Denial::new(Reason::RouteRequirementUnknown)),
+            };
         }
         let path = RequestPath::new(
             self.path_field
                 .and_then(|field| request.first(field))
                 .unwrap_or_default(),
         );
-        self.rules
-            .iter()
-            .find(|rule| rule.matches(request, &path))
-            .map_or(Some(Requirement::AnyProvider), |rule| rule.requirement)
+        let rule = self.rules.iter().find(|rule| {
+            // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`.
+            rule.matcher.matches(request, &path) && (rule.demand.needs_token() || path.is_canonical())
+        });
+        Ok(Some(match rule {
+            Some(rule) => &rule.demand,
+            None => self.by_filter_state(request).unwrap_or(&self.otherwise),
+        }))
     }
-}
 
-impl Rule {
-    fn matches(&self, request: &RequestHead, path: &RequestPath<'_>) -> bool {
-        if self.path.as_ref().is_some_and(|pattern| !pattern.matches(path)) {
-            return false;
-        }
-        if !self.methods.is_empty() {
-            let method = self
-                .method_field
-                .and_then(|field| request.first(field))
-                .unwrap_or_default();
-            if !self.methods.iter().any(|known| **known == *method) {
-                return false;
-            }
-        }
-        if !self.hosts.is_empty() {
-            let host = self
-                .host_field
-                .and_then(|field| request.first(field))
-                .unwrap_or_default();
-            if !self.hosts.iter().any(|pattern| pattern.matches(host)) {
-                return false;
-            }
-        }
-        // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`.
-        self.requirement.is_some() || path.is_canonical()
+    /// A word that is not in the list is no word: the default holds.
+    fn by_filter_state(&self, request: &RequestHead) -> Option<&Rc<Demand>> {
+        let word = request.filter_state.as_deref()?;
+        let rules = self.filter_state_rules.as_ref()?;
+        rules
+            .demands
+            .iter()
+            .find(|(known, _)| known.as_bytes() == word)
+            .map(|(_, demand)| demand)
     }
 }

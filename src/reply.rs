@@ -123,6 +123,12 @@ impl Answer {
                 error: None,
                 description: "the keys to verify the token with are not available",
             },
+            // RFC 9110 section 15.6.1: the server "encountered an unexpected condition": the fault is the operator's.
+            Reason::RouteRequirementUnknown => Self {
+                status: 500,
+                error: None,
+                description: "the route's requirement is not configured",
+            },
         }
     }
 }
@@ -180,7 +186,8 @@ fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
     if style.stripped {
         return reply;
     }
-    if answer.status != 503 {
+    // A fault of ours is no challenge to the client.
+    if answer.status < 500 {
         reply
             .headers
             .push(("www-authenticate", challenge(&answer, style)));

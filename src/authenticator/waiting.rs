@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use super::StreamId;
-use super::evaluate::Need;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -14,8 +13,6 @@ pub(super) struct Waiting {
     pub(super) request: RequestHead,
     pub(super) since: UnixTime,
     pub(super) deadline: UnixTime,
-    /// What it waits for.
-    pub(super) need: Need,
 }
 
 /// All of them. A client that leaves is found by its number, so that leaving costs nothing however many wait.

@@ -55,9 +55,8 @@ impl<'a> VerifiedJwt<'a> {
         path.resolve(self.claims)
     }
 
-    /// The top-level claim of this name.
-    #[must_use]
-    pub fn member(&self, name: &str) -> Option<Json<'a>> {
-        self.claims.member(name)
+    /// The top-level claims, in the order of the token.
+    pub fn members(&self) -> impl Iterator<Item = (&'a str, Json<'a>)> {
+        self.claims.members()
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
 use super::error::{ConfigError, ConfigProblem};
 use super::location::{self, LocationId};
 use super::reader::{Fields, Node};
@@ -60,8 +63,28 @@ pub struct Provider {
     pub forward: bool,
     /// The owned header that takes the payload, as the token has it (base64url).
     pub forward_payload_header: Option<usize>,
+    /// The payload in that header is padded (`pad_forward_payload_header`).
+    pub pads_payload: bool,
     /// Claims that are passed on in headers.
     pub claim_to_headers: Vec<ClaimToHeader>,
+    /// What is left for other filters and the access log.
+    pub metadata: Metadata,
+    /// The route is chosen anew once claims stand in headers.
+    pub clear_route_cache: bool,
+}
+
+/// What a provider's tokens leave behind in the filter state `wasm.jwt.metadata.<name>`: the nearest that a module can do to
+/// the dynamic metadata that jwt_authn writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// `payload_in_metadata`: the name for the claims.
+    pub payload: Option<Box<str>>,
+    /// `normalize_payload_in_metadata.space_delimited_claims`: strings that become lists there.
+    pub space_delimited: Vec<Box<str>>,
+    /// `header_in_metadata`: the name for the JOSE header.
+    pub header: Option<Box<str>>,
+    /// `failed_status_in_metadata`: the name for the reason of a refusal.
+    pub failed_status: Option<Box<str>>,
 }
 
 /// Whom a token must be meant for.
@@ -142,7 +165,14 @@ const FIELDS: &[&str] = &[
     "from_cookies",
     "forward",
     "forward_payload_header",
+    "pad_forward_payload_header",
     "claim_to_headers",
+    "payload_in_metadata",
+    "normalize_payload_in_metadata",
+    "header_in_metadata",
+    "failed_status_in_metadata",
+    "clear_route_cache",
+    "jwt_cache_config",
 ];
 
 /// A day more or less is no skew of a clock.
@@ -202,6 +232,16 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
             claim_to_headers.push(entry);
         }
     }
+    let pads_payload = fields.flag("pad_forward_payload_header")?;
+    let metadata = read_metadata(&mut fields)?;
+    let clear_route_cache = fields.flag("clear_route_cache")?;
+    // Verified tokens are remembered without being asked.
+    if let Some(node) = fields.take("jwt_cache_config") {
+        let mut fields = node.fields(&["jwt_cache_size"])?;
+        if let Some(node) = fields.take("jwt_cache_size") {
+            node.integer(0..=u64::from(u32::MAX))?;
+        }
+    }
     Ok(Provider {
         name: name.into(),
         issuer: issuer.into(),
@@ -217,16 +257,24 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         locations,
         forward,
         forward_payload_header,
+        pads_payload,
         claim_to_headers,
+        metadata,
+        clear_route_cache,
     })
 }
 
+const AUDIENCES_FIX: &str = "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
+
 fn read_audiences(fields: &mut Fields<'_>) -> Result<Audiences, ConfigError> {
-    const FIX: &str = "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
-    let node = fields.require("audiences", FIX)?;
+    let node = fields.require("audiences", AUDIENCES_FIX)?;
+    read_audience_list(&node)
+}
+
+pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigError> {
     let audiences = node.names()?;
     if audiences.is_empty() {
-        return Err(node.invalid(format!("must not be empty; {FIX}")));
+        return Err(node.invalid(format!("must not be empty; {AUDIENCES_FIX}")));
     }
     if audiences.iter().any(|audience| &**audience == "*") {
         if audiences.len() > 1 {
@@ -267,9 +315,34 @@ fn read_key_source(fields: &mut Fields<'_>) -> Result<KeySource, ConfigError> {
 }
 
 fn read_local_jwks(node: &Node<'_>) -> Result<JwkSet, ConfigError> {
-    let mut fields = node.fields(&["inline_string"])?;
-    let inline = fields.require("inline_string", "write the JWKS document, as a string")?;
-    match JwkSet::parse(inline.text()?.as_bytes()) {
+    let mut fields = node.fields(&[
+        "inline_string",
+        "inline_bytes",
+        "filename",
+        "environment_variable",
+        "watched_directory",
+    ])?;
+    for field in ["filename", "environment_variable", "watched_directory"] {
+        if let Some(node) = fields.take(field) {
+            return Err(node.invalid(
+                "a module can read no files and no environment; write the document into `inline_string`, or serve it and write `remote_jwks`",
+            ));
+        }
+    }
+    let (inline, document) = match fields.take("inline_bytes") {
+        Some(node) => {
+            let text = node.text()?;
+            let decoded = STANDARD.decode(&text).or_else(|_| URL_SAFE_NO_PAD.decode(&text));
+            let bytes = decoded.map_err(|_| node.invalid("is not base64"))?;
+            (node, bytes)
+        }
+        None => {
+            let node = fields.require("inline_string", "write the JWKS document, as a string")?;
+            let bytes = node.text()?.into_bytes();
+            (node, bytes)
+        }
+    };
+    match JwkSet::parse(&document) {
         Ok(parsed) => Ok(parsed.set),
         Err(fault) => Err(inline.invalid(format!(
             "not a usable JWKS document: {fault}{}",
@@ -279,6 +352,33 @@ fn read_local_jwks(node: &Node<'_>) -> Result<JwkSet, ConfigError> {
             }
         ))),
     }
+}
+
+fn read_metadata(fields: &mut Fields<'_>) -> Result<Metadata, ConfigError> {
+    // An empty name is none, as in jwt_authn.
+    let mut name = |field| {
+        let text = fields.take(field).map(|node| node.text()).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()).map(String::into_boxed_str))
+    };
+    let (payload, header, failed_status) = (
+        name("payload_in_metadata")?,
+        name("header_in_metadata")?,
+        name("failed_status_in_metadata")?,
+    );
+    let mut space_delimited = Vec::new();
+    if let Some(node) = fields.take("normalize_payload_in_metadata") {
+        let mut inner = node.fields(&["space_delimited_claims"])?;
+        space_delimited = inner.names("space_delimited_claims")?;
+        if payload.is_none() {
+            return Err(node.invalid("goes with `payload_in_metadata`"));
+        }
+    }
+    Ok(Metadata {
+        payload,
+        space_delimited,
+        header,
+        failed_status,
+    })
 }
 
 fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {

@@ -92,6 +92,18 @@ impl<'a> Node<'a> {
         Ok(whole)
     }
 
+    /// A whole number of either sign.
+    pub(super) fn signed(&self) -> Result<i64, ConfigError> {
+        let text = self
+            .value
+            .as_number_text()
+            .ok_or_else(|| self.wrong_type("a whole number"))?;
+        let whole = text.strip_suffix(".0").unwrap_or(text);
+        whole
+            .parse()
+            .map_err(|_| self.invalid(format!("must be a whole number of 64 bits, not {text}")))
+    }
+
     pub(super) fn number(&self, expected: &'static str) -> Result<f64, ConfigError> {
         let text = self
             .value

@@ -71,7 +71,18 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteJwks, ConfigError> {
-    let mut fields = node.fields(&["http_uri", "cache_duration"])?;
+    let mut fields = node.fields(&["http_uri", "cache_duration", "async_fetch", "retry_policy"])?;
+    // Keys are always fetched ahead of the requests that need them, and a failed fetch is always tried again.
+    if let Some(node) = fields.take("async_fetch") {
+        let mut fields = node.fields(&["fast_listener", "failed_refetch_duration"])?;
+        fields.flag("fast_listener")?;
+        if let Some(node) = fields.take("failed_refetch_duration") {
+            node.duration(Duration::ZERO..=DAY)?;
+        }
+    }
+    if let Some(node) = fields.take("retry_policy") {
+        read_retry_policy(&node)?;
+    }
     let http_uri = fields.require("http_uri", "write the address of the JWKS document")?;
     let mut uri_fields = http_uri.fields(&["uri", "cluster", "timeout"])?;
     let uri_node = uri_fields.require("uri", "write the URL of the JWKS document")?;
@@ -99,6 +110,26 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteJwks, C
         cache_duration,
         key_cache,
     })
+}
+
+/// Envoy's `RetryPolicy`, as far as jwt_authn uses it.
+fn read_retry_policy(node: &Node<'_>) -> Result<(), ConfigError> {
+    let mut fields = node.fields(&["retry_back_off", "num_retries", "retry_on"])?;
+    if let Some(node) = fields.take("num_retries") {
+        node.integer(0..=u64::from(u32::MAX))?;
+    }
+    if let Some(node) = fields.take("retry_on") {
+        node.text()?;
+    }
+    if let Some(node) = fields.take("retry_back_off") {
+        let mut fields = node.fields(&["base_interval", "max_interval"])?;
+        for field in ["base_interval", "max_interval"] {
+            if let Some(node) = fields.take(field) {
+                node.duration(Duration::from_millis(1)..=DAY)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read_uri(node: &Node<'_>) -> Result<(&'static str, Box<str>, Box<str>), ConfigError> {

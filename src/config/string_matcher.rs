@@ -1,25 +1,27 @@
 //! Envoy's `StringMatcher`.
 
 use super::error::ConfigError;
-use super::reader::Node;
+use super::reader::{Fields, Node};
 
 /// Matches a whole string, a part of it, or a pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StringMatcher {
     pattern: Pattern,
     ignore_case: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Pattern {
     Exact(Box<str>),
     Prefix(Box<str>),
     Suffix(Box<str>),
     Contains(Box<str>),
+    /// Matches as a whole.
+    Regex(regex_lite::Regex),
 }
 
 impl StringMatcher {
-    /// Whether the text matches. With `ignore_case`, ASCII letters match in either case.
+    /// Whether the text matches. With `ignore_case`, ASCII letters match in either case; a pattern says so itself.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         if self.ignore_case {
@@ -27,6 +29,12 @@ impl StringMatcher {
         } else {
             self.pattern.matches(text)
         }
+    }
+
+    /// Whether the bytes are text that matches; bytes that are none match nothing.
+    #[must_use]
+    pub fn matches_bytes(&self, bytes: &[u8]) -> bool {
+        std::str::from_utf8(bytes).is_ok_and(|text| self.matches(text))
     }
 }
 
@@ -37,6 +45,7 @@ impl Pattern {
             Self::Prefix(pattern) => text.starts_with(&**pattern),
             Self::Suffix(pattern) => text.ends_with(&**pattern),
             Self::Contains(pattern) => text.contains(&**pattern),
+            Self::Regex(regex) => regex.is_match(text),
         }
     }
 }
@@ -50,31 +59,103 @@ const FORMS: [Form; 4] = [
     ("contains", Pattern::Contains),
 ];
 
+const FIELDS: &[&str] = &[
+    "exact",
+    "prefix",
+    "suffix",
+    "contains",
+    "safe_regex",
+    "ignore_case",
+    "custom",
+];
+
+const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, contains, safe_regex";
+
 pub(super) fn read(node: &Node<'_>) -> Result<StringMatcher, ConfigError> {
-    let mut fields = node.fields(&["exact", "prefix", "suffix", "contains", "ignore_case"])?;
+    let mut fields = node.fields(FIELDS)?;
+    if let Some(node) = fields.take("custom") {
+        return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
+    }
     let ignore_case = fields.flag("ignore_case")?;
     let mut pattern = None;
     for (field, form) in FORMS {
         if let Some(node) = fields.take(field) {
             if pattern.is_some() {
-                return Err(
-                    node.invalid("a string matcher takes exactly one of exact, prefix, suffix, contains")
-                );
+                return Err(node.invalid(FIX));
             }
-            // An empty exact value matches the empty string, as in Envoy; an empty part would match everything.
-            let mut text = if field == "exact" {
-                node.text()?
-            } else {
-                node.name()?
-            };
-            if ignore_case {
-                text.make_ascii_lowercase();
-            }
-            pattern = Some(form(text.into()));
+            pattern = Some(read_text(&node, form, ignore_case)?);
         }
+    }
+    if let Some(node) = fields.take("safe_regex") {
+        if pattern.is_some() {
+            return Err(node.invalid(FIX));
+        }
+        if ignore_case {
+            return Err(node.invalid("ignore_case has no effect on a pattern; begin it with (?i)"));
+        }
+        pattern = Some(Pattern::Regex(read_regex(&node)?));
     }
     match pattern {
         Some(pattern) => Ok(StringMatcher { pattern, ignore_case }),
-        None => Err(node.invalid("a string matcher takes exactly one of exact, prefix, suffix, contains")),
+        None => Err(node.invalid(FIX)),
     }
+}
+
+fn read_text(
+    node: &Node<'_>,
+    form: fn(Box<str>) -> Pattern,
+    ignore_case: bool,
+) -> Result<Pattern, ConfigError> {
+    let mut text = node.text()?;
+    if ignore_case {
+        text.make_ascii_lowercase();
+    }
+    let pattern = form(text.into());
+    // An empty exact value matches the empty string, as in Envoy; an empty part would match everything.
+    match &pattern {
+        Pattern::Prefix(text) | Pattern::Suffix(text) | Pattern::Contains(text) if text.is_empty() => {
+            Err(node.invalid("must not be empty"))
+        }
+        _ => Ok(pattern),
+    }
+}
+
+/// A matcher from the older fields that name their form themselves: `exact_match: x` and so on.
+pub(super) fn read_older(fields: &mut Fields<'_>) -> Result<Option<StringMatcher>, ConfigError> {
+    let forms: [Form; 4] = [
+        ("exact_match", Pattern::Exact),
+        ("prefix_match", Pattern::Prefix),
+        ("suffix_match", Pattern::Suffix),
+        ("contains_match", Pattern::Contains),
+    ];
+    for (field, form) in forms {
+        if let Some(node) = fields.take(field) {
+            return Ok(Some(StringMatcher {
+                pattern: read_text(&node, form, false)?,
+                ignore_case: false,
+            }));
+        }
+    }
+    match fields.take("safe_regex_match") {
+        Some(node) => Ok(Some(StringMatcher {
+            pattern: Pattern::Regex(read_regex(&node)?),
+            ignore_case: false,
+        })),
+        None => Ok(None),
+    }
+}
+
+/// `RegexMatcher`: `{regex: …}`, which has to match the whole text. Google's RE2 and this engine share their syntax but
+/// for Unicode classes, and both take linear time.
+pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, ConfigError> {
+    let mut fields = node.fields(&["regex", "google_re2"])?;
+    let pattern = fields.require("regex", "write the pattern")?;
+    // The engine choice of older configurations; there is one.
+    if let Some(node) = fields.take("google_re2") {
+        node.fields(&["max_program_size"])?;
+    }
+    let text = pattern.name()?;
+    regex_lite::Regex::new(&text)
+        .and_then(|_| regex_lite::Regex::new(&format!(r"\A(?:{text})\z")))
+        .map_err(|error| pattern.invalid(format!("the pattern cannot be read: {error}")))
 }

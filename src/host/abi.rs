@@ -56,6 +56,8 @@ unsafe extern "C" {
     fn proxy_replace_header_map_value(map: u32, key: *const u8, key_size: usize, value: *const u8, value_size: usize) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_call_foreign_function(name: *const u8, name_size: usize, argument: *const u8, argument_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_shared_data(key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize, cas: *mut u32) -> u32;
     fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
     fn proxy_send_local_response(status: u32, details: *const u8, details_size: usize, body: *const u8, body_size: usize, headers: *const u8, headers_size: usize, grpc_status: i32) -> u32;
@@ -215,6 +217,29 @@ pub(super) fn replace_request_header(name: &str, value: &[u8]) -> Result<(), Sta
 pub(super) fn remove_request_header(name: &str) -> Result<(), Status> {
     // SAFETY: the pointers are to the argument.
     check(unsafe { proxy_remove_header_map_value(Map::RequestHeaders as u32, name.as_ptr(), name.len()) })
+}
+
+/// A property of the stream; `path` is its segments with NUL between them.
+pub(super) fn property(path: &str) -> Result<Option<Vec<u8>>, Status> {
+    // SAFETY: the pointers are to locals and to the argument.
+    optional(returned(|data, size| unsafe {
+        proxy_get_property(path.as_ptr(), path.len(), data, size)
+    }))
+}
+
+/// Calls a function that Envoy offers beside the ABI.
+pub(super) fn call_foreign_function(name: &str, argument: &[u8]) -> Result<Vec<u8>, Status> {
+    // SAFETY: the pointers are to locals and to the arguments.
+    returned(|data, size| unsafe {
+        proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            argument.as_ptr(),
+            argument.len(),
+            data,
+            size,
+        )
+    })
 }
 
 /// Sets the stream's filter state `wasm.<name>`.

@@ -14,6 +14,7 @@ use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
 use crate::denial::{Denial, Reason};
 use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
+use crate::policy::Policy;
 use crate::request::{RequestHead, WantedFields};
 use crate::time::{UnixTime, millis};
 
@@ -68,6 +69,10 @@ impl Filter {
         }
     }
 
+    pub(super) fn policy(&self) -> &Policy {
+        &self.config.policy
+    }
+
     pub(super) fn wanted(&self) -> &WantedFields {
         &self.config.wanted
     }
@@ -116,11 +121,18 @@ impl Filter {
                         return self.deny(&Denial::new(Reason::RequestMalformed).with_detail("headers"));
                     }
                 }
+                for (name, value) in &forward.state {
+                    let _ = abi::set_filter_state(&format!("jwt.metadata.{name}"), value);
+                }
+                if forward.clears_route_cache {
+                    let _ = abi::call_foreign_function("clear_route_cache", &[]);
+                }
                 match forward.grant {
                     Grant::Verified(provider) => {
                         self.metrics.allowed.increment();
                         self.show_provider(provider);
                     }
+                    Grant::Anonymous => self.metrics.allowed.increment(),
                     Grant::Waived => self.metrics.bypassed.increment(),
                 }
                 Progress::Forwarded
@@ -134,6 +146,13 @@ impl Filter {
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
         if let Some(provider) = denial.provider {
             self.show_provider(provider);
+            let failed_status = self
+                .config
+                .provider(provider)
+                .and_then(|provider| provider.metadata.failed_status.as_ref());
+            if let Some(name) = failed_status {
+                let _ = abi::set_filter_state(&format!("jwt.metadata.{name}"), label.as_bytes());
+            }
         }
         log::debug!(
             "refused: {label}{}{}",

@@ -91,18 +91,31 @@ impl Drop for Stream {
     }
 }
 
+/// Reads what the configuration wants of a request.
+fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
+    let mut request = RequestHead::new();
+    read_fields(filter, &mut request)?;
+    let policy = filter.policy();
+    if !policy.requirement_map.is_empty() {
+        request.route_requirement = route_requirement()?;
+    }
+    if let Some(rules) = &policy.filter_state_rules {
+        request.filter_state = abi::property(&format!("filter_state\0{}", rules.name))?;
+    }
+    Ok(request)
+}
+
 /// Reads the wanted fields: one by one where each is known to stand there once, else all in one call, since a read by name
 /// gives the first of several values only.
-fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
+fn read_fields(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     let wanted = filter.wanted();
-    let mut request = RequestHead::new();
     if filter.reads_by_name() {
         for (field, name) in wanted.iter() {
             if let Some(value) = abi::header(Map::RequestHeaders, name)? {
                 request.push(field, value);
             }
         }
-        return Ok(request);
+        return Ok(());
     }
     let bytes = abi::headers(Map::RequestHeaders)?;
     for (name, value) in abi::pairs(&bytes)? {
@@ -110,5 +123,17 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
             request.push(field, value.to_vec());
         }
     }
-    Ok(request)
+    Ok(())
+}
+
+/// `requirement_name` in the route's metadata under `proxy-wasm-jwt`. A value that is there and cannot be read is as good
+/// as a name that is not known: refused.
+fn route_requirement() -> Result<Option<Vec<u8>>, Status> {
+    const METADATA: &str = "xds\0route_metadata\0filter_metadata\0proxy-wasm-jwt";
+    let Some(bytes) = abi::property(METADATA)? else {
+        return Ok(None);
+    };
+    let pairs = abi::pairs(&bytes)?;
+    let named = pairs.into_iter().find(|(name, _)| *name == b"requirement_name");
+    Ok(named.map(|(_, value)| value.to_vec()))
 }

@@ -111,7 +111,13 @@ impl<'a> UnverifiedJwt<'a> {
     ///
     /// As [`JoseHeader::parse`].
     pub fn header(&self) -> Result<JoseHeader<'_>, TokenFault> {
-        JoseHeader::parse(self.decoded.get(..self.payload_start).unwrap_or_default())
+        JoseHeader::parse(self.header_json())
+    }
+
+    /// The decoded JOSE header, as JSON text.
+    #[must_use]
+    pub fn header_json(&self) -> &[u8] {
+        self.decoded.get(..self.payload_start).unwrap_or_default()
     }
 
     /// The decoded payload, for a JWT the claims set. Whoever reads it before the signature is verified may use it

@@ -6,23 +6,54 @@ pub struct RequestPath<'a> {
     path: &'a [u8],
 }
 
-/// A pattern for the path of a request; compared byte by byte, as jwt_authn does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathPattern {
-    /// This path alone.
+/// A pattern for the path of a request.
+#[derive(Clone, Debug)]
+pub struct PathPattern {
+    /// What is compared.
+    pub test: PathTest,
+    /// `case_sensitive: false`: ASCII letters match in either case.
+    pub ignore_case: bool,
+}
+
+/// What a path is compared with; byte by byte, as jwt_authn does.
+#[derive(Clone, Debug)]
+pub enum PathTest {
+    /// `path`: this path alone.
     Exact(Box<[u8]>),
-    /// Every path that begins so.
+    /// `prefix`: every path that begins so.
     Prefix(Box<[u8]>),
+    /// `path_separated_prefix`: this path, and every one that goes on after it with a slash.
+    SeparatedPrefix(Box<[u8]>),
+    /// `safe_regex`: every path that it matches as a whole.
+    Regex(regex_lite::Regex),
 }
 
 impl PathPattern {
     /// Whether the path matches.
     #[must_use]
     pub fn matches(&self, path: &RequestPath<'_>) -> bool {
-        match self {
-            Self::Exact(expected) => path.path == &**expected,
-            Self::Prefix(prefix) => path.path.starts_with(prefix),
+        match &self.test {
+            PathTest::Exact(expected) => self.is(path.path, expected),
+            PathTest::Prefix(prefix) => self.rest(path.path, prefix).is_some(),
+            PathTest::SeparatedPrefix(prefix) => self
+                .rest(path.path, prefix)
+                .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/')),
+            // A path that is no text matches no pattern.
+            PathTest::Regex(regex) => std::str::from_utf8(path.path).is_ok_and(|path| regex.is_match(path)),
         }
+    }
+
+    fn is(&self, path: &[u8], expected: &[u8]) -> bool {
+        if self.ignore_case {
+            path.eq_ignore_ascii_case(expected)
+        } else {
+            path == expected
+        }
+    }
+
+    fn rest<'p>(&self, path: &'p [u8], prefix: &[u8]) -> Option<&'p [u8]> {
+        let (head, rest) = path.split_at_checked(prefix.len())?;
+        self.is(head, prefix).then_some(rest)
     }
 }
 
@@ -116,10 +147,23 @@ mod tests {
 
     #[test]
     fn the_query_is_no_part_of_the_path() {
-        let exact = PathPattern::Exact((*b"/a").into());
+        let sensitive = |test| PathPattern {
+            test,
+            ignore_case: false,
+        };
+        let exact = sensitive(PathTest::Exact((*b"/a").into()));
         assert!(exact.matches(&RequestPath::new(b"/a?b=/../c")));
         assert!(RequestPath::new(b"/a?b=/../c").is_canonical());
         assert!(!exact.matches(&RequestPath::new(b"/a/?b")));
-        assert!(PathPattern::Prefix((*b"/a").into()).matches(&RequestPath::new(b"/ab")));
+        assert!(sensitive(PathTest::Prefix((*b"/a").into())).matches(&RequestPath::new(b"/ab")));
+        let separated = sensitive(PathTest::SeparatedPrefix((*b"/a").into()));
+        assert!(separated.matches(&RequestPath::new(b"/a?x")));
+        assert!(separated.matches(&RequestPath::new(b"/a/b")));
+        assert!(!separated.matches(&RequestPath::new(b"/ab")));
+        let any_case = PathPattern {
+            test: PathTest::Prefix((*b"/Api").into()),
+            ignore_case: true,
+        };
+        assert!(any_case.matches(&RequestPath::new(b"/aPI/x")));
     }
 }

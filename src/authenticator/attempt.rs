@@ -1,0 +1,340 @@
+//! A requirement's tree held against the tokens of one request.
+
+use std::rc::Rc;
+
+use super::evaluate::{Moment, Need, Obstacle};
+use super::{Authenticator, Notice};
+use crate::claims::{Keys, UnverifiedClaims, VerifiedJwt};
+use crate::config::{Config, KeySource, LocationId, Provider, ProviderId};
+use crate::credential::Credential;
+use crate::denial::{Denial, Reason};
+use crate::forward::{self, ClaimValue, StateEntry};
+use crate::jose::{Algorithm, JoseHeader, TokenFault, UnverifiedJwt};
+use crate::policy::{ProviderRequirement, Requirement};
+
+/// A token as it was found, decoded if it can be.
+pub(super) struct Token<'a> {
+    location: LocationId,
+    text: &'a [u8],
+    decoded: Result<UnverifiedJwt<'a>, Denial>,
+}
+
+/// A token taken apart, if it can be.
+pub(super) struct Parsed<'t> {
+    location: LocationId,
+    text: &'t [u8],
+    parts: Result<Parts<'t>, Denial>,
+}
+
+/// The parts of a token, unverified.
+struct Parts<'t> {
+    token: &'t UnverifiedJwt<'t>,
+    header: JoseHeader<'t>,
+    algorithm: Algorithm,
+    claims: UnverifiedClaims<'t>,
+    issuer: String,
+}
+
+/// What a verified token gives.
+#[derive(Clone, Debug)]
+pub(super) struct Granted {
+    pub(super) provider: ProviderId,
+    pub(super) location: LocationId,
+    pub(super) claims: Vec<ClaimValue>,
+    pub(super) state: Vec<StateEntry>,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn decode(credential: &'a Credential<'a>, max_bytes: usize) -> Self {
+        let text: &[u8] = &credential.token;
+        let decoded = if text.len() > max_bytes {
+            Err(Denial::new(Reason::TokenTooLarge))
+        } else {
+            UnverifiedJwt::decode(text).map_err(malformed)
+        };
+        Self {
+            location: credential.location,
+            text,
+            decoded,
+        }
+    }
+
+    pub(super) fn parse(&self) -> Parsed<'_> {
+        let parts = match &self.decoded {
+            Ok(token) => Parts::read(token),
+            Err(denial) => Err(*denial),
+        };
+        Parsed {
+            location: self.location,
+            text: self.text,
+            parts,
+        }
+    }
+}
+
+impl<'t> Parts<'t> {
+    fn read(token: &'t UnverifiedJwt<'t>) -> Result<Self, Denial> {
+        let header = token.header().map_err(malformed)?;
+        let algorithm = header.algorithm.ok_or(Denial::new(Reason::AlgorithmRejected))?;
+        let claims = UnverifiedClaims::parse(token.payload())
+            .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
+        let issuer = claims
+            .unverified_issuer()?
+            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?
+            .into_owned();
+        Ok(Self {
+            token,
+            header,
+            algorithm,
+            claims,
+            issuer,
+        })
+    }
+}
+
+/// One request's attempt to meet its requirement.
+pub(super) struct Attempt<'e, 't> {
+    engine: &'e mut Authenticator,
+    config: &'e Rc<Config>,
+    tokens: &'t [Parsed<'t>],
+    moment: Moment,
+    granted: Vec<Granted>,
+    /// Outcomes so far: a provider that stands in the tree twice is asked once.
+    tried: Vec<(ProviderRequirement, Result<(), Obstacle>)>,
+}
+
+impl<'e, 't> Attempt<'e, 't> {
+    pub(super) fn new(
+        engine: &'e mut Authenticator,
+        config: &'e Rc<Config>,
+        tokens: &'t [Parsed<'t>],
+        moment: Moment,
+    ) -> Self {
+        Self {
+            engine,
+            config,
+            tokens,
+            moment,
+            granted: Vec::new(),
+            tried: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_granted(self) -> Vec<Granted> {
+        self.granted
+    }
+
+    pub(super) fn meet(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
+        match requirement {
+            Requirement::Nothing => Ok(()),
+            Requirement::Provider(provider) => self.meet_provider(provider),
+            Requirement::Any(parts) => self.meet_any(parts, Self::meet),
+            Requirement::All(parts) => {
+                let mut need = None;
+                for part in parts {
+                    match self.meet(part) {
+                        Ok(()) => {}
+                        Err(Obstacle::Need(found)) => need = need.or(Some(found)),
+                        // What one part refuses for good, no key that is yet to come can mend.
+                        Err(denial) => return Err(denial),
+                    }
+                }
+                need.map_or(Ok(()), |need| Err(Obstacle::Need(need)))
+            }
+            Requirement::AllowMissing(providers) => {
+                if providers
+                    .iter()
+                    .all(|named| self.tokens_of(named.provider).next().is_none())
+                {
+                    return Ok(());
+                }
+                self.meet_any(providers, Self::meet_provider)
+            }
+            Requirement::AllowMissingOrFailed(providers) => {
+                match self.meet_any(providers, Self::meet_provider) {
+                    Err(Obstacle::Need(need)) => Err(Obstacle::Need(need)),
+                    Ok(()) | Err(Obstacle::Denial(_)) => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn meet_any<T>(
+        &mut self,
+        parts: &[T],
+        meet: impl Fn(&mut Self, &T) -> Result<(), Obstacle>,
+    ) -> Result<(), Obstacle> {
+        let mut worst = Obstacle::Denial(Denial::new(Reason::TokenMissing));
+        for part in parts {
+            match meet(self, part) {
+                Ok(()) => return Ok(()),
+                Err(obstacle) if obstacle.rank() > worst.rank() => worst = obstacle,
+                Err(_) => {}
+            }
+        }
+        Err(worst)
+    }
+
+    /// A good token must not hide a bad one: each that stands where the requirement looks has to be verified by a provider
+    /// that it names, unless it says that tokens may fail.
+    pub(super) fn leave_none_unverified(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
+        if self.granted.len() >= self.tokens.len() || requirement.tolerates_failure() {
+            return Ok(());
+        }
+        let providers: Vec<ProviderRequirement> = requirement.providers().into_iter().cloned().collect();
+        for token in self.tokens {
+            if self
+                .granted
+                .iter()
+                .any(|granted| granted.location == token.location)
+            {
+                continue;
+            }
+            let looking: Vec<_> = providers
+                .iter()
+                .filter(|named| self.looks_at(named.provider, token.location))
+                .cloned()
+                .collect();
+            self.meet_any(&looking, Self::meet_provider)?;
+        }
+        Ok(())
+    }
+
+    fn looks_at(&self, provider: ProviderId, location: LocationId) -> bool {
+        self.config
+            .provider(provider)
+            .is_some_and(|provider| provider.locations.contains(&location))
+    }
+
+    fn tokens_of(&self, provider: ProviderId) -> impl Iterator<Item = &'t Parsed<'t>> + use<'_, 'e, 't> {
+        self.tokens
+            .iter()
+            .filter(move |token| self.looks_at(provider, token.location))
+    }
+
+    fn meet_provider(&mut self, named: &ProviderRequirement) -> Result<(), Obstacle> {
+        if let Some((_, outcome)) = self.tried.iter().find(|(tried, _)| tried == named) {
+            return *outcome;
+        }
+        let outcome = self.try_provider(named);
+        self.tried.push((named.clone(), outcome));
+        outcome
+    }
+
+    fn try_provider(&mut self, named: &ProviderRequirement) -> Result<(), Obstacle> {
+        let mut tokens = self.tokens_of(named.provider);
+        let token = tokens.next().ok_or(Denial::new(Reason::TokenMissing))?;
+        if tokens.next().is_some() {
+            return Err(Denial::new(Reason::TokenMultiple).into());
+        }
+        drop(tokens);
+        let parts = token.parts.as_ref().map_err(|denial| *denial)?;
+        let config = self.config.clone();
+        let Some(provider) = config.provider(named.provider) else {
+            return Err(Denial::new(Reason::IssuerUnknown).into());
+        };
+        // The issuer first, then the key: the same `kid` at two issuers is two keys.
+        if *provider.issuer != *parts.issuer {
+            return Err(Denial::new(Reason::IssuerUnknown).into());
+        }
+        let jwt = self.verify(named, provider, parts)?;
+        let payload = token.text.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
+        self.granted.push(Granted {
+            provider: named.provider,
+            location: token.location,
+            claims: forward::claim_values(provider, &jwt, payload),
+            state: forward::state_entries(provider, &jwt, parts.token),
+        });
+        Ok(())
+    }
+
+    /// Everything that one provider demands of a token.
+    fn verify<'p>(
+        &mut self,
+        named: &ProviderRequirement,
+        provider: &Provider,
+        parts: &'p Parts<'_>,
+    ) -> Result<VerifiedJwt<'p>, Obstacle> {
+        let id = named.provider;
+        let now = self.moment.now;
+        if !provider.algorithms.contains(parts.algorithm) {
+            return Err(Denial::new(Reason::AlgorithmRejected).by(id).into());
+        }
+        if !provider.token_types.is_empty()
+            && !provider
+                .token_types
+                .iter()
+                .any(|token_type| parts.header.token_type_is(token_type))
+        {
+            return Err(Denial::new(Reason::TypeRejected).by(id).into());
+        }
+        let audiences = named.audiences.as_ref().unwrap_or(&provider.audiences);
+        parts
+            .claims
+            .check(provider, audiences, now)
+            .map_err(|denial| denial.by(id))?;
+
+        let key_id = parts.header.key_id.as_deref();
+        let set = match &provider.keys {
+            KeySource::Local(set) => Some(set),
+            KeySource::Remote(_) => self.engine.keys(id).and_then(|keys| keys.serving(now)),
+        };
+        let Some(set) = set else {
+            return Err(self.lack(Need::FirstKeys(id)));
+        };
+        match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, &parts.claims, set) {
+            Keys::Verify(jwt) => Ok(jwt),
+            Keys::Refuse => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
+            Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected)
+                .by(id)
+                .with_detail("key")
+                .into()),
+            Keys::Lack => {
+                let unknown = Denial::new(Reason::KeyUnknown).by(id);
+                let Some(key_id) = key_id else {
+                    return Err(unknown.into());
+                };
+                let Moment { since, now, .. } = self.moment;
+                if since == now {
+                    self.engine.notices.push_back(Notice::UnknownKid(id));
+                }
+                let may_learn = self
+                    .engine
+                    .keys_mut(id)
+                    .is_some_and(|keys| keys.may_learn(key_id, since, now));
+                Err(if may_learn {
+                    self.lack(Need::Kid(id))
+                } else {
+                    unknown.into()
+                })
+            }
+        }
+    }
+
+    /// Something is not there: waited for, or, at last, a reason to refuse.
+    fn lack(&self, need: Need) -> Obstacle {
+        if !self.moment.is_last {
+            return Obstacle::Need(need);
+        }
+        Obstacle::Denial(match need {
+            Need::FirstKeys(provider) => Denial::new(Reason::KeysUnavailable).by(provider),
+            Need::Kid(provider) => Denial::new(Reason::KeyUnknown).by(provider),
+        })
+    }
+}
+
+fn malformed(fault: TokenFault) -> Denial {
+    let (reason, detail) = match fault {
+        TokenFault::Parts => (Reason::TokenMalformed, "not three parts"),
+        TokenFault::HeaderEncoding => (Reason::TokenMalformed, "header encoding"),
+        TokenFault::HeaderJson(_) => (Reason::TokenMalformed, "header"),
+        TokenFault::HeaderMember(member) => (Reason::TokenMalformed, member),
+        TokenFault::AlgorithmMissing => (Reason::AlgorithmRejected, "no alg"),
+        TokenFault::CriticalHeader => (Reason::CriticalHeader, ""),
+        TokenFault::Encrypted => (Reason::TokenMalformed, "encrypted"),
+        TokenFault::Nested => (Reason::TokenMalformed, "nested"),
+        TokenFault::PayloadEncoding => (Reason::TokenMalformed, "payload encoding"),
+        TokenFault::SignatureEncoding => (Reason::TokenMalformed, "signature encoding"),
+    };
+    Denial::new(reason).with_detail(detail)
+}

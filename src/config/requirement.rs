@@ -1,0 +1,191 @@
+//! `requires`, `requirement_name` and `requirement_map`: names turned into requirements.
+
+use std::rc::Rc;
+
+use super::error::{ConfigError, ConfigProblem, nearest};
+use super::provider::{self, Provider, ProviderId};
+use super::reader::{Fields, Node};
+use crate::policy::{Demand, ProviderRequirement, Requirement};
+
+const FIELDS: &[&str] = &[
+    "provider_name",
+    "provider_and_audiences",
+    "requires_any",
+    "requires_all",
+    "allow_missing",
+    "allow_missing_or_failed",
+    "extract_only_without_validation",
+];
+
+/// What names in requirements may refer to.
+pub(super) struct Known<'k> {
+    pub(super) providers: &'k [Provider],
+    pub(super) requirement_map: &'k [(Box<str>, Rc<Demand>)],
+}
+
+impl Known<'_> {
+    /// The requirement with the locations that it looks at.
+    pub(super) fn demand(&self, requirement: Requirement) -> Rc<Demand> {
+        let mut locations: Vec<_> = requirement
+            .providers()
+            .into_iter()
+            .filter_map(|named| self.providers.get(named.provider.index()))
+            .flat_map(|provider| provider.locations.iter().copied())
+            .collect();
+        locations.sort_unstable();
+        locations.dedup();
+        Rc::new(Demand {
+            requirement,
+            locations,
+        })
+    }
+
+    fn all_providers(&self) -> Vec<ProviderRequirement> {
+        (0..self.providers.len())
+            .map(|index| ProviderRequirement {
+                provider: ProviderId::new(index),
+                audiences: None,
+            })
+            .collect()
+    }
+
+    /// `requires` or `requirement_name`, of which one may stand in `fields`; neither: no token is needed.
+    pub(super) fn read_choice(&self, fields: &mut Fields<'_>) -> Result<Rc<Demand>, ConfigError> {
+        match (fields.take("requires"), fields.take("requirement_name")) {
+            (Some(node), None) => Ok(self.demand(self.read(&node)?)),
+            (None, Some(name)) => self.read_name(&name),
+            (None, None) => Ok(self.demand(Requirement::Nothing)),
+            (Some(_), Some(name)) => Err(name.invalid("write one of `requires`, `requirement_name`")),
+        }
+    }
+
+    fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, ConfigError> {
+        let name = node.name()?;
+        match self.requirement_map.iter().find(|(known, _)| **known == *name) {
+            Some((_, demand)) => Ok(demand.clone()),
+            None => Err(node.error(ConfigProblem::Dangling {
+                kind: "requirement in requirement_map",
+                nearest: nearest(&name, self.requirement_map.iter().map(|(known, _)| &**known))
+                    .map(str::to_owned),
+                known: self
+                    .requirement_map
+                    .iter()
+                    .map(|(known, _)| known.to_string())
+                    .collect(),
+                name,
+            })),
+        }
+    }
+
+    /// A requirement as it stands in a rule; an empty one asks for nothing, as in jwt_authn.
+    pub(super) fn read(&self, node: &Node<'_>) -> Result<Requirement, ConfigError> {
+        self.read_within(node, None)
+            .map(|read| read.unwrap_or(Requirement::Nothing))
+    }
+
+    /// `siblings`: the providers of the `requires_any` around it, which `allow_missing` speaks of; all, where there is none.
+    fn read_within(
+        &self,
+        node: &Node<'_>,
+        siblings: Option<&[ProviderRequirement]>,
+    ) -> Result<Option<Requirement>, ConfigError> {
+        let mut fields = node.fields(FIELDS)?;
+        let mut found: Option<Requirement> = None;
+        for name in FIELDS {
+            let Some(field) = fields.take(name) else { continue };
+            if found.is_some() {
+                return Err(node.invalid(format!(
+                    "a requirement takes exactly one of {}",
+                    FIELDS.join(", ")
+                )));
+            }
+            let optional = || match siblings {
+                Some(siblings) if !siblings.is_empty() => siblings.to_vec(),
+                _ => self.all_providers(),
+            };
+            found = Some(match *name {
+                "provider_name" => Requirement::Provider(ProviderRequirement {
+                    provider: self.read_provider(&field)?,
+                    audiences: None,
+                }),
+                "provider_and_audiences" => Requirement::Provider(self.read_provider_and_audiences(&field)?),
+                "requires_any" => Requirement::Any(self.read_list(&field, true)?),
+                "requires_all" => Requirement::All(self.read_list(&field, false)?),
+                "allow_missing" => {
+                    field.fields(&[])?;
+                    Requirement::AllowMissing(optional())
+                }
+                "allow_missing_or_failed" => {
+                    field.fields(&[])?;
+                    Requirement::AllowMissingOrFailed(optional())
+                }
+                _ => {
+                    return Err(field.invalid(
+                        "claims of a token that nobody has verified are not passed on; write allow_missing_or_failed to \
+                         use those of valid tokens and let the others go on without",
+                    ));
+                }
+            });
+        }
+        Ok(found)
+    }
+
+    fn read_list(&self, node: &Node<'_>, is_any: bool) -> Result<Vec<Requirement>, ConfigError> {
+        let mut fields = node.fields(&["requirements"])?;
+        let nodes = fields
+            .require("requirements", "write the list of requirements")?
+            .some_list()?;
+        // First those that name providers: `allow_missing` among them speaks of these.
+        let mut siblings = Vec::new();
+        if is_any {
+            for node in &nodes {
+                if let Some(Requirement::Provider(named)) = self.read_within(node, None)? {
+                    siblings.push(named);
+                }
+            }
+        }
+        nodes
+            .iter()
+            .map(|node| {
+                self.read_within(node, is_any.then_some(siblings.as_slice()))?.ok_or_else(|| {
+                    node.invalid(
+                        "an empty requirement in a list is met by every request; write allow_missing_or_failed if that is meant",
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, ConfigError> {
+        let mut fields = node.fields(&["provider_name", "audiences"])?;
+        let name = fields.require(
+            "provider_name",
+            "write the provider whose token the request needs",
+        )?;
+        let provider = self.read_provider(&name)?;
+        let audiences = match fields.take("audiences") {
+            // An empty list does not override, as in jwt_authn.
+            Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(&node)?),
+            _ => None,
+        };
+        Ok(ProviderRequirement { provider, audiences })
+    }
+
+    fn read_provider(&self, node: &Node<'_>) -> Result<ProviderId, ConfigError> {
+        let name = node.name()?;
+        match self.providers.iter().position(|provider| *provider.name == *name) {
+            Some(index) => Ok(ProviderId::new(index)),
+            None => Err(node.error(ConfigProblem::Dangling {
+                kind: "provider",
+                nearest: nearest(&name, self.providers.iter().map(|provider| &*provider.name))
+                    .map(str::to_owned),
+                known: self
+                    .providers
+                    .iter()
+                    .map(|provider| provider.name.to_string())
+                    .collect(),
+                name,
+            })),
+        }
+    }
+}

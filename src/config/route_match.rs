@@ -1,0 +1,280 @@
+//! `match`: Envoy's `RouteMatch`, as far as jwt_authn looks at it, and `methods` and `hosts`.
+
+use super::error::ConfigError;
+use super::reader::Node;
+use super::string_matcher::{self, StringMatcher};
+use super::{Names, header_name};
+use crate::policy::{
+    HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest, RequestMatcher,
+};
+
+const FIELDS: &[&str] = &[
+    "path",
+    "prefix",
+    "path_separated_prefix",
+    "safe_regex",
+    "case_sensitive",
+    "methods",
+    "hosts",
+    "headers",
+    "query_parameters",
+    "connect_matcher",
+    "path_match_policy",
+    "runtime_fraction",
+    "grpc",
+    "tls_context",
+    "dynamic_metadata",
+    "filter_state",
+    "cookies",
+];
+
+/// Fields of Envoy's `RouteMatch` at which jwt_authn does not look: a rule that relied on one would match more than its
+/// author thinks.
+const IGNORED_BY_JWT_AUTHN: &[(&str, &str)] = &[
+    (
+        "path_match_policy",
+        "write path, prefix, path_separated_prefix or safe_regex",
+    ),
+    (
+        "runtime_fraction",
+        "a share of the requests is no authentication policy",
+    ),
+    ("grpc", "match on the header content-type instead"),
+    (
+        "tls_context",
+        "put the filter into the filter chain of that TLS context instead",
+    ),
+    (
+        "dynamic_metadata",
+        "name a requirement in the route's metadata instead",
+    ),
+    ("filter_state", "write filter_state_rules instead"),
+    ("cookies", "match on the header cookie instead"),
+];
+
+const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
+
+pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher, ConfigError> {
+    let mut fields = node.fields(FIELDS)?;
+    for (field, instead) in IGNORED_BY_JWT_AUTHN {
+        if let Some(node) = fields.take(field) {
+            return Err(node.invalid(format!("is not looked at here, nor by jwt_authn; {instead}")));
+        }
+    }
+    let ignore_case = match fields.take("case_sensitive") {
+        Some(node) => !node.bool()?,
+        None => false,
+    };
+
+    let mut matcher = RequestMatcher::default();
+    let mut path: Option<PathTest> = None;
+    for field in [
+        "path",
+        "prefix",
+        "path_separated_prefix",
+        "safe_regex",
+        "connect_matcher",
+    ] {
+        let Some(found) = fields.take(field) else { continue };
+        if path.is_some() || matcher.methods.is_some() {
+            return Err(found.invalid(format!("write exactly one of {PATH_FIELDS}")));
+        }
+        match field {
+            "path" => path = Some(PathTest::Exact(read_path(&found)?)),
+            "prefix" => path = Some(PathTest::Prefix(read_path(&found)?)),
+            "path_separated_prefix" => path = Some(PathTest::SeparatedPrefix(read_separated_prefix(&found)?)),
+            "safe_regex" => path = Some(PathTest::Regex(string_matcher::read_regex(&found)?)),
+            _ => {
+                found.fields(&[])?;
+                matcher.methods = Some((names.field(":method"), vec![(*b"CONNECT").into()]));
+            }
+        }
+    }
+    let is_connect = matcher.methods.is_some();
+    if path.is_some() {
+        names.field(":path");
+    }
+    matcher.path = path.map(|test| PathPattern { test, ignore_case });
+
+    if let Some(node) = fields.take("methods") {
+        if is_connect {
+            return Err(node.invalid("connect_matcher says the method already"));
+        }
+        let methods = node
+            .some_list()?
+            .iter()
+            .map(read_method)
+            .collect::<Result<_, _>>()?;
+        matcher.methods = Some((names.field(":method"), methods));
+    }
+    if let Some(node) = fields.take("hosts") {
+        let hosts = node
+            .some_list()?
+            .iter()
+            .map(read_host)
+            .collect::<Result<_, _>>()?;
+        matcher.hosts = Some((names.field(":authority"), hosts));
+    }
+    if let Some(node) = fields.take("headers") {
+        matcher.headers = node
+            .list()?
+            .iter()
+            .map(|node| read_header(node, names))
+            .collect::<Result<_, _>>()?;
+    }
+    if let Some(node) = fields.take("query_parameters") {
+        let parameters = node
+            .list()?
+            .iter()
+            .map(read_parameter)
+            .collect::<Result<Vec<_>, _>>()?;
+        if !parameters.is_empty() {
+            matcher.parameters = Some((names.field(":path"), parameters));
+        }
+    }
+    let says_nothing = matcher.path.is_none()
+        && matcher.methods.is_none()
+        && matcher.hosts.is_none()
+        && matcher.headers.is_empty()
+        && matcher.parameters.is_none();
+    if says_nothing {
+        return Err(node.invalid("matches nothing in particular; to match every request write {prefix: /}"));
+    }
+    Ok(matcher)
+}
+
+fn read_path(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
+    let path = node.name()?;
+    if !path.starts_with('/') {
+        return Err(node.invalid(format!("a path begins with `/`; write `/{path}`")));
+    }
+    if path.contains(['?', '#']) {
+        return Err(node.invalid("is compared with the path alone, which holds no `?` and no `#`"));
+    }
+    Ok(path.into_bytes().into())
+}
+
+fn read_separated_prefix(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
+    let path = read_path(node)?;
+    if path.ends_with(b"/") {
+        return Err(node.invalid("ends before the slash that separates; write it without"));
+    }
+    Ok(path)
+}
+
+fn read_method(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
+    let method = node.name()?;
+    if !method
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+    {
+        return Err(node.invalid(format!(
+            "methods are compared exactly; write `{}`",
+            method.to_ascii_uppercase()
+        )));
+    }
+    Ok(method.into_bytes().into())
+}
+
+fn read_host(node: &Node<'_>) -> Result<HostPattern, ConfigError> {
+    let host = node.name()?.to_ascii_lowercase();
+    if host == "*" {
+        return Ok(HostPattern::Any);
+    }
+    let (pattern, name) = match host.strip_prefix("*.") {
+        Some(suffix) => (
+            HostPattern::Under(format!(".{suffix}").into_bytes().into()),
+            suffix,
+        ),
+        None => (HostPattern::Exact(host.clone().into_bytes().into()), &*host),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    if name.is_empty() || !name.bytes().all(plain) {
+        return Err(node.invalid(format!(
+            "`{host}` is not a host; write it as in `example.com` or `*.example.com`"
+        )));
+    }
+    Ok(pattern)
+}
+
+const HEADER_FIELDS: &[&str] = &[
+    "name",
+    "string_match",
+    "present_match",
+    "range_match",
+    "exact_match",
+    "prefix_match",
+    "suffix_match",
+    "contains_match",
+    "safe_regex_match",
+    "invert_match",
+    "treat_missing_header_as_empty",
+];
+
+fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, ConfigError> {
+    let mut fields = node.fields(HEADER_FIELDS)?;
+    let name = read_header_name(&fields.require("name", "write the header's name")?)?;
+    let invert = fields.flag("invert_match")?;
+    let missing_is_empty = fields.flag("treat_missing_header_as_empty")?;
+    let mut tests = Vec::new();
+    if let Some(node) = fields.take("string_match") {
+        tests.push(HeaderTest::Text(string_matcher::read(&node)?));
+    }
+    if let Some(node) = fields.take("present_match") {
+        tests.push(HeaderTest::Present(node.bool()?));
+    }
+    if let Some(node) = fields.take("range_match") {
+        let mut range = node.fields(&["start", "end"])?;
+        let mut bound = |field| range.take(field).map_or(Ok(0), |node| node.signed());
+        let (start, end) = (bound("start")?, bound("end")?);
+        if start >= end {
+            return Err(node.invalid(format!(
+                "holds no number: it ends before {end} and starts at {start}"
+            )));
+        }
+        tests.push(HeaderTest::Range(start, end));
+    }
+    while let Some(matcher) = string_matcher::read_older(&mut fields)? {
+        tests.push(HeaderTest::Text(matcher));
+    }
+    let test = match (tests.pop(), tests.is_empty()) {
+        (None, _) => HeaderTest::Present(true),
+        (Some(test), true) => test,
+        (Some(_), false) => return Err(node.invalid("a header matcher takes one test")),
+    };
+    Ok(HeaderMatcher {
+        field: names.field(&name),
+        test,
+        invert,
+        missing_is_empty,
+    })
+}
+
+/// A field's name, a pseudo-field's such as `:method` included.
+fn read_header_name(node: &Node<'_>) -> Result<String, ConfigError> {
+    let name = node.name()?.to_ascii_lowercase();
+    match name.as_str() {
+        ":path" | ":method" | ":authority" | ":scheme" => Ok(name),
+        "host" => Ok(":authority".to_owned()),
+        _ => header_name::read(node),
+    }
+}
+
+fn read_parameter(node: &Node<'_>) -> Result<ParameterMatcher, ConfigError> {
+    let mut fields = node.fields(&["name", "string_match", "present_match"])?;
+    let name = fields.require("name", "write the parameter's name")?.name()?;
+    let value: Option<StringMatcher> = fields
+        .take("string_match")
+        .map(|node| string_matcher::read(&node))
+        .transpose()?;
+    let present = match fields.take("present_match") {
+        Some(node) if value.is_some() => return Err(node.invalid("write one of string_match, present_match")),
+        Some(node) => node.bool()?,
+        None => true,
+    };
+    Ok(ParameterMatcher {
+        name: name.into(),
+        value,
+        present,
+    })
+}

@@ -1,0 +1,101 @@
+//! `requires`: jwt_authn's tree of requirements.
+
+use crate::config::{Audiences, LocationId, ProviderId};
+
+/// What a request needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// No token, and none is looked at.
+    Nothing,
+    /// `provider_name`, `provider_and_audiences`.
+    Provider(ProviderRequirement),
+    /// `requires_any`: the first that is met counts.
+    Any(Vec<Requirement>),
+    /// `requires_all`.
+    All(Vec<Requirement>),
+    /// `allow_missing`: no token, or a valid one of these providers.
+    AllowMissing(Vec<ProviderRequirement>),
+    /// `allow_missing_or_failed`: always met; a valid token of these providers is used.
+    AllowMissingOrFailed(Vec<ProviderRequirement>),
+}
+
+/// A valid token of one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderRequirement {
+    /// Whose.
+    pub provider: ProviderId,
+    /// For whom, in place of the provider's own `audiences`.
+    pub audiences: Option<Audiences>,
+}
+
+/// A requirement with what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// What is needed.
+    pub requirement: Requirement,
+    /// Where tokens are looked for: at the locations of every provider that it names.
+    pub locations: Vec<LocationId>,
+}
+
+impl Demand {
+    /// Whether no request without a valid token meets it.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        self.requirement.needs_token()
+    }
+}
+
+impl Requirement {
+    /// A token of any of these providers.
+    #[must_use]
+    pub fn any_of(providers: impl Iterator<Item = ProviderId>) -> Self {
+        let mut all: Vec<_> = providers
+            .map(|provider| {
+                Self::Provider(ProviderRequirement {
+                    provider,
+                    audiences: None,
+                })
+            })
+            .collect();
+        match all.pop() {
+            Some(only) if all.is_empty() => only,
+            Some(last) => {
+                all.push(last);
+                Self::Any(all)
+            }
+            None => Self::Any(all),
+        }
+    }
+
+    fn needs_token(&self) -> bool {
+        match self {
+            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
+            Self::Provider(_) => true,
+            Self::Any(parts) => parts.iter().all(Self::needs_token),
+            Self::All(parts) => parts.iter().any(Self::needs_token),
+        }
+    }
+
+    /// Whether a token may fail without the request being refused for it.
+    #[must_use]
+    pub fn tolerates_failure(&self) -> bool {
+        match self {
+            Self::AllowMissingOrFailed(_) => true,
+            Self::Any(parts) | Self::All(parts) => parts.iter().any(Self::tolerates_failure),
+            Self::Nothing | Self::Provider(_) | Self::AllowMissing(_) => false,
+        }
+    }
+
+    /// Every provider that it names, in order.
+    #[must_use]
+    pub fn providers(&self) -> Vec<&ProviderRequirement> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Provider(provider) => vec![provider],
+            Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::providers).collect(),
+            Self::AllowMissing(providers) | Self::AllowMissingOrFailed(providers) => {
+                providers.iter().collect()
+            }
+        }
+    }
+}
