@@ -1,6 +1,6 @@
 //! What a refusal looks like on the wire: status, challenge (RFC 6750 section 3), body.
 //!
-//! One exhaustive match ([`BearerError::of`] and [`Answer::of`]) turns a reason into its reply. Replies are fixed by the
+//! One exhaustive match turns a reason into its reply. Replies are fixed by the
 //! configuration, so they are written once, at load.
 
 use serde::Serialize;

@@ -12,6 +12,8 @@ mod backends;
 mod configuration;
 #[path = "envoy/operators.rs"]
 mod operators;
+#[path = "envoy/routes.rs"]
+mod routes;
 mod scenarios;
 #[path = "envoy/survival.rs"]
 mod survival;

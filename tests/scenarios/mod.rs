@@ -12,7 +12,9 @@ mod headers;
 mod issuers;
 mod keys;
 mod locations;
+mod matches;
 mod replies;
+mod requirements;
 mod rules;
 mod signatures;
 mod tokens;
@@ -38,6 +40,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         headers::list(),
         replies::list(),
         rules::list(),
+        matches::list(),
+        requirements::list(),
         keys::list(),
         issuers::list(),
     ];

@@ -1,0 +1,190 @@
+//! What operators and clients get to see holds nothing of a token: no line, no metric, no filter state, no reply.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use testkit::{Request, tamper_signature};
+
+use super::backends;
+use super::running::OnStub;
+use super::scenarios::{self, Scenario, Step, denied, forwarded, get, token, token_of, world};
+use super::stub::Host;
+
+/// Shorter parts of a token stand in any text by chance.
+const TELLING: usize = 8;
+
+/// Claims of some scenario that are words of our own, too: "another audience", `keys_age_seconds`.
+const WORDS: &[&str] = &["other", "second"];
+
+#[test]
+fn no_scenario_shows_anything_of_a_token() {
+    let mut scenarios = scenarios::all();
+    scenarios.push(marked());
+    let mut found = Vec::new();
+    let (mut refusals, mut secrets) = (0, 0);
+    for scenario in &scenarios {
+        let mut running = OnStub::new(scenario);
+        found.extend(backends::run(scenario, &mut running));
+        let host = running.close();
+        let shown = shown(&host);
+        refusals += shown.iter().filter(|text| text.contains("refused")).count();
+        for secret in secrets_of(scenario) {
+            secrets += 1;
+            for text in shown.iter().filter(|text| text.contains(&secret)) {
+                found.push(format!("{}: {secret} in {text}", scenario.name));
+            }
+        }
+    }
+    // That the lines of every level were heard, and that there was something to hide.
+    assert!(refusals > 20, "{refusals} lines about refusals");
+    assert!(secrets > 500, "{secrets} secrets");
+    assert!(found.is_empty(), "{} faults:\n{}", found.len(), found.join("\n"));
+}
+
+/// Everything that others than the upstream are shown.
+fn shown(host: &Host) -> Vec<String> {
+    let lines = host.lines.iter().map(|line| line.text.clone());
+    let metrics = host.metrics.iter().map(|metric| metric.name.clone());
+    let states = host
+        .past
+        .iter()
+        .flat_map(|stream| &stream.filter_state)
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)));
+    let replies = host.past.iter().filter_map(|stream| stream.reply.as_ref());
+    let replies = replies.map(|reply| {
+        let body = String::from_utf8_lossy(&reply.body);
+        format!("{} {:?} {body}", reply.details, reply.headers.texts())
+    });
+    lines.chain(metrics).chain(states).chain(replies).collect()
+}
+
+/// All tokens of a scenario's requests, their telling parts, and the texts inside that the operator has not written into
+/// the configuration.
+fn secrets_of(scenario: &Scenario) -> BTreeSet<String> {
+    let requests = scenario.steps.iter().flat_map(|step| match step {
+        Step::Request(request, _) => vec![request],
+        Step::Together(requests) => requests.iter().map(|(request, _)| request).collect(),
+        Step::Issuer(..) | Step::Pass(_) | Step::Fetches(..) => Vec::new(),
+    });
+    let known = scenario.config.to_string();
+    let mut secrets = BTreeSet::new();
+    for token in requests.flat_map(tokens) {
+        for part in token.split('.') {
+            if part.len() > TELLING {
+                secrets.insert(part.to_owned());
+            }
+            let json = URL_SAFE_NO_PAD.decode(part).ok();
+            if let Some(json) = json.and_then(|json| serde_json::from_slice(&json).ok()) {
+                texts(&json, &mut |text| {
+                    if text.len() >= 5 && !known.contains(text) && !WORDS.contains(&text) {
+                        secrets.insert(text.to_owned());
+                    }
+                });
+            }
+        }
+        secrets.insert(token);
+    }
+    secrets
+}
+
+/// Whatever looks like a token in a request.
+fn tokens(request: &Request) -> Vec<String> {
+    let values = request.headers.iter().map(|(_, value)| testkit::latin1(value));
+    let is_of_a_token = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    values
+        .chain([request.path.clone()])
+        .flat_map(|text| {
+            text.split(|letter| !is_of_a_token(letter))
+                .filter(|piece| piece.split('.').count() >= 3 && piece.len() > 20)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn texts(json: &Value, found: &mut dyn FnMut(&str)) {
+    match json {
+        Value::String(text) => found(text),
+        Value::Array(elements) => elements.iter().for_each(|element| texts(element, found)),
+        Value::Object(members) => members.iter().for_each(|(_, member)| texts(member, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Refusals of each kind, for tokens whose every member is a word that is found nowhere else.
+fn marked() -> Scenario {
+    let marked = || {
+        token().claims(json!({
+            "sub": "marked-subject", "email": "marked@example.com", "jti": "marked-id", "roles": ["marked-role"],
+        }))
+    };
+    let odd = json!(["marked-odd"]);
+    Scenario::local_with(
+        "nothing marked is shown",
+        json!({
+            "token_types": ["JWT"], "algorithms": ["RS256"], "required_claims": ["email"],
+            "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+        }),
+    )
+    .token(marked().mint(), forwarded().header("x-jwt-sub", "marked-subject"))
+    .token(tamper_signature(&marked().mint()), denied("signature_invalid"))
+    .token(marked().expires_in(-600).mint(), denied("token_expired"))
+    .token(
+        marked().claim("nbf", "marked-nbf").mint(),
+        denied("claim_malformed"),
+    )
+    .token(
+        marked().claim("nbf", testkit::unix_now() + 600).mint(),
+        denied("token_not_yet_valid"),
+    )
+    .token(
+        marked().claim("aud", "marked-audience").mint(),
+        denied("audience_mismatch"),
+    )
+    .token(
+        marked().claim("aud", odd.clone()).mint(),
+        denied("audience_mismatch"),
+    )
+    .token(
+        marked().claim("iss", "https://marked.example").mint(),
+        denied("issuer_unknown"),
+    )
+    .token(marked().claim("iss", odd).mint(), denied("claim_malformed"))
+    .token(marked().without_claim("email").mint(), denied("claim_missing"))
+    .token(marked().header("kid", "marked-kid").mint(), denied("key_unknown"))
+    .token(
+        marked().header("typ", "marked-type").mint(),
+        denied("type_rejected"),
+    )
+    .token(
+        marked().header("crit", json!(["marked-crit"])).mint(),
+        denied("critical_header"),
+    )
+    .token(marked().alg("marked-alg").mint(), denied("algorithm_rejected"))
+    .token(
+        marked().raw_header(b"{\"alg\": marked-header").mint(),
+        denied("token_malformed"),
+    )
+    .token(
+        marked().raw_payload(b"{\"sub\": marked-payload").mint(),
+        denied("token_malformed"),
+    )
+    .token(
+        token_of(&world().es256).claim("sub", "marked-subject").mint(),
+        denied("algorithm_rejected"),
+    )
+    .request(
+        get("/orders").bearer(&marked().mint()).bearer(&marked().mint()),
+        denied("token_multiple"),
+    )
+    .request(
+        get("/orders").bearer("marked.marked-token.marked-signature"),
+        denied("token_malformed"),
+    )
+    .request(
+        get(&format!("/orders?access_token={}", marked().mint())),
+        denied("token_missing"),
+    )
+}

@@ -1,0 +1,201 @@
+//! What the filter asks of the host, call by call: the cost of a request, and the order that Envoy demands.
+//!
+//! `>` is a callback, `<` what it returned; every other line is a host call.
+
+use serde_json::{Value, json};
+use testkit::Request;
+
+use super::scenarios::{self, get, token};
+use super::stub;
+use super::vm::{Answer, Vm, document};
+
+/// Host calls that a request costs whose token is good and whose keys are there: the price of the filter. Envoy takes about
+/// a microsecond for each.
+const WARM_CALLS: usize = 6;
+
+/// Keys from the issuer, one claim in a header.
+fn config() -> Value {
+    scenarios::config(scenarios::with(
+        scenarios::remote_provider(),
+        json!({"claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}]}),
+    ))
+}
+
+fn story() -> Vec<String> {
+    stub::with(|host| std::mem::take(&mut host.story))
+}
+
+/// A VM that has its keys, and nothing to tell yet.
+fn warm(config: &Value) -> Vm {
+    let mut vm = Vm::start(config);
+    vm.pass_to_tick();
+    vm.answer_next(&Answer::document(&document()));
+    story();
+    vm
+}
+
+#[test]
+fn a_good_token() {
+    let mut vm = warm(&config());
+    vm.request(&get("/orders").bearer(&token().mint()).header("x-jwt-sub", "root"));
+    let story = story();
+    let calls = story.iter().filter(|line| !line.starts_with(['>', '<'])).count();
+    println!("{calls} host calls for a request whose token is good: {story:#?}");
+    assert_eq!(
+        story,
+        [
+            "> headers",
+            "header authorization",
+            "time",
+            "remove authorization",
+            "set x-jwt-sub: alice",
+            "count jwt.allowed",
+            "state jwt.provider: corp",
+            "< continue",
+        ]
+    );
+    assert_eq!(calls, WARM_CALLS);
+}
+
+#[test]
+fn a_good_token_with_a_body() {
+    let mut vm = warm(&config());
+    vm.request(&Request::post("/orders", "a body").bearer(&token().mint()));
+    let story = story();
+    // The body costs a callback each piece, and no host call.
+    assert_eq!(
+        story[story.len() - 7..],
+        [
+            "< continue",
+            "> body",
+            "< continue",
+            "> body",
+            "< continue",
+            "> trailers",
+            "< continue"
+        ]
+    );
+}
+
+#[test]
+fn no_token() {
+    let mut vm = warm(&config());
+    vm.request(&Request::post("/orders", "a body"));
+    // The edits of a request that is refused are nobody's concern, and neither is its body.
+    assert_eq!(
+        story(),
+        [
+            "> headers",
+            "header authorization: status 1",
+            "time",
+            "count jwt.denied",
+            "count jwt.denied.token_missing",
+            "state jwt.reason: token_missing",
+            "reply 401 jwt_token_missing",
+            "< pause",
+        ]
+    );
+}
+
+#[test]
+fn no_need_of_a_token() {
+    let mut config = config();
+    config["rules"] = json!([{"match": {"prefix": "/open"}}]);
+    let mut vm = warm(&config);
+    vm.request(&get("/open").header("x-jwt-sub", "root"));
+    assert_eq!(
+        story(),
+        [
+            "> headers",
+            "header authorization: status 1",
+            "header :path",
+            "time",
+            "remove x-jwt-sub",
+            "count jwt.bypassed",
+            "< continue",
+        ]
+    );
+}
+
+#[test]
+fn a_request_that_waits() {
+    let mut vm = Vm::start(&config());
+    story();
+    let id = vm.open(&Request::post("/orders", "a body").bearer(&token().mint()));
+    assert_eq!(
+        story(),
+        [
+            "> headers",
+            "header authorization",
+            "time",
+            "count jwt.waiting",
+            "< pause",
+            "> body",
+            "< pause",
+            "> body",
+            "< pause",
+            "> trailers",
+            "< pause",
+        ]
+    );
+    vm.pass_to_tick();
+    assert_eq!(
+        story(),
+        [
+            "> tick",
+            "log level",
+            "time",
+            // Looks for what others have learnt, then again for their lease, takes it, and only then asks the issuer.
+            "read shared head: status 1",
+            "read shared head: status 1",
+            "write shared head",
+            "call issuer",
+            "speak for the root",
+            "show jwt.provider.corp.keys",
+            "show jwt.provider.corp.keys_age_seconds",
+            "show jwt.provider.corp.keys_stale",
+            "tick every 5 ms",
+        ]
+    );
+    vm.answer_next(&Answer::document(&document()));
+    assert_eq!(
+        story(),
+        [
+            "> answer",
+            "speak for the root",
+            "time",
+            "answer's header :status",
+            "answer's header cache-control: status 1",
+            "answer's header etag: status 1",
+            "answer's body",
+            // The document before the head that points to it.
+            "read shared head",
+            "write shared jwks",
+            "write shared head",
+            // Envoy refuses an edit after the request was resumed.
+            "speak for the stream",
+            "remove authorization",
+            "set x-jwt-sub: alice",
+            "count jwt.allowed",
+            "state jwt.provider: corp",
+            "resume",
+            "speak for the root",
+            "count jwt.provider.corp.fetch_success",
+            "log info: provider corp: 1 keys loaded, 0 skipped",
+            "show jwt.provider.corp.keys",
+            "show jwt.provider.corp.keys_age_seconds",
+            "show jwt.provider.corp.keys_stale",
+            "tick every 1000 ms",
+        ]
+    );
+    vm.finish(id);
+}
+
+#[test]
+fn an_idle_tick() {
+    let mut vm = warm(&config());
+    vm.pass_to_tick();
+    let story = story();
+    assert_eq!(story[..4], ["> tick", "log level", "time", "read shared head"]);
+    assert!(!story.iter().any(|line| line.starts_with("call")), "{story:#?}");
+}

@@ -1,0 +1,199 @@
+//! The imports that speak of a request: its headers, its state, its end.
+
+use super::calls::{call, give, passed, passed_text};
+use super::{BAD_ARGUMENT, HOST, HeaderMap, Host, NOT_FOUND, OK, Reply, State};
+
+impl Host {
+    /// The map that a number means; those of the stream only as long as it is held here.
+    fn map(&mut self, map: u32) -> Option<&mut HeaderMap> {
+        match map {
+            0 => self
+                .stream()
+                .filter(|stream| stream.state != State::Forwarded)
+                .map(|stream| &mut stream.headers),
+            6 => self.answer.as_mut().map(|(headers, _)| headers),
+            _ => None,
+        }
+    }
+}
+
+fn map_name(map: u32) -> &'static str {
+    match map {
+        0 => "header",
+        6 => "answer's header",
+        _ => "unknown map",
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_get_header_map_pairs(map: u32, data: &mut *mut u8, size: &mut usize) -> u32 {
+    let words = format!("all of the {}s", map_name(map));
+    // A map that is not there is an empty one here, and no error.
+    call("proxy_get_header_map_pairs", words, |host| {
+        let bytes = host.map(map).map(|map| map.to_bytes()).unwrap_or_default();
+        give(&bytes, data, size)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_get_header_map_value(
+    map: u32,
+    key: *const u8,
+    key_size: usize,
+    data: &mut *mut u8,
+    size: &mut usize,
+) -> u32 {
+    let key = passed_text(key, key_size);
+    let words = format!("{} {key}", map_name(map));
+    call("proxy_get_header_map_value", words, |host| match host.map(map) {
+        None => BAD_ARGUMENT,
+        Some(map) => match map.first(&key) {
+            None => NOT_FOUND,
+            Some(value) => give(value, data, size),
+        },
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_replace_header_map_value(
+    map: u32,
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> u32 {
+    let (key, value) = (passed_text(key, key_size), passed(value, value_size));
+    let words = format!("set {key}: {}", String::from_utf8_lossy(&value));
+    call("proxy_replace_header_map_value", words, |host| {
+        if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            host.misuse(format!("{key} is no header value"));
+        }
+        match host.map(map) {
+            None => BAD_ARGUMENT,
+            Some(map) => {
+                map.replace(&key, &value);
+                OK
+            }
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32 {
+    let key = passed_text(key, key_size);
+    let words = format!("remove {key}");
+    call("proxy_remove_header_map_value", words, |host| {
+        match host.map(map) {
+            None => BAD_ARGUMENT,
+            Some(map) => {
+                map.remove(&key);
+                OK
+            }
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_property(
+    path: *const u8,
+    path_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> u32 {
+    let (path, value) = (passed_text(path, path_size), passed(value, value_size));
+    let words = format!("state {path}: {}", String::from_utf8_lossy(&value));
+    call("proxy_set_property", words, |host| match host.stream() {
+        None => {
+            host.misuse(format!("the state {path} of no stream"));
+            NOT_FOUND
+        }
+        Some(stream) => {
+            stream.filter_state.insert(path, value);
+            OK
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_continue_stream(stream: u32) -> u32 {
+    call("proxy_continue_stream", "resume".into(), |host| {
+        if stream != 0 {
+            return BAD_ARGUMENT;
+        }
+        match host.stream() {
+            None => host.misuse("resumed no stream"),
+            Some(stream) => match stream.state {
+                State::Open => stream.state = State::Forwarded,
+                State::Forwarded => host.misuse("resumed twice"),
+                State::Answered => host.misuse("resumed after a reply"),
+            },
+        }
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_send_local_response(
+    status: u32,
+    details: *const u8,
+    details_size: usize,
+    body: *const u8,
+    body_size: usize,
+    headers: *const u8,
+    headers_size: usize,
+    grpc_status: i32,
+) -> u32 {
+    let details = passed_text(details, details_size);
+    let body = passed(body, body_size);
+    let headers = HeaderMap::from_bytes(&passed(headers, headers_size));
+    let words = format!("reply {status} {details}");
+    call("proxy_send_local_response", words, |host| {
+        if grpc_status != -1 {
+            host.misuse(format!("gRPC status {grpc_status}"));
+        }
+        let Some(headers) = headers else {
+            host.misuse("a reply's headers are no map");
+            return OK;
+        };
+        let speaker = if host.effective == 0 {
+            host.current
+        } else {
+            host.effective
+        };
+        match host.stream() {
+            None => host.misuse("a reply to no stream"),
+            Some(stream) => match stream.state {
+                State::Forwarded => host.misuse("a reply after the request went on"),
+                State::Answered => host.misuse("two replies"),
+                State::Open => {
+                    stream.state = State::Answered;
+                    stream.reply = Some(Reply {
+                        status,
+                        details,
+                        headers,
+                        body,
+                    });
+                    host.replied.push_back(speaker);
+                }
+            },
+        }
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_effective_context(context: u32) -> u32 {
+    let is_root = HOST.with_borrow(|host| host.as_ref().is_some_and(|host| host.root == context));
+    let words = if is_root {
+        "speak for the root"
+    } else {
+        "speak for the stream"
+    };
+    call("proxy_set_effective_context", words.into(), |host| {
+        if context != host.root && !host.streams.contains_key(&context) {
+            return BAD_ARGUMENT;
+        }
+        host.effective = context;
+        OK
+    })
+}

@@ -1,0 +1,215 @@
+//! Several workers of one process: a VM each on a thread of its own, with shared data between them.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::scenarios::{self, get, token, world};
+use super::stub::{self, Host, SharedData, State};
+use super::vm::{self, Answer, Vm, document};
+
+type Job = Box<dyn FnOnce(&mut Vm) + Send>;
+
+/// What the workers of one process have in common: shared data, and the time at which they begin.
+struct Process {
+    shared: Arc<Mutex<SharedData>>,
+    begin: u64,
+}
+
+impl Process {
+    fn new() -> Self {
+        Self {
+            shared: Arc::default(),
+            begin: u64::try_from(testkit::unix_now()).expect("after 1970") * 1000,
+        }
+    }
+}
+
+/// A worker's thread. It does one thing at a time, and only when told.
+struct Worker {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// A worker whose plugin is configured with keys from the issuer.
+    fn start(process: &Process) -> Self {
+        let (jobs, todo) = channel::<Job>();
+        let (shared, begin) = (process.shared.clone(), process.begin);
+        let thread = std::thread::spawn(move || {
+            let mut vm = Vm::boot(|host| {
+                host.shared = shared;
+                host.now = begin;
+            });
+            assert!(vm.configure(scenarios::config(scenarios::remote_provider()).to_string()));
+            for job in todo {
+                job(&mut vm);
+            }
+        });
+        Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        }
+    }
+
+    /// Does this in the worker, and waits for it.
+    fn run<T: Send + 'static>(&self, job: impl FnOnce(&mut Vm) -> T + Send + 'static) -> T {
+        let (done, result) = channel();
+        let job: Job = Box::new(move |vm| drop(done.send(job(vm))));
+        let jobs = self.jobs.as_ref().expect("the worker has not ended");
+        jobs.send(job).expect("the worker lives");
+        result.recv().expect("the worker has done it")
+    }
+
+    fn open(&self) -> u32 {
+        self.run(|vm| vm.open(&get("/orders").bearer(&token().mint())))
+    }
+
+    fn state(&self, id: u32) -> State {
+        self.run(move |_| vm::state(id))
+    }
+
+    fn pass(&self, duration: Duration) {
+        self.run(move |vm| vm.pass(duration));
+    }
+
+    fn calls(&self) -> usize {
+        self.host(|host| host.calls.len())
+    }
+
+    fn host<T: Send + 'static>(&self, look: impl FnOnce(&mut Host) -> T + Send + 'static) -> T {
+        self.run(|_| stub::with(look))
+    }
+
+    fn metric(&self, name: &'static str) -> Option<u64> {
+        self.host(|host| host.metric(name))
+    }
+}
+
+/// The VM ends, and what went wrong in it is a failure of the test.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let outcome = self.thread.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(outcome, Some(Ok(()))));
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(20);
+
+fn two() -> (Worker, Worker) {
+    let process = Process::new();
+    (Worker::start(&process), Worker::start(&process))
+}
+
+#[test]
+fn one_fetch_serves_two_workers() {
+    let (first, second) = two();
+    first.run(Vm::pass_to_tick);
+    second.run(Vm::pass_to_tick);
+    assert_eq!((first.calls(), second.calls()), (1, 0));
+
+    // Both have requests that wait; the second sees the keys in shared data, where it looks often.
+    let (at_first, at_second) = (first.open(), second.open());
+    first.run(|vm| vm.answer_next(&Answer::document(&document())));
+    assert_eq!(first.state(at_first), State::Forwarded);
+    assert_eq!(second.state(at_second), State::Open);
+    second.pass(MOMENT);
+    assert_eq!(second.state(at_second), State::Forwarded);
+
+    assert_eq!((first.calls(), second.calls()), (0, 0));
+    assert_eq!(first.metric("jwt.provider.corp.fetch_success"), Some(1));
+    assert_eq!(second.metric("jwt.provider.corp.fetch_success"), Some(0));
+    assert_eq!(second.metric("jwt.provider.corp.keys"), Some(1));
+}
+
+#[test]
+fn a_third_that_comes_later_has_the_keys_before_its_first_request() {
+    let process = Process::new();
+    let first = Worker::start(&process);
+    first.run(Vm::pass_to_tick);
+    first.run(|vm| vm.answer_next(&Answer::document(&document())));
+    drop(first);
+    // Nobody is left but the data: as after the VM was restarted.
+    let third = Worker::start(&process);
+    assert_eq!(third.state(third.open()), State::Forwarded);
+    third.pass(Duration::from_secs(60));
+    assert_eq!(third.calls(), 0);
+}
+
+#[test]
+fn of_two_that_claim_at_once_one_fetches() {
+    let process = Process::new();
+    let (first, second) = (Worker::start(&process), Arc::new(Worker::start(&process)));
+    let waiting = second.open();
+    // Between the first one's look at the head and its write, the second does all of its own.
+    let between = second.clone();
+    first.host(|host| host.before_write = Some(Box::new(move || between.run(Vm::pass_to_tick))));
+    first.run(Vm::pass_to_tick);
+    assert_eq!((first.calls(), second.calls()), (0, 1));
+    second.run(|vm| vm.answer_next(&Answer::document(&document())));
+    assert_eq!(second.state(waiting), State::Forwarded);
+    // The loser takes the keys over at its next look.
+    first.pass(Duration::from_secs(1));
+    assert_eq!(first.state(first.open()), State::Forwarded);
+    assert_eq!((first.calls(), second.calls()), (0, 0));
+}
+
+#[test]
+fn a_worker_that_dies_over_its_fetch_is_replaced() {
+    let (first, second) = two();
+    first.run(Vm::pass_to_tick);
+    assert_eq!(first.calls(), 1);
+    let waiting = second.open();
+    drop(first);
+    // The call's timeout of a second, and a second more: the lease has run out.
+    second.pass(Duration::from_millis(1900));
+    assert_eq!(second.calls(), 0);
+    second.pass(Duration::from_millis(200));
+    assert_eq!(second.calls(), 1);
+    second.run(|vm| vm.answer_next(&Answer::document(&document())));
+    assert_eq!(second.state(waiting), State::Forwarded);
+}
+
+#[test]
+fn a_rotated_key_is_fetched_once_for_both() {
+    let (first, second) = two();
+    first.run(Vm::pass_to_tick);
+    first.run(|vm| vm.answer_next(&Answer::document(&document())));
+    for worker in [&first, &second] {
+        worker.pass(Duration::from_secs(2));
+    }
+    let rotated = || get("/").bearer(&scenarios::token_of(&world().rsa_next).mint());
+    let waiting = [&first, &second].map(|worker| (worker, worker.run(move |vm| vm.open(&rotated()))));
+    for worker in [&first, &second] {
+        worker.pass(MOMENT);
+    }
+    assert_eq!((first.calls(), second.calls()), (1, 0));
+    let keys = testkit::jwks(&[&world().rsa, &world().rsa_next]).to_string();
+    first.run(move |vm| vm.answer_next(&Answer::document(&keys)));
+    second.pass(MOMENT);
+    for (worker, id) in waiting {
+        assert_eq!(worker.state(id), State::Forwarded);
+        assert_eq!(worker.calls(), 0);
+    }
+}
+
+#[test]
+fn the_two_places_in_shared_data_are_named_by_format_and_source() {
+    let process = Process::new();
+    let worker = Worker::start(&process);
+    // A VM that only tries the configuration leaves nothing behind.
+    assert_eq!(process.shared.lock().unwrap().keys().count(), 0);
+    worker.run(Vm::pass_to_tick);
+    worker.run(|vm| vm.answer_next(&Answer::document(&document())));
+    let shared = process.shared.lock().unwrap();
+    let mut keys: Vec<&str> = shared.keys().collect();
+    keys.sort_unstable();
+    let [head, document] = keys[..] else {
+        panic!("{keys:?}");
+    };
+    let place = head.strip_suffix("/head").expect("a head");
+    assert!(place.starts_with("proxy-wasm-jwt/1/"));
+    assert_eq!(document, format!("{place}/jwks"));
+}
