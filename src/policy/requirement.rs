@@ -10,9 +10,9 @@ pub enum Requirement {
     /// `provider_name`, `provider_and_audiences`.
     Provider(ProviderRequirement),
     /// `requires_any`: the first that is met counts.
-    Any(Vec<Requirement>),
+    Any(Vec<Self>),
     /// `requires_all`.
-    All(Vec<Requirement>),
+    All(Vec<Self>),
     /// `allow_missing`: no token, or a valid one of these providers.
     AllowMissing(Vec<ProviderRequirement>),
     /// `allow_missing_or_failed`: always met; a valid token of these providers is used.
