@@ -41,6 +41,9 @@ impl<'a> UnverifiedClaims<'a> {
     pub fn check(&self, provider: &Provider, audiences: &Audiences, now: UnixTime) -> Result<(), Denial> {
         self.check_times(provider, now)?;
         self.check_audience(audiences)?;
+        // Sections 4.1.2 and 4.1.7: strings, whether anybody looks at them or not. As a header, 7 and "7" would be one.
+        string_claim(&self.members, "sub")?;
+        string_claim(&self.members, "jti")?;
         if let Some(subjects) = &provider.subjects {
             self.check_subject(subjects)?;
         }
@@ -136,9 +139,10 @@ fn date_claim(members: &Object<'_>, name: &'static str) -> Result<Option<Numeric
     match members.member(name) {
         None => Ok(None),
         Some(value) => match value.as_number_text() {
-            Some(text) => Ok(Some(NumericDate::parse(text))),
-            None => Err(Denial::new(Reason::ClaimMalformed).with_detail(name)),
-        },
+            Some(text) => NumericDate::parse(text).map(Some),
+            None => None,
+        }
+        .ok_or(Denial::new(Reason::ClaimMalformed).with_detail(name)),
     }
 }
 

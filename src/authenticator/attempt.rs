@@ -274,7 +274,8 @@ impl<'e, 't> Attempt<'e, 't> {
             .check(provider, audiences, now)
             .map_err(|denial| denial.by(id))?;
 
-        let key_id = parts.header.key_id.as_deref();
+        // An empty name is none, as jwt_authn has it: the signature decides.
+        let key_id = parts.header.key_id.as_deref().filter(|key_id| !key_id.is_empty());
         let set = match &provider.keys {
             KeySource::Local(set) => Some(set),
             KeySource::Remote(_) => self.engine.keys(id).and_then(|keys| keys.serving(now)),
@@ -289,8 +290,13 @@ impl<'e, 't> Attempt<'e, 't> {
                 .by(id)
                 .with_detail("key")
                 .into()),
-            Keys::Lack => {
-                let unknown = Denial::new(Reason::KeyUnknown).by(id);
+            Keys::Lack { tried } => {
+                let reason = if tried {
+                    Reason::SignatureInvalid
+                } else {
+                    Reason::KeyUnknown
+                };
+                let unknown = Denial::new(reason).by(id);
                 let Some(key_id) = key_id else {
                     return Err(unknown.into());
                 };

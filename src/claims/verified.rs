@@ -19,8 +19,12 @@ pub enum Keys<'a> {
     Refuse,
     /// The set has a key of that `kid`, but for another algorithm or curve.
     Misfit,
-    /// The set has no key of that `kid`, or without a `kid` none that fits.
-    Lack,
+    /// The set has no key of that `kid`, or without a `kid` none that fits; whether keys without a name were tried in its
+    /// place.
+    Lack {
+        /// They were, and none verifies the signature.
+        tried: bool,
+    },
 }
 
 impl<'a> VerifiedJwt<'a> {
@@ -42,10 +46,10 @@ impl<'a> VerifiedJwt<'a> {
                 });
             }
         }
-        match key_id {
-            _ if tried => Keys::Refuse,
-            Some(key_id) if set.has_kid(key_id) => Keys::Misfit,
-            _ => Keys::Lack,
+        match key_id.map(|key_id| set.has_kid(key_id)) {
+            Some(true) | None if tried => Keys::Refuse,
+            Some(true) => Keys::Misfit,
+            Some(false) | None => Keys::Lack { tried },
         }
     }
 

@@ -126,21 +126,29 @@ impl JwkSet {
         &self.keys
     }
 
-    /// The keys to try for a token of `algorithm`: with a `kid` those of exactly this `kid`, without one the first
-    /// [`JwkSet::MAX_KEYS_WITHOUT_KID`]; only keys that fit the algorithm, in document order.
+    /// The keys to try for a token of `algorithm`: with a `kid` those of exactly this `kid` or, where there are none, those
+    /// without a name; without one all. Of the latter two the first [`JwkSet::MAX_KEYS_WITHOUT_KID`]; only keys that fit the
+    /// algorithm, in document order. A key of another name is never tried.
     pub fn candidates<'s>(
         &'s self,
         algorithm: Algorithm,
         key_id: Option<&str>,
     ) -> impl Iterator<Item = &'s Jwk> + use<'s> {
-        let (named, unnamed, limit): (_, &[Jwk], _) = match key_id {
-            Some(key_id) => (self.with_key_id(key_id), &[], usize::MAX),
-            None => (&[][..], &self.keys, Self::MAX_KEYS_WITHOUT_KID),
+        let named = key_id.map_or(&[][..], |key_id| self.with_key_id(key_id));
+        let (unnamed, limit): (&[Jwk], _) = if named.is_empty() {
+            (&self.keys, Self::MAX_KEYS_WITHOUT_KID)
+        } else {
+            (&[], usize::MAX)
         };
+        let only_nameless = key_id.is_some();
         named
             .iter()
             .filter_map(|index| self.keys.get(*index))
-            .chain(unnamed)
+            .chain(
+                unnamed
+                    .iter()
+                    .filter(move |key| !only_nameless || key.key_id().is_none()),
+            )
             .filter(move |key| key.fits(algorithm))
             .take(limit)
     }
@@ -259,8 +267,9 @@ mod tests {
         assert_eq!(tried(&set, Algorithm::EdDsa, Some("a")), [1]);
         assert_eq!(tried(&set, Algorithm::Es256, Some("b")), [0]);
         assert_eq!(tried(&set, Algorithm::Es256, Some("")), [4]);
+        // A name that no key has: the key without a name is tried, those of other names never.
         for kid in ["A", "aa", "c", "abc", "\\u0061"] {
-            assert_eq!(tried(&set, Algorithm::Es256, Some(kid)), [0; 0], "{kid}");
+            assert_eq!(tried(&set, Algorithm::Es256, Some(kid)), [2], "{kid}");
             assert!(!set.has_kid(kid), "{kid}");
         }
         assert!(set.has_kid("a") && set.has_kid("b") && set.has_kid("") && set.has_kid("ab"));

@@ -51,7 +51,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(token().expires_in(-50).mint(), forwarded())
             .token(token().expires_in(-70).mint(), denied("token_expired"))
             .token(token().claim("exp", 0).mint(), denied("token_expired"))
-            .token(token().claim("exp", -1).mint(), denied("token_expired")),
+            .token(token().claim("exp", -1).mint(), denied("claim_malformed")),
         Scenario::local_with(
             "a clock skew of nothing is nothing",
             json!({"clock_skew_seconds": 0}),
@@ -91,6 +91,21 @@ pub(super) fn list() -> Vec<Scenario> {
             )
             .token(token().claim("nbf", "0").mint(), denied("claim_malformed"))
             .token(token().claim("iat", true).mint(), denied("claim_malformed")),
+        Scenario::local("a date that no issuer means is a fault")
+            .token(
+                token().raw_payload(dated("1e30").as_bytes()).mint(),
+                denied("claim_malformed"),
+            )
+            .token(
+                token().raw_payload(dated("-1e3").as_bytes()).mint(),
+                denied("claim_malformed"),
+            )
+            .token(token().claim("nbf", -1).mint(), denied("claim_malformed")),
+        Scenario::local("names are strings, looked at or not")
+            .token(token().claim("sub", 7).mint(), denied("claim_malformed"))
+            .token(token().claim("jti", 7).mint(), denied("claim_malformed"))
+            .token(token().claim("jti", "7").mint(), forwarded())
+            .token(token().without_claim("sub").mint(), forwarded()),
         Scenario::local("a token must expire")
             .token(token().without_claim("exp").mint(), denied("claim_missing")),
         Scenario::local_with(

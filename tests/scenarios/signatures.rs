@@ -73,7 +73,16 @@ pub(super) fn list() -> Vec<Scenario> {
         ),
         Scenario::local("an unknown kid is refused")
             .token(token().header("kid", "nobody's").mint(), denied("key_unknown"))
-            .token(token().header("kid", "").mint(), denied("key_unknown")),
+            .token(token().header("kid", "").mint(), forwarded()),
+        Scenario::local_with("keys without a name are tried for a token that names one", local(json!({"keys": [
+            without_kid.clone(), with(world.rsa.public_jwk(), json!({"kid": null})), world.es384.public_jwk(),
+        ]})))
+        .token(token_of(&world.es256).mint(), forwarded())
+        .token(token().mint(), forwarded())
+        .token(tamper_signature(&token().mint()), denied("signature_invalid"))
+        .token(token_of(&world.rsa_next).mint(), denied("signature_invalid"))
+        .token(token_of(&world.ed25519).mint(), denied("key_unknown"))
+        .token(token_of(&world.es384).header("kid", "another").mint(), denied("key_unknown")),
         Scenario::local("a token without kid is tried with the keys that fit")
             .token(token().without_kid().mint(), forwarded())
             .token(token_of(&world.es384).without_kid().mint(), forwarded()),
