@@ -178,10 +178,9 @@ impl<'e, 't> Attempt<'e, 't> {
     /// A good token must not hide a bad one: each that stands where the requirement looks has to be verified by a provider
     /// that it names, unless it says that tokens may fail.
     pub(super) fn leave_none_unverified(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
-        if self.granted.len() >= self.tokens.len() || requirement.tolerates_failure() {
+        if requirement.tolerates_failure() {
             return Ok(());
         }
-        let providers: Vec<ProviderRequirement> = requirement.providers().into_iter().cloned().collect();
         for token in self.tokens {
             if self
                 .granted
@@ -190,8 +189,9 @@ impl<'e, 't> Attempt<'e, 't> {
             {
                 continue;
             }
-            let looking: Vec<_> = providers
-                .iter()
+            let looking: Vec<ProviderRequirement> = requirement
+                .providers()
+                .into_iter()
                 .filter(|named| self.looks_at(named.provider, token.location))
                 .cloned()
                 .collect();
@@ -300,8 +300,8 @@ impl<'e, 't> Attempt<'e, 't> {
                 let Some(key_id) = key_id else {
                     return Err(unknown.into());
                 };
-                let Moment { since, now, .. } = self.moment;
-                if since == now {
+                let Moment { since, now, is_last } = self.moment;
+                if since == now && !is_last {
                     self.engine.notices.push_back(Notice::UnknownKid(id));
                 }
                 let may_learn = self

@@ -96,6 +96,17 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .token(token().claim("aud", "special").mint(), forwarded())
         .token(&web, denied("audience_mismatch")),
+        Scenario::new(
+            "a token that is verified twice stands for itself alone",
+            any(json!([
+                {"requires_all": {"requirements": [
+                    named("a"), {"provider_and_audiences": {"provider_name": "a", "audiences": [AUDIENCE]}},
+                ]}},
+                named("b"),
+            ])),
+        )
+        .request(get("/").header("x-a", &a), forwarded())
+        .request(both(&a, &bad), denied("signature_invalid")),
         Scenario::new("requirements may have names", {
             let mut config = requiring(json!({}));
             config["requirement_map"] = json!({"a-only": named("a")});
