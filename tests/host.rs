@@ -20,6 +20,8 @@ mod scenarios;
 mod faults;
 #[path = "host/lifecycle.rs"]
 mod lifecycle;
+#[path = "host/routes.rs"]
+mod routes;
 #[path = "host/running.rs"]
 mod running;
 #[path = "host/secrets.rs"]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::{Request, tamper_signature};
 
+use super::routes;
 use super::scenarios::{self, get, token, token_of, world};
 use super::stub::{self, Fault, State};
 use super::vm::{self, Answer, Vm, document};
@@ -25,6 +26,8 @@ const OURS: &[&str] = &[
     "proxy_replace_header_map_value",
     "proxy_remove_header_map_value",
     "proxy_set_property",
+    "proxy_get_property",
+    "proxy_call_foreign_function",
     "proxy_get_shared_data",
     "proxy_set_shared_data",
     "proxy_send_local_response",
@@ -51,15 +54,19 @@ enum Since {
     SecondRequest,
 }
 
-/// Keys from the issuer, for a second; a claim in a header; a path that needs no token.
+/// Keys from the issuer, for a second; a claim in a header; a path that needs no token; a route that may say more.
 fn config(fields: &Value) -> Value {
     let mut provider = scenarios::with(
         scenarios::remote_provider(),
-        json!({"claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}]}),
+        json!({
+            "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+            "clear_route_cache": true,
+        }),
     );
     provider["remote_jwks"]["cache_duration"] = json!(1);
     let mut config = scenarios::config(scenarios::with(provider, fields.clone()));
     config["rules"] = json!([{"match": {"path": "/open"}}]);
+    config["requirement_map"] = json!({"corp": {"provider_name": "corp"}});
     config["limits"] = json!({"max_wait": "1s"});
     config
 }
@@ -121,6 +128,7 @@ struct Life {
 fn live(config: &Value, traffic: &Traffic, fault: Option<Fault>, since: Since) -> Life {
     let mut vm = Vm::boot(|host| host.fault = fault.filter(|_| since == Since::Boot));
     vm.configure(config.to_string());
+    stub::with(|host| host.properties.extend(routes::metadata("corp")));
     let document = document();
     let mut deserving = BTreeSet::new();
     let mut streams = Vec::new();
@@ -245,6 +253,32 @@ fn what_serves_the_operator_alone_costs_no_request() {
                 assert_eq!(life.passed, (3, 3), "{since:?} {fault:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_head_that_cannot_be_read_is_not_taken_for_one_without_a_token() {
+    for fields in ways_to_read() {
+        let mut vm = Vm::start(&config(&fields));
+        for import in ["proxy_get_header_map_value", "proxy_get_header_map_pairs"] {
+            stub::with(|host| host.fault = Some(Fault { import, status: 10 }));
+            let id = vm.open(&get("/open"));
+            let reply = stub::with(|host| {
+                host.streams[&id]
+                    .reply
+                    .as_ref()
+                    .map(|reply| reply.details.clone())
+            });
+            // Each way makes one of the two calls.
+            if let Some(details) = reply {
+                assert_eq!(details, "jwt_request_malformed");
+            } else {
+                assert_eq!(vm::state(id), State::Forwarded, "/open needs no token");
+            }
+            vm.finish(id);
+        }
+        let refused = stub::with(|host| host.metric("jwt.denied.request_malformed"));
+        assert_eq!(refused, Some(1));
     }
 }
 

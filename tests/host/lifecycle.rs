@@ -143,17 +143,27 @@ fn a_stream_outlives_its_configuration() {
 
 #[test]
 fn a_client_that_leaves_is_forgotten() {
-    let mut vm = Vm::start(&remote());
+    let mut vm = Vm::start(&scenarios::with(
+        remote(),
+        json!({"limits": {"max_waiting_requests": 2}}),
+    ));
     let (leaves, stays) = (vm.open(&good()), vm.open(&good()));
     vm.pass_to_tick();
     assert_eq!(ended(&mut vm, leaves).state, State::Open);
+    // Its place is another's now.
+    let comes = vm.open(&good());
+    assert_eq!(vm::state(comes), State::Open);
     stub::with(|host| host.story.clear());
     vm.answer_next(&Answer::document(&document()));
-    assert_eq!(vm::state(stays), State::Forwarded);
-    let count = |line: &str| stub::with(|host| host.story.iter().filter(|known| **known == line).count());
-    assert_eq!(count("speak for the stream"), 1);
-    assert_eq!(count("resume"), 1);
-    vm.finish(stays);
+    for id in [stays, comes] {
+        assert_eq!(vm::state(id), State::Forwarded);
+        vm.finish(id);
+    }
+    let begin_with = |line: &str| {
+        let of_it = |known: &&String| known.starts_with(line);
+        stub::with(|host| host.story.iter().filter(of_it).count())
+    };
+    assert_eq!((begin_with("speak for the stream"), begin_with("resume")), (2, 2));
 }
 
 #[test]

@@ -51,6 +51,8 @@ fn shown(host: &Host) -> Vec<String> {
         .past
         .iter()
         .flat_map(|stream| &stream.filter_state)
+        // `payload_in_metadata` and its like: claims, because the operator asks for them.
+        .filter(|(name, _)| !name.starts_with("jwt.metadata."))
         .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)));
     let replies = host.past.iter().filter_map(|stream| stream.reply.as_ref());
     let replies = replies.map(|reply| {

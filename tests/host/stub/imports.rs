@@ -233,8 +233,8 @@ macro_rules! unused {
 }
 
 unused! {
-    proxy_set_buffer_bytes proxy_set_header_map_pairs proxy_add_header_map_value proxy_get_property
+    proxy_set_buffer_bytes proxy_set_header_map_pairs proxy_add_header_map_value
     proxy_register_shared_queue proxy_resolve_shared_queue proxy_dequeue_shared_queue proxy_enqueue_shared_queue
     proxy_close_stream proxy_grpc_call proxy_grpc_stream proxy_grpc_send proxy_grpc_cancel proxy_grpc_close
-    proxy_get_status proxy_call_foreign_function proxy_done proxy_get_metric
+    proxy_get_status proxy_done proxy_get_metric
 }

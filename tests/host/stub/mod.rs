@@ -10,7 +10,7 @@ mod shared;
 mod stream_imports;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 pub(crate) use headers::HeaderMap;
@@ -54,6 +54,8 @@ pub(crate) struct Host {
     /// There only while an answer is delivered.
     pub(crate) answer: Option<(HeaderMap, Vec<u8>)>,
     pub(crate) ticks: Option<Ticks>,
+    /// What every stream has, by its path with dots between the segments.
+    pub(crate) properties: HashMap<String, Vec<u8>>,
     pub(crate) shared: Arc<Mutex<SharedData>>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) lines: Vec<Line>,

@@ -94,6 +94,48 @@ extern "C" fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: 
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn proxy_get_property(
+    path: *const u8,
+    path_size: usize,
+    data: &mut *mut u8,
+    size: &mut usize,
+) -> u32 {
+    let path = passed_text(path, path_size).replace('\0', ".");
+    let words = format!("property {path}");
+    call("proxy_get_property", words, |host| {
+        if host.stream().is_none() {
+            host.misuse(format!("the property {path} of no stream"));
+        }
+        match host.properties.get(&path) {
+            None => NOT_FOUND,
+            Some(value) => give(value, data, size),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_call_foreign_function(
+    name: *const u8,
+    name_size: usize,
+    argument: *const u8,
+    argument_size: usize,
+    data: &mut *mut u8,
+    size: &mut usize,
+) -> u32 {
+    let (name, argument) = (passed_text(name, name_size), passed(argument, argument_size));
+    let words = name.clone();
+    call("proxy_call_foreign_function", words, |host| match name.as_str() {
+        "clear_route_cache" => {
+            if !argument.is_empty() || host.stream().is_none_or(|stream| stream.state != State::Open) {
+                host.misuse("a route cache is cleared that is not there");
+            }
+            give(b"", data, size)
+        }
+        _ => NOT_FOUND,
+    })
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn proxy_set_property(
     path: *const u8,
     path_size: usize,

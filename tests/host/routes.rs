@@ -1,0 +1,148 @@
+//! What a route and other filters say of a request, as properties of its stream.
+
+use serde_json::{Value, json};
+use testkit::Request;
+
+use super::scenarios::{self, get, token};
+use super::stub::{self, HeaderMap, Stream};
+use super::vm::Vm;
+
+const METADATA: &str = "xds.route_metadata.filter_metadata.proxy-wasm-jwt";
+
+/// A route's metadata with this requirement, as a property and its value.
+pub(crate) fn metadata(requirement: &str) -> Option<(String, Vec<u8>)> {
+    let mut map = HeaderMap::default();
+    map.push("owner", b"somebody");
+    map.push("requirement_name", requirement.as_bytes());
+    Some((METADATA.to_owned(), map.to_bytes()))
+}
+
+/// Tokens for `/`, none for `/open`, and routes that may open or close what they like.
+fn config() -> Value {
+    let mut config = scenarios::config(scenarios::local_provider());
+    config["rules"] = json!([{"match": {"path": "/open"}}]);
+    config["requirement_map"] = json!({
+        "closed": {"provider_name": "corp"},
+        "open": {"allow_missing": {}},
+    });
+    config
+}
+
+/// What becomes of a request without a token.
+fn reason(vm: &mut Vm, path: &str) -> Option<String> {
+    outcome(&vm.request(&get(path)))
+}
+
+fn outcome(stream: &Stream) -> Option<String> {
+    stream.reply.as_ref().map(|reply| reply.details.clone())
+}
+
+fn set(property: Option<(String, Vec<u8>)>) {
+    stub::with(|host| host.properties = property.into_iter().collect());
+}
+
+#[test]
+fn a_route_names_what_it_needs() {
+    let mut vm = Vm::start(&config());
+    set(None);
+    assert_eq!(reason(&mut vm, "/").as_deref(), Some("jwt_token_missing"));
+    assert_eq!(reason(&mut vm, "/open"), None);
+    set(metadata("open"));
+    assert_eq!(reason(&mut vm, "/"), None);
+    set(metadata("closed"));
+    assert_eq!(reason(&mut vm, "/open").as_deref(), Some("jwt_token_missing"));
+    set(metadata("unheard-of"));
+    assert_eq!(
+        reason(&mut vm, "/open").as_deref(),
+        Some("jwt_route_requirement_unknown")
+    );
+    set(metadata(""));
+    assert_eq!(
+        reason(&mut vm, "/open").as_deref(),
+        Some("jwt_route_requirement_unknown")
+    );
+}
+
+#[test]
+fn a_route_that_cannot_be_read_lets_nothing_through() {
+    let mut vm = Vm::start(&config());
+    let (_, whole) = metadata("open").expect("a property");
+    let good = get("/").bearer(&token().mint());
+    for length in 1..whole.len() {
+        set(Some((METADATA.to_owned(), whole[..length].to_vec())));
+        assert_eq!(
+            outcome(&vm.request(&good)).as_deref(),
+            Some("jwt_request_malformed"),
+            "{length}"
+        );
+    }
+    set(Some((METADATA.to_owned(), vec![0xff; 64])));
+    assert_eq!(
+        outcome(&vm.request(&good)).as_deref(),
+        Some("jwt_request_malformed")
+    );
+    // Metadata without anything in it says nothing.
+    set(Some((METADATA.to_owned(), Vec::new())));
+    assert_eq!(reason(&mut vm, "/").as_deref(), Some("jwt_token_missing"));
+}
+
+#[test]
+fn another_filter_leaves_a_word() {
+    let mut config = scenarios::config(scenarios::local_provider());
+    config["filter_state_rules"] = json!({
+        "name": "selector",
+        "requires": {"open": {"allow_missing": {}}, "closed": {"provider_name": "corp"}},
+    });
+    let mut vm = Vm::start(&config);
+    for (word, expected) in [
+        ("open", None),
+        ("closed", Some("jwt_token_missing")),
+        ("unheard-of", Some("jwt_token_missing")),
+        ("", Some("jwt_token_missing")),
+    ] {
+        set(Some(("filter_state.selector".to_owned(), word.into())));
+        assert_eq!(reason(&mut vm, "/").as_deref(), expected, "{word}");
+    }
+    set(Some(("filter_state.selector".to_owned(), vec![0xff, 0])));
+    assert_eq!(reason(&mut vm, "/").as_deref(), Some("jwt_token_missing"));
+}
+
+#[test]
+fn a_route_is_chosen_again_after_the_claims_are_in_their_headers() {
+    let provider = scenarios::with(
+        scenarios::local_provider(),
+        json!({
+            "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+            "clear_route_cache": true,
+            "payload_in_metadata": "claims",
+        }),
+    );
+    let mut vm = Vm::start(&scenarios::config(provider));
+    stub::with(|host| host.story.clear());
+    let stream = vm.request(&Request::get("/").bearer(&token().mint()));
+    let story = stub::with(|host| std::mem::take(&mut host.story));
+    let story: Vec<&str> = story
+        .iter()
+        .map(|line| match line.split_once("metadata.claims: ") {
+            Some(_) => "state jwt.metadata.claims",
+            None => line,
+        })
+        .collect();
+    assert_eq!(
+        story,
+        [
+            "> headers",
+            "header authorization",
+            "time",
+            "remove authorization",
+            "set x-jwt-sub: alice",
+            "state jwt.metadata.claims",
+            "clear_route_cache",
+            "count jwt.allowed",
+            "state jwt.provider: corp",
+            "< continue",
+        ]
+    );
+    let claims: Value = serde_json::from_slice(&stream.filter_state["jwt.metadata.claims"]).expect("JSON");
+    assert_eq!(claims["sub"], "alice");
+}
