@@ -49,6 +49,8 @@ pub struct Forward {
     pub state: Vec<(Box<str>, Vec<u8>)>,
     /// The route is to be chosen anew, by the headers as they are now.
     pub clears_route_cache: bool,
+    /// Why it would have been refused, were its rule enforced.
+    pub shadowed: Option<Denial>,
 }
 
 /// Why a request may go on.

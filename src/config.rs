@@ -3,6 +3,7 @@
 //! Nothing is ever ignored in silence: a field that is not known, a value that cannot work and a name that refers to
 //! nothing are refused with their path. Everything that can be computed once is computed here.
 
+mod authorize;
 mod duration;
 mod error;
 mod header_name;
@@ -22,7 +23,9 @@ use std::time::Duration;
 
 pub use error::{ConfigError, ConfigProblem};
 pub use location::{Location, LocationId};
-pub use provider::{Audiences, ClaimToHeader, KeySource, Metadata, Provider, ProviderId, ValueFormat};
+pub use provider::{
+    Audiences, ClaimToHeader, KeySource, Metadata, Profile, Provider, ProviderId, ValueFormat,
+};
 pub use remote::{KeyCache, RemoteJwks};
 pub use string_matcher::StringMatcher;
 
@@ -30,7 +33,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::{Policy, Requirement, Rule};
+use crate::policy::{Mode, Policy, Requirement, Rule};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -49,6 +52,10 @@ pub struct Config {
     pub owned_headers: Vec<Rc<str>>,
     /// A word of the metrics' names; empty for none.
     pub stat_prefix: String,
+    /// The `scope` of each challenge that asks for one: the scopes that are needed, with spaces between.
+    pub scopes: Vec<String>,
+    /// Where each condition of `authorize` stands in the configuration.
+    pub conditions: Vec<String>,
     /// The reply for each reason.
     pub replies: Replies,
     /// Bounds on what a client can make us do.
@@ -84,6 +91,7 @@ const FIELDS: &[&str] = &[
     "bypass_cors_preflight",
     "strip_failure_response",
     "stat_prefix",
+    "mode",
     "response",
     "limits",
 ];
@@ -125,14 +133,18 @@ impl Config {
             providers.push(provider::read(name, &node, &mut names)?);
         }
 
+        let mode = fields
+            .take("mode")
+            .map_or(Ok(Mode::Enforce), |node| requirement::read_mode(&node))?;
         let mut known = Known {
             providers: &providers,
             requirement_map: &[],
+            mode,
         };
         let mut requirement_map = Vec::new();
         if let Some(node) = fields.take("requirement_map") {
             for (name, node) in node.map()? {
-                requirement_map.push((name.into(), known.demand(known.read(&node)?)));
+                requirement_map.push((name.into(), known.read_entry(&node, &mut names)?));
             }
         }
         known.requirement_map = &requirement_map;
@@ -144,7 +156,7 @@ impl Config {
             .take("filter_state_rules")
             .map(|node| rule::read_filter_state_rules(&node, &known))
             .transpose()?;
-        let otherwise = known.demand(Requirement::any_of((0..providers.len()).map(ProviderId::new)));
+        let otherwise = known.plain_demand(Requirement::any_of((0..providers.len()).map(ProviderId::new)));
         let cors = match fields.flag("bypass_cors_preflight")? {
             true => Some(crate::policy::CorsPreflight::new(&mut names.wanted)),
             false => None,
@@ -180,15 +192,19 @@ impl Config {
             cors,
             path_field,
             otherwise,
+            mode,
         };
+        let replies = Replies::new(&style, &names.scopes);
         Ok(Self {
             providers,
             locations: names.locations.into_vec(),
             policy,
             wanted: names.wanted,
             owned_headers: names.owned_headers,
+            scopes: names.scopes,
+            conditions: names.conditions,
             stat_prefix,
-            replies: Replies::new(&style),
+            replies,
             limits,
         })
     }
@@ -211,9 +227,26 @@ struct Names {
     wanted: WantedFields,
     locations: Locations,
     owned_headers: Vec<Rc<str>>,
+    scopes: Vec<String>,
+    conditions: Vec<String>,
 }
 
 impl Names {
+    /// The number of a challenge's scopes.
+    fn scope(&mut self, scopes: &str) -> usize {
+        if let Some(index) = self.scopes.iter().position(|known| known == scopes) {
+            return index;
+        }
+        self.scopes.push(scopes.to_owned());
+        self.scopes.len().saturating_sub(1)
+    }
+
+    /// The number of a condition that stands at this path.
+    fn condition(&mut self, path: &str) -> usize {
+        self.conditions.push(path.to_owned());
+        self.conditions.len().saturating_sub(1)
+    }
+
     fn field(&mut self, name: &str) -> FieldId {
         self.wanted.id(name)
     }

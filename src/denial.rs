@@ -44,6 +44,10 @@ pub enum Reason {
     ClaimMissing,
     /// A claim has the wrong type.
     ClaimMalformed,
+    /// The token lacks a scope that `authorize` asks for.
+    ScopeInsufficient,
+    /// A claim does not meet a condition of `authorize`.
+    ClaimRejected,
     /// There are no keys to verify with.
     KeysUnavailable,
     /// The route names a requirement that is not in `requirement_map`.
@@ -52,7 +56,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -71,6 +75,8 @@ impl Reason {
         Self::SubjectRejected,
         Self::ClaimMissing,
         Self::ClaimMalformed,
+        Self::ScopeInsufficient,
+        Self::ClaimRejected,
         Self::KeysUnavailable,
         Self::RouteRequirementUnknown,
     ];
@@ -97,6 +103,8 @@ impl Reason {
             Self::SubjectRejected => "subject_rejected",
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
+            Self::ScopeInsufficient => "scope_insufficient",
+            Self::ClaimRejected => "claim_rejected",
             Self::KeysUnavailable => "keys_unavailable",
             Self::RouteRequirementUnknown => "route_requirement_unknown",
         }
@@ -118,6 +126,17 @@ pub struct Denial {
     pub provider: Option<ProviderId>,
     /// A word for the operator's debug log: which claim, which part. Never anything of the token itself.
     pub detail: &'static str,
+    /// What a good token lacks.
+    pub shortfall: Option<Shortfall>,
+}
+
+/// What a good token lacks to be allowed what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortfall {
+    /// A scope; the number of the challenge's `scope` in [`crate::config::Config::scopes`].
+    Scope(usize),
+    /// A claim that meets a condition; its number in [`crate::config::Config::conditions`].
+    Condition(usize),
 }
 
 impl Denial {
@@ -128,6 +147,20 @@ impl Denial {
             reason,
             provider: None,
             detail: "",
+            shortfall: None,
+        }
+    }
+
+    /// A refusal for what a good token lacks.
+    #[must_use]
+    pub const fn lacking(shortfall: Shortfall) -> Self {
+        let reason = match shortfall {
+            Shortfall::Scope(_) => Reason::ScopeInsufficient,
+            Shortfall::Condition(_) => Reason::ClaimRejected,
+        };
+        Self {
+            shortfall: Some(shortfall),
+            ..Self::new(reason)
         }
     }
 

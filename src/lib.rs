@@ -13,6 +13,7 @@ mod host;
 pub mod jose;
 pub mod json;
 pub mod keys;
+mod percent;
 pub mod policy;
 pub mod reply;
 pub mod request;

@@ -2,19 +2,23 @@
 //!
 //! Knows requests and requirements, nothing of tokens.
 
+mod authorize;
 mod header;
 mod host;
 mod matcher;
 mod path;
 mod requirement;
+mod template;
 
 use std::rc::Rc;
 
+pub use authorize::{Authorization, ClaimCondition, ClaimTest, Condition, RequestPart, Scalar, Scopes};
 pub use header::{HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
 pub use matcher::{ParameterMatcher, RequestMatcher};
 pub use path::{PathPattern, PathTest, RequestPath};
-pub use requirement::{Demand, ProviderRequirement, Requirement};
+pub use requirement::{Demand, Mode, ProviderRequirement, Requirement};
+pub use template::PathTemplate;
 
 use crate::denial::{Denial, Reason};
 use crate::request::{FieldId, RequestHead, WantedFields};
@@ -60,6 +64,8 @@ pub struct Policy {
     pub path_field: Option<FieldId>,
     /// What a request needs that nothing else speaks for: a token of any provider.
     pub otherwise: Rc<Demand>,
+    /// The filter's own mode.
+    pub mode: Mode,
 }
 
 impl CorsPreflight {

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Reason, Shortfall};
 
 /// The response that is sent in place of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub enum BearerError {
     InvalidRequest,
     /// "The access token provided is expired, revoked, malformed, or invalid for other reasons."
     InvalidToken,
+    /// "The request requires higher privileges than provided by the access token."
+    InsufficientScope,
 }
 
 impl BearerError {
@@ -57,6 +59,7 @@ impl BearerError {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
         }
     }
 }
@@ -81,6 +84,14 @@ impl Answer {
         Self {
             status: 401,
             error: Some(BearerError::InvalidToken),
+            description,
+        }
+    }
+
+    const fn insufficient_scope(description: &'static str) -> Self {
+        Self {
+            status: 403,
+            error: Some(BearerError::InsufficientScope),
             description,
         }
     }
@@ -117,6 +128,10 @@ impl Answer {
             Reason::SubjectRejected => Self::invalid_token("the token's subject is not accepted"),
             Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
+            // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
+            // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
+            Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a scope that is needed"),
+            Reason::ClaimRejected => Self::insufficient_scope("the token's claims do not allow this"),
             // RFC 9110 section 15.6.4: the server is "temporarily unable to handle the request"; the token may be good.
             Reason::KeysUnavailable => Self {
                 status: 503,
@@ -148,29 +163,41 @@ struct Body {
 #[derive(Clone, Debug)]
 pub struct Replies {
     by_reason: Vec<LocalReply>,
+    by_scope: Vec<LocalReply>,
     last_resort: LocalReply,
 }
 
 impl Replies {
-    /// Writes the reply for every reason.
+    /// Writes the reply for every reason, and for every `scope` of a challenge.
     #[must_use]
-    pub fn new(style: &ReplyStyle) -> Self {
+    pub fn new(style: &ReplyStyle, scopes: &[String]) -> Self {
         Self {
-            by_reason: Reason::ALL.iter().map(|reason| write(*reason, style)).collect(),
-            last_resort: write(Reason::KeysUnavailable, style),
+            by_reason: Reason::ALL
+                .iter()
+                .map(|reason| write(*reason, style, None))
+                .collect(),
+            by_scope: scopes
+                .iter()
+                .map(|scope| write(Reason::ScopeInsufficient, style, Some(scope)))
+                .collect(),
+            last_resort: write(Reason::KeysUnavailable, style, None),
         }
     }
 
     /// The reply for a refusal.
     #[must_use]
     pub fn to(&self, denial: &Denial) -> &LocalReply {
-        self.by_reason
-            .get(denial.reason.index())
+        let by_scope = match denial.shortfall {
+            Some(Shortfall::Scope(number)) => self.by_scope.get(number),
+            Some(Shortfall::Condition(_)) | None => None,
+        };
+        by_scope
+            .or_else(|| self.by_reason.get(denial.reason.index()))
             .unwrap_or(&self.last_resort)
     }
 }
 
-fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
+fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply {
     let answer = Answer::of(reason);
     let mut reply = LocalReply {
         status: answer.status,
@@ -190,7 +217,7 @@ fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
     if answer.status < 500 {
         reply
             .headers
-            .push(("www-authenticate", challenge(&answer, style)));
+            .push(("www-authenticate", challenge(&answer, style, scope)));
     }
     match style.body {
         BodyFormat::Json => {
@@ -216,7 +243,7 @@ fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
 }
 
 /// RFC 6750 section 3: the scheme, then `realm`, then the error where a credential was sent.
-fn challenge(answer: &Answer, style: &ReplyStyle) -> String {
+fn challenge(answer: &Answer, style: &ReplyStyle, scope: Option<&str>) -> String {
     let mut challenge = String::from("Bearer realm=");
     push_quoted(&mut challenge, &style.realm);
     if let Some(error) = answer.error {
@@ -224,6 +251,10 @@ fn challenge(answer: &Answer, style: &ReplyStyle) -> String {
         push_quoted(&mut challenge, error.code());
         challenge.push_str(", error_description=");
         push_quoted(&mut challenge, answer.description);
+    }
+    if let Some(scope) = scope {
+        challenge.push_str(", scope=");
+        push_quoted(&mut challenge, scope);
     }
     challenge
 }
@@ -254,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_missing_token_has_a_challenge_without_error() {
-        let replies = Replies::new(&style(BodyFormat::Json));
+        let replies = Replies::new(&style(BodyFormat::Json), &[]);
         let reply = replies.to(&Denial::new(Reason::TokenMissing));
         assert_eq!(reply.status, 401);
         assert_eq!(
@@ -269,11 +300,14 @@ mod tests {
 
     #[test]
     fn an_expired_token_is_told_so_in_challenge_and_body() {
-        let replies = Replies::new(&ReplyStyle {
-            realm: "r".to_owned(),
-            body: BodyFormat::Json,
-            stripped: false,
-        });
+        let replies = Replies::new(
+            &ReplyStyle {
+                realm: "r".to_owned(),
+                body: BodyFormat::Json,
+                stripped: false,
+            },
+            &[],
+        );
         let reply = replies.to(&Denial::new(Reason::TokenExpired));
         assert_eq!((reply.status, reply.details.as_str()), (401, "jwt_token_expired"));
         assert_eq!(
@@ -288,7 +322,7 @@ mod tests {
 
     #[test]
     fn without_keys_it_is_503_and_no_challenge() {
-        let replies = Replies::new(&style(BodyFormat::None));
+        let replies = Replies::new(&style(BodyFormat::None), &[]);
         let reply = replies.to(&Denial::new(Reason::KeysUnavailable));
         assert_eq!(reply.status, 503);
         assert_eq!(reply.headers, [("retry-after", "5".to_owned())]);
@@ -297,10 +331,13 @@ mod tests {
 
     #[test]
     fn stripped_replies_tell_nothing() {
-        let replies = Replies::new(&ReplyStyle {
-            stripped: true,
-            ..style(BodyFormat::Json)
-        });
+        let replies = Replies::new(
+            &ReplyStyle {
+                stripped: true,
+                ..style(BodyFormat::Json)
+            },
+            &[],
+        );
         let reply = replies.to(&Denial::new(Reason::TokenExpired));
         assert_eq!((reply.headers.len(), reply.body.len()), (0, 0));
     }

@@ -7,10 +7,11 @@ use super::{Authenticator, Notice};
 use crate::claims::{Keys, UnverifiedClaims, VerifiedJwt};
 use crate::config::{Config, KeySource, LocationId, Provider, ProviderId};
 use crate::credential::Credential;
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
 use crate::jose::{Algorithm, JoseHeader, TokenFault, UnverifiedJwt};
-use crate::policy::{ProviderRequirement, Requirement};
+use crate::policy::{Authorization, ProviderRequirement, Requirement};
+use crate::request::RequestHead;
 
 /// A token as it was found, decoded if it can be.
 pub(super) struct Token<'a> {
@@ -42,6 +43,8 @@ pub(super) struct Granted {
     pub(super) location: LocationId,
     pub(super) claims: Vec<ClaimValue>,
     pub(super) state: Vec<StateEntry>,
+    /// What the token lacks to be allowed what the request asks for.
+    pub(super) shortfall: Option<Shortfall>,
 }
 
 impl<'a> Token<'a> {
@@ -92,10 +95,17 @@ impl<'t> Parts<'t> {
     }
 }
 
+/// What is asked for, and of which tokens more than to be valid.
+pub(super) struct Asked<'r> {
+    pub(super) request: &'r RequestHead,
+    pub(super) authorization: Option<&'r Authorization>,
+}
+
 /// One request's attempt to meet its requirement.
 pub(super) struct Attempt<'e, 't> {
     engine: &'e mut Authenticator,
     config: &'e Rc<Config>,
+    asked: &'e Asked<'e>,
     tokens: &'t [Parsed<'t>],
     moment: Moment,
     granted: Vec<Granted>,
@@ -107,12 +117,14 @@ impl<'e, 't> Attempt<'e, 't> {
     pub(super) fn new(
         engine: &'e mut Authenticator,
         config: &'e Rc<Config>,
+        asked: &'e Asked<'e>,
         tokens: &'t [Parsed<'t>],
         moment: Moment,
     ) -> Self {
         Self {
             engine,
             config,
+            asked,
             tokens,
             moment,
             granted: Vec::new(),
@@ -244,6 +256,10 @@ impl<'e, 't> Attempt<'e, 't> {
             location: token.location,
             claims: forward::claim_values(provider, &jwt, payload),
             state: forward::state_entries(provider, &jwt, parts.token),
+            shortfall: self
+                .asked
+                .authorization
+                .and_then(|authorization| authorization.check(&jwt, self.asked.request).err()),
         });
         Ok(())
     }

@@ -4,14 +4,14 @@
 
 use std::rc::Rc;
 
-use super::attempt::{Attempt, Granted, Token};
+use super::attempt::{Asked, Attempt, Granted, Token};
 use super::{Authenticator, Forward, Grant};
 use crate::config::{Location, ProviderId};
 use crate::credential;
 use crate::denial::{Denial, Reason};
 use crate::edits::HeaderEdits;
 use crate::forward;
-use crate::policy::{Demand, Requirement};
+use crate::policy::{Demand, Mode, Requirement};
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -62,21 +62,42 @@ impl Authenticator {
         let demand = match config.policy.demand(request) {
             Ok(Some(demand)) if demand.requirement != Requirement::Nothing => demand,
             Ok(_) => return Evaluation::Forward(self.without_token(Grant::Waived)),
-            Err(denial) => return Evaluation::Deny(denial),
+            Err(denial) => return self.refuse(denial, config.policy.mode, None),
+        };
+        // What is not enforced must not be felt either: nobody waits for it.
+        let moment = Moment {
+            is_last: moment.is_last || demand.mode == Mode::Shadow,
+            ..moment
         };
         match self.satisfy(demand, request, moment) {
-            Ok(forward) => Evaluation::Forward(forward),
-            Err(Obstacle::Denial(denial)) => Evaluation::Deny(denial),
+            Ok((forward, None)) => Evaluation::Forward(forward),
+            Ok((forward, Some(denial))) => self.refuse(denial, demand.mode, Some(forward)),
+            Err(Obstacle::Denial(denial)) => self.refuse(denial, demand.mode, None),
             Err(Obstacle::Need(need)) => Evaluation::Need(need),
         }
     }
 
+    /// Refuses, or in shadow mode lets the request go on with what is known of it, and says what would have been.
+    fn refuse(&self, denial: Denial, mode: Mode, forward: Option<Forward>) -> Evaluation {
+        match mode {
+            Mode::Enforce => Evaluation::Deny(denial),
+            Mode::Shadow => {
+                let forward = forward.unwrap_or_else(|| self.without_token(Grant::Anonymous));
+                Evaluation::Forward(Forward {
+                    shadowed: Some(denial),
+                    ..forward
+                })
+            }
+        }
+    }
+
+    /// The request as it would go on, and what its good tokens lack.
     fn satisfy(
         &mut self,
         demand: &Demand,
         request: &RequestHead,
         moment: Moment,
-    ) -> Result<Forward, Obstacle> {
+    ) -> Result<(Forward, Option<Denial>), Obstacle> {
         let config = self.config.clone();
         let credentials = credential::find(request, &config.locations, &demand.locations)?;
         let tokens: Vec<Token<'_>> = credentials
@@ -85,14 +106,30 @@ impl Authenticator {
             .collect();
         let parsed: Vec<_> = tokens.iter().map(Token::parse).collect();
 
-        let mut attempt = Attempt::new(self, &config, &parsed, moment);
+        let asked = Asked {
+            request,
+            authorization: demand.authorization.as_ref(),
+        };
+        let mut attempt = Attempt::new(self, &config, &asked, &parsed, moment);
         attempt.meet(&demand.requirement)?;
         attempt.leave_none_unverified(&demand.requirement)?;
         let granted = attempt.into_granted();
         if granted.is_empty() {
-            return Ok(self.without_token(Grant::Anonymous));
+            // Nobody in particular is allowed nothing in particular.
+            let missing = asked.authorization.map(|_| Denial::new(Reason::TokenMissing));
+            return Ok((self.without_token(Grant::Anonymous), missing));
         }
-        Ok(self.with_tokens(request, &granted))
+        // Of several tokens, one has to have all that is asked for.
+        let lacking = if granted.iter().any(|grant| grant.shortfall.is_none()) {
+            None
+        } else {
+            granted.iter().find_map(|grant| {
+                grant
+                    .shortfall
+                    .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
+            })
+        };
+        Ok((self.with_tokens(request, &granted), lacking))
     }
 
     /// The request goes on with nothing said of its client.
@@ -102,6 +139,7 @@ impl Authenticator {
             grant,
             state: Vec::new(),
             clears_route_cache: false,
+            shadowed: None,
         }
     }
 
@@ -138,6 +176,7 @@ impl Authenticator {
             grant,
             state,
             clears_route_cache,
+            shadowed: None,
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Provider {
     pub max_lifetime: Option<Duration>,
     /// `sub` must match.
     pub subjects: Option<StringMatcher>,
+    /// What the token must be beside that (`profile`).
+    pub profile: Option<Profile>,
     /// Claims that must be there.
     pub required_claims: Vec<ClaimPath>,
     /// Where its tokens are looked for.
@@ -85,6 +87,33 @@ pub struct Metadata {
     pub header: Option<Box<str>>,
     /// `failed_status_in_metadata`: the name for the reason of a refusal.
     pub failed_status: Option<Box<str>>,
+}
+
+/// A published profile that tokens must follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// RFC 9068: JWT access tokens, told by `typ`, with the claims of its section 2.2.
+    Rfc9068,
+}
+
+impl Profile {
+    /// The claims that the profile requires.
+    #[must_use]
+    pub fn required_claims(self) -> &'static [&'static str] {
+        match self {
+            // Section 2.2: "REQUIRED": iss, exp, aud, sub, client_id, iat, jti.
+            Self::Rfc9068 => &["iss", "exp", "aud", "sub", "client_id", "iat", "jti"],
+        }
+    }
+
+    /// The types that the profile allows.
+    #[must_use]
+    pub fn token_type(self) -> &'static str {
+        match self {
+            // Section 4: "verify that the 'typ' header value is 'at+jwt' or 'application/at+jwt'".
+            Self::Rfc9068 => "at+jwt",
+        }
+    }
 }
 
 /// Whom a token must be meant for.
@@ -160,6 +189,7 @@ const FIELDS: &[&str] = &[
     "max_lifetime",
     "subjects",
     "required_claims",
+    "profile",
     "from_headers",
     "from_params",
     "from_cookies",
@@ -189,7 +219,19 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let audiences = read_audiences(&mut fields)?;
     let keys = read_key_source(&mut fields)?;
     let algorithms = read_algorithms(&mut fields)?;
-    let token_types = fields.names("token_types")?;
+    let mut token_types = fields.names("token_types")?;
+    let profile = fields
+        .take("profile")
+        .map(|node| node.one_of(&[("rfc9068", Profile::Rfc9068)]))
+        .transpose()?;
+    if let Some(profile) = profile {
+        if !token_types.is_empty() {
+            return Err(fields.error(ConfigProblem::Invalid(
+                "`profile` says the types already; leave `token_types` out".to_owned(),
+            )));
+        }
+        token_types.push(profile.token_type().into());
+    }
     let require_expiration = fields
         .take("require_expiration")
         .map_or(Ok(true), |node| node.bool())?;
@@ -205,11 +247,17 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         .take("subjects")
         .map(|node| string_matcher::read(&node))
         .transpose()?;
-    let required_claims = fields
+    let mut required_claims: Vec<ClaimPath> = fields
         .names("required_claims")?
         .into_iter()
         .map(ClaimPath::Name)
         .collect();
+    let of_profile = profile.map_or(&[][..], Profile::required_claims);
+    required_claims.extend(
+        of_profile
+            .iter()
+            .map(|claim| ClaimPath::Literal(vec![(*claim).into()])),
+    );
     let locations = location::read(&mut fields, names)?;
     let forward = fields.flag("forward")?;
     let mut own: Vec<usize> = Vec::new();
@@ -253,6 +301,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         clock_skew,
         max_lifetime,
         subjects,
+        profile,
         required_claims,
         locations,
         forward,
@@ -426,7 +475,7 @@ fn read_claim_to_header(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHea
     })
 }
 
-fn read_claim(node: &Node<'_>, fields: &mut Fields<'_>) -> Result<ClaimPath, ConfigError> {
+pub(super) fn read_claim(node: &Node<'_>, fields: &mut Fields<'_>) -> Result<ClaimPath, ConfigError> {
     match (fields.take("claim_name"), fields.take("claim_path")) {
         (Some(name), None) => Ok(ClaimPath::Name(name.name()?.into())),
         (None, Some(path)) => {

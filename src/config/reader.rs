@@ -29,6 +29,10 @@ impl<'a> Node<'a> {
         Self { path, value }
     }
 
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
         ConfigError {
             path: self.path.clone(),
@@ -279,6 +283,10 @@ impl<'a> Fields<'a> {
     pub(super) fn names(&mut self, field: &'static str) -> Result<Vec<Box<str>>, ConfigError> {
         self.take(field)
             .map_or_else(|| Ok(Vec::new()), |node| node.names())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::error::{ConfigError, ConfigProblem, nearest};
 use super::provider::{self, Provider, ProviderId};
 use super::reader::{Fields, Node};
-use crate::policy::{Demand, ProviderRequirement, Requirement};
+use super::{Names, authorize};
+use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement};
 
 const FIELDS: &[&str] = &[
     "provider_name",
@@ -17,15 +18,43 @@ const FIELDS: &[&str] = &[
     "extract_only_without_validation",
 ];
 
-/// What names in requirements may refer to.
+const ENTRY_FIELDS: &[&str] = &[
+    "provider_name",
+    "provider_and_audiences",
+    "requires_any",
+    "requires_all",
+    "allow_missing",
+    "allow_missing_or_failed",
+    "extract_only_without_validation",
+    "authorize",
+    "mode",
+];
+
+/// `mode`, of a rule or of the whole filter.
+pub(super) fn read_mode(node: &Node<'_>) -> Result<Mode, ConfigError> {
+    node.one_of(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
+}
+
+/// What names in requirements may refer to, and what holds where they say nothing.
 pub(super) struct Known<'k> {
     pub(super) providers: &'k [Provider],
     pub(super) requirement_map: &'k [(Box<str>, Rc<Demand>)],
+    /// The filter's own.
+    pub(super) mode: Mode,
 }
 
 impl Known<'_> {
-    /// The requirement with the locations that it looks at.
-    pub(super) fn demand(&self, requirement: Requirement) -> Rc<Demand> {
+    /// The requirement alone, in the filter's mode.
+    pub(super) fn plain_demand(&self, requirement: Requirement) -> Rc<Demand> {
+        self.demand(requirement, None, self.mode)
+    }
+
+    fn demand(
+        &self,
+        requirement: Requirement,
+        authorization: Option<Authorization>,
+        mode: Mode,
+    ) -> Rc<Demand> {
         let mut locations: Vec<_> = requirement
             .providers()
             .into_iter()
@@ -35,6 +64,8 @@ impl Known<'_> {
         locations.sort_unstable();
         locations.dedup();
         Rc::new(Demand {
+            authorization,
+            mode,
             requirement,
             locations,
         })
@@ -49,14 +80,58 @@ impl Known<'_> {
             .collect()
     }
 
-    /// `requires` or `requirement_name`, of which one may stand in `fields`; neither: no token is needed.
-    pub(super) fn read_choice(&self, fields: &mut Fields<'_>) -> Result<Rc<Demand>, ConfigError> {
+    /// `requires` or `requirement_name`, of which one may stand in `fields`, with `authorize` and `mode`; neither: no token is
+    /// needed.
+    pub(super) fn read_choice(
+        &self,
+        fields: &mut Fields<'_>,
+        names: &mut Names,
+    ) -> Result<Rc<Demand>, ConfigError> {
+        let authorize = fields.take("authorize");
+        let mode = fields.take("mode");
         match (fields.take("requires"), fields.take("requirement_name")) {
-            (Some(node), None) => Ok(self.demand(self.read(&node)?)),
-            (None, Some(name)) => self.read_name(&name),
-            (None, None) => Ok(self.demand(Requirement::Nothing)),
+            (Some(node), None) => {
+                let requirement = self.read(&node)?;
+                self.with_authorization(requirement, authorize, mode, names)
+            }
+            (None, Some(name)) => match authorize.or(mode) {
+                None => self.read_name(&name),
+                Some(node) => {
+                    Err(node.invalid("goes with the requirement; write it into the entry of requirement_map"))
+                }
+            },
+            (None, None) => self.with_authorization(Requirement::Nothing, authorize, mode, names),
             (Some(_), Some(name)) => Err(name.invalid("write one of `requires`, `requirement_name`")),
         }
+    }
+
+    /// An entry of `requirement_map`: a requirement with `authorize` and `mode` beside it.
+    pub(super) fn read_entry(&self, node: &Node<'_>, names: &mut Names) -> Result<Rc<Demand>, ConfigError> {
+        let mut fields = node.fields(ENTRY_FIELDS)?;
+        let authorize = fields.take("authorize");
+        let mode = fields.take("mode");
+        let requirement = self
+            .read_fields(node, fields, None)?
+            .unwrap_or(Requirement::Nothing);
+        self.with_authorization(requirement, authorize, mode, names)
+    }
+
+    fn with_authorization(
+        &self,
+        requirement: Requirement,
+        authorize: Option<Node<'_>>,
+        mode: Option<Node<'_>>,
+        names: &mut Names,
+    ) -> Result<Rc<Demand>, ConfigError> {
+        let mode = mode.map_or(Ok(self.mode), |node| read_mode(&node))?;
+        let authorization = match authorize {
+            Some(node) if requirement == Requirement::Nothing => {
+                return Err(node.invalid("only a token can be asked for claims; write `requires` beside it"));
+            }
+            Some(node) => Some(authorize::read(&node, names)?),
+            None => None,
+        };
+        Ok(self.demand(requirement, authorization, mode))
     }
 
     fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, ConfigError> {
@@ -89,7 +164,15 @@ impl Known<'_> {
         node: &Node<'_>,
         siblings: Option<&[ProviderRequirement]>,
     ) -> Result<Option<Requirement>, ConfigError> {
-        let mut fields = node.fields(FIELDS)?;
+        self.read_fields(node, node.fields(FIELDS)?, siblings)
+    }
+
+    fn read_fields(
+        &self,
+        node: &Node<'_>,
+        mut fields: Fields<'_>,
+        siblings: Option<&[ProviderRequirement]>,
+    ) -> Result<Option<Requirement>, ConfigError> {
         let mut found: Option<Requirement> = None;
         for name in FIELDS {
             let Some(field) = fields.take(name) else { continue };

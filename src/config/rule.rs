@@ -21,14 +21,14 @@ pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Res
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
-    let mut fields = node.fields(&["match", "requires", "requirement_name"])?;
+    let mut fields = node.fields(&["match", "requires", "requirement_name", "authorize", "mode"])?;
     let matcher = fields.require(
         "match",
         "write which requests the rule is for, such as {prefix: /}",
     )?;
     Ok(Rule {
         matcher: route_match::read(&matcher, names)?,
-        demand: known.read_choice(&mut fields)?,
+        demand: known.read_choice(&mut fields, names)?,
     })
 }
 
@@ -43,7 +43,7 @@ pub(super) fn read_filter_state_rules(
     let mut demands = Vec::new();
     if let Some(node) = fields.take("requires") {
         for (word, node) in node.map()? {
-            demands.push((word.into(), known.demand(known.read(&node)?)));
+            demands.push((word.into(), known.plain_demand(known.read(&node)?)));
         }
     }
     Ok(FilterStateRules {

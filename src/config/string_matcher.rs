@@ -38,6 +38,20 @@ impl StringMatcher {
     }
 }
 
+impl StringMatcher {
+    /// The matcher of one named form: `prefix`, `suffix`, `contains` or `regex`.
+    pub(super) fn of(name: &str, node: &Node<'_>) -> Result<Self, ConfigError> {
+        let pattern = match FORMS.iter().find(|(form, _)| *form == name) {
+            Some((_, form)) => read_text(node, *form, false)?,
+            None => Pattern::Regex(read_pattern(node)?),
+        };
+        Ok(Self {
+            pattern,
+            ignore_case: false,
+        })
+    }
+}
+
 impl Pattern {
     fn matches(&self, text: &str) -> bool {
         match self {
@@ -154,8 +168,13 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, ConfigErr
     if let Some(node) = fields.take("google_re2") {
         node.fields(&["max_program_size"])?;
     }
-    let text = pattern.name()?;
+    read_pattern(&pattern)
+}
+
+/// A pattern that has to match the whole text.
+fn read_pattern(node: &Node<'_>) -> Result<regex_lite::Regex, ConfigError> {
+    let text = node.name()?;
     regex_lite::Regex::new(&text)
         .and_then(|_| regex_lite::Regex::new(&format!(r"\A(?:{text})\z")))
-        .map_err(|error| pattern.invalid(format!("the pattern cannot be read: {error}")))
+        .map_err(|error| node.invalid(format!("the pattern cannot be read: {error}")))
 }

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-/// A percent sign that two hexadecimal digits do not follow.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadEscape;
+use crate::percent::{self, BadEscape, Plus};
 
 /// The decoded values of the parameters of this name.
 pub(super) fn values<'a>(
@@ -62,23 +60,7 @@ fn is_named(key: &[u8], name: &[u8]) -> bool {
 }
 
 fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, BadEscape> {
-    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Ok(Cow::Borrowed(text));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let mut digit = || bytes.next().and_then(|digit| char::from(*digit).to_digit(16));
-                let (high, low) = (digit().ok_or(BadEscape)?, digit().ok_or(BadEscape)?);
-                u8::try_from(high.wrapping_mul(16).wrapping_add(low)).map_err(|_| BadEscape)?
-            }
-            b'+' => b' ',
-            other => *other,
-        });
-    }
-    Ok(Cow::Owned(decoded))
+    percent::decode(text, Plus::Space)
 }
 
 #[cfg(test)]

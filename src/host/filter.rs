@@ -12,7 +12,7 @@ use super::shared_data::{Place, Seen};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Reason, Shortfall};
 use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
 use crate::policy::Policy;
 use crate::request::{RequestHead, WantedFields};
@@ -127,6 +127,11 @@ impl Filter {
                 if forward.clears_route_cache {
                     let _ = abi::call_foreign_function("clear_route_cache", &[]);
                 }
+                if let Some(denial) = &forward.shadowed {
+                    self.metrics.shadow_denied(denial.reason);
+                    self.show_denial(denial, "shadow_denied");
+                    return Progress::Forwarded;
+                }
                 match forward.grant {
                     Grant::Verified(provider) => {
                         self.metrics.allowed.increment();
@@ -141,9 +146,30 @@ impl Filter {
     }
 
     fn deny(&self, denial: &Denial) -> Progress {
-        let label = denial.reason.label();
         self.metrics.denied(denial.reason);
+        self.show_denial(denial, "denied");
+        let reply = self.config.replies.to(denial);
+        if let Err(status) =
+            abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body)
+        {
+            // Nothing more can be done; the request stays held, which is not let through.
+            log::error!("the reply cannot be sent: {status:?}");
+        }
+        Progress::Answered
+    }
+
+    /// Tells the access log and the log of a refusal, enforced or not.
+    fn show_denial(&self, denial: &Denial, decision: &str) {
+        let label = denial.reason.label();
+        let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
+        let condition = match denial.shortfall {
+            Some(Shortfall::Condition(number)) => self.config.conditions.get(number).map(String::as_str),
+            Some(Shortfall::Scope(_)) | None => None,
+        };
+        if let Some(condition) = condition {
+            let _ = abi::set_filter_state("jwt.condition", condition.as_bytes());
+        }
         if let Some(provider) = denial.provider {
             self.show_provider(provider);
             let failed_status = self
@@ -154,19 +180,11 @@ impl Filter {
                 let _ = abi::set_filter_state(&format!("jwt.metadata.{name}"), label.as_bytes());
             }
         }
+        let detail = condition.unwrap_or(denial.detail);
         log::debug!(
-            "refused: {label}{}{}",
-            if denial.detail.is_empty() { "" } else { ": " },
-            denial.detail
+            "{decision}: {label}{}{detail}",
+            if detail.is_empty() { "" } else { ": " }
         );
-        let reply = self.config.replies.to(denial);
-        if let Err(status) =
-            abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body)
-        {
-            // Nothing more can be done; the request stays held, which is not let through.
-            log::error!("the reply cannot be sent: {status:?}");
-        }
-        Progress::Answered
     }
 
     fn show_provider(&self, provider: ProviderId) {

@@ -43,6 +43,7 @@ pub(super) struct Metrics {
     pub(super) bypassed: Metric,
     pub(super) waiting: Metric,
     denied_for: Vec<Metric>,
+    shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
 }
 
@@ -65,15 +66,19 @@ impl Metrics {
         };
         let counter = |name: &str| Metric::define(MetricKind::Counter, &format!("{prefix}.{name}"));
         let gauge = |name: &str| Metric::define(MetricKind::Gauge, &format!("{prefix}.{name}"));
+        let by_reason = |word: &str| {
+            Reason::ALL
+                .iter()
+                .map(|reason| counter(&format!("{word}.{}", reason.label())))
+                .collect()
+        };
         Self {
             allowed: counter("allowed"),
             denied: counter("denied"),
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
-            denied_for: Reason::ALL
-                .iter()
-                .map(|reason| counter(&format!("denied.{}", reason.label())))
-                .collect(),
+            denied_for: by_reason("denied"),
+            shadow_denied_for: by_reason("shadow_denied"),
             providers: config
                 .providers
                 .iter()
@@ -96,6 +101,13 @@ impl Metrics {
     pub(super) fn denied(&self, reason: Reason) {
         self.denied.increment();
         if let Some(metric) = self.denied_for.get(reason.index()) {
+            metric.increment();
+        }
+    }
+
+    /// Counts a refusal that is not enforced.
+    pub(super) fn shadow_denied(&self, reason: Reason) {
+        if let Some(metric) = self.shadow_denied_for.get(reason.index()) {
             metric.increment();
         }
     }

@@ -26,7 +26,7 @@ impl HostPattern {
 }
 
 /// The host of an `authority`; an IPv6 address keeps its brackets, which its colons stand in.
-fn without_port(authority: &[u8]) -> &[u8] {
+pub(super) fn without_port(authority: &[u8]) -> &[u8] {
     let Some(colon) = authority.iter().rposition(|byte| *byte == b':') else {
         return authority;
     };

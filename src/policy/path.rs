@@ -70,6 +70,12 @@ impl<'a> RequestPath<'a> {
         }
     }
 
+    /// The path's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.path
+    }
+
     /// Whether every server would read the path alike: it begins with `/`, has no empty and no dot segments (those with
     /// a `;parameter` included, which some servers drop), no backslash, and no slash, backslash or dot in
     /// percent-encoding.

@@ -1,5 +1,6 @@
 //! `requires`: jwt_authn's tree of requirements.
 
+use super::authorize::Authorization;
 use crate::config::{Audiences, LocationId, ProviderId};
 
 /// What a request needs.
@@ -28,20 +29,34 @@ pub struct ProviderRequirement {
     pub audiences: Option<Audiences>,
 }
 
+/// What happens to a request that does not meet its requirement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It goes on, and is counted.
+    Shadow,
+}
+
 /// A requirement with what follows from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Demand {
     /// What is needed.
     pub requirement: Requirement,
     /// Where tokens are looked for: at the locations of every provider that it names.
     pub locations: Vec<LocationId>,
+    /// What the token must say beside being valid.
+    pub authorization: Option<Authorization>,
+    /// What happens where it is not met.
+    pub mode: Mode,
 }
 
 impl Demand {
     /// Whether no request without a valid token meets it.
     #[must_use]
     pub fn needs_token(&self) -> bool {
-        self.requirement.needs_token()
+        self.requirement.needs_token() || self.authorization.is_some()
     }
 }
 

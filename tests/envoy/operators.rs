@@ -68,7 +68,7 @@ fn metrics_access_log_and_log_tell_what_happened_and_hold_no_token() {
     let log = stack.envoy.log();
     assert!(log.contains("provider corp: 1 keys loaded, 0 skipped"), "{log}");
     assert!(
-        log.contains("refused: token_expired"),
+        log.contains("denied: token_expired"),
         "refusals are logged at debug:\n{log}"
     );
     let everything = log + &lines.join("\n") + &stack.envoy.admin("/stats");

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod authorize;
 mod claims;
 mod credentials;
 mod headers;
@@ -41,6 +42,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         replies::list(),
         rules::list(),
         matches::list(),
+        authorize::list(),
         requirements::list(),
         keys::list(),
         issuers::list(),
@@ -185,6 +187,7 @@ pub(crate) fn forwarded() -> Expect {
 pub(crate) fn denied(reason: &'static str) -> Expect {
     let status = match reason {
         "token_multiple" | "request_malformed" => 400,
+        "scope_insufficient" | "claim_rejected" => 403,
         "keys_unavailable" => 503,
         _ => 401,
     };

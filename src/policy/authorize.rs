@@ -1,0 +1,232 @@
+//! `authorize`: what a verified token must say, so that its bearer may do this.
+//!
+//! Asked only of a [`VerifiedJwt`].
+
+use std::borrow::Cow;
+
+use crate::claims::{ClaimPath, VerifiedJwt, scalar_text};
+use crate::config::StringMatcher;
+use crate::denial::Shortfall;
+use crate::json::{Json, Kind};
+use crate::policy::path::RequestPath;
+use crate::policy::template::PathTemplate;
+use crate::request::{FieldId, RequestHead};
+
+/// Scopes and claims that a token must have.
+#[derive(Debug, Default)]
+pub struct Authorization {
+    /// The scopes, where any are asked for.
+    pub scopes: Option<Scopes>,
+    /// Conditions, all of which must hold, each with its number in [`crate::config::Config::conditions`].
+    pub conditions: Vec<(usize, Condition)>,
+}
+
+/// `scopes`: RFC 6749 section 3.3, space-delimited in one string, or a list.
+#[derive(Debug)]
+pub struct Scopes {
+    /// The scopes that are asked for.
+    pub wanted: Vec<Box<str>>,
+    /// Whether all of them are needed, or any.
+    pub all: bool,
+    /// The claims that may hold them.
+    pub claims: Vec<ClaimPath>,
+    /// The number of the challenge's `scope` in [`crate::config::Config::scopes`].
+    pub challenge: usize,
+}
+
+/// A condition on a claim, or several of which one must hold.
+#[derive(Debug)]
+pub enum Condition {
+    /// One claim.
+    Claim(ClaimCondition),
+    /// `any`: one of these.
+    Any(Vec<Condition>),
+}
+
+/// A condition on one claim.
+#[derive(Debug)]
+pub struct ClaimCondition {
+    /// Which claim.
+    pub claim: ClaimPath,
+    /// What is asked of it.
+    pub test: ClaimTest,
+    /// Whether it must not hold.
+    pub invert: bool,
+}
+
+/// What is asked of a claim. Where the claim is a list, one element must pass.
+#[derive(Debug)]
+pub enum ClaimTest {
+    /// `exists`: that it is there and not `null`, or that it is not.
+    Exists(bool),
+    /// `equals` and `any_of`: that it is one of these.
+    AnyOf(Vec<Scalar>),
+    /// `all_of`: that it is a list which holds all of these.
+    AllOf(Vec<Scalar>),
+    /// `prefix`, `suffix`, `contains`, `regex`: that its text matches.
+    Text(StringMatcher),
+    /// `equals_request`: that it is what the request says.
+    Request(RequestPart),
+}
+
+/// A value as the configuration writes it. Types are told apart: `5` is not `"5"`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// Text.
+    Text(Box<str>),
+    /// A number.
+    Number(f64),
+    /// A truth value.
+    Bool(bool),
+}
+
+/// A part of a request that a claim must equal.
+#[derive(Debug)]
+pub enum RequestPart {
+    /// `path_template` and `variable`.
+    Path {
+        /// `:path`.
+        field: FieldId,
+        /// The template.
+        template: PathTemplate,
+    },
+    /// `header`; and `host`, which is `:authority` without its port.
+    Field {
+        /// The field.
+        field: FieldId,
+        /// Whether it is the host.
+        is_host: bool,
+    },
+}
+
+impl Authorization {
+    /// Whether the token may do what the request asks.
+    pub fn check(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> Result<(), Shortfall> {
+        if let Some(scopes) = &self.scopes
+            && !scopes.are_held(jwt)
+        {
+            return Err(Shortfall::Scope(scopes.challenge));
+        }
+        match self
+            .conditions
+            .iter()
+            .find(|(_, condition)| !condition.holds(jwt, request))
+        {
+            Some((number, _)) => Err(Shortfall::Condition(*number)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Scopes {
+    fn are_held(&self, jwt: &VerifiedJwt<'_>) -> bool {
+        let is_held = |wanted: &str| {
+            self.claims
+                .iter()
+                .filter_map(|claim| jwt.claim(claim))
+                .any(|held| match held.kind() {
+                    Kind::String => held
+                        .as_str()
+                        .is_some_and(|scopes| scopes.split(' ').any(|scope| scope == wanted)),
+                    Kind::Array => held
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .any(|scope| scope.as_str().is_some_and(|scope| *scope == *wanted)),
+                    Kind::Null | Kind::Bool | Kind::Number | Kind::Object => false,
+                })
+        };
+        let mut wanted = self.wanted.iter();
+        if self.all {
+            wanted.all(|scope| is_held(scope))
+        } else {
+            wanted.any(|scope| is_held(scope))
+        }
+    }
+}
+
+impl Condition {
+    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> bool {
+        match self {
+            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(jwt, request)),
+            Self::Claim(condition) => condition.holds(jwt, request),
+        }
+    }
+}
+
+impl ClaimCondition {
+    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> bool {
+        let claim = jwt.claim(&self.claim).filter(|claim| claim.kind() != Kind::Null);
+        let holds = match (&self.test, claim) {
+            (ClaimTest::Exists(wanted), claim) => claim.is_some() == *wanted,
+            (_, None) => false,
+            (ClaimTest::AnyOf(wanted), Some(claim)) => elements(claim)
+                .iter()
+                .any(|element| wanted.iter().any(|wanted| wanted.is(*element))),
+            (ClaimTest::AllOf(wanted), Some(claim)) => {
+                let elements = elements(claim);
+                wanted
+                    .iter()
+                    .all(|wanted| elements.iter().any(|element| wanted.is(*element)))
+            }
+            (ClaimTest::Text(matcher), Some(claim)) => elements(claim)
+                .into_iter()
+                .filter_map(scalar_text)
+                .any(|text| matcher.matches(&text)),
+            (ClaimTest::Request(part), Some(claim)) => part.value(request).is_some_and(|value| {
+                elements(claim)
+                    .into_iter()
+                    .filter_map(scalar_text)
+                    .any(|text| text.as_bytes() == &*value)
+            }),
+        };
+        holds != self.invert
+    }
+}
+
+/// A list's elements; anything else is its own only element.
+fn elements(claim: Json<'_>) -> Vec<Json<'_>> {
+    claim.as_array().unwrap_or_else(|| vec![claim])
+}
+
+impl Scalar {
+    fn is(&self, value: Json<'_>) -> bool {
+        match self {
+            Self::Text(text) => value.as_str().is_some_and(|value| *value == **text),
+            Self::Bool(flag) => value.as_bool() == Some(*flag),
+            Self::Number(number) => value
+                .as_number_text()
+                .and_then(|text| text.parse::<f64>().ok())
+                .is_some_and(|value| value == *number),
+        }
+    }
+}
+
+impl RequestPart {
+    /// What the request says there; nothing where it says nothing, which no claim equals.
+    fn value<'r>(&self, request: &'r RequestHead) -> Option<Cow<'r, [u8]>> {
+        match self {
+            Self::Path { field, template } => {
+                let path = RequestPath::new(request.first(*field)?);
+                // A path that servers read differently names no tenant for sure.
+                if path.is_canonical() {
+                    template.variable(path.bytes()).map(Cow::Owned)
+                } else {
+                    None
+                }
+            }
+            Self::Field { field, is_host } => {
+                let mut values = request.all(*field);
+                let value = values.next()?;
+                // Of several values nobody knows which one the upstream takes.
+                if values.next().is_some() {
+                    return None;
+                }
+                Some(match is_host {
+                    true => Cow::Owned(super::host::without_port(value).to_ascii_lowercase()),
+                    false => Cow::Borrowed(value),
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `authorize` and `mode`: what a good token must say, and what happens where nothing is enforced.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn ruled(rules: Value) -> Value {
+    json!({
+        "providers": {"corp": with(local_provider(), json!({
+            "claim_to_headers": [{"claim_name": "sub", "header_name": "x-sub"}],
+        }))},
+        "rules": rules,
+    })
+}
+
+fn authorizing(name: &'static str, authorize: Value) -> Scenario {
+    Scenario::new(
+        name,
+        ruled(
+            json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}, "authorize": authorize}]),
+        ),
+    )
+}
+
+fn claiming(claims: Value) -> String {
+    token().claims(claims).mint()
+}
+
+pub(super) fn list() -> Vec<Scenario> {
+    let scoped = |scope: Value| claiming(json!({"scope": scope}));
+    let challenge = |scope: &str| {
+        denied("scope_insufficient").reply(ReplyHas::Header(
+            "www-authenticate",
+            format!(
+                "Bearer realm=\"jwt\", error=\"insufficient_scope\", \
+                 error_description=\"the token lacks a scope that is needed\", scope=\"{scope}\""
+            ),
+        ))
+    };
+    let condition = |condition: Value| json!({"claims": [condition]});
+    let role = |roles: Value| claiming(json!({"realm_access": {"roles": roles}}));
+    let at = |path: &str, tenant: &str| get(path).bearer(&claiming(json!({"tenant": tenant})));
+
+    vec![
+        authorizing("all scopes are needed", json!({"scopes": {"all": ["orders:read", "orders:write"]}}))
+            .token(scoped(json!("orders:write profile orders:read")), forwarded())
+            .token(scoped(json!(["orders:write", "orders:read"])), forwarded())
+            .token(claiming(json!({"scope": "orders:read", "scp": ["orders:write"]})), forwarded())
+            .token(scoped(json!("orders:read")), challenge("orders:read orders:write"))
+            .token(scoped(json!("orders:writer orders:read")), challenge("orders:read orders:write"))
+            .token(scoped(json!(7)), challenge("orders:read orders:write"))
+            .token(token().mint(), challenge("orders:read orders:write"))
+            .token(testkit::tamper_signature(&scoped(json!("orders:read orders:write"))), denied("signature_invalid"))
+            .request(get("/"), denied("token_missing")),
+        authorizing("any scope will do", json!({"scopes": {"any": ["a", "b"], "claim_names": ["permissions"]}}))
+            .token(claiming(json!({"permissions": ["b"]})), forwarded())
+            .token(scoped(json!("a b")), challenge("a b")),
+        authorizing(
+            "a claim has one of these values",
+            condition(json!({"claim_path": [{"key": "realm_access"}, {"key": "roles"}], "any_of": ["admin", "clerk"]})),
+        )
+        .token(role(json!(["guest", "clerk"])), forwarded())
+        .token(role(json!("admin")), forwarded())
+        .token(role(json!(["guest"])), denied("claim_rejected"))
+        .token(role(json!([])), denied("claim_rejected"))
+        .token(token().mint(), denied("claim_rejected")),
+        authorizing("a claim has all of these values", condition(json!({"claim_name": "roles", "all_of": ["a", "b"]})))
+            .token(claiming(json!({"roles": ["b", "c", "a"]})), forwarded())
+            .token(claiming(json!({"roles": ["a"]})), denied("claim_rejected")),
+        authorizing("types are told apart", json!({"claims": [
+            {"claim_name": "n", "equals": 5}, {"claim_name": "f", "equals": true}, {"claim_name": "s", "equals": "5"},
+        ]}))
+        .token(claiming(json!({"n": 5, "f": true, "s": "5"})), forwarded())
+        .token(claiming(json!({"n": 5.0, "f": true, "s": "5"})), forwarded())
+        .token(claiming(json!({"n": "5", "f": true, "s": "5"})), denied("claim_rejected"))
+        .token(claiming(json!({"n": 5, "f": "true", "s": "5"})), denied("claim_rejected"))
+        .token(claiming(json!({"n": 5, "f": true, "s": 5})), denied("claim_rejected")),
+        authorizing("parts of a text", json!({"claims": [
+            {"claim_name": "a", "prefix": "svc:"}, {"claim_name": "b", "suffix": "@example.com"},
+            {"claim_name": "c", "contains": "-eu-"}, {"claim_name": "d", "regex": "[a-z]+[0-9]"},
+        ]}))
+        .token(claiming(json!({"a": "svc:x", "b": "x@example.com", "c": "x-eu-y", "d": "ab1"})), forwarded())
+        .token(claiming(json!({"a": "svc:x", "b": "x@example.com", "c": "x-eu-y", "d": "ab12"})), denied("claim_rejected"))
+        .token(claiming(json!({"a": "svc:x", "b": "x@example.com.evil", "c": "x-eu-y", "d": "ab1"})), denied("claim_rejected")),
+        authorizing("a claim is there, and another is not", json!({"claims": [
+            {"claim_name": "a", "exists": true}, {"claim_name": "b", "exists": false},
+            {"claim_name": "c", "equals": "blocked", "invert": true},
+        ]}))
+        .token(claiming(json!({"a": 0})), forwarded())
+        .token(claiming(json!({"a": 0, "b": null})), forwarded())
+        .token(claiming(json!({"a": null})), denied("claim_rejected"))
+        .token(claiming(json!({"a": 0, "b": 0})), denied("claim_rejected"))
+        .token(claiming(json!({"a": 0, "c": "blocked"})), denied("claim_rejected")),
+        authorizing("one of several conditions", condition(json!({"any": [
+            {"claim_name": "role", "equals": "admin"}, {"claim_name": "team", "equals": "ops"},
+        ]})))
+        .token(claiming(json!({"role": "admin"})), forwarded())
+        .token(claiming(json!({"team": "ops"})), forwarded())
+        .token(claiming(json!({"team": "dev"})), denied("claim_rejected")),
+        authorizing("a tenant sees its own paths", condition(json!({
+            "claim_name": "tenant", "equals_request": {"path_template": "/tenants/{tenant}/**", "variable": "tenant"},
+        })))
+        .request(at("/tenants/blue/orders?x=/tenants/red/", "blue"), forwarded())
+        .request(at("/tenants/bl%75e/orders", "blue"), forwarded())
+        .request(at("/tenants/red/orders", "blue"), denied("claim_rejected"))
+        .request(at("/tenants/blue/../red/orders", "blue"), denied("claim_rejected"))
+        .request(at("/tenants/blue%2f..%2fred/orders", "blue"), denied("claim_rejected"))
+        .request(at("/others", "blue"), denied("claim_rejected"))
+        .request(at("/tenants//orders", ""), denied("claim_rejected")),
+        authorizing("a claim equals a header, or the host", json!({"claims": [
+            {"claim_name": "tenant", "equals_request": {"header": "x-tenant"}},
+            {"claim_name": "host", "equals_request": {"host": true}},
+        ]}))
+        .request(
+            get("/").header("host", "Blue.example:8080").header("x-tenant", "blue")
+                .bearer(&claiming(json!({"tenant": "blue", "host": "blue.example"}))),
+            forwarded(),
+        )
+        .request(
+            get("/").header("host", "red.example").header("x-tenant", "blue")
+                .bearer(&claiming(json!({"tenant": "blue", "host": "blue.example"}))),
+            denied("claim_rejected"),
+        )
+        .request(
+            get("/").header("host", "blue.example").header("x-tenant", "blue").header("x-tenant", "red")
+                .bearer(&claiming(json!({"tenant": "blue", "host": "blue.example"}))),
+            denied("claim_rejected"),
+        ),
+        Scenario::new(
+            "who is asked for claims must have a token",
+            ruled(json!([{
+                "match": {"prefix": "/"}, "requires": {"allow_missing": {}}, "authorize": {"scopes": {"all": ["a"]}},
+            }])),
+        )
+        .request(get("/"), denied("token_missing"))
+        .token(scoped(json!("a")), forwarded())
+        .token(scoped(json!("b")), challenge("a")),
+        Scenario::local_with("access tokens by RFC 9068", json!({"profile": "rfc9068"}))
+            .token(access_token().mint(), forwarded())
+            .token(access_token().header("typ", "application/at+jwt").mint(), forwarded())
+            .token(access_token().header("typ", "JWT").mint(), denied("type_rejected"))
+            .token(access_token().without_claim("client_id").mint(), denied("claim_missing"))
+            .token(access_token().without_claim("jti").mint(), denied("claim_missing"))
+            .token(access_token().without_claim("sub").mint(), denied("claim_missing"))
+            .token(access_token().without_claim("iat").mint(), denied("claim_missing")),
+        Scenario::new("nothing is enforced in shadow mode", {
+            let mut config = ruled(json!([
+                {"match": {"prefix": "/hard"}, "requires": {"provider_name": "corp"}, "mode": "enforce"},
+                {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}, "authorize": {"scopes": {"all": ["a"]}}},
+            ]));
+            config["mode"] = "shadow".into();
+            config
+        })
+        .request(get("/").header("x-sub", "root"), forwarded().no_header("x-sub"))
+        .request(
+            get("/").header("authorization", "Bearer rubbish").header("x-sub", "root"),
+            forwarded().no_header("x-sub").header("authorization", "Bearer rubbish"),
+        )
+        .token(scoped(json!("b")), forwarded().header("x-sub", "alice"))
+        .token(scoped(json!("a")), forwarded().header("x-sub", "alice"))
+        .request(get("/hard"), denied("token_missing")),
+        Scenario::new(
+            "one rule may be in shadow mode",
+            ruled(json!([
+                {"match": {"prefix": "/new"}, "requires": {"provider_name": "corp"}, "mode": "shadow"},
+                {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+            ])),
+        )
+        .request(get("/new"), forwarded())
+        .request(get("/"), denied("token_missing")),
+        Scenario::new("shadow mode makes nobody wait", {
+            let mut config = config(remote_provider());
+            config["mode"] = "shadow".into();
+            config
+        })
+        .issuer("/jwks", Says::Status(500))
+        .token(token().mint(), forwarded()),
+    ]
+}
+
+fn access_token() -> Token {
+    token()
+        .header("typ", "at+jwt")
+        .claims(json!({"client_id": "c", "jti": "1"}))
+}
