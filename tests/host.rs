@@ -18,6 +18,8 @@ mod scenarios;
 
 #[path = "host/faults.rs"]
 mod faults;
+#[path = "host/leaks.rs"]
+mod leaks;
 #[path = "host/lifecycle.rs"]
 mod lifecycle;
 #[path = "host/routes.rs"]

@@ -29,7 +29,7 @@ fn no_scenario_shows_anything_of_a_token() {
         found.extend(backends::run(scenario, &mut running));
         let host = running.close();
         let shown = shown(&host);
-        refusals += shown.iter().filter(|text| text.contains("refused")).count();
+        refusals += shown.iter().filter(|text| text.starts_with("denied: ")).count();
         for secret in secrets_of(scenario) {
             secrets += 1;
             for text in shown.iter().filter(|text| text.contains(&secret)) {
@@ -80,7 +80,8 @@ fn secrets_of(scenario: &Scenario) -> BTreeSet<String> {
             let json = URL_SAFE_NO_PAD.decode(part).ok();
             if let Some(json) = json.and_then(|json| serde_json::from_slice(&json).ok()) {
                 texts(&json, &mut |text| {
-                    if text.len() >= 5 && !known.contains(text) && !WORDS.contains(&text) {
+                    let is_known = text.split(' ').all(|word| known.contains(word)) || WORDS.contains(&text);
+                    if text.len() >= 5 && !is_known {
                         secrets.insert(text.to_owned());
                     }
                 });

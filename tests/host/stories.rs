@@ -90,6 +90,7 @@ fn no_token() {
             "time",
             "count jwt.denied",
             "count jwt.denied.token_missing",
+            "state jwt.decision: denied",
             "state jwt.reason: token_missing",
             "reply 401 jwt_token_missing",
             "< pause",

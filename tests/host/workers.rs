@@ -195,6 +195,45 @@ fn a_rotated_key_is_fetched_once_for_both() {
     }
 }
 
+/// Leaves keys in shared data, then other bytes in place of one of its two values.
+fn spoiled(place: &str, bytes: &[u8]) -> Process {
+    let process = Process::new();
+    let worker = Worker::start(&process);
+    worker.run(Vm::pass_to_tick);
+    worker.run(|vm| vm.answer_next(&Answer::document(&document())));
+    drop(worker);
+    let mut shared = process.shared.lock().unwrap();
+    let key = shared.keys().find(|key| key.ends_with(place)).map(str::to_owned);
+    shared.set(&key.expect("it was written"), bytes, 0);
+    drop(shared);
+    process
+}
+
+/// Whether a worker that finds this asks the issuer itself, and decides by the answer.
+fn recovers(process: &Process) {
+    let worker = Worker::start(process);
+    let waiting = worker.open();
+    worker.pass(MOMENT);
+    assert_eq!(worker.calls(), 1);
+    worker.run(|vm| vm.answer_next(&Answer::document(&document())));
+    assert_eq!(worker.state(waiting), State::Forwarded);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_none() {
+    for bytes in [&b""[..], b"[]", b"{", b"{\"version\":-1}", b"\xff"] {
+        recovers(&spoiled("/head", bytes));
+    }
+}
+
+#[test]
+#[ignore = "src/keys/remote.rs: claim() waits for ever to take over a version whose document is of no use"]
+fn a_document_that_cannot_be_used_is_fetched_anew() {
+    for bytes in [&b""[..], b"garbage", b"{\"keys\":[]}"] {
+        recovers(&spoiled("/jwks", bytes));
+    }
+}
+
 #[test]
 fn the_two_places_in_shared_data_are_named_by_format_and_source() {
     let process = Process::new();

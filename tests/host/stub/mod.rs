@@ -6,6 +6,7 @@
 mod calls;
 mod headers;
 mod imports;
+mod memory;
 mod shared;
 mod stream_imports;
 
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 pub(crate) use headers::HeaderMap;
+pub(crate) use memory::held;
 pub(crate) use shared::SharedData;
 
 pub(crate) const OK: u32 = 0;
