@@ -15,7 +15,8 @@ use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason};
 use crate::edits::HeaderEdits;
 use crate::keys::{
-    Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice, Publication, RemoteKeys,
+    Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, Head, KeyNotice, Publication, RemoteKeys,
+    Settled,
 };
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -65,7 +66,7 @@ pub enum Grant {
 }
 
 /// Something that an operator wants to see: a log line when a state changes, a metric always.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A provider's keys changed their state.
     Keys(ProviderId, KeyNotice),
@@ -217,7 +218,9 @@ impl Authenticator {
         record: Option<&[u8]>,
         now: UnixTime,
     ) -> Option<(Vec<u8>, FetchRequest)> {
-        self.keys_mut(claim.provider)?.claim(claim.id, record, now)
+        let keys = self.keys_mut(claim.provider)?;
+        let request = keys.claim(claim.id, record.and_then(Head::decode), now)?;
+        Some((keys.head().encode(), request))
     }
 
     /// The compare-and-swap of a claim has failed: another worker was faster.
@@ -225,6 +228,14 @@ impl Authenticator {
         if let Some(keys) = self.keys_mut(claim.provider) {
             keys.lose_lease(claim.id);
         }
+    }
+
+    /// A further request under a lease that is held, after the answer to the one before: send it at once. Its answer
+    /// comes under the same number.
+    #[must_use]
+    pub fn poll_request(&mut self) -> Option<(ProviderId, FetchRequest)> {
+        let mut all = self.config.provider_ids();
+        all.find_map(|id| Some((id, self.keys_mut(id)?.poll_request()?)))
     }
 
     /// A fetch was answered, or failed. An answer to a fetch that was given up is ignored.
@@ -254,7 +265,9 @@ impl Authenticator {
     /// What to write, given the provider's present record there. To be called for every provider that
     /// [`Self::poll_publish`] names.
     pub fn settle(&mut self, provider: ProviderId, record: Option<&[u8]>) -> Option<Publication> {
-        self.keys_mut(provider)?.settle(record)
+        let current = record.and_then(Head::decode);
+        let settled = self.keys_mut(provider)?.settle(current.as_ref());
+        settled.map(Settled::into_publication)
     }
 
     /// The name of the place in shared data where the provider's record and document are; `None` where its keys are local.
@@ -274,7 +287,8 @@ impl Authenticator {
     #[must_use]
     pub fn needs_document(&self, provider: ProviderId, record: &[u8]) -> bool {
         self.keys(provider)
-            .is_some_and(|keys| keys.needs_document(record))
+            .zip(Head::decode(record))
+            .is_some_and(|(keys, head)| keys.needs_document(&head))
     }
 
     /// The provider's record in shared data, and the document where [`Self::needs_document`] says so.
@@ -288,7 +302,8 @@ impl Authenticator {
         let mut notices = Vec::new();
         let has_changed = self
             .keys_mut(provider)
-            .is_some_and(|keys| keys.handle_shared(record, document, &mut notices));
+            .zip(Head::decode(record))
+            .is_some_and(|(keys, head)| keys.handle_shared(head, document, &mut notices));
         self.announce(provider, notices);
         if has_changed {
             self.reconsider(now);

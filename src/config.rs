@@ -4,9 +4,11 @@
 //! nothing are refused with their path. Everything that can be computed once is computed here.
 
 mod authorize;
+mod discovery;
 mod duration;
 mod error;
 mod header_name;
+mod http_uri;
 mod location;
 mod provider;
 mod reader;
@@ -21,12 +23,14 @@ mod struct_message;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
+pub use http_uri::{HttpUri, HttpUriFault};
 pub use location::{Location, LocationId};
 pub use provider::{
     Audiences, ClaimToHeader, KeySource, Metadata, Profile, Provider, ProviderId, ValueFormat,
 };
-pub use remote::{KeyCache, RemoteJwks};
+pub use remote::{Endpoint, KeyCache, KeyLocation, LONGEST_TIMEOUT, RemoteKeySource};
 pub use string_matcher::StringMatcher;
 
 use self::location::Locations;

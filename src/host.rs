@@ -5,6 +5,7 @@
 
 mod abi;
 mod filter;
+mod key_log;
 mod metrics;
 mod root;
 mod shared_data;

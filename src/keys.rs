@@ -4,16 +4,25 @@
 //! the host sends the request and writes shared data. Every decision rests on the head, the small record in shared
 //! data that all workers of a process see, so that one process fetches once, however many workers it has.
 //!
+//! ```text
+//! is_fetch_due ─▶ claim (the lease) ─▶ [discovery document ─▶] JWKS ─▶ settle ─▶ shared data ─▶ handle_shared elsewhere
+//! ```
+//!
 //! Must not know the host, requests or tokens.
 
 mod absent;
 mod backoff;
+mod discovery;
 mod fetch;
+mod fetching;
 mod freshness;
 mod head;
+mod notice;
 mod remote;
 
 pub(crate) use backoff::Chance;
-pub use fetch::{Claim, FetchError, FetchId, FetchRequest, Fetched, Publication};
-pub use remote::KeyNotice;
-pub(crate) use remote::RemoteKeys;
+pub use discovery::DiscoveryFault;
+pub use fetch::{Claim, Document, FetchError, FetchId, FetchRequest, Fetched, Publication};
+pub use head::{Head, Standing};
+pub use notice::KeyNotice;
+pub use remote::{RemoteKeys, Settled};

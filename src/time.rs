@@ -2,6 +2,7 @@
 //!
 //! Must not know any clock. The host reads its own once per event and passes the result in.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted (the clock of RFC 7519 section 2, finer by
@@ -50,6 +51,43 @@ impl UnixTime {
     }
 }
 
+/// As RFC 3339 writes it, in UTC and to the second: what an operator reads in a log.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.div_euclid(1000);
+        let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // Howard Hinnant's `civil_from_days`: years begin in March, so that a leap day is the last of its year.
+        let days = days.saturating_add(719_468);
+        let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let leaps = (of_era / 1_460)
+            .saturating_sub(of_era / 36_524)
+            .saturating_add(of_era / 146_096);
+        let year_of_era = of_era.saturating_sub(leaps) / 365;
+        let before = year_of_era
+            .saturating_mul(365)
+            .saturating_add(year_of_era / 4)
+            .saturating_sub(year_of_era / 100);
+        let of_year = of_era.saturating_sub(before);
+        let from_march = of_year.saturating_mul(5).saturating_add(2) / 153;
+        let day = of_year
+            .saturating_sub(from_march.saturating_mul(153).saturating_add(2) / 5)
+            .saturating_add(1);
+        let month = if from_march < 10 {
+            from_march.saturating_add(3)
+        } else {
+            from_march.saturating_sub(9)
+        };
+        let year = year_of_era
+            .saturating_add(era.saturating_mul(400))
+            .saturating_add(u64::from(month <= 2));
+        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+        )
+    }
+}
+
 /// A duration's milliseconds, the largest number where they do not fit.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
@@ -72,5 +110,20 @@ mod tests {
             UnixTime::from_millis(5).since(UnixTime::from_millis(9)),
             Duration::ZERO
         );
+    }
+
+    #[test]
+    fn times_are_written_as_in_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_735_689_600, "2025-01-01T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(UnixTime::from_secs(seconds).to_string(), text);
+        }
+        assert!(!UnixTime::NEVER.to_string().is_empty());
     }
 }

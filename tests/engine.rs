@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use backends::{Outcome, Running};
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
-use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::keys::{FetchError, Fetched};
+use proxy_wasm_jwt::config::{Config, ProviderId};
+use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 use scenarios::{Says, Scenario};
@@ -76,30 +76,10 @@ impl Engine {
                 continue;
             };
             self.shared.entry(place).or_default().0 = head;
-            let path = &request
-                .headers
-                .iter()
-                .find(|(name, _)| *name == ":path")
-                .expect("a path")
-                .1;
-            *self.fetches.entry(path.clone()).or_default() += 1;
-            let asks_again = request.headers.iter().any(|(name, _)| *name == "if-none-match");
-            let says = self.issuer.get(path).cloned().unwrap_or(Says::Status(404));
-            let answer = |status, body, etag| Fetched {
-                status,
-                body,
-                cache_control: None,
-                etag,
-            };
-            let answer = match &says {
-                Says::Document(body) => Ok(answer(200, body.as_bytes(), None)),
-                Says::With(..) if asks_again => Ok(answer(304, &[][..], None)),
-                Says::With(body, _) => Ok(answer(200, body.as_bytes(), Some(&b"\"v1\""[..]))),
-                Says::Status(status) => Ok(answer(*status, &[][..], None)),
-                Says::Reset => Err(FetchError::Reset),
-            };
-            self.engine
-                .handle_fetched(claim.provider, request.id, answer, now);
+            self.ask(claim.provider, &request);
+        }
+        while let Some((provider, request)) = self.engine.poll_request() {
+            self.ask(provider, &request);
         }
         while let Some(provider) = self.engine.poll_publish() {
             let place = self.engine.shared_place(provider).expect("a remote provider");
@@ -113,6 +93,32 @@ impl Engine {
             }
         }
         while self.engine.poll_notice().is_some() {}
+    }
+
+    fn ask(&mut self, provider: ProviderId, request: &FetchRequest) {
+        let path = &request
+            .headers
+            .iter()
+            .find(|(name, _)| *name == ":path")
+            .expect("a path")
+            .1;
+        *self.fetches.entry(path.clone()).or_default() += 1;
+        let asks_again = request.headers.iter().any(|(name, _)| *name == "if-none-match");
+        let says = self.issuer.get(path).cloned().unwrap_or(Says::Status(404));
+        let answer = |status, body, etag| Fetched {
+            status,
+            body,
+            cache_control: None,
+            etag,
+        };
+        let answer = match &says {
+            Says::Document(body) => Ok(answer(200, body.as_bytes(), None)),
+            Says::With(..) if asks_again => Ok(answer(304, &[][..], None)),
+            Says::With(body, _) => Ok(answer(200, body.as_bytes(), Some(&b"\"v1\""[..]))),
+            Says::Status(status) => Ok(answer(*status, &[][..], None)),
+            Says::Reset => Err(FetchError::Reset),
+        };
+        self.engine.handle_fetched(provider, request.id, answer, self.now);
     }
 
     fn head(&self, request: &Request) -> RequestHead {

@@ -26,7 +26,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backends::{Outcome, Running, with_path_prefix};
+use backends::{Outcome, Running, with_cluster};
 use scenarios::Says;
 use testkit::{Answer, Bootstrap, Client, EnvoyProcess, Issuer, Listener, Request, Upstream, latin1};
 
@@ -36,20 +36,20 @@ const AT_ONCE: usize = 8;
 #[test]
 fn every_scenario_in_a_real_envoy() {
     let scenarios = scenarios::all();
-    let issuer = Issuer::start();
     let upstream = Upstream::start();
-    let mut bootstrap = Bootstrap::new()
-        .cluster("issuer", issuer.addr())
-        .cluster("upstream", upstream.addr());
+    let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
+    let mut issuers = Vec::new();
     for (number, scenario) in scenarios.iter().enumerate() {
-        let prefix = number.to_string();
+        let issuer = Issuer::start();
         for (path, says) in &scenario.issuer {
-            issuer.serve(&format!("/{prefix}{path}"), answer(says));
+            issuer.serve(path, answer(says));
         }
-        bootstrap = bootstrap.listener(Listener::wasm(
-            &prefix,
-            with_path_prefix(&scenario.config, &prefix),
-        ));
+        let cluster = format!("issuer-{number}");
+        let config = with_cluster(&scenario.config, &cluster);
+        bootstrap = bootstrap
+            .cluster(&cluster, issuer.addr())
+            .listener(Listener::wasm(&number.to_string(), config));
+        issuers.push(issuer);
     }
     let envoy = EnvoyProcess::start(&bootstrap.build());
 
@@ -59,12 +59,11 @@ fn every_scenario_in_a_real_envoy() {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let number = next.fetch_add(1, Ordering::Relaxed)
-                    && let Some(scenario) = scenarios.get(number)
+                    && let (Some(scenario), Some(issuer)) = (scenarios.get(number), issuers.get(number))
                 {
                     let mut listener = InEnvoy {
                         client: envoy.client(&number.to_string()),
-                        issuer: &issuer,
-                        prefix: format!("/{number}"),
+                        issuer,
                     };
                     let found = backends::run(scenario, &mut listener);
                     faults.lock().unwrap().extend(found);
@@ -80,7 +79,6 @@ fn every_scenario_in_a_real_envoy() {
 struct InEnvoy<'e> {
     client: Client,
     issuer: &'e Issuer,
-    prefix: String,
 }
 
 impl Running for InEnvoy<'_> {
@@ -113,7 +111,7 @@ impl Running for InEnvoy<'_> {
     }
 
     fn issuer(&mut self, path: &str, says: &Says) {
-        self.issuer.serve(&format!("{}{path}", self.prefix), answer(says));
+        self.issuer.serve(path, answer(says));
     }
 
     fn pass(&mut self, duration: Duration) {
@@ -121,7 +119,7 @@ impl Running for InEnvoy<'_> {
     }
 
     fn fetches(&mut self, path: &str) -> usize {
-        self.issuer.fetches(&format!("{}{path}", self.prefix))
+        self.issuer.fetches(path)
     }
 }
 

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::error::{ConfigError, ConfigProblem};
 use super::location::{self, LocationId};
 use super::reader::{Fields, Node};
-use super::remote::{self, RemoteJwks};
+use super::remote::{self, RemoteKeySource};
 use super::string_matcher::{self, StringMatcher};
-use super::{Names, header_name};
+use super::{Names, discovery, header_name};
 use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
 use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault};
 
@@ -147,8 +147,8 @@ impl Audiences {
 pub enum KeySource {
     /// `local_jwks`: the configuration itself.
     Local(JwkSet),
-    /// `remote_jwks`.
-    Remote(RemoteJwks),
+    /// `discovery` or `remote_jwks`.
+    Remote(RemoteKeySource),
 }
 
 /// A claim that is passed on in a header.
@@ -179,6 +179,7 @@ pub enum ValueFormat {
 const FIELDS: &[&str] = &[
     "issuer",
     "audiences",
+    "discovery",
     "remote_jwks",
     "local_jwks",
     "key_cache",
@@ -217,7 +218,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         .require("issuer", "write the tokens' `iss` exactly")?
         .name()?;
     let audiences = read_audiences(&mut fields)?;
-    let keys = read_key_source(&mut fields)?;
+    let keys = read_key_source(&mut fields, &issuer)?;
     let algorithms = read_algorithms(&mut fields)?;
     let mut token_types = fields.names("token_types")?;
     let profile = fields
@@ -334,31 +335,36 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigErr
     Ok(Audiences::OneOf(audiences))
 }
 
-fn read_key_source(fields: &mut Fields<'_>) -> Result<KeySource, ConfigError> {
+fn read_key_source(fields: &mut Fields<'_>, issuer: &str) -> Result<KeySource, ConfigError> {
+    let discovery = fields.take("discovery");
     let remote = fields.take("remote_jwks");
     let local = fields.take("local_jwks");
     let key_cache = fields.take("key_cache");
-    match (remote, local) {
-        (Some(node), None) => {
-            let key_cache = key_cache.map(|node| remote::read_key_cache(&node)).transpose()?;
-            Ok(KeySource::Remote(remote::read(
-                &node,
-                key_cache.unwrap_or_default(),
-            )?))
-        }
-        (None, Some(node)) => {
-            if let Some(node) = key_cache {
-                return Err(
-                    node.invalid("`local_jwks` are never fetched; `key_cache` goes with `remote_jwks`")
-                );
-            }
-            Ok(KeySource::Local(read_local_jwks(&node)?))
-        }
-        (None, None) => Err(fields.error(ConfigProblem::Invalid(
-            "where do the keys come from? write one of `remote_jwks`, `local_jwks`".to_owned(),
+    let read_key_cache = || match &key_cache {
+        Some(node) => remote::read_key_cache(node),
+        None => Ok(remote::KeyCache::default()),
+    };
+    match (discovery, remote, local) {
+        (Some(node), None, None) => discovery::read(&node, issuer, read_key_cache()?).map(KeySource::Remote),
+        (None, Some(node), None) => remote::read(&node, read_key_cache()?).map(KeySource::Remote),
+        (None, None, Some(node)) => match &key_cache {
+            Some(key_cache) => Err(key_cache.invalid(
+                "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
+            )),
+            None => Ok(KeySource::Local(read_local_jwks(&node)?)),
+        },
+        (None, None, None) => Err(fields.error(ConfigProblem::Invalid(
+            "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
         ))),
-        (Some(_), Some(node)) => {
-            Err(node.invalid("a provider has one source of keys: write one of `remote_jwks`, `local_jwks`"))
+        (discovery, remote, local) => {
+            // The last of them is named as the one too many.
+            let surplus = local.or(remote).or(discovery);
+            let what =
+                "a provider has one source of keys: write one of `discovery`, `remote_jwks`, `local_jwks`";
+            Err(match surplus {
+                Some(node) => node.invalid(what),
+                None => fields.error(ConfigProblem::Invalid(what.to_owned())),
+            })
         }
     }
 }

@@ -6,21 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::discovery::Discovery;
 use super::error::ConfigError;
-use super::reader::Node;
+use super::http_uri::HttpUri;
+use super::reader::{Fields, Node};
 
-/// A JWKS document at an HTTP address, fetched through a cluster of Envoy.
+/// Keys that are fetched through Envoy, and how they are kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RemoteJwks {
-    /// The cluster that the request is sent to.
-    pub cluster: Box<str>,
-    /// `:scheme` of the request.
-    pub scheme: &'static str,
-    /// `:authority` of the request.
-    pub authority: Box<str>,
-    /// `:path` of the request, the query included.
-    pub path: Box<str>,
-    /// After which the fetch has failed.
+pub struct RemoteKeySource {
+    /// Where they are.
+    pub location: KeyLocation,
+    /// After which a request has failed.
     pub timeout: Duration,
     /// How long the keys are fresh, where the answer does not say.
     pub cache_duration: Duration,
@@ -28,15 +24,48 @@ pub struct RemoteJwks {
     pub key_cache: KeyCache,
 }
 
-impl RemoteJwks {
+/// Where keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyLocation {
+    /// `remote_jwks`: here.
+    Jwks(Endpoint),
+    /// `discovery`: where the issuer's document says.
+    Discovery(Discovery),
+}
+
+/// A document at an HTTP address, fetched through a cluster of Envoy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The cluster that the request is sent to.
+    pub cluster: Box<str>,
+    /// What is asked for there.
+    pub uri: HttpUri,
+}
+
+impl RemoteKeySource {
     /// A name for the key source, equal for equal sources and short: the place of its keys in shared data. A changed
     /// source gets another place, an unchanged one finds its keys again after a reload.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        for part in [&*self.cluster, self.scheme, &*self.authority, &*self.path] {
-            hash.update(part.len().to_le_bytes());
+        let mut add = |part: &str| {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             hash.update(part.as_bytes());
+        };
+        let (kind, endpoint) = match &self.location {
+            KeyLocation::Jwks(endpoint) => ("jwks", endpoint),
+            KeyLocation::Discovery(discovery) => ("discovery", &discovery.document),
+        };
+        let uri = &endpoint.uri;
+        for part in [kind, &endpoint.cluster, uri.scheme, &uri.authority, &uri.path] {
+            add(part);
+        }
+        if let KeyLocation::Discovery(discovery) = &self.location {
+            add(&discovery.issuer);
+            for (host, cluster) in &discovery.clusters {
+                add(host);
+                add(cluster);
+            }
         }
         let digest = hash.finalize();
         URL_SAFE_NO_PAD.encode(digest.first_chunk::<16>().map_or(&digest[..], |short| &short[..]))
@@ -67,10 +96,13 @@ impl Default for KeyCache {
     }
 }
 
+/// No request to an issuer lasts longer than this, whatever is configured.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteJwks, ConfigError> {
+pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, ConfigError> {
     let mut fields = node.fields(&["http_uri", "cache_duration", "async_fetch", "retry_policy"])?;
     // Keys are always fetched ahead of the requests that need them, and a failed fetch is always tried again.
     if let Some(node) = fields.take("async_fetch") {
@@ -85,27 +117,13 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteJwks, C
     }
     let http_uri = fields.require("http_uri", "write the address of the JWKS document")?;
     let mut uri_fields = http_uri.fields(&["uri", "cluster", "timeout"])?;
-    let uri_node = uri_fields.require("uri", "write the URL of the JWKS document")?;
-    let cluster = uri_fields
-        .require(
-            "cluster",
-            "write the name of the Envoy cluster that leads to the issuer",
-        )?
-        .name()?;
-    let timeout = match uri_fields.take("timeout") {
-        Some(node) => node.duration(Duration::from_millis(1)..=Duration::from_secs(60))?,
-        None => Duration::from_secs(5),
-    };
-    let cache_duration = match fields.take("cache_duration") {
-        Some(node) => node.duration(SECOND..=DAY.saturating_mul(365))?,
-        None => Duration::from_secs(600),
-    };
-    let (scheme, authority, path) = read_uri(&uri_node)?;
-    Ok(RemoteJwks {
-        cluster: cluster.into(),
-        scheme,
-        authority,
-        path,
+    let uri = uri_fields.require("uri", "write the URL of the JWKS document")?;
+    let cluster = read_cluster(&mut uri_fields)?;
+    let timeout = read_timeout(&mut uri_fields)?;
+    let cache_duration = read_cache_duration(&mut fields)?;
+    let uri = read_uri(&uri)?;
+    Ok(RemoteKeySource {
+        location: KeyLocation::Jwks(Endpoint { cluster, uri }),
         timeout,
         cache_duration,
         key_cache,
@@ -132,28 +150,28 @@ fn read_retry_policy(node: &Node<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn read_uri(node: &Node<'_>) -> Result<(&'static str, Box<str>, Box<str>), ConfigError> {
-    let uri = node.name()?;
-    let split = match uri.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Some(("https", rest)),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Some(("http", rest)),
-        _ => None,
-    };
-    let Some((scheme, rest)) = split else {
-        return Err(node.invalid(format!("`{uri}` is not an http or https URL")));
-    };
-    let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
-    let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
-    let clean = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
-    if authority.is_empty() || authority.contains('@') || !clean(authority) || !clean(path) {
-        return Err(node.invalid(format!("`{uri}` is not a URL with a host and a path")));
+pub(super) fn read_cluster(fields: &mut Fields<'_>) -> Result<Box<str>, ConfigError> {
+    let fix = "write the name of the Envoy cluster that leads to the issuer";
+    Ok(fields.require("cluster", fix)?.name()?.into())
+}
+
+pub(super) fn read_timeout(fields: &mut Fields<'_>) -> Result<Duration, ConfigError> {
+    match fields.take("timeout") {
+        Some(node) => node.duration(Duration::from_millis(1)..=LONGEST_TIMEOUT),
+        None => Ok(Duration::from_secs(5)),
     }
-    let path = match path.chars().next() {
-        Some('/') => path.to_owned(),
-        _ => format!("/{path}"),
-    };
-    Ok((scheme, authority.into(), path.into()))
+}
+
+pub(super) fn read_cache_duration(fields: &mut Fields<'_>) -> Result<Duration, ConfigError> {
+    match fields.take("cache_duration") {
+        Some(node) => node.duration(SECOND..=DAY.saturating_mul(365)),
+        None => Ok(Duration::from_secs(600)),
+    }
+}
+
+pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, ConfigError> {
+    let uri = node.name()?;
+    HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
 }
 
 pub(super) fn read_key_cache(node: &Node<'_>) -> Result<KeyCache, ConfigError> {

@@ -250,12 +250,16 @@ impl Filter {
             self.engine(|engine| engine.lose_lease(claim));
             return;
         }
-        match dispatch(&request) {
+        self.send(claim.provider, &request, now);
+    }
+
+    fn send(&self, provider: ProviderId, request: &FetchRequest, now: UnixTime) {
+        match dispatch(request) {
             Some(call) => {
-                self.calls.borrow_mut().insert(call, (claim.provider, request.id));
+                self.calls.borrow_mut().insert(call, (provider, request.id));
             }
             None => self.engine(|engine| {
-                engine.handle_fetched(claim.provider, request.id, Err(FetchError::Dispatch), now);
+                engine.handle_fetched(provider, request.id, Err(FetchError::Dispatch), now);
             }),
         }
     }
@@ -303,6 +307,9 @@ impl Filter {
 
     /// After any event: tells the other workers, decides, reports, and sets the next tick.
     fn settle(&self, now: UnixTime) {
+        while let Some((provider, request)) = self.engine(Authenticator::poll_request) {
+            self.send(provider, &request, now);
+        }
         while let Some(provider) = self.engine(|engine| engine.poll_publish()) {
             let place = self.place(provider);
             let seen = place.and_then(Place::look);
@@ -346,51 +353,23 @@ impl Filter {
     /// Counts and logs what has happened.
     pub(super) fn tell(&self) {
         while let Some(notice) = self.engine(Authenticator::poll_notice) {
-            let (Notice::Keys(id, _) | Notice::UnknownKid(id)) = notice;
+            let (Notice::Keys(id, _) | Notice::UnknownKid(id)) = &notice;
             let (Some(provider), Some(metrics)) =
-                (self.config.provider(id), self.metrics.provider(id.index()))
+                (self.config.provider(*id), self.metrics.provider(id.index()))
             else {
                 continue;
             };
-            let name = &provider.name;
-            let Notice::Keys(_, notice) = notice else {
-                metrics.unknown_kid.increment();
-                continue;
-            };
-            // The age of the keys, or their number, is another from now on.
-            self.gauges_shown_at.set(UnixTime::default());
             match notice {
-                KeyNotice::Loaded {
-                    keys,
-                    skipped,
-                    changed,
-                } => {
-                    metrics.fetch_success.increment();
-                    if changed {
-                        log::info!("provider {name}: {keys} keys loaded, {skipped} skipped");
+                Notice::UnknownKid(_) => metrics.unknown_kid.increment(),
+                Notice::Keys(_, notice) => {
+                    // The age of the keys, or their number, is another from now on.
+                    self.gauges_shown_at.set(UnixTime::default());
+                    match &notice {
+                        KeyNotice::Loaded { .. } => metrics.fetch_success.increment(),
+                        KeyNotice::Failed { .. } => metrics.fetch_failed.increment(),
+                        _ => {}
                     }
-                }
-                KeyNotice::Failed {
-                    error,
-                    failures,
-                    since,
-                } => {
-                    metrics.fetch_failed.increment();
-                    if failures == 1 {
-                        log::warn!(
-                            "provider {name}: fetching keys fails since {}: {error}",
-                            seconds(since)
-                        );
-                    }
-                }
-                KeyNotice::Recovered { since } => {
-                    log::info!(
-                        "provider {name}: fetching keys works again, after failing since {}",
-                        seconds(since)
-                    );
-                }
-                KeyNotice::Adopted { keys } => {
-                    log::debug!("provider {name}: {keys} keys taken over from another worker");
+                    super::key_log::tell(&provider.name, &notice);
                 }
             }
         }
@@ -437,8 +416,4 @@ fn dispatch(request: &FetchRequest) -> Option<u32> {
     // The SDK's own call, because it alone routes the answer back to the root.
     proxy_wasm::hostcalls::dispatch_http_call(&request.cluster, headers, None, Vec::new(), request.timeout)
         .ok()
-}
-
-fn seconds(time: UnixTime) -> String {
-    format!("{} (unix time)", time.as_millis() / 1000)
 }

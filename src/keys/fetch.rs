@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::discovery::DiscoveryFault;
 use crate::config::ProviderId;
 use crate::jose::JwksFault;
 
@@ -20,7 +21,25 @@ pub struct Claim {
     pub provider: ProviderId,
 }
 
-/// An HTTP request for a key document.
+/// Which of an issuer's two documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// The one that says where the keys are.
+    Discovery,
+    /// The keys.
+    Jwks,
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discovery => "discovery document",
+            Self::Jwks => "JWKS",
+        })
+    }
+}
+
+/// An HTTP request for an issuer's document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchRequest {
     /// Its number, to be given back with the answer.
@@ -47,7 +66,7 @@ pub struct Fetched<'a> {
 }
 
 /// Why a fetch gave no keys: the issuer's fault, or the way to it. The old keys stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchError {
     /// The host could not send the request; most often the cluster does not exist.
     Dispatch,
@@ -61,6 +80,15 @@ pub enum FetchError {
     TooLarge,
     /// The document is no usable set of keys.
     Document(JwksFault),
+    /// The discovery document leads to no keys.
+    Discovery(DiscoveryFault),
+}
+
+impl FetchError {
+    /// Whether the issuer answered in a way that says: not here, or not any more.
+    pub(super) fn is_misplaced(&self) -> bool {
+        matches!(self, Self::Status(300..=499) | Self::Document(_))
+    }
 }
 
 impl fmt::Display for FetchError {
@@ -75,6 +103,7 @@ impl fmt::Display for FetchError {
             Self::Status(status) => write!(f, "the answer's status was {status}"),
             Self::TooLarge => f.write_str("the document is longer than key_cache.max_response_bytes"),
             Self::Document(fault) => write!(f, "the document is not usable: {fault}"),
+            Self::Discovery(fault) => write!(f, "the document is not usable: {fault}"),
         }
     }
 }

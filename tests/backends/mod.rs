@@ -161,16 +161,18 @@ fn values<'h>(headers: &'h [(String, String)], name: &str) -> Vec<&'h str> {
         .collect()
 }
 
-/// The configuration with `/<prefix>` before the path of every remote key set, so that scenarios that run at the same
-/// time do not share an issuer's path.
-pub(crate) fn with_path_prefix(config: &Value, prefix: &str) -> Value {
+/// The configuration with this cluster in place of `issuer`, so that scenarios that run at the same time do not share an
+/// issuer.
+pub(crate) fn with_cluster(config: &Value, cluster: &str) -> Value {
     let mut config = config.clone();
     let providers = config["providers"].as_object_mut().expect("providers");
     for provider in providers.values_mut() {
-        if let Some(Value::String(uri)) = provider.pointer_mut("/remote_jwks/http_uri/uri") {
-            let (scheme, rest) = uri.split_once("://").expect("a URL");
-            let (host, path) = rest.split_once('/').expect("a path");
-            *uri = format!("{scheme}://{host}/{prefix}/{path}");
+        for place in ["/remote_jwks/http_uri/cluster", "/discovery/cluster"] {
+            if let Some(name) = provider.pointer_mut(place)
+                && name == "issuer"
+            {
+                *name = cluster.into();
+            }
         }
     }
     config

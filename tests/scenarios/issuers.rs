@@ -19,7 +19,11 @@ fn shipped(name: &str) -> Value {
         .expect("providers")
         .values_mut()
     {
-        provider["remote_jwks"]["http_uri"]["cluster"] = "issuer".into();
+        for place in ["/remote_jwks/http_uri/cluster", "/discovery/cluster"] {
+            if let Some(cluster) = provider.pointer_mut(place) {
+                *cluster = "issuer".into();
+            }
+        }
     }
     config
 }
@@ -31,6 +35,15 @@ fn issuer(name: &'static str, file: &str, path: &str, keys: &[&SigningKey]) -> S
         issuer: vec![(path.to_owned(), Says::keys(keys))],
         steps: Vec::new(),
     }
+}
+
+/// What the issuer's discovery document says, as far as it matters here.
+fn discovery(issuer: &str, jwks_uri: &str) -> Says {
+    let document = json!({
+        "issuer": issuer, "jwks_uri": jwks_uri, "authorization_endpoint": format!("{issuer}/auth"),
+        "response_types_supported": ["code"], "subject_types_supported": ["public"],
+    });
+    Says::Document(document.to_string())
 }
 
 fn authgear() -> Scenario {
@@ -45,6 +58,10 @@ fn authgear() -> Scenario {
             .expires_in(300)
     };
     issuer("Authgear", "authgear", "/oauth2/jwks", &[&world().rsa])
+        .issuer(
+            "/.well-known/openid-configuration",
+            discovery(endpoint, &format!("{endpoint}/oauth2/jwks")),
+        )
         .request(
             get("/api").header("authorization", format!("bearer {}", token().mint())),
             forwarded()
@@ -107,7 +124,12 @@ fn logto() -> Scenario {
             }))
             .expires_in(3600)
     };
+    let tenant = "https://my-tenant.logto.app/oidc";
     issuer("Logto", "logto", "/oidc/jwks", &[key])
+        .issuer(
+            "/oidc/.well-known/openid-configuration",
+            discovery(tenant, &format!("{tenant}/jwks")),
+        )
         .request(
             get("/api").bearer(&token().mint()),
             forwarded()

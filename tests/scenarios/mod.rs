@@ -9,6 +9,7 @@
 mod authorize;
 mod claims;
 mod credentials;
+mod discovery;
 mod headers;
 mod issuers;
 mod keys;
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         authorize::list(),
         requirements::list(),
         keys::list(),
+        discovery::list(),
         issuers::list(),
     ];
     let scenarios: Vec<Scenario> = lists.into_iter().flatten().collect();

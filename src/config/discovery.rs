@@ -1,0 +1,254 @@
+//! `discovery`: the issuer's own document says where its keys are (OpenID Connect Discovery 1.0 section 4, RFC 8414
+//! section 3).
+
+use super::error::ConfigError;
+use super::http_uri::HttpUri;
+use super::reader::Node;
+use super::remote::{self, Endpoint, KeyCache, KeyLocation, RemoteKeySource};
+
+/// Where the document is, whose it must be, and which cluster leads to the keys that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// The document.
+    pub document: Endpoint,
+    /// The document's `issuer` must equal this exactly.
+    pub issuer: Box<str>,
+    /// The cluster for a `jwks_uri` on another host, by host; in the hosts' order.
+    pub clusters: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Discovery {
+    /// The endpoint of the keys, whose URL the document gives.
+    #[must_use]
+    pub fn keys_at(&self, jwks_uri: HttpUri) -> Endpoint {
+        let named = |name: &str| {
+            let found = self
+                .clusters
+                .iter()
+                .find(|(host, _)| host.eq_ignore_ascii_case(name));
+            found.map(|(_, cluster)| cluster)
+        };
+        let cluster = named(&jwks_uri.authority)
+            .or_else(|| named(jwks_uri.host()))
+            .unwrap_or(&self.document.cluster)
+            .clone();
+        Endpoint {
+            cluster,
+            uri: jwks_uri,
+        }
+    }
+}
+
+/// OpenID Connect Discovery 1.0 section 4: "If the Issuer value contains a path component, any terminating / MUST be
+/// removed before appending /.well-known/openid-configuration."
+const SUFFIX: &str = "/.well-known/openid-configuration";
+
+pub(super) fn read(
+    node: &Node<'_>,
+    issuer: &str,
+    key_cache: KeyCache,
+) -> Result<RemoteKeySource, ConfigError> {
+    let mut fields = node.fields(&["cluster", "uri", "timeout", "cache_duration", "clusters"])?;
+    let cluster = remote::read_cluster(&mut fields)?;
+    let uri = match fields.take("uri") {
+        Some(node) => remote::read_uri(&node)?,
+        None => HttpUri::parse(&format!("{}{SUFFIX}", issuer.trim_end_matches('/')))
+            .ok()
+            .filter(|_| !issuer.contains(['?', '#']))
+            .ok_or_else(|| {
+                node.invalid(format!(
+                    "`{issuer}` is no http or https URL, so write the document's as `uri`"
+                ))
+            })?,
+    };
+    let timeout = remote::read_timeout(&mut fields)?;
+    let cache_duration = remote::read_cache_duration(&mut fields)?;
+    let mut clusters: Vec<(Box<str>, Box<str>)> = Vec::new();
+    if let Some(node) = fields.take("clusters") {
+        for (host, node) in node.map()? {
+            if host.is_empty() || host.contains('/') {
+                return Err(
+                    node.invalid("stands under a host, as in `keys.example.com` or `keys.example.com:8443`")
+                );
+            }
+            clusters.push((host.into(), node.name()?.into()));
+        }
+    }
+    // The host may hand the members over in any order.
+    clusters.sort_unstable();
+    Ok(RemoteKeySource {
+        location: KeyLocation::Discovery(Discovery {
+            document: Endpoint { cluster, uri },
+            issuer: issuer.into(),
+            clusters,
+        }),
+        timeout,
+        cache_duration,
+        key_cache,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, KeyLocation, KeySource, RemoteKeySource};
+
+    fn source(issuer: &str, rest: &str) -> Result<RemoteKeySource, String> {
+        let text = format!(r#"{{"providers":{{"p":{{"issuer":"{issuer}","audiences":["*"],{rest}}}}}}}"#);
+        let config = Config::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+        match config.providers.into_iter().next().map(|provider| provider.keys) {
+            Some(KeySource::Remote(source)) => Ok(source),
+            _ => Err("the keys are local".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_document_is_where_the_standard_has_it() {
+        for (issuer, url) in [
+            (
+                "https://a.example",
+                "https://a.example/.well-known/openid-configuration",
+            ),
+            (
+                "https://a.example/",
+                "https://a.example/.well-known/openid-configuration",
+            ),
+            (
+                "https://a.example/x/y",
+                "https://a.example/x/y/.well-known/openid-configuration",
+            ),
+        ] {
+            let KeyLocation::Discovery(discovery) =
+                source(issuer, r#""discovery":{"cluster":"c"}"#).unwrap().location
+            else {
+                panic!("no discovery");
+            };
+            assert_eq!(discovery.document.uri.to_string(), url);
+        }
+    }
+
+    #[test]
+    fn each_fault_is_named_with_its_place() {
+        let plain = "https://a.example";
+        for (issuer, rest, message) in [
+            (
+                plain,
+                r#""discovery":{}"#,
+                "providers.p.discovery: `cluster` is missing",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":""}"#,
+                "providers.p.discovery.cluster: must not be empty",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":"c","url":"x"}"#,
+                "unknown field `url`; did you mean `uri`?",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":"c","uri":"x"}"#,
+                "providers.p.discovery.uri: `x` is not an http",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":"c","timeout":"2m"}"#,
+                "providers.p.discovery.timeout: must be from",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":"c","clusters":{"https://x":"y"}}"#,
+                "stands under a host",
+            ),
+            (
+                "corp",
+                r#""discovery":{"cluster":"c"}"#,
+                "`corp` is no http or https URL, so write",
+            ),
+            (
+                "https://a.example/?t=1",
+                r#""discovery":{"cluster":"c"}"#,
+                "is no http or https URL, so write",
+            ),
+            (
+                plain,
+                r#""key_cache":{}"#,
+                "write one of `discovery`, `remote_jwks`, `local_jwks`",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":"c"},"remote_jwks":{}"#,
+                "providers.p.remote_jwks: a provider has one source of keys",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":"c"},"local_jwks":{}"#,
+                "providers.p.local_jwks: a provider has one source of keys",
+            ),
+            (
+                plain,
+                r#""key_cache":{},"local_jwks":{}"#,
+                "`key_cache` goes with `discovery` or `remote_jwks`",
+            ),
+        ] {
+            let error = source(issuer, rest).unwrap_err();
+            assert!(error.contains(message), "{message}: {error}");
+        }
+    }
+
+    #[test]
+    fn another_source_is_kept_in_another_place() {
+        let fingerprint = |issuer, rest: &str| source(issuer, rest).unwrap().fingerprint();
+        let plain = "https://a.example";
+        let sources = [
+            (plain, r#""discovery":{"cluster":"c"}"#),
+            (
+                "https://b.example",
+                r#""discovery":{"cluster":"c","uri":"https://a.example/.well-known/openid-configuration"}"#,
+            ),
+            (plain, r#""discovery":{"cluster":"d"}"#),
+            (
+                plain,
+                r#""discovery":{"cluster":"c","uri":"https://a.example/x"}"#,
+            ),
+            (plain, r#""discovery":{"cluster":"c","clusters":{"x":"y"}}"#),
+            (
+                plain,
+                r#""remote_jwks":{"http_uri":{"cluster":"c","uri":"https://a.example/.well-known/openid-configuration"}}"#,
+            ),
+        ];
+        let places: std::collections::HashSet<_> = sources
+            .iter()
+            .map(|(issuer, rest)| fingerprint(issuer, rest))
+            .collect();
+        assert_eq!(places.len(), sources.len());
+        // How keys are kept, and the order in which members are written, are not the source.
+        assert_eq!(
+            fingerprint(
+                plain,
+                r#""discovery":{"cluster":"c","clusters":{"x":"y","a":"b"}}"#
+            ),
+            fingerprint(
+                plain,
+                r#""key_cache":{"refresh_ahead":0.5},"discovery":{"timeout":"1s","clusters":{"a":"b","x":"y"},"cluster":"c"}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn the_cluster_goes_by_the_host_of_the_keys() {
+        let rest = r#""discovery":{"cluster":"c","clusters":{"Keys.example":"k","keys.example:8443":"l"}}"#;
+        let KeyLocation::Discovery(discovery) = source("https://a.example", rest).unwrap().location else {
+            panic!("no discovery");
+        };
+        for (uri, cluster) in [
+            ("https://a.example/jwks", "c"),
+            ("https://keys.example/jwks", "k"),
+            ("https://keys.example:1/jwks", "k"),
+            ("https://KEYS.example:8443/jwks", "l"),
+        ] {
+            let uri = crate::config::HttpUri::parse(uri).unwrap();
+            assert_eq!(&*discovery.keys_at(uri).cluster, cluster);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! An http or https URL (RFC 3986), taken apart into what a request needs: written by an operator, or by an issuer in its
+//! discovery document.
+
+use std::fmt;
+
+/// A longer URL is nobody's address: one from an issuer's document is kept in memory and written into logs.
+const MAX_BYTES: usize = 2048;
+
+/// A URL's parts, each fit for a header of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUri {
+    /// `:scheme`.
+    pub scheme: &'static str,
+    /// `:authority`.
+    pub authority: Box<str>,
+    /// `:path`, the query included.
+    pub path: Box<str>,
+}
+
+/// Why a text is no such URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpUriFault {
+    /// It does not begin with `http://` or `https://`.
+    Scheme,
+    /// There is no host, a user name before it, or a byte that no request line holds.
+    HostOrPath,
+    /// It is longer than any real one.
+    TooLong,
+}
+
+impl fmt::Display for HttpUriFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "is not an http or https URL",
+            Self::HostOrPath => "is not a URL with a host and a path",
+            Self::TooLong => "is longer than 2048 bytes",
+        })
+    }
+}
+
+impl HttpUri {
+    /// Takes a URL apart. A fragment is left out: it is never sent (RFC 3986 section 3.5).
+    ///
+    /// # Errors
+    ///
+    /// Fails for every reason that [`HttpUriFault`] lists.
+    pub fn parse(uri: &str) -> Result<Self, HttpUriFault> {
+        if uri.len() > MAX_BYTES {
+            return Err(HttpUriFault::TooLong);
+        }
+        let (scheme, rest) = match uri.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", rest),
+            _ => return Err(HttpUriFault::Scheme),
+        };
+        let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
+        let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let clean = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+        if authority.is_empty() || authority.contains(['@', '\\']) || !clean(authority) || !clean(path) {
+            return Err(HttpUriFault::HostOrPath);
+        }
+        let path = match path.chars().next() {
+            Some('/') => path.to_owned(),
+            _ => format!("/{path}"),
+        };
+        Ok(Self {
+            scheme,
+            authority: authority.into(),
+            path: path.into(),
+        })
+    }
+
+    /// The host, without a port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        match self.authority.rsplit_once(':') {
+            // Not within the brackets of an IPv6 address.
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => &self.authority,
+        }
+    }
+}
+
+impl fmt::Display for HttpUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        for (uri, authority, host, path) in [
+            ("https://a.example", "a.example", "a.example", "/"),
+            (
+                "HTTP://a.example:8080/x?y#z",
+                "a.example:8080",
+                "a.example",
+                "/x?y",
+            ),
+            ("https://a.example?x=/", "a.example", "a.example", "/?x=/"),
+            ("http://[::1]:80/x", "[::1]:80", "[::1]", "/x"),
+            ("http://[::1]/x", "[::1]", "[::1]", "/x"),
+        ] {
+            let parsed = HttpUri::parse(uri).unwrap();
+            assert_eq!(
+                (&*parsed.authority, parsed.host(), &*parsed.path),
+                (authority, host, path),
+                "{uri}"
+            );
+            assert_eq!(HttpUri::parse(&parsed.to_string()), Ok(parsed));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_request_is_refused() {
+        let long = format!("https://a/{}", "x".repeat(MAX_BYTES));
+        for (uri, fault) in [
+            ("", HttpUriFault::Scheme),
+            ("a.example/x", HttpUriFault::Scheme),
+            ("file:///etc/passwd", HttpUriFault::Scheme),
+            ("https:///x", HttpUriFault::HostOrPath),
+            ("https://user@a/x", HttpUriFault::HostOrPath),
+            ("https://a\\@b/x", HttpUriFault::HostOrPath),
+            ("https://a/x y", HttpUriFault::HostOrPath),
+            ("https://a/x\r\nhost: b", HttpUriFault::HostOrPath),
+            ("https://ä/x", HttpUriFault::HostOrPath),
+            (&long, HttpUriFault::TooLong),
+        ] {
+            assert_eq!(HttpUri::parse(uri), Err(fault), "{uri}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The log lines of a key source: one for each change of its state, saying since when and why.
+
+use crate::keys::{Document, KeyNotice, Standing};
+
+/// Writes the line of a notice, if it has one.
+pub(super) fn tell(provider: &str, notice: &KeyNotice) {
+    match notice {
+        KeyNotice::Loaded { changed: false, .. } => {}
+        KeyNotice::Loaded {
+            keys,
+            skipped,
+            first_skipped: None,
+            ..
+        } => log::info!("provider {provider}: {keys} keys loaded, {skipped} skipped"),
+        KeyNotice::Loaded {
+            keys,
+            skipped,
+            first_skipped: Some((position, fault)),
+            ..
+        } => {
+            log::warn!(
+                "provider {provider}: {keys} keys loaded, {skipped} skipped, first keys[{position}]: {fault}"
+            );
+        }
+        KeyNotice::Failed {
+            is_news: false,
+            error,
+            ..
+        } => {
+            log::debug!("provider {provider}: fetching keys still fails: {error}");
+        }
+        KeyNotice::Failed {
+            document: Document::Discovery,
+            error,
+            since,
+            standing: Standing::Fresh,
+            ..
+        } => log::warn!(
+            "provider {provider}: reading the discovery document fails since {since}: {error}; \
+             the keys are where it said before"
+        ),
+        KeyNotice::Failed {
+            document,
+            error,
+            since,
+            standing,
+            until,
+            ..
+        } => match standing {
+            Standing::Fresh => log::warn!(
+                "provider {provider}: fetching keys fails since {since}: {document}: {error}; \
+                 the keys are fresh until {until}"
+            ),
+            Standing::Stale => log::warn!(
+                "provider {provider}: fetching keys fails since {since}: {document}: {error}; \
+                 the keys are past their lifetime and serve until {until}"
+            ),
+            Standing::Without => log::error!(
+                "provider {provider}: fetching keys fails since {since}: {document}: {error}; \
+                 there are no keys, requests are answered with 503"
+            ),
+        },
+        KeyNotice::Recovered { document, since } => {
+            let what = match document {
+                Document::Jwks => "fetching keys",
+                Document::Discovery => "reading the discovery document",
+            };
+            log::info!("provider {provider}: {what} works again, after failing since {since}");
+        }
+        KeyNotice::Discovered { jwks_uri } => {
+            log::info!("provider {provider}: the discovery document names {jwks_uri}");
+        }
+        KeyNotice::Adopted { keys } => {
+            log::debug!("provider {provider}: {keys} keys taken over from another worker");
+        }
+    }
+}

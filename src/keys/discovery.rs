@@ -1,0 +1,123 @@
+//! The issuer's metadata document (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2), as far as it leads to the
+//! keys.
+
+use std::fmt;
+
+use crate::config::{HttpUri, HttpUriFault};
+use crate::json::{JsonError, Object};
+
+/// What an issuer writes is shown in a log up to this length.
+const SHOWN: usize = 200;
+
+/// Why a document leads to no keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiscoveryFault {
+    /// It is not one JSON object, or names a member twice.
+    Json(JsonError),
+    /// `issuer` is absent or no string.
+    IssuerMissing,
+    /// `issuer` is another than the configured one.
+    IssuerMismatch {
+        /// As the document has it, shortened and escaped.
+        found: String,
+    },
+    /// `jwks_uri` is absent or no string.
+    JwksUriMissing,
+    /// `jwks_uri` is no http or https URL.
+    JwksUri {
+        /// As the document has it, shortened and escaped.
+        found: String,
+        /// Why.
+        fault: HttpUriFault,
+    },
+}
+
+impl fmt::Display for DiscoveryFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(fault) => write!(f, "{fault}"),
+            Self::IssuerMissing => f.write_str("it has no issuer"),
+            Self::IssuerMismatch { found } => {
+                write!(
+                    f,
+                    "its issuer is `{found}`, which is not exactly the configured issuer"
+                )
+            }
+            Self::JwksUriMissing => f.write_str("it has no jwks_uri"),
+            Self::JwksUri { found, fault } => write!(f, "its jwks_uri `{found}` {fault}"),
+        }
+    }
+}
+
+/// The URL of the keys. OpenID Connect Discovery 1.0 section 4.3: "The issuer value returned MUST be identical to the
+/// Issuer URL that was used as the prefix to /.well-known/openid-configuration"; without that, whoever can write one
+/// document on a shared host could give keys for another's tokens.
+pub(super) fn read(document: &[u8], issuer: &str) -> Result<HttpUri, DiscoveryFault> {
+    let document = Object::outline(document).map_err(DiscoveryFault::Json)?;
+    let text = |name| document.member(name).and_then(|value| value.as_str());
+    let found = text("issuer").ok_or(DiscoveryFault::IssuerMissing)?;
+    if found != issuer {
+        return Err(DiscoveryFault::IssuerMismatch { found: shown(&found) });
+    }
+    let jwks_uri = text("jwks_uri").ok_or(DiscoveryFault::JwksUriMissing)?;
+    HttpUri::parse(&jwks_uri).map_err(|fault| DiscoveryFault::JwksUri {
+        found: shown(&jwks_uri),
+        fault,
+    })
+}
+
+/// What somebody else wrote, fit for one line of a log.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://idp.example.com";
+
+    #[test]
+    fn the_keys_are_where_the_document_says() {
+        let document = format!(
+            r#"{{"jwks_uri":"https://keys.example.com:8443/v1/jwks?x=1","issuer":"{ISSUER}","more":[1]}}"#
+        );
+        let uri = read(document.as_bytes(), ISSUER).unwrap();
+        assert_eq!(uri.to_string(), "https://keys.example.com:8443/v1/jwks?x=1");
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        for (document, message) in [
+            ("<html>", "not JSON"),
+            ("[]", "not a JSON object"),
+            (r#"{"issuer":"a","issuer":"a"}"#, "a JSON member is named twice"),
+            (r#"{"jwks_uri":"https://a/"}"#, "it has no issuer"),
+            (r#"{"issuer":1,"jwks_uri":"https://a/"}"#, "it has no issuer"),
+            (
+                r#"{"issuer":"https://idp.example.com/","jwks_uri":"https://a/"}"#,
+                "its issuer is `https://idp.example.com/`, which is not exactly the configured issuer",
+            ),
+            (
+                r#"{"issuer":"a\nb","jwks_uri":"https://a/"}"#,
+                "its issuer is `a\\nb`, which is not exactly the configured issuer",
+            ),
+            (r#"{"issuer":"https://idp.example.com"}"#, "it has no jwks_uri"),
+            (
+                r#"{"issuer":"https://idp.example.com","jwks_uri":"/jwks"}"#,
+                "its jwks_uri `/jwks` is not an http or https URL",
+            ),
+            (
+                r#"{"issuer":"https://idp.example.com","jwks_uri":"https://a/\r\nx"}"#,
+                "its jwks_uri `https://a/\\r\\nx` is not a URL with a host and a path",
+            ),
+        ] {
+            assert_eq!(
+                read(document.as_bytes(), ISSUER).unwrap_err().to_string(),
+                message
+            );
+        }
+        let long = format!(r#"{{"issuer":"{}"}}"#, "\\n".repeat(10_000));
+        assert!(read(long.as_bytes(), ISSUER).unwrap_err().to_string().len() < 600);
+    }
+}

@@ -1,0 +1,54 @@
+//! Changes of a key source's state that an operator wants to see.
+
+use super::fetch::{Document, FetchError};
+use super::head::Standing;
+use crate::jose::JwkFault;
+use crate::time::UnixTime;
+
+/// A change of a key source's state, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyNotice {
+    /// The issuer gave keys.
+    Loaded {
+        /// Usable keys.
+        keys: usize,
+        /// How many members of the document cannot be used.
+        skipped: usize,
+        /// The first of them: its position, and why.
+        first_skipped: Option<(usize, JwkFault)>,
+        /// Whether these are others than before.
+        changed: bool,
+    },
+    /// A fetch failed.
+    Failed {
+        /// Of what.
+        document: Document,
+        /// Why.
+        error: FetchError,
+        /// When the first failed fetch since the last good one began.
+        since: UnixTime,
+        /// What that means for requests.
+        standing: Standing,
+        /// How long it will mean no worse.
+        until: UnixTime,
+        /// Whether the operator was not told so before, by any worker of the process.
+        is_news: bool,
+    },
+    /// A fetch succeeded after failures.
+    Recovered {
+        /// Of what.
+        document: Document,
+        /// When the first failed fetch began.
+        since: UnixTime,
+    },
+    /// The discovery document names this URL, another than before.
+    Discovered {
+        /// `jwks_uri`.
+        jwks_uri: String,
+    },
+    /// Another worker's keys were taken over.
+    Adopted {
+        /// Usable keys.
+        keys: usize,
+    },
+}
