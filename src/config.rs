@@ -118,6 +118,12 @@ impl Config {
         }
     }
 
+    /// The same bytes for the same configuration: the host writes the members of a message in another order each time.
+    #[must_use]
+    pub fn canonical(bytes: &[u8]) -> Vec<u8> {
+        struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
+    }
+
     fn parse_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let root = root(bytes)?;
         let mut fields = root.fields(FIELDS)?;

@@ -10,8 +10,18 @@
 mod backends;
 #[path = "envoy/configuration.rs"]
 mod configuration;
+#[path = "envoy/discovery.rs"]
+mod discovery;
+#[path = "envoy/load.rs"]
+mod load;
 #[path = "envoy/operators.rs"]
 mod operators;
+#[path = "envoy/outage.rs"]
+mod outage;
+#[path = "envoy/reload.rs"]
+mod reload;
+#[path = "envoy/rotation.rs"]
+mod rotation;
 #[path = "envoy/routes.rs"]
 mod routes;
 mod scenarios;
@@ -24,11 +34,13 @@ mod workers;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backends::{Outcome, Running, with_cluster};
 use scenarios::Says;
-use testkit::{Answer, Bootstrap, Client, EnvoyProcess, Issuer, Listener, Request, Upstream, latin1};
+use testkit::{
+    Answer, Bootstrap, Client, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter, latin1,
+};
 
 /// How many scenarios are under way at a time: some of them wait for seconds.
 const AT_ONCE: usize = 8;
@@ -191,4 +203,53 @@ impl Stack {
     fn status(&self, token: &str) -> u16 {
         self.client.request(Request::get("/orders").bearer(token)).status
     }
+}
+
+/// Envoy's memory, that of its VMs included.
+fn resident_bytes(envoy: &EnvoyProcess) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", envoy.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kilobytes * 1024
+}
+
+/// The module that a header takes down; `make test` builds it.
+fn trap_module() -> std::path::PathBuf {
+    testkit::workspace_root().join(".build/trap.wasm")
+}
+
+fn trap_listener(config: serde_json::Value) -> Listener {
+    let module = trap_module();
+    assert!(module.exists(), "{}: `make trap` builds it", module.display());
+    let mut filter = WasmFilter::new(config);
+    filter.module = module;
+    Listener::new("jwt").filter(filter.build())
+}
+
+/// Takes the worker's VM down.
+fn spring_trap(stack: &Stack) {
+    let request = Request::get("/orders").header("x-test-trap", "1");
+    let outcome = stack.client.try_request(request);
+    assert!(
+        outcome.as_ref().map_or(true, |response| response.status >= 500),
+        "the trap did not spring: {outcome:?}"
+    );
+}
+
+/// Waits until the worker has a VM again that lets this token through.
+fn wait_until_good(stack: &Stack, token: &str) -> Duration {
+    let begun = Instant::now();
+    while stack.status(token) != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", stack.envoy.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(
+        stack
+            .envoy
+            .stats("vm_reload_success")
+            .values()
+            .any(|count| *count > 0),
+        "no VM was replaced"
+    );
+    begun.elapsed()
 }

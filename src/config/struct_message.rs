@@ -6,7 +6,7 @@ use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-/// The message as JSON text; `None` where the bytes are no such message, or hold a number that JSON has not.
+/// The message as JSON text, its members in the order of their names; `None` where the bytes are no such message, or hold a number that JSON has not.
 pub(super) fn to_json(bytes: &[u8]) -> Option<Vec<u8>> {
     let message = Struct::decode(bytes).ok()?;
     serde_json::to_vec(&object(message)?).ok()
@@ -65,6 +65,18 @@ mod tests {
             String::from_utf8(json).unwrap(),
             r#"{"list":[true,null,0.8],"object":{"n":600.0},"text":"a\"b"}"#
         );
+    }
+
+    #[test]
+    fn members_are_read_in_one_order_whatever_the_message_has() {
+        let one = |name: &str| {
+            let fields = [(name.to_owned(), value(Kind::BoolValue(true)))].into();
+            Struct { fields }.encode_to_vec()
+        };
+        let (ab, ba) = ([one("a"), one("b")].concat(), [one("b"), one("a")].concat());
+        assert_ne!(ab, ba);
+        assert_eq!(to_json(&ab), to_json(&ba));
+        assert_eq!(to_json(&ab).unwrap(), br#"{"a":true,"b":true}"#);
     }
 
     #[test]

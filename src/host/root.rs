@@ -19,7 +19,7 @@ pub(super) struct Root {
 }
 
 struct Configured {
-    bytes: Vec<u8>,
+    canonical: Vec<u8>,
     filter: Rc<Filter>,
 }
 
@@ -47,12 +47,13 @@ impl RootContext for Root {
                 return false;
             }
         };
+        let canonical = Config::canonical(&bytes);
         // A listener that is updated without a change here configures the same root again: requests that wait and keys
         // that are held stay.
         if self
             .configured
             .as_ref()
-            .is_some_and(|configured| configured.bytes == bytes)
+            .is_some_and(|configured| configured.canonical == canonical)
         {
             return true;
         }
@@ -71,7 +72,7 @@ impl RootContext for Root {
         // Fetches begin with the first tick, not here: this may be a VM that only tries the configuration, and a lease
         // that it took would die with it.
         filter.set_tick_period(1);
-        if let Some(before) = self.configured.replace(Configured { bytes, filter }) {
+        if let Some(before) = self.configured.replace(Configured { canonical, filter }) {
             before.filter.retire();
         }
         true

@@ -54,6 +54,8 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        #[cfg(feature = "test-trap")]
+        trap();
         let Some(filter) = &self.filter else {
             self.progress.set(Progress::Answered);
             let _ = abi::send_local_response(503, "jwt_not_configured", &[], b"");
@@ -137,3 +139,16 @@ fn route_requirement() -> Result<Option<Vec<u8>>, Status> {
     let named = pairs.into_iter().find(|(name, _)| *name == b"requirement_name");
     Ok(named.map(|(_, value)| value.to_vec()))
 }
+
+/// Takes the VM down, as a fault of ours would, for the tests of what comes after.
+#[cfg(feature = "test-trap")]
+fn trap() {
+    if matches!(abi::header(Map::RequestHeaders, "x-test-trap"), Ok(Some(_))) {
+        std::process::abort();
+    }
+}
+
+#[cfg(all(feature = "test-trap", not(debug_assertions)))]
+compile_error!(
+    "`test-trap` lets any client take the filter down: it is for the profile `trap` only, never for a release"
+);

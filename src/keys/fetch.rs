@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::discovery::DiscoveryFault;
+use super::discovery::{self, DiscoveryFault};
 use crate::config::ProviderId;
 use crate::jose::JwksFault;
 
@@ -72,8 +72,12 @@ pub enum FetchError {
     Dispatch,
     /// The answer broke off, or never began.
     Reset,
-    /// No answer came within the deadline.
+    /// No answer came within the request's timeout; the host said so.
+    TimedOut,
+    /// No answer came at all, not even the host's own.
     Lost,
+    /// The host did not reach the issuer; why, in its own words.
+    Unreachable(String),
     /// A status other than 200. Redirects are not followed: the cluster leads to one place.
     Status(u16),
     /// The document is longer than `max_response_bytes`.
@@ -85,6 +89,21 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// What a status other than 200 means. Envoy answers in the issuer's place where it got no answer itself; such a
+    /// reply is told by its words.
+    pub(super) fn of_status(status: u16, body: &[u8]) -> Self {
+        const NO_ANSWER: &str = "upstream request timeout";
+        const NO_CONNECTION: &str = "upstream connect error or disconnect/reset before headers. ";
+        const NO_HOST: &str = "no healthy upstream";
+        match (status, std::str::from_utf8(body)) {
+            (504, Ok(NO_ANSWER)) => Self::TimedOut,
+            (502 | 503, Ok(text)) if text.starts_with(NO_CONNECTION) || text == NO_HOST => {
+                Self::Unreachable(discovery::shown(text.trim_start_matches(NO_CONNECTION)))
+            }
+            _ => Self::Status(status),
+        }
+    }
+
     /// Whether the issuer answered in a way that says: not here, or not any more.
     pub(super) fn is_misplaced(&self) -> bool {
         matches!(self, Self::Status(300..=499) | Self::Document(_))
@@ -96,7 +115,9 @@ impl fmt::Display for FetchError {
         match self {
             Self::Dispatch => f.write_str("the request could not be sent; does the cluster exist?"),
             Self::Reset => f.write_str("the connection was reset"),
-            Self::Lost => f.write_str("no answer came in time"),
+            Self::TimedOut => f.write_str("no answer came within the timeout"),
+            Self::Lost => f.write_str("the request was lost: neither an answer nor a failure came"),
+            Self::Unreachable(why) => write!(f, "the issuer was not reached: {why}"),
             Self::Status(status @ (301 | 302 | 303 | 307 | 308)) => {
                 write!(f, "the answer was a redirect ({status}), which is not followed")
             }
@@ -115,4 +136,49 @@ pub struct Publication {
     pub document: Option<Vec<u8>>,
     /// The head.
     pub head: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn envoys_own_replies_are_told_from_the_issuers() {
+        let reset = "upstream connect error or disconnect/reset before headers. reset reason: remote connection \
+                     failure, transport failure reason: delayed connect error: Connection refused";
+        for (status, body, message) in [
+            (
+                504,
+                "upstream request timeout",
+                "no answer came within the timeout",
+            ),
+            (504, "a gateway's own", "the answer's status was 504"),
+            (
+                503,
+                "no healthy upstream",
+                "the issuer was not reached: no healthy upstream",
+            ),
+            (
+                503,
+                reset,
+                "the issuer was not reached: reset reason: remote connection failure, transport failure reason: \
+                 delayed connect error: Connection refused",
+            ),
+            (
+                502,
+                reset,
+                "the issuer was not reached: reset reason: remote connection failure, transport failure reason: \
+                 delayed connect error: Connection refused",
+            ),
+            (503, "maintenance", "the answer's status was 503"),
+            (500, "no healthy upstream", "the answer's status was 500"),
+            (302, "", "the answer was a redirect (302), which is not followed"),
+        ] {
+            assert_eq!(
+                FetchError::of_status(status, body.as_bytes()).to_string(),
+                message
+            );
+        }
+        assert_eq!(FetchError::of_status(503, b"\xff"), FetchError::Status(503));
+    }
 }

@@ -30,6 +30,7 @@ pub(super) struct InFlight {
     document: Document,
     /// When that was.
     asked_at: UnixTime,
+    timeout: Duration,
     deadline: UnixTime,
     holder: u64,
 }
@@ -146,6 +147,7 @@ impl RemoteKeys {
             id,
             document,
             asked_at: now,
+            timeout,
             deadline,
             holder,
         });
@@ -244,6 +246,11 @@ impl RemoteKeys {
             return;
         };
         self.in_flight = None;
+        let answer = answer.map_err(|error| match error {
+            // The host tells a timeout in the midst of a body as it tells a broken connection.
+            FetchError::Reset if now.since(in_flight.asked_at) >= in_flight.timeout => FetchError::TimedOut,
+            error => error,
+        });
         match in_flight.document {
             Document::Discovery => {
                 let jwks_uri = answer.and_then(|answer| self.read_document(&answer));
@@ -274,7 +281,7 @@ impl RemoteKeys {
             return Err(FetchError::Lost);
         };
         if answer.status != 200 {
-            return Err(FetchError::Status(answer.status));
+            return Err(FetchError::of_status(answer.status, answer.body));
         }
         if answer.body.len() > self.source.key_cache.max_response_bytes {
             return Err(FetchError::TooLarge);
@@ -329,6 +336,7 @@ impl RemoteKeys {
                 self.in_flight = Some(InFlight {
                     document: Document::Jwks,
                     asked_at: now,
+                    timeout: self.source.timeout,
                     ..in_flight
                 });
             }
@@ -385,7 +393,7 @@ impl RemoteKeys {
                 lifetime,
                 document: None,
             }),
-            status => Err(FetchError::Status(status)),
+            status => Err(FetchError::of_status(status, answer.body)),
         }
     }
 
@@ -450,6 +458,10 @@ impl RemoteKeys {
         };
         let pause = backoff.pause(self.head.failures, &mut self.chance);
         self.head.retry_at = now.after(pause).as_millis();
+        if self.serving(now).is_some() {
+            // When the keys stop serving, the short pauses begin: not up to a minute later.
+            self.head.retry_at = self.head.retry_at.min(self.head.stale_until);
+        }
         if let Some(discovered) = &mut self.head.discovered
             && discovered.trouble.is_none()
             && in_flight.document == Document::Jwks

@@ -1,0 +1,106 @@
+//! Discovery over real sockets: keys on another host, and what the log says of a faulty document.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::{Answer, Bootstrap, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream};
+
+use super::{Stack, assert_alive};
+use crate::scenarios::{AUDIENCE, ISSUER, config, token, token_of, with, world};
+
+const DOCUMENT: &str = "/realms/main/.well-known/openid-configuration";
+
+#[test]
+fn keys_on_another_host_are_fetched_through_its_cluster() {
+    let (issuer, keys) = (Issuer::start(), Issuer::start());
+    let document = json!({"issuer": ISSUER, "jwks_uri": "https://keys.example.net:8443/v1/jwks?set=main"});
+    issuer.serve(DOCUMENT, Answer::json(&document));
+    keys.serve_jwks("/v1/jwks", &[&world().rsa]);
+    let upstream = Upstream::start();
+    let provider = json!({
+        "issuer": ISSUER, "audiences": [AUDIENCE],
+        "discovery": {"cluster": "issuer", "timeout": "1s", "clusters": {"keys.example.net": "keys"}},
+    });
+    let bootstrap = Bootstrap::new()
+        .cluster("issuer", issuer.addr())
+        .cluster("keys", keys.addr())
+        .cluster("upstream", upstream.addr())
+        .listener(Listener::wasm("jwt", config(provider)))
+        .build();
+    let envoy = EnvoyProcess::start_with(&bootstrap, &EnvoyOptions::workers(4));
+    let client = envoy.client("jwt");
+    let pending: Vec<_> = (0..20)
+        .map(|_| testkit::Client::new(client.addr()).start(Request::get("/orders").bearer(&token().mint())))
+        .collect();
+    assert!(pending.into_iter().all(|pending| pending.wait().status == 200));
+    assert_eq!((issuer.fetches(DOCUMENT), keys.fetches("/v1/jwks")), (1, 1));
+    let asked = &keys.fetch_log("/v1/jwks")[0];
+    assert_eq!(asked.path, "/v1/jwks?set=main");
+    assert_eq!(asked.header("host"), Some("keys.example.net:8443"));
+    assert_eq!(
+        issuer.fetch_log(DOCUMENT)[0].header("host"),
+        Some("idp.example.com")
+    );
+    assert!(
+        envoy.log().contains(
+            "provider corp: the discovery document names https://keys.example.net:8443/v1/jwks?set=main"
+        ),
+        "{}",
+        envoy.log()
+    );
+    assert_alive(&envoy);
+}
+
+#[test]
+fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
+    let provider = json!({"issuer": ISSUER, "audiences": [AUDIENCE], "discovery": {"cluster": "issuer"}});
+    let issuer = Issuer::start();
+    issuer.serve_jwks("/jwks", &[&world().rsa]);
+    let document =
+        |issuer: &str| Answer::json(&json!({"issuer": issuer, "jwks_uri": "http://idp.example.com/jwks"}));
+    issuer.serve(DOCUMENT, document("https://idp.example.com/realms/other"));
+    let limited = with(config(provider), json!({"limits": {"max_wait": "1s"}}));
+    let stack = Stack::start_around(issuer, Listener::wasm("jwt", limited), &EnvoyOptions::workers(2));
+    let refused = stack
+        .client
+        .request(Request::get("/orders").bearer(&token().mint()));
+    assert_eq!(refused.reason().as_deref(), Some("keys_unavailable"));
+    assert_eq!(stack.issuer.fetches("/jwks"), 0);
+    let log = stack.envoy.log();
+    assert!(
+        log.contains(
+            "discovery document: the document is not usable: its issuer is \
+             `https://idp.example.com/realms/other`, which is not exactly the configured issuer; there are no keys"
+        ),
+        "{log}"
+    );
+    assert_eq!(
+        log.matches("provider corp: fetching keys fails since").count(),
+        1,
+        "{log}"
+    );
+    assert!(stack.envoy.stat("wasmcustom.jwt.provider.corp.fetch_failed") >= 1);
+
+    stack.issuer.serve(DOCUMENT, document(ISSUER));
+    let recovered = stack
+        .envoy
+        .wait_for_log("provider corp: fetching keys works again", Duration::from_secs(8));
+    assert!(recovered, "{}", stack.envoy.log());
+    assert_eq!(stack.status(&token().mint()), 200);
+
+    // Later the document is no longer what it was: the keys stay where they are, and a rotation there is still learnt.
+    stack.issuer.serve(DOCUMENT, Answer::status(404));
+    stack
+        .issuer
+        .serve_jwks("/jwks", &[&world().rsa, &world().rsa_next]);
+    assert_eq!(stack.status(&token_of(&world().rsa_next).mint()), 200);
+    assert!(
+        stack.envoy.wait_for_log(
+            "provider corp: reading the discovery document fails since",
+            Duration::from_secs(2)
+        ),
+        "{}",
+        stack.envoy.log()
+    );
+    assert_alive(&stack.envoy);
+}
