@@ -348,6 +348,14 @@ impl Authenticator {
         }
     }
 
+    /// This engine is replaced by another: every request that still waits is decided with what is there.
+    pub fn handle_end(&mut self, now: UnixTime) {
+        for (id, waiting) in self.waiting.take_all() {
+            let decision = self.decide_now(&waiting.request, waiting.since, now);
+            self.decided.push_back((id, decision));
+        }
+    }
+
     /// When there is something to do next, if nothing else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixTime> {

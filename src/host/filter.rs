@@ -344,7 +344,8 @@ impl Filter {
 
     /// Answers every request that still waits: this configuration is replaced.
     pub(super) fn retire(&self) {
-        self.engine(|engine| engine.handle_timeout(UnixTime::NEVER));
+        let now = abi::now();
+        self.engine(|engine| engine.handle_end(now));
         self.decide_waiting();
     }
 

@@ -8,7 +8,7 @@ use crate::config::ProviderId;
 use crate::jose::JwksFault;
 
 /// The number of a fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FetchId(pub(crate) u32);
 
 /// A fetch that is due. Nothing is sent before the process's lease is taken: see

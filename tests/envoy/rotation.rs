@@ -20,7 +20,12 @@ fn rotation_under_load_refuses_nobody() {
     let (old, new) = (token().mint(), token_of(&world.rsa_next).mint());
     assert_eq!(stack.status(&old), 200);
 
-    let load = Load::start(stack.client.addr(), 50, Duration::from_millis(2), &[old.clone()]);
+    let load = Load::start(
+        stack.client.addr(),
+        50,
+        Duration::from_millis(2),
+        std::slice::from_ref(&old),
+    );
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(1200));
         // The issuer publishes the next key, signs with it, and withdraws the one before after a while.
@@ -29,7 +34,7 @@ fn rotation_under_load_refuses_nobody() {
             .serve("/jwks", Answer::jwks(&[&world.rsa, &world.rsa_next]));
         load.send(&[old.clone(), new.clone()]);
         std::thread::sleep(Duration::from_millis(1200));
-        load.send(&[old.clone()]);
+        load.send(std::slice::from_ref(&old));
         // The next round begins with a set that has the old key alone, as if the new one were another each time.
         std::thread::sleep(Duration::from_millis(100));
         stack.issuer.serve_jwks("/jwks", &[&world.rsa]);

@@ -110,7 +110,6 @@ fn another_configuration_answers_who_waits() {
 }
 
 #[test]
-#[ignore = "src/host/filter.rs decides who waits as at the end of time, where every token has expired: see retire()"]
 fn who_waits_is_told_that_there_are_no_keys_when_another_configuration_comes() {
     let (mut vm, waiting) = replaced_while_two_wait();
     for id in waiting {
@@ -247,7 +246,7 @@ fn a_cluster_that_is_not_there_is_a_failure() {
     let id = vm.open(&good());
     vm.pass(Duration::from_millis(100));
     assert_eq!(vm::state(id), State::Open);
-    stub::with(|host| assert!(host.has_line(3, "cluster"), "{:?}", host.lines));
+    stub::with(|host| assert!(host.has_line(4, "cluster"), "{:?}", host.lines));
     stub::with(|host| host.fault = None);
     vm.pass(Duration::from_secs(1));
     vm.answer_next(&Answer::document(&document()));

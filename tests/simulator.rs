@@ -1,0 +1,17 @@
+//! The keys under a simulated clock and a scripted issuer: one process with its workers, and fleets of processes.
+
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    reason = "a test may fail loudly, and has a clock"
+)]
+
+#[path = "simulator/fleet.rs"]
+mod fleet;
+#[path = "simulator/memory.rs"]
+mod memory;
+#[path = "simulator/process.rs"]
+mod process;
+#[path = "simulator/situations.rs"]
+mod situations;

@@ -1,0 +1,475 @@
+//! What one process makes of an issuer that rotates, moves, fails, or is asked for keys that it does not have.
+
+use std::time::Duration;
+
+use proxy_wasm_jwt::authenticator::Decision;
+use proxy_wasm_jwt::keys::{Document, KeyNotice, Standing};
+use serde_json::{Value, json};
+use testkit::{Algorithm, SigningKey, Token};
+
+use super::memory::allocated;
+use super::process::{
+    ANSWER, Answer, DOCUMENT, ISSUER, Process, discovery, document, keys, provider, remote, set, status,
+    token,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A process with keys from `/jwks`, which its issuer has just given.
+fn warm(config: &Value, workers: usize, answer: Answer) -> Process {
+    let mut process = Process::start(config, workers);
+    process.issuer.insert("/jwks".to_owned(), answer);
+    process.pass(secs(2));
+    assert_eq!(process.count("/jwks"), 1);
+    process
+}
+
+/// The pauses between the fetches of a path.
+fn pauses(process: &Process, path: &str) -> Vec<Duration> {
+    let times: Vec<_> = process
+        .fetches
+        .iter()
+        .filter(|fetch| fetch.path == path)
+        .collect();
+    times
+        .windows(2)
+        .map(|pair| pair[1].at.since(pair[0].at))
+        .collect()
+}
+
+#[test]
+fn eight_workers_fetch_as_often_as_one() {
+    let keys = keys();
+    let fetches = [1, 8].map(|workers| {
+        let mut process = warm(&remote(), workers, set(&[&keys.first]));
+        for worker in 0..workers {
+            assert!(process.passes(worker, &token(&keys.first)));
+        }
+        process.pass(24 * HOUR);
+        process.count("/jwks")
+    });
+    // 480 s apart, more or less.
+    assert!(
+        fetches.iter().all(|count| (170..=190).contains(count)),
+        "{fetches:?}"
+    );
+}
+
+#[test]
+fn a_holder_that_dies_is_replaced_after_its_deadline() {
+    let keys = keys();
+    let mut process = Process::start(&remote(), 3);
+    process.issuer.insert("/jwks".to_owned(), set(&[&keys.first]));
+    process.pass(Duration::from_millis(1));
+    assert_eq!(process.count("/jwks"), 1);
+    process.kill(0);
+    // The request's timeout is 5 s, and the margin a second.
+    process.pass(Duration::from_millis(5990));
+    assert_eq!(process.count("/jwks"), 1);
+    process.pass(Duration::from_millis(1100));
+    assert_eq!(process.count("/jwks"), 2);
+    assert!(process.passes(1, &token(&keys.first)) && process.passes(2, &token(&keys.first)));
+    assert_eq!(process.count("/jwks"), 2);
+}
+
+#[test]
+fn a_worker_that_comes_later_asks_nobody() {
+    let keys = keys();
+    let mut process = warm(&remote(), 2, set(&[&keys.first]));
+    process.kill(0);
+    process.kill(1);
+    let config = process.config.clone();
+    process.workers[0] = Some(proxy_wasm_jwt::authenticator::Authenticator::new(config, 77));
+    assert!(process.passes(0, &token(&keys.first)));
+    assert_eq!(process.count("/jwks"), 1);
+}
+
+#[test]
+fn the_answer_says_when_to_come_again_within_bounds() {
+    let keys = keys();
+    for (cache_control, lifetime) in [
+        (None, 600),
+        (Some("max-age=3600"), 3600),
+        (Some("max-age=3600, s-maxage=1800"), 1800),
+        (Some("max-age=1"), 60),
+        (Some("max-age=31536000"), 86_400),
+        (Some("no-store"), 600),
+        (Some("nonsense"), 600),
+    ] {
+        let answer = Answer {
+            cache_control,
+            ..set(&[&keys.first])
+        };
+        let mut process = warm(&remote(), 2, answer);
+        process.pass(secs(lifetime * 4));
+        for pause in pauses(&process, "/jwks") {
+            let share = pause.as_secs_f64() / Duration::from_secs(lifetime).as_secs_f64();
+            // 0.8 of it, a tenth more or less, and a tick.
+            assert!((0.719..0.9).contains(&share), "{cache_control:?}: {pause:?}");
+        }
+        assert!(process.count("/jwks") >= 4);
+    }
+}
+
+#[test]
+fn an_unchanged_document_is_neither_sent_nor_written_nor_parsed_again() {
+    let keys = keys();
+    let answer = Answer {
+        etag: Some("\"v1\""),
+        ..set(&[&keys.first])
+    };
+    let mut process = warm(&remote(), 2, answer);
+    process.pass(HOUR);
+    assert!(process.fetches.iter().skip(1).all(|fetch| fetch.asked_again));
+    assert_eq!(process.documents_written, 1);
+    // Without an entity tag the same document is sent, and known for the same.
+    let mut process = warm(&remote(), 2, set(&[&keys.first]));
+    process.pass(HOUR);
+    assert!(process.count("/jwks") >= 7);
+    assert_eq!(process.documents_written, 1);
+    // An answer of 304 to a question without an entity tag is no answer.
+    process.issuer.insert("/jwks".to_owned(), status(304));
+    process.pass(HOUR / 4);
+    assert!(matches!(process.notices.last(), Some(KeyNotice::Failed { .. })));
+}
+
+#[test]
+fn limits_of_a_document() {
+    let first = keys().first;
+    let many = |count| {
+        let keys: Vec<Value> = (0..count).map(|_| first.public_jwk()).collect();
+        Answer {
+            body: json!({"keys": keys}).to_string(),
+            ..set(&[])
+        }
+    };
+    let config = provider(json!({
+        "remote_jwks": {"http_uri": {"uri": "https://idp.example.com/jwks", "cluster": "issuer"}},
+        "key_cache": {"max_response_bytes": 65536},
+    }));
+    let padded = |bytes: usize| {
+        let mut answer = set(&[&first]);
+        answer
+            .body
+            .extend(std::iter::repeat_n(' ', bytes - answer.body.len()));
+        answer
+    };
+    for (answer, is_taken) in [
+        (many(200), true),
+        (many(201), false),
+        (padded(65_536), true),
+        (padded(65_537), false),
+    ] {
+        let mut process = Process::start(&config, 1);
+        process.issuer.insert("/jwks".to_owned(), answer);
+        assert_eq!(process.passes(0, &token(&first)), is_taken);
+    }
+}
+
+// --- unknown kids ---
+
+#[test]
+fn a_flood_of_unknown_kids_costs_two_fetches_in_thirty_seconds_and_bounded_memory() {
+    let keys = keys();
+    let mut process = warm(&remote(), 4, set(&[&keys.first]));
+    let good = token(&keys.first);
+    let claims = json!({"iss": ISSUER, "aud": "orders-api", "iat": testkit::unix_now()});
+    let mut before = 0;
+    for number in 0..10_000_usize {
+        let forged = Token::new(&keys.first)
+            .claims(claims.clone())
+            .expires_in(3600)
+            .header("kid", format!("kid-{number}"))
+            .signature(&[7; 64])
+            .mint();
+        let worker = number % 4;
+        let (_, decision) = process.open(worker, &forged);
+        assert!(!matches!(decision, Decision::Forward(_)));
+        let (_, decision) = process.open(worker, &good);
+        assert!(
+            matches!(decision, Decision::Forward(_)),
+            "a good request waits or is refused"
+        );
+        process.pass(Duration::from_millis(12));
+        while let Some((_, decision)) = process.workers[worker].as_mut().unwrap().poll_decision() {
+            assert!(matches!(decision, Decision::Deny(_)));
+        }
+        if number == 1000 {
+            before = allocated();
+        }
+    }
+    let fetches: Vec<_> = process.fetches.iter().skip(1).map(|fetch| fetch.at).collect();
+    for (at, begun) in fetches.iter().enumerate() {
+        let within = fetches[at..]
+            .iter()
+            .filter(|later| later.since(*begun) < secs(30))
+            .count();
+        assert!(within <= 2, "{within} fetches in 30 s");
+    }
+    // Two minutes of it.
+    assert!((6..=10).contains(&fetches.len()), "{} fetches", fetches.len());
+    let grown = allocated() - before;
+    assert!(grown < 100_000, "{grown} bytes more after 9,000 further kids");
+    for engine in process.workers.iter().flatten() {
+        assert_eq!(engine.waiting(), 0);
+    }
+}
+
+#[test]
+fn rotation_is_learnt_by_every_worker_with_one_fetch() {
+    let keys = keys();
+    let mut process = warm(&remote(), 4, set(&[&keys.first]));
+    process
+        .issuer
+        .insert("/jwks".to_owned(), set(&[&keys.first, &keys.second]));
+    for worker in 0..4 {
+        assert!(process.passes(worker, &token(&keys.second)));
+        assert!(process.passes(worker, &token(&keys.first)));
+    }
+    assert_eq!(process.count("/jwks"), 2);
+}
+
+// --- outages ---
+
+#[test]
+fn old_keys_serve_for_a_day_past_their_lifetime_and_not_longer() {
+    let keys = keys();
+    let mut process = warm(&remote(), 2, set(&[&keys.first]));
+    let loaded = process.fetches[0].at.after(ANSWER);
+    process.issuer.insert("/jwks".to_owned(), status(500));
+    let stale_until = loaded.after(secs(600)).after(24 * HOUR);
+    while process.now.after(secs(300)) < stale_until {
+        process.pass(secs(240));
+        assert!(process.passes(0, &token(&keys.first)) && process.passes(1, &token(&keys.first)));
+    }
+    process.pass(
+        stale_until
+            .since(process.now)
+            .saturating_sub(Duration::from_millis(10)),
+    );
+    assert!(process.passes(0, &token(&keys.first)));
+
+    let attempts = pauses(&process, "/jwks");
+    for (step, pause) in attempts.iter().skip(1).enumerate() {
+        let full = secs(60).min(secs(1_u64 << step.min(10)));
+        // The attempt itself and a tick are added.
+        assert!(
+            (full / 2..=full + ANSWER + secs(1)).contains(pause),
+            "attempt {step}: {pause:?} instead of {full:?}"
+        );
+    }
+
+    process.pass(Duration::from_millis(20));
+    assert!(!process.passes(0, &token(&keys.first)), "past stale_if_error");
+    process.pass(HOUR);
+    process.issuer.insert("/jwks".to_owned(), set(&[&keys.first]));
+    process.pass(secs(6));
+    assert!(process.passes(0, &token(&keys.first)) && process.passes(1, &token(&keys.first)));
+
+    // Told once each, though two workers saw a thousand failures.
+    let told: Vec<_> = process
+        .notices
+        .iter()
+        .filter_map(|notice| match notice {
+            KeyNotice::Failed {
+                standing,
+                is_news: true,
+                ..
+            } => Some(*standing),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [Standing::Fresh, Standing::Stale, Standing::Without]);
+    let recoveries = process
+        .notices
+        .iter()
+        .filter(|notice| matches!(notice, KeyNotice::Recovered { .. }))
+        .count();
+    assert_eq!(recoveries, 1);
+}
+
+#[test]
+fn an_issuer_that_comes_back_is_noticed_within_one_step() {
+    let keys = keys();
+    for (outage, step) in [(secs(1), 1), (secs(10), 5), (HOUR, 5)] {
+        let mut process = Process::start(&remote(), 2);
+        process.issuer.insert("/jwks".to_owned(), status(503));
+        process.pass(outage);
+        process.issuer.insert("/jwks".to_owned(), set(&[&keys.first]));
+        process.pass(secs(step) + Duration::from_millis(200));
+        let (_, decision) = process.open(0, &token(&keys.first));
+        assert!(
+            matches!(decision, Decision::Forward(_)),
+            "cold, {outage:?}: {decision:?}"
+        );
+    }
+    for outage in [secs(600), 5 * HOUR] {
+        let mut process = warm(&remote(), 2, set(&[&keys.first]));
+        process.issuer.insert("/jwks".to_owned(), status(503));
+        process.pass(outage);
+        process.issuer.insert("/jwks".to_owned(), set(&[&keys.first]));
+        process.pass(secs(61));
+        let gauges = process.workers[0]
+            .as_ref()
+            .unwrap()
+            .key_gauges(proxy_wasm_jwt::config::ProviderId::new(0), process.now);
+        assert!(!gauges.unwrap().stale, "warm, {outage:?}");
+    }
+}
+
+#[test]
+fn a_good_set_is_never_replaced_by_a_bad_one() {
+    let keys = keys();
+    let mut process = warm(&remote(), 1, set(&[&keys.first]));
+    for body in [
+        "",
+        "{}",
+        "[]",
+        r#"{"keys":[]}"#,
+        r#"{"keys":[{"kty":"oct","k":"AA"}]}"#,
+    ] {
+        let answer = Answer {
+            body: body.to_owned(),
+            ..set(&[])
+        };
+        process.issuer.insert("/jwks".to_owned(), answer);
+        process.pass(HOUR);
+        assert!(process.passes(0, &token(&keys.first)), "{body}");
+    }
+}
+
+// --- waiting ---
+
+#[test]
+fn a_hundred_thousand_waits_leave_nothing_behind() {
+    let key = SigningKey::generate(Algorithm::EdDsa, Some("first"));
+    let mut process = Process::start(&remote(), 1);
+    process.issuer.insert("/jwks".to_owned(), status(500));
+    let token = token(&key);
+    let round = |process: &mut Process| {
+        let mut waiting = Vec::new();
+        for _ in 0..1000 {
+            let (id, decision) = process.open(0, &token);
+            assert_eq!(decision, Decision::Wait);
+            waiting.push(id);
+        }
+        for id in waiting.iter().step_by(2) {
+            process.workers[0].as_mut().unwrap().handle_cancel(*id);
+        }
+        let now = process.now.after(secs(6));
+        process.now = now;
+        let engine = process.workers[0].as_mut().unwrap();
+        assert_eq!(engine.waiting(), 500);
+        engine.handle_timeout(now);
+        let mut decided = 0;
+        while let Some((_, decision)) = engine.poll_decision() {
+            assert!(matches!(decision, Decision::Deny(_)));
+            decided += 1;
+        }
+        assert_eq!((decided, engine.waiting()), (500, 0));
+        while engine.poll_notice().is_some() {}
+    };
+    round(&mut process);
+    let before = allocated();
+    for _ in 0..100 {
+        round(&mut process);
+    }
+    let grown = allocated() - before;
+    println!("100,000 waits: {grown} bytes more");
+    assert!(grown.abs() < 4096, "{grown} bytes more");
+}
+
+// --- discovery ---
+
+fn discovered(workers: usize, key: &SigningKey) -> Process {
+    let mut process = Process::start(&discovery(), workers);
+    process
+        .issuer
+        .insert(DOCUMENT.to_owned(), document("https://idp.example.com/jwks"));
+    process.issuer.insert("/jwks".to_owned(), set(&[key]));
+    process.pass(secs(2));
+    assert_eq!((process.count(DOCUMENT), process.count("/jwks")), (1, 1));
+    process
+}
+
+#[test]
+fn the_discovery_document_is_read_once_an_hour() {
+    let keys = keys();
+    let mut process = discovered(3, &keys.first);
+    process.pass(24 * HOUR);
+    assert!(
+        (22..=28).contains(&process.count(DOCUMENT)),
+        "{}",
+        process.count(DOCUMENT)
+    );
+    assert!(
+        (170..=190).contains(&process.count("/jwks")),
+        "{}",
+        process.count("/jwks")
+    );
+    assert!(process.passes(2, &token(&keys.first)));
+}
+
+#[test]
+fn keys_that_move_are_followed_within_the_hour_and_at_once_where_a_token_asks() {
+    let keys = keys();
+    for asks in [false, true] {
+        let mut process = discovered(2, &keys.first);
+        process
+            .issuer
+            .insert(DOCUMENT.to_owned(), document("https://idp.example.com/moved"));
+        process.issuer.insert("/moved".to_owned(), set(&[&keys.second]));
+        if asks {
+            assert!(process.passes(1, &token(&keys.second)));
+        } else {
+            process.pass(HOUR + HOUR / 10 + secs(2));
+        }
+        assert_eq!(process.count("/moved"), 1);
+        for worker in 0..2 {
+            assert!(process.passes(worker, &token(&keys.second)));
+        }
+    }
+}
+
+#[test]
+fn keys_that_are_gone_from_their_place_are_looked_for_in_the_document() {
+    let keys = keys();
+    let mut process = discovered(1, &keys.first);
+    process
+        .issuer
+        .insert(DOCUMENT.to_owned(), document("https://idp.example.com/moved"));
+    process.issuer.insert("/moved".to_owned(), set(&[&keys.first]));
+    process.issuer.insert("/jwks".to_owned(), status(404));
+    // The next refresh fails, and the attempt after it, a second later, begins with the document.
+    process.pass(secs(540));
+    assert_eq!(process.count("/moved"), 1);
+}
+
+#[test]
+fn a_document_that_fails_for_hours_keeps_the_keys_where_they_are() {
+    let keys = keys();
+    let mut process = discovered(2, &keys.first);
+    process.issuer.insert(DOCUMENT.to_owned(), status(500));
+    process.pass(6 * HOUR);
+    process.issuer.insert("/jwks".to_owned(), set(&[&keys.second]));
+    process.pass(secs(600));
+    assert!(process.passes(0, &token(&keys.second)));
+    let attempts = process.count(DOCUMENT);
+    // Five hours of failing with pauses from half a minute to a minute.
+    assert!((280..=640).contains(&attempts), "{attempts}");
+    let of_document = |notice: &&KeyNotice| {
+        matches!(
+            notice,
+            KeyNotice::Failed {
+                document: Document::Discovery,
+                is_news: true,
+                ..
+            }
+        )
+    };
+    assert_eq!(process.notices.iter().filter(of_document).count(), 1, "told once");
+}
