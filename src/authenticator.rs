@@ -12,12 +12,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{Config, KeySource, ProviderId};
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::keys::{
     Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, Head, KeyNotice, Publication, RemoteKeys,
     Settled,
 };
+use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -33,8 +34,10 @@ pub struct StreamId(pub u32);
 pub enum Decision {
     /// It goes on to the upstream, changed so.
     Forward(Forward),
-    /// It is answered here.
-    Deny(Denial),
+    /// It is refused here.
+    Deny(Refusal),
+    /// It asks for what is answered here: the metadata of a protected resource.
+    Answer(Rc<LocalReply>),
     /// It is held until a decision for it comes out of [`Authenticator::poll_decision`].
     Wait,
 }
@@ -148,7 +151,8 @@ impl Authenticator {
             },
         ) {
             Evaluation::Forward(forward) => return Decision::Forward(forward),
-            Evaluation::Deny(denial) => return Decision::Deny(denial),
+            Evaluation::Deny(refusal) => return Decision::Deny(refusal),
+            Evaluation::Answer(reply) => return Decision::Answer(reply),
             Evaluation::Need(need) => need,
         };
         let max_wait = self.config.limits.max_wait;
@@ -406,9 +410,10 @@ impl Authenticator {
             },
         ) {
             Evaluation::Forward(forward) => Decision::Forward(forward),
-            Evaluation::Deny(denial) => Decision::Deny(denial),
+            Evaluation::Deny(refusal) => Decision::Deny(refusal),
+            Evaluation::Answer(reply) => Decision::Answer(reply),
             Evaluation::Need(Need::FirstKeys(provider) | Need::Kid(provider)) => {
-                Decision::Deny(Denial::new(Reason::KeysUnavailable).by(provider))
+                Decision::Deny(Denial::new(Reason::KeysUnavailable).by(provider).into())
             }
         }
     }
@@ -423,7 +428,8 @@ impl Authenticator {
             };
             match self.evaluate(&waiting.request, moment) {
                 Evaluation::Forward(forward) => self.decided.push_back((id, Decision::Forward(forward))),
-                Evaluation::Deny(denial) => self.decided.push_back((id, Decision::Deny(denial))),
+                Evaluation::Deny(refusal) => self.decided.push_back((id, Decision::Deny(refusal))),
+                Evaluation::Answer(reply) => self.decided.push_back((id, Decision::Answer(reply))),
                 Evaluation::Need(_) => self.waiting.insert(id, waiting),
             }
         }

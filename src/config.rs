@@ -14,6 +14,7 @@ mod provider;
 mod reader;
 mod remote;
 mod requirement;
+mod resource;
 mod response;
 mod route_match;
 mod rule;
@@ -37,7 +38,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::{Mode, Policy, Requirement, Rule};
+use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement, Rule};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -97,6 +98,7 @@ const FIELDS: &[&str] = &[
     "stat_prefix",
     "mode",
     "response",
+    "protected_resource",
     "limits",
 ];
 
@@ -146,6 +148,12 @@ impl Config {
         let mode = fields
             .take("mode")
             .map_or(Ok(Mode::Enforce), |node| requirement::read_mode(&node))?;
+        let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
+        // Before those of rules: it is the first.
+        let own_resource = fields
+            .take("protected_resource")
+            .map(|node| resource::read(&node, &providers, &ids, &mut names))
+            .transpose()?;
         let mut known = Known {
             providers: &providers,
             requirement_map: &[],
@@ -195,6 +203,10 @@ impl Config {
             .iter()
             .any(|rule: &Rule| rule.matcher.path.is_some() || !rule.demand.needs_token());
         let path_field = reads_path.then(|| names.field(":path"));
+        let resources = match names.resources.is_empty() {
+            true => None,
+            false => Some(names.protected_resources(own_resource.is_some())),
+        };
         let policy = Policy {
             rules,
             requirement_map,
@@ -203,6 +215,7 @@ impl Config {
             path_field,
             otherwise,
             mode,
+            resources,
         };
         let replies = Replies::new(&style, &names.scopes);
         Ok(Self {
@@ -239,9 +252,27 @@ struct Names {
     owned_headers: Vec<Rc<str>>,
     scopes: Vec<String>,
     conditions: Vec<String>,
+    resources: Vec<ProtectedResource>,
 }
 
 impl Names {
+    /// The resources, with the fields by which a request for their metadata is told.
+    fn protected_resources(&mut self, has_own: bool) -> ProtectedResources {
+        let all = std::mem::take(&mut self.resources);
+        let shares_path = all.iter().enumerate().any(|(index, resource)| {
+            all.iter()
+                .take(index)
+                .any(|other| other.document_path() == resource.document_path())
+        });
+        ProtectedResources {
+            all,
+            has_own,
+            path: self.field(":path"),
+            method: self.field(":method"),
+            authority: shares_path.then(|| self.field(":authority")),
+        }
+    }
+
     /// The number of a challenge's scopes.
     fn scope(&mut self, scopes: &str) -> usize {
         if let Some(index) = self.scopes.iter().position(|known| known == scopes) {

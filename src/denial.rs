@@ -2,6 +2,8 @@
 //!
 //! Owns the list of reasons and nothing of how a refusal looks on the wire: that is [`crate::reply`].
 
+use std::rc::Rc;
+
 use crate::config::ProviderId;
 
 /// One of the reasons for which a request is refused. Its [`label`](Self::label) is contract: the `reason` of the
@@ -176,6 +178,24 @@ impl Denial {
         Self {
             provider: Some(provider),
             ..self
+        }
+    }
+}
+
+/// A refusal as it goes out: with what the challenge names beside the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub denial: Denial,
+    /// Where the client can read how to get a token (`resource_metadata`, RFC 9728 section 5.1).
+    pub metadata_url: Option<Rc<str>>,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self {
+            denial,
+            metadata_url: None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod host;
 mod matcher;
 mod path;
 mod requirement;
+mod resource;
 mod template;
 
 use std::rc::Rc;
@@ -18,6 +19,7 @@ pub use host::HostPattern;
 pub use matcher::{ParameterMatcher, RequestMatcher};
 pub use path::{PathPattern, PathTest, RequestPath};
 pub use requirement::{Demand, Mode, ProviderRequirement, Requirement};
+pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub use template::PathTemplate;
 
 use crate::denial::{Denial, Reason};
@@ -66,6 +68,8 @@ pub struct Policy {
     pub otherwise: Rc<Demand>,
     /// The filter's own mode.
     pub mode: Mode,
+    /// The resources whose metadata is answered here.
+    pub resources: Option<ProtectedResources>,
 }
 
 impl CorsPreflight {

@@ -3,9 +3,11 @@
 //! One exhaustive match turns a reason into its reply. Replies are fixed by the
 //! configuration, so they are written once, at load.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::denial::{Denial, Reason, Shortfall};
+use crate::denial::{Reason, Refusal, Shortfall};
 
 /// The response that is sent in place of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,14 +188,27 @@ impl Replies {
 
     /// The reply for a refusal.
     #[must_use]
-    pub fn to(&self, denial: &Denial) -> &LocalReply {
+    pub fn to(&self, refusal: &Refusal) -> Cow<'_, LocalReply> {
+        let denial = &refusal.denial;
         let by_scope = match denial.shortfall {
             Some(Shortfall::Scope(number)) => self.by_scope.get(number),
             Some(Shortfall::Condition(_)) | None => None,
         };
-        by_scope
+        let reply = by_scope
             .or_else(|| self.by_reason.get(denial.reason.index()))
-            .unwrap_or(&self.last_resort)
+            .unwrap_or(&self.last_resort);
+        let Some(url) = &refusal.metadata_url else {
+            return Cow::Borrowed(reply);
+        };
+        let mut reply = reply.clone();
+        for (name, value) in &mut reply.headers {
+            if *name == "www-authenticate" {
+                // RFC 9728 section 5.1: "The URL of the protected resource metadata."
+                value.push_str(", resource_metadata=");
+                push_quoted(value, url);
+            }
+        }
+        Cow::Owned(reply)
     }
 }
 
@@ -274,6 +289,7 @@ fn push_quoted(out: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::denial::Denial;
 
     fn style(body: BodyFormat) -> ReplyStyle {
         ReplyStyle {
@@ -286,7 +302,7 @@ mod tests {
     #[test]
     fn a_missing_token_has_a_challenge_without_error() {
         let replies = Replies::new(&style(BodyFormat::Json), &[]);
-        let reply = replies.to(&Denial::new(Reason::TokenMissing));
+        let reply = replies.to(&Denial::new(Reason::TokenMissing).into());
         assert_eq!(reply.status, 401);
         assert_eq!(
             reply.headers[0],
@@ -308,7 +324,7 @@ mod tests {
             },
             &[],
         );
-        let reply = replies.to(&Denial::new(Reason::TokenExpired));
+        let reply = replies.to(&Denial::new(Reason::TokenExpired).into());
         assert_eq!((reply.status, reply.details.as_str()), (401, "jwt_token_expired"));
         assert_eq!(
             reply.headers[0].1,
@@ -323,7 +339,7 @@ mod tests {
     #[test]
     fn without_keys_it_is_503_and_no_challenge() {
         let replies = Replies::new(&style(BodyFormat::None), &[]);
-        let reply = replies.to(&Denial::new(Reason::KeysUnavailable));
+        let reply = replies.to(&Denial::new(Reason::KeysUnavailable).into());
         assert_eq!(reply.status, 503);
         assert_eq!(reply.headers, [("retry-after", "5".to_owned())]);
         assert!(reply.body.is_empty());
@@ -338,7 +354,7 @@ mod tests {
             },
             &[],
         );
-        let reply = replies.to(&Denial::new(Reason::TokenExpired));
+        let reply = replies.to(&Denial::new(Reason::TokenExpired).into());
         assert_eq!((reply.headers.len(), reply.body.len()), (0, 0));
     }
 }

@@ -14,6 +14,8 @@ mod configuration;
 mod discovery;
 #[path = "envoy/load.rs"]
 mod load;
+#[path = "envoy/mcp.rs"]
+mod mcp;
 #[path = "envoy/operators.rs"]
 mod operators;
 #[path = "envoy/outage.rs"]

@@ -8,10 +8,11 @@ use super::attempt::{Asked, Attempt, Granted, Token};
 use super::{Authenticator, Forward, Grant};
 use crate::config::{Location, ProviderId};
 use crate::credential;
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward;
 use crate::policy::{Demand, Mode, Requirement};
+use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -19,7 +20,8 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub(super) enum Evaluation {
     Forward(Forward),
-    Deny(Denial),
+    Deny(Refusal),
+    Answer(Rc<LocalReply>),
     Need(Need),
 }
 
@@ -59,10 +61,28 @@ impl Authenticator {
     /// Decides a request.
     pub(super) fn evaluate(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
         let config = self.config.clone();
-        let demand = match config.policy.demand(request) {
+        let policy = &config.policy;
+        // Before any rule, and whatever the mode: who asks how to get a token has none.
+        if let Some(answer) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
+            return match answer {
+                Ok(reply) => Evaluation::Answer(reply),
+                Err(denial) => Evaluation::Deny(denial.into()),
+            };
+        }
+        let demand = match policy.demand(request) {
             Ok(Some(demand)) if demand.requirement != Requirement::Nothing => demand,
             Ok(_) => return Evaluation::Forward(self.without_token(Grant::Waived)),
-            Err(denial) => return self.refuse(denial, config.policy.mode, None),
+            Err(denial) => return self.refuse(denial.into(), policy.mode, None),
+        };
+        let refusal = |denial| {
+            let resource = policy.resources.as_ref().and_then(|resources| {
+                let number = demand.resource.or_else(|| resources.own())?;
+                resources.all.get(number)
+            });
+            Refusal {
+                denial,
+                metadata_url: resource.and_then(|resource| resource.document_url(request)),
+            }
         };
         // What is not enforced must not be felt either: nobody waits for it.
         let moment = Moment {
@@ -71,20 +91,20 @@ impl Authenticator {
         };
         match self.satisfy(demand, request, moment) {
             Ok((forward, None)) => Evaluation::Forward(forward),
-            Ok((forward, Some(denial))) => self.refuse(denial, demand.mode, Some(forward)),
-            Err(Obstacle::Denial(denial)) => self.refuse(denial, demand.mode, None),
+            Ok((forward, Some(denial))) => self.refuse(refusal(denial), demand.mode, Some(forward)),
+            Err(Obstacle::Denial(denial)) => self.refuse(refusal(denial), demand.mode, None),
             Err(Obstacle::Need(need)) => Evaluation::Need(need),
         }
     }
 
     /// Refuses, or in shadow mode lets the request go on with what is known of it, and says what would have been.
-    fn refuse(&self, denial: Denial, mode: Mode, forward: Option<Forward>) -> Evaluation {
+    fn refuse(&self, refusal: Refusal, mode: Mode, forward: Option<Forward>) -> Evaluation {
         match mode {
-            Mode::Enforce => Evaluation::Deny(denial),
+            Mode::Enforce => Evaluation::Deny(refusal),
             Mode::Shadow => {
                 let forward = forward.unwrap_or_else(|| self.without_token(Grant::Anonymous));
                 Evaluation::Forward(Forward {
-                    shadowed: Some(denial),
+                    shadowed: Some(refusal.denial),
                     ..forward
                 })
             }

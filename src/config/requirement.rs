@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::error::{ConfigError, ConfigProblem, nearest};
 use super::provider::{self, Provider, ProviderId};
 use super::reader::{Fields, Node};
-use super::{Names, authorize};
-use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement};
+use super::{Names, authorize, resource};
+use crate::policy::{Demand, Mode, ProviderRequirement, Requirement};
 
 const FIELDS: &[&str] = &[
     "provider_name",
@@ -28,7 +28,25 @@ const ENTRY_FIELDS: &[&str] = &[
     "extract_only_without_validation",
     "authorize",
     "mode",
+    "protected_resource",
 ];
+
+/// What may stand beside a requirement.
+struct Beside<'n> {
+    authorize: Option<Node<'n>>,
+    mode: Option<Node<'n>>,
+    resource: Option<Node<'n>>,
+}
+
+impl<'n> Beside<'n> {
+    fn take(fields: &mut Fields<'n>) -> Self {
+        Self {
+            authorize: fields.take("authorize"),
+            mode: fields.take("mode"),
+            resource: fields.take("protected_resource"),
+        }
+    }
+}
 
 /// `mode`, of a rule or of the whole filter.
 pub(super) fn read_mode(node: &Node<'_>) -> Result<Mode, ConfigError> {
@@ -46,15 +64,10 @@ pub(super) struct Known<'k> {
 impl Known<'_> {
     /// The requirement alone, in the filter's mode.
     pub(super) fn plain_demand(&self, requirement: Requirement) -> Rc<Demand> {
-        self.demand(requirement, None, self.mode)
+        Rc::new(self.demand(requirement))
     }
 
-    fn demand(
-        &self,
-        requirement: Requirement,
-        authorization: Option<Authorization>,
-        mode: Mode,
-    ) -> Rc<Demand> {
+    fn demand(&self, requirement: Requirement) -> Demand {
         let mut locations: Vec<_> = requirement
             .providers()
             .into_iter()
@@ -63,12 +76,13 @@ impl Known<'_> {
             .collect();
         locations.sort_unstable();
         locations.dedup();
-        Rc::new(Demand {
-            authorization,
-            mode,
+        Demand {
             requirement,
             locations,
-        })
+            authorization: None,
+            mode: self.mode,
+            resource: None,
+        }
     }
 
     fn all_providers(&self) -> Vec<ProviderRequirement> {
@@ -80,58 +94,69 @@ impl Known<'_> {
             .collect()
     }
 
-    /// `requires` or `requirement_name`, of which one may stand in `fields`, with `authorize` and `mode`; neither: no token is
+    /// `requires` or `requirement_name`, of which one may stand in `fields`, with what goes beside it; neither: no token is
     /// needed.
     pub(super) fn read_choice(
         &self,
         fields: &mut Fields<'_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, ConfigError> {
-        let authorize = fields.take("authorize");
-        let mode = fields.take("mode");
+        let beside = Beside::take(fields);
         match (fields.take("requires"), fields.take("requirement_name")) {
-            (Some(node), None) => {
-                let requirement = self.read(&node)?;
-                self.with_authorization(requirement, authorize, mode, names)
-            }
-            (None, Some(name)) => match authorize.or(mode) {
+            (Some(node), None) => self.complete(self.read(&node)?, beside, names),
+            (None, Some(name)) => match beside.authorize.or(beside.mode).or(beside.resource) {
                 None => self.read_name(&name),
                 Some(node) => {
                     Err(node.invalid("goes with the requirement; write it into the entry of requirement_map"))
                 }
             },
-            (None, None) => self.with_authorization(Requirement::Nothing, authorize, mode, names),
+            (None, None) => self.complete(Requirement::Nothing, beside, names),
             (Some(_), Some(name)) => Err(name.invalid("write one of `requires`, `requirement_name`")),
         }
     }
 
-    /// An entry of `requirement_map`: a requirement with `authorize` and `mode` beside it.
+    /// An entry of `requirement_map`: a requirement with what goes beside it.
     pub(super) fn read_entry(&self, node: &Node<'_>, names: &mut Names) -> Result<Rc<Demand>, ConfigError> {
         let mut fields = node.fields(ENTRY_FIELDS)?;
-        let authorize = fields.take("authorize");
-        let mode = fields.take("mode");
+        let beside = Beside::take(&mut fields);
         let requirement = self
             .read_fields(node, fields, None)?
             .unwrap_or(Requirement::Nothing);
-        self.with_authorization(requirement, authorize, mode, names)
+        self.complete(requirement, beside, names)
     }
 
-    fn with_authorization(
+    fn complete(
         &self,
         requirement: Requirement,
-        authorize: Option<Node<'_>>,
-        mode: Option<Node<'_>>,
+        beside: Beside<'_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, ConfigError> {
-        let mode = mode.map_or(Ok(self.mode), |node| read_mode(&node))?;
-        let authorization = match authorize {
-            Some(node) if requirement == Requirement::Nothing => {
+        if requirement == Requirement::Nothing {
+            if let Some(node) = beside.authorize {
                 return Err(node.invalid("only a token can be asked for claims; write `requires` beside it"));
             }
-            Some(node) => Some(authorize::read(&node, names)?),
-            None => None,
-        };
-        Ok(self.demand(requirement, authorization, mode))
+            if let Some(node) = beside.resource {
+                return Err(node
+                    .invalid("only a resource that needs a token is protected; write `requires` beside it"));
+            }
+        }
+        let mut demand = self.demand(requirement);
+        if let Some(node) = beside.mode {
+            demand.mode = read_mode(&node)?;
+        }
+        if let Some(node) = beside.authorize {
+            demand.authorization = Some(authorize::read(&node, names)?);
+        }
+        if let Some(node) = beside.resource {
+            let providers: Vec<ProviderId> = demand
+                .requirement
+                .providers()
+                .into_iter()
+                .map(|named| named.provider)
+                .collect();
+            demand.resource = Some(resource::read(&node, self.providers, &providers, names)?);
+        }
+        Ok(Rc::new(demand))
     }
 
     fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, ConfigError> {

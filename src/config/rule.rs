@@ -21,7 +21,14 @@ pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Res
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
-    let mut fields = node.fields(&["match", "requires", "requirement_name", "authorize", "mode"])?;
+    let mut fields = node.fields(&[
+        "match",
+        "requires",
+        "requirement_name",
+        "authorize",
+        "mode",
+        "protected_resource",
+    ])?;
     let matcher = fields.require(
         "match",
         "write which requests the rule is for, such as {prefix: /}",

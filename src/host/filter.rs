@@ -12,14 +12,21 @@ use super::shared_data::{Place, Seen};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
-use crate::denial::{Denial, Reason, Shortfall};
+use crate::denial::{Denial, Reason, Refusal, Shortfall};
 use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
 use crate::policy::Policy;
+use crate::reply::LocalReply;
 use crate::request::{RequestHead, WantedFields};
 use crate::time::{UnixTime, millis};
 
 /// Fields that a request has once, or that Envoy joins into one value.
-const SINGLE: &[&str] = &[":path", ":method", ":authority", "authorization"];
+const SINGLE: &[&str] = &[
+    ":path",
+    ":method",
+    ":authority",
+    "x-forwarded-proto",
+    "authorization",
+];
 
 /// While somebody waits, look again after so many milliseconds,
 const HURRIED_TICK: u32 = 5;
@@ -108,7 +115,11 @@ impl Filter {
     pub(super) fn apply(&self, decision: &Decision) -> Progress {
         match decision {
             Decision::Wait => Progress::Held,
-            Decision::Deny(denial) => self.deny(denial),
+            Decision::Deny(refusal) => self.deny(refusal),
+            Decision::Answer(reply) => {
+                self.metrics.metadata_served.increment();
+                send(reply)
+            }
             Decision::Forward(forward) => {
                 for edit in forward.edits.iter() {
                     let done = match &edit.value {
@@ -118,7 +129,11 @@ impl Filter {
                     // A request whose headers cannot be set right must not go on with those of its client.
                     if let Err(status) = done {
                         log::error!("the header {} cannot be changed: {status:?}", edit.name);
-                        return self.deny(&Denial::new(Reason::RequestMalformed).with_detail("headers"));
+                        return self.deny(
+                            &Denial::new(Reason::RequestMalformed)
+                                .with_detail("headers")
+                                .into(),
+                        );
                     }
                 }
                 for (name, value) in &forward.state {
@@ -145,17 +160,10 @@ impl Filter {
         }
     }
 
-    fn deny(&self, denial: &Denial) -> Progress {
-        self.metrics.denied(denial.reason);
-        self.show_denial(denial, "denied");
-        let reply = self.config.replies.to(denial);
-        if let Err(status) =
-            abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body)
-        {
-            // Nothing more can be done; the request stays held, which is not let through.
-            log::error!("the reply cannot be sent: {status:?}");
-        }
-        Progress::Answered
+    fn deny(&self, refusal: &Refusal) -> Progress {
+        self.metrics.denied(refusal.denial.reason);
+        self.show_denial(&refusal.denial, "denied");
+        send(&self.config.replies.to(refusal))
     }
 
     /// Tells the access log and the log of a refusal, enforced or not.
@@ -406,6 +414,14 @@ impl Filter {
         };
         self.set_tick_period(if is_hurried { idle.min(HURRIED_TICK) } else { idle });
     }
+}
+
+fn send(reply: &LocalReply) -> Progress {
+    if let Err(status) = abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body) {
+        // Nothing more can be done; the request stays held, which is not let through.
+        log::error!("the reply cannot be sent: {status:?}");
+    }
+    Progress::Answered
 }
 
 fn dispatch(request: &FetchRequest) -> Option<u32> {

@@ -42,6 +42,7 @@ pub(super) struct Metrics {
     pub(super) denied: Metric,
     pub(super) bypassed: Metric,
     pub(super) waiting: Metric,
+    pub(super) metadata_served: Metric,
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
@@ -77,6 +78,7 @@ impl Metrics {
             denied: counter("denied"),
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
+            metadata_served: counter("metadata_served"),
             denied_for: by_reason("denied"),
             shadow_denied_for: by_reason("shadow_denied"),
             providers: config

@@ -63,7 +63,11 @@ impl HttpContext for Stream {
         };
         let decision = match read_head(filter) {
             Ok(request) => filter.handle_request(StreamId(self.id), request),
-            Err(_) => Decision::Deny(Denial::new(Reason::RequestMalformed).with_detail("headers")),
+            Err(_) => Decision::Deny(
+                Denial::new(Reason::RequestMalformed)
+                    .with_detail("headers")
+                    .into(),
+            ),
         };
         match decision {
             Decision::Wait => filter.hold(self.id, self.progress.clone()),

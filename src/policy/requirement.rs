@@ -50,6 +50,8 @@ pub struct Demand {
     pub authorization: Option<Authorization>,
     /// What happens where it is not met.
     pub mode: Mode,
+    /// The number of the resource that challenges name, where it is not the filter's own.
+    pub resource: Option<usize>,
 }
 
 impl Demand {

@@ -17,6 +17,7 @@ mod locations;
 mod matches;
 mod replies;
 mod requirements;
+mod resources;
 mod rules;
 mod signatures;
 mod tokens;
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         matches::list(),
         authorize::list(),
         requirements::list(),
+        resources::list(),
         keys::list(),
         discovery::list(),
         issuers::list(),
@@ -104,6 +106,8 @@ pub(crate) enum Expect {
         /// Further demands on the reply.
         reply: Vec<ReplyHas>,
     },
+    /// It is answered here, and not because it is refused.
+    Answered { status: u16, reply: Vec<ReplyHas> },
 }
 
 /// What the upstream sees.
@@ -186,6 +190,13 @@ pub(crate) fn forwarded() -> Expect {
     Expect::Forwarded(Vec::new())
 }
 
+pub(crate) fn answered(status: u16) -> Expect {
+    Expect::Answered {
+        status,
+        reply: Vec::new(),
+    }
+}
+
 pub(crate) fn denied(reason: &'static str) -> Expect {
     let status = match reason {
         "token_multiple" | "request_malformed" => 400,
@@ -216,14 +227,16 @@ impl Expect {
     fn seen(mut self, seen: Seen) -> Self {
         match &mut self {
             Self::Forwarded(all) => all.push(seen),
-            Self::Denied { .. } => panic!("the upstream sees nothing of a request that is denied"),
+            Self::Denied { .. } | Self::Answered { .. } => {
+                panic!("the upstream sees nothing of a request that is answered here")
+            }
         }
         self
     }
 
     pub(crate) fn reply(mut self, has: ReplyHas) -> Self {
         match &mut self {
-            Self::Denied { reply, .. } => reply.push(has),
+            Self::Denied { reply, .. } | Self::Answered { reply, .. } => reply.push(has),
             Self::Forwarded(_) => panic!("a request that is forwarded has no reply of ours"),
         }
         self
