@@ -18,6 +18,7 @@ use crate::keys::{
     Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, Head, KeyNotice, Publication, RemoteKeys,
     Settled,
 };
+use crate::policy::Choice;
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -55,6 +56,10 @@ pub struct Forward {
     pub clears_route_cache: bool,
     /// Why it would have been refused, were its rule enforced.
     pub shadowed: Option<Denial>,
+    /// What has said what it needs.
+    pub rule: Option<Choice>,
+    /// `sub` of the first token, where the configuration asks who that is.
+    pub subject: Option<Rc<str>>,
 }
 
 /// Why a request may go on.

@@ -4,11 +4,13 @@
 //! nothing are refused with their path. Everything that can be computed once is computed here.
 
 mod authorize;
+mod binding;
 mod discovery;
 mod duration;
 mod error;
 mod header_name;
 mod http_uri;
+mod issuer;
 mod location;
 mod provider;
 mod reader;
@@ -27,6 +29,7 @@ use std::time::Duration;
 pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
 pub use http_uri::{HttpUri, HttpUriFault};
+pub use issuer::IssuerPattern;
 pub use location::{Location, LocationId};
 pub use provider::{
     Audiences, ClaimToHeader, KeySource, Metadata, Profile, Provider, ProviderId, ValueFormat,
@@ -38,7 +41,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement, Rule};
+use crate::policy::{Policy, ProtectedResource, ProtectedResources, Requirement, Rule};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -61,10 +64,29 @@ pub struct Config {
     pub scopes: Vec<String>,
     /// Where each condition of `authorize` stands in the configuration.
     pub conditions: Vec<String>,
+    /// The host is asked for the client's certificate.
+    pub reads_certificate: bool,
+    /// The host is asked for the client's address.
+    pub reads_address: bool,
+    /// Decisions say whose token it was.
+    pub asks_subject: bool,
+    /// What the access log is told of requests that go on.
+    pub shown: Shown,
     /// The reply for each reason.
     pub replies: Replies,
     /// Bounds on what a client can make us do.
     pub limits: Limits,
+}
+
+/// What is left in filter state beside the provider, and of a refusal its reason: `filter_state`. Each costs a call of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// `wasm.jwt.sub`: a personal datum.
+    pub subject: bool,
+    /// `wasm.jwt.rule`.
+    pub rule: bool,
+    /// `wasm.jwt.decision` of requests that go on too.
+    pub decision: bool,
 }
 
 /// Bounds on what a client can make us do: `limits`.
@@ -97,6 +119,8 @@ const FIELDS: &[&str] = &[
     "strip_failure_response",
     "stat_prefix",
     "mode",
+    "shadow_percent",
+    "filter_state",
     "response",
     "protected_resource",
     "limits",
@@ -145,9 +169,8 @@ impl Config {
             providers.push(provider::read(name, &node, &mut names)?);
         }
 
-        let mode = fields
-            .take("mode")
-            .map_or(Ok(Mode::Enforce), |node| requirement::read_mode(&node))?;
+        let mode = requirement::read_mode(fields.take("mode"), fields.take("shadow_percent"))?;
+        let mode = mode.unwrap_or_default();
         let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
         // Before those of rules: it is the first.
         let own_resource = fields
@@ -218,6 +241,14 @@ impl Config {
             resources,
         };
         let replies = Replies::new(&style, &names.scopes);
+        let shown = match fields.take("filter_state") {
+            Some(node) => read_shown(&node)?,
+            None => Shown::default(),
+        };
+        let tells_clients_apart = policy.tells_clients_apart();
+        let providers_need_certificate = providers
+            .iter()
+            .any(|provider| provider.binding.needs_certificate());
         Ok(Self {
             providers,
             locations: names.locations.into_vec(),
@@ -226,6 +257,10 @@ impl Config {
             owned_headers: names.owned_headers,
             scopes: names.scopes,
             conditions: names.conditions,
+            reads_certificate: providers_need_certificate,
+            reads_address: tells_clients_apart,
+            asks_subject: tells_clients_apart || shown.subject,
+            shown,
             stat_prefix,
             replies,
             limits,
@@ -322,6 +357,15 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
         })
     })?;
     Ok(Node::at(String::new(), value))
+}
+
+fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {
+    let mut fields = node.fields(&["subject", "rule", "decision"])?;
+    Ok(Shown {
+        subject: fields.flag("subject")?,
+        rule: fields.flag("rule")?,
+        decision: fields.flag("decision")?,
+    })
 }
 
 fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {

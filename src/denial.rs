@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use crate::config::ProviderId;
+use crate::policy::Choice;
 
 /// One of the reasons for which a request is refused. Its [`label`](Self::label) is contract: the `reason` of the
 /// reply's body, the suffix of the metric, the filter state for the access log and the word in the log.
@@ -46,6 +47,8 @@ pub enum Reason {
     ClaimMissing,
     /// A claim has the wrong type.
     ClaimMalformed,
+    /// The token is bound to another client than the one that uses it, or in a way that is not checked (`cnf`, RFC 7800).
+    BindingMismatch,
     /// The token lacks a scope that `authorize` asks for.
     ScopeInsufficient,
     /// A claim does not meet a condition of `authorize`.
@@ -58,7 +61,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -77,6 +80,7 @@ impl Reason {
         Self::SubjectRejected,
         Self::ClaimMissing,
         Self::ClaimMalformed,
+        Self::BindingMismatch,
         Self::ScopeInsufficient,
         Self::ClaimRejected,
         Self::KeysUnavailable,
@@ -105,6 +109,7 @@ impl Reason {
             Self::SubjectRejected => "subject_rejected",
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
+            Self::BindingMismatch => "binding_mismatch",
             Self::ScopeInsufficient => "scope_insufficient",
             Self::ClaimRejected => "claim_rejected",
             Self::KeysUnavailable => "keys_unavailable",
@@ -187,6 +192,8 @@ impl Denial {
 pub struct Refusal {
     /// Why.
     pub denial: Denial,
+    /// What has said what the request needs, where it came that far.
+    pub rule: Option<Choice>,
     /// Where the client can read how to get a token (`resource_metadata`, RFC 9728 section 5.1).
     pub metadata_url: Option<Rc<str>>,
 }
@@ -195,6 +202,7 @@ impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         Self {
             denial,
+            rule: None,
             metadata_url: None,
         }
     }

@@ -42,6 +42,7 @@
 #![deny(unsafe_code)]
 
 pub mod authenticator;
+pub mod binding;
 pub mod claims;
 pub mod config;
 pub mod credential;

@@ -20,6 +20,44 @@ pub struct LocalReply {
     pub headers: Vec<(&'static str, String)>,
     /// The body; may be empty.
     pub body: Vec<u8>,
+    /// What a client of gRPC is told in words; empty: nothing.
+    pub message: &'static str,
+    /// The status for a client of gRPC, which gets it in place of the other.
+    pub grpc_status: Option<i32>,
+}
+
+impl LocalReply {
+    /// Nothing is known of what requests need, so none passes.
+    #[must_use]
+    pub fn not_configured() -> Self {
+        Self {
+            status: 503,
+            details: "jwt_not_configured".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            message: "",
+            grpc_status: None,
+        }
+    }
+
+    /// The same for a client of gRPC: the host writes `grpc-status`, and the body into `grpc-message`. The content type has to
+    /// stay gRPC's.
+    #[must_use]
+    pub fn for_grpc(&self) -> Self {
+        let mut reply = self.clone();
+        reply.headers.retain(|(name, _)| *name != "content-type");
+        reply.body = self.message.into();
+        reply
+    }
+}
+
+/// The media type of a gRPC request ("PROTOCOL-HTTP2" of gRPC: `application/grpc`, and with `+proto` and so on after it), and
+/// of nothing else, such as gRPC-Web's, whose clients read HTTP.
+#[must_use]
+pub fn is_grpc(media_type: &[u8]) -> bool {
+    media_type
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// The body's form: `response.body`.
@@ -98,6 +136,17 @@ impl Answer {
         }
     }
 
+    /// gRPC's own numbers (google.rpc.Code), as its mapping from HTTP has them but for 400, which it takes for a fault inside.
+    const fn grpc_status(&self) -> i32 {
+        match self.status {
+            400 => 3,
+            401 => 16,
+            403 => 7,
+            503 => 14,
+            _ => 13,
+        }
+    }
+
     /// The one place where a reason becomes a status, an error code and words.
     const fn of(reason: Reason) -> Self {
         match reason {
@@ -130,6 +179,8 @@ impl Answer {
             Reason::SubjectRejected => Self::invalid_token("the token's subject is not accepted"),
             Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
+            // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
+            Reason::BindingMismatch => Self::invalid_token("the token is bound to another client"),
             // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
             // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
             Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a scope that is needed"),
@@ -219,6 +270,8 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
         details: format!("jwt_{}", reason.label()),
         headers: Vec::new(),
         body: Vec::new(),
+        message: if style.stripped { "" } else { answer.description },
+        grpc_status: Some(answer.grpc_status()),
     };
     if answer.status == 503 {
         reply

@@ -11,7 +11,7 @@ use crate::credential;
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward;
-use crate::policy::{Demand, Mode, Requirement};
+use crate::policy::{Choice, Demand, Requirement};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -69,45 +69,50 @@ impl Authenticator {
                 Err(denial) => Evaluation::Deny(denial.into()),
             };
         }
-        let demand = match policy.demand(request) {
-            Ok(Some(demand)) if demand.requirement != Requirement::Nothing => demand,
-            Ok(_) => return Evaluation::Forward(self.without_token(Grant::Waived)),
-            Err(denial) => return self.refuse(denial.into(), policy.mode, None),
+        let address = request.source_address.as_deref();
+        let choice = match policy.choose(request) {
+            Ok(choice) => choice,
+            Err(denial) if policy.mode.lets_through(None, address) => {
+                return Evaluation::Forward(self.without_token(Grant::Anonymous).shadowing(denial));
+            }
+            Err(denial) => return Evaluation::Deny(denial.into()),
+        };
+        let demand = match policy.demand(choice) {
+            Some(demand) if demand.requirement != Requirement::Nothing => demand,
+            _ => return Evaluation::Forward(self.without_token(Grant::Waived).by(choice)),
         };
         let refusal = |denial| {
             let resource = policy.resources.as_ref().and_then(|resources| {
                 let number = demand.resource.or_else(|| resources.own())?;
                 resources.all.get(number)
             });
-            Refusal {
+            Evaluation::Deny(Refusal {
                 denial,
+                rule: Some(choice),
                 metadata_url: resource.and_then(|resource| resource.document_url(request)),
-            }
+            })
         };
         // What is not enforced must not be felt either: nobody waits for it.
         let moment = Moment {
-            is_last: moment.is_last || demand.mode == Mode::Shadow,
+            is_last: moment.is_last || demand.mode.lets_through(None, address),
             ..moment
         };
         match self.satisfy(demand, request, moment) {
-            Ok((forward, None)) => Evaluation::Forward(forward),
-            Ok((forward, Some(denial))) => self.refuse(refusal(denial), demand.mode, Some(forward)),
-            Err(Obstacle::Denial(denial)) => self.refuse(refusal(denial), demand.mode, None),
-            Err(Obstacle::Need(need)) => Evaluation::Need(need),
-        }
-    }
-
-    /// Refuses, or in shadow mode lets the request go on with what is known of it, and says what would have been.
-    fn refuse(&self, refusal: Refusal, mode: Mode, forward: Option<Forward>) -> Evaluation {
-        match mode {
-            Mode::Enforce => Evaluation::Deny(refusal),
-            Mode::Shadow => {
-                let forward = forward.unwrap_or_else(|| self.without_token(Grant::Anonymous));
-                Evaluation::Forward(Forward {
-                    shadowed: Some(refusal.denial),
-                    ..forward
-                })
+            Ok((forward, None)) => Evaluation::Forward(forward.by(choice)),
+            Ok((forward, Some(denial))) => {
+                if demand.mode.lets_through(forward.subject.as_deref(), address) {
+                    Evaluation::Forward(forward.by(choice).shadowing(denial))
+                } else {
+                    refusal(denial)
+                }
             }
+            // Nothing of a bad token says who its client is.
+            Err(Obstacle::Denial(denial)) if demand.mode.lets_through(None, address) => {
+                let forward = self.without_token(Grant::Anonymous);
+                Evaluation::Forward(forward.by(choice).shadowing(denial))
+            }
+            Err(Obstacle::Denial(denial)) => refusal(denial),
+            Err(Obstacle::Need(need)) => Evaluation::Need(need),
         }
     }
 
@@ -160,6 +165,8 @@ impl Authenticator {
             state: Vec::new(),
             clears_route_cache: false,
             shadowed: None,
+            rule: None,
+            subject: None,
         }
     }
 
@@ -197,6 +204,26 @@ impl Authenticator {
             state,
             clears_route_cache,
             shadowed: None,
+            rule: None,
+            subject: granted.first().and_then(|grant| grant.subject.clone()),
+        }
+    }
+}
+
+impl Forward {
+    /// The same, as this has it.
+    fn by(self, rule: Choice) -> Self {
+        Self {
+            rule: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same, though it would have been refused.
+    fn shadowing(self, denial: Denial) -> Self {
+        Self {
+            shadowed: Some(denial),
+            ..self
         }
     }
 }

@@ -28,6 +28,7 @@ const ENTRY_FIELDS: &[&str] = &[
     "extract_only_without_validation",
     "authorize",
     "mode",
+    "shadow_percent",
     "protected_resource",
 ];
 
@@ -35,6 +36,7 @@ const ENTRY_FIELDS: &[&str] = &[
 struct Beside<'n> {
     authorize: Option<Node<'n>>,
     mode: Option<Node<'n>>,
+    shadow_percent: Option<Node<'n>>,
     resource: Option<Node<'n>>,
 }
 
@@ -43,14 +45,38 @@ impl<'n> Beside<'n> {
         Self {
             authorize: fields.take("authorize"),
             mode: fields.take("mode"),
+            shadow_percent: fields.take("shadow_percent"),
             resource: fields.take("protected_resource"),
         }
     }
+
+    fn any(self) -> Option<Node<'n>> {
+        self.authorize
+            .or(self.mode)
+            .or(self.shadow_percent)
+            .or(self.resource)
+    }
 }
 
-/// `mode`, of a rule or of the whole filter.
-pub(super) fn read_mode(node: &Node<'_>) -> Result<Mode, ConfigError> {
-    node.one_of(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
+/// `mode` and `shadow_percent`, of a rule or of the whole filter; `None`: neither is there.
+pub(super) fn read_mode(
+    mode: Option<Node<'_>>,
+    percent: Option<Node<'_>>,
+) -> Result<Option<Mode>, ConfigError> {
+    let mode = mode
+        .map(|node| {
+            node.one_of(&[
+                ("enforce", Mode::Enforce),
+                ("shadow", Mode::Shadow { percent: 100 }),
+            ])
+        })
+        .transpose()?;
+    let Some(node) = percent else { return Ok(mode) };
+    let percent = u8::try_from(node.integer(0..=100)?).unwrap_or(100);
+    match mode {
+        Some(Mode::Shadow { .. }) => Ok(Some(Mode::Shadow { percent })),
+        _ => Err(node.invalid("goes with `mode: shadow`, beside it")),
+    }
 }
 
 /// What names in requirements may refer to, and what holds where they say nothing.
@@ -104,7 +130,7 @@ impl Known<'_> {
         let beside = Beside::take(fields);
         match (fields.take("requires"), fields.take("requirement_name")) {
             (Some(node), None) => self.complete(self.read(&node)?, beside, names),
-            (None, Some(name)) => match beside.authorize.or(beside.mode).or(beside.resource) {
+            (None, Some(name)) => match beside.any() {
                 None => self.read_name(&name),
                 Some(node) => {
                     Err(node.invalid("goes with the requirement; write it into the entry of requirement_map"))
@@ -141,8 +167,8 @@ impl Known<'_> {
             }
         }
         let mut demand = self.demand(requirement);
-        if let Some(node) = beside.mode {
-            demand.mode = read_mode(&node)?;
+        if let Some(mode) = read_mode(beside.mode, beside.shadow_percent)? {
+            demand.mode = mode;
         }
         if let Some(node) = beside.authorize {
             demand.authorization = Some(authorize::read(&node, names)?);

@@ -31,10 +31,14 @@ pub(super) fn read(
     let mut authorization_servers = fields.names("authorization_servers")?;
     if authorization_servers.is_empty() {
         for provider in &providers {
-            if !authorization_servers.contains(&provider.issuer) {
+            // A pattern is nobody's name.
+            if provider.issuer_pattern.is_none() && !authorization_servers.contains(&provider.issuer) {
                 authorization_servers.push(provider.issuer.clone());
             }
         }
+    }
+    if authorization_servers.is_empty() {
+        return Err(node.invalid("the providers' issuers are patterns, so write `authorization_servers`"));
     }
     let mut scopes_supported = Vec::new();
     if let Some(node) = fields.take("scopes_supported") {

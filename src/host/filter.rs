@@ -14,8 +14,8 @@ use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
 use crate::denial::{Denial, Reason, Refusal, Shortfall};
 use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
-use crate::policy::Policy;
-use crate::reply::LocalReply;
+use crate::policy::{Choice, Policy};
+use crate::reply::{LocalReply, is_grpc};
 use crate::request::{RequestHead, WantedFields};
 use crate::time::{UnixTime, millis};
 
@@ -80,6 +80,10 @@ impl Filter {
         &self.config.policy
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(super) fn wanted(&self) -> &WantedFields {
         &self.config.wanted
     }
@@ -142,18 +146,32 @@ impl Filter {
                 if forward.clears_route_cache {
                     let _ = abi::call_foreign_function("clear_route_cache", &[]);
                 }
+                self.show_rule(forward.rule);
+                if let Some(subject) = forward.subject.as_ref().filter(|_| self.config.shown.subject) {
+                    let _ = abi::set_filter_state("jwt.sub", subject.as_bytes());
+                }
                 if let Some(denial) = &forward.shadowed {
                     self.metrics.shadow_denied(denial.reason);
                     self.show_denial(denial, "shadow_denied");
                     return Progress::Forwarded;
                 }
-                match forward.grant {
+                let decision = match forward.grant {
                     Grant::Verified(provider) => {
                         self.metrics.allowed.increment();
                         self.show_provider(provider);
+                        "allowed"
                     }
-                    Grant::Anonymous => self.metrics.allowed.increment(),
-                    Grant::Waived => self.metrics.bypassed.increment(),
+                    Grant::Anonymous => {
+                        self.metrics.allowed.increment();
+                        "allowed"
+                    }
+                    Grant::Waived => {
+                        self.metrics.bypassed.increment();
+                        "bypassed"
+                    }
+                };
+                if self.config.shown.decision {
+                    let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
                 }
                 Progress::Forwarded
             }
@@ -162,8 +180,20 @@ impl Filter {
 
     fn deny(&self, refusal: &Refusal) -> Progress {
         self.metrics.denied(refusal.denial.reason);
+        self.show_rule(refusal.rule);
         self.show_denial(&refusal.denial, "denied");
-        send(&self.config.replies.to(refusal))
+        let reply = self.config.replies.to(refusal);
+        // Asked only now: a request that goes on does not pay for it.
+        match abi::header(Map::RequestHeaders, "content-type") {
+            Ok(Some(media_type)) if is_grpc(&media_type) => send(&reply.for_grpc()),
+            Ok(_) | Err(_) => send(&reply),
+        }
+    }
+
+    fn show_rule(&self, rule: Option<Choice>) {
+        if let Some(rule) = rule.filter(|_| self.config.shown.rule) {
+            let _ = abi::set_filter_state("jwt.rule", self.config.policy.label(rule).as_bytes());
+        }
     }
 
     /// Tells the access log and the log of a refusal, enforced or not.
@@ -417,7 +447,7 @@ impl Filter {
 }
 
 fn send(reply: &LocalReply) -> Progress {
-    if let Err(status) = abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body) {
+    if let Err(status) = abi::send_local_response(reply) {
         // Nothing more can be done; the request stays held, which is not let through.
         log::error!("the reply cannot be sent: {status:?}");
     }

@@ -199,6 +199,8 @@ fn document(resource: &str, metadata: &ResourceMetadata, cache_control: &str) ->
             ("access-control-allow-origin", "*".to_owned()),
         ],
         body: serde_json::to_vec(&Document { resource, metadata }).unwrap_or_default(),
+        message: "",
+        grpc_status: None,
     }
 }
 
@@ -214,6 +216,8 @@ fn preflight() -> LocalReply {
             ("access-control-max-age", "3600".to_owned()),
         ],
         body: Vec::new(),
+        message: "",
+        grpc_status: None,
     }
 }
 

@@ -12,14 +12,13 @@ use crate::scenarios::{AUDIENCE, config, local_provider, token, with, world};
 /// The parts of a URL.
 fn split(url: &str) -> (SocketAddr, String) {
     let rest = url.strip_prefix("http://").expect("a URL of this machine");
-    let at = rest.find('/').unwrap_or(rest.len());
-    (rest[..at].parse().expect("an address"), rest[at..].to_owned())
+    let (addr, path) = rest.split_once('/').unwrap_or((rest, ""));
+    (addr.parse().expect("an address"), format!("/{path}"))
 }
 
 fn fetch(url: &str, request: impl FnOnce(&str) -> Request) -> Response {
     let (addr, path) = split(url);
-    let path = if path.is_empty() { "/" } else { &path };
-    Client::new(addr).request(request(path).header("host", addr.to_string()))
+    Client::new(addr).request(request(&path).header("host", addr.to_string()))
 }
 
 fn document(url: &str) -> Value {

@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod authorize;
+mod binding;
 mod claims;
 mod credentials;
 mod discovery;
@@ -20,6 +21,7 @@ mod requirements;
 mod resources;
 mod rules;
 mod signatures;
+mod tenants;
 mod tokens;
 
 use std::collections::HashSet;
@@ -45,11 +47,13 @@ pub(crate) fn all() -> Vec<Scenario> {
         rules::list(),
         matches::list(),
         authorize::list(),
+        binding::list(),
         requirements::list(),
         resources::list(),
         keys::list(),
         discovery::list(),
         issuers::list(),
+        tenants::list(),
     ];
     let scenarios: Vec<Scenario> = lists.into_iter().flatten().collect();
     let names: HashSet<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
