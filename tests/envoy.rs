@@ -7,7 +7,11 @@
     reason = "a test may fail loudly, and has a clock"
 )]
 
+#[path = "envoy/access_log.rs"]
+mod access_log;
 mod backends;
+#[path = "envoy/binding.rs"]
+mod binding;
 #[path = "envoy/configuration.rs"]
 mod configuration;
 #[path = "envoy/discovery.rs"]
@@ -22,6 +26,8 @@ mod operators;
 mod outage;
 #[path = "envoy/reload.rs"]
 mod reload;
+#[path = "envoy/replies.rs"]
+mod replies;
 #[path = "envoy/rotation.rs"]
 mod rotation;
 #[path = "envoy/routes.rs"]
