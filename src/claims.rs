@@ -142,7 +142,7 @@ fn date_claim(members: &Object<'_>, name: &'static str) -> Result<Option<Numeric
             Some(text) => NumericDate::parse(text).map(Some),
             None => None,
         }
-        .ok_or(Denial::new(Reason::ClaimMalformed).with_detail(name)),
+        .ok_or_else(|| Denial::new(Reason::ClaimMalformed).with_detail(name)),
     }
 }
 

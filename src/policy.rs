@@ -17,7 +17,7 @@ pub use header::{HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
 pub use matcher::{ParameterMatcher, RequestMatcher};
 pub use path::{PathPattern, PathTest, RequestPath};
-pub use requirement::{Demand, Mode, ProviderRequirement, Requirement};
+pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};
 pub use template::PathTemplate;
 
 use crate::denial::{Denial, Reason};
@@ -110,14 +110,25 @@ impl Policy {
                 .and_then(|field| request.first(field))
                 .unwrap_or_default(),
         );
-        let rule = self.rules.iter().find(|rule| {
-            // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`.
-            rule.matcher.matches(request, &path) && (rule.demand.needs_token() || path.is_canonical())
-        });
-        Ok(Some(match rule {
-            Some(rule) => &rule.demand,
-            None => self.by_filter_state(request).unwrap_or(&self.otherwise),
-        }))
+        let is_canonical = path.is_canonical();
+        let by_rule = self
+            .rules
+            .iter()
+            .filter(|rule| rule.matcher.matches(request, &path))
+            .find_map(|rule| {
+                // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`. A
+                // rule that lets some go on without a token is then what it is for the others.
+                if is_canonical {
+                    Some(&rule.demand)
+                } else {
+                    rule.demand.without_waiver()
+                }
+            });
+        Ok(Some(
+            by_rule
+                .or_else(|| self.by_filter_state(request))
+                .unwrap_or(&self.otherwise),
+        ))
     }
 
     /// A word that is not in the list is no word: the default holds.

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::error::{ConfigError, ConfigProblem, nearest};
+use super::location::LocationId;
 use super::provider::{self, Provider, ProviderId};
 use super::reader::{Fields, Node};
 use super::{Names, authorize};
-use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement};
+use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement, Strict};
 
 const FIELDS: &[&str] = &[
     "provider_name",
@@ -55,6 +56,33 @@ impl Known<'_> {
         authorization: Option<Authorization>,
         mode: Mode,
     ) -> Rc<Demand> {
+        let locations = self.locations(&requirement);
+        let authorization = authorization.map(Rc::new);
+        let strict = if requirement.needs_token() || authorization.is_some() {
+            Strict::Same
+        } else {
+            match requirement.without_waiver() {
+                Some(requirement) => Strict::Other(Rc::new(Demand {
+                    locations: self.locations(&requirement),
+                    requirement,
+                    authorization: None,
+                    mode,
+                    strict: Strict::Same,
+                })),
+                None => Strict::Nothing,
+            }
+        };
+        Rc::new(Demand {
+            requirement,
+            locations,
+            authorization,
+            mode,
+            strict,
+        })
+    }
+
+    /// Where the requirement looks for tokens.
+    fn locations(&self, requirement: &Requirement) -> Vec<LocationId> {
         let mut locations: Vec<_> = requirement
             .providers()
             .into_iter()
@@ -63,12 +91,7 @@ impl Known<'_> {
             .collect();
         locations.sort_unstable();
         locations.dedup();
-        Rc::new(Demand {
-            authorization,
-            mode,
-            requirement,
-            locations,
-        })
+        locations
     }
 
     fn all_providers(&self) -> Vec<ProviderRequirement> {
@@ -162,7 +185,7 @@ impl Known<'_> {
     fn read_within(
         &self,
         node: &Node<'_>,
-        siblings: Option<&[ProviderRequirement]>,
+        siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, ConfigError> {
         self.read_fields(node, node.fields(FIELDS)?, siblings)
     }
@@ -171,7 +194,7 @@ impl Known<'_> {
         &self,
         node: &Node<'_>,
         mut fields: Fields<'_>,
-        siblings: Option<&[ProviderRequirement]>,
+        siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, ConfigError> {
         let mut found: Option<Requirement> = None;
         for name in FIELDS {
@@ -218,25 +241,39 @@ impl Known<'_> {
         let nodes = fields
             .require("requirements", "write the list of requirements")?
             .some_list()?;
-        // First those that name providers: `allow_missing` among them speaks of these.
-        let mut siblings = Vec::new();
+        let read = |node: &Node<'_>, siblings| {
+            self.read_within(node, siblings)?.ok_or_else(|| {
+                node.invalid(
+                    "an empty requirement in a list is met by every request; write allow_missing_or_failed if that is meant",
+                )
+            })
+        };
+        let mut parts = nodes
+            .iter()
+            .map(|node| read(node, None))
+            .collect::<Result<Vec<_>, _>>()?;
         if is_any {
-            for node in &nodes {
-                if let Some(Requirement::Provider(named)) = self.read_within(node, None)? {
-                    siblings.push(named);
-                }
+            // `allow_missing` among them speaks of the providers that the others name, at whatever depth, and is asked last,
+            // as in jwt_authn: a good token is used before it is done without.
+            let named: Vec<_> = parts.iter().flat_map(Requirement::named).cloned().collect();
+            parts = nodes
+                .iter()
+                .map(|node| read(node, Some(&named)))
+                .collect::<Result<Vec<_>, _>>()?;
+            parts.sort_by_key(|part| match part {
+                Requirement::AllowMissing(_) => 1,
+                Requirement::AllowMissingOrFailed(_) => 2,
+                _ => 0,
+            });
+            // Of both, the one that allows more is left, which the other would only forestall.
+            if parts
+                .iter()
+                .any(|part| matches!(part, Requirement::AllowMissingOrFailed(_)))
+            {
+                parts.retain(|part| !matches!(part, Requirement::AllowMissing(_)));
             }
         }
-        nodes
-            .iter()
-            .map(|node| {
-                self.read_within(node, is_any.then_some(siblings.as_slice()))?.ok_or_else(|| {
-                    node.invalid(
-                        "an empty requirement in a list is met by every request; write allow_missing_or_failed if that is meant",
-                    )
-                })
-            })
-            .collect()
+        Ok(parts)
     }
 
     fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, ConfigError> {

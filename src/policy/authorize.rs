@@ -40,7 +40,7 @@ pub enum Condition {
     /// One claim.
     Claim(ClaimCondition),
     /// `any`: one of these.
-    Any(Vec<Condition>),
+    Any(Vec<Self>),
 }
 
 /// A condition on one claim.
