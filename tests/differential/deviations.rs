@@ -1,0 +1,385 @@
+//! Where this filter decides otherwise than jwt_authn, on purpose: the whole list.
+//!
+//! Each deviation has a predicate that is as narrow as can be: it looks at the request, its tokens, the configuration and
+//! both outcomes, so that a difference of another cause is not hidden behind it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::case::{Aspect, Case, Outcome};
+use crate::tokens::SeenToken;
+
+/// A difference that is meant.
+#[derive(Debug)]
+pub(crate) struct Deviation {
+    /// Stable: documents and issues refer to it.
+    pub(crate) id: &'static str,
+    pub(crate) ours: &'static str,
+    pub(crate) theirs: &'static str,
+    pub(crate) why: &'static str,
+    /// Whether it explains this difference of this case.
+    pub(crate) explains: fn(&Case<'_>, &Aspect) -> bool,
+}
+
+/// These two are told by a second look with stricter rules, see [`crate::run`].
+pub(crate) const NO_RULE: &str = "no-rule-matched";
+pub(crate) const WAIVER: &str = "waiver-canonical-path";
+
+pub(crate) const ALL: &[Deviation] = &[
+    Deviation {
+        id: NO_RULE,
+        ours: "A request that no rule matches needs a token of any provider; so does every request without `rules`.",
+        theirs: "It passes unchecked.",
+        why: "A rule that was forgotten must not open a door. To open everything else, write `- match: {prefix: /}` last.",
+        explains: |_, _| false,
+    },
+    Deviation {
+        id: WAIVER,
+        ours: "A rule without `requires` matches canonical paths only: no dot segments, no `//`, no encoded slash, backslash or dot.",
+        theirs: "It matches the path as it is written.",
+        why: "`/healthz/../admin` must not ride on `/healthz` past servers that resolve it.",
+        explains: |_, _| false,
+    },
+    Deviation {
+        id: "several-tokens",
+        ours: "More than one token where the requirement looks is refused, 400.",
+        theirs: "Each is verified; all must be good.",
+        why: "The upstream may read another one than the filter did (RFC 6750 section 2: no more than one method).",
+        explains: |case, aspect| {
+            case.reason() == Some("token_multiple") && decided(aspect) && (case.tokens.len() > 1 || places(case) > 1)
+        },
+    },
+    Deviation {
+        id: "audience-status",
+        ours: "A token for another audience is refused with 401 `invalid_token`.",
+        theirs: "403.",
+        why: "RFC 6750 section 3.1: a token that is invalid \"for other reasons\" is `invalid_token`, 401; 403 says that a better one of the same issuer will not help.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Status && theirs_is(case, 403, "Audiences_in_Jwt_are_not_allowed")
+        },
+    },
+    Deviation {
+        id: "audience-exact",
+        ours: "Audiences are compared exactly.",
+        theirs: "`http://`, `https://` and a slash at the end are dropped on both sides first.",
+        why: "RFC 7519 section 2: StringOrURI values are compared as case-sensitive strings with no transformations.",
+        explains: |case, _| case.only_ours_denies("audience_mismatch") && any(case, audience_is_alike),
+    },
+    Deviation {
+        id: "expiration-required",
+        ours: "`require_expiration` is true unless it is set: a token needs `exp`.",
+        theirs: "It is false: a token without `exp` lives for ever.",
+        why: "A token that never ends cannot be taken back. Write `require_expiration: false` where the issuer makes such tokens.",
+        explains: |case, _| {
+            case.only_ours_denies("claim_missing")
+                && case.providers().any(|provider| provider.get("require_expiration").is_none())
+                && any(case, |token| token.claims.get("exp").is_none())
+        },
+    },
+    Deviation {
+        id: "expiration-zero",
+        ours: "`exp: 0` is the first of January 1970, long over.",
+        theirs: "It counts as no `exp` at all.",
+        why: "RFC 7519 section 4.1.4 knows no such exception.",
+        explains: |case, _| case.only_ours_denies("token_expired") && any(case, |token| token.claims["exp"] == 0),
+    },
+    Deviation {
+        id: "issued-in-the-future",
+        ours: "A token whose `iat` is yet to come is refused.",
+        theirs: "`iat` is not looked at.",
+        why: "Such a token comes from a broken clock or from someone who prepares for later.",
+        explains: |case, _| {
+            let now = testkit::unix_now();
+            case.only_ours_denies("token_not_yet_valid")
+                && any(case, |token| token.claims["iat"].as_i64().is_some_and(|iat| iat > now))
+        },
+    },
+    Deviation {
+        id: "critical-header",
+        ours: "`crit`, and `b64` other than true, are refused: no extension is implemented.",
+        theirs: "They are ignored.",
+        why: "RFC 7515 section 4.1.11: extensions that are not understood make the token invalid.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && case.reason() == Some("critical_header")
+                && any(case, |token| token.header.get("crit").is_some() || token.header["b64"] == false)
+        },
+    },
+    Deviation {
+        id: "token-in-query-by-choice",
+        ours: "The only default location is `Authorization: Bearer`.",
+        theirs: "The query parameter `access_token` too.",
+        why: "Queries end up in logs, histories and Referer headers (RFC 9700 section 4.3.2). Write `from_params: [access_token]` where clients need it.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && case.reason() == Some("token_missing")
+                && case.request.path.contains("access_token=")
+                && case.providers().any(has_default_locations)
+        },
+    },
+    Deviation {
+        id: "scheme-in-front",
+        ours: "`value_prefix` stands at the beginning of the value.",
+        theirs: "It may stand anywhere in it.",
+        why: "`Authorization: Basic x Bearer y` is a Basic credential, and the upstream will read it as one.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && case.reason() == Some("token_missing")
+                && prefixed(case, |value, prefix| value.find(prefix).is_some_and(|at| at > 0))
+        },
+    },
+    Deviation {
+        id: "scheme-in-any-case",
+        ours: "The scheme `Bearer` may be written in any case.",
+        theirs: "Exactly so.",
+        why: "RFC 9110 section 11.1: the scheme is case-insensitive. No credential is taken that the client did not mean as one.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && theirs_is(case, 401, "Jwt_is_missing")
+                && prefixed(case, |value, prefix| {
+                    prefix == "Bearer " && !value.starts_with(prefix) && value.to_ascii_lowercase().starts_with("bearer ")
+                })
+        },
+    },
+    Deviation {
+        id: "client-headers-removed",
+        ours: "Every header that any provider fills is removed from every request first.",
+        theirs: "Only those of the providers that are asked, and none where no token is needed.",
+        why: "A client's own `x-jwt-sub` must never look like ours to the upstream.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                owned(case, name) && ours.is_empty() && !theirs.is_empty() && theirs == case.sent(name)
+            })
+        },
+    },
+    Deviation {
+        id: "cookies-stripped",
+        ours: "With `forward: false` a token is taken out of the cookies as well.",
+        theirs: "It stays there.",
+        why: "`forward: false` says that the upstream does not get the token.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                name == "cookie" && theirs == case.sent("cookie") && cookies_without_tokens(case, ours, &theirs)
+            })
+        },
+    },
+    Deviation {
+        id: "query-otherwise-untouched",
+        ours: "When a token is taken out of the query, the other parameters stay byte by byte and in their order.",
+        theirs: "They are decoded, sorted and encoded again.",
+        why: "Signed and cached URLs survive.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Path
+                && case.both_forward().is_some_and(|(ours, theirs)| {
+                    parameters(&ours.path) == parameters(&theirs.path) && is_cut_from(&ours.path, &case.request.path)
+                })
+        },
+    },
+    Deviation {
+        id: "numbers-as-written",
+        ours: "A number is written as the token spells it: `-3`, `1.5`, integers of any size.",
+        theirs: "As a double: `-3.000000`, `1.500000`; integers beyond 2^53 lose digits.",
+        why: "A changed account number is another account.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                let number = |values: &[String]| values.first().and_then(|value| value.parse::<f64>().ok());
+                owned(case, name)
+                    && number(ours).is_some()
+                    && number(ours) == number(&theirs)
+                    && any(case, |token| token.payload.contains(&ours[0]))
+            })
+        },
+    },
+    Deviation {
+        id: "json-as-written",
+        ours: "Lists and objects keep the order of their members and the spelling of their numbers.",
+        theirs: "They are written anew from an unordered map of doubles.",
+        why: "The same token gives the same header, always.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                let json = |values: &[String]| values.first().and_then(|value| crate::tokens::json_in_base64(value));
+                owned(case, name) && json(ours).is_some() && json(ours) == json(&theirs)
+            })
+        },
+    },
+    Deviation {
+        id: "literal-claim-names",
+        ours: "`claim_name` is the literal name of a top-level claim if the token has it; only else it is split on dots.",
+        theirs: "It is always split.",
+        why: "Claims whose names are URLs (OpenID Connect Core section 5.1.2) can be forwarded.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                ours.len() == 1
+                    && theirs.is_empty()
+                    && claims_for(case, name)
+                        .any(|claim| claim.contains('.') && any(case, |token| token.claims.get(claim).is_some()))
+            })
+        },
+    },
+];
+
+/// The first deviation that explains the difference.
+pub(crate) fn explaining(case: &Case<'_>, aspect: &Aspect) -> Option<&'static Deviation> {
+    ALL.iter().find(|deviation| (deviation.explains)(case, aspect))
+}
+
+/// It is about whether the request passes, or how it is refused.
+fn decided(aspect: &Aspect) -> bool {
+    matches!(aspect, Aspect::Decision | Aspect::Status)
+}
+
+fn any(case: &Case<'_>, is_so: impl Fn(&SeenToken) -> bool) -> bool {
+    case.tokens.iter().any(is_so)
+}
+
+fn theirs_is(case: &Case<'_>, expected: u16, word: &str) -> bool {
+    matches!(&case.theirs, Outcome::Denied { status, details } if *status == expected && details.contains(word))
+}
+
+fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
+    value[field].as_array().into_iter().flatten()
+}
+
+fn has_default_locations(provider: &Value) -> bool {
+    ["from_headers", "from_params", "from_cookies"].iter().all(|field| provider.get(*field).is_none())
+}
+
+/// The locations, as header name and prefix; the default included.
+fn header_locations<'c>(case: &Case<'c>) -> Vec<(String, &'c str)> {
+    let mut found = Vec::new();
+    for provider in case.providers() {
+        if has_default_locations(provider) {
+            found.push(("authorization".to_owned(), "Bearer "));
+        }
+        for location in list(provider, "from_headers") {
+            let name = location["name"].as_str().unwrap_or_default().to_ascii_lowercase();
+            found.push((name, location["value_prefix"].as_str().unwrap_or_default()));
+        }
+    }
+    found
+}
+
+/// Whether the value of a header that is looked at, and its prefix, are so.
+fn prefixed(case: &Case<'_>, is_so: impl Fn(&str, &str) -> bool) -> bool {
+    header_locations(case)
+        .iter()
+        .any(|(name, prefix)| case.sent(name).iter().any(|value| is_so(value, prefix)))
+}
+
+/// In how many of the places where anyone looks something stands.
+fn places(case: &Case<'_>) -> usize {
+    let mut headers = header_locations(case);
+    headers.sort_unstable();
+    headers.dedup();
+    let mut count: usize = headers.iter().map(|(name, _)| case.sent(name).len()).sum();
+    let query = case.request.path.split_once('?').map_or("", |(_, query)| query);
+    let cookies = case.sent("cookie").join("; ");
+    for (field, pairs, separator) in [("from_params", query, "&"), ("from_cookies", cookies.as_str(), "; ")] {
+        let mut names: Vec<&str> = case.providers().flat_map(|provider| list(provider, field)).filter_map(Value::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            count += pairs
+                .split(separator)
+                .filter(|pair| pair.split('=').next() == Some(name))
+                .count();
+        }
+    }
+    count
+}
+
+/// A header that differs, with what each filter forwards.
+fn header<'a>(case: &'a Case<'_>, aspect: &'a Aspect) -> Option<(&'a str, &'a [String], Vec<String>)> {
+    let Aspect::Header(name) = aspect else { return None };
+    let (ours, theirs) = case.both_forward()?;
+    let ours = ours.headers.get(name).map_or(&[][..], Vec::as_slice);
+    Some((name, ours, theirs.headers.get(name).cloned().unwrap_or_default()))
+}
+
+/// Whether any provider fills the header.
+fn owned(case: &Case<'_>, name: &str) -> bool {
+    let is_it = |value: &Value| value.as_str().is_some_and(|known| known.eq_ignore_ascii_case(name));
+    case.providers().any(|provider| {
+        is_it(&provider["forward_payload_header"])
+            || list(provider, "claim_to_headers").any(|entry| is_it(&entry["header_name"]))
+    })
+}
+
+/// The claims that any provider writes to the header.
+fn claims_for<'a>(case: &Case<'a>, name: &'a str) -> impl Iterator<Item = &'a str> {
+    case.providers()
+        .flat_map(|provider| list(provider, "claim_to_headers"))
+        .filter(move |entry| entry["header_name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
+        .filter_map(|entry| entry["claim_name"].as_str())
+}
+
+fn audience_is_alike(token: &SeenToken) -> bool {
+    let alike = |text: &str| {
+        let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text).to_owned();
+        text.strip_suffix('/').map(str::to_owned).unwrap_or(text)
+    };
+    let of_token: Vec<&str> = match &token.claims["aud"] {
+        Value::String(one) => vec![one],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    of_token.iter().any(|text| {
+        crate::configs::AUDIENCES
+            .iter()
+            .flat_map(|audiences| audiences.iter())
+            .any(|known| known != text && alike(known) == alike(text))
+    })
+}
+
+/// Ours are theirs without the cookies that providers look at.
+fn cookies_without_tokens(case: &Case<'_>, ours: &[String], theirs: &[String]) -> bool {
+    let names: Vec<&str> = case
+        .providers()
+        .flat_map(|provider| list(provider, "from_cookies"))
+        .filter_map(Value::as_str)
+        .collect();
+    let split = |values: &[String]| -> Vec<String> {
+        values.iter().flat_map(|value| value.split("; ")).map(str::to_owned).collect()
+    };
+    let kept: Vec<String> = split(theirs)
+        .into_iter()
+        .filter(|pair| !names.contains(&pair.split('=').next().unwrap_or_default()))
+        .collect();
+    split(ours) == kept
+}
+
+/// The path, and its decoded parameters without order.
+fn parameters(path: &str) -> (String, BTreeMap<String, Vec<String>>) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        found.entry(decoded(name)).or_default().push(decoded(value));
+    }
+    (path.to_owned(), found)
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = text.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let mut rest = bytes.clone();
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match (byte, digit(rest.next()), digit(rest.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).expect("a byte"));
+                bytes = rest;
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Whether the path is the other with some parameters taken out, and nothing else.
+fn is_cut_from(cut: &str, whole: &str) -> bool {
+    let parts = |path: &str| -> Vec<String> { path.split(['?', '&']).map(str::to_owned).collect() };
+    let mut left = parts(whole).into_iter();
+    parts(cut).iter().all(|part| left.any(|candidate| candidate == *part))
+}
