@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::case::{Aspect, Case, Outcome};
-use crate::tokens::SeenToken;
+use crate::tokens::{self, SeenToken};
 
 /// A difference that is meant.
 #[derive(Debug)]
@@ -107,13 +107,133 @@ pub(crate) const ALL: &[Deviation] = &[
         },
     },
     Deviation {
+        id: "strict-base64",
+        ours: "The parts of a token are base64url as RFC 7515 has it: no padding, no stray bits.",
+        theirs: "Padding and stray bits are let pass.",
+        why: "One token has one spelling: caches, logs and revocation lists cannot be got round by another.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && case.reason() == Some("token_malformed")
+                && any(case, |token| !tokens::is_strict_base64(&token.text) || token.is_padded)
+        },
+    },
+    Deviation {
+        id: "unique-members",
+        ours: "A header or a payload with a member twice is refused.",
+        theirs: "One of the two counts.",
+        why: "RFC 7519 section 4: claim names must be unique. Which one the upstream takes nobody knows.",
+        explains: |case, aspect| {
+            decided(aspect) && case.reason() == Some("token_malformed") && any(case, |token| token.has_twins)
+        },
+    },
+    Deviation {
+        id: "no-nested-tokens",
+        ours: "`cty: JWT`, a token within a token, is refused.",
+        theirs: "`cty` is ignored; the inner token is taken for claims.",
+        why: "RFC 7519 section 5.2: what is signed here is not the claims.",
+        explains: |case, aspect| {
+            decided(aspect) && case.reason() == Some("token_malformed") && any(case, |token| token.header["cty"] == "JWT")
+        },
+    },
+    Deviation {
+        id: "typ-is-text",
+        ours: "A `typ` that is no string is refused.",
+        theirs: "`typ` is ignored.",
+        why: "RFC 7515 section 4.1.9. `token_types` compares it.",
+        explains: |case, aspect| {
+            decided(aspect) && case.reason() == Some("token_malformed") && any(case, |token| token.header["typ"].is_number())
+        },
+    },
+    Deviation {
+        id: "token-size",
+        ours: "A token beyond `limits.max_token_bytes` (16 KiB) is refused unread.",
+        theirs: "No bound but that of the headers.",
+        why: "Unverified input must not cost what the client chooses.",
+        explains: |case, aspect| {
+            decided(aspect) && case.reason() == Some("token_too_large") && any(case, |token| token.text.len() > 16_384)
+        },
+    },
+    Deviation {
+        id: "named-key-only",
+        ours: "A token that names its key by `kid` is verified with that key and no other.",
+        theirs: "Keys without `kid` are tried as well, and an empty `kid` counts as none.",
+        why: "A key is chosen once, by name; nothing is tried in turn on a stranger's token.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && case.reason() == Some("key_unknown")
+                && any(case, |token| {
+                    token.header.get("kid").is_some_and(|kid| kid == "" || key_sets(case).any(|keys| !keys.contains("\"kid\"")))
+                })
+        },
+    },
+    Deviation {
+        id: "keys-for-their-use",
+        ours: "A key of the set that is not for verifying (`use` other than `sig`, `key_ops` without `verify`) verifies nothing.",
+        theirs: "`use` and `key_ops` are ignored.",
+        why: "RFC 7517 sections 4.2 and 4.3.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && matches!(case.reason(), Some("key_unknown" | "signature_invalid" | "algorithm_rejected"))
+                && key_sets(case).any(|keys| keys.contains("\"enc\"") || keys.contains("[\"sign\"]"))
+        },
+    },
+    Deviation {
+        id: "no-shared-secrets",
+        ours: "HS256, HS384 and HS512 are never accepted; `oct` keys are skipped.",
+        theirs: "They are, with an `oct` key.",
+        why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
+        explains: |case, aspect| {
+            decided(aspect)
+                && case.reason() == Some("algorithm_rejected")
+                && any(case, |token| token.header["alg"].as_str().is_some_and(|alg| alg.starts_with("HS")))
+                && key_sets(case).any(|keys| keys.contains("\"oct\""))
+        },
+    },
+    Deviation {
+        id: "algorithm-fits-the-key",
+        ours: "`alg` and the type of the key have to go together.",
+        theirs: "With a key without `alg`, an EC signature is verified whatever `alg` says.",
+        why: "RFC 8725 section 3.1: the algorithm is verified, not guessed.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && matches!(case.reason(), Some("key_unknown" | "signature_invalid" | "algorithm_rejected"))
+                && key_sets(case).any(|keys| !keys.contains("\"alg\""))
+                && any(case, |token| {
+                    let named = |prefix: &str| token.header["kid"].as_str().is_some_and(|kid| kid.starts_with(prefix));
+                    named("es256") && token.header["alg"] == "RS256"
+                })
+        },
+    },
+    Deviation {
+        id: "dates-of-any-size",
+        ours: "A NumericDate may be as far away as it likes; `max_lifetime` bounds it.",
+        theirs: "Beyond 64 bits it is refused.",
+        why: "RFC 7519 section 2 has no bound.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && theirs_is(case, 401, "not_a_positive_64_bit_integer")
+                && any(case, |token| ["exp", "nbf", "iat"].iter().any(|name| is_odd_date(&token.claims[name])))
+        },
+    },
+    Deviation {
+        id: "claims-that-are-not-read",
+        ours: "`jti`, and `sub` where no `subjects` are set, may be of any type.",
+        theirs: "They must be strings.",
+        why: "What decides nothing is not looked at.",
+        explains: |case, _| {
+            let is_other = |claim: &Value| !claim.is_null() && !claim.is_string();
+            case.only_theirs_denies().is_some_and(|details| details.contains("field_is_not_a_string"))
+                && any(case, |token| is_other(&token.claims["jti"]) || is_other(&token.claims["sub"]))
+        },
+    },
+    Deviation {
         id: "token-in-query-by-choice",
         ours: "The only default location is `Authorization: Bearer`.",
         theirs: "The query parameter `access_token` too.",
         why: "Queries end up in logs, histories and Referer headers (RFC 9700 section 4.3.2). Write `from_params: [access_token]` where clients need it.",
         explains: |case, aspect| {
             decided(aspect)
-                && case.reason() == Some("token_missing")
+                && case.reason().is_some()
                 && case.request.path.contains("access_token=")
                 && case.providers().any(has_default_locations)
         },
@@ -198,7 +318,7 @@ pub(crate) const ALL: &[Deviation] = &[
         why: "The same token gives the same header, always.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
-                let json = |values: &[String]| values.first().and_then(|value| crate::tokens::json_in_base64(value));
+                let json = |values: &[String]| values.first().and_then(|value| tokens::json_in_base64(value));
                 owned(case, name) && json(ours).is_some() && json(ours) == json(&theirs)
             })
         },
@@ -237,6 +357,18 @@ fn theirs_is(case: &Case<'_>, expected: u16, word: &str) -> bool {
     matches!(&case.theirs, Outcome::Denied { status, details } if *status == expected && details.contains(word))
 }
 
+fn is_odd_date(value: &Value) -> bool {
+    value.as_f64().is_some_and(|date| date < 0.0 || date > 9.2e18)
+}
+
+/// The key sets of the configuration: the documents, or for remote ones what tells them apart.
+fn key_sets<'c>(case: &Case<'c>) -> impl Iterator<Item = String> {
+    case.providers().filter_map(|provider| match provider.pointer("/local_jwks/inline_string") {
+        Some(Value::String(keys)) => Some(keys.clone()),
+        _ => crate::run::remote_keys(provider.pointer("/remote_jwks/http_uri/uri")?.as_str()?),
+    })
+}
+
 fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
     value[field].as_array().into_iter().flatten()
 }
@@ -262,9 +394,10 @@ fn header_locations<'c>(case: &Case<'c>) -> Vec<(String, &'c str)> {
 
 /// Whether the value of a header that is looked at, and its prefix, are so.
 fn prefixed(case: &Case<'_>, is_so: impl Fn(&str, &str) -> bool) -> bool {
+    // Envoy joins the values of `authorization` with a comma.
     header_locations(case)
         .iter()
-        .any(|(name, prefix)| case.sent(name).iter().any(|value| is_so(value, prefix)))
+        .any(|(name, prefix)| is_so(&case.sent(name).join(","), prefix))
 }
 
 /// In how many of the places where anyone looks something stands.

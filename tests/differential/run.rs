@@ -156,7 +156,7 @@ fn judge<'c>(case: Case<'c>, stricter: &[(&'static str, Client)]) -> Judged<'c> 
         return judged;
     }
     // Theirs may have waived the token where ours does not. If so, theirs with the rules that ours follows decides as
-    // ours does.
+    // ours does; or at least more nearly so, and then the rest is a difference of another kind.
     for (id, client) in stricter {
         let Case { config, request, .. } = judged.case;
         let theirs = case::outcome(client, request);
@@ -164,10 +164,14 @@ fn judge<'c>(case: Case<'c>, stricter: &[(&'static str, Client)]) -> Judged<'c> 
             continue;
         }
         let mut again = judge_as_it_is(Case::new(config, request, judged.case.ours.clone(), theirs));
-        if again.unexplained.is_empty() {
+        let is_nearer = again.unexplained.len() < judged.unexplained.len()
+            || matches!((&judged.case.ours, &again.case.theirs), (Outcome::Denied { .. }, Outcome::Denied { .. }));
+        if is_nearer {
             again.explained.push(id);
-            std::mem::swap(&mut again.case.theirs, &mut judged.case.theirs);
-            return again;
+            judged = again;
+        }
+        if judged.unexplained.is_empty() {
+            break;
         }
     }
     judged
@@ -248,6 +252,14 @@ impl Stack {
 /// Where an issuer serves a key set.
 pub(crate) fn remote_path(number: usize, set: KeySet) -> String {
     format!("/{number}/{set:?}")
+}
+
+/// The key set that an issuer serves at this address.
+pub(crate) fn remote_keys(uri: &str) -> Option<String> {
+    idps().iter().enumerate().find_map(|(number, idp)| {
+        let set = KeySet::ALL.into_iter().find(|set| uri.ends_with(&remote_path(number, *set)))?;
+        Some(set.of(idp).to_string())
+    })
 }
 
 fn listener(name: &str, filter: Value, route: &Value) -> Listener {

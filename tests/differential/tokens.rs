@@ -197,6 +197,10 @@ pub(crate) struct SeenToken {
     pub(crate) claims: Value,
     /// The payload's own text.
     pub(crate) payload: String,
+    /// Padding follows it.
+    pub(crate) is_padded: bool,
+    /// A member of the header or of the payload stands there twice.
+    pub(crate) has_twins: bool,
 }
 
 impl fmt::Display for SeenToken {
@@ -216,11 +220,14 @@ pub(crate) fn seen(request: &Request) -> Vec<SeenToken> {
             let (Some(header), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
                 continue;
             };
-            let header = serde_json::from_slice(&decode(header)).unwrap_or(Value::Null);
+            let header_text = String::from_utf8_lossy(&decode(header)).into_owned();
+            let header: Value = serde_json::from_str(&header_text).unwrap_or(Value::Null);
             let payload = String::from_utf8_lossy(&decode(payload)).into_owned();
-            let claims = serde_json::from_str(&payload).unwrap_or(Value::Null);
+            let claims: Value = serde_json::from_str(&payload).unwrap_or(Value::Null);
             found.push(SeenToken {
                 text: word.to_owned(),
+                is_padded: text.contains(&format!("{word}=")),
+                has_twins: has_twins(&header_text, &header) || has_twins(&payload, &claims),
                 header,
                 claims,
                 payload,
@@ -228,6 +235,17 @@ pub(crate) fn seen(request: &Request) -> Vec<SeenToken> {
         }
     }
     found
+}
+
+/// Whether a member was lost when the text was read: of two of a name, one is.
+fn has_twins(text: &str, read: &Value) -> bool {
+    let written = read.to_string();
+    read.is_object() && text.matches("\":").count() > written.matches("\":").count()
+}
+
+/// Whether the parts have no bits that say nothing.
+pub(crate) fn is_strict_base64(token: &str) -> bool {
+    token.split('.').all(|part| encode_segment(&decode(part)) == part)
 }
 
 fn decode(segment: &str) -> Vec<u8> {
@@ -248,12 +266,6 @@ fn decode(segment: &str) -> Vec<u8> {
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// As a segment of a token.
-#[allow(dead_code)]
-pub(crate) fn segment(text: &str) -> String {
-    encode_segment(text.as_bytes())
-}
 
 /// The JSON behind a header's base64, with every number a double: equal for equal meaning.
 pub(crate) fn json_in_base64(text: &str) -> Option<Value> {
