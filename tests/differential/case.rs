@@ -102,11 +102,6 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// Ours denies for this reason, and theirs forwards.
-    pub(crate) fn only_ours_denies(&self, reason: &str) -> bool {
-        self.reason() == Some(reason) && matches!(self.theirs, Outcome::Forwarded(_))
-    }
-
     /// What theirs says when it denies and ours forwards, with `_` for spaces.
     pub(crate) fn only_theirs_denies(&self) -> Option<&str> {
         match (&self.ours, &self.theirs) {

@@ -42,227 +42,6 @@ pub(crate) const ALL: &[Deviation] = &[
         explains: |_, _| false,
     },
     Deviation {
-        id: "several-tokens",
-        ours: "More than one token where the requirement looks is refused, 400.",
-        theirs: "Each is verified; all must be good.",
-        why: "The upstream may read another one than the filter did (RFC 6750 section 2: no more than one method).",
-        explains: |case, aspect| {
-            case.reason() == Some("token_multiple") && decided(aspect) && (case.tokens.len() > 1 || places(case) > 1)
-        },
-    },
-    Deviation {
-        id: "audience-status",
-        ours: "A token for another audience is refused with 401 `invalid_token`.",
-        theirs: "403.",
-        why: "RFC 6750 section 3.1: a token that is invalid \"for other reasons\" is `invalid_token`, 401; 403 says that a better one of the same issuer will not help.",
-        explains: |case, aspect| {
-            *aspect == Aspect::Status && theirs_is(case, 403, "Audiences_in_Jwt_are_not_allowed")
-        },
-    },
-    Deviation {
-        id: "audience-exact",
-        ours: "Audiences are compared exactly.",
-        theirs: "`http://`, `https://` and a slash at the end are dropped on both sides first.",
-        why: "RFC 7519 section 2: StringOrURI values are compared as case-sensitive strings with no transformations.",
-        explains: |case, _| case.only_ours_denies("audience_mismatch") && any(case, audience_is_alike),
-    },
-    Deviation {
-        id: "expiration-required",
-        ours: "`require_expiration` is true unless it is set: a token needs `exp`.",
-        theirs: "It is false: a token without `exp` lives for ever.",
-        why: "A token that never ends cannot be taken back. Write `require_expiration: false` where the issuer makes such tokens.",
-        explains: |case, _| {
-            case.only_ours_denies("claim_missing")
-                && case.providers().any(|provider| provider.get("require_expiration").is_none())
-                && any(case, |token| token.claims.get("exp").is_none())
-        },
-    },
-    Deviation {
-        id: "expiration-zero",
-        ours: "`exp: 0` is the first of January 1970, long over.",
-        theirs: "It counts as no `exp` at all.",
-        why: "RFC 7519 section 4.1.4 knows no such exception.",
-        explains: |case, _| case.only_ours_denies("token_expired") && any(case, |token| token.claims["exp"] == 0),
-    },
-    Deviation {
-        id: "issued-in-the-future",
-        ours: "A token whose `iat` is yet to come is refused.",
-        theirs: "`iat` is not looked at.",
-        why: "Such a token comes from a broken clock or from someone who prepares for later.",
-        explains: |case, _| {
-            let now = testkit::unix_now();
-            case.only_ours_denies("token_not_yet_valid")
-                && any(case, |token| token.claims["iat"].as_i64().is_some_and(|iat| iat > now))
-        },
-    },
-    Deviation {
-        id: "critical-header",
-        ours: "`crit`, and `b64` other than true, are refused: no extension is implemented.",
-        theirs: "They are ignored.",
-        why: "RFC 7515 section 4.1.11: extensions that are not understood make the token invalid.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && case.reason() == Some("critical_header")
-                && any(case, |token| token.header.get("crit").is_some() || token.header["b64"] == false)
-        },
-    },
-    Deviation {
-        id: "strict-base64",
-        ours: "The parts of a token are base64url as RFC 7515 has it: no padding, no stray bits.",
-        theirs: "Padding and stray bits are let pass.",
-        why: "One token has one spelling: caches, logs and revocation lists cannot be got round by another.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && case.reason() == Some("token_malformed")
-                && any(case, |token| !tokens::is_strict_base64(&token.text) || token.is_padded)
-        },
-    },
-    Deviation {
-        id: "unique-members",
-        ours: "A header or a payload with a member twice is refused.",
-        theirs: "One of the two counts.",
-        why: "RFC 7519 section 4: claim names must be unique. Which one the upstream takes nobody knows.",
-        explains: |case, aspect| {
-            decided(aspect) && case.reason() == Some("token_malformed") && any(case, |token| token.has_twins)
-        },
-    },
-    Deviation {
-        id: "no-nested-tokens",
-        ours: "`cty: JWT`, a token within a token, is refused.",
-        theirs: "`cty` is ignored; the inner token is taken for claims.",
-        why: "RFC 7519 section 5.2: what is signed here is not the claims.",
-        explains: |case, aspect| {
-            decided(aspect) && case.reason() == Some("token_malformed") && any(case, |token| token.header["cty"] == "JWT")
-        },
-    },
-    Deviation {
-        id: "typ-is-text",
-        ours: "A `typ` that is no string is refused.",
-        theirs: "`typ` is ignored.",
-        why: "RFC 7515 section 4.1.9. `token_types` compares it.",
-        explains: |case, aspect| {
-            decided(aspect) && case.reason() == Some("token_malformed") && any(case, |token| token.header["typ"].is_number())
-        },
-    },
-    Deviation {
-        id: "token-size",
-        ours: "A token beyond `limits.max_token_bytes` (16 KiB) is refused unread.",
-        theirs: "No bound but that of the headers.",
-        why: "Unverified input must not cost what the client chooses.",
-        explains: |case, aspect| {
-            decided(aspect) && case.reason() == Some("token_too_large") && any(case, |token| token.text.len() > 16_384)
-        },
-    },
-    Deviation {
-        id: "named-key-only",
-        ours: "A token that names its key by `kid` is verified with that key and no other.",
-        theirs: "Keys without `kid` are tried as well, and an empty `kid` counts as none.",
-        why: "A key is chosen once, by name; nothing is tried in turn on a stranger's token.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && case.reason() == Some("key_unknown")
-                && any(case, |token| {
-                    token.header.get("kid").is_some_and(|kid| kid == "" || key_sets(case).any(|keys| !keys.contains("\"kid\"")))
-                })
-        },
-    },
-    Deviation {
-        id: "keys-for-their-use",
-        ours: "A key of the set that is not for verifying (`use` other than `sig`, `key_ops` without `verify`) verifies nothing.",
-        theirs: "`use` and `key_ops` are ignored.",
-        why: "RFC 7517 sections 4.2 and 4.3.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && matches!(case.reason(), Some("key_unknown" | "signature_invalid" | "algorithm_rejected"))
-                && key_sets(case).any(|keys| keys.contains("\"enc\"") || keys.contains("[\"sign\"]"))
-        },
-    },
-    Deviation {
-        id: "no-shared-secrets",
-        ours: "HS256, HS384 and HS512 are never accepted; `oct` keys are skipped.",
-        theirs: "They are, with an `oct` key.",
-        why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
-        explains: |case, aspect| {
-            decided(aspect)
-                && case.reason() == Some("algorithm_rejected")
-                && any(case, |token| token.header["alg"].as_str().is_some_and(|alg| alg.starts_with("HS")))
-                && key_sets(case).any(|keys| keys.contains("\"oct\""))
-        },
-    },
-    Deviation {
-        id: "algorithm-fits-the-key",
-        ours: "`alg` and the type of the key have to go together.",
-        theirs: "With a key without `alg`, an EC signature is verified whatever `alg` says.",
-        why: "RFC 8725 section 3.1: the algorithm is verified, not guessed.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && matches!(case.reason(), Some("key_unknown" | "signature_invalid" | "algorithm_rejected"))
-                && key_sets(case).any(|keys| !keys.contains("\"alg\""))
-                && any(case, |token| {
-                    let named = |prefix: &str| token.header["kid"].as_str().is_some_and(|kid| kid.starts_with(prefix));
-                    named("es256") && token.header["alg"] == "RS256"
-                })
-        },
-    },
-    Deviation {
-        id: "dates-of-any-size",
-        ours: "A NumericDate may be as far away as it likes; `max_lifetime` bounds it.",
-        theirs: "Beyond 64 bits it is refused.",
-        why: "RFC 7519 section 2 has no bound.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && theirs_is(case, 401, "not_a_positive_64_bit_integer")
-                && any(case, |token| ["exp", "nbf", "iat"].iter().any(|name| is_odd_date(&token.claims[name])))
-        },
-    },
-    Deviation {
-        id: "claims-that-are-not-read",
-        ours: "`jti`, and `sub` where no `subjects` are set, may be of any type.",
-        theirs: "They must be strings.",
-        why: "What decides nothing is not looked at.",
-        explains: |case, _| {
-            let is_other = |claim: &Value| !claim.is_null() && !claim.is_string();
-            case.only_theirs_denies().is_some_and(|details| details.contains("field_is_not_a_string"))
-                && any(case, |token| is_other(&token.claims["jti"]) || is_other(&token.claims["sub"]))
-        },
-    },
-    Deviation {
-        id: "token-in-query-by-choice",
-        ours: "The only default location is `Authorization: Bearer`.",
-        theirs: "The query parameter `access_token` too.",
-        why: "Queries end up in logs, histories and Referer headers (RFC 9700 section 4.3.2). Write `from_params: [access_token]` where clients need it.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && case.reason().is_some()
-                && case.request.path.contains("access_token=")
-                && case.providers().any(has_default_locations)
-        },
-    },
-    Deviation {
-        id: "scheme-in-front",
-        ours: "`value_prefix` stands at the beginning of the value.",
-        theirs: "It may stand anywhere in it.",
-        why: "`Authorization: Basic x Bearer y` is a Basic credential, and the upstream will read it as one.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && case.reason() == Some("token_missing")
-                && prefixed(case, |value, prefix| value.find(prefix).is_some_and(|at| at > 0))
-        },
-    },
-    Deviation {
-        id: "scheme-in-any-case",
-        ours: "The scheme `Bearer` may be written in any case.",
-        theirs: "Exactly so.",
-        why: "RFC 9110 section 11.1: the scheme is case-insensitive. No credential is taken that the client did not mean as one.",
-        explains: |case, aspect| {
-            decided(aspect)
-                && theirs_is(case, 401, "Jwt_is_missing")
-                && prefixed(case, |value, prefix| {
-                    prefix == "Bearer " && !value.starts_with(prefix) && value.to_ascii_lowercase().starts_with("bearer ")
-                })
-        },
-    },
-    Deviation {
         id: "client-headers-removed",
         ours: "Every header that any provider fills is removed from every request first.",
         theirs: "Only those of the providers that are asked, and none where no token is needed.",
@@ -287,13 +66,14 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: "query-otherwise-untouched",
         ours: "When a token is taken out of the query, the other parameters stay byte by byte and in their order.",
-        theirs: "They are decoded, sorted and encoded again.",
+        theirs: "They are decoded, sorted and not always encoded again: `%20` becomes a space, and the request is answered with 400.",
         why: "Signed and cached URLs survive.",
-        explains: |case, aspect| {
-            *aspect == Aspect::Path
-                && case.both_forward().is_some_and(|(ours, theirs)| {
-                    parameters(&ours.path) == parameters(&theirs.path) && is_cut_from(&ours.path, &case.request.path)
-                })
+        explains: |case, aspect| match aspect {
+            Aspect::Path => case.both_forward().is_some_and(|(ours, theirs)| {
+                parameters(&ours.path) == parameters(&theirs.path) && is_cut_from(&ours.path, &case.request.path)
+            }),
+            // A space that is not encoded again: no path at all.
+            _ => theirs_is(case, 400, "") && case.request.path.contains("%20"),
         },
     },
     Deviation {
@@ -337,11 +117,252 @@ pub(crate) const ALL: &[Deviation] = &[
             })
         },
     },
+    Deviation {
+        id: "audience-status",
+        ours: "A token for another audience is refused with 401 `invalid_token`.",
+        theirs: "403.",
+        why: "RFC 6750 section 3.1: a token that is invalid \"for other reasons\" is `invalid_token`, 401; 403 says that a better one of the same issuer will not help.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Status && theirs_is(case, 403, "Audiences_in_Jwt_are_not_allowed")
+        },
+    },
+    Deviation {
+        id: "several-tokens",
+        ours: "At each location one token, or 400. Every token that stands where the requirement looks has to be good, and all of them speak.",
+        theirs: "Each provider that is asked verifies what stands at its own locations, until the requirement is met.",
+        why: "The upstream may read another one than the filter did (RFC 6750 section 2: no more than one method).",
+        explains: |case, aspect| {
+            let more = match aspect {
+                Aspect::Decision => case.reason().is_some(),
+                Aspect::Status => case.reason() == Some("token_multiple"),
+                Aspect::Path => tolerant(case),
+                Aspect::Header(_) => {
+                    tolerant(case)
+                        || header(case, aspect)
+                            .is_some_and(|(name, ours, theirs)| {
+                                let speaks = owned(case, name) && ours.len() == 1 && theirs.is_empty();
+                                let is_taken = header_locations(case).iter().any(|(known, _)| known == name)
+                                    && ours.is_empty()
+                                    && theirs == case.sent(name);
+                                speaks || is_taken
+                            })
+                }
+            };
+            more && (places(case) > 1 || case.tokens.len() > 1)
+        },
+    },
+    Deviation {
+        id: "providers-by-location",
+        ours: "`allow_missing` and `allow_missing_or_failed` try a token with the providers that look where it stands.",
+        theirs: "With some provider of the token's issuer, wherever that one looks.",
+        why: "A provider's audiences and keys count for its own locations.",
+        explains: |case, _| {
+            let mut issuers: Vec<_> = case.providers().map(|provider| provider["issuer"].as_str()).collect();
+            issuers.sort_unstable();
+            let count = issuers.len();
+            issuers.dedup();
+            issuers.len() < count && case.config.to_string().contains("\"allow_missing")
+        },
+    },
+    Deviation {
+        id: "one-token-for-all",
+        ours: "The same token may meet several parts of `requires_all`.",
+        theirs: "The first part takes the token out of the request, so that the second does not find it, unless `forward` is true.",
+        why: "`requires_all` asks for a request that meets all its parts.",
+        explains: |case, aspect| {
+            let is_so = match aspect {
+                Aspect::Decision => theirs_is(case, 401, "Jwt_is_missing"),
+                // Where something else then lets the request pass, it does so without the token and what it says.
+                _ => header(case, aspect).is_some_and(|(name, ours, theirs)| owned(case, name) && ours.len() == 1 && theirs.is_empty()),
+            };
+            is_so && case.config.to_string().contains("requires_all")
+        },
+    },
+    Deviation {
+        id: "audience-exact",
+        ours: "Audiences are compared exactly.",
+        theirs: "`http://`, `https://` and a slash at the end are dropped on both sides first.",
+        why: "RFC 7519 section 2: StringOrURI values are compared as case-sensitive strings with no transformations.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["audience_mismatch"], |token| audience_is_alike(case, token))
+        },
+    },
+    Deviation {
+        id: "expiration-required",
+        ours: "`require_expiration` is true unless it is set: a token needs `exp`.",
+        theirs: "It is false: a token without `exp` lives for ever.",
+        why: "A token that never ends cannot be taken back. Write `require_expiration: false` where the issuer makes such tokens.",
+        explains: |case, aspect| {
+            case.providers().any(|provider| provider.get("require_expiration").is_none())
+                && refused(case, aspect, &["claim_missing"], |token| token.claims.get("exp").is_none())
+        },
+    },
+    Deviation {
+        id: "expiration-zero",
+        ours: "`exp: 0` is the first of January 1970, long over.",
+        theirs: "It counts as no `exp` at all.",
+        why: "RFC 7519 section 4.1.4 knows no such exception.",
+        explains: |case, aspect| refused(case, aspect, &["token_expired"], |token| token.claims["exp"] == 0),
+    },
+    Deviation {
+        id: "issued-in-the-future",
+        ours: "A token whose `iat` is yet to come is refused.",
+        theirs: "`iat` is not looked at.",
+        why: "Such a token comes from a broken clock or from someone who prepares for later.",
+        explains: |case, aspect| refused(case, aspect, &["token_not_yet_valid"], |token| token.claims["iat"].as_i64().is_some_and(|iat| iat > testkit::unix_now())),
+    },
+    Deviation {
+        id: "critical-header",
+        ours: "`crit`, and `b64` other than true, are refused: no extension is implemented.",
+        theirs: "They are ignored.",
+        why: "RFC 7515 section 4.1.11: extensions that are not understood make the token invalid.",
+        explains: |case, aspect| refused(case, aspect, &["critical_header"], |token| token.header.get("crit").is_some() || token.header["b64"] == false),
+    },
+    Deviation {
+        id: "strict-base64",
+        ours: "The parts of a token are base64url as RFC 7515 has it: no padding, no stray bits.",
+        theirs: "Padding and stray bits are let pass.",
+        why: "One token has one spelling: caches, logs and revocation lists cannot be got round by another.",
+        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| !tokens::is_strict_base64(&token.text) || token.is_padded),
+    },
+    Deviation {
+        id: "bounded-depth",
+        ours: "Claims nested deeper than 16 levels are refused.",
+        theirs: "Up to 100 levels.",
+        why: "Unverified input must not choose how deep a parser goes.",
+        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| token.payload.contains(&"[".repeat(16))),
+    },
+    Deviation {
+        id: "no-nested-tokens",
+        ours: "`cty: JWT`, a token within a token, is refused.",
+        theirs: "`cty` is ignored; the inner token is taken for claims.",
+        why: "RFC 7519 section 5.2: what is signed here is not the claims.",
+        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| token.header["cty"] == "JWT"),
+    },
+    Deviation {
+        id: "typ-is-text",
+        ours: "A `typ` that is no string is refused.",
+        theirs: "`typ` is ignored.",
+        why: "RFC 7515 section 4.1.9. `token_types` compares it.",
+        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| token.header["typ"].is_number()),
+    },
+    Deviation {
+        id: "token-size",
+        ours: "A token beyond `limits.max_token_bytes` (16 KiB) is refused unread.",
+        theirs: "No bound but that of the headers.",
+        why: "Unverified input must not cost what the client chooses.",
+        explains: |case, aspect| refused(case, aspect, &["token_too_large"], |token| token.text.len() > 16_384),
+    },
+    Deviation {
+        id: "named-key-only",
+        ours: "A token that names its key by `kid` is verified with that key and no other.",
+        theirs: "Keys without `kid` are tried as well, and an empty `kid` counts as none.",
+        why: "A key is chosen once, by name; nothing is tried in turn on a stranger's token.",
+        explains: |case, aspect| refused(case, aspect, &["key_unknown"], |token| {
+            token.header.get("kid").is_some_and(|kid| kid == "" || key_sets(case).any(|keys| !keys.contains("\"kid\"")))
+        }),
+    },
+    Deviation {
+        id: "keys-for-their-use",
+        ours: "A key of the set that is not for verifying (`use` other than `sig`, `key_ops` without `verify`) verifies nothing.",
+        theirs: "`use` and `key_ops` are ignored.",
+        why: "RFC 7517 sections 4.2 and 4.3.",
+        explains: |case, aspect| refused(case, aspect, &["key_unknown", "signature_invalid", "algorithm_rejected"], |_| {
+            key_sets(case).any(|keys| keys.contains("\"enc\"") || keys.contains("[\"sign\"]"))
+        }),
+    },
+    Deviation {
+        id: "no-shared-secrets",
+        ours: "HS256, HS384 and HS512 are never accepted; `oct` keys are skipped.",
+        theirs: "They are, with an `oct` key.",
+        why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
+        explains: |case, aspect| refused(case, aspect, &["algorithm_rejected"], |token| {
+            token.header["alg"].as_str().is_some_and(|alg| alg.starts_with("HS"))
+                && key_sets(case).any(|keys| keys.contains("\"oct\""))
+        }),
+    },
+    Deviation {
+        id: "algorithm-fits-the-key",
+        ours: "`alg` and the type of the key have to go together.",
+        theirs: "With a key without `alg`, an EC signature is verified whatever `alg` says.",
+        why: "RFC 8725 section 3.1: the algorithm is verified, not guessed.",
+        explains: |case, aspect| refused(case, aspect, &["key_unknown", "signature_invalid", "algorithm_rejected"], |token| {
+            token.header["kid"].as_str().is_some_and(|kid| kid.starts_with("es256"))
+                && token.header["alg"] == "RS256"
+                && key_sets(case).any(|keys| !keys.contains("\"alg\""))
+        }),
+    },
+    Deviation {
+        id: "dates-of-any-size",
+        ours: "A NumericDate may be as far away as it likes; `max_lifetime` bounds it.",
+        theirs: "Beyond 64 bits it is refused.",
+        why: "RFC 7519 section 2 has no bound.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && theirs_is(case, 401, "not_a_positive_64_bit_integer")
+                && any(case, |token| ["exp", "nbf", "iat"].iter().any(|name| is_odd_date(&token.claims[name])))
+        },
+    },
+    Deviation {
+        id: "token-in-query-by-choice",
+        ours: "The only default location is `Authorization: Bearer`.",
+        theirs: "The query parameter `access_token` too.",
+        why: "Queries end up in logs, histories and Referer headers (RFC 9700 section 4.3.2). Write `from_params: [access_token]` where clients need it.",
+        explains: |case, _| {
+            case.request.path.contains("access_token=") && case.providers().any(has_default_locations)
+        },
+    },
+    Deviation {
+        id: "scheme-in-front",
+        ours: "`value_prefix` stands at the beginning of the value.",
+        theirs: "It may stand anywhere in it.",
+        why: "`Authorization: Basic x Bearer y` is a Basic credential, and the upstream will read it as one.",
+        explains: |case, _| prefixed(case, |value, prefix| value.find(prefix).is_some_and(|at| at > 0)),
+    },
+    Deviation {
+        id: "token-follows-the-scheme",
+        ours: "What follows the prefix is the token, white space apart.",
+        theirs: "Everything that no token can hold is skipped first.",
+        why: "A value that is not well-formed is refused and not repaired: the upstream may repair it otherwise.",
+        explains: |case, aspect| {
+            (decided(aspect) && case.reason() == Some("token_malformed") || tolerant(case))
+                && prefixed(case, |value, prefix| {
+                    !prefix.is_empty() && value.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['*', '!']))
+                })
+        },
+    },
+    Deviation {
+        id: "scheme-in-any-case",
+        ours: "The scheme `Bearer` may be written in any case.",
+        theirs: "Exactly so.",
+        why: "RFC 9110 section 11.1: the scheme is case-insensitive. No credential is taken that the client did not mean as one.",
+        explains: |case, _| {
+            prefixed(case, |value, prefix| {
+                prefix == "Bearer " && !value.starts_with(prefix) && value.to_ascii_lowercase().starts_with("bearer ")
+            })
+        },
+    },
 ];
 
 /// The first deviation that explains the difference.
 pub(crate) fn explaining(case: &Case<'_>, aspect: &Aspect) -> Option<&'static Deviation> {
     ALL.iter().find(|deviation| (deviation.explains)(case, aspect))
+}
+
+/// Ours refuses a token that theirs takes: the request is refused for one of these reasons, or, where failed tokens are let
+/// pass, goes on as if there were none.
+fn refused(case: &Case<'_>, aspect: &Aspect, reasons: &[&str], is_so: impl Fn(&SeenToken) -> bool) -> bool {
+    let is_refused = match case.reason() {
+        // Of several providers each may have a reason of its own, and one is told.
+        Some(reason) => decided(aspect) && (reasons.contains(&reason) || case.providers().count() > 1),
+        None => tolerant(case),
+    };
+    is_refused && any(case, is_so)
+}
+
+/// Failed tokens are let pass, by some rule.
+fn tolerant(case: &Case<'_>) -> bool {
+    case.config.to_string().contains("allow_missing_or_failed")
 }
 
 /// It is about whether the request passes, or how it is refused.
@@ -447,22 +468,37 @@ fn claims_for<'a>(case: &Case<'a>, name: &'a str) -> impl Iterator<Item = &'a st
         .filter_map(|entry| entry["claim_name"].as_str())
 }
 
-fn audience_is_alike(token: &SeenToken) -> bool {
+/// An audience of the token is one of the configuration, but for its scheme or its last slash.
+fn audience_is_alike(case: &Case<'_>, token: &SeenToken) -> bool {
     let alike = |text: &str| {
-        let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text).to_owned();
-        text.strip_suffix('/').map(str::to_owned).unwrap_or(text)
+        let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+        text.strip_suffix('/').unwrap_or(text).to_owned()
     };
     let of_token: Vec<&str> = match &token.claims["aud"] {
         Value::String(one) => vec![one],
         Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
-    of_token.iter().any(|text| {
-        crate::configs::AUDIENCES
-            .iter()
-            .flat_map(|audiences| audiences.iter())
-            .any(|known| known != text && alike(known) == alike(text))
-    })
+    let mut known = Vec::new();
+    audiences(case.config, &mut known);
+    of_token.iter().any(|text| known.iter().any(|known| known != text && alike(known) == alike(text)))
+}
+
+/// Every audience that the configuration names, providers and requirements alike.
+fn audiences<'c>(config: &'c Value, found: &mut Vec<&'c str>) {
+    match config {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if name == "audiences" {
+                    found.extend(value.as_array().into_iter().flatten().filter_map(Value::as_str));
+                } else {
+                    audiences(value, found);
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| audiences(element, found)),
+        _ => {}
+    }
 }
 
 /// Ours are theirs without the cookies that providers look at.
@@ -475,18 +511,19 @@ fn cookies_without_tokens(case: &Case<'_>, ours: &[String], theirs: &[String]) -
     let split = |values: &[String]| -> Vec<String> {
         values.iter().flat_map(|value| value.split("; ")).map(str::to_owned).collect()
     };
-    let kept: Vec<String> = split(theirs)
-        .into_iter()
-        .filter(|pair| !names.contains(&pair.split('=').next().unwrap_or_default()))
-        .collect();
-    split(ours) == kept
+    let ours = split(ours);
+    let mut left = ours.iter();
+    split(theirs).iter().all(|pair| {
+        let is_token = names.contains(&pair.split('=').next().unwrap_or_default());
+        left.as_slice().first() == Some(pair) && left.next().is_some() || is_token
+    }) && left.as_slice().is_empty()
 }
 
 /// The path, and its decoded parameters without order.
 fn parameters(path: &str) -> (String, BTreeMap<String, Vec<String>>) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    for pair in query.split('&').filter(|pair| !pair.is_empty() && *pair != "=") {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         found.entry(decoded(name)).or_default().push(decoded(value));
     }

@@ -68,6 +68,10 @@ impl Report {
         for (kind, found) in &self.unexplained {
             let shortest = found.iter().min_by_key(|found| found.len()).expect("at least one");
             text.push_str(&format!("\n=== {kind} ({} times)\n{shortest}\n", found.len()));
+            // Where else, to tell one cause from several.
+            for other in found.iter().filter(|other| *other != shortest).take(10) {
+                text.push_str(&format!("also {}\n", other.lines().next().unwrap_or_default()));
+            }
         }
         assert!(
             self.unexplained.is_empty(),
@@ -164,9 +168,8 @@ fn judge<'c>(case: Case<'c>, stricter: &[(&'static str, Client)]) -> Judged<'c> 
             continue;
         }
         let mut again = judge_as_it_is(Case::new(config, request, judged.case.ours.clone(), theirs));
-        let is_nearer = again.unexplained.len() < judged.unexplained.len()
-            || matches!((&judged.case.ours, &again.case.theirs), (Outcome::Denied { .. }, Outcome::Denied { .. }));
-        if is_nearer {
+        let agrees = std::mem::discriminant(&judged.case.ours) == std::mem::discriminant(&again.case.theirs);
+        if agrees || again.unexplained.is_empty() {
             again.explained.push(id);
             judged = again;
         }
@@ -296,16 +299,34 @@ pub(crate) fn native(config: &Value) -> Value {
 /// and no waiver, as for a path that is not canonical.
 fn stricter(config: &Value) -> Vec<(&'static str, Value)> {
     let rules = config["rules"].as_array().map_or(&[][..], Vec::as_slice);
-    let waives = |rule: &&Value| rule.get("requires").is_none() && rule.get("requirement_name").is_none();
+    let waives = |rule: &Value| !needs_token(config, rule);
     let mut found = Vec::new();
     if rules.last().is_none_or(|rule| rule["match"] != json!({"prefix": "/"})) {
         found.push((deviations::NO_RULE, with_last_rule(config, rules.to_vec())));
     }
-    if rules.iter().any(|rule| waives(&rule)) {
-        let kept = rules.iter().filter(|rule| !waives(rule)).cloned().collect();
+    if rules.iter().any(waives) {
+        let kept = rules.iter().filter(|rule| needs_token(config, rule)).cloned().collect();
         found.push((deviations::WAIVER, with_last_rule(config, kept)));
     }
     found
+}
+
+/// Whether no request without a token meets the rule, or the requirement.
+fn needs_token(config: &Value, rule: &Value) -> bool {
+    let parts = |group: &str| rule.pointer(&format!("/{group}/requirements")).and_then(Value::as_array);
+    if let Some(requirement) = rule.get("requires") {
+        return needs_token(config, requirement);
+    }
+    if let Some(Value::String(name)) = rule.get("requirement_name") {
+        return needs_token(config, &config["requirement_map"][name]);
+    }
+    if let Some(parts) = parts("requires_any") {
+        return parts.iter().all(|part| needs_token(config, part));
+    }
+    if let Some(parts) = parts("requires_all") {
+        return parts.iter().any(|part| needs_token(config, part));
+    }
+    rule.get("provider_name").is_some() || rule.get("provider_and_audiences").is_some()
 }
 
 /// A token of any provider for what no rule matches.
