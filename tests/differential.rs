@@ -22,8 +22,14 @@ mod configs;
 mod deviations;
 #[path = "differential/directed.rs"]
 mod directed;
+#[path = "differential/directed_rules.rs"]
+mod directed_rules;
 #[path = "differential/docs.rs"]
 mod docs;
+#[path = "differential/explain.rs"]
+mod explain;
+#[path = "differential/listeners.rs"]
+mod listeners;
 #[path = "differential/random.rs"]
 mod random;
 #[path = "differential/requests.rs"]
@@ -53,7 +59,11 @@ fn what_is_generated_is_decided_alike() {
     println!("seed {seed}: {report}");
     report.assert_explained();
     if number("DIFF_COUNT").is_none() {
-        assert!(report.combinations >= 2000, "only {} combinations", report.combinations);
+        assert!(
+            report.combinations >= 2000,
+            "only {} combinations",
+            report.combinations
+        );
     }
 }
 
@@ -67,7 +77,10 @@ fn what_is_directed_is_decided_alike_and_shows_every_deviation() {
         .map(|deviation| deviation.id)
         .filter(|id| !report.seen.contains_key(id))
         .collect();
-    assert!(stale.is_empty(), "no directed case shows these any more: {stale:?}");
+    assert!(
+        stale.is_empty(),
+        "no directed case shows these any more: {stale:?}"
+    );
 }
 
 /// Until it is stopped, `DIFF_COUNT` configurations were run, or a difference is found that nothing explains.
@@ -104,7 +117,11 @@ fn generated(seed: u64, count: u64) -> Report {
                 let requests = (0..REQUESTS)
                     .map(|_| requests::generate(&config, &mut random))
                     .collect();
-                Trial::new(&format!("seed {seed}, number {}", count - left + number), config, requests)
+                Trial::new(
+                    &format!("seed {seed}, number {}", count - left + number),
+                    config,
+                    requests,
+                )
             })
             .collect();
         total.add(run::run(&trials));
@@ -115,5 +132,8 @@ fn generated(seed: u64, count: u64) -> Report {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")),
+    )
 }

@@ -84,11 +84,20 @@ impl<'c> Case<'c> {
                 }
                 let names: BTreeSet<_> = ours.headers.keys().chain(theirs.headers.keys()).collect();
                 let differs = |name: &&&String| ours.headers.get(**name) != theirs.headers.get(**name);
-                found.extend(names.iter().filter(differs).map(|name| Aspect::Header((*name).clone())));
+                found.extend(
+                    names
+                        .iter()
+                        .filter(differs)
+                        .map(|name| Aspect::Header((*name).clone())),
+                );
                 found
             }
             (Outcome::Denied { status: ours, .. }, Outcome::Denied { status: theirs, .. }) => {
-                if ours == theirs { Vec::new() } else { vec![Aspect::Status] }
+                if ours == theirs {
+                    Vec::new()
+                } else {
+                    vec![Aspect::Status]
+                }
             }
             _ => vec![Aspect::Decision],
         }
@@ -102,15 +111,7 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// What theirs says when it denies and ours forwards, with `_` for spaces.
-    pub(crate) fn only_theirs_denies(&self) -> Option<&str> {
-        match (&self.ours, &self.theirs) {
-            (Outcome::Forwarded(_), Outcome::Denied { details, .. }) => Some(details),
-            _ => None,
-        }
-    }
-
-    /// Both forward.
+    /// What each forwards, if both do.
     pub(crate) fn both_forward(&self) -> Option<(&Forwarded, &Forwarded)> {
         match (&self.ours, &self.theirs) {
             (Outcome::Forwarded(ours), Outcome::Forwarded(theirs)) => Some((ours, theirs)),
@@ -120,7 +121,10 @@ impl<'c> Case<'c> {
 
     pub(crate) fn providers(&self) -> impl Iterator<Item = &'c Value> {
         let config: &'c Value = self.config;
-        config["providers"].as_object().into_iter().flat_map(|all| all.values())
+        config["providers"]
+            .as_object()
+            .into_iter()
+            .flat_map(|all| all.values())
     }
 
     /// The values of a header of the request.

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::listeners::remote_path;
 use crate::random::Random;
-use crate::run::remote_path;
 use crate::world::{KeySet, idps};
 
 const NAMES: [&str; 3] = ["corp", "partner", "legacy"];
@@ -29,7 +29,8 @@ pub(crate) fn generate(random: &mut Random) -> Value {
     let mut config = json!({"providers": providers});
     let named = random.percent(20);
     if named {
-        config["requirement_map"] = json!({"first": requirement(names, 2, random), "second": requirement(names, 1, random)});
+        config["requirement_map"] =
+            json!({"first": requirement(names, 2, random), "second": requirement(names, 1, random)});
     }
     if random.percent(97) {
         let mut rules: Vec<Value> = (0..random.below(5)).map(|_| rule(names, named, random)).collect();
@@ -55,12 +56,19 @@ fn provider(number: usize, random: &mut Random) -> Value {
     let idp = &idps()[number];
     let mut provider = json!({"issuer": idp.issuer, "audiences": random.pick(AUDIENCES)});
     let mut set = |name: &str, value: Value| provider[name] = value;
-    let keys = if random.percent(60) { KeySet::Full } else { random.pick(&KeySet::ALL) };
+    let keys = if random.percent(60) {
+        KeySet::Full
+    } else {
+        random.pick(&KeySet::ALL)
+    };
     if random.percent(15) {
-        set("remote_jwks", json!({
-            "http_uri": {"uri": format!("http://idp.example.com{}", remote_path(number, keys)), "cluster": "issuer", "timeout": "5s"},
-            "cache_duration": {"seconds": 300}
-        }));
+        set(
+            "remote_jwks",
+            json!({
+                "http_uri": {"uri": format!("http://idp.example.com{}", remote_path(number, keys)), "cluster": "issuer", "timeout": "5s"},
+                "cache_duration": {"seconds": 300}
+            }),
+        );
     } else {
         set("local_jwks", json!({"inline_string": keys.of(idp).to_string()}));
     }
@@ -98,7 +106,10 @@ fn provider(number: usize, random: &mut Random) -> Value {
         set("forward", random.percent(60).into());
     }
     if random.percent(40) {
-        set("forward_payload_header", random.pick(&["x-jwt-payload", "X-Payload"]).into());
+        set(
+            "forward_payload_header",
+            random.pick(&["x-jwt-payload", "X-Payload"]).into(),
+        );
         if random.percent(40) {
             set("pad_forward_payload_header", true.into());
         }
@@ -210,7 +221,9 @@ fn requirement(names: &[&str], depth: usize, random: &mut Random) -> Value {
     let name = random.pick(names);
     match random.below(if depth == 0 { 6 } else { 12 }) {
         0..=3 => json!({"provider_name": name}),
-        4 | 5 => json!({"provider_and_audiences": {"provider_name": name, "audiences": random.pick(&AUDIENCES[..3])}}),
+        4 | 5 => {
+            json!({"provider_and_audiences": {"provider_name": name, "audiences": random.pick(&AUDIENCES[..3])}})
+        }
         6 => json!({"allow_missing": {}}),
         7 => json!({"allow_missing_or_failed": {}}),
         8..=10 => json!({"requires_any": {"requirements": several(names, depth, random)}}),

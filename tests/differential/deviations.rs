@@ -3,12 +3,9 @@
 //! Each deviation has a predicate that is as narrow as can be: it looks at the request, its tokens, the configuration and
 //! both outcomes, so that a difference of another cause is not hidden behind it.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
-use crate::case::{Aspect, Case, Outcome};
-use crate::tokens::{self, SeenToken};
+use crate::case::{Aspect, Case};
+use crate::explain::*;
+use crate::tokens;
 
 /// A difference that is meant.
 #[derive(Debug)]
@@ -42,24 +39,15 @@ pub(crate) const ALL: &[Deviation] = &[
         explains: |_, _| false,
     },
     Deviation {
-        id: "client-headers-removed",
-        ours: "Every header that any provider fills is removed from every request first.",
-        theirs: "Only those of the providers that are asked, and none where no token is needed.",
-        why: "A client's own `x-jwt-sub` must never look like ours to the upstream.",
-        explains: |case, aspect| {
-            header(case, aspect).is_some_and(|(name, ours, theirs)| {
-                owned(case, name) && ours.is_empty() && !theirs.is_empty() && theirs == case.sent(name)
-            })
-        },
-    },
-    Deviation {
         id: "cookies-stripped",
         ours: "With `forward: false` a token is taken out of the cookies as well.",
         theirs: "It stays there.",
         why: "`forward: false` says that the upstream does not get the token.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
-                name == "cookie" && theirs == case.sent("cookie") && cookies_without_tokens(case, ours, &theirs)
+                name == "cookie"
+                    && theirs == case.sent("cookie")
+                    && cookies_without_tokens(case, ours, &theirs)
             })
         },
     },
@@ -70,7 +58,8 @@ pub(crate) const ALL: &[Deviation] = &[
         why: "Signed and cached URLs survive.",
         explains: |case, aspect| match aspect {
             Aspect::Path => case.both_forward().is_some_and(|(ours, theirs)| {
-                parameters(&ours.path) == parameters(&theirs.path) && is_cut_from(&ours.path, &case.request.path)
+                parameters(&ours.path) == parameters(&theirs.path)
+                    && is_cut_from(&ours.path, &case.request.path)
             }),
             // A space that is not encoded again: no path at all.
             _ => theirs_is(case, 400, "") && case.request.path.contains("%20"),
@@ -112,8 +101,9 @@ pub(crate) const ALL: &[Deviation] = &[
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
                 ours.len() == 1
                     && theirs.is_empty()
-                    && claims_for(case, name)
-                        .any(|claim| claim.contains('.') && any(case, |token| token.claims.get(claim).is_some()))
+                    && claims_for(case, name).any(|claim| {
+                        claim.contains('.') && any(case, |token| token.claims.get(claim).is_some())
+                    })
             })
         },
     },
@@ -138,14 +128,13 @@ pub(crate) const ALL: &[Deviation] = &[
                 Aspect::Path => tolerant(case),
                 Aspect::Header(_) => {
                     tolerant(case)
-                        || header(case, aspect)
-                            .is_some_and(|(name, ours, theirs)| {
-                                let speaks = owned(case, name) && ours.len() == 1 && theirs.is_empty();
-                                let is_taken = header_locations(case).iter().any(|(known, _)| known == name)
-                                    && ours.is_empty()
-                                    && theirs == case.sent(name);
-                                speaks || is_taken
-                            })
+                        || header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                            let speaks = owned(case, name) && ours.len() == 1 && theirs.is_empty();
+                            let is_taken = header_locations(case).iter().any(|(known, _)| known == name)
+                                && ours.is_empty()
+                                && theirs == case.sent(name);
+                            speaks || is_taken
+                        })
                 }
             };
             more && (places(case) > 1 || case.tokens.len() > 1)
@@ -157,7 +146,10 @@ pub(crate) const ALL: &[Deviation] = &[
         theirs: "With some provider of the token's issuer, wherever that one looks.",
         why: "A provider's audiences and keys count for its own locations.",
         explains: |case, _| {
-            let mut issuers: Vec<_> = case.providers().map(|provider| provider["issuer"].as_str()).collect();
+            let mut issuers: Vec<_> = case
+                .providers()
+                .map(|provider| provider["issuer"].as_str())
+                .collect();
             issuers.sort_unstable();
             let count = issuers.len();
             issuers.dedup();
@@ -173,7 +165,9 @@ pub(crate) const ALL: &[Deviation] = &[
             let is_so = match aspect {
                 Aspect::Decision => theirs_is(case, 401, "Jwt_is_missing"),
                 // Where something else then lets the request pass, it does so without the token and what it says.
-                _ => header(case, aspect).is_some_and(|(name, ours, theirs)| owned(case, name) && ours.len() == 1 && theirs.is_empty()),
+                _ => header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                    owned(case, name) && ours.len() == 1 && theirs.is_empty()
+                }),
             };
             is_so && case.config.to_string().contains("requires_all")
         },
@@ -184,7 +178,9 @@ pub(crate) const ALL: &[Deviation] = &[
         theirs: "`http://`, `https://` and a slash at the end are dropped on both sides first.",
         why: "RFC 7519 section 2: StringOrURI values are compared as case-sensitive strings with no transformations.",
         explains: |case, aspect| {
-            refused(case, aspect, &["audience_mismatch"], |token| audience_is_alike(case, token))
+            refused(case, aspect, &["audience_mismatch"], |token| {
+                audience_is_alike(case, token)
+            })
         },
     },
     Deviation {
@@ -193,8 +189,11 @@ pub(crate) const ALL: &[Deviation] = &[
         theirs: "It is false: a token without `exp` lives for ever.",
         why: "A token that never ends cannot be taken back. Write `require_expiration: false` where the issuer makes such tokens.",
         explains: |case, aspect| {
-            case.providers().any(|provider| provider.get("require_expiration").is_none())
-                && refused(case, aspect, &["claim_missing"], |token| token.claims.get("exp").is_none())
+            case.providers()
+                .any(|provider| provider.get("require_expiration").is_none())
+                && refused(case, aspect, &["claim_missing"], |token| {
+                    token.claims.get("exp").is_none()
+                })
         },
     },
     Deviation {
@@ -209,88 +208,141 @@ pub(crate) const ALL: &[Deviation] = &[
         ours: "A token whose `iat` is yet to come is refused.",
         theirs: "`iat` is not looked at.",
         why: "Such a token comes from a broken clock or from someone who prepares for later.",
-        explains: |case, aspect| refused(case, aspect, &["token_not_yet_valid"], |token| token.claims["iat"].as_i64().is_some_and(|iat| iat > testkit::unix_now())),
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_not_yet_valid"], |token| {
+                token.claims["iat"]
+                    .as_i64()
+                    .is_some_and(|iat| iat > testkit::unix_now())
+            })
+        },
     },
     Deviation {
         id: "critical-header",
         ours: "`crit`, and `b64` other than true, are refused: no extension is implemented.",
         theirs: "They are ignored.",
         why: "RFC 7515 section 4.1.11: extensions that are not understood make the token invalid.",
-        explains: |case, aspect| refused(case, aspect, &["critical_header"], |token| token.header.get("crit").is_some() || token.header["b64"] == false),
+        explains: |case, aspect| {
+            refused(case, aspect, &["critical_header"], |token| {
+                token.header.get("crit").is_some() || token.header["b64"] == false
+            })
+        },
     },
     Deviation {
         id: "strict-base64",
         ours: "The parts of a token are base64url as RFC 7515 has it: no padding, no stray bits.",
         theirs: "Padding and stray bits are let pass.",
         why: "One token has one spelling: caches, logs and revocation lists cannot be got round by another.",
-        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| !tokens::is_strict_base64(&token.text) || token.is_padded),
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                !tokens::is_strict_base64(&token.text) || token.is_padded
+            })
+        },
     },
     Deviation {
         id: "bounded-depth",
         ours: "Claims nested deeper than 16 levels are refused.",
         theirs: "Up to 100 levels.",
         why: "Unverified input must not choose how deep a parser goes.",
-        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| token.payload.contains(&"[".repeat(16))),
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                token.payload.contains(&"[".repeat(16))
+            })
+        },
     },
     Deviation {
         id: "no-nested-tokens",
         ours: "`cty: JWT`, a token within a token, is refused.",
         theirs: "`cty` is ignored; the inner token is taken for claims.",
         why: "RFC 7519 section 5.2: what is signed here is not the claims.",
-        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| token.header["cty"] == "JWT"),
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                token.header["cty"] == "JWT"
+            })
+        },
     },
     Deviation {
         id: "typ-is-text",
         ours: "A `typ` that is no string is refused.",
         theirs: "`typ` is ignored.",
         why: "RFC 7515 section 4.1.9. `token_types` compares it.",
-        explains: |case, aspect| refused(case, aspect, &["token_malformed"], |token| token.header["typ"].is_number()),
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                token.header["typ"].is_number()
+            })
+        },
     },
     Deviation {
         id: "token-size",
         ours: "A token beyond `limits.max_token_bytes` (16 KiB) is refused unread.",
         theirs: "No bound but that of the headers.",
         why: "Unverified input must not cost what the client chooses.",
-        explains: |case, aspect| refused(case, aspect, &["token_too_large"], |token| token.text.len() > 16_384),
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_too_large"], |token| {
+                token.text.len() > 16_384
+            })
+        },
     },
     Deviation {
         id: "named-key-only",
         ours: "A token that names its key by `kid` is verified with that key and no other.",
         theirs: "Keys without `kid` are tried as well, and an empty `kid` counts as none.",
         why: "A key is chosen once, by name; nothing is tried in turn on a stranger's token.",
-        explains: |case, aspect| refused(case, aspect, &["key_unknown"], |token| {
-            token.header.get("kid").is_some_and(|kid| kid == "" || key_sets(case).any(|keys| !keys.contains("\"kid\"")))
-        }),
+        explains: |case, aspect| {
+            refused(case, aspect, &["key_unknown"], |token| {
+                token
+                    .header
+                    .get("kid")
+                    .is_some_and(|kid| kid == "" || key_sets(case).any(|keys| !keys.contains("\"kid\"")))
+            })
+        },
     },
     Deviation {
         id: "keys-for-their-use",
         ours: "A key of the set that is not for verifying (`use` other than `sig`, `key_ops` without `verify`) verifies nothing.",
         theirs: "`use` and `key_ops` are ignored.",
         why: "RFC 7517 sections 4.2 and 4.3.",
-        explains: |case, aspect| refused(case, aspect, &["key_unknown", "signature_invalid", "algorithm_rejected"], |_| {
-            key_sets(case).any(|keys| keys.contains("\"enc\"") || keys.contains("[\"sign\"]"))
-        }),
+        explains: |case, aspect| {
+            refused(
+                case,
+                aspect,
+                &["key_unknown", "signature_invalid", "algorithm_rejected"],
+                |_| key_sets(case).any(|keys| keys.contains("\"enc\"") || keys.contains("[\"sign\"]")),
+            )
+        },
     },
     Deviation {
         id: "no-shared-secrets",
         ours: "HS256, HS384 and HS512 are never accepted; `oct` keys are skipped.",
         theirs: "They are, with an `oct` key.",
         why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
-        explains: |case, aspect| refused(case, aspect, &["algorithm_rejected"], |token| {
-            token.header["alg"].as_str().is_some_and(|alg| alg.starts_with("HS"))
-                && key_sets(case).any(|keys| keys.contains("\"oct\""))
-        }),
+        explains: |case, aspect| {
+            refused(case, aspect, &["algorithm_rejected"], |token| {
+                token.header["alg"]
+                    .as_str()
+                    .is_some_and(|alg| alg.starts_with("HS"))
+                    && key_sets(case).any(|keys| keys.contains("\"oct\""))
+            })
+        },
     },
     Deviation {
         id: "algorithm-fits-the-key",
         ours: "`alg` and the type of the key have to go together.",
         theirs: "With a key without `alg`, an EC signature is verified whatever `alg` says.",
         why: "RFC 8725 section 3.1: the algorithm is verified, not guessed.",
-        explains: |case, aspect| refused(case, aspect, &["key_unknown", "signature_invalid", "algorithm_rejected"], |token| {
-            token.header["kid"].as_str().is_some_and(|kid| kid.starts_with("es256"))
-                && token.header["alg"] == "RS256"
-                && key_sets(case).any(|keys| !keys.contains("\"alg\""))
-        }),
+        explains: |case, aspect| {
+            refused(
+                case,
+                aspect,
+                &["key_unknown", "signature_invalid", "algorithm_rejected"],
+                |token| {
+                    token.header["kid"]
+                        .as_str()
+                        .is_some_and(|kid| kid.starts_with("es256"))
+                        && token.header["alg"] == "RS256"
+                        && key_sets(case).any(|keys| !keys.contains("\"alg\""))
+                },
+            )
+        },
     },
     Deviation {
         id: "dates-of-any-size",
@@ -300,7 +352,11 @@ pub(crate) const ALL: &[Deviation] = &[
         explains: |case, aspect| {
             decided(aspect)
                 && theirs_is(case, 401, "not_a_positive_64_bit_integer")
-                && any(case, |token| ["exp", "nbf", "iat"].iter().any(|name| is_odd_date(&token.claims[name])))
+                && any(case, |token| {
+                    ["exp", "nbf", "iat"]
+                        .iter()
+                        .any(|name| is_odd_date(&token.claims[name]))
+                })
         },
     },
     Deviation {
@@ -327,7 +383,10 @@ pub(crate) const ALL: &[Deviation] = &[
         explains: |case, aspect| {
             (decided(aspect) && case.reason() == Some("token_malformed") || tolerant(case))
                 && prefixed(case, |value, prefix| {
-                    !prefix.is_empty() && value.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['*', '!']))
+                    !prefix.is_empty()
+                        && value
+                            .strip_prefix(prefix)
+                            .is_some_and(|rest| rest.starts_with(['*', '!']))
                 })
         },
     },
@@ -338,7 +397,9 @@ pub(crate) const ALL: &[Deviation] = &[
         why: "RFC 9110 section 11.1: the scheme is case-insensitive. No credential is taken that the client did not mean as one.",
         explains: |case, _| {
             prefixed(case, |value, prefix| {
-                prefix == "Bearer " && !value.starts_with(prefix) && value.to_ascii_lowercase().starts_with("bearer ")
+                prefix == "Bearer "
+                    && !value.starts_with(prefix)
+                    && value.to_ascii_lowercase().starts_with("bearer ")
             })
         },
     },
@@ -347,209 +408,4 @@ pub(crate) const ALL: &[Deviation] = &[
 /// The first deviation that explains the difference.
 pub(crate) fn explaining(case: &Case<'_>, aspect: &Aspect) -> Option<&'static Deviation> {
     ALL.iter().find(|deviation| (deviation.explains)(case, aspect))
-}
-
-/// Ours refuses a token that theirs takes: the request is refused for one of these reasons, or, where failed tokens are let
-/// pass, goes on as if there were none.
-fn refused(case: &Case<'_>, aspect: &Aspect, reasons: &[&str], is_so: impl Fn(&SeenToken) -> bool) -> bool {
-    let is_refused = match case.reason() {
-        // Of several providers each may have a reason of its own, and one is told.
-        Some(reason) => decided(aspect) && (reasons.contains(&reason) || case.providers().count() > 1),
-        None => tolerant(case),
-    };
-    is_refused && any(case, is_so)
-}
-
-/// Failed tokens are let pass, by some rule.
-fn tolerant(case: &Case<'_>) -> bool {
-    case.config.to_string().contains("allow_missing_or_failed")
-}
-
-/// It is about whether the request passes, or how it is refused.
-fn decided(aspect: &Aspect) -> bool {
-    matches!(aspect, Aspect::Decision | Aspect::Status)
-}
-
-fn any(case: &Case<'_>, is_so: impl Fn(&SeenToken) -> bool) -> bool {
-    case.tokens.iter().any(is_so)
-}
-
-fn theirs_is(case: &Case<'_>, expected: u16, word: &str) -> bool {
-    matches!(&case.theirs, Outcome::Denied { status, details } if *status == expected && details.contains(word))
-}
-
-fn is_odd_date(value: &Value) -> bool {
-    value.as_f64().is_some_and(|date| date < 0.0 || date > 9.2e18)
-}
-
-/// The key sets of the configuration: the documents, or for remote ones what tells them apart.
-fn key_sets<'c>(case: &Case<'c>) -> impl Iterator<Item = String> {
-    case.providers().filter_map(|provider| match provider.pointer("/local_jwks/inline_string") {
-        Some(Value::String(keys)) => Some(keys.clone()),
-        _ => crate::run::remote_keys(provider.pointer("/remote_jwks/http_uri/uri")?.as_str()?),
-    })
-}
-
-fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
-    value[field].as_array().into_iter().flatten()
-}
-
-fn has_default_locations(provider: &Value) -> bool {
-    ["from_headers", "from_params", "from_cookies"].iter().all(|field| provider.get(*field).is_none())
-}
-
-/// The locations, as header name and prefix; the default included.
-fn header_locations<'c>(case: &Case<'c>) -> Vec<(String, &'c str)> {
-    let mut found = Vec::new();
-    for provider in case.providers() {
-        if has_default_locations(provider) {
-            found.push(("authorization".to_owned(), "Bearer "));
-        }
-        for location in list(provider, "from_headers") {
-            let name = location["name"].as_str().unwrap_or_default().to_ascii_lowercase();
-            found.push((name, location["value_prefix"].as_str().unwrap_or_default()));
-        }
-    }
-    found
-}
-
-/// Whether the value of a header that is looked at, and its prefix, are so.
-fn prefixed(case: &Case<'_>, is_so: impl Fn(&str, &str) -> bool) -> bool {
-    // Envoy joins the values of `authorization` with a comma.
-    header_locations(case)
-        .iter()
-        .any(|(name, prefix)| is_so(&case.sent(name).join(","), prefix))
-}
-
-/// In how many of the places where anyone looks something stands.
-fn places(case: &Case<'_>) -> usize {
-    let mut headers = header_locations(case);
-    headers.sort_unstable();
-    headers.dedup();
-    let mut count: usize = headers.iter().map(|(name, _)| case.sent(name).len()).sum();
-    let query = case.request.path.split_once('?').map_or("", |(_, query)| query);
-    let cookies = case.sent("cookie").join("; ");
-    for (field, pairs, separator) in [("from_params", query, "&"), ("from_cookies", cookies.as_str(), "; ")] {
-        let mut names: Vec<&str> = case.providers().flat_map(|provider| list(provider, field)).filter_map(Value::as_str).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            count += pairs
-                .split(separator)
-                .filter(|pair| pair.split('=').next() == Some(name))
-                .count();
-        }
-    }
-    count
-}
-
-/// A header that differs, with what each filter forwards.
-fn header<'a>(case: &'a Case<'_>, aspect: &'a Aspect) -> Option<(&'a str, &'a [String], Vec<String>)> {
-    let Aspect::Header(name) = aspect else { return None };
-    let (ours, theirs) = case.both_forward()?;
-    let ours = ours.headers.get(name).map_or(&[][..], Vec::as_slice);
-    Some((name, ours, theirs.headers.get(name).cloned().unwrap_or_default()))
-}
-
-/// Whether any provider fills the header.
-fn owned(case: &Case<'_>, name: &str) -> bool {
-    let is_it = |value: &Value| value.as_str().is_some_and(|known| known.eq_ignore_ascii_case(name));
-    case.providers().any(|provider| {
-        is_it(&provider["forward_payload_header"])
-            || list(provider, "claim_to_headers").any(|entry| is_it(&entry["header_name"]))
-    })
-}
-
-/// The claims that any provider writes to the header.
-fn claims_for<'a>(case: &Case<'a>, name: &'a str) -> impl Iterator<Item = &'a str> {
-    case.providers()
-        .flat_map(|provider| list(provider, "claim_to_headers"))
-        .filter(move |entry| entry["header_name"].as_str().is_some_and(|known| known.eq_ignore_ascii_case(name)))
-        .filter_map(|entry| entry["claim_name"].as_str())
-}
-
-/// An audience of the token is one of the configuration, but for its scheme or its last slash.
-fn audience_is_alike(case: &Case<'_>, token: &SeenToken) -> bool {
-    let alike = |text: &str| {
-        let text = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
-        text.strip_suffix('/').unwrap_or(text).to_owned()
-    };
-    let of_token: Vec<&str> = match &token.claims["aud"] {
-        Value::String(one) => vec![one],
-        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    let mut known = Vec::new();
-    audiences(case.config, &mut known);
-    of_token.iter().any(|text| known.iter().any(|known| known != text && alike(known) == alike(text)))
-}
-
-/// Every audience that the configuration names, providers and requirements alike.
-fn audiences<'c>(config: &'c Value, found: &mut Vec<&'c str>) {
-    match config {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                if name == "audiences" {
-                    found.extend(value.as_array().into_iter().flatten().filter_map(Value::as_str));
-                } else {
-                    audiences(value, found);
-                }
-            }
-        }
-        Value::Array(elements) => elements.iter().for_each(|element| audiences(element, found)),
-        _ => {}
-    }
-}
-
-/// Ours are theirs without the cookies that providers look at.
-fn cookies_without_tokens(case: &Case<'_>, ours: &[String], theirs: &[String]) -> bool {
-    let names: Vec<&str> = case
-        .providers()
-        .flat_map(|provider| list(provider, "from_cookies"))
-        .filter_map(Value::as_str)
-        .collect();
-    let split = |values: &[String]| -> Vec<String> {
-        values.iter().flat_map(|value| value.split("; ")).map(str::to_owned).collect()
-    };
-    let ours = split(ours);
-    let mut left = ours.iter();
-    split(theirs).iter().all(|pair| {
-        let is_token = names.contains(&pair.split('=').next().unwrap_or_default());
-        left.as_slice().first() == Some(pair) && left.next().is_some() || is_token
-    }) && left.as_slice().is_empty()
-}
-
-/// The path, and its decoded parameters without order.
-fn parameters(path: &str) -> (String, BTreeMap<String, Vec<String>>) {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty() && *pair != "=") {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        found.entry(decoded(name)).or_default().push(decoded(value));
-    }
-    (path.to_owned(), found)
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = text.bytes();
-    let mut out = Vec::new();
-    while let Some(byte) = bytes.next() {
-        let mut rest = bytes.clone();
-        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-        match (byte, digit(rest.next()), digit(rest.next())) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).expect("a byte"));
-                bytes = rest;
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Whether the path is the other with some parameters taken out, and nothing else.
-fn is_cut_from(cut: &str, whole: &str) -> bool {
-    let parts = |path: &str| -> Vec<String> { path.split(['?', '&']).map(str::to_owned).collect() };
-    let mut left = parts(whole).into_iter();
-    parts(cut).iter().all(|part| left.any(|candidate| candidate == *part))
 }

@@ -22,13 +22,13 @@ pub(crate) fn all() -> Vec<Trial> {
     trials.extend(providers());
     trials.extend(locations());
     trials.extend(claims());
-    trials.extend(matches());
-    trials.extend(requirements());
+    trials.extend(crate::directed_rules::matches());
+    trials.extend(crate::directed_rules::requirements());
     trials
 }
 
 /// A provider of the issuer of this number, without expiration being required.
-fn provider(number: usize, fields: Value) -> Value {
+pub(crate) fn provider(number: usize, fields: Value) -> Value {
     let mut provider = json!({
         "issuer": idps()[number].issuer,
         "audiences": [AUDIENCE],
@@ -46,7 +46,7 @@ fn provider(number: usize, fields: Value) -> Value {
 }
 
 /// One provider, which every request needs.
-fn one(fields: Value) -> Value {
+pub(crate) fn one(fields: Value) -> Value {
     json!({
         "providers": {"corp": provider(0, fields)},
         "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}]
@@ -54,8 +54,9 @@ fn one(fields: Value) -> Value {
 }
 
 /// Three providers, each with a claim in a header of its own, and these rules.
-fn three(rules: Value) -> Value {
-    let own = |name: &str| json!({"claim_to_headers": [{"claim_name": "iss", "header_name": format!("x-{name}")}]});
+pub(crate) fn three(rules: Value) -> Value {
+    let own =
+        |name: &str| json!({"claim_to_headers": [{"claim_name": "iss", "header_name": format!("x-{name}")}]});
     json!({
         "providers": {
             "corp": provider(0, own("corp")),
@@ -66,28 +67,31 @@ fn three(rules: Value) -> Value {
     })
 }
 
-fn maker(number: usize) -> Maker<'static> {
+pub(crate) fn maker(number: usize) -> Maker<'static> {
     Maker {
         idp: &idps()[number],
         audience: AUDIENCE,
     }
 }
 
-fn good(number: usize) -> String {
+pub(crate) fn good(number: usize) -> String {
     maker(number).good().mint()
 }
 
-fn get(path: &str) -> Request {
+pub(crate) fn get(path: &str) -> Request {
     Request::get(path)
 }
 
-fn bearer(token: &str) -> Request {
+pub(crate) fn bearer(token: &str) -> Request {
     get("/orders").bearer(token)
 }
 
 fn every_flaw(keys: KeySet) -> Trial {
     let keys_of = json!({"local_jwks": {"inline_string": keys.of(&idps()[0]).to_string()}});
-    let requests = FLAWS.iter().map(|(name, _)| bearer(&flawed(name, maker(0)))).collect();
+    let requests = FLAWS
+        .iter()
+        .map(|(name, _)| bearer(&flawed(name, maker(0))))
+        .collect();
     Trial::new(&format!("every flaw, {keys:?}"), one(keys_of), requests)
 }
 
@@ -96,7 +100,13 @@ fn each(name: &str, fields: &[Value], requests: &[Request]) -> Vec<Trial> {
     fields
         .iter()
         .enumerate()
-        .map(|(number, fields)| Trial::new(&format!("{name} {number}"), one(fields.clone()), requests.to_vec()))
+        .map(|(number, fields)| {
+            Trial::new(
+                &format!("{name} {number}"),
+                one(fields.clone()),
+                requests.to_vec(),
+            )
+        })
         .collect()
 }
 
@@ -243,8 +253,15 @@ fn claims() -> Vec<Trial> {
         .iter()
         .map(|(claim, header)| json!({"claim_name": claim, "header_name": header}))
         .collect();
-    let forged = bearer(&good(0)).header("x-sub", "forged").header("x-absent", "forged").header("x-jwt-payload", "forged");
-    let requests = vec![bearer(&good(0)), forged.clone(), bearer(&flawed("payload with spaces", maker(0)))];
+    let forged = bearer(&good(0))
+        .header("x-sub", "forged")
+        .header("x-absent", "forged")
+        .header("x-jwt-payload", "forged");
+    let requests = vec![
+        bearer(&good(0)),
+        forged.clone(),
+        bearer(&flawed("payload with spaces", maker(0))),
+    ];
     let mut trials = each(
         "claims",
         &[
@@ -257,137 +274,10 @@ fn claims() -> Vec<Trial> {
     );
     let mut waived = one(json!({"claim_to_headers": [{"claim_name": "sub", "header_name": "x-sub"}]}));
     waived["rules"] = json!([{"match": {"prefix": "/"}}]);
-    trials.push(Trial::new("claims, waived", waived, vec![forged, get("/a/../b"), get("/")]));
-    trials
-}
-
-fn matches() -> Vec<Trial> {
-    let paths = ["/orders", "/orders/", "/orders/1", "/Orders", "/ordersX", "/", "/orders?v=1", "/orders?v=1&v=2", "/orders?v"];
-    let fields = [("x-env", "prod"), ("x-env", "PROD"), ("x-env", ""), ("x-number", "1"), ("x-number", "10"), ("x-number", "1x")];
-    let mut requests: Vec<Request> = paths.into_iter().map(get).collect();
-    requests.extend(fields.into_iter().map(|(name, value)| get("/orders?v=1").header(name, value)));
-    requests.push(get("/orders").header("x-env", "prod").header("x-env", "x"));
-    requests.push(Request::new("POST", "/orders"));
-    let preflight = Request::new("OPTIONS", "/orders").header("origin", "https://app.example.com");
-    requests.push(preflight.clone().header("access-control-request-method", "GET"));
-    requests.push(preflight);
-    let by_header = |header: Value| json!({"prefix": "/", "headers": [header]});
-    let by_query = |parameter: Value| json!({"prefix": "/", "query_parameters": [parameter]});
-    let matchers = [
-        json!({"prefix": "/orders"}),
-        json!({"prefix": "/ORDERS", "case_sensitive": false}),
-        json!({"path": "/orders"}),
-        json!({"path": "/ORDERS", "case_sensitive": false}),
-        json!({"safe_regex": {"regex": "/orders/[0-9]+"}}),
-        json!({"safe_regex": {"google_re2": {"max_program_size": 100}, "regex": "(?i)/orders.*"}}),
-        json!({"path_separated_prefix": "/orders"}),
-        json!({"path_separated_prefix": "/ORDERS", "case_sensitive": false}),
-        by_header(json!({"name": "X-Env"})),
-        by_header(json!({"name": "x-env", "present_match": true})),
-        by_header(json!({"name": "x-env", "present_match": false})),
-        by_header(json!({"name": "x-env", "present_match": true, "invert_match": true})),
-        by_header(json!({"name": "x-env", "exact_match": "prod"})),
-        by_header(json!({"name": "x-env", "prefix_match": "pr"})),
-        by_header(json!({"name": "x-env", "suffix_match": "od"})),
-        by_header(json!({"name": "x-env", "contains_match": "ro"})),
-        by_header(json!({"name": "x-env", "safe_regex_match": {"regex": "p.*d"}})),
-        by_header(json!({"name": "x-env", "string_match": {"exact": "prod"}, "invert_match": true})),
-        by_header(json!({"name": "x-env", "string_match": {"exact": "prod", "ignore_case": true}})),
-        by_header(json!({"name": "x-env", "string_match": {"exact": ""}, "treat_missing_header_as_empty": true})),
-        by_header(json!({"name": "x-env", "string_match": {"exact": "prod"}, "invert_match": true, "treat_missing_header_as_empty": true})),
-        by_header(json!({"name": "x-number", "range_match": {"start": 1, "end": 10}})),
-        by_header(json!({"name": "x-number", "range_match": {"start": -5, "end": 10}, "invert_match": true})),
-        by_header(json!({"name": ":method", "string_match": {"exact": "POST"}})),
-        by_query(json!({"name": "v"})),
-        by_query(json!({"name": "v", "present_match": true})),
-        by_query(json!({"name": "v", "present_match": false})),
-        by_query(json!({"name": "v", "string_match": {"exact": "1"}})),
-        by_query(json!({"name": "v", "string_match": {"safe_regex": {"regex": "[0-9]*"}}})),
-    ];
-    let mut trials: Vec<Trial> = matchers
-        .into_iter()
-        .map(|matcher| {
-            // Where the rule matches, another provider's token is needed: the reason tells which of the two it was.
-            let mut config = three(json!([
-                {"match": matcher, "requires": {"provider_name": "partner"}},
-                {"match": {"prefix": "/"}}
-            ]));
-            config["bypass_cors_preflight"] = true.into();
-            Trial::new(&format!("match {matcher}"), config, requests.clone())
-        })
-        .collect();
-    for extra in [json!({"strip_failure_response": true}), json!({"stat_prefix": "edge."}), json!({"bypass_cors_preflight": false})] {
-        let mut config = one(json!({}));
-        for (name, value) in extra.as_object().expect("fields") {
-            config[name] = value.clone();
-        }
-        trials.push(Trial::new(&format!("{extra}"), config, requests.clone()));
-    }
-    trials.push(Trial::new("no rules", json!({"providers": {"corp": provider(0, json!({}))}}), requests.clone()));
-    trials
-}
-
-fn requirements() -> Vec<Trial> {
-    let other_audience = Maker { idp: &idps()[0], audience: "billing-api" }.good().mint();
-    let bad = flawed("expired", maker(0));
-    let requests = vec![
-        get("/"),
-        bearer(&good(0)),
-        bearer(&good(1)),
-        bearer(&good(2)),
-        bearer(&bad),
-        bearer(&flawed("crit", maker(0))),
-        bearer(&other_audience),
-        get("/").header("x-legacy-token", good(2)),
-        get("/").header("x-legacy-token", good(0)),
-        bearer(&good(0)).header("x-legacy-token", good(2)),
-        bearer(&bad).header("x-legacy-token", good(2)),
-        bearer(&good(0)).header("x-legacy-token", "bad"),
-        bearer(&good(1)).header("x-corp", "forged").header("x-partner", "forged"),
-        get("/a/../b").bearer(&good(0)),
-        get("/a/../b"),
-    ];
-    let any = |parts: Value| json!({"requires_any": {"requirements": parts}});
-    let every = |parts: Value| json!({"requires_all": {"requirements": parts}});
-    let (corp, partner, legacy) = (
-        json!({"provider_name": "corp"}),
-        json!({"provider_name": "partner"}),
-        json!({"provider_name": "legacy"}),
-    );
-    let requirements = [
-        corp.clone(),
-        json!({"provider_and_audiences": {"provider_name": "corp", "audiences": ["billing-api"]}}),
-        json!({"provider_and_audiences": {"provider_name": "corp"}}),
-        any(json!([corp, partner])),
-        any(json!([corp, legacy])),
-        every(json!([corp, legacy])),
-        every(json!([corp, corp])),
-        every(json!([corp, any(json!([legacy, {"allow_missing": {}}]))])),
-        any(json!([corp, {"allow_missing": {}}])),
-        any(json!([corp, {"allow_missing_or_failed": {}}])),
-        json!({"allow_missing": {}}),
-        json!({"allow_missing_or_failed": {}}),
-        any(json!([every(json!([corp, legacy])), partner])),
-        any(json!([{"allow_missing_or_failed": {}}, any(json!([legacy, partner])), corp])),
-        any(json!([{"allow_missing_or_failed": {}}, any(json!([partner, legacy]))])),
-        any(json!([{"allow_missing": {}}, any(json!([partner, legacy]))])),
-        any(json!([{"allow_missing_or_failed": {}}, {"allow_missing": {}}, corp])),
-    ];
-    let mut trials: Vec<Trial> = requirements
-        .iter()
-        .map(|requirement| {
-            let rules = json!([{"match": {"prefix": "/"}, "requires": requirement}]);
-            Trial::new(&format!("requires {requirement}"), three(rules), requests.clone())
-        })
-        .collect();
-    let mut named = three(json!([
-        {"match": {"path": "/orders"}, "requirement_name": "both"},
-        {"match": {"prefix": "/"}, "requires": legacy}
-    ]));
-    named["requirement_map"] = json!({"both": every(json!([corp, legacy])), "none": {}});
-    trials.push(Trial::new("requirement_name", named, requests.clone()));
-    let mut twins = three(json!([{"match": {"prefix": "/"}, "requires": {"allow_missing": {}}}]));
-    twins["providers"]["twin"] = provider(0, json!({"from_headers": [{"name": "x-twin"}], "audiences": ["billing-api"]}));
-    trials.push(Trial::new("two providers of an issuer", twins, requests));
+    trials.push(Trial::new(
+        "claims, waived",
+        waived,
+        vec![forged, get("/a/../b"), get("/")],
+    ));
     trials
 }

@@ -22,9 +22,16 @@ fn the_documentation_lists_every_deviation() {
 #[test]
 fn identifiers_are_stable_words_and_unique() {
     for (number, deviation) in ALL.iter().enumerate() {
-        let is_word = deviation.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        let is_word = deviation
+            .id
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         assert!(is_word, "{}", deviation.id);
-        assert!(ALL[..number].iter().all(|other| other.id != deviation.id), "{}", deviation.id);
+        assert!(
+            ALL[..number].iter().all(|other| other.id != deviation.id),
+            "{}",
+            deviation.id
+        );
     }
 }
 
@@ -38,7 +45,14 @@ fn document() -> String {
     );
     let mut all: Vec<&Deviation> = ALL.iter().collect();
     all.sort_by_key(|deviation| deviation.id);
-    for Deviation { id, ours, theirs, why, .. } in all {
+    for Deviation {
+        id,
+        ours,
+        theirs,
+        why,
+        ..
+    } in all
+    {
         writeln!(text, "| `{id}` | {ours} | {theirs} | {why} |").expect("a string grows");
     }
     text

@@ -9,12 +9,36 @@ use crate::tokens::{self, Maker};
 use crate::world::{idp, idps};
 
 const PATHS: &[&str] = &[
-    "/", "/orders", "/orders", "/orders/1", "/orders/x", "/ordersX", "/Orders", "/orders/", "/healthz", "/healthzX",
-    "/HEALTHZ", "/api/v1", "/public/x", "/publicx", "/healthz/../admin", "/public//x", "/public/%2e%2e/admin",
-    "/api%2Fv1", "/orders/1;v=2",
+    "/",
+    "/orders",
+    "/orders",
+    "/orders/1",
+    "/orders/x",
+    "/ordersX",
+    "/Orders",
+    "/orders/",
+    "/healthz",
+    "/healthzX",
+    "/HEALTHZ",
+    "/api/v1",
+    "/public/x",
+    "/publicx",
+    "/healthz/../admin",
+    "/public//x",
+    "/public/%2e%2e/admin",
+    "/api%2Fv1",
+    "/orders/1;v=2",
 ];
 
-const QUERIES: &[&str] = &["v=1", "v=b2&w=%41+c", "v", "w=x&&=y", "v=1&v=2", "w=%zz", "a%20b=c%2Fd"];
+const QUERIES: &[&str] = &[
+    "v=1",
+    "v=b2&w=%41+c",
+    "v",
+    "w=x&&=y",
+    "v=1&v=2",
+    "w=%zz",
+    "a%20b=c%2Fd",
+];
 
 const METHODS: &[&str] = &["GET", "GET", "GET", "POST", "OPTIONS", "DELETE"];
 
@@ -43,7 +67,9 @@ pub(crate) fn generate(config: &Value, random: &mut Random) -> Request {
         request = request.header("x-number", random.pick(&["5", "10", "1", "-1", "five", "5x"]));
     }
     if random.percent(10) {
-        request = request.header("origin", "https://app.example.com").header("access-control-request-method", "GET");
+        request = request
+            .header("origin", "https://app.example.com")
+            .header("access-control-request-method", "GET");
     }
     if random.percent(20) {
         // A client that writes the headers that only the filter may write.
@@ -59,15 +85,27 @@ pub(crate) fn generate(config: &Value, random: &mut Random) -> Request {
         let token = token(config, random);
         match place(config, random) {
             Place::Header(name, prefix) => {
-                let prefix = if random.percent(6) { random.pick(PREFIXES) } else { prefix.as_str() };
+                let prefix = if random.percent(6) {
+                    random.pick(PREFIXES)
+                } else {
+                    prefix.as_str()
+                };
                 request = request.header(&name, format!("{prefix}{token}"));
             }
             Place::Parameter(name) => {
-                let token = if random.percent(20) { token.replace('.', "%2E") } else { token };
+                let token = if random.percent(20) {
+                    token.replace('.', "%2E")
+                } else {
+                    token
+                };
                 query.push(format!("{name}={token}"));
             }
             Place::Cookie(name) => {
-                cookies.push(if random.percent(20) { format!("{name}=\"{token}\"") } else { format!("{name}={token}") });
+                cookies.push(if random.percent(20) {
+                    format!("{name}=\"{token}\"")
+                } else {
+                    format!("{name}={token}")
+                });
             }
         }
     }
@@ -86,10 +124,24 @@ pub(crate) fn generate(config: &Value, random: &mut Random) -> Request {
     request
 }
 
-const PREFIXES: &[&str] = &["bearer ", "BEARER ", "Bearer  ", "Basic ", "", "x Bearer ", "Bearer", "Bearer !", "JWT Bearer "];
+const PREFIXES: &[&str] = &[
+    "bearer ",
+    "BEARER ",
+    "Bearer  ",
+    "Basic ",
+    "",
+    "x Bearer ",
+    "Bearer",
+    "Bearer !",
+    "JWT Bearer ",
+];
 
 fn token(config: &Value, random: &mut Random) -> String {
-    let providers: Vec<&Value> = config["providers"].as_object().expect("providers").values().collect();
+    let providers: Vec<&Value> = config["providers"]
+        .as_object()
+        .expect("providers")
+        .values()
+        .collect();
     let provider = random.pick(&providers);
     let issuer = provider["issuer"].as_str().and_then(idp);
     let idp = match issuer {
@@ -100,7 +152,13 @@ fn token(config: &Value, random: &mut Random) -> String {
         Some(audience) if audience != "*" && random.percent(90) => audience.to_owned(),
         _ => AUDIENCES[random.below(3)][0].to_owned(),
     };
-    tokens::generate(Maker { idp, audience: &audience }, random)
+    tokens::generate(
+        Maker {
+            idp,
+            audience: &audience,
+        },
+        random,
+    )
 }
 
 /// Mostly where some provider looks, now and then elsewhere.
@@ -110,9 +168,21 @@ fn place(config: &Value, random: &mut Random) -> Place {
         let listed = |field: &str| provider[field].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut own: Vec<Place> = Vec::new();
-        own.extend(listed("from_headers").iter().map(|entry| Place::Header(text(&entry["name"]), text(&entry["value_prefix"]))));
-        own.extend(listed("from_params").iter().map(|name| Place::Parameter(text(name))));
-        own.extend(listed("from_cookies").iter().map(|name| Place::Cookie(text(name))));
+        own.extend(
+            listed("from_headers")
+                .iter()
+                .map(|entry| Place::Header(text(&entry["name"]), text(&entry["value_prefix"]))),
+        );
+        own.extend(
+            listed("from_params")
+                .iter()
+                .map(|name| Place::Parameter(text(name))),
+        );
+        own.extend(
+            listed("from_cookies")
+                .iter()
+                .map(|name| Place::Cookie(text(name))),
+        );
         if own.is_empty() {
             own.push(Place::Header("authorization".to_owned(), "Bearer ".to_owned()));
         }

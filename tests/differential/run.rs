@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
-use testkit::{Bootstrap, Client, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter};
+use serde_json::Value;
+use testkit::{Bootstrap, Client, EnvoyProcess, Issuer, Request, Upstream, WasmFilter};
 
-use crate::case::{self, Aspect, Case, DETAILS, Outcome, Raw};
+use crate::case::{self, Aspect, Case, Outcome, Raw};
 use crate::deviations;
+use crate::listeners::{listener, native, remote_path, stricter};
 use crate::world::{KeySet, idps};
 
 /// A configuration and the requests to try on it.
@@ -66,7 +67,10 @@ impl Report {
     pub(crate) fn assert_explained(&self) {
         let mut text = String::new();
         for (kind, found) in &self.unexplained {
-            let shortest = found.iter().min_by_key(|found| found.len()).expect("at least one");
+            let shortest = found
+                .iter()
+                .min_by_key(|found| found.len())
+                .expect("at least one");
             text.push_str(&format!("\n=== {kind} ({} times)\n{shortest}\n", found.len()));
             // Where else, to tell one cause from several.
             for other in found.iter().filter(|other| *other != shortest).take(10) {
@@ -95,7 +99,10 @@ impl Report {
     }
 
     fn refused(&mut self, trial: &Trial, error: &str) {
-        let kind = format!("ours refuses the configuration: {}", error.rsplit(": ").next().unwrap_or(error));
+        let kind = format!(
+            "ours refuses the configuration: {}",
+            error.rsplit(": ").next().unwrap_or(error)
+        );
         let found = format!("{}: {error}\n{}", trial.name, without_keys(&trial.config));
         self.unexplained.entry(kind).or_default().push(found);
     }
@@ -138,7 +145,10 @@ pub(crate) fn run(trials: &[Trial]) -> Report {
                             case::outcome(&clients.theirs, request),
                         );
                         let judged = judge(case, &clients.stricter);
-                        shared.lock().expect("no panic while it is held").take(trial, &judged);
+                        shared
+                            .lock()
+                            .expect("no panic while it is held")
+                            .take(trial, &judged);
                     }
                 }
             });
@@ -229,7 +239,11 @@ impl Stack {
             let ours = WasmFilter::new(trial.config.clone()).build();
             bootstrap = bootstrap
                 .listener(listener(&format!("ours {}", trial.name), ours, &trial.route))
-                .listener(listener(&format!("theirs {}", trial.name), native(&trial.config), &trial.route));
+                .listener(listener(
+                    &format!("theirs {}", trial.name),
+                    native(&trial.config),
+                    &trial.route,
+                ));
             for (id, config) in stricter(&trial.config) {
                 let name = format!("{id} {}", trial.name);
                 bootstrap = bootstrap.listener(listener(&name, native(&config), &trial.route));
@@ -247,105 +261,12 @@ impl Stack {
         Clients {
             ours: client("ours"),
             theirs: client("theirs"),
-            stricter: stricter(&trial.config).into_iter().map(|(id, _)| (id, client(id))).collect(),
+            stricter: stricter(&trial.config)
+                .into_iter()
+                .map(|(id, _)| (id, client(id)))
+                .collect(),
         }
     }
-}
-
-/// Where an issuer serves a key set.
-pub(crate) fn remote_path(number: usize, set: KeySet) -> String {
-    format!("/{number}/{set:?}")
-}
-
-/// The key set that an issuer serves at this address.
-pub(crate) fn remote_keys(uri: &str) -> Option<String> {
-    idps().iter().enumerate().find_map(|(number, idp)| {
-        let set = KeySet::ALL.into_iter().find(|set| uri.ends_with(&remote_path(number, *set)))?;
-        Some(set.of(idp).to_string())
-    })
-}
-
-fn listener(name: &str, filter: Value, route: &Value) -> Listener {
-    let mut all = testkit::route("/", "upstream");
-    for (field, value) in route.as_object().into_iter().flatten() {
-        all[field] = value.clone();
-    }
-    // Both filters say in the response-code details why they refuse, whatever their reply says.
-    let details = json!({"mappers": [{
-        "filter": {"status_code_filter": {"comparison": {
-            "op": "GE", "value": {"default_value": 400, "runtime_key": "differential.details"}
-        }}},
-        "headers_to_add": [{"header": {"key": DETAILS, "value": "%RESPONSE_CODE_DETAILS%"}}]
-    }]});
-    Listener::new(name)
-        .filter(filter)
-        .route(all)
-        .manager("local_reply_config", details)
-}
-
-/// The same configuration for jwt_authn: without what only ours has.
-pub(crate) fn native(config: &Value) -> Value {
-    let mut config = config.clone();
-    config["@type"] = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication".into();
-    for provider in config["providers"].as_object_mut().into_iter().flatten().map(|(_, provider)| provider) {
-        if provider["audiences"] == json!(["*"]) {
-            provider.as_object_mut().expect("a provider").remove("audiences");
-        }
-    }
-    json!({"name": "envoy.filters.http.jwt_authn", "typed_config": config})
-}
-
-/// The configuration with the rules that ours adds to it, one deviation at a time: a last rule for what no rule matches,
-/// and no waiver, as for a path that is not canonical.
-fn stricter(config: &Value) -> Vec<(&'static str, Value)> {
-    let rules = config["rules"].as_array().map_or(&[][..], Vec::as_slice);
-    let waives = |rule: &Value| !needs_token(config, rule);
-    let mut found = Vec::new();
-    if rules.last().is_none_or(|rule| rule["match"] != json!({"prefix": "/"})) {
-        found.push((deviations::NO_RULE, with_last_rule(config, rules.to_vec())));
-    }
-    if rules.iter().any(waives) {
-        let kept = rules.iter().filter(|rule| needs_token(config, rule)).cloned().collect();
-        found.push((deviations::WAIVER, with_last_rule(config, kept)));
-    }
-    found
-}
-
-/// Whether no request without a token meets the rule, or the requirement.
-fn needs_token(config: &Value, rule: &Value) -> bool {
-    let parts = |group: &str| rule.pointer(&format!("/{group}/requirements")).and_then(Value::as_array);
-    if let Some(requirement) = rule.get("requires") {
-        return needs_token(config, requirement);
-    }
-    if let Some(Value::String(name)) = rule.get("requirement_name") {
-        return needs_token(config, &config["requirement_map"][name]);
-    }
-    if let Some(parts) = parts("requires_any") {
-        return parts.iter().all(|part| needs_token(config, part));
-    }
-    if let Some(parts) = parts("requires_all") {
-        return parts.iter().any(|part| needs_token(config, part));
-    }
-    rule.get("provider_name").is_some() || rule.get("provider_and_audiences").is_some()
-}
-
-/// A token of any provider for what no rule matches.
-fn with_last_rule(config: &Value, mut rules: Vec<Value>) -> Value {
-    let mut any: Vec<Value> = config["providers"]
-        .as_object()
-        .expect("providers")
-        .keys()
-        .map(|name| json!({"provider_name": name}))
-        .collect();
-    let requires = if any.len() == 1 {
-        any.remove(0)
-    } else {
-        json!({"requires_any": {"requirements": any}})
-    };
-    rules.push(json!({"match": {"prefix": "/"}, "requires": requires}));
-    let mut closed = config.clone();
-    closed["rules"] = rules.into();
-    closed
 }
 
 /// The kind of a difference: differences of one kind have probably one cause.
@@ -366,7 +287,12 @@ fn kind(case: &Case<'_>, aspect: &Aspect) -> String {
 /// All that is needed to see a difference again, short enough to be read: keys and tokens are named, not shown.
 fn describe(trial: &Trial, case: &Case<'_>, aspect: &Aspect) -> String {
     let tokens: Vec<String> = case.tokens.iter().map(ToString::to_string).collect();
-    let mut text = format!("request: {}ours:    {}\ntheirs:  {}\n", Raw(case.request), case.ours, case.theirs);
+    let mut text = format!(
+        "request: {}ours:    {}\ntheirs:  {}\n",
+        Raw(case.request),
+        case.ours,
+        case.theirs
+    );
     for (number, token) in case.tokens.iter().enumerate() {
         text = text.replace(&token.text, &format!("<token {number}>"));
     }
@@ -380,7 +306,12 @@ fn describe(trial: &Trial, case: &Case<'_>, aspect: &Aspect) -> String {
 
 fn without_keys(config: &Value) -> Value {
     let mut config = config.clone();
-    for provider in config["providers"].as_object_mut().into_iter().flatten().map(|(_, provider)| provider) {
+    for provider in config["providers"]
+        .as_object_mut()
+        .into_iter()
+        .flatten()
+        .map(|(_, provider)| provider)
+    {
         if let Some(Value::String(keys)) = provider.pointer_mut("/local_jwks/inline_string") {
             *keys = format!("<{} bytes of keys>", keys.len());
         }

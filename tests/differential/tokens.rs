@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use testkit::{Algorithm, Request, SigningKey, Token, encode_segment, latin1, tamper_claims, tamper_signature, unix_now};
+use testkit::{
+    Algorithm, Request, SigningKey, Token, encode_segment, latin1, tamper_claims, tamper_signature, unix_now,
+};
 
 use crate::random::Random;
 use crate::world::{Idp, SECRET};
@@ -22,7 +24,9 @@ impl Maker<'_> {
     }
 
     pub(crate) fn of(&self, key: &SigningKey) -> Token {
-        Token::new(key).claims(claims()).claims(json!({"iss": self.idp.issuer, "aud": self.audience}))
+        Token::new(key)
+            .claims(claims())
+            .claims(json!({"iss": self.idp.issuer, "aud": self.audience}))
     }
 }
 
@@ -63,7 +67,9 @@ pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("unknown kid", |m| m.good().header("kid", "rotated").mint()),
     ("empty kid", |m| m.good().header("kid", "").mint()),
     ("kid of another type", |m| m.good().header("kid", 1).mint()),
-    ("kid of another key", |m| m.good().header("kid", m.idp.keys[1].kid().expect("a kid")).mint()),
+    ("kid of another key", |m| {
+        m.good().header("kid", m.idp.keys[1].kid().expect("a kid")).mint()
+    }),
     ("forged", |m| m.of(&m.idp.forger).mint()),
     ("signature tampered", |m| tamper_signature(&m.good().mint())),
     ("claims tampered", |m| {
@@ -77,15 +83,23 @@ pub(crate) const FLAWS: &[(&str, Flaw)] = &[
         token[..token.len() - 8].to_owned()
     }),
     ("unsecured", |m| m.good().unsecured().mint()),
-    ("hs256 with the public key", |m| m.good().hs256(m.idp.keys[0].public_pem().as_bytes()).mint()),
-    ("hs256 with the secret", |m| m.good().hs256(SECRET).header("kid", "secret").mint()),
+    ("hs256 with the public key", |m| {
+        m.good().hs256(m.idp.keys[0].public_pem().as_bytes()).mint()
+    }),
+    ("hs256 with the secret", |m| {
+        m.good().hs256(SECRET).header("kid", "secret").mint()
+    }),
     ("alg missing", |m| m.good().without_header("alg").mint()),
     ("alg of another type", |m| m.good().header("alg", 256).mint()),
     ("alg unknown", |m| m.good().alg("RS257").mint()),
     ("alg in lower case", |m| m.good().alg("rs256").mint()),
     ("alg of another family", |m| m.good().alg("ES256").mint()),
-    ("ec signature called rs256", |m| m.of(&m.idp.keys[1]).alg("RS256").mint()),
-    ("crit", |m| m.good().header("crit", json!(["x"])).header("x", 1).mint()),
+    ("ec signature called rs256", |m| {
+        m.of(&m.idp.keys[1]).alg("RS256").mint()
+    }),
+    ("crit", |m| {
+        m.good().header("crit", json!(["x"])).header("x", 1).mint()
+    }),
     ("b64 false", |m| m.good().header("b64", false).mint()),
     ("typ at+jwt", |m| m.good().header("typ", "at+jwt").mint()),
     ("typ of another type", |m| m.good().header("typ", 1).mint()),
@@ -97,42 +111,66 @@ pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("exp 0", |m| m.good().claim("exp", 0).mint()),
     ("exp negative", |m| m.good().claim("exp", -1).mint()),
     ("exp far away", |m| m.good().expires_in(90 * 86400).mint()),
-    ("exp fractional", |m| m.good().claim("exp", unix_now() as f64 + 200.5).mint()),
+    ("exp fractional", |m| {
+        m.good().claim("exp", unix_now() as f64 + 200.5).mint()
+    }),
     ("exp in exponents", |m| m.good().claim("exp", 1e11).mint()),
     ("exp beyond all dates", |m| m.good().claim("exp", 1e30).mint()),
     ("exp a string", |m| m.good().claim("exp", "9999999999").mint()),
     ("exp null", |m| m.good().claim("exp", Value::Null).mint()),
     ("nbf past", |m| m.good().claim("nbf", unix_now() - 100).mint()),
     ("nbf future", |m| m.good().claim("nbf", unix_now() + 2000).mint()),
-    ("nbf within the skew", |m| m.good().claim("nbf", unix_now() + 30).mint()),
+    ("nbf within the skew", |m| {
+        m.good().claim("nbf", unix_now() + 30).mint()
+    }),
     ("nbf a string", |m| m.good().claim("nbf", "1").mint()),
     ("nbf negative", |m| m.good().claim("nbf", -1).mint()),
     ("no iat", |m| m.good().without_claim("iat").mint()),
     ("iat future", |m| m.good().claim("iat", unix_now() + 2000).mint()),
     ("iat a string", |m| m.good().claim("iat", "1").mint()),
-    ("iss another", |m| m.good().claim("iss", "https://evil.example.com").mint()),
-    ("iss almost", |m| m.good().claim("iss", format!("{}/", m.idp.issuer)).mint()),
+    ("iss another", |m| {
+        m.good().claim("iss", "https://evil.example.com").mint()
+    }),
+    ("iss almost", |m| {
+        m.good().claim("iss", format!("{}/", m.idp.issuer)).mint()
+    }),
     ("no iss", |m| m.good().without_claim("iss").mint()),
-    ("iss a list", |m| m.good().claim("iss", json!([m.idp.issuer])).mint()),
+    ("iss a list", |m| {
+        m.good().claim("iss", json!([m.idp.issuer])).mint()
+    }),
     ("aud another", |m| m.good().claim("aud", "another-api").mint()),
-    ("aud a list", |m| m.good().claim("aud", json!(["x", m.audience])).mint()),
+    ("aud a list", |m| {
+        m.good().claim("aud", json!(["x", m.audience])).mint()
+    }),
     ("aud an empty list", |m| m.good().claim("aud", json!([])).mint()),
-    ("aud a list of numbers", |m| m.good().claim("aud", json!([1])).mint()),
+    ("aud a list of numbers", |m| {
+        m.good().claim("aud", json!([1])).mint()
+    }),
     ("aud a number", |m| m.good().claim("aud", 1).mint()),
     ("no aud", |m| m.good().without_claim("aud").mint()),
-    ("aud with a scheme", |m| m.good().claim("aud", format!("https://{}", m.audience)).mint()),
-    ("aud with a slash", |m| m.good().claim("aud", format!("{}/", m.audience)).mint()),
-    ("aud in upper case", |m| m.good().claim("aud", m.audience.to_uppercase()).mint()),
+    ("aud with a scheme", |m| {
+        m.good().claim("aud", format!("https://{}", m.audience)).mint()
+    }),
+    ("aud with a slash", |m| {
+        m.good().claim("aud", format!("{}/", m.audience)).mint()
+    }),
+    ("aud in upper case", |m| {
+        m.good().claim("aud", m.audience.to_uppercase()).mint()
+    }),
     ("sub another", |m| m.good().claim("sub", "service:mallory").mint()),
     ("no sub", |m| m.good().without_claim("sub").mint()),
     ("sub a number", |m| m.good().claim("sub", 7).mint()),
     ("jti a number", |m| m.good().claim("jti", 7).mint()),
-    ("two parts", |m| m.good().mint().rsplit_once('.').expect("dots").0.to_owned()),
+    ("two parts", |m| {
+        m.good().mint().rsplit_once('.').expect("dots").0.to_owned()
+    }),
     ("four parts", |m| format!("{}.x", m.good().mint())),
     ("five parts", |m| format!("{}.x.y", m.good().mint())),
     ("no token at all", |_| "opaque-0123".to_owned()),
     ("header no base64", |m| format!("*{}", m.good().mint())),
-    ("header no JSON", |m| m.good().raw_header(b"{\"alg\":\"RS256\"").mint()),
+    ("header no JSON", |m| {
+        m.good().raw_header(b"{\"alg\":\"RS256\"").mint()
+    }),
     ("header a list", |m| m.good().raw_header(b"[]").mint()),
     ("header with a member twice", |m| {
         m.good().raw_header(br#"{"alg":"none","alg":"RS256"}"#).mint()
@@ -140,24 +178,35 @@ pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("payload no JSON", |m| m.good().raw_payload(b"hello").mint()),
     ("payload a list", |m| m.good().raw_payload(b"[]").mint()),
     ("payload empty", |m| m.good().raw_payload(b"").mint()),
-    ("payload not UTF-8", |m| m.good().raw_payload(b"{\"iss\":\"\xff\"}").mint()),
+    ("payload not UTF-8", |m| {
+        m.good().raw_payload(b"{\"iss\":\"\xff\"}").mint()
+    }),
     ("payload with a member twice", |m| {
         let text = format!(
             r#"{{"iss":"{0}","aud":"{1}","sub":"alice","sub":"root","exp":{2}}}"#,
-            m.idp.issuer, m.audience, unix_now() + 300
+            m.idp.issuer,
+            m.audience,
+            unix_now() + 300
         );
         m.good().raw_payload(text.as_bytes()).mint()
     }),
     ("payload with spaces", |m| {
         let text = format!(
             "{{ \"iss\" : \"{0}\",\n \"aud\":\"{1}\", \"sub\":\"alice\", \"list\": [ \"a\", 1.0 ], \"exp\":{2} }}",
-            m.idp.issuer, m.audience, unix_now() + 300
+            m.idp.issuer,
+            m.audience,
+            unix_now() + 300
         );
         m.good().raw_payload(text.as_bytes()).mint()
     }),
     ("payload deep", |m| {
         let nest = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        m.good().claim("deep", serde_json::from_str::<Value>(&nest[136..264]).expect("a list")).mint()
+        m.good()
+            .claim(
+                "deep",
+                serde_json::from_str::<Value>(&nest[136..264]).expect("a list"),
+            )
+            .mint()
     }),
     ("padded", |m| {
         let token = m.good().mint();
@@ -199,8 +248,6 @@ pub(crate) struct SeenToken {
     pub(crate) payload: String,
     /// Padding follows it.
     pub(crate) is_padded: bool,
-    /// A member of the header or of the payload stands there twice.
-    pub(crate) has_twins: bool,
 }
 
 impl fmt::Display for SeenToken {
@@ -212,7 +259,10 @@ impl fmt::Display for SeenToken {
 /// Everything in a request that looks like a token: has two dots, and a header that can be read.
 pub(crate) fn seen(request: &Request) -> Vec<SeenToken> {
     let values = request.headers.iter().map(|(_, value)| latin1(value));
-    let query = request.path.split_once('?').map(|(_, query)| query.replace("%2E", "."));
+    let query = request
+        .path
+        .split_once('?')
+        .map(|(_, query)| query.replace("%2E", "."));
     let mut found: Vec<SeenToken> = Vec::new();
     for text in values.chain(query) {
         for word in text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"-_.".contains(letter)) {
@@ -227,7 +277,6 @@ pub(crate) fn seen(request: &Request) -> Vec<SeenToken> {
             found.push(SeenToken {
                 text: word.to_owned(),
                 is_padded: text.contains(&format!("{word}=")),
-                has_twins: has_twins(&header_text, &header) || has_twins(&payload, &claims),
                 header,
                 claims,
                 payload,
@@ -235,12 +284,6 @@ pub(crate) fn seen(request: &Request) -> Vec<SeenToken> {
         }
     }
     found
-}
-
-/// Whether a member was lost when the text was read: of two of a name, one is.
-fn has_twins(text: &str, read: &Value) -> bool {
-    let written = read.to_string();
-    read.is_object() && text.matches("\":").count() > written.matches("\":").count()
 }
 
 /// Whether the parts have no bits that say nothing.
@@ -253,7 +296,10 @@ fn decode(segment: &str) -> Vec<u8> {
     let mut bits = 0_u32;
     let mut held = 0;
     let mut out = Vec::new();
-    for value in segment.bytes().filter_map(|byte| ALPHABET.iter().position(|letter| *letter == byte)) {
+    for value in segment
+        .bytes()
+        .filter_map(|byte| ALPHABET.iter().position(|letter| *letter == byte))
+    {
         bits = (bits << 6) | u32::try_from(value).expect("six bits");
         held += 6;
         if held >= 8 {
@@ -274,7 +320,10 @@ pub(crate) fn json_in_base64(text: &str) -> Option<Value> {
         match value {
             Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
             Value::Array(all) => all.into_iter().map(doubles).collect(),
-            Value::Object(all) => all.into_iter().map(|(name, value)| (name, doubles(value))).collect(),
+            Value::Object(all) => all
+                .into_iter()
+                .map(|(name, value)| (name, doubles(value)))
+                .collect(),
             other => other,
         }
     }

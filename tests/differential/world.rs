@@ -21,29 +21,33 @@ pub(crate) const SECRET: &[u8] = b"thirty-two bytes of shared secret";
 pub(crate) fn idps() -> &'static [Idp] {
     static IDPS: OnceLock<Vec<Idp>> = OnceLock::new();
     IDPS.get_or_init(|| {
-        ["https://idp.example.com/realms/main", "https://partner.example.org/", "legacy@example.net"]
+        [
+            "https://idp.example.com/realms/main",
+            "https://partner.example.org/",
+            "legacy@example.net",
+        ]
+        .into_iter()
+        .enumerate()
+        .map(|(number, issuer)| {
+            let key = |algorithm: Algorithm| {
+                // The second issuer names its keys as the first does: a `kid` is nobody's own.
+                let kid = format!("{}-{}", algorithm.name().to_lowercase(), number / 2);
+                SigningKey::generate(algorithm, Some(&kid))
+            };
+            let keys: Vec<_> = [
+                Algorithm::Rs256,
+                Algorithm::Es256,
+                Algorithm::EdDsa,
+                Algorithm::Es384,
+                Algorithm::Es512,
+            ]
             .into_iter()
-            .enumerate()
-            .map(|(number, issuer)| {
-                let key = |algorithm: Algorithm| {
-                    // The second issuer names its keys as the first does: a `kid` is nobody's own.
-                    let kid = format!("{}-{}", algorithm.name().to_lowercase(), number / 2);
-                    SigningKey::generate(algorithm, Some(&kid))
-                };
-                let keys: Vec<_> = [
-                    Algorithm::Rs256,
-                    Algorithm::Es256,
-                    Algorithm::EdDsa,
-                    Algorithm::Es384,
-                    Algorithm::Es512,
-                ]
-                .into_iter()
-                .map(key)
-                .collect();
-                let forger = SigningKey::generate(Algorithm::Rs256, keys[0].kid());
-                Idp { issuer, keys, forger }
-            })
-            .collect()
+            .map(key)
+            .collect();
+            let forger = SigningKey::generate(Algorithm::Rs256, keys[0].kid());
+            Idp { issuer, keys, forger }
+        })
+        .collect()
     })
 }
 
@@ -97,7 +101,10 @@ impl KeySet {
             Self::ForEncryption => keys[0]["use"] = "enc".into(),
             Self::ForSigningOnly => keys[0]["key_ops"] = json!(["sign"]),
             Self::WithUnknownKey => {
-                keys.insert(0, json!({"kty": "AKP", "alg": "ML-DSA-65", "kid": "pq", "pub": "AAAA"}));
+                keys.insert(
+                    0,
+                    json!({"kty": "AKP", "alg": "ML-DSA-65", "kid": "pq", "pub": "AAAA"}),
+                );
                 keys[1]["x5t"] = "AAAA".into();
             }
         }
