@@ -28,14 +28,20 @@ mod directed_rules;
 mod docs;
 #[path = "differential/explain.rs"]
 mod explain;
+#[path = "differential/judge.rs"]
+mod judge;
 #[path = "differential/listeners.rs"]
 mod listeners;
 #[path = "differential/random.rs"]
 mod random;
+#[path = "differential/report.rs"]
+mod report;
 #[path = "differential/requests.rs"]
 mod requests;
 #[path = "differential/run.rs"]
 mod run;
+#[path = "differential/shrink.rs"]
+mod shrink;
 #[path = "differential/tokens.rs"]
 mod tokens;
 #[path = "differential/world.rs"]
@@ -44,7 +50,8 @@ mod world;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use random::Random;
-use run::{Report, Trial};
+use report::Report;
+use run::Trial;
 
 /// So many configurations in `make test`, with [`REQUESTS`] requests each.
 const CONFIGURATIONS: u64 = 60;

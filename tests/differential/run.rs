@@ -1,16 +1,15 @@
 //! Runs trials: an Envoy with a pair of listeners for each configuration, every request to both of a pair.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
-use testkit::{Bootstrap, Client, EnvoyProcess, Issuer, Request, Upstream, WasmFilter};
+use testkit::{Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Request, Upstream, WasmFilter};
 
-use crate::case::{self, Aspect, Case, Outcome, Raw};
-use crate::deviations;
+use crate::case::{self, Case};
+use crate::judge::{self, Judged};
 use crate::listeners::{listener, native, remote_path, stricter};
+use crate::report::Report;
 use crate::world::{KeySet, idps};
 
 /// A configuration and the requests to try on it.
@@ -33,88 +32,13 @@ impl Trial {
             route: Value::Null,
         }
     }
-}
 
-/// What a run came to.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) configurations: usize,
-    pub(crate) combinations: usize,
-    /// Combinations that both filters let through.
-    pub(crate) forwarded: usize,
-    pub(crate) equal: usize,
-    /// How often each deviation was seen.
-    pub(crate) seen: BTreeMap<&'static str, usize>,
-    /// What nothing explains, ready to read; by its kind, so that one fault is shown once.
-    unexplained: BTreeMap<String, Vec<String>>,
-}
-
-impl Report {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.configurations += other.configurations;
-        self.combinations += other.combinations;
-        self.forwarded += other.forwarded;
-        self.equal += other.equal;
-        for (id, count) in other.seen {
-            *self.seen.entry(id).or_default() += count;
+    /// With this request and no other.
+    pub(crate) fn alone(&self, request: &Request) -> Self {
+        Self {
+            requests: vec![request.clone()],
+            ..self.clone()
         }
-        for (kind, found) in other.unexplained {
-            self.unexplained.entry(kind).or_default().extend(found);
-        }
-    }
-
-    /// Fails with each kind of unlisted difference, the shortest example of each.
-    pub(crate) fn assert_explained(&self) {
-        let mut text = String::new();
-        for (kind, found) in &self.unexplained {
-            let shortest = found
-                .iter()
-                .min_by_key(|found| found.len())
-                .expect("at least one");
-            text.push_str(&format!("\n=== {kind} ({} times)\n{shortest}\n", found.len()));
-            // Where else, to tell one cause from several.
-            for other in found.iter().filter(|other| *other != shortest).take(10) {
-                text.push_str(&format!("also {}\n", other.lines().next().unwrap_or_default()));
-            }
-        }
-        assert!(
-            self.unexplained.is_empty(),
-            "{} kinds of differences that no deviation explains:\n{text}\n{self}",
-            self.unexplained.len()
-        );
-    }
-
-    fn take(&mut self, trial: &Trial, judged: &Judged<'_>) {
-        self.combinations += 1;
-        self.forwarded += usize::from(judged.case.both_forward().is_some());
-        self.equal += usize::from(judged.explained.is_empty() && judged.unexplained.is_empty());
-        for id in &judged.explained {
-            *self.seen.entry(id).or_default() += 1;
-        }
-        for aspect in &judged.unexplained {
-            let kind = kind(&judged.case, aspect);
-            let found = describe(trial, &judged.case, aspect);
-            self.unexplained.entry(kind).or_default().push(found);
-        }
-    }
-
-    fn refused(&mut self, trial: &Trial, error: &str) {
-        let kind = format!(
-            "ours refuses the configuration: {}",
-            error.rsplit(": ").next().unwrap_or(error)
-        );
-        let found = format!("{}: {error}\n{}", trial.name, without_keys(&trial.config));
-        self.unexplained.entry(kind).or_default().push(found);
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} configurations, {} combinations, {} forwarded by both, {} equal; deviations {:?}",
-            self.configurations, self.combinations, self.forwarded, self.equal, self.seen
-        )
     }
 }
 
@@ -129,7 +53,7 @@ pub(crate) fn run(trials: &[Trial]) -> Report {
         }
     }
     report.configurations = taken.len();
-    let stack = Stack::start(&taken);
+    let stack = Stack::try_start(&taken).unwrap_or_else(|log| panic!("Envoy did not start:\n{log}"));
     let next = AtomicUsize::new(0);
     let shared = Mutex::new(report);
     std::thread::scope(|scope| {
@@ -138,13 +62,7 @@ pub(crate) fn run(trials: &[Trial]) -> Report {
                 while let Some(trial) = taken.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let clients = stack.clients(trial);
                     for request in &trial.requests {
-                        let case = Case::new(
-                            &trial.config,
-                            request,
-                            case::outcome(&clients.ours, request),
-                            case::outcome(&clients.theirs, request),
-                        );
-                        let judged = judge(case, &clients.stricter);
+                        let judged = look(&clients, trial, request);
                         shared
                             .lock()
                             .expect("no panic while it is held")
@@ -157,71 +75,35 @@ pub(crate) fn run(trials: &[Trial]) -> Report {
     shared.into_inner().expect("no panic while it was held")
 }
 
-/// A case with each of its differences explained or not.
-struct Judged<'c> {
-    case: Case<'c>,
-    explained: Vec<&'static str>,
-    unexplained: Vec<Aspect>,
-}
-
-fn judge<'c>(case: Case<'c>, stricter: &[(&'static str, Client)]) -> Judged<'c> {
-    let mut judged = judge_as_it_is(case);
-    if judged.unexplained.is_empty() || !matches!(judged.case.theirs, Outcome::Forwarded(_)) {
-        return judged;
-    }
-    // Theirs may have waived the token where ours does not. If so, theirs with the rules that ours follows decides as
-    // ours does; or at least more nearly so, and then the rest is a difference of another kind.
-    for (id, client) in stricter {
-        let Case { config, request, .. } = judged.case;
-        let theirs = case::outcome(client, request);
-        if theirs == judged.case.theirs {
-            continue;
-        }
-        let mut again = judge_as_it_is(Case::new(config, request, judged.case.ours.clone(), theirs));
-        let agrees = std::mem::discriminant(&judged.case.ours) == std::mem::discriminant(&again.case.theirs);
-        if agrees || again.unexplained.is_empty() {
-            again.explained.push(id);
-            judged = again;
-        }
-        if judged.unexplained.is_empty() {
-            break;
-        }
-    }
-    judged
-}
-
-fn judge_as_it_is(case: Case<'_>) -> Judged<'_> {
-    let mut explained = Vec::new();
-    let mut unexplained = Vec::new();
-    for aspect in case.differences() {
-        match deviations::explaining(&case, &aspect) {
-            Some(deviation) => explained.push(deviation.id),
-            None => unexplained.push(aspect),
-        }
-    }
-    Judged {
-        case,
-        explained,
-        unexplained,
-    }
+/// Sends the request to the listeners of the trial.
+pub(crate) fn look<'t>(clients: &Clients, trial: &'t Trial, request: &'t Request) -> Judged<'t> {
+    let case = Case::new(
+        &trial.config,
+        request,
+        case::outcome(&clients.ours, request),
+        case::outcome(&clients.theirs, request),
+    );
+    judge::judge(case, &clients.stricter)
 }
 
 /// The listeners of one trial.
-struct Clients {
+pub(crate) struct Clients {
     ours: Client,
     theirs: Client,
     /// Theirs with stricter rules, by the deviation that makes ours so.
     stricter: Vec<(&'static str, Client)>,
 }
 
-struct Stack {
+/// An Envoy with the listeners of some trials.
+pub(crate) struct Stack {
     envoy: EnvoyProcess,
     _upstream: Upstream,
     _issuer: Issuer,
 }
 
 impl Stack {
-    fn start(trials: &[&Trial]) -> Self {
+    /// Err is Envoy's log: one of the configurations is refused.
+    pub(crate) fn try_start(trials: &[&Trial]) -> Result<Self, String> {
         let issuer = Issuer::start();
         for (number, idp) in idps().iter().enumerate() {
             for set in KeySet::ALL {
@@ -249,14 +131,14 @@ impl Stack {
                 bootstrap = bootstrap.listener(listener(&name, native(&config), &trial.route));
             }
         }
-        Self {
-            envoy: EnvoyProcess::start(&bootstrap.build()),
+        Ok(Self {
+            envoy: EnvoyProcess::try_start(&bootstrap.build(), &EnvoyOptions::default())?,
             _upstream: upstream,
             _issuer: issuer,
-        }
+        })
     }
 
-    fn clients(&self, trial: &Trial) -> Clients {
+    pub(crate) fn clients(&self, trial: &Trial) -> Clients {
         let client = |whose: &str| self.envoy.client(&format!("{whose} {}", trial.name));
         Clients {
             ours: client("ours"),
@@ -267,54 +149,4 @@ impl Stack {
                 .collect(),
         }
     }
-}
-
-/// The kind of a difference: differences of one kind have probably one cause.
-fn kind(case: &Case<'_>, aspect: &Aspect) -> String {
-    match aspect {
-        Aspect::Decision | Aspect::Status => {
-            let word = |outcome: &Outcome| match outcome {
-                Outcome::Forwarded(_) => "forwarded".to_owned(),
-                Outcome::Denied { status, details } => format!("{status} {details}"),
-            };
-            format!("ours {}, theirs {}", word(&case.ours), word(&case.theirs))
-        }
-        Aspect::Path => "the path upstream".to_owned(),
-        Aspect::Header(name) => format!("the header {name} upstream"),
-    }
-}
-
-/// All that is needed to see a difference again, short enough to be read: keys and tokens are named, not shown.
-fn describe(trial: &Trial, case: &Case<'_>, aspect: &Aspect) -> String {
-    let tokens: Vec<String> = case.tokens.iter().map(ToString::to_string).collect();
-    let mut text = format!(
-        "request: {}ours:    {}\ntheirs:  {}\n",
-        Raw(case.request),
-        case.ours,
-        case.theirs
-    );
-    for (number, token) in case.tokens.iter().enumerate() {
-        text = text.replace(&token.text, &format!("<token {number}>"));
-    }
-    format!(
-        "{}: {aspect:?}\nconfiguration: {}\n{text}tokens:  {}",
-        trial.name,
-        without_keys(&trial.config),
-        tokens.join("\n         "),
-    )
-}
-
-fn without_keys(config: &Value) -> Value {
-    let mut config = config.clone();
-    for provider in config["providers"]
-        .as_object_mut()
-        .into_iter()
-        .flatten()
-        .map(|(_, provider)| provider)
-    {
-        if let Some(Value::String(keys)) = provider.pointer_mut("/local_jwks/inline_string") {
-            *keys = format!("<{} bytes of keys>", keys.len());
-        }
-    }
-    config
 }
