@@ -10,7 +10,7 @@ DEMO := -p testkit --bin demo --
 
 .PHONY: help
 help: ## print these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: wasm envoy ## from nothing to a verdict: the filter in a real Envoy, each kind of request with its reply
@@ -23,6 +23,10 @@ run: wasm envoy ## the same stack left running, with the curl lines to try
 .PHONY: test
 test: wasm trap envoy ## every test, those against the real Envoy included; what cannot run fails
 	cargo test --workspace
+
+.PHONY: differential
+differential: wasm envoy ## jwt_authn beside this filter on generated traffic without end (DIFF_SEED, DIFF_COUNT)
+	@cargo test --test differential without_end -- --ignored --nocapture
 
 .PHONY: wasm
 wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)

@@ -41,7 +41,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::{Policy, ProtectedResource, ProtectedResources, Requirement, Rule};
+use crate::policy::{Policy, ProtectedResource, ProtectedResources, Requirement, Rule, Strict};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -224,7 +224,7 @@ impl Config {
         // A rule that waives the token needs the path to be canonical, whatever it matches by.
         let reads_path = rules
             .iter()
-            .any(|rule: &Rule| rule.matcher.path.is_some() || !rule.demand.needs_token());
+            .any(|rule: &Rule| rule.matcher.path.is_some() || !matches!(rule.demand.strict, Strict::Same));
         let path_field = reads_path.then(|| names.field(":path"));
         let resources = match names.resources.is_empty() {
             true => None,

@@ -19,7 +19,7 @@ pub use header::{HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
 pub use matcher::{ParameterMatcher, RequestMatcher};
 pub use path::{PathPattern, PathTest, RequestPath};
-pub use requirement::{Demand, Mode, ProviderRequirement, Requirement};
+pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub use template::PathTemplate;
 
@@ -62,7 +62,12 @@ pub enum Choice {
     /// The entry of `requirement_map` that the route names.
     Route(usize),
     /// One of `rules`.
-    Rule(usize),
+    Rule {
+        /// Which.
+        number: usize,
+        /// What it waives is not waived.
+        is_strict: bool,
+    },
     /// One of `filter_state_rules`.
     FilterState(usize),
     /// Nothing: every request needs a token.
@@ -131,12 +136,22 @@ impl Policy {
                 .and_then(|field| request.first(field))
                 .unwrap_or_default(),
         );
-        let rule = self.rules.iter().position(|rule| {
-            // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`.
-            rule.matcher.matches(request, &path) && (rule.demand.needs_token() || path.is_canonical())
-        });
-        Ok(match rule {
-            Some(rule) => Choice::Rule(rule),
+        let is_canonical = path.is_canonical();
+        let by_rule = self
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.matcher.matches(request, &path))
+            .find(|(_, rule)| {
+                // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`. A
+                // rule that lets some go on without a token is then what it is for the others.
+                is_canonical || rule.demand.without_waiver().is_some()
+            });
+        Ok(match by_rule {
+            Some((number, _)) => Choice::Rule {
+                number,
+                is_strict: !is_canonical,
+            },
             None => self.by_filter_state(request).unwrap_or(Choice::Otherwise),
         })
     }
@@ -148,7 +163,10 @@ impl Policy {
         let found = match choice {
             Choice::CorsPreflight => return None,
             Choice::Route(number) => self.requirement_map.get(number).map(|(_, demand)| demand),
-            Choice::Rule(number) => self.rules.get(number).map(|rule| &rule.demand),
+            Choice::Rule { number, is_strict } => self.rules.get(number).and_then(|rule| match is_strict {
+                true => rule.demand.without_waiver(),
+                false => Some(&rule.demand),
+            }),
             Choice::FilterState(number) => demands
                 .and_then(|demands| demands.get(number))
                 .map(|(_, demand)| demand),
@@ -167,7 +185,7 @@ impl Policy {
                 .requirement_map
                 .get(number)
                 .map(|(name, _)| Cow::Owned(format!("requirement_map.{name}"))),
-            Choice::Rule(number) => self.rules.get(number).map(|rule| Cow::Borrowed(&*rule.name)),
+            Choice::Rule { number, .. } => self.rules.get(number).map(|rule| Cow::Borrowed(&*rule.name)),
             Choice::FilterState(number) => demands
                 .and_then(|demands| demands.get(number))
                 .map(|(word, _)| Cow::Owned(format!("filter_state_rules.{word}"))),

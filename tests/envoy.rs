@@ -68,7 +68,11 @@ fn every_scenario_in_a_real_envoy() {
         let config = with_cluster(&scenario.config, &cluster);
         bootstrap = bootstrap
             .cluster(&cluster, issuer.addr())
-            .listener(Listener::wasm(&number.to_string(), config));
+            // Envoy drops `x-forwarded-client-cert` unless told otherwise.
+            .listener(
+                Listener::wasm(&number.to_string(), config)
+                    .manager("forward_client_cert_details", "ALWAYS_FORWARD_ONLY"),
+            );
         issuers.push(issuer);
     }
     let envoy = EnvoyProcess::start(&bootstrap.build());

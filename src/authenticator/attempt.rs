@@ -112,7 +112,7 @@ pub(super) struct Attempt<'e, 't> {
     moment: Moment,
     granted: Vec<Granted>,
     /// Outcomes so far: a provider that stands in the tree twice is asked once.
-    tried: Vec<(ProviderRequirement, Result<(), Obstacle>)>,
+    tried: Vec<(ProviderRequirement, Result<Granted, Obstacle>)>,
 }
 
 impl<'e, 't> Attempt<'e, 't> {
@@ -138,7 +138,17 @@ impl<'e, 't> Attempt<'e, 't> {
         self.granted
     }
 
+    /// Holds the requirement against the tokens. What was granted on the way to a failure is taken back.
     pub(super) fn meet(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
+        let before = self.granted.len();
+        let outcome = self.meet_parts(requirement);
+        if outcome.is_err() {
+            self.granted.truncate(before);
+        }
+        outcome
+    }
+
+    fn meet_parts(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
         match requirement {
             Requirement::Nothing => Ok(()),
             Requirement::Provider(provider) => self.meet_provider(provider),
@@ -227,15 +237,26 @@ impl<'e, 't> Attempt<'e, 't> {
     }
 
     fn meet_provider(&mut self, named: &ProviderRequirement) -> Result<(), Obstacle> {
-        if let Some((_, outcome)) = self.tried.iter().find(|(tried, _)| tried == named) {
-            return *outcome;
+        let known = self
+            .tried
+            .iter()
+            .find(|(tried, _)| tried == named)
+            .map(|(_, outcome)| outcome.clone());
+        let outcome = known.unwrap_or_else(|| {
+            let outcome = self.try_provider(named);
+            self.tried.push((named.clone(), outcome.clone()));
+            outcome
+        });
+        let granted = outcome?;
+        let is_new =
+            |known: &Granted| known.provider != granted.provider || known.location != granted.location;
+        if self.granted.iter().all(is_new) {
+            self.granted.push(granted);
         }
-        let outcome = self.try_provider(named);
-        self.tried.push((named.clone(), outcome));
-        outcome
+        Ok(())
     }
 
-    fn try_provider(&mut self, named: &ProviderRequirement) -> Result<(), Obstacle> {
+    fn try_provider(&mut self, named: &ProviderRequirement) -> Result<Granted, Obstacle> {
         let mut tokens = self.tokens_of(named.provider);
         let token = tokens.next().ok_or(Denial::new(Reason::TokenMissing))?;
         if tokens.next().is_some() {
@@ -257,7 +278,7 @@ impl<'e, 't> Attempt<'e, 't> {
             .check(&jwt, self.asked.request)
             .map_err(|denial| denial.by(named.provider))?;
         let payload = token.text.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
-        self.granted.push(Granted {
+        Ok(Granted {
             provider: named.provider,
             location: token.location,
             claims: forward::claim_values(provider, &jwt, payload),
@@ -270,8 +291,7 @@ impl<'e, 't> Attempt<'e, 't> {
                 .asked
                 .authorization
                 .and_then(|authorization| authorization.check(&jwt, self.asked.request).err()),
-        });
-        Ok(())
+        })
     }
 
     /// Everything that one provider demands of a token.

@@ -133,7 +133,7 @@ impl Authenticator {
 
         let asked = Asked {
             request,
-            authorization: demand.authorization.as_ref(),
+            authorization: demand.authorization.as_deref(),
         };
         let mut attempt = Attempt::new(self, &config, &asked, &parsed, moment);
         attempt.meet(&demand.requirement)?;

@@ -22,6 +22,8 @@ pub enum ConfigProblem {
         name: String,
         /// The nearest known name.
         nearest: Option<&'static str>,
+        /// All known names.
+        known: &'static [&'static str],
     },
     /// The same field twice, in its two spellings.
     GivenTwice,
@@ -79,10 +81,25 @@ impl fmt::Display for ConfigProblem {
             Self::UnknownField {
                 name,
                 nearest: Some(nearest),
+                ..
             } => {
                 write!(f, "unknown field `{name}`; did you mean `{nearest}`?")
             }
-            Self::UnknownField { name, nearest: None } => write!(f, "unknown field `{name}`"),
+            Self::UnknownField {
+                name,
+                nearest: None,
+                known,
+            } => {
+                write!(f, "unknown field `{name}`")?;
+                // A longer list would bury the fault.
+                if known.is_empty() {
+                    f.write_str("; nothing stands here")
+                } else if known.len() <= 12 {
+                    write!(f, "; known are: {}", known.join(", "))
+                } else {
+                    Ok(())
+                }
+            }
             Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase"),
             Self::Missing { field, fix } => write!(f, "`{field}` is missing; {fix}"),
             Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
@@ -127,11 +144,16 @@ impl fmt::Display for ConfigProblem {
 
 impl std::error::Error for ConfigError {}
 
-/// The candidate that a misspelt name most likely means: at most a third of its letters differ.
-pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+/// The candidate that a misspelt name most likely means: at most a third of its letters differ, or it is a part of the
+/// candidate's name, as `prefix` is of `value_prefix`.
+pub(super) fn nearest<'c>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'c str> + Clone,
+) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
     let allowed = name.chars().count().div_ceil(3).max(1);
-    candidates
+    let misspelt = candidates
+        .clone()
         .into_iter()
         .map(|candidate| {
             (
@@ -141,5 +163,12 @@ pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
         })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| candidate);
+    misspelt.or_else(|| {
+        let words = format!("_{name}_");
+        candidates
+            .into_iter()
+            .filter(|candidate| name.len() > 2 && format!("_{candidate}_").contains(&words))
+            .min_by_key(|candidate| candidate.len())
+    })
 }

@@ -71,12 +71,12 @@ impl Locations {
 pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<LocationId>, ConfigError> {
     let mut found = Vec::new();
     if let Some(node) = fields.take("from_headers") {
-        for element in node.some_list()? {
+        for element in node.list()? {
             found.push((element.clone(), read_header(&element, names)?));
         }
     }
     if let Some(node) = fields.take("from_params") {
-        for element in node.some_list()? {
+        for element in node.list()? {
             let location = Location::Parameter {
                 field: names.field(":path"),
                 name: element.name()?.into(),
@@ -85,7 +85,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<Loc
         }
     }
     if let Some(node) = fields.take("from_cookies") {
-        for element in node.some_list()? {
+        for element in node.list()? {
             let name = element.name()?;
             if !name.bytes().all(header_name::is_token_byte) {
                 return Err(element.invalid(format!("`{name}` is not a cookie's name")));

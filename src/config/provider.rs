@@ -308,9 +308,11 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let clear_route_cache = fields.flag("clear_route_cache")?;
     // Verified tokens are remembered without being asked.
     if let Some(node) = fields.take("jwt_cache_config") {
-        let mut fields = node.fields(&["jwt_cache_size"])?;
-        if let Some(node) = fields.take("jwt_cache_size") {
-            node.integer(0..=u64::from(u32::MAX))?;
+        let mut fields = node.fields(&["jwt_cache_size", "jwt_max_token_size"])?;
+        for field in ["jwt_cache_size", "jwt_max_token_size"] {
+            if let Some(node) = fields.take(field) {
+                node.integer(0..=u64::from(u32::MAX))?;
+            }
         }
     }
     Ok(Provider {
@@ -426,7 +428,7 @@ fn read_local_jwks(node: &Node<'_>) -> Result<JwkSet, ConfigError> {
         Err(fault) => Err(inline.invalid(format!(
             "not a usable JWKS document: {fault}{}",
             match fault {
-                JwksFault::Json(_) => "",
+                JwksFault::Json(_) | JwksFault::NoUsableKey(_) => "",
                 _ => r#"; it looks like {"keys":[{"kty":…}]}"#,
             }
         ))),

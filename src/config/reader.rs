@@ -161,7 +161,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A list; text alone is a list of one, as protobuf's JSON reader has it for repeated fields.
     pub(super) fn list(&self) -> Result<Vec<Self>, ConfigError> {
+        if self.value.kind() == Kind::String {
+            return Ok(vec![self.clone()]);
+        }
         let elements = self.value.as_array().ok_or_else(|| self.wrong_type("a list"))?;
         Ok(elements
             .into_iter()
@@ -225,6 +229,7 @@ impl<'a> Node<'a> {
                 return Err(self.error(ConfigProblem::UnknownField {
                     name: written.to_owned(),
                     nearest: nearest(written, known.iter().copied()),
+                    known,
                 }));
             };
             let node = Self {

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::error::{ConfigError, ConfigProblem, nearest};
+use super::location::LocationId;
 use super::provider::{self, Provider, ProviderId};
 use super::reader::{Fields, Node};
 use super::{Names, authorize, resource};
-use crate::policy::{Demand, Mode, ProviderRequirement, Requirement};
+use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement, Strict};
 
 const FIELDS: &[&str] = &[
     "provider_name",
@@ -90,10 +91,45 @@ pub(super) struct Known<'k> {
 impl Known<'_> {
     /// The requirement alone, in the filter's mode.
     pub(super) fn plain_demand(&self, requirement: Requirement) -> Rc<Demand> {
-        Rc::new(self.demand(requirement))
+        self.demand(requirement, None, self.mode, None)
     }
 
-    fn demand(&self, requirement: Requirement) -> Demand {
+    fn demand(
+        &self,
+        requirement: Requirement,
+        authorization: Option<Authorization>,
+        mode: Mode,
+        resource: Option<usize>,
+    ) -> Rc<Demand> {
+        let locations = self.locations(&requirement);
+        let authorization = authorization.map(Rc::new);
+        let strict = if requirement.needs_token() || authorization.is_some() {
+            Strict::Same
+        } else {
+            match requirement.without_waiver() {
+                Some(requirement) => Strict::Other(Rc::new(Demand {
+                    locations: self.locations(&requirement),
+                    requirement,
+                    authorization: None,
+                    mode,
+                    resource,
+                    strict: Strict::Same,
+                })),
+                None => Strict::Nothing,
+            }
+        };
+        Rc::new(Demand {
+            requirement,
+            locations,
+            authorization,
+            mode,
+            resource,
+            strict,
+        })
+    }
+
+    /// Where the requirement looks for tokens.
+    fn locations(&self, requirement: &Requirement) -> Vec<LocationId> {
         let mut locations: Vec<_> = requirement
             .providers()
             .into_iter()
@@ -102,13 +138,7 @@ impl Known<'_> {
             .collect();
         locations.sort_unstable();
         locations.dedup();
-        Demand {
-            requirement,
-            locations,
-            authorization: None,
-            mode: self.mode,
-            resource: None,
-        }
+        locations
     }
 
     fn all_providers(&self) -> Vec<ProviderRequirement> {
@@ -166,23 +196,23 @@ impl Known<'_> {
                     .invalid("only a resource that needs a token is protected; write `requires` beside it"));
             }
         }
-        let mut demand = self.demand(requirement);
-        if let Some(mode) = read_mode(beside.mode, beside.shadow_percent)? {
-            demand.mode = mode;
-        }
-        if let Some(node) = beside.authorize {
-            demand.authorization = Some(authorize::read(&node, names)?);
-        }
-        if let Some(node) = beside.resource {
-            let providers: Vec<ProviderId> = demand
-                .requirement
-                .providers()
-                .into_iter()
-                .map(|named| named.provider)
-                .collect();
-            demand.resource = Some(resource::read(&node, self.providers, &providers, names)?);
-        }
-        Ok(Rc::new(demand))
+        let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
+        let authorization = beside
+            .authorize
+            .map(|node| authorize::read(&node, names))
+            .transpose()?;
+        let resource = beside
+            .resource
+            .map(|node| {
+                let providers: Vec<ProviderId> = requirement
+                    .providers()
+                    .into_iter()
+                    .map(|named| named.provider)
+                    .collect();
+                resource::read(&node, self.providers, &providers, names)
+            })
+            .transpose()?;
+        Ok(self.demand(requirement, authorization, mode, resource))
     }
 
     fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, ConfigError> {
@@ -213,7 +243,7 @@ impl Known<'_> {
     fn read_within(
         &self,
         node: &Node<'_>,
-        siblings: Option<&[ProviderRequirement]>,
+        siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, ConfigError> {
         self.read_fields(node, node.fields(FIELDS)?, siblings)
     }
@@ -222,7 +252,7 @@ impl Known<'_> {
         &self,
         node: &Node<'_>,
         mut fields: Fields<'_>,
-        siblings: Option<&[ProviderRequirement]>,
+        siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, ConfigError> {
         let mut found: Option<Requirement> = None;
         for name in FIELDS {
@@ -269,25 +299,39 @@ impl Known<'_> {
         let nodes = fields
             .require("requirements", "write the list of requirements")?
             .some_list()?;
-        // First those that name providers: `allow_missing` among them speaks of these.
-        let mut siblings = Vec::new();
+        let read = |node: &Node<'_>, siblings| {
+            self.read_within(node, siblings)?.ok_or_else(|| {
+                node.invalid(
+                    "an empty requirement in a list is met by every request; write allow_missing_or_failed if that is meant",
+                )
+            })
+        };
+        let mut parts = nodes
+            .iter()
+            .map(|node| read(node, None))
+            .collect::<Result<Vec<_>, _>>()?;
         if is_any {
-            for node in &nodes {
-                if let Some(Requirement::Provider(named)) = self.read_within(node, None)? {
-                    siblings.push(named);
-                }
+            // `allow_missing` among them speaks of the providers that the others name, at whatever depth, and is asked last,
+            // as in jwt_authn: a good token is used before it is done without.
+            let named: Vec<_> = parts.iter().flat_map(Requirement::named).cloned().collect();
+            parts = nodes
+                .iter()
+                .map(|node| read(node, Some(&named)))
+                .collect::<Result<Vec<_>, _>>()?;
+            parts.sort_by_key(|part| match part {
+                Requirement::AllowMissing(_) => 1,
+                Requirement::AllowMissingOrFailed(_) => 2,
+                _ => 0,
+            });
+            // Of both, the one that allows more is left, which the other would only forestall.
+            if parts
+                .iter()
+                .any(|part| matches!(part, Requirement::AllowMissingOrFailed(_)))
+            {
+                parts.retain(|part| !matches!(part, Requirement::AllowMissing(_)));
             }
         }
-        nodes
-            .iter()
-            .map(|node| {
-                self.read_within(node, is_any.then_some(siblings.as_slice()))?.ok_or_else(|| {
-                    node.invalid(
-                        "an empty requirement in a list is met by every request; write allow_missing_or_failed if that is meant",
-                    )
-                })
-            })
-            .collect()
+        Ok(parts)
     }
 
     fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, ConfigError> {

@@ -48,6 +48,7 @@ pub(super) enum MetricKind {
 #[rustfmt::skip]
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
     fn proxy_get_log_level(level: *mut u32) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
@@ -99,6 +100,12 @@ fn optional<T>(result: Result<T, Status>) -> Result<Option<T>, Status> {
     }
 }
 
+/// Writes a line into the host's log; a host that takes none has none.
+pub(super) fn log(level: u32, message: &str) {
+    // SAFETY: the pointer is to the argument.
+    let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+}
+
 /// The host's log level: 0 trace … 5 critical.
 pub(super) fn log_level() -> Result<u32, Status> {
     let mut level = 0;
@@ -106,15 +113,12 @@ pub(super) fn log_level() -> Result<u32, Status> {
     check(unsafe { proxy_get_log_level(&raw mut level) }).map(|()| level)
 }
 
-/// The host's wall clock; the epoch if it has none, which no token and no key outlives the other way: `nbf` and `iat`
-/// refuse.
-pub(super) fn now() -> UnixTime {
+/// The host's wall clock.
+pub(super) fn now() -> Result<UnixTime, Status> {
     let mut nanos: u64 = 0;
     // SAFETY: the pointer is to a local.
-    match check(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanos) }) {
-        Ok(()) => UnixTime::from_millis(nanos / 1_000_000),
-        Err(_) => UnixTime::default(),
-    }
+    check(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanos) })
+        .map(|()| UnixTime::from_millis(nanos / 1_000_000))
 }
 
 /// Sets the period of the root's ticks, in milliseconds; from a stream's callback too.

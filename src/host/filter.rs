@@ -46,6 +46,9 @@ pub(super) struct Filter {
     /// The host's number of each fetch under way.
     calls: RefCell<HashMap<u32, (ProviderId, FetchId)>>,
     tick_period: Cell<u32>,
+    /// The ticks are another's.
+    is_retired: Cell<bool>,
+    last_seen: Cell<UnixTime>,
     gauges_shown_at: Cell<UnixTime>,
 }
 
@@ -72,6 +75,8 @@ impl Filter {
             held: RefCell::default(),
             calls: RefCell::default(),
             tick_period: Cell::new(0),
+            is_retired: Cell::new(false),
+            last_seen: Cell::default(),
             gauges_shown_at: Cell::default(),
         }
     }
@@ -97,10 +102,25 @@ impl Filter {
         run(&mut self.engine.borrow_mut())
     }
 
+    /// The time; nothing where the host does not tell.
+    fn now(&self) -> Option<UnixTime> {
+        let now = abi::now().ok()?;
+        self.last_seen.set(now);
+        Some(now)
+    }
+
     // --- requests ---
 
     pub(super) fn handle_request(&self, id: StreamId, request: RequestHead) -> Decision {
-        self.engine(|engine| engine.handle_request(id, request, abi::now()))
+        match self.now() {
+            Some(now) => self.engine(|engine| engine.handle_request(id, request, now)),
+            // Without a clock no token can be told from an expired one.
+            None => Decision::Deny(
+                Denial::new(Reason::KeysUnavailable)
+                    .with_detail("no clock")
+                    .into(),
+            ),
+        }
     }
 
     /// Keeps a request that waits, and hurries the ticks that will decide it.
@@ -254,7 +274,10 @@ impl Filter {
 
     /// Time has passed.
     pub(super) fn tick(&self) {
-        let now = abi::now();
+        let Some(now) = self.now() else {
+            self.set_tick_period(IDLE_TICK);
+            return;
+        };
         self.read_shared(now);
         self.engine(|engine| engine.handle_timeout(now));
         for claim in self.engine(|engine| engine.poll_fetches(now)) {
@@ -263,8 +286,21 @@ impl Filter {
         self.settle(now);
     }
 
+    /// Takes over the keys that another VM, or one before this, has left: the first request finds them.
+    pub(super) fn begin(&self) {
+        if let Some(now) = self.now() {
+            self.read_shared(now);
+        }
+        self.tell();
+    }
+
+    /// Whether answers to its fetches are still to come.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.borrow().is_empty()
+    }
+
     /// Takes over what other workers have learnt.
-    pub(super) fn read_shared(&self, now: UnixTime) {
+    fn read_shared(&self, now: UnixTime) {
         for (provider, place) in &self.places {
             let Some(Seen { head: Some(head), .. }) = place.look() else {
                 continue;
@@ -304,10 +340,9 @@ impl Filter {
 
     /// A call was answered, or has failed.
     pub(super) fn handle_call(&self, call: u32, header_count: usize, body_size: usize) {
-        let Some((provider, fetch)) = self.calls.borrow_mut().remove(&call) else {
-            return;
-        };
-        let now = abi::now();
+        let known = self.calls.borrow_mut().remove(&call);
+        let Some((provider, fetch)) = known else { return };
+        let now = self.now().unwrap_or_else(|| self.last_seen.get());
         let limit = self.max_response_bytes(provider);
         // A broken connection arrives without headers; to ask for them then is a fault.
         let status = match header_count {
@@ -382,7 +417,8 @@ impl Filter {
 
     /// Answers every request that still waits: this configuration is replaced.
     pub(super) fn retire(&self) {
-        let now = abi::now();
+        let now = self.now().unwrap_or_else(|| self.last_seen.get());
+        self.is_retired.set(true);
         self.engine(|engine| engine.handle_end(now));
         self.decide_waiting();
     }
@@ -429,6 +465,9 @@ impl Filter {
     // --- ticks ---
 
     pub(super) fn set_tick_period(&self, millis: u32) {
+        if self.is_retired.get() {
+            return;
+        }
         if self.tick_period.replace(millis) != millis && abi::set_tick_period(millis).is_err() {
             self.tick_period.set(0);
         }
@@ -436,11 +475,12 @@ impl Filter {
 
     fn set_next_tick(&self, now: UnixTime) {
         let (is_hurried, timeout) = self.engine(|engine| (engine.is_hurried(now), engine.poll_timeout()));
+        // What is due already was tried just now, and could not be done: by a host that fails, for instance.
         let idle = match timeout {
-            Some(timeout) => u32::try_from(millis(timeout.since(now)))
+            Some(timeout) if timeout > now => u32::try_from(millis(timeout.since(now)))
                 .unwrap_or(u32::MAX)
                 .clamp(1, IDLE_TICK),
-            None => IDLE_TICK,
+            Some(_) | None => IDLE_TICK,
         };
         self.set_tick_period(if is_hurried { idle.min(HURRIED_TICK) } else { idle });
     }

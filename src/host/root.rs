@@ -8,7 +8,7 @@ use proxy_wasm::types::ContextType;
 
 use super::abi::{self, Buffer};
 use super::filter::Filter;
-use super::follow_log_level;
+use super::logger;
 use super::stream::Stream;
 use crate::config::Config;
 
@@ -16,6 +16,8 @@ use crate::config::Config;
 pub(super) struct Root {
     id: u32,
     configured: Option<Configured>,
+    /// Filters of earlier configurations whose fetches are still to be answered.
+    retired: Vec<Rc<Filter>>,
 }
 
 struct Configured {
@@ -25,21 +27,35 @@ struct Configured {
 
 impl Root {
     pub(super) fn new(id: u32) -> Self {
-        Self { id, configured: None }
+        Self {
+            id,
+            configured: None,
+            retired: Vec::new(),
+        }
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, header_count: usize, body_size: usize, _: usize) {
-        if let Some(configured) = &self.configured {
-            configured.filter.handle_call(call, header_count, body_size);
+        let Some(configured) = &self.configured else {
+            return;
+        };
+        configured.filter.handle_call(call, header_count, body_size);
+        if !self.retired.is_empty() {
+            // The number is one filter's own; to the others it says nothing.
+            for filter in &self.retired {
+                filter.handle_call(call, header_count, body_size);
+            }
+            self.retired.retain(|filter| filter.has_calls());
+            // What an earlier one has learnt, the present one finds in shared data.
+            configured.filter.tick();
         }
     }
 }
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        follow_log_level();
+        logger::follow_level();
         let bytes = match abi::buffer(Buffer::PluginConfiguration, size) {
             Ok(bytes) => bytes,
             Err(status) => {
@@ -66,20 +82,22 @@ impl RootContext for Root {
             }
         };
         let filter = Rc::new(Filter::new(self.id, config, RandomState::new().hash_one(self.id)));
-        // Keys that another VM, or one before this, has left: the first request finds them.
-        filter.read_shared(abi::now());
-        filter.tell();
+        filter.begin();
         // Fetches begin with the first tick, not here: this may be a VM that only tries the configuration, and a lease
         // that it took would die with it.
         filter.set_tick_period(1);
         if let Some(before) = self.configured.replace(Configured { canonical, filter }) {
             before.filter.retire();
+            // It holds the lease of a fetch that is under way, and tells the others what comes of it.
+            if before.filter.has_calls() {
+                self.retired.push(before.filter);
+            }
         }
         true
     }
 
     fn on_tick(&mut self) {
-        follow_log_level();
+        logger::follow_level();
         if let Some(configured) = &self.configured {
             configured.filter.tick();
         }

@@ -20,8 +20,8 @@ pub enum JwksFault {
     KeysNotAnArray,
     /// There are more than [`JwkSet::MAX_KEYS`] keys.
     TooManyKeys,
-    /// None of the keys can be used.
-    NoUsableKey,
+    /// None of the keys can be used; why the first cannot, if there is one.
+    NoUsableKey(Option<JwkFault>),
 }
 
 impl fmt::Display for JwksFault {
@@ -31,7 +31,10 @@ impl fmt::Display for JwksFault {
             Self::KeysMissing => formatter.write_str("the key set has no keys member"),
             Self::KeysNotAnArray => formatter.write_str("keys is not an array"),
             Self::TooManyKeys => formatter.write_str("the key set has too many keys"),
-            Self::NoUsableKey => formatter.write_str("the key set has no usable key"),
+            Self::NoUsableKey(None) => formatter.write_str("the key set has no keys"),
+            Self::NoUsableKey(Some(fault)) => {
+                write!(formatter, "the key set has no usable key (the first: {fault})")
+            }
         }
     }
 }
@@ -91,7 +94,7 @@ impl JwkSet {
             }
         }
         if keys.is_empty() {
-            return Err(JwksFault::NoUsableKey);
+            return Err(JwksFault::NoUsableKey(skipped.first().map(|(_, fault)| *fault)));
         }
         Ok(ParsedJwkSet {
             set: Self::new(keys),
@@ -204,8 +207,11 @@ mod tests {
             (r#"{"error":"x"}"#, JwksFault::KeysMissing),
             (r#"{"keys":null}"#, JwksFault::KeysNotAnArray),
             (r#"{"keys":{}}"#, JwksFault::KeysNotAnArray),
-            (r#"{"keys":[]}"#, JwksFault::NoUsableKey),
-            (r#"{"keys":[{"kty":"oct"},1]}"#, JwksFault::NoUsableKey),
+            (r#"{"keys":[]}"#, JwksFault::NoUsableKey(None)),
+            (
+                r#"{"keys":[{"kty":"oct"},1]}"#,
+                JwksFault::NoUsableKey(Some(JwkFault::Symmetric)),
+            ),
         ] {
             assert_eq!(
                 JwkSet::parse(document.as_bytes()).unwrap_err(),

@@ -1,7 +1,5 @@
 //! `match.headers`: Envoy's `HeaderMatcher`.
 
-use std::borrow::Cow;
-
 use crate::config::StringMatcher;
 use crate::request::{FieldId, RequestHead};
 
@@ -30,36 +28,32 @@ pub enum HeaderTest {
 }
 
 impl HeaderMatcher {
-    /// Whether it matches. Several values are one with commas between (RFC 9110 section 5.3), as Envoy reads them. A field
-    /// that is not there matches no text and no range, inverted or not.
+    /// Whether it matches: one of several values does. A field that is not there matches no text and no range, inverted or
+    /// not.
     #[must_use]
     pub fn matches(&self, request: &RequestHead) -> bool {
-        let mut values = request.all(self.field);
-        let first = values.next();
+        let mut values = request.all(self.field).peekable();
         if let HeaderTest::Present(wanted) = self.test {
-            return (first.is_some() == wanted) != self.invert;
+            return (values.peek().is_some() == wanted) != self.invert;
         }
-        let value = match first {
-            Some(first) => {
-                let mut joined = Cow::Borrowed(first);
-                for value in values {
-                    let joined = joined.to_mut();
-                    joined.push(b',');
-                    joined.extend_from_slice(value);
-                }
-                joined
-            }
-            None if self.missing_is_empty => Cow::Borrowed(&[][..]),
+        let matches = match values.peek() {
+            Some(_) => values.any(|value| self.test.matches(value)),
+            None if self.missing_is_empty => self.test.matches(&[]),
             None => return false,
         };
-        let matches = match &self.test {
-            HeaderTest::Present(_) => false,
-            HeaderTest::Text(matcher) => matcher.matches_bytes(&value),
-            HeaderTest::Range(start, end) => std::str::from_utf8(&value)
+        matches != self.invert
+    }
+}
+
+impl HeaderTest {
+    fn matches(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Present(wanted) => *wanted,
+            Self::Text(matcher) => matcher.matches_bytes(value),
+            Self::Range(start, end) => std::str::from_utf8(value)
                 .ok()
                 .and_then(|text| text.parse::<i64>().ok())
                 .is_some_and(|number| (*start..*end).contains(&number)),
-        };
-        matches != self.invert
+        }
     }
 }

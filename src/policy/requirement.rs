@@ -1,5 +1,7 @@
 //! `requires`: jwt_authn's tree of requirements.
 
+use std::rc::Rc;
+
 use super::authorize::Authorization;
 use crate::config::{Audiences, LocationId, ProviderId};
 
@@ -89,18 +91,35 @@ pub struct Demand {
     /// Where tokens are looked for: at the locations of every provider that it names.
     pub locations: Vec<LocationId>,
     /// What the token must say beside being valid.
-    pub authorization: Option<Authorization>,
+    pub authorization: Option<Rc<Authorization>>,
     /// What happens where it is not met.
     pub mode: Mode,
     /// The number of the resource that challenges name, where it is not the filter's own.
     pub resource: Option<usize>,
+    /// The same for requests that may not go on without a token, where it is another; `None`: nothing is left of it.
+    pub strict: Strict,
+}
+
+/// What is left of a demand for a request that may not go on without a token.
+#[derive(Debug)]
+pub enum Strict {
+    /// All of it: none may.
+    Same,
+    /// This.
+    Other(Rc<Demand>),
+    /// Nothing: it never asks for a token.
+    Nothing,
 }
 
 impl Demand {
-    /// Whether no request without a valid token meets it.
+    /// The demand for a request that may not go on without a token; `None` where it never asks for one.
     #[must_use]
-    pub fn needs_token(&self) -> bool {
-        self.requirement.needs_token() || self.authorization.is_some()
+    pub fn without_waiver(self: &Rc<Self>) -> Option<&Rc<Self>> {
+        match &self.strict {
+            Strict::Same => Some(self),
+            Strict::Other(demand) => Some(demand),
+            Strict::Nothing => None,
+        }
     }
 }
 
@@ -126,7 +145,35 @@ impl Requirement {
         }
     }
 
-    fn needs_token(&self) -> bool {
+    /// The requirement without what lets requests go on that have no token; `None` where nothing is left.
+    #[must_use]
+    pub fn without_waiver(&self) -> Option<Self> {
+        let of = |providers: &[ProviderRequirement]| {
+            Some(Self::Any(providers.iter().cloned().map(Self::Provider).collect()))
+        };
+        match self {
+            Self::Nothing => None,
+            Self::Provider(provider) => Some(Self::Provider(provider.clone())),
+            Self::AllowMissing(providers) | Self::AllowMissingOrFailed(providers) => of(providers),
+            Self::All(parts) => {
+                let parts: Vec<_> = parts.iter().filter_map(Self::without_waiver).collect();
+                (!parts.is_empty()).then_some(Self::All(parts))
+            }
+            Self::Any(parts) => {
+                let needing: Vec<_> = parts.iter().filter(|part| part.needs_token()).cloned().collect();
+                if needing.is_empty() {
+                    let rest: Vec<_> = parts.iter().filter_map(Self::without_waiver).collect();
+                    (!rest.is_empty()).then_some(Self::Any(rest))
+                } else {
+                    Some(Self::Any(needing))
+                }
+            }
+        }
+    }
+
+    /// Whether no request without a valid token meets it.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
         match self {
             Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
             Self::Provider(_) => true,
@@ -145,7 +192,17 @@ impl Requirement {
         }
     }
 
-    /// Every provider that it names, in order.
+    /// Every provider that it names itself, in order; not those that `allow_missing` speaks of.
+    #[must_use]
+    pub fn named(&self) -> Vec<&ProviderRequirement> {
+        match self {
+            Self::Provider(provider) => vec![provider],
+            Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::named).collect(),
+            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => Vec::new(),
+        }
+    }
+
+    /// Every provider whose tokens it looks at, in order.
     #[must_use]
     pub fn providers(&self) -> Vec<&ProviderRequirement> {
         match self {

@@ -107,6 +107,42 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .request(get("/").header("x-a", &a), forwarded())
         .request(both(&a, &bad), denied("signature_invalid")),
+        Scenario::new(
+            "a path that is not canonical gets no waiver, and no other rule either",
+            json!({"providers": providers(), "rules": [
+                {"match": {"prefix": "/healthz"}, "requires": {"requires_any": {"requirements": [
+                    named("web"), {"allow_missing": {}},
+                ]}}},
+                {"match": {"prefix": "/optional"}, "requires": {"allow_missing_or_failed": {}}},
+                {"match": {"prefix": "/"}, "requires": named("a")},
+            ]}),
+        )
+        .request(get("/healthz"), forwarded())
+        .request(get("/healthz/../admin").header("x-a", &a), denied("token_missing"))
+        .request(get("/healthz/../admin").bearer(&web), forwarded())
+        .request(get("/optional/../admin").header("x-b", &bad), denied("signature_invalid"))
+        .request(get("/optional/../admin"), denied("token_missing")),
+        Scenario::new(
+            "a good token is used before it is done without",
+            any(json!([{"allow_missing_or_failed": {}}, {"allow_missing": {}}, named("web")])),
+        )
+        .request(get("/").bearer(&web), forwarded().header("x-sub", "alice").no_header("authorization"))
+        .request(get("/").bearer("rubbish"), forwarded().no_header("x-sub")),
+        Scenario::new(
+            "a branch that fails leaves nothing behind",
+            any(json!([{"requires_all": {"requirements": [named("a"), named("b")]}}, named("web")])),
+        )
+        .request(get("/").header("x-a", &a), denied("token_missing"))
+        .request(both(&a, &b), forwarded().header("x-a-sub", "alice").header("x-b-sub", "alice"))
+        .request(both(&a, &b).bearer(&web), forwarded().header("x-sub", "alice")),
+        Scenario::new(
+            "allow_missing speaks of the providers that stand around it",
+            any(json!([{"allow_missing": {}}, {"requires_any": {"requirements": [named("a"), named("b")]}}])),
+        )
+        .request(get("/"), forwarded())
+        .request(get("/").header("x-a", &a), forwarded().header("x-a-sub", "alice"))
+        .request(get("/").header("x-a", &web), denied("issuer_unknown"))
+        .request(get("/").bearer(&web), forwarded().no_header("x-sub")),
         Scenario::new("requirements may have names", {
             let mut config = requiring(json!({}));
             config["requirement_map"] = json!({"a-only": named("a")});

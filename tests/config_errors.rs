@@ -1,0 +1,133 @@
+//! Faulty configurations and the exact message for each: where the fault is, what it is, and the nearest thing that would do.
+//!
+//! `config_errors.golden` has a block for each: changes to a good configuration, `/path = JSON` to set and `/path -` to take
+//! away, then the message after `> `. With `WRITE_GOLDEN=1` the messages are written anew; read them before you commit them.
+
+#![cfg(test)]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+use std::path::PathBuf;
+
+use proxy_wasm_jwt::config::Config;
+use serde_json::{Value, json};
+
+/// The least number of faulty configurations; a file that was cut off must not pass.
+const AT_LEAST: usize = 100;
+
+/// In place of a message, when the golden file is written: no fault at all.
+const ACCEPTED: &str = "(taken for a good configuration)";
+
+#[test]
+fn every_fault_is_told_with_its_place_and_its_remedy() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/config_errors.golden");
+    let golden = std::fs::read_to_string(&path).expect("the golden file");
+    let blocks: Vec<&str> = golden
+        .split("\n\n")
+        .filter(|block| !block.trim().is_empty())
+        .collect();
+    assert!(
+        blocks.len() >= AT_LEAST,
+        "only {} faulty configurations",
+        blocks.len()
+    );
+    let found: Vec<String> = blocks.iter().map(|block| with_message(block)).collect();
+    let found = format!("{}\n", found.join("\n\n"));
+    if std::env::var_os("WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, found).expect("the golden file is written");
+        return;
+    }
+    assert!(!found.contains(ACCEPTED), "{found}");
+    for (expected, found) in golden.split("\n\n").zip(found.split("\n\n")) {
+        assert_eq!(found.trim_end(), expected.trim_end());
+    }
+}
+
+#[test]
+fn the_good_configuration_is_good() {
+    Config::parse(good().to_string().as_bytes()).expect("what the faults are made from");
+}
+
+/// The block with the message that its configuration gets.
+fn with_message(block: &str) -> String {
+    let mut text = String::new();
+    let mut config = Some(good());
+    for line in block.lines().filter(|line| !line.starts_with("> ")) {
+        text.push_str(line);
+        text.push('\n');
+        if line.starts_with('#') {
+            continue;
+        }
+        if let Some(raw) = line.strip_prefix("text") {
+            let message = Config::parse(raw.as_bytes()).expect_err(line).to_string();
+            text.push_str(&format!("> {message}"));
+            config = None;
+        } else {
+            change(config.as_mut().expect("text stands alone"), line);
+        }
+    }
+    if let Some(config) = config {
+        let message = match Config::parse(config.to_string().as_bytes()) {
+            Ok(_) => ACCEPTED.to_owned(),
+            Err(error) => error.to_string(),
+        };
+        text.push_str(&format!("> {message}"));
+    }
+    text
+}
+
+fn change(config: &mut Value, line: &str) {
+    let (pointer, value) = match line.split_once(" = ") {
+        Some((pointer, value)) => {
+            let value = serde_json::from_str(value).unwrap_or_else(|error| panic!("{line}: {error}"));
+            (pointer, Some(value))
+        }
+        None => (
+            line.strip_suffix(" -")
+                .unwrap_or_else(|| panic!("no change: {line}")),
+            None,
+        ),
+    };
+    let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+    let parent = config
+        .pointer_mut(parent)
+        .unwrap_or_else(|| panic!("no such place: {line}"));
+    match (parent, value) {
+        (Value::Array(list), Some(value)) if name == "+" => list.push(value),
+        (Value::Array(list), Some(value)) => list[name.parse::<usize>().expect("an index")] = value,
+        (Value::Object(fields), Some(value)) => drop(fields.insert(name.to_owned(), value)),
+        (Value::Object(fields), None) => {
+            assert!(fields.remove(name).is_some(), "nothing to take away: {line}");
+        }
+        _ => panic!("no such place: {line}"),
+    }
+}
+
+fn good() -> Value {
+    let key = json!({
+        "kty": "OKP", "crv": "Ed25519", "kid": "1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+    });
+    json!({
+        "providers": {
+            "corp": {
+                "issuer": "https://idp.example.com/realms/main",
+                "audiences": ["orders-api"],
+                "local_jwks": {"inline_string": json!({"keys": [key]}).to_string()},
+                "claim_to_headers": [{"claim_name": "sub", "header_name": "x-sub"}]
+            },
+            "partner": {
+                "issuer": "https://partner.example.org",
+                "audiences": ["orders-api"],
+                "remote_jwks": {
+                    "http_uri": {"uri": "https://partner.example.org/jwks", "cluster": "partner", "timeout": "5s"}
+                }
+            }
+        },
+        "requirement_map": {"both": {"requires_all": {"requirements": [
+            {"provider_name": "corp"}, {"provider_name": "partner"}
+        ]}}},
+        "rules": [
+            {"match": {"path": "/healthz"}},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}
+        ]
+    })
+}

@@ -1,0 +1,411 @@
+//! Where this filter decides otherwise than jwt_authn, on purpose: the whole list.
+//!
+//! Each deviation has a predicate that is as narrow as can be: it looks at the request, its tokens, the configuration and
+//! both outcomes, so that a difference of another cause is not hidden behind it.
+
+use crate::case::{Aspect, Case};
+use crate::explain::*;
+use crate::tokens;
+
+/// A difference that is meant.
+#[derive(Debug)]
+pub(crate) struct Deviation {
+    /// Stable: documents and issues refer to it.
+    pub(crate) id: &'static str,
+    pub(crate) ours: &'static str,
+    pub(crate) theirs: &'static str,
+    pub(crate) why: &'static str,
+    /// Whether it explains this difference of this case.
+    pub(crate) explains: fn(&Case<'_>, &Aspect) -> bool,
+}
+
+/// These two are told by a second look with stricter rules, see [`crate::run`].
+pub(crate) const NO_RULE: &str = "no-rule-matched";
+pub(crate) const WAIVER: &str = "waiver-canonical-path";
+
+pub(crate) const ALL: &[Deviation] = &[
+    Deviation {
+        id: NO_RULE,
+        ours: "A request that no rule matches needs a token of any provider; so does every request without `rules`.",
+        theirs: "It passes unchecked.",
+        why: "A rule that was forgotten must not open a door. To open everything else, write `- match: {prefix: /}` last.",
+        explains: |_, _| false,
+    },
+    Deviation {
+        id: WAIVER,
+        ours: "A rule without `requires` matches canonical paths only: no dot segments, no `//`, no encoded slash, backslash or dot.",
+        theirs: "It matches the path as it is written.",
+        why: "`/healthz/../admin` must not ride on `/healthz` past servers that resolve it.",
+        explains: |_, _| false,
+    },
+    Deviation {
+        id: "cookies-stripped",
+        ours: "With `forward: false` a token is taken out of the cookies as well.",
+        theirs: "It stays there.",
+        why: "`forward: false` says that the upstream does not get the token.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                name == "cookie"
+                    && theirs == case.sent("cookie")
+                    && cookies_without_tokens(case, ours, &theirs)
+            })
+        },
+    },
+    Deviation {
+        id: "query-otherwise-untouched",
+        ours: "When a token is taken out of the query, the other parameters stay byte by byte and in their order.",
+        theirs: "They are decoded, sorted and not always encoded again: `%20` becomes a space, and the request is answered with 400.",
+        why: "Signed and cached URLs survive.",
+        explains: |case, aspect| match aspect {
+            Aspect::Path => case.both_forward().is_some_and(|(ours, theirs)| {
+                parameters(&ours.path) == parameters(&theirs.path)
+                    && is_cut_from(&ours.path, &case.request.path)
+            }),
+            // A space that is not encoded again: no path at all.
+            _ => theirs_is(case, 400, "") && case.request.path.contains("%20"),
+        },
+    },
+    Deviation {
+        id: "numbers-as-written",
+        ours: "A number is written as the token spells it: `-3`, `1.5`, integers of any size.",
+        theirs: "As a double: `-3.000000`, `1.500000`; integers beyond 2^53 lose digits.",
+        why: "A changed account number is another account.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                let number = |values: &[String]| values.first().and_then(|value| value.parse::<f64>().ok());
+                owned(case, name)
+                    && number(ours).is_some()
+                    && number(ours) == number(&theirs)
+                    && any(case, |token| token.payload.contains(&ours[0]))
+            })
+        },
+    },
+    Deviation {
+        id: "json-as-written",
+        ours: "Lists and objects keep the order of their members and the spelling of their numbers.",
+        theirs: "They are written anew from an unordered map of doubles.",
+        why: "The same token gives the same header, always.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                let json = |values: &[String]| values.first().and_then(|value| tokens::json_in_base64(value));
+                owned(case, name) && json(ours).is_some() && json(ours) == json(&theirs)
+            })
+        },
+    },
+    Deviation {
+        id: "literal-claim-names",
+        ours: "`claim_name` is the literal name of a top-level claim if the token has it; only else it is split on dots.",
+        theirs: "It is always split.",
+        why: "Claims whose names are URLs (OpenID Connect Core section 5.1.2) can be forwarded.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                ours.len() == 1
+                    && theirs.is_empty()
+                    && claims_for(case, name).any(|claim| {
+                        claim.contains('.') && any(case, |token| token.claims.get(claim).is_some())
+                    })
+            })
+        },
+    },
+    Deviation {
+        id: "audience-status",
+        ours: "A token for another audience is refused with 401 `invalid_token`.",
+        theirs: "403.",
+        why: "RFC 6750 section 3.1: a token that is invalid \"for other reasons\" is `invalid_token`, 401; 403 says that a better one of the same issuer will not help.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Status && theirs_is(case, 403, "Audiences_in_Jwt_are_not_allowed")
+        },
+    },
+    Deviation {
+        id: "several-tokens",
+        ours: "At each location one token, or 400. Every token that stands where the requirement looks has to be good, and all of them speak.",
+        theirs: "Each provider that is asked verifies what stands at its own locations, until the requirement is met.",
+        why: "The upstream may read another one than the filter did (RFC 6750 section 2: no more than one method).",
+        explains: |case, aspect| {
+            let more = match aspect {
+                Aspect::Decision => case.reason().is_some(),
+                Aspect::Status => case.reason() == Some("token_multiple"),
+                Aspect::Path => tolerant(case),
+                Aspect::Header(_) => {
+                    tolerant(case)
+                        || header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                            let speaks = owned(case, name) && ours.len() == 1 && theirs.is_empty();
+                            let is_taken = header_locations(case).iter().any(|(known, _)| known == name)
+                                && ours.is_empty()
+                                && theirs == case.sent(name);
+                            speaks || is_taken
+                        })
+                }
+            };
+            more && (places(case) > 1 || case.tokens.len() > 1)
+        },
+    },
+    Deviation {
+        id: "providers-by-location",
+        ours: "`allow_missing` and `allow_missing_or_failed` try a token with the providers that look where it stands.",
+        theirs: "With some provider of the token's issuer, wherever that one looks.",
+        why: "A provider's audiences and keys count for its own locations.",
+        explains: |case, _| {
+            let mut issuers: Vec<_> = case
+                .providers()
+                .map(|provider| provider["issuer"].as_str())
+                .collect();
+            issuers.sort_unstable();
+            let count = issuers.len();
+            issuers.dedup();
+            issuers.len() < count && case.config.to_string().contains("\"allow_missing")
+        },
+    },
+    Deviation {
+        id: "one-token-for-all",
+        ours: "The same token may meet several parts of `requires_all`.",
+        theirs: "The first part takes the token out of the request, so that the second does not find it, unless `forward` is true.",
+        why: "`requires_all` asks for a request that meets all its parts.",
+        explains: |case, aspect| {
+            let is_so = match aspect {
+                Aspect::Decision => theirs_is(case, 401, "Jwt_is_missing"),
+                // Where something else then lets the request pass, it does so without the token and what it says.
+                _ => header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                    owned(case, name) && ours.len() == 1 && theirs.is_empty()
+                }),
+            };
+            is_so && case.config.to_string().contains("requires_all")
+        },
+    },
+    Deviation {
+        id: "audience-exact",
+        ours: "Audiences are compared exactly.",
+        theirs: "`http://`, `https://` and a slash at the end are dropped on both sides first.",
+        why: "RFC 7519 section 2: StringOrURI values are compared as case-sensitive strings with no transformations.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["audience_mismatch"], |token| {
+                audience_is_alike(case, token)
+            })
+        },
+    },
+    Deviation {
+        id: "expiration-required",
+        ours: "`require_expiration` is true unless it is set: a token needs `exp`.",
+        theirs: "It is false: a token without `exp` lives for ever.",
+        why: "A token that never ends cannot be taken back. Write `require_expiration: false` where the issuer makes such tokens.",
+        explains: |case, aspect| {
+            case.providers()
+                .any(|provider| provider.get("require_expiration").is_none())
+                && refused(case, aspect, &["claim_missing"], |token| {
+                    token.claims.get("exp").is_none()
+                })
+        },
+    },
+    Deviation {
+        id: "expiration-zero",
+        ours: "`exp: 0` is the first of January 1970, long over.",
+        theirs: "It counts as no `exp` at all.",
+        why: "RFC 7519 section 4.1.4 knows no such exception.",
+        explains: |case, aspect| refused(case, aspect, &["token_expired"], |token| token.claims["exp"] == 0),
+    },
+    Deviation {
+        id: "issued-in-the-future",
+        ours: "A token whose `iat` is yet to come is refused.",
+        theirs: "`iat` is not looked at.",
+        why: "Such a token comes from a broken clock or from someone who prepares for later.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_not_yet_valid"], |token| {
+                token.claims["iat"]
+                    .as_i64()
+                    .is_some_and(|iat| iat > testkit::unix_now())
+            })
+        },
+    },
+    Deviation {
+        id: "critical-header",
+        ours: "`crit`, and `b64` other than true, are refused: no extension is implemented.",
+        theirs: "They are ignored.",
+        why: "RFC 7515 section 4.1.11: extensions that are not understood make the token invalid.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["critical_header"], |token| {
+                token.header.get("crit").is_some() || token.header["b64"] == false
+            })
+        },
+    },
+    Deviation {
+        id: "strict-base64",
+        ours: "The parts of a token are base64url as RFC 7515 has it: no padding, no stray bits.",
+        theirs: "Padding and stray bits are let pass.",
+        why: "One token has one spelling: caches, logs and revocation lists cannot be got round by another.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                !tokens::is_strict_base64(&token.text) || token.is_padded
+            })
+        },
+    },
+    Deviation {
+        id: "bounded-depth",
+        ours: "Claims nested deeper than 16 levels are refused.",
+        theirs: "Up to 100 levels.",
+        why: "Unverified input must not choose how deep a parser goes.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                token.payload.contains(&"[".repeat(16))
+            })
+        },
+    },
+    Deviation {
+        id: "no-nested-tokens",
+        ours: "`cty: JWT`, a token within a token, is refused.",
+        theirs: "`cty` is ignored; the inner token is taken for claims.",
+        why: "RFC 7519 section 5.2: what is signed here is not the claims.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                token.header["cty"] == "JWT"
+            })
+        },
+    },
+    Deviation {
+        id: "typ-is-text",
+        ours: "A `typ` that is no string is refused.",
+        theirs: "`typ` is ignored.",
+        why: "RFC 7515 section 4.1.9. `token_types` compares it.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_malformed"], |token| {
+                token.header["typ"].is_number()
+            })
+        },
+    },
+    Deviation {
+        id: "token-size",
+        ours: "A token beyond `limits.max_token_bytes` (16 KiB) is refused unread.",
+        theirs: "No bound but that of the headers.",
+        why: "Unverified input must not cost what the client chooses.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["token_too_large"], |token| {
+                token.text.len() > 16_384
+            })
+        },
+    },
+    Deviation {
+        id: "named-key-only",
+        ours: "A token that names its key by `kid` is verified with that key and no other.",
+        theirs: "Keys without `kid` are tried as well, and an empty `kid` counts as none.",
+        why: "A key is chosen once, by name; nothing is tried in turn on a stranger's token.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["key_unknown"], |token| {
+                token
+                    .header
+                    .get("kid")
+                    .is_some_and(|kid| kid == "" || key_sets(case).any(|keys| !keys.contains("\"kid\"")))
+            })
+        },
+    },
+    Deviation {
+        id: "keys-for-their-use",
+        ours: "A key of the set that is not for verifying (`use` other than `sig`, `key_ops` without `verify`) verifies nothing.",
+        theirs: "`use` and `key_ops` are ignored.",
+        why: "RFC 7517 sections 4.2 and 4.3.",
+        explains: |case, aspect| {
+            refused(
+                case,
+                aspect,
+                &["key_unknown", "signature_invalid", "algorithm_rejected"],
+                |_| key_sets(case).any(|keys| keys.contains("\"enc\"") || keys.contains("[\"sign\"]")),
+            )
+        },
+    },
+    Deviation {
+        id: "no-shared-secrets",
+        ours: "HS256, HS384 and HS512 are never accepted; `oct` keys are skipped.",
+        theirs: "They are, with an `oct` key.",
+        why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
+        explains: |case, aspect| {
+            refused(case, aspect, &["algorithm_rejected"], |token| {
+                token.header["alg"]
+                    .as_str()
+                    .is_some_and(|alg| alg.starts_with("HS"))
+                    && key_sets(case).any(|keys| keys.contains("\"oct\""))
+            })
+        },
+    },
+    Deviation {
+        id: "algorithm-fits-the-key",
+        ours: "`alg` and the type of the key have to go together.",
+        theirs: "With a key without `alg`, an EC signature is verified whatever `alg` says.",
+        why: "RFC 8725 section 3.1: the algorithm is verified, not guessed.",
+        explains: |case, aspect| {
+            refused(
+                case,
+                aspect,
+                &["key_unknown", "signature_invalid", "algorithm_rejected"],
+                |token| {
+                    token.header["kid"]
+                        .as_str()
+                        .is_some_and(|kid| kid.starts_with("es256"))
+                        && token.header["alg"] == "RS256"
+                        && key_sets(case).any(|keys| !keys.contains("\"alg\""))
+                },
+            )
+        },
+    },
+    Deviation {
+        id: "dates-of-any-size",
+        ours: "A NumericDate may be as far away as it likes; `max_lifetime` bounds it.",
+        theirs: "Beyond 64 bits it is refused.",
+        why: "RFC 7519 section 2 has no bound.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && theirs_is(case, 401, "not_a_positive_64_bit_integer")
+                && any(case, |token| {
+                    ["exp", "nbf", "iat"]
+                        .iter()
+                        .any(|name| is_odd_date(&token.claims[name]))
+                })
+        },
+    },
+    Deviation {
+        id: "token-in-query-by-choice",
+        ours: "The only default location is `Authorization: Bearer`.",
+        theirs: "The query parameter `access_token` too.",
+        why: "Queries end up in logs, histories and Referer headers (RFC 9700 section 4.3.2). Write `from_params: [access_token]` where clients need it.",
+        explains: |case, _| {
+            case.request.path.contains("access_token=") && case.providers().any(has_default_locations)
+        },
+    },
+    Deviation {
+        id: "scheme-in-front",
+        ours: "`value_prefix` stands at the beginning of the value.",
+        theirs: "It may stand anywhere in it.",
+        why: "`Authorization: Basic x Bearer y` is a Basic credential, and the upstream will read it as one.",
+        explains: |case, _| prefixed(case, |value, prefix| value.find(prefix).is_some_and(|at| at > 0)),
+    },
+    Deviation {
+        id: "token-follows-the-scheme",
+        ours: "What follows the prefix is the token, white space apart.",
+        theirs: "Everything that no token can hold is skipped first.",
+        why: "A value that is not well-formed is refused and not repaired: the upstream may repair it otherwise.",
+        explains: |case, aspect| {
+            (decided(aspect) && case.reason() == Some("token_malformed") || tolerant(case))
+                && prefixed(case, |value, prefix| {
+                    !prefix.is_empty()
+                        && value
+                            .strip_prefix(prefix)
+                            .is_some_and(|rest| rest.starts_with(['*', '!']))
+                })
+        },
+    },
+    Deviation {
+        id: "scheme-in-any-case",
+        ours: "The scheme `Bearer` may be written in any case.",
+        theirs: "Exactly so.",
+        why: "RFC 9110 section 11.1: the scheme is case-insensitive. No credential is taken that the client did not mean as one.",
+        explains: |case, _| {
+            prefixed(case, |value, prefix| {
+                prefix == "Bearer "
+                    && !value.starts_with(prefix)
+                    && value.to_ascii_lowercase().starts_with("bearer ")
+            })
+        },
+    },
+];
+
+/// The first deviation that explains the difference.
+pub(crate) fn explaining(case: &Case<'_>, aspect: &Aspect) -> Option<&'static Deviation> {
+    ALL.iter().find(|deviation| (deviation.explains)(case, aspect))
+}

@@ -1,0 +1,59 @@
+//! The list of deviations as documentation: `docs/deviations.md`, held equal to the list.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::deviations::{ALL, Deviation};
+
+#[test]
+fn the_documentation_lists_every_deviation() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/deviations.md");
+    let expected = document();
+    if std::env::var_os("DIFF_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &expected).expect("the documentation is written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "docs/deviations.md is not what the list says; write it anew with DIFF_WRITE_DOCS=1 cargo test --test differential docs"
+    );
+}
+
+#[test]
+fn identifiers_are_stable_words_and_unique() {
+    for (number, deviation) in ALL.iter().enumerate() {
+        let is_word = deviation
+            .id
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        assert!(is_word, "{}", deviation.id);
+        assert!(
+            ALL[..number].iter().all(|other| other.id != deviation.id),
+            "{}",
+            deviation.id
+        );
+    }
+}
+
+fn document() -> String {
+    let mut text = String::from(
+        "# Where this filter decides otherwise than jwt_authn\n\n\
+         Both filters run side by side in one Envoy, with the same configurations and requests, generated and directed\n\
+         (`tests/differential.rs`, `make differential`). Each difference found has to be one of these; there are no others\n\
+         that are known. The list is written by the test, and the test fails when a line of it is no longer true.\n\n\
+         | | here | jwt_authn | why |\n| --- | --- | --- | --- |\n",
+    );
+    let mut all: Vec<&Deviation> = ALL.iter().collect();
+    all.sort_by_key(|deviation| deviation.id);
+    for Deviation {
+        id,
+        ours,
+        theirs,
+        why,
+        ..
+    } in all
+    {
+        writeln!(text, "| `{id}` | {ours} | {theirs} | {why} |").expect("a string grows");
+    }
+    text
+}

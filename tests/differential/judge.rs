@@ -1,0 +1,80 @@
+//! What explains a case, and what nothing does.
+
+use testkit::Client;
+
+use crate::case::{self, Aspect, Case, Outcome};
+use crate::deviations;
+
+/// A case with each of its differences explained or not.
+pub(crate) struct Judged<'c> {
+    pub(crate) case: Case<'c>,
+    pub(crate) explained: Vec<&'static str>,
+    pub(crate) unexplained: Vec<Aspect>,
+}
+
+impl Judged<'_> {
+    /// The kinds of the differences that nothing explains.
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        self.unexplained
+            .iter()
+            .map(|aspect| kind(&self.case, aspect))
+            .collect()
+    }
+}
+
+pub(crate) fn judge<'c>(case: Case<'c>, stricter: &[(&'static str, Client)]) -> Judged<'c> {
+    let mut judged = judge_as_it_is(case);
+    if judged.unexplained.is_empty() || !matches!(judged.case.theirs, Outcome::Forwarded(_)) {
+        return judged;
+    }
+    // Theirs may have waived the token where ours does not. If so, theirs with the rules that ours follows decides as
+    // ours does; or at least more nearly so, and then the rest is a difference of another kind.
+    for (id, client) in stricter {
+        let Case { config, request, .. } = judged.case;
+        let theirs = case::outcome(client, request);
+        if theirs == judged.case.theirs {
+            continue;
+        }
+        let mut again = judge_as_it_is(Case::new(config, request, judged.case.ours.clone(), theirs));
+        let agrees = std::mem::discriminant(&judged.case.ours) == std::mem::discriminant(&again.case.theirs);
+        if agrees || again.unexplained.is_empty() {
+            again.explained.push(id);
+            judged = again;
+        }
+        if judged.unexplained.is_empty() {
+            break;
+        }
+    }
+    judged
+}
+
+fn judge_as_it_is(case: Case<'_>) -> Judged<'_> {
+    let mut explained = Vec::new();
+    let mut unexplained = Vec::new();
+    for aspect in case.differences() {
+        match deviations::explaining(&case, &aspect) {
+            Some(deviation) => explained.push(deviation.id),
+            None => unexplained.push(aspect),
+        }
+    }
+    Judged {
+        case,
+        explained,
+        unexplained,
+    }
+}
+
+/// The kind of a difference: differences of one kind have probably one cause.
+fn kind(case: &Case<'_>, aspect: &Aspect) -> String {
+    match aspect {
+        Aspect::Decision | Aspect::Status => {
+            let word = |outcome: &Outcome| match outcome {
+                Outcome::Forwarded(_) => "forwarded".to_owned(),
+                Outcome::Denied { status, details } => format!("{status} {details}"),
+            };
+            format!("ours {}, theirs {}", word(&case.ours), word(&case.theirs))
+        }
+        Aspect::Path => "the path upstream".to_owned(),
+        Aspect::Header(name) => format!("the header {name} upstream"),
+    }
+}

@@ -1,0 +1,27 @@
+//! The documentation, held against the filter: what a page shows is what happens.
+//!
+//! Examples are loaded, tables of fields, formats and constants compared with the code, metrics and log lines with a real
+//! Envoy. A test that finds too little to check fails.
+
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows fails, which is what it should do"
+)]
+
+#[path = "docs/constants.rs"]
+mod constants;
+#[path = "docs/decisions.rs"]
+mod decisions;
+#[path = "docs/examples.rs"]
+mod examples;
+#[path = "docs/links.rs"]
+mod links;
+#[path = "docs/markdown.rs"]
+mod markdown;
+#[path = "docs/operators.rs"]
+mod operators;
+#[path = "docs/reference.rs"]
+mod reference;
+#[path = "docs/replies.rs"]
+mod replies;
