@@ -314,8 +314,8 @@ impl Authenticator {
     #[must_use]
     pub fn key_gauges(&self, provider: ProviderId, now: UnixTime) -> Option<KeyGauges> {
         match (&self.config.provider(provider)?.keys, self.keys(provider)) {
-            (KeySource::Local(set), _) => Some(KeyGauges {
-                keys: set.len(),
+            (KeySource::Local(parsed), _) => Some(KeyGauges {
+                keys: parsed.set.len(),
                 age: None,
                 stale: false,
             }),

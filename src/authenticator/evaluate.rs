@@ -129,7 +129,7 @@ impl Authenticator {
                     .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
             })
         };
-        Ok((self.with_tokens(request, &granted), lacking))
+        Ok((self.with_tokens(request, &granted, demand.mode), lacking))
     }
 
     /// The request goes on with nothing said of its client.
@@ -144,7 +144,7 @@ impl Authenticator {
     }
 
     /// The request goes on with what its tokens say.
-    fn with_tokens(&self, request: &RequestHead, granted: &[Granted]) -> Forward {
+    fn with_tokens(&self, request: &RequestHead, granted: &[Granted], mode: Mode) -> Forward {
         let config = &self.config;
         let mut edits = HeaderEdits::default();
         let mut state = Vec::new();
@@ -154,7 +154,8 @@ impl Authenticator {
             let Some(provider) = config.provider(grant.provider) else {
                 continue;
             };
-            if !provider.forward {
+            // What is only tried out takes nothing away from an upstream that still looks at tokens itself.
+            if !provider.forward && mode == Mode::Enforce {
                 spent.extend(config.locations.get(grant.location.index()));
             }
             state.extend(grant.state.iter().cloned());

@@ -11,7 +11,7 @@ use super::metrics::Metrics;
 use super::shared_data::{Place, Seen};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
-use crate::config::{Config, ProviderId};
+use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
 use crate::policy::Policy;
@@ -246,6 +246,18 @@ impl Filter {
 
     /// Takes over the keys that another VM, or one before this, has left: the first request finds them.
     pub(super) fn begin(&self) {
+        for provider in &self.config.providers {
+            if let KeySource::Local(parsed) = &provider.keys
+                && let Some((position, fault)) = parsed.skipped.first()
+            {
+                log::warn!(
+                    "provider {}: local_jwks: {} keys loaded, {} skipped, first keys[{position}]: {fault}",
+                    provider.name,
+                    parsed.set.len(),
+                    parsed.skipped.len()
+                );
+            }
+        }
         if let Some(now) = self.now() {
             self.read_shared(now);
         }

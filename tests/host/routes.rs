@@ -133,6 +133,7 @@ fn a_route_is_chosen_again_after_the_claims_are_in_their_headers() {
         [
             "> headers",
             "header authorization",
+            "property xds.route_metadata.filter_metadata.proxy-wasm-jwt: status 1",
             "time",
             "remove authorization",
             "set x-jwt-sub: alice",
