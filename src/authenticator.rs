@@ -182,6 +182,12 @@ impl Authenticator {
         self.decided.pop_front()
     }
 
+    /// Whether there is one.
+    #[must_use]
+    pub fn has_decisions(&self) -> bool {
+        !self.decided.is_empty()
+    }
+
     /// How many requests wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -367,6 +373,7 @@ impl Authenticator {
     #[must_use]
     pub fn is_hurried(&self, now: UnixTime) -> bool {
         self.waiting.len() > 0
+            || self.has_decisions()
             || self
                 .remote
                 .iter()

@@ -161,6 +161,9 @@ fn assert_alive(envoy: &EnvoyProcess) {
         .filter(|(name, value)| *value > 0 && (name.contains("vm_reload") || name.contains("crash")))
         .collect();
     assert!(failed.is_empty(), "{failed:?}\n{}", envoy.log());
+    // A VM that failed is counted only when the next request finds it so.
+    let log = envoy.log();
+    assert!(!log.contains("Uncaught"), "{log}");
 }
 
 /// An issuer, an upstream and an Envoy with one listener `jwt`.

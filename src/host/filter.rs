@@ -21,6 +21,10 @@ use crate::time::{UnixTime, millis};
 /// Fields that a request has once, or that Envoy joins into one value.
 const SINGLE: &[&str] = &[":path", ":method", ":authority", "authorization"];
 
+/// Envoy carries out replies and resumptions when the call that asked for them has returned. Each may call the module
+/// again, and only within that call the next is carried out: 300 replies from one tick overflow the stack, and the VM dies.
+const DECISIONS_PER_CALL: u32 = 32;
+
 /// While somebody waits, look again after so many milliseconds,
 const HURRIED_TICK: u32 = 5;
 /// else at least once a second: the other workers' keys arrive in shared data without a call.
@@ -209,14 +213,18 @@ impl Filter {
         }
     }
 
-    /// Carries out the decisions for requests that waited, then speaks for the root again.
+    /// Carries out decisions for requests that waited, then speaks for the root again. What is left is for the next tick.
     fn decide_waiting(&self) {
-        while let Some((StreamId(stream), decision)) = self.engine(Authenticator::poll_decision) {
+        let mut carried_out = 0;
+        while carried_out < DECISIONS_PER_CALL
+            && let Some((StreamId(stream), decision)) = self.engine(Authenticator::poll_decision)
+        {
             let held = self.held.borrow_mut().remove(&stream);
             // The stream may be gone already; then there is nobody to answer.
             if let Some(progress) = held
                 && abi::set_effective_context(stream).is_ok()
             {
+                carried_out = carried_out.saturating_add(1);
                 progress.set(self.apply(&decision));
                 if progress.get() == Progress::Forwarded
                     && let Err(status) = abi::resume_request()
@@ -262,11 +270,6 @@ impl Filter {
             self.read_shared(now);
         }
         self.tell();
-    }
-
-    /// Whether answers to its fetches are still to come.
-    pub(super) fn has_calls(&self) -> bool {
-        !self.calls.borrow().is_empty()
     }
 
     /// Takes over what other workers have learnt.
@@ -385,12 +388,22 @@ impl Filter {
         self.engine(|engine| engine.max_response_bytes(provider))
     }
 
-    /// Answers every request that still waits: this configuration is replaced.
+    /// This configuration is replaced: nobody waits any longer. Call [`Self::answer_last`] until nobody is left.
     pub(super) fn retire(&self) {
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
         self.is_retired.set(true);
         self.engine(|engine| engine.handle_end(now));
+    }
+
+    /// Answers some of those who waited when this configuration was replaced; true while there is more to do for it.
+    pub(super) fn finish(&self) -> bool {
         self.decide_waiting();
+        self.has_decisions() || !self.calls.borrow().is_empty()
+    }
+
+    /// Whether requests that waited are still to be answered.
+    pub(super) fn has_decisions(&self) -> bool {
+        self.engine(|engine| engine.has_decisions())
     }
 
     // --- what operators see ---
