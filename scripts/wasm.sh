@@ -31,10 +31,15 @@ rustup_prepare() {
     rustup_ready
 }
 
-rustup_build() {
+# The linker that comes with the compiler.
+rustup_linker() { echo "$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld"; }
+
+rustup_build() (
+    export WASM_LD CARGO_TARGET_WASM32_WASIP1_LINKER=$linker
+    WASM_LD=$(rustup_linker)
     rustflags "${flags[@]}"
     cargo build "${build[@]}"
-}
+)
 
 # Debian's wasm linker of the compiler's own LLVM: an older one may not read its objects.
 debian_linker() { echo "wasm-ld-$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')"; }
@@ -66,8 +71,8 @@ debian_build() (
     export PATH=/usr/bin:/bin:$PATH RUSTC=/usr/bin/rustc
     # build-std is not stable yet; the compiler and the library's source are of one version, which is all that it needs.
     export RUSTC_BOOTSTRAP=1
-    export CARGO_TARGET_WASM32_WASIP1_LINKER
-    CARGO_TARGET_WASM32_WASIP1_LINKER=$(debian_linker)
+    export WASM_LD CARGO_TARGET_WASM32_WASIP1_LINKER=$linker
+    WASM_LD=$(debian_linker)
     # No start-up objects in this wasi-libc; the SDK's `main!` defines `_initialize`.
     rustflags "${flags[@]}" -C link-self-contained=no -L native=/usr/lib/wasm32-wasi
     /usr/bin/cargo build -Z build-std=std,panic_abort "${build[@]}"
@@ -114,6 +119,14 @@ fi
 build+=(--target "$target" --package proxy-wasm-jwt --lib)
 # The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere.
 flags=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/registry" "--remap-path-prefix=$PWD=/proxy-wasm-jwt")
+# What Envoy is to call, and nothing else: see the linker. `proxy_on_delete` is what frees a request's context.
+linker=$PWD/scripts/wasm-ld.sh
+exports=(
+    _initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate
+    proxy_on_context_create proxy_on_configure proxy_on_tick proxy_on_http_call_response proxy_on_delete
+    proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers
+)
+flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")
 "${choice}_build"
 
 # Replaced in one step, and only when it changed: a running Envoy may be reading it.

@@ -1,4 +1,4 @@
-//! ES384 (RFC 7518 section 3.4) for jwt-compact, which stops at ES256: ECDSA on P-384 with SHA-384.
+//! ES384 (RFC 7518 section 3.4) for jwt-compact: ECDSA on P-384 with SHA-384.
 //!
 //! Owns one implementation of jwt-compact's trait and must not know more.
 

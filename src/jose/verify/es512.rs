@@ -1,4 +1,4 @@
-//! ES512 (RFC 7518 section 3.4) for jwt-compact, which stops at ES256: ECDSA on P-521 with SHA-512.
+//! ES512 (RFC 7518 section 3.4) for jwt-compact: ECDSA on P-521 with SHA-512.
 //!
 //! Owns one implementation of jwt-compact's trait and must not know more.
 
