@@ -151,9 +151,10 @@ impl PublicKey {
     /// The key as DER SubjectPublicKeyInfo.
     pub(super) fn to_spki_der(&self) -> Vec<u8> {
         match self {
-            Self::Rsa(key) => {
-                spki::rsa(key.modulus(), without_leading_zeros(&key.exponent().to_be_bytes()))
-            }
+            Self::Rsa(key) => spki::rsa(
+                key.modulus(),
+                without_leading_zeros(&key.exponent().to_be_bytes()),
+            ),
             Self::P256(key) => spki::key(spki::P256, key.to_sec1_point(false).as_bytes()),
             Self::P384(key) => spki::key(spki::P384, key.to_sec1_point(false).as_bytes()),
             Self::P521(key) => spki::key(spki::P521, key.to_sec1_point(false).as_bytes()),

@@ -20,7 +20,9 @@ impl AlgorithmSignature for Ed25519Signature {
     const LENGTH: Option<NonZeroUsize> = NonZeroUsize::new(64);
 
     fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Signature::from_slice(bytes).map(Self).map_err(anyhow::Error::msg)
+        Signature::from_slice(bytes)
+            .map(Self)
+            .map_err(|_| anyhow::Error::msg("malformed"))
     }
 
     fn as_bytes(&self) -> Cow<'_, [u8]> {
