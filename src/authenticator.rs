@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason};
 use crate::edits::HeaderEdits;
+use crate::jose::{Sandbox, SignatureVerifier};
 use crate::keys::{
     Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, Head, KeyNotice, Publication, RemoteKeys,
     Settled,
@@ -100,6 +101,7 @@ pub struct Authenticator {
     /// What a request without need of a token gets: written once.
     waived: Rc<HeaderEdits>,
     next_fetch: u32,
+    verifier: Rc<dyn SignatureVerifier>,
 }
 
 impl Authenticator {
@@ -126,7 +128,15 @@ impl Authenticator {
             notices: VecDeque::new(),
             waived: Rc::new(waived),
             next_fetch: 0,
+            verifier: Rc::new(Sandbox),
         }
+    }
+
+    /// The same with signatures checked by another than the sandbox.
+    #[must_use]
+    pub fn with_verifier(mut self, verifier: Rc<dyn SignatureVerifier>) -> Self {
+        self.verifier = verifier;
+        self
     }
 
     /// The configuration.

@@ -64,6 +64,20 @@ pub struct Config {
     pub replies: Replies,
     /// Bounds on what a client can make us do.
     pub limits: Limits,
+    /// Who checks signatures.
+    pub signature_backend: SignatureBackend,
+}
+
+/// Who checks signatures: `signature_backend`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureBackend {
+    /// The host, for the algorithms that it proves to know; the sandbox for the others.
+    #[default]
+    Auto,
+    /// The sandbox alone.
+    Sandbox,
+    /// The host for all that its interface has; a host that does not prove to know it is a fault.
+    Host,
 }
 
 /// Bounds on what a client can make us do: `limits`.
@@ -98,6 +112,7 @@ const FIELDS: &[&str] = &[
     "mode",
     "response",
     "limits",
+    "signature_backend",
 ];
 
 const MAX_PROVIDERS: usize = 64;
@@ -190,6 +205,14 @@ impl Config {
             Some(node) => read_limits(&node)?,
             None => Limits::default(),
         };
+        let signature_backend = match fields.take("signature_backend") {
+            Some(node) => node.one_of(&[
+                ("auto", SignatureBackend::Auto),
+                ("sandbox", SignatureBackend::Sandbox),
+                ("host", SignatureBackend::Host),
+            ])?,
+            None => SignatureBackend::default(),
+        };
         // A rule that waives the token needs the path to be canonical, whatever it matches by.
         let reads_path = rules
             .iter()
@@ -216,6 +239,7 @@ impl Config {
             stat_prefix,
             replies,
             limits,
+            signature_backend,
         })
     }
 

@@ -47,7 +47,19 @@ const AT_ONCE: usize = 8;
 
 #[test]
 fn every_scenario_in_a_real_envoy() {
-    let scenarios = scenarios::all();
+    run_all(scenarios::all());
+}
+
+#[test]
+fn every_scenario_in_a_real_envoy_with_signatures_checked_in_the_sandbox() {
+    let mut scenarios = scenarios::all();
+    for scenario in &mut scenarios {
+        scenario.config["signature_backend"] = "sandbox".into();
+    }
+    run_all(scenarios);
+}
+
+fn run_all(scenarios: Vec<scenarios::Scenario>) {
     let upstream = Upstream::start();
     let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
     let mut issuers = Vec::new();

@@ -319,7 +319,8 @@ impl<'e, 't> Attempt<'e, 't> {
         let Some(set) = set else {
             return Err(self.lack(Need::FirstKeys(id)));
         };
-        match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, &parts.claims, set) {
+        let verifier = &*self.engine.verifier;
+        match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, &parts.claims, set, verifier) {
             Keys::Verify(jwt) => Ok(jwt),
             Keys::Refuse => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
             Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected)

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
+use super::crypto::HostCrypto;
 use super::metrics::Metrics;
 use super::shared_data::{Place, Seen};
 use super::stream::Progress;
@@ -50,9 +51,19 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(root: u32, config: Config, seed: u64) -> Self {
+    /// Fails where the host cannot do what the configuration demands of it; the fault, in words.
+    pub(super) fn new(root: u32, config: Config, seed: u64) -> Result<Self, String> {
         let config = Rc::new(config);
-        let engine = Authenticator::new(config.clone(), seed);
+        let allowed = config
+            .providers
+            .iter()
+            .flat_map(|provider| provider.algorithms.iter());
+        let crypto = HostCrypto::new(config.signature_backend, allowed.collect()).map_err(|lacking| {
+            format!("signature_backend: host, but this host does not verify {lacking:?} as it should")
+        })?;
+        let metrics = Metrics::define(&config);
+        metrics.show_backend(crypto.serves());
+        let engine = Authenticator::new(config.clone(), seed).with_verifier(Rc::new(crypto));
         let places = config
             .provider_ids()
             .filter_map(|id| {
@@ -62,9 +73,9 @@ impl Filter {
             })
             .collect();
         let reads_by_name = config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
-        Self {
+        Ok(Self {
             root,
-            metrics: Metrics::define(&config),
+            metrics,
             reads_by_name,
             config,
             engine: RefCell::new(engine),
@@ -75,7 +86,7 @@ impl Filter {
             is_retired: Cell::new(false),
             last_seen: Cell::default(),
             gauges_shown_at: Cell::default(),
-        }
+        })
     }
 
     pub(super) fn policy(&self) -> &Policy {

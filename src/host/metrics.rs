@@ -6,6 +6,7 @@ use super::abi::{self, MetricKind};
 use crate::authenticator::KeyGauges;
 use crate::config::Config;
 use crate::denial::Reason;
+use crate::jose::AlgorithmSet;
 
 /// A metric that could not be defined is not counted: that must not cost a request.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,7 @@ pub(super) struct Metrics {
     pub(super) denied: Metric,
     pub(super) bypassed: Metric,
     pub(super) waiting: Metric,
+    signature_backend_host: Metric,
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
@@ -77,6 +79,7 @@ impl Metrics {
             denied: counter("denied"),
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
+            signature_backend_host: gauge("signature_backend_host"),
             denied_for: by_reason("denied"),
             shadow_denied_for: by_reason("shadow_denied"),
             providers: config
@@ -95,6 +98,12 @@ impl Metrics {
                 })
                 .collect(),
         }
+    }
+
+    /// How many algorithms the host verifies; 0: the sandbox does it all.
+    pub(super) fn show_backend(&self, served: AlgorithmSet) {
+        self.signature_backend_host
+            .set(u64::try_from(served.iter().count()).unwrap_or_default());
     }
 
     /// Counts a refusal.

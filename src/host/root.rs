@@ -81,7 +81,13 @@ impl RootContext for Root {
                 return false;
             }
         };
-        let filter = Rc::new(Filter::new(self.id, config, RandomState::new().hash_one(self.id)));
+        let filter = match Filter::new(self.id, config, RandomState::new().hash_one(self.id)) {
+            Ok(filter) => Rc::new(filter),
+            Err(fault) => {
+                log::error!("configuration refused: {fault}");
+                return false;
+            }
+        };
         filter.begin();
         // Fetches begin with the first tick, not here: this may be a VM that only tries the configuration, and a lease
         // that it took would die with it.

@@ -148,6 +148,14 @@ impl PublicKey {
         }
     }
 
+    /// The length of an RSA key's modulus; of other keys 0.
+    pub(super) fn modulus_len(&self) -> usize {
+        match self {
+            Self::Rsa(key) => key.modulus().len(),
+            Self::P256(_) | Self::P384(_) | Self::P521(_) | Self::Ed25519(_) => 0,
+        }
+    }
+
     /// The key as DER SubjectPublicKeyInfo.
     pub(super) fn to_spki_der(&self) -> Vec<u8> {
         match self {

@@ -14,6 +14,7 @@
 mod bootstrap;
 mod client;
 mod envoy;
+mod host_crypto;
 mod issuer;
 mod keys;
 mod rt;
@@ -26,6 +27,7 @@ pub use bootstrap::{
 };
 pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};
 pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
+pub use host_crypto::{verifies_spki, verify_signature};
 pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};
 pub use template::Template;

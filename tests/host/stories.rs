@@ -48,6 +48,7 @@ fn a_good_token() {
             "header authorization",
             "property xds.route_metadata.filter_metadata.proxy-wasm-jwt: status 1",
             "time",
+            "verify_signature",
             "remove authorization",
             "set x-jwt-sub: alice",
             "count jwt.allowed",
