@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
+use crate::jose::{Sandbox, SignatureVerifier};
 use crate::keys::{
     Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, Head, KeyNotice, Publication, RemoteKeys,
     Settled,
@@ -108,6 +109,7 @@ pub struct Authenticator {
     /// What a request without need of a token gets: written once.
     waived: Rc<HeaderEdits>,
     next_fetch: u32,
+    verifier: Rc<dyn SignatureVerifier>,
 }
 
 impl Authenticator {
@@ -134,7 +136,15 @@ impl Authenticator {
             notices: VecDeque::new(),
             waived: Rc::new(waived),
             next_fetch: 0,
+            verifier: Rc::new(Sandbox),
         }
+    }
+
+    /// The same with signatures checked by another than the sandbox.
+    #[must_use]
+    pub fn with_verifier(mut self, verifier: Rc<dyn SignatureVerifier>) -> Self {
+        self.verifier = verifier;
+        self
     }
 
     /// The configuration.
@@ -189,6 +199,12 @@ impl Authenticator {
     #[must_use]
     pub fn poll_decision(&mut self) -> Option<(StreamId, Decision)> {
         self.decided.pop_front()
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn has_decisions(&self) -> bool {
+        !self.decided.is_empty()
     }
 
     /// How many requests wait.
@@ -323,8 +339,8 @@ impl Authenticator {
     #[must_use]
     pub fn key_gauges(&self, provider: ProviderId, now: UnixTime) -> Option<KeyGauges> {
         match (&self.config.provider(provider)?.keys, self.keys(provider)) {
-            (KeySource::Local(set), _) => Some(KeyGauges {
-                keys: set.len(),
+            (KeySource::Local(parsed), _) => Some(KeyGauges {
+                keys: parsed.set.len(),
                 age: None,
                 stale: false,
             }),
@@ -376,6 +392,7 @@ impl Authenticator {
     #[must_use]
     pub fn is_hurried(&self, now: UnixTime) -> bool {
         self.waiting.len() > 0
+            || self.has_decisions()
             || self
                 .remote
                 .iter()

@@ -76,6 +76,20 @@ pub struct Config {
     pub replies: Replies,
     /// Bounds on what a client can make us do.
     pub limits: Limits,
+    /// Who checks signatures.
+    pub signature_backend: SignatureBackend,
+}
+
+/// Who checks signatures: `signature_backend`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureBackend {
+    /// The host, for the algorithms that it proves to know; the sandbox for the others.
+    #[default]
+    Auto,
+    /// The sandbox alone.
+    Sandbox,
+    /// The host for all that its interface has; a host that does not prove to know it is a fault.
+    Host,
 }
 
 /// What is left in filter state beside the provider, and of a refusal its reason: `filter_state`. Each costs a call of the host.
@@ -124,6 +138,7 @@ const FIELDS: &[&str] = &[
     "response",
     "protected_resource",
     "limits",
+    "signature_backend",
 ];
 
 const MAX_PROVIDERS: usize = 64;
@@ -221,6 +236,14 @@ impl Config {
             Some(node) => read_limits(&node)?,
             None => Limits::default(),
         };
+        let signature_backend = match fields.take("signature_backend") {
+            Some(node) => node.one_of(&[
+                ("auto", SignatureBackend::Auto),
+                ("sandbox", SignatureBackend::Sandbox),
+                ("host", SignatureBackend::Host),
+            ])?,
+            None => SignatureBackend::default(),
+        };
         // A rule that waives the token needs the path to be canonical, whatever it matches by.
         let reads_path = rules
             .iter()
@@ -264,6 +287,7 @@ impl Config {
             stat_prefix,
             replies,
             limits,
+            signature_backend,
         })
     }
 

@@ -120,10 +120,9 @@ fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
+/// The scheme that a prefix stands for, with its space or without.
 fn bearer_scheme(prefix: &[u8]) -> Option<&[u8]> {
-    prefix
-        .strip_suffix(b" ")
-        .filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
+    Some(prefix.trim_ascii_end()).filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
 }
 
 /// Whether after the first token another value of the same header follows that holds one too.
@@ -159,6 +158,12 @@ mod tests {
                 String::from_utf8_lossy(value)
             );
         }
+    }
+
+    #[test]
+    fn the_scheme_is_known_without_its_space_too() {
+        assert_eq!(after_prefix(b"Bearer abc", b"Bearer"), Some(&b"abc"[..]));
+        assert_eq!(after_prefix(b"Bearerabc", b"bearer"), None);
     }
 
     #[test]

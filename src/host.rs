@@ -4,6 +4,7 @@
 //! they go through [`abi`], not through the SDK's own, which panics on every status that it does not expect.
 
 mod abi;
+mod crypto;
 mod filter;
 mod key_log;
 mod logger;

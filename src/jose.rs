@@ -11,6 +11,7 @@ mod jws;
 #[cfg(test)]
 mod mutations;
 mod spki;
+mod verifier;
 mod verify;
 
 use base64::Engine;
@@ -21,6 +22,7 @@ pub use header::JoseHeader;
 pub use jwk::{Jwk, JwkFault};
 pub use jwk_set::{JwkSet, JwksFault, ParsedJwkSet};
 pub use jws::{TokenFault, UnverifiedJwt};
+pub use verifier::{Sandbox, SignatureVerifier};
 
 /// Appends to `out` what `text` stands for; false when it is not base64url.
 ///

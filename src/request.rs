@@ -42,7 +42,7 @@ impl WantedFields {
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     values: Vec<(FieldId, Vec<u8>)>,
-    /// The requirement that the route's metadata names, where the configuration has a `requirement_map`.
+    /// The requirement that the route's metadata names.
     pub route_requirement: Option<Vec<u8>>,
     /// The filter state that `filter_state_rules` ask for.
     pub filter_state: Option<Vec<u8>>,

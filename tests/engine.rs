@@ -17,6 +17,7 @@ use std::time::Duration;
 use backends::{Outcome, Running};
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::config::{Config, ProviderId};
+use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
 use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
 use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
@@ -32,6 +33,31 @@ fn every_scenario_on_the_pure_engine() {
         .flat_map(|scenario| backends::run(scenario, &mut Engine::new(scenario)))
         .collect();
     backends::report(faults, scenarios.len());
+}
+
+#[test]
+fn every_scenario_with_signatures_checked_elsewhere() {
+    let scenarios = scenarios::all();
+    let faults = scenarios
+        .iter()
+        .flat_map(|scenario| {
+            let mut engine = Engine::new(scenario);
+            engine.engine = engine.engine.with_verifier(Rc::new(Elsewhere));
+            backends::run(scenario, &mut engine)
+        })
+        .collect();
+    backends::report(faults, scenarios.len());
+}
+
+/// Another implementation than the module's own.
+#[derive(Debug)]
+struct Elsewhere;
+
+impl SignatureVerifier for Elsewhere {
+    fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
+        let algorithm: testkit::Algorithm = algorithm.name().parse().expect("the same names");
+        testkit::verifies_spki(algorithm, key.spki_der(), signing_input, signature)
+    }
 }
 
 /// One worker, its process's shared data, and an issuer that answers at once.

@@ -55,7 +55,19 @@ const AT_ONCE: usize = 8;
 
 #[test]
 fn every_scenario_in_a_real_envoy() {
-    let scenarios = scenarios::all();
+    run_all(scenarios::all());
+}
+
+#[test]
+fn every_scenario_in_a_real_envoy_with_signatures_checked_in_the_sandbox() {
+    let mut scenarios = scenarios::all();
+    for scenario in &mut scenarios {
+        scenario.config["signature_backend"] = "sandbox".into();
+    }
+    run_all(scenarios);
+}
+
+fn run_all(scenarios: Vec<scenarios::Scenario>) {
     let upstream = Upstream::start();
     let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
     let mut issuers = Vec::new();
@@ -173,6 +185,9 @@ fn assert_alive(envoy: &EnvoyProcess) {
         .filter(|(name, value)| *value > 0 && (name.contains("vm_reload") || name.contains("crash")))
         .collect();
     assert!(failed.is_empty(), "{failed:?}\n{}", envoy.log());
+    // A VM that failed is counted only when the next request finds it so.
+    let log = envoy.log();
+    assert!(!log.contains("Uncaught"), "{log}");
 }
 
 /// An issuer, an upstream and an Envoy with one listener `jwt`.

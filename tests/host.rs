@@ -16,6 +16,8 @@
 mod backends;
 mod scenarios;
 
+#[path = "host/crypto.rs"]
+mod crypto;
 #[path = "host/faults.rs"]
 mod faults;
 #[path = "host/leaks.rs"]

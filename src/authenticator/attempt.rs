@@ -323,13 +323,14 @@ impl<'e, 't> Attempt<'e, 't> {
         // An empty name is none, as jwt_authn has it: the signature decides.
         let key_id = parts.header.key_id.as_deref().filter(|key_id| !key_id.is_empty());
         let set = match &provider.keys {
-            KeySource::Local(set) => Some(set),
+            KeySource::Local(parsed) => Some(&parsed.set),
             KeySource::Remote(_) => self.engine.keys(id).and_then(|keys| keys.serving(now)),
         };
         let Some(set) = set else {
             return Err(self.lack(Need::FirstKeys(id)));
         };
-        match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, &parts.claims, set) {
+        let verifier = &*self.engine.verifier;
+        match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, &parts.claims, set, verifier) {
             Keys::Verify(jwt) => Ok(jwt),
             Keys::Refuse => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
             Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected)

@@ -154,7 +154,11 @@ impl Authenticator {
                     .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
             })
         };
-        Ok((self.with_tokens(request, &granted), lacking))
+        let subject = granted.first().and_then(|grant| grant.subject.as_deref());
+        let is_shadowed = demand
+            .mode
+            .lets_through(subject, request.source_address.as_deref());
+        Ok((self.with_tokens(request, &granted, is_shadowed), lacking))
     }
 
     /// The request goes on with nothing said of its client.
@@ -171,7 +175,7 @@ impl Authenticator {
     }
 
     /// The request goes on with what its tokens say.
-    fn with_tokens(&self, request: &RequestHead, granted: &[Granted]) -> Forward {
+    fn with_tokens(&self, request: &RequestHead, granted: &[Granted], is_shadowed: bool) -> Forward {
         let config = &self.config;
         let mut edits = HeaderEdits::default();
         let mut state = Vec::new();
@@ -181,7 +185,8 @@ impl Authenticator {
             let Some(provider) = config.provider(grant.provider) else {
                 continue;
             };
-            if !provider.forward {
+            // What is only tried out takes nothing away from an upstream that still looks at tokens itself.
+            if !provider.forward && !is_shadowed {
                 spent.extend(config.locations.get(grant.location.index()));
             }
             state.extend(grant.state.iter().cloned());

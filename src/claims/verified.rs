@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::claims::{ClaimPath, UnverifiedClaims};
-use crate::jose::{Algorithm, JwkSet, UnverifiedJwt};
+use crate::jose::{Algorithm, JwkSet, SignatureVerifier, UnverifiedJwt};
 use crate::json::{Json, Object};
 
 /// A token whose signature a key of its provider has verified, and whose claims may be used.
@@ -38,11 +38,12 @@ impl<'a> VerifiedJwt<'a> {
         key_id: Option<&str>,
         claims: &'a UnverifiedClaims<'a>,
         set: &JwkSet,
+        verifier: &dyn SignatureVerifier,
     ) -> Keys<'a> {
         let mut tried = false;
         for key in set.candidates(algorithm, key_id) {
             tried = true;
-            if key.verify(algorithm, token.signing_input(), token.signature()) {
+            if verifier.verify(key, algorithm, token.signing_input(), token.signature()) {
                 return Keys::Verify(Self {
                     claims: &claims.members,
                 });

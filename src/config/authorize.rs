@@ -159,6 +159,9 @@ fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, 
         fields.flag("host")?,
     ) {
         (Some(template), None, false) => read_path_part(&template, &mut fields, names),
+        (None, Some(_), false) | (None, None, true) if fields.take("variable").is_some() => {
+            Err(node.invalid("`variable` goes with `path_template`"))
+        }
         (None, Some(header), false) => {
             let name = header_name::read(&header)?;
             Ok(RequestPart::Field {

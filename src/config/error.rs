@@ -117,7 +117,12 @@ impl fmt::Display for ConfigProblem {
                 nearest: None,
                 known,
             } => {
-                write!(f, "no {kind} is named `{name}`; there are: {}", known.join(", "))
+                write!(f, "no {kind} is named `{name}`; ")?;
+                if known.is_empty() {
+                    f.write_str("there are none")
+                } else {
+                    write!(f, "there are: {}", known.join(", "))
+                }
             }
             Self::NotOneOf {
                 value,

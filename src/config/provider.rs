@@ -14,7 +14,7 @@ use super::string_matcher::{self, StringMatcher};
 use super::{Names, binding, discovery, header_name};
 use crate::binding::Binding;
 use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
-use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault};
+use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault, ParsedJwkSet};
 
 /// The number of a provider in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,7 +163,7 @@ impl Audiences {
 #[derive(Debug)]
 pub enum KeySource {
     /// `local_jwks`: the configuration itself.
-    Local(JwkSet),
+    Local(ParsedJwkSet),
     /// `discovery` or `remote_jwks`.
     Remote(RemoteKeySource),
 }
@@ -395,7 +395,7 @@ fn read_key_source(fields: &mut Fields<'_>, issuer: &str) -> Result<KeySource, C
     }
 }
 
-fn read_local_jwks(node: &Node<'_>) -> Result<JwkSet, ConfigError> {
+fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, ConfigError> {
     let mut fields = node.fields(&[
         "inline_string",
         "inline_bytes",
@@ -424,7 +424,7 @@ fn read_local_jwks(node: &Node<'_>) -> Result<JwkSet, ConfigError> {
         }
     };
     match JwkSet::parse(&document) {
-        Ok(parsed) => Ok(parsed.set),
+        Ok(parsed) => Ok(parsed),
         Err(fault) => Err(inline.invalid(format!(
             "not a usable JWKS document: {fault}{}",
             match fault {

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::abi::{self, Buffer, Map};
+use super::crypto::HostCrypto;
 use super::metrics::Metrics;
 use super::shared_data::{Place, Seen};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
-use crate::config::{Config, ProviderId};
+use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason, Refusal, Shortfall};
 use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
 use crate::policy::{Choice, Policy};
@@ -27,6 +28,10 @@ const SINGLE: &[&str] = &[
     "x-forwarded-proto",
     "authorization",
 ];
+
+/// Envoy carries out replies and resumptions when the call that asked for them has returned. Each may call the module
+/// again, and only within that call the next is carried out: 300 replies from one tick overflow the stack, and the VM dies.
+const DECISIONS_PER_CALL: u32 = 32;
 
 /// While somebody waits, look again after so many milliseconds,
 const HURRIED_TICK: u32 = 5;
@@ -53,9 +58,19 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(root: u32, config: Config, seed: u64) -> Self {
+    /// Fails where the host cannot do what the configuration demands of it; the fault, in words.
+    pub(super) fn new(root: u32, config: Config, seed: u64) -> Result<Self, String> {
         let config = Rc::new(config);
-        let engine = Authenticator::new(config.clone(), seed);
+        let allowed = config
+            .providers
+            .iter()
+            .flat_map(|provider| provider.algorithms.iter());
+        let crypto = HostCrypto::new(config.signature_backend, allowed.collect()).map_err(|lacking| {
+            format!("signature_backend: host, but this host does not verify {lacking:?} as it should")
+        })?;
+        let metrics = Metrics::define(&config);
+        metrics.show_backend(crypto.serves());
+        let engine = Authenticator::new(config.clone(), seed).with_verifier(Rc::new(crypto));
         let places = config
             .provider_ids()
             .filter_map(|id| {
@@ -65,9 +80,9 @@ impl Filter {
             })
             .collect();
         let reads_by_name = config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
-        Self {
+        Ok(Self {
             root,
-            metrics: Metrics::define(&config),
+            metrics,
             reads_by_name,
             config,
             engine: RefCell::new(engine),
@@ -78,7 +93,7 @@ impl Filter {
             is_retired: Cell::new(false),
             last_seen: Cell::default(),
             gauges_shown_at: Cell::default(),
-        }
+        })
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -251,14 +266,18 @@ impl Filter {
         }
     }
 
-    /// Carries out the decisions for requests that waited, then speaks for the root again.
+    /// Carries out decisions for requests that waited, then speaks for the root again. What is left is for the next tick.
     fn decide_waiting(&self) {
-        while let Some((StreamId(stream), decision)) = self.engine(Authenticator::poll_decision) {
+        let mut carried_out = 0;
+        while carried_out < DECISIONS_PER_CALL
+            && let Some((StreamId(stream), decision)) = self.engine(Authenticator::poll_decision)
+        {
             let held = self.held.borrow_mut().remove(&stream);
             // The stream may be gone already; then there is nobody to answer.
             if let Some(progress) = held
                 && abi::set_effective_context(stream).is_ok()
             {
+                carried_out = carried_out.saturating_add(1);
                 progress.set(self.apply(&decision));
                 if progress.get() == Progress::Forwarded
                     && let Err(status) = abi::resume_request()
@@ -288,15 +307,22 @@ impl Filter {
 
     /// Takes over the keys that another VM, or one before this, has left: the first request finds them.
     pub(super) fn begin(&self) {
+        for provider in &self.config.providers {
+            if let KeySource::Local(parsed) = &provider.keys
+                && let Some((position, fault)) = parsed.skipped.first()
+            {
+                log::warn!(
+                    "provider {}: local_jwks: {} keys loaded, {} skipped, first keys[{position}]: {fault}",
+                    provider.name,
+                    parsed.set.len(),
+                    parsed.skipped.len()
+                );
+            }
+        }
         if let Some(now) = self.now() {
             self.read_shared(now);
         }
         self.tell();
-    }
-
-    /// Whether answers to its fetches are still to come.
-    pub(super) fn has_calls(&self) -> bool {
-        !self.calls.borrow().is_empty()
     }
 
     /// Takes over what other workers have learnt.
@@ -415,12 +441,22 @@ impl Filter {
         self.engine(|engine| engine.max_response_bytes(provider))
     }
 
-    /// Answers every request that still waits: this configuration is replaced.
+    /// This configuration is replaced: nobody waits any longer. Call [`Self::answer_last`] until nobody is left.
     pub(super) fn retire(&self) {
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
         self.is_retired.set(true);
         self.engine(|engine| engine.handle_end(now));
+    }
+
+    /// Answers some of those who waited when this configuration was replaced; true while there is more to do for it.
+    pub(super) fn finish(&self) -> bool {
         self.decide_waiting();
+        self.has_decisions() || !self.calls.borrow().is_empty()
+    }
+
+    /// Whether requests that waited are still to be answered.
+    pub(super) fn has_decisions(&self) -> bool {
+        self.engine(|engine| engine.has_decisions())
     }
 
     // --- what operators see ---

@@ -6,6 +6,7 @@ use super::abi::{self, MetricKind};
 use crate::authenticator::KeyGauges;
 use crate::config::Config;
 use crate::denial::Reason;
+use crate::jose::AlgorithmSet;
 
 /// A metric that could not be defined is not counted: that must not cost a request.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,7 @@ pub(super) struct Metrics {
     pub(super) bypassed: Metric,
     pub(super) waiting: Metric,
     pub(super) metadata_served: Metric,
+    signature_backend_host: Metric,
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
@@ -79,6 +81,7 @@ impl Metrics {
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
             metadata_served: counter("metadata_served"),
+            signature_backend_host: gauge("signature_backend_host"),
             denied_for: by_reason("denied"),
             shadow_denied_for: by_reason("shadow_denied"),
             providers: config
@@ -97,6 +100,12 @@ impl Metrics {
                 })
                 .collect(),
         }
+    }
+
+    /// How many algorithms the host verifies; 0: the sandbox does it all.
+    pub(super) fn show_backend(&self, served: AlgorithmSet) {
+        self.signature_backend_host
+            .set(u64::try_from(served.iter().count()).unwrap_or_default());
     }
 
     /// Counts a refusal.

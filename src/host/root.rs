@@ -16,7 +16,7 @@ use crate::config::Config;
 pub(super) struct Root {
     id: u32,
     configured: Option<Configured>,
-    /// Filters of earlier configurations whose fetches are still to be answered.
+    /// Filters of replaced configurations that have requests to answer, or fetches that are to be answered.
     retired: Vec<Rc<Filter>>,
 }
 
@@ -46,7 +46,7 @@ impl Context for Root {
             for filter in &self.retired {
                 filter.handle_call(call, header_count, body_size);
             }
-            self.retired.retain(|filter| filter.has_calls());
+            self.retired.retain(|filter| filter.finish());
             // What an earlier one has learnt, the present one finds in shared data.
             configured.filter.tick();
         }
@@ -81,17 +81,23 @@ impl RootContext for Root {
                 return false;
             }
         };
-        let filter = Rc::new(Filter::new(self.id, config, RandomState::new().hash_one(self.id)));
+        let filter = match Filter::new(self.id, config, RandomState::new().hash_one(self.id)) {
+            Ok(filter) => Rc::new(filter),
+            Err(fault) => {
+                log::error!("configuration refused: {fault}");
+                return false;
+            }
+        };
         filter.begin();
         // Fetches begin with the first tick, not here: this may be a VM that only tries the configuration, and a lease
         // that it took would die with it.
         filter.set_tick_period(1);
         if let Some(before) = self.configured.replace(Configured { canonical, filter }) {
             before.filter.retire();
-            // It holds the lease of a fetch that is under way, and tells the others what comes of it.
-            if before.filter.has_calls() {
-                self.retired.push(before.filter);
-            }
+            // It answers those who wait, and holds the lease of a fetch that is under way: it tells the others what comes
+            // of that.
+            self.retired.push(before.filter);
+            self.retired.retain(|filter| filter.finish());
         }
         true
     }
@@ -100,6 +106,10 @@ impl RootContext for Root {
         logger::follow_level();
         if let Some(configured) = &self.configured {
             configured.filter.tick();
+            self.retired.retain(|filter| filter.finish());
+            if self.retired.iter().any(|filter| filter.has_decisions()) {
+                configured.filter.set_tick_period(1);
+            }
         }
     }
 

@@ -103,9 +103,8 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
     let mut request = RequestHead::new();
     read_fields(filter, &mut request)?;
     let policy = filter.policy();
-    if !policy.requirement_map.is_empty() {
-        request.route_requirement = route_requirement()?;
-    }
+    // Asked for where there is no map too: a route that names what nobody has configured is refused.
+    request.route_requirement = route_requirement()?;
     if let Some(rules) = &policy.filter_state_rules {
         request.filter_state = abi::property(&format!("filter_state\0{}", rules.name))?;
     }

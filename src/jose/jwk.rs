@@ -160,6 +160,17 @@ impl Jwk {
         self.fits(algorithm) && self.key.verify(algorithm, signing_input, signature)
     }
 
+    /// How long every signature of `algorithm` by this key is (RFC 7518 sections 3.3 to 3.5, RFC 8037 section 3.1).
+    #[must_use]
+    pub fn signature_len(&self, algorithm: Algorithm) -> usize {
+        match algorithm {
+            Algorithm::Es256 | Algorithm::EdDsa => 64,
+            Algorithm::Es384 => 96,
+            Algorithm::Es512 => 132,
+            _ => self.key.modulus_len(),
+        }
+    }
+
     /// The key as DER SubjectPublicKeyInfo, computed when the key was parsed.
     #[must_use]
     pub fn spki_der(&self) -> &[u8] {

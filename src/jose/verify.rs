@@ -4,16 +4,18 @@
 //! must not know JSON: keys arrive as decoded bytes.
 
 mod ed25519;
+mod es256;
 mod es384;
 mod es512;
+mod rsa;
 
-use jwt_compact::alg::{Ed25519, Es256, Rsa, RsaPublicKey, VerifyingKey};
 use jwt_compact::{Algorithm as Scheme, AlgorithmSignature};
-use rsa::BigUint;
 
 use self::ed25519::StrictEd25519;
+use self::es256::Es256;
 use self::es384::Es384;
 use self::es512::Es512;
+use self::rsa::{Hash, Rsa, RsaKey};
 use super::algorithm::Algorithm;
 use super::jwk::JwkFault;
 use super::spki;
@@ -22,7 +24,7 @@ use super::spki;
 const MIN_MODULUS_BITS: usize = 2048;
 /// Verification takes time quadratic in the modulus; nobody issues larger keys.
 const MAX_MODULUS_BITS: usize = 8192;
-/// The largest exponent that the `rsa` crate takes; 65537 and 3 are what is in use.
+/// The largest exponent that BoringSSL and others take; 65537 and 3 are what is in use.
 const MAX_EXPONENT: u64 = (1 << 33) - 1;
 
 /// A curve of JWK's `crv`, for ECDSA (RFC 7518 section 6.2.1.1).
@@ -54,12 +56,11 @@ impl Curve {
 
 /// A public key with everything done that can be done before a signature is there.
 pub(super) enum PublicKey {
-    /// The modulus is kept as bytes too, to tell a signature that is out of range.
-    Rsa(Box<[u8]>, RsaPublicKey),
-    P256(<Es256 as Scheme>::VerifyingKey),
+    Rsa(Box<RsaKey>),
+    P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
     P521(p521::ecdsa::VerifyingKey),
-    Ed25519(<Ed25519 as Scheme>::VerifyingKey),
+    Ed25519(ed25519_dalek::VerifyingKey),
 }
 
 impl PublicKey {
@@ -67,8 +68,8 @@ impl PublicKey {
     /// forbids them, but "some cryptographic libraries prefix an extra zero-valued octet".
     pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, JwkFault> {
         let modulus = without_leading_zeros(modulus);
-        let n = BigUint::from_bytes_be(modulus);
-        match n.bits() {
+        let top = modulus.first().map_or(8, |byte| byte.leading_zeros() as usize);
+        match modulus.len().saturating_mul(8).saturating_sub(top) {
             ..MIN_MODULUS_BITS => return Err(JwkFault::RsaTooSmall),
             MIN_MODULUS_BITS..=MAX_MODULUS_BITS => {}
             _ => return Err(JwkFault::RsaTooLarge),
@@ -80,10 +81,8 @@ impl PublicKey {
         if !(3..=MAX_EXPONENT).contains(&e) || e & 1 == 0 {
             return Err(JwkFault::RsaExponent);
         }
-        // `RsaPublicKey::new` would stop at 4096 bits.
-        let key = RsaPublicKey::new_with_max_size(n, BigUint::from(e), MAX_MODULUS_BITS)
-            .map_err(|_| JwkFault::MemberMalformed("n"))?;
-        Ok(Self::Rsa(modulus.into(), key))
+        let key = RsaKey::new(modulus, e).ok_or(JwkFault::MemberMalformed("n"))?;
+        Ok(Self::Rsa(Box::new(key)))
     }
 
     /// The point (`x`, `y`) of `curve`.
@@ -98,7 +97,9 @@ impl PublicKey {
         // SEC 1 section 2.3.3: 4 marks an uncompressed point.
         let point = [&[4], x, y].concat();
         let key = match curve {
-            Curve::P256 => VerifyingKey::<Es256>::from_slice(&point).ok().map(Self::P256),
+            Curve::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point)
+                .ok()
+                .map(Self::P256),
             Curve::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point)
                 .ok()
                 .map(Self::P384),
@@ -112,7 +113,7 @@ impl PublicKey {
     /// The Ed25519 point that `x` encodes.
     pub(super) fn ed25519(x: &[u8]) -> Result<Self, JwkFault> {
         let bytes: &[u8; 32] = x.try_into().map_err(|_| JwkFault::MemberMalformed("x"))?;
-        let key = <Ed25519 as Scheme>::VerifyingKey::from_bytes(bytes);
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes);
         match key {
             // A key of small order verifies signatures over messages that nobody signed.
             Ok(key) if !key.is_weak() => Ok(Self::Ed25519(key)),
@@ -123,7 +124,7 @@ impl PublicKey {
     /// Whether signatures of `algorithm` can be made with this kind of key.
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         match self {
-            Self::Rsa(..) => rsa_scheme(algorithm).is_some(),
+            Self::Rsa(_) => rsa_scheme(algorithm).is_some(),
             Self::P256(_) => algorithm == Algorithm::Es256,
             Self::P384(_) => algorithm == Algorithm::Es384,
             Self::P521(_) => algorithm == Algorithm::Es512,
@@ -137,14 +138,8 @@ impl PublicKey {
             return false;
         }
         match self {
-            Self::Rsa(modulus, key) => {
-                // RFC 8017 sections 8.1.2 and 8.2.2 step 1: "If the length of the signature S is not k octets,
-                // output 'invalid signature' and stop"; section 5.2.2: "If the signature representative s is not
-                // between 0 and n - 1, output 'signature representative out of range'". The crate lets the latter
-                // pass for PSS, which would give one token two signatures.
-                signature.len() == modulus.len()
-                    && *signature < **modulus
-                    && rsa_scheme(algorithm).is_some_and(|rsa| check(&rsa, key, message, signature))
+            Self::Rsa(key) => {
+                rsa_scheme(algorithm).is_some_and(|rsa| check(&rsa, &**key, message, signature))
             }
             Self::P256(key) => check(&Es256, key, message, signature),
             Self::P384(key) => check(&Es384, key, message, signature),
@@ -153,30 +148,37 @@ impl PublicKey {
         }
     }
 
+    /// The length of an RSA key's modulus; of other keys 0.
+    pub(super) fn modulus_len(&self) -> usize {
+        match self {
+            Self::Rsa(key) => key.modulus().len(),
+            Self::P256(_) | Self::P384(_) | Self::P521(_) | Self::Ed25519(_) => 0,
+        }
+    }
+
     /// The key as DER SubjectPublicKeyInfo.
     pub(super) fn to_spki_der(&self) -> Vec<u8> {
-        use rsa::traits::PublicKeyParts;
-
         match self {
-            Self::Rsa(modulus, key) => spki::rsa(modulus, &key.e().to_bytes_be()),
-            Self::P256(key) => spki::key(spki::P256, key.to_encoded_point(false).as_bytes()),
-            Self::P384(key) => spki::key(spki::P384, key.to_encoded_point(false).as_bytes()),
-            Self::P521(key) => spki::key(spki::P521, key.to_encoded_point(false).as_bytes()),
+            Self::Rsa(key) => spki::rsa(
+                key.modulus(),
+                without_leading_zeros(&key.exponent().to_be_bytes()),
+            ),
+            Self::P256(key) => spki::key(spki::P256, key.to_sec1_point(false).as_bytes()),
+            Self::P384(key) => spki::key(spki::P384, key.to_sec1_point(false).as_bytes()),
+            Self::P521(key) => spki::key(spki::P521, key.to_sec1_point(false).as_bytes()),
             Self::Ed25519(key) => spki::key(spki::ED25519, key.as_bytes()),
         }
     }
 }
 
-/// jwt-compact's scheme for an RSA algorithm. Its PSS takes exactly the salt length that RFC 7518 section 3.5
-/// prescribes: "The size of the salt value is the same size as the hash function output."
 fn rsa_scheme(algorithm: Algorithm) -> Option<Rsa> {
     Some(match algorithm {
-        Algorithm::Rs256 => Rsa::rs256(),
-        Algorithm::Rs384 => Rsa::rs384(),
-        Algorithm::Rs512 => Rsa::rs512(),
-        Algorithm::Ps256 => Rsa::ps256(),
-        Algorithm::Ps384 => Rsa::ps384(),
-        Algorithm::Ps512 => Rsa::ps512(),
+        Algorithm::Rs256 => Rsa::Pkcs1(Hash::Sha256),
+        Algorithm::Rs384 => Rsa::Pkcs1(Hash::Sha384),
+        Algorithm::Rs512 => Rsa::Pkcs1(Hash::Sha512),
+        Algorithm::Ps256 => Rsa::Pss(Hash::Sha256),
+        Algorithm::Ps384 => Rsa::Pss(Hash::Sha384),
+        Algorithm::Ps512 => Rsa::Pss(Hash::Sha512),
         Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 | Algorithm::EdDsa => return None,
     })
 }

@@ -98,3 +98,19 @@ fn grpc_and_head_requests_get_replies_of_their_own_kind() {
     );
     assert_eq!(stack.upstream.count(), 0);
 }
+
+/// A pinned Envoy knows all that its interface has; should that change with its version, this says so.
+#[test]
+fn envoy_proves_to_know_what_its_interface_has() {
+    for (backend, served) in [("auto", 6), ("host", 6), ("sandbox", 0)] {
+        let mut config = crate::scenarios::config(remote_provider());
+        config["signature_backend"] = backend.into();
+        let stack = Stack::start(config);
+        assert_eq!(stack.status(&token().mint()), 200, "{backend}");
+        assert_eq!(
+            stack.envoy.stat("wasmcustom.jwt.signature_backend_host"),
+            served,
+            "{backend}"
+        );
+    }
+}

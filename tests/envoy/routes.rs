@@ -172,3 +172,20 @@ fn claims_choose_the_route_and_are_left_in_filter_state() {
     assert!(lines[2].ends_with("- - token_expired"), "{}", lines[2]);
     assert_alive(&envoy);
 }
+
+#[test]
+fn a_route_that_names_a_requirement_is_refused_where_there_are_none() {
+    let config = json!({"providers": two_providers(), "rules": [{"match": {"prefix": "/"}}]});
+    let listener = Listener::wasm("jwt", config)
+        .route(route_requirement("/admin", "admin"))
+        .route(route("/", "upstream"));
+    let (envoy, upstream) = start(listener);
+    let client = envoy.client("jwt");
+    assert_eq!(client.get("/orders").status, 200);
+    let refused = client.get("/admin");
+    assert_eq!(
+        (refused.status, refused.reason().as_deref()),
+        (500, Some("route_requirement_unknown"))
+    );
+    assert_eq!(upstream.count(), 1);
+}

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testkit::{Answer, EnvoyOptions, Issuer, Listener, Request, WasmFilter};
+use testkit::{
+    Answer, Bootstrap, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter,
+};
 
-use super::{Stack, assert_alive};
+use super::{Stack, assert_alive, resident_bytes};
 use crate::scenarios::{config, remote_provider, token, with, world};
 
 /// An issuer whose first answer takes this long.
@@ -160,4 +162,126 @@ fn clients_that_leave_make_room() {
         "a request whose client had left went on"
     );
     assert_alive(&stack.envoy);
+}
+
+#[test]
+fn a_large_body_is_held_by_envoys_own_watermarks() {
+    const MEGABYTES: usize = 16;
+    let issuer = slow_issuer(Duration::from_millis(900));
+    let upstream = Upstream::start();
+    let mut listener = Listener::wasm("jwt", config(remote_provider())).build();
+    listener["per_connection_buffer_limit_bytes"] = json!(65_536);
+    let bootstrap = Bootstrap::new()
+        .cluster("issuer", issuer.addr())
+        .cluster("upstream", upstream.addr())
+        .listener_value(listener)
+        .build();
+    let envoy = EnvoyProcess::start(&bootstrap);
+    let client = envoy.client("jwt");
+    let before = resident_bytes(&envoy);
+    let held: Vec<_> = (0..4)
+        .map(|_| {
+            let body = vec![b'x'; MEGABYTES << 20];
+            client.start(Request::post("/orders", body).bearer(&token().mint()))
+        })
+        .collect();
+    assert!(
+        held.iter()
+            .all(|pending| pending.poll(Duration::from_millis(100)).is_none())
+    );
+    let grown = resident_bytes(&envoy).saturating_sub(before);
+    println!("4 bodies of {MEGABYTES} MB held: {grown} bytes more");
+    assert!(
+        grown < MEGABYTES << 20,
+        "{grown} bytes more while four bodies are held"
+    );
+    for pending in held {
+        assert_eq!(pending.wait().echo().body_len, MEGABYTES << 20);
+    }
+    assert_alive(&envoy);
+}
+
+#[test]
+fn waits_leave_no_memory_behind() {
+    const AT_ONCE: usize = 500;
+    // WAITS=100000 for the figure in the documentation.
+    let waits = std::env::var("WAITS").map_or(10_000, |waits| waits.parse().expect("a number"));
+    let limited = with(config(remote_provider()), json!({"limits": {"max_wait": "50ms"}}));
+    let issuer = Issuer::start();
+    issuer.serve("/jwks", Answer::status(500));
+    let stack = Stack::start_around(issuer, Listener::wasm("jwt", limited), &EnvoyOptions::default());
+    let good = token().mint();
+    let round = || {
+        let mut pending: Vec<_> = (0..AT_ONCE)
+            .map(|_| stack.client.start(Request::get("/orders").bearer(&good)))
+            .collect();
+        // Some leave while they wait.
+        pending.truncate(AT_ONCE - AT_ONCE / 10);
+        for pending in pending {
+            let response = pending.try_wait();
+            assert!(
+                response.as_ref().is_ok_and(|response| response.status == 503),
+                "{response:?}
+{}",
+                stack.envoy.log()
+            );
+        }
+    };
+    for _ in 0..4 {
+        round();
+    }
+    let before = resident_bytes(&stack.envoy);
+    for _ in 0..waits / AT_ONCE {
+        round();
+    }
+    let grown = resident_bytes(&stack.envoy).saturating_sub(before);
+    let waited = stack.envoy.stat("wasmcustom.jwt.waiting");
+    println!("{waits} waits ({waited} counted): {grown} bytes more");
+    assert!(
+        waited >= u64::try_from(waits).unwrap() * 8 / 10,
+        "only {waited} waited"
+    );
+    assert!(grown < 6 << 20, "{grown} bytes more");
+    assert_alive(&stack.envoy);
+}
+
+#[test]
+fn a_thousand_that_wait_are_let_through_at_once_or_refused_at_once() {
+    // Each with a body, so that the host calls the module again for each when it goes on. One call of the module that
+    // answers them all would nest a thousand deep.
+    for (answer, expected) in [
+        (
+            Answer::jwks(&[&world().rsa]).delay(Duration::from_millis(900)),
+            200,
+        ),
+        (Answer::status(500).delay(Duration::from_millis(900)), 503),
+    ] {
+        let limited = with(
+            config(remote_provider()),
+            json!({"limits": {"max_wait": "950ms"}}),
+        );
+        let issuer = Issuer::start();
+        issuer.serve("/jwks", answer);
+        let stack = Stack::start_around(issuer, Listener::wasm("jwt", limited), &EnvoyOptions::default());
+        let good = token().mint();
+        let pending: Vec<_> = (0..1000)
+            .map(|_| {
+                stack
+                    .client
+                    .start(Request::post("/orders", "a body").bearer(&good))
+            })
+            .collect();
+        let mut other = 0;
+        for pending in pending {
+            let response = pending.try_wait();
+            other += usize::from(!response.is_ok_and(|response| response.status == expected));
+        }
+        assert_alive(&stack.envoy);
+        assert_eq!(
+            other,
+            0,
+            "of a thousand, instead of {expected}:\n{}",
+            stack.envoy.log()
+        );
+    }
 }

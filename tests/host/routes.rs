@@ -133,7 +133,9 @@ fn a_route_is_chosen_again_after_the_claims_are_in_their_headers() {
         [
             "> headers",
             "header authorization",
+            "property xds.route_metadata.filter_metadata.proxy-wasm-jwt: status 1",
             "time",
+            "verify_signature",
             "remove authorization",
             "set x-jwt-sub: alice",
             "state jwt.metadata.claims",

@@ -1,4 +1,4 @@
-//! ES384 (RFC 7518 section 3.4) for jwt-compact, which stops at ES256: ECDSA on P-384 with SHA-384.
+//! ES384 (RFC 7518 section 3.4) for jwt-compact: ECDSA on P-384 with SHA-384.
 //!
 //! Owns one implementation of jwt-compact's trait and must not know more.
 
@@ -20,7 +20,9 @@ impl AlgorithmSignature for Es384Signature {
     const LENGTH: Option<NonZeroUsize> = NonZeroUsize::new(96);
 
     fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Signature::from_slice(bytes).map(Self).map_err(anyhow::Error::msg)
+        Signature::from_slice(bytes)
+            .map(Self)
+            .map_err(|_| anyhow::Error::msg("malformed"))
     }
 
     fn as_bytes(&self) -> Cow<'_, [u8]> {

@@ -66,6 +66,8 @@ pub(crate) struct Host {
     /// What no filter may do: Envoy would hang, crash, or let a request through.
     pub(crate) misuse: Vec<String>,
     pub(crate) fault: Option<Fault>,
+    /// What `verify_signature` is worth.
+    pub(crate) crypto: Crypto,
     /// Runs before the next write to shared data: what another worker does in between.
     pub(crate) before_write: Option<Box<dyn FnOnce()>>,
     /// The context whose callback runs.
@@ -132,6 +134,19 @@ pub(crate) struct Line {
     /// 0 trace, 1 debug, 2 info, 3 warn, 4 error, 5 critical.
     pub(crate) level: u32,
     pub(crate) text: String,
+}
+
+/// A host's function `verify_signature`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Crypto {
+    #[default]
+    Envoys,
+    /// Takes every signature.
+    SaysYes,
+    /// Answers what is no message.
+    Babbles,
+    /// There is none.
+    None,
 }
 
 /// A host call that fails from now on.

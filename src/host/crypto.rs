@@ -1,0 +1,170 @@
+//! Signatures checked by the host: Envoy's own BoringSSL, through its foreign function `verify_signature`.
+//!
+//! Several times as fast as in the sandbox. The host is trusted with the request anyway, but not believed blindly: an
+//! algorithm is left to it only after it took a good signature and refused a spoiled one, and whatever it answers other
+//! than a clear yes is a no. Owns the function's messages; it must not know tokens or providers.
+
+mod known_answers;
+mod message;
+
+use std::cell::Cell;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use self::known_answers::{KNOWN, Known, MESSAGE};
+use super::abi;
+use crate::config::SignatureBackend;
+use crate::jose::{Algorithm, AlgorithmSet, Jwk, Sandbox, SignatureVerifier};
+use crate::json::Object;
+
+/// Envoy's foreign function.
+const FUNCTION: &str = "verify_signature";
+
+/// `hash_func`, field 1; `signature`, field 3; `text`, field 4; the key as DER is field 2.
+fn hash_name(algorithm: Algorithm) -> Option<&'static str> {
+    Some(match algorithm {
+        Algorithm::Rs256 | Algorithm::Es256 => "sha256",
+        Algorithm::Rs384 | Algorithm::Es384 => "sha384",
+        Algorithm::Rs512 | Algorithm::Es512 => "sha512",
+        // The function knows neither PSS nor Ed25519.
+        Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 | Algorithm::EdDsa => return None,
+    })
+}
+
+/// Verifies with the host what the host has proved to know, and the rest in the sandbox.
+#[derive(Default)]
+pub(super) struct HostCrypto {
+    serves: AlgorithmSet,
+    /// The message under way: allocated once.
+    buffer: Cell<Vec<u8>>,
+}
+
+impl HostCrypto {
+    /// Tries the host with everything of `wanted` that it may know, unless the operator wants none of it. Fails with what
+    /// the host does not do although the operator wants nothing else.
+    pub(super) fn new(backend: SignatureBackend, wanted: AlgorithmSet) -> Result<Self, AlgorithmSet> {
+        let mut crypto = Self::default();
+        if backend == SignatureBackend::Sandbox {
+            return Ok(crypto);
+        }
+        let expected: AlgorithmSet = wanted
+            .iter()
+            .filter(|algorithm| hash_name(*algorithm).is_some())
+            .collect();
+        crypto.serves = KNOWN
+            .iter()
+            .flat_map(|known| crypto.proven(known, expected))
+            .collect();
+        if backend == SignatureBackend::Host && crypto.serves != expected {
+            return Err(expected
+                .iter()
+                .filter(|algorithm| !crypto.serves.contains(*algorithm))
+                .collect());
+        }
+        Ok(crypto)
+    }
+
+    /// What the host serves.
+    pub(super) fn serves(&self) -> AlgorithmSet {
+        self.serves
+    }
+
+    /// The algorithms of `expected` whose known signature the host tells from a spoiled one.
+    fn proven(&self, known: &Known, expected: AlgorithmSet) -> Vec<Algorithm> {
+        let wanted = |algorithm: &Algorithm| expected.contains(*algorithm);
+        if !known.signatures.iter().any(|(algorithm, _)| wanted(algorithm)) {
+            return Vec::new();
+        }
+        let key = Object::parse(known.jwk)
+            .ok()
+            .and_then(|jwk| Jwk::parse(&jwk).ok());
+        let Some(key) = key else { return Vec::new() };
+        known
+            .signatures
+            .iter()
+            .filter(|(algorithm, signature)| {
+                wanted(algorithm) && self.tells_apart(&key, *algorithm, signature).unwrap_or(false)
+            })
+            .map(|(algorithm, _)| *algorithm)
+            .collect()
+    }
+
+    fn tells_apart(&self, key: &Jwk, algorithm: Algorithm, signature: &str) -> Option<bool> {
+        let mut signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        if !self.ask(key, algorithm, MESSAGE, &signature)? {
+            return Some(false);
+        }
+        // In the middle: for ECDSA the first bit of `s`.
+        let middle = signature.len() / 2;
+        *signature.get_mut(middle)? ^= 1;
+        Some(!self.ask(key, algorithm, MESSAGE, &signature)?)
+    }
+
+    /// The host's word; `None` where it gave none.
+    fn ask(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> Option<bool> {
+        let hash = hash_name(algorithm)?;
+        let mut buffer = self.buffer.take();
+        buffer.clear();
+        let is_ecdsa = matches!(algorithm, Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512);
+        message::field(&mut buffer, 1, hash.as_bytes());
+        message::field(&mut buffer, 2, key.spki_der());
+        let is_written = if is_ecdsa {
+            message::ecdsa_field(&mut buffer, 3, signature)
+        } else {
+            message::field(&mut buffer, 3, signature);
+            true
+        };
+        message::field(&mut buffer, 4, signing_input);
+        let answer = is_written.then(|| abi::call_foreign_function(FUNCTION, &buffer));
+        self.buffer.set(buffer);
+        answer?.ok().map(|answer| message::is_clear_yes(&answer))
+    }
+}
+
+impl fmt::Debug for HostCrypto {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The buffer holds a token's bytes, which never reach a log.
+        formatter
+            .debug_struct("HostCrypto")
+            .field("serves", &self.serves)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SignatureVerifier for HostCrypto {
+    fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
+        if !self.serves.contains(algorithm) {
+            return Sandbox.verify(key, algorithm, signing_input, signature);
+        }
+        // The length is checked here, so that no lenience of the host gives one token two spellings.
+        key.fits(algorithm)
+            && key.signature_len(algorithm) == signature.len()
+            && self.ask(key, algorithm, signing_input, signature) == Some(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_known_answers_are_right_and_cover_all_that_the_host_may_know() {
+        let mut covered = AlgorithmSet::EMPTY;
+        for known in KNOWN {
+            let key = Jwk::parse(&Object::parse(known.jwk).unwrap()).unwrap();
+            for (algorithm, signature) in known.signatures {
+                let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+                assert!(key.verify(*algorithm, MESSAGE, &signature), "{algorithm}");
+                assert_eq!(key.signature_len(*algorithm), signature.len());
+                covered.insert(*algorithm);
+            }
+        }
+        let askable: AlgorithmSet = Algorithm::ALL
+            .into_iter()
+            .filter(|algorithm| hash_name(*algorithm).is_some())
+            .collect();
+        assert_eq!(covered, askable);
+    }
+}

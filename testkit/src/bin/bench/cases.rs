@@ -1,0 +1,150 @@
+//! What is compared: the table of goals.
+
+use crate::Samples;
+use crate::load::Sample;
+use crate::report::median;
+use crate::tokens::Kind;
+
+/// A listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// No filter at all.
+    None,
+    /// This filter, as it comes.
+    Ours,
+    /// This filter without its cache of tokens.
+    Uncached,
+    /// This filter, every signature checked in the sandbox, without its cache of tokens.
+    Sandbox,
+    /// This filter where nothing is asked of a request: what a module costs that does next to nothing.
+    Waived,
+    /// jwt_authn, as it comes.
+    Native,
+    /// jwt_authn with `jwt_cache_config`.
+    NativeCached,
+}
+
+impl Side {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::None,
+        Self::Ours,
+        Self::Uncached,
+        Self::Sandbox,
+        Self::Waived,
+        Self::Native,
+        Self::NativeCached,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "no filter",
+            Self::Ours => "this filter",
+            Self::Uncached => "without cache",
+            Self::Sandbox => "in the sandbox",
+            Self::Waived => "no token asked",
+            Self::Native => "jwt_authn",
+            Self::NativeCached => "jwt_authn, cache",
+        }
+    }
+}
+
+/// One row.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) tokens: Kind,
+    pub(crate) sides: &'static [Side],
+    /// What is compared with what, and how much of its requests per second it is to reach.
+    pub(crate) goals: &'static [(Side, Side, f64)],
+    /// How long one verification may take: the time of a request above one without a filter, in µs.
+    pub(crate) budget: Option<(Side, f64)>,
+    /// At half of the load that the slowest side bears, with the goal for latency.
+    pub(crate) is_half_load: bool,
+}
+
+const fn case(name: &'static str, tokens: Kind, sides: &'static [Side]) -> Case {
+    Case {
+        name,
+        tokens,
+        sides,
+        goals: &[],
+        budget: None,
+        is_half_load: false,
+    }
+}
+
+use Side::{Native, NativeCached, None as Nothing, Ours, Sandbox, Uncached, Waived};
+
+const AGAINST: &[Side] = &[Nothing, Ours, Native];
+const ALONE: &[Side] = &[Nothing, Sandbox];
+
+pub(crate) fn all() -> Vec<Case> {
+    let against = |name, tokens, goals| Case {
+        goals,
+        ..case(name, tokens, AGAINST)
+    };
+    let alone = |name, tokens, micros| Case {
+        budget: Some((Sandbox, micros)),
+        ..case(name, tokens, ALONE)
+    };
+    vec![
+        against("cold RS256", Kind::Rs256, &[(Ours, Native, 1.2)]),
+        against("cold ES256", Kind::Es256, &[(Ours, Native, 1.2)]),
+        against("cold EdDSA", Kind::EdDsa, &[(Ours, Native, 1.0)]),
+        against("cold PS256", Kind::Ps256, &[(Ours, Native, 0.3)]),
+        Case {
+            goals: &[(Ours, NativeCached, 0.95), (Ours, Native, 2.5)],
+            ..case(
+                "warm RS256",
+                Kind::Warm,
+                &[Nothing, Waived, Ours, Uncached, Native, NativeCached],
+            )
+        },
+        against("bad signature RS256", Kind::BadRs256, &[(Ours, Native, 1.1)]),
+        against("bad signature ES256", Kind::BadEs256, &[(Ours, Native, 1.1)]),
+        against("expired", Kind::Expired, &[(Ours, Native, 1.3)]),
+        against("no token", Kind::Missing, &[(Ours, Native, 0.85)]),
+        alone("sandbox RS256", Kind::Rs256, 500.0),
+        alone("sandbox ES256", Kind::Es256, 800.0),
+        alone("sandbox ES384", Kind::Es384, 3000.0),
+        Case {
+            is_half_load: true,
+            ..case("latency at half load", Kind::Warm, &[Nothing, Ours, NativeCached])
+        },
+    ]
+}
+
+impl Case {
+    /// Whether this side is to refuse this case's requests.
+    pub(crate) fn is_refused(&self, side: Side) -> bool {
+        let is_bad = matches!(
+            self.tokens,
+            Kind::BadRs256 | Kind::BadEs256 | Kind::Expired | Kind::Missing
+        );
+        is_bad && !matches!(side, Side::None | Side::Waived)
+    }
+
+    /// Requests per second to hold to: half of what warm requests reached in the slowest of the sides.
+    pub(crate) fn rate(&self, samples: &Samples, _: usize) -> Option<f64> {
+        if !self.is_half_load {
+            return None;
+        }
+        let slowest = self
+            .sides
+            .iter()
+            .filter_map(|side| {
+                let rates: Vec<f64> = samples
+                    .iter()
+                    .filter(|((_, known), of)| known == side && of.iter().all(|sample| !sample.is_limited))
+                    .flat_map(|(_, of)| of.iter().map(Sample::seen))
+                    .collect();
+                (!rates.is_empty()).then(|| median(&rates))
+            })
+            .fold(f64::INFINITY, f64::min);
+        Some(if slowest.is_finite() {
+            slowest / 2.0
+        } else {
+            8000.0
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Load: wrk on the second core, with a script that sends the tokens of a file in turn.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Connections at full load; at a held rate there are more, since each of them then pauses for whole milliseconds.
+const CONNECTIONS: u32 = 16;
+const PACED_CONNECTIONS: u32 = 64;
+
+pub(crate) struct Load {
+    pub(crate) port: u16,
+    pub(crate) tokens: PathBuf,
+    pub(crate) seconds: u32,
+    /// Which token comes first.
+    pub(crate) offset: usize,
+    /// Requests per second to hold to; `None`: as many as go.
+    pub(crate) rate: Option<f64>,
+}
+
+/// What wrk has seen. Times in µs.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub(crate) requests: u64,
+    pub(crate) refused: u64,
+    pub(crate) micros: f64,
+    /// Of them, the processor time of Envoy.
+    pub(crate) cpu_micros: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) is_limited: bool,
+}
+
+impl Sample {
+    /// Requests for each second of Envoy's core.
+    pub(crate) fn rate(&self) -> f64 {
+        self.requests as f64 * 1e6 / self.cpu_micros
+    }
+
+    /// Requests for each second that went by.
+    pub(crate) fn seen(&self) -> f64 {
+        self.requests as f64 * 1e6 / self.micros
+    }
+}
+
+impl Load {
+    pub(crate) fn run(&self) -> Sample {
+        let connections = if self.rate.is_some() {
+            PACED_CONNECTIONS
+        } else {
+            CONNECTIONS
+        };
+        let pause = self
+            .rate
+            .map_or(0.0, |rate| f64::from(connections) * 1000.0 / rate);
+        let script = testkit::workspace_root().join("bench/tokens.lua");
+        let output = Command::new("taskset")
+            .args(["-c", "1", "wrk", "--threads", "1", "--connections"])
+            .arg(connections.to_string())
+            .arg("--duration")
+            .arg(format!("{}s", self.seconds))
+            .arg("--script")
+            .arg(script)
+            .arg(format!("http://127.0.0.1:{}/orders", self.port))
+            .arg(&self.tokens)
+            .arg(self.offset.to_string())
+            .arg(pause.to_string())
+            .output()
+            .expect("wrk runs; `make bench` installs it");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().find_map(|line| line.strip_prefix("result "));
+        let Some(line) = line else {
+            panic!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let result: Value = serde_json::from_str(line).expect("the script writes JSON");
+        let number = |name: &str| {
+            result[name]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{name} in {line}"))
+        };
+        assert!(number("broken") == 0.0, "broken connections: {line}");
+        Sample {
+            requests: number("requests") as u64,
+            refused: number("refused") as u64,
+            micros: number("micros"),
+            cpu_micros: 0.0,
+            p50: number("p50"),
+            p99: number("p99"),
+            is_limited: self.rate.is_some(),
+        }
+    }
+}

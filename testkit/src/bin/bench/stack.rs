@@ -1,0 +1,126 @@
+//! One Envoy with a listener for each side, pinned to the first core.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use testkit::{Bootstrap, EnvoyProcess, Listener, WasmFilter};
+
+use crate::cases::Side;
+use crate::tokens::{AUDIENCE, ISSUER, Keys};
+
+pub(crate) struct Stack {
+    envoy: EnvoyProcess,
+    ports: BTreeMap<Side, u16>,
+}
+
+impl Stack {
+    pub(crate) fn start(keys: &Keys) -> Self {
+        let mut bootstrap = Bootstrap::new();
+        for side in Side::ALL {
+            bootstrap = bootstrap.listener(listener(side, keys));
+        }
+        let envoy = EnvoyProcess::start(&bootstrap.build());
+        run("taskset", &["-acp", "0", &envoy.pid().to_string()]);
+        let ports = Side::ALL
+            .into_iter()
+            .map(|side| (side, envoy.port(side.name())))
+            .collect();
+        Self { envoy, ports }
+    }
+
+    pub(crate) fn port(&self, side: Side) -> u16 {
+        self.ports[&side]
+    }
+
+    /// Processor time that Envoy has used so far, in µs: what other processes take from the machine is not in it.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.envoy.pid()));
+        let nanos: f64 = tasks
+            .expect("Envoy runs")
+            .flatten()
+            .filter_map(|task| {
+                let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+                stat.split_whitespace().next()?.parse::<f64>().ok()
+            })
+            .sum();
+        nanos / 1000.0
+    }
+
+    /// The resident memory of the whole Envoy.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.envoy.pid()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .unwrap_or_default()
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn listener(side: Side, keys: &Keys) -> Listener {
+    let listener = Listener::new(side.name()).route(json!({
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 200, "body": {"inline_string": "ok"}}
+    }));
+    match side {
+        Side::None => listener,
+        Side::Native => listener.filter(native(keys, Value::Null)),
+        // As many entries as ours has.
+        Side::NativeCached => listener.filter(native(keys, json!({"jwt_cache_size": 1000}))),
+        Side::Ours | Side::Uncached | Side::Sandbox | Side::Waived => {
+            listener.filter(WasmFilter::new(ours(side, keys)).build())
+        }
+    }
+}
+
+fn provider(keys: &Keys) -> Value {
+    json!({
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "local_jwks": {"inline_string": keys.jwks().to_string()},
+        "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+    })
+}
+
+fn ours(side: Side, keys: &Keys) -> Value {
+    let mut config = json!({
+        "providers": {"corp": provider(keys)},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+        "stat_prefix": format!("{side:?}").to_lowercase(),
+    });
+    match side {
+        Side::Waived => config["rules"] = json!([{"match": {"prefix": "/"}}]),
+        Side::Sandbox => {
+            config["signature_backend"] = json!("sandbox");
+            config["limits"] = json!({"token_cache_entries": 0});
+        }
+        Side::Uncached => config["limits"] = json!({"token_cache_entries": 0}),
+        _ => {}
+    }
+    config
+}
+
+fn native(keys: &Keys, cache: Value) -> Value {
+    let mut provider = provider(keys);
+    if !cache.is_null() {
+        provider["jwt_cache_config"] = cache;
+    }
+    json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"corp": provider},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}]
+        }
+    })
+}

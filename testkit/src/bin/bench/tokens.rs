@@ -1,0 +1,138 @@
+//! The tokens of each case, in files that the load generator reads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use testkit::{Algorithm, SigningKey, Token, tamper_signature, unix_now};
+
+pub(crate) const ISSUER: &str = "https://idp.example.com/realms/main";
+pub(crate) const AUDIENCE: &str = "orders-api";
+
+/// Which tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Rs256,
+    Ps256,
+    Es256,
+    Es384,
+    EdDsa,
+    /// A hundred of RS256.
+    Warm,
+    BadRs256,
+    BadEs256,
+    Expired,
+    Missing,
+}
+
+/// The issuer's keys.
+pub(crate) struct Keys {
+    rsa: SigningKey,
+    pss: SigningKey,
+    es256: SigningKey,
+    es384: SigningKey,
+    ed: SigningKey,
+}
+
+impl Keys {
+    pub(crate) fn generate() -> Self {
+        Self {
+            rsa: SigningKey::generate(Algorithm::Rs256, Some("rsa-1")),
+            pss: SigningKey::generate(Algorithm::Ps256, Some("pss-1")),
+            es256: SigningKey::generate(Algorithm::Es256, Some("es256-1")),
+            es384: SigningKey::generate(Algorithm::Es384, Some("es384-1")),
+            ed: SigningKey::generate(Algorithm::EdDsa, Some("ed-1")),
+        }
+    }
+
+    pub(crate) fn jwks(&self) -> Value {
+        testkit::jwks(&[&self.rsa, &self.pss, &self.es256, &self.es384, &self.ed])
+    }
+
+    fn mint(&self, kind: Kind, number: usize) -> Option<String> {
+        let key = match kind {
+            Kind::Rs256 | Kind::Warm | Kind::BadRs256 | Kind::Expired => &self.rsa,
+            Kind::Ps256 => &self.pss,
+            Kind::Es256 | Kind::BadEs256 => &self.es256,
+            Kind::Es384 => &self.es384,
+            Kind::EdDsa => &self.ed,
+            Kind::Missing => return None,
+        };
+        // What identity providers put into an access token, at the usual length.
+        let token = Token::new(key)
+            .claims(json!({
+                "iss": ISSUER,
+                "aud": AUDIENCE,
+                "sub": format!("user-{number:08}"),
+                "jti": format!("{number:032x}"),
+                "iat": unix_now(),
+                "nbf": unix_now(),
+                "azp": "web",
+                "scope": "openid profile orders:read orders:write",
+                "realm_access": {"roles": ["clerk", "offline_access"]},
+            }))
+            .expires_in(if kind == Kind::Expired { -3600 } else { 12 * 3600 })
+            .mint();
+        Some(match kind {
+            Kind::BadRs256 | Kind::BadEs256 => tamper_signature(&token),
+            _ => token,
+        })
+    }
+}
+
+/// The files, gone with this.
+pub(crate) struct Files {
+    dir: tempfile::TempDir,
+}
+
+impl Files {
+    /// `count` tokens of each kind that is to be cold, fewer of the others.
+    pub(crate) fn write(keys: &Keys, kinds: impl Iterator<Item = Kind>, count: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let kinds: BTreeMap<Kind, usize> = kinds
+            .map(|kind| {
+                let count = match kind {
+                    Kind::Rs256 | Kind::Ps256 | Kind::Es256 | Kind::EdDsa => count,
+                    Kind::Warm => 100,
+                    Kind::Es384 | Kind::BadRs256 | Kind::BadEs256 | Kind::Expired => 5000,
+                    Kind::Missing => 1,
+                };
+                (kind, count)
+            })
+            .collect();
+        for (kind, count) in kinds {
+            eprintln!("minting {count} tokens: {kind:?}");
+            fs::write(dir.path().join(format!("{kind:?}")), lines(keys, kind, count))
+                .expect("the tokens are written");
+        }
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self, kind: Kind) -> PathBuf {
+        Path::new(self.dir.path()).join(format!("{kind:?}"))
+    }
+}
+
+fn lines(keys: &Keys, kind: Kind, count: usize) -> String {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads)
+            .map(|part| {
+                scope.spawn(move || {
+                    let mut text = String::new();
+                    for number in (part..count).step_by(threads) {
+                        let token = keys.mint(kind, number).unwrap_or_default();
+                        writeln!(text, "{token}").expect("a String takes it");
+                    }
+                    text
+                })
+            })
+            .collect();
+        parts
+            .into_iter()
+            .map(|part| part.join().expect("a thread that mints"))
+            .collect()
+    })
+}
