@@ -93,7 +93,7 @@ fn read_identity(
                 Some(node) => {
                     let path = node.name()?;
                     if !path.starts_with('/') || !path.bytes().all(is_path_byte) {
-                        return Err(node.invalid(format!("`{path}` is not a path; write it as in /mcp")));
+                        return Err(node.invalid(format!("`{path}` is not a path, which begins with `/`; write it as in /mcp")));
                     }
                     path
                 }
