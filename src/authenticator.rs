@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::binding::replay::ProofId;
 use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
@@ -57,10 +58,21 @@ pub struct Forward {
     pub clears_route_cache: bool,
     /// Why it would have been refused, were its rule enforced.
     pub shadowed: Option<Denial>,
+    /// What must not have been used before.
+    pub proof: Option<Proof>,
     /// What has said what it needs.
     pub rule: Option<Choice>,
     /// `sub` of the first token, where the configuration asks who that is.
     pub subject: Option<Rc<str>>,
+}
+
+/// A proof of possession that was sent with a request. Whoever carries the decision out remembers it first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// What is remembered.
+    pub id: ProofId,
+    /// The decision, where it was used before.
+    pub otherwise: Box<Decision>,
 }
 
 /// Why a request may go on.

@@ -1,13 +1,21 @@
-//! Tokens that only their owner may use: `cnf` held against the client's certificate (RFC 8705 section 3, RFC 7800).
+//! Tokens that only their owner may use: `cnf` (RFC 7800) held against the client's certificate (RFC 8705 section 3), or against
+//! the proof that it sends (RFC 9449).
 //!
 //! Asked only of a [`VerifiedJwt`]. Knows nothing of connections: the host says which certificate a client has shown.
+
+pub mod dpop;
+pub mod replay;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::claims::VerifiedJwt;
 use crate::denial::{Denial, Reason};
+use crate::jose::SignatureVerifier;
 use crate::request::{FieldId, RequestHead};
+use crate::time::UnixTime;
+use dpop::Dpop;
+use replay::ProofId;
 
 /// `binding`, of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +28,20 @@ pub enum Binding {
         mtls: Check,
         /// `trust_xfcc`: the field in which a proxy in front says whose certificate it has seen.
         forwarded: Option<FieldId>,
+        /// Whether a proof of possession is.
+        dpop: Option<Dpop>,
     },
+}
+
+/// A token as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented<'a> {
+    /// Its text.
+    pub token: &'a [u8],
+    /// By the scheme `DPoP`, and not as a bearer token.
+    pub by_dpop: bool,
+    /// By which request.
+    pub request: &'a RequestHead,
 }
 
 /// When a kind of binding is checked.
@@ -40,13 +61,24 @@ impl Default for Binding {
         Self::Checked {
             mtls: Check::Off,
             forwarded: None,
+            dpop: None,
         }
     }
 }
 
 const CERTIFICATE: &str = "x5t#S256";
+const KEY: &str = "jkt";
 
 impl Binding {
+    /// What is asked of proofs of possession, where they are checked.
+    #[must_use]
+    pub const fn dpop(self) -> Option<Dpop> {
+        match self {
+            Self::Off => None,
+            Self::Checked { dpop, .. } => dpop,
+        }
+    }
+
     /// Whether it asks for the client's certificate.
     #[must_use]
     pub const fn needs_certificate(self) -> bool {
@@ -59,40 +91,68 @@ impl Binding {
         )
     }
 
-    /// Whether the token's client is the one that it was issued to.
-    pub fn check(self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> Result<(), Denial> {
-        let Self::Checked { mtls, forwarded } = self else {
-            return Ok(());
+    /// Whether the token's client is the one that it was issued to; the proof, which must not be used again.
+    pub fn check(
+        self,
+        jwt: &VerifiedJwt<'_>,
+        presented: Presented<'_>,
+        verifier: &dyn SignatureVerifier,
+        now: UnixTime,
+    ) -> Result<Option<ProofId>, Denial> {
+        let Self::Checked {
+            mtls,
+            forwarded,
+            dpop,
+        } = self
+        else {
+            return Ok(None);
         };
         let mismatch = |detail| Err(Denial::new(Reason::BindingMismatch).with_detail(detail));
-        let Some((_, confirmation)) = jwt.members().find(|(name, _)| *name == "cnf") else {
-            return match mtls {
-                Check::Required => mismatch("no cnf"),
-                Check::Off | Check::IfPresent => Ok(()),
-            };
+        let malformed = || Denial::new(Reason::ClaimMalformed).with_detail("cnf");
+        let confirmation = match jwt.members().find(|(name, _)| *name == "cnf") {
+            Some((_, confirmation)) => Some(confirmation.as_object().ok_or_else(malformed)?),
+            None => None,
         };
-        let Some(confirmation) = confirmation.as_object() else {
-            return Err(Denial::new(Reason::ClaimMalformed).with_detail("cnf"));
-        };
+        let member = |name: &str| confirmation.as_ref().and_then(|object| object.member(name));
         // RFC 7800 section 3.1 leaves it to the application which members it needs. Here every one has to hold: an issuer that
         // ties a token to a key in a way that nobody checks would have issued a plain bearer token.
-        if mtls == Check::Off || confirmation.members().any(|(name, _)| name != CERTIFICATE) {
-            return mismatch("cnf of a kind that is not checked");
+        if let Some(object) = &confirmation {
+            let is_checked = |name: &str| match name {
+                CERTIFICATE => mtls != Check::Off,
+                KEY => dpop.is_some(),
+                _ => false,
+            };
+            if object.is_empty() || object.members().any(|(name, _)| !is_checked(name)) {
+                return mismatch("cnf of a kind that is not checked");
+            }
         }
-        let Some(expected) = confirmation.member(CERTIFICATE) else {
-            return mismatch("empty cnf");
-        };
-        let Some(expected) = expected.as_str() else {
-            return Err(Denial::new(Reason::ClaimMalformed).with_detail("cnf"));
-        };
-        let Some(shown) = certificate_hash(forwarded, request) else {
-            return mismatch("no client certificate");
-        };
-        // RFC 8705 section 3.1: "the base64url-encoded SHA-256 hash […] of the DER encoding of the X.509 certificate".
-        if *expected == URL_SAFE_NO_PAD.encode(shown) {
-            Ok(())
-        } else {
-            mismatch("another client certificate")
+        match member(CERTIFICATE) {
+            None if mtls == Check::Required => return mismatch("no certificate in cnf"),
+            None => {}
+            Some(expected) => {
+                let expected = expected.as_str().ok_or_else(malformed)?;
+                let Some(shown) = certificate_hash(forwarded, presented.request) else {
+                    return mismatch("no client certificate");
+                };
+                // RFC 8705 section 3.1: "the base64url-encoded SHA-256 hash […] of the DER encoding of the X.509 certificate".
+                if *expected != URL_SAFE_NO_PAD.encode(shown) {
+                    return mismatch("another client certificate");
+                }
+            }
+        }
+        match (member(KEY), dpop) {
+            (Some(thumbprint), Some(dpop)) => {
+                // RFC 9449 section 7.2: such a resource "MUST NOT accept" a bound token "as a bearer token".
+                if !presented.by_dpop {
+                    return mismatch("a bound token by the scheme Bearer");
+                }
+                let thumbprint = thumbprint.as_str().ok_or_else(malformed)?;
+                dpop.check(&thumbprint, presented.token, presented.request, verifier, now)
+                    .map(Some)
+            }
+            (None, Some(dpop)) if dpop.required => mismatch("no key in cnf"),
+            (None, _) if presented.by_dpop => mismatch("a token that is not bound by the scheme DPoP"),
+            _ => Ok(None),
         }
     }
 }

@@ -231,7 +231,15 @@ impl Config {
             None => String::new(),
         };
         let stripped = fields.flag("strip_failure_response")?;
-        let style = response::read(fields.take("response"), stripped)?;
+        let mut style = response::read(fields.take("response"), stripped)?;
+        let mut algorithms: Vec<&str> = Vec::new();
+        let of_proofs = providers.iter().filter_map(|provider| provider.binding.dpop());
+        for algorithm in of_proofs.flat_map(|dpop| dpop.algorithms.iter()) {
+            if !algorithms.contains(&algorithm.name()) {
+                algorithms.push(algorithm.name());
+            }
+        }
+        style.dpop_algorithms = (!algorithms.is_empty()).then(|| algorithms.join(" "));
         let limits = match fields.take("limits") {
             Some(node) => read_limits(&node)?,
             None => Limits::default(),

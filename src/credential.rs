@@ -122,7 +122,8 @@ fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 
 /// The scheme that a prefix stands for, with its space or without.
 fn bearer_scheme(prefix: &[u8]) -> Option<&[u8]> {
-    Some(prefix.trim_ascii_end()).filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer"))
+    Some(prefix.trim_ascii_end())
+        .filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer") || scheme.eq_ignore_ascii_case(b"DPoP"))
 }
 
 /// Whether after the first token another value of the same header follows that holds one too.

@@ -49,6 +49,10 @@ pub enum Reason {
     ClaimMalformed,
     /// The token is bound to another client than the one that uses it, or in a way that is not checked (`cnf`, RFC 7800).
     BindingMismatch,
+    /// The proof of possession is absent or no good (RFC 9449 section 4.3).
+    ProofInvalid,
+    /// The proof of possession was used before.
+    ProofReplayed,
     /// The token lacks a scope that `authorize` asks for.
     ScopeInsufficient,
     /// A claim does not meet a condition of `authorize`.
@@ -61,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -81,6 +85,8 @@ impl Reason {
         Self::ClaimMissing,
         Self::ClaimMalformed,
         Self::BindingMismatch,
+        Self::ProofInvalid,
+        Self::ProofReplayed,
         Self::ScopeInsufficient,
         Self::ClaimRejected,
         Self::KeysUnavailable,
@@ -110,6 +116,8 @@ impl Reason {
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
             Self::BindingMismatch => "binding_mismatch",
+            Self::ProofInvalid => "proof_invalid",
+            Self::ProofReplayed => "proof_replayed",
             Self::ScopeInsufficient => "scope_insufficient",
             Self::ClaimRejected => "claim_rejected",
             Self::KeysUnavailable => "keys_unavailable",

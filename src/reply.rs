@@ -81,6 +81,8 @@ pub struct ReplyStyle {
     pub body: BodyFormat,
     /// Neither body nor challenge (jwt_authn's `strip_failure_response`).
     pub stripped: bool,
+    /// The algorithms that proofs of possession may have, where any are checked.
+    pub dpop_algorithms: Option<String>,
 }
 
 /// The error codes of RFC 6750 section 3.1.
@@ -92,6 +94,8 @@ pub enum BearerError {
     InvalidToken,
     /// "The request requires higher privileges than provided by the access token."
     InsufficientScope,
+    /// RFC 9449 section 7.1.
+    InvalidDpopProof,
 }
 
 impl BearerError {
@@ -100,6 +104,7 @@ impl BearerError {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
         }
     }
 }
@@ -124,6 +129,14 @@ impl Answer {
         Self {
             status: 401,
             error: Some(BearerError::InvalidToken),
+            description,
+        }
+    }
+
+    const fn invalid_proof(description: &'static str) -> Self {
+        Self {
+            status: 401,
+            error: Some(BearerError::InvalidDpopProof),
             description,
         }
     }
@@ -181,6 +194,9 @@ impl Answer {
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
             // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
             Reason::BindingMismatch => Self::invalid_token("the token is bound to another client"),
+            // RFC 9449 section 7.1: "error […] invalid_dpop_proof is used to indicate that the DPoP proof itself was deemed invalid".
+            Reason::ProofInvalid => Self::invalid_proof("the proof of possession is missing or not valid"),
+            Reason::ProofReplayed => Self::invalid_proof("the proof of possession was used before"),
             // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
             // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
             Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a scope that is needed"),
@@ -283,9 +299,18 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
     }
     // A fault of ours is no challenge to the client.
     if answer.status < 500 {
-        reply
-            .headers
-            .push(("www-authenticate", challenge(&answer, style, scope)));
+        // A proof is nothing that could be wrong with a bearer token.
+        if !matches!(answer.error, Some(BearerError::InvalidDpopProof)) {
+            let value = challenge("Bearer", &answer, style, scope);
+            reply.headers.push(("www-authenticate", value));
+        }
+        if let Some(algorithms) = &style.dpop_algorithms {
+            // RFC 9449 section 7.1: "algs: a space-delimited list of supported algorithms".
+            let mut value = challenge("DPoP", &answer, style, scope);
+            value.push_str(", algs=");
+            push_quoted(&mut value, algorithms);
+            reply.headers.push(("www-authenticate", value));
+        }
     }
     match style.body {
         BodyFormat::Json => {
@@ -311,8 +336,8 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
 }
 
 /// RFC 6750 section 3: the scheme, then `realm`, then the error where a credential was sent.
-fn challenge(answer: &Answer, style: &ReplyStyle, scope: Option<&str>) -> String {
-    let mut challenge = String::from("Bearer realm=");
+fn challenge(scheme: &str, answer: &Answer, style: &ReplyStyle, scope: Option<&str>) -> String {
+    let mut challenge = format!("{scheme} realm=");
     push_quoted(&mut challenge, &style.realm);
     if let Some(error) = answer.error {
         challenge.push_str(", error=");
@@ -349,6 +374,7 @@ mod tests {
             realm: "a \"b\" \\c".to_owned(),
             body,
             stripped: false,
+            dpop_algorithms: None,
         }
     }
 
@@ -374,6 +400,7 @@ mod tests {
                 realm: "r".to_owned(),
                 body: BodyFormat::Json,
                 stripped: false,
+                dpop_algorithms: None,
             },
             &[],
         );

@@ -10,6 +10,7 @@
 mod backends;
 mod scenarios;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -70,6 +71,8 @@ struct Engine {
     shared: HashMap<String, (Vec<u8>, Vec<u8>)>,
     issuer: HashMap<String, Says>,
     fetches: HashMap<String, usize>,
+    /// What is remembered of proofs of possession, by record.
+    proofs: RefCell<HashMap<u16, Vec<u8>>>,
 }
 
 impl Engine {
@@ -86,6 +89,7 @@ impl Engine {
             shared: HashMap::new(),
             issuer: scenario.issuer.iter().cloned().collect(),
             fetches: HashMap::new(),
+            proofs: RefCell::default(),
         }
     }
 
@@ -181,6 +185,13 @@ impl Engine {
     fn outcome(&self, request: &Request, decision: &Decision) -> Outcome {
         match decision {
             Decision::Forward(forward) => {
+                if let Some(proof) = &forward.proof {
+                    let record = self.proofs.borrow().get(&proof.id.record()).cloned();
+                    match proof.id.enter(&record.unwrap_or_default(), self.now) {
+                        Some(record) => drop(self.proofs.borrow_mut().insert(proof.id.record(), record)),
+                        None => return self.outcome(request, &proof.otherwise),
+                    }
+                }
                 let mut path = request.path.clone();
                 let mut headers: Vec<(String, String)> = request
                     .headers

@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use super::evaluate::{Moment, Need, Obstacle};
 use super::{Authenticator, Notice};
+use crate::binding::Presented;
+use crate::binding::replay::ProofId;
 use crate::claims::{Keys, UnverifiedClaims, VerifiedJwt};
-use crate::config::{Config, KeySource, LocationId, Provider, ProviderId};
+use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
 use crate::credential::Credential;
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
@@ -45,6 +47,8 @@ pub(super) struct Granted {
     pub(super) state: Vec<StateEntry>,
     /// What the token lacks to be allowed what the request asks for.
     pub(super) shortfall: Option<Shortfall>,
+    /// What shows that it is its owner's, and must not be used again.
+    pub(super) proof: Option<ProofId>,
     /// Who it is, where anybody asks.
     pub(super) subject: Option<Rc<str>>,
 }
@@ -273,9 +277,17 @@ impl<'e, 't> Attempt<'e, 't> {
             return Err(Denial::new(Reason::IssuerUnknown).into());
         }
         let jwt = self.verify(named, provider, parts)?;
-        provider
+        let presented = Presented {
+            token: token.text,
+            by_dpop: config
+                .locations
+                .get(token.location.index())
+                .is_some_and(Location::is_dpop),
+            request: self.asked.request,
+        };
+        let proof = provider
             .binding
-            .check(&jwt, self.asked.request)
+            .check(&jwt, presented, &*self.engine.verifier, self.moment.now)
             .map_err(|denial| denial.by(named.provider))?;
         let payload = token.text.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
         Ok(Granted {
@@ -283,6 +295,7 @@ impl<'e, 't> Attempt<'e, 't> {
             location: token.location,
             claims: forward::claim_values(provider, &jwt, payload),
             state: forward::state_entries(provider, &jwt, parts.token),
+            proof,
             subject: match self.config.asks_subject {
                 true => jwt.subject().map(Rc::from),
                 false => None,

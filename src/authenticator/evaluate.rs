@@ -5,7 +5,8 @@
 use std::rc::Rc;
 
 use super::attempt::{Asked, Attempt, Granted, Token};
-use super::{Authenticator, Forward, Grant};
+use super::{Authenticator, Decision, Forward, Grant, Proof};
+use crate::binding::replay::ProofId;
 use crate::config::{Location, ProviderId};
 use crate::credential;
 use crate::denial::{Denial, Reason, Refusal};
@@ -57,6 +58,9 @@ impl From<Denial> for Obstacle {
     }
 }
 
+/// The request as it would go on, what its good tokens lack, and the proof of the one that has one.
+type Satisfied = (Forward, Option<Denial>, Option<(ProofId, ProviderId)>);
+
 impl Authenticator {
     /// Decides a request.
     pub(super) fn evaluate(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
@@ -98,8 +102,25 @@ impl Authenticator {
             ..moment
         };
         match self.satisfy(demand, request, moment) {
-            Ok((forward, None)) => Evaluation::Forward(forward.by(choice)),
-            Ok((forward, Some(denial))) => {
+            Ok((forward, None, proof)) => {
+                let mut forward = forward.by(choice);
+                if let Some((id, provider)) = proof {
+                    let denial = Denial::new(Reason::ProofReplayed).by(provider);
+                    let is_shadowed = demand.mode.lets_through(forward.subject.as_deref(), address);
+                    let otherwise = match (is_shadowed, refusal(denial)) {
+                        (false, Evaluation::Deny(refusal)) => Decision::Deny(refusal),
+                        _ => Decision::Forward(
+                            self.without_token(Grant::Anonymous).by(choice).shadowing(denial),
+                        ),
+                    };
+                    forward.proof = Some(Proof {
+                        id,
+                        otherwise: Box::new(otherwise),
+                    });
+                }
+                Evaluation::Forward(forward)
+            }
+            Ok((forward, Some(denial), _)) => {
                 if demand.mode.lets_through(forward.subject.as_deref(), address) {
                     Evaluation::Forward(forward.by(choice).shadowing(denial))
                 } else {
@@ -122,7 +143,7 @@ impl Authenticator {
         demand: &Demand,
         request: &RequestHead,
         moment: Moment,
-    ) -> Result<(Forward, Option<Denial>), Obstacle> {
+    ) -> Result<Satisfied, Obstacle> {
         let config = self.config.clone();
         let credentials = credential::find(request, &config.locations, &demand.locations)?;
         let tokens: Vec<Token<'_>> = credentials
@@ -142,7 +163,7 @@ impl Authenticator {
         if granted.is_empty() {
             // Nobody in particular is allowed nothing in particular.
             let missing = asked.authorization.map(|_| Denial::new(Reason::TokenMissing));
-            return Ok((self.without_token(Grant::Anonymous), missing));
+            return Ok((self.without_token(Grant::Anonymous), missing, None));
         }
         // Of several tokens, one has to have all that is asked for.
         let lacking = if granted.iter().any(|grant| grant.shortfall.is_none()) {
@@ -158,7 +179,10 @@ impl Authenticator {
         let is_shadowed = demand
             .mode
             .lets_through(subject, request.source_address.as_deref());
-        Ok((self.with_tokens(request, &granted, is_shadowed), lacking))
+        let proof = granted
+            .iter()
+            .find_map(|grant| grant.proof.map(|proof| (proof, grant.provider)));
+        Ok((self.with_tokens(request, &granted, is_shadowed), lacking, proof))
     }
 
     /// The request goes on with nothing said of its client.
@@ -169,6 +193,7 @@ impl Authenticator {
             state: Vec::new(),
             clears_route_cache: false,
             shadowed: None,
+            proof: None,
             rule: None,
             subject: None,
         }
@@ -209,6 +234,7 @@ impl Authenticator {
             state,
             clears_route_cache,
             shadowed: None,
+            proof: None,
             rule: None,
             subject: granted.first().and_then(|grant| grant.subject.clone()),
         }

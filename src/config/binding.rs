@@ -1,8 +1,11 @@
 //! `binding`: whether a provider's tokens may be used by their owner only.
 
+use std::time::Duration;
+
 use super::Names;
 use super::error::ConfigError;
 use super::reader::Node;
+use crate::binding::dpop::{Dpop, DpopFields};
 use crate::binding::{Binding, Check};
 
 const VALUES: &[(&str, Check)] = &[
@@ -21,10 +24,9 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Config
         return Ok(Binding::Off);
     }
     let mut fields = node.fields(&["mtls", "trust_xfcc", "dpop"])?;
-    if let Some(node) = fields.take("dpop") {
-        return Err(node.invalid(
-            "proofs of possession (DPoP, RFC 9449) are not checked by this version; tokens that are bound by one are refused",
-        ));
+    let mut dpop = None;
+    if let Some(node) = fields.take("dpop").filter(|node| !is_off(node)) {
+        dpop = Some(read_dpop(&node, names)?);
     }
     let mtls = match fields.take("mtls") {
         Some(node) if is_off(&node) => Check::Off,
@@ -40,5 +42,34 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Config
         }
         _ => None,
     };
-    Ok(Binding::Checked { mtls, forwarded })
+    Ok(Binding::Checked {
+        mtls,
+        forwarded,
+        dpop,
+    })
+}
+
+/// Long enough for clocks that are a little off, short enough for the proofs in it to be remembered.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
+
+fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, ConfigError> {
+    let mut fields = node.fields(&["required", "window", "algorithms"])?;
+    let required = fields.flag("required")?;
+    let window = match fields.take("window") {
+        Some(node) => node.duration(Duration::from_secs(5)..=Duration::from_secs(300))?,
+        None => DEFAULT_WINDOW,
+    };
+    let algorithms = super::provider::read_algorithms(&mut fields)?;
+    Ok(Dpop {
+        required,
+        window,
+        algorithms,
+        fields: DpopFields {
+            proof: names.field("dpop"),
+            method: names.field(":method"),
+            path: names.field(":path"),
+            authority: names.field(":authority"),
+            scheme: names.field("x-forwarded-proto"),
+        },
+    })
 }

@@ -33,6 +33,17 @@ pub enum Location {
     },
 }
 
+/// Before a token that is sent with a proof.
+const DPOP_PREFIX: &[u8] = b"DPoP ";
+
+impl Location {
+    /// Whether tokens there are sent with a proof of possession.
+    #[must_use]
+    pub fn is_dpop(&self) -> bool {
+        matches!(self, Self::Header { prefix, .. } if **prefix == *DPOP_PREFIX)
+    }
+}
+
 /// The number of a location in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocationId(usize);
@@ -68,7 +79,11 @@ impl Locations {
 }
 
 /// Reads a provider's locations: those that it names, or `Authorization: Bearer` alone.
-pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<LocationId>, ConfigError> {
+pub(super) fn read(
+    fields: &mut Fields<'_>,
+    takes_dpop: bool,
+    names: &mut Names,
+) -> Result<Vec<LocationId>, ConfigError> {
     let mut found = Vec::new();
     if let Some(node) = fields.take("from_headers") {
         for element in node.list()? {
@@ -105,7 +120,9 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<Loc
             name: "authorization".into(),
             prefix: (*b"Bearer ").into(),
         };
-        return Ok(vec![names.locations.id(default)]);
+        let mut ids = vec![names.locations.id(default)];
+        ids.extend(takes_dpop.then(|| dpop(names)));
+        return Ok(ids);
     }
     let mut ids = Vec::new();
     for (node, location) in found {
@@ -115,7 +132,20 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &mut Names) -> Result<Vec<Loc
         }
         ids.push(id);
     }
+    if takes_dpop {
+        ids.push(dpop(names));
+    }
     Ok(ids)
+}
+
+/// RFC 9449 section 7.1: tokens that a proof goes with have a scheme of their own.
+fn dpop(names: &mut Names) -> LocationId {
+    let location = Location::Header {
+        field: names.field("authorization"),
+        name: "authorization".into(),
+        prefix: DPOP_PREFIX.into(),
+    };
+    names.locations.id(location)
 }
 
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, ConfigError> {

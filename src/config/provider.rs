@@ -281,7 +281,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let binding = fields
         .take("binding")
         .map_or_else(|| Ok(Binding::default()), |node| binding::read(&node, names))?;
-    let locations = location::read(&mut fields, names)?;
+    let locations = location::read(&mut fields, binding.dpop().is_some(), names)?;
     let forward = fields.flag("forward")?;
     let mut own: Vec<usize> = Vec::new();
     let forward_payload_header = match fields.take("forward_payload_header") {
@@ -462,7 +462,7 @@ fn read_metadata(fields: &mut Fields<'_>) -> Result<Metadata, ConfigError> {
     })
 }
 
-fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
+pub(super) fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
     let Some(node) = fields.take("algorithms") else {
         return Ok(AlgorithmSet::ALL);
     };

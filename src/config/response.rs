@@ -12,6 +12,7 @@ pub(super) fn read(node: Option<Node<'_>>, stripped: bool) -> Result<ReplyStyle,
         realm: DEFAULT_REALM.to_owned(),
         body: BodyFormat::default(),
         stripped,
+        dpop_algorithms: None,
     };
     let Some(node) = node else { return Ok(style) };
     let mut fields = node.fields(&["realm", "body"])?;

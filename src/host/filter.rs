@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::abi::{self, Buffer, Map};
 use super::crypto::HostCrypto;
 use super::metrics::Metrics;
-use super::shared_data::{Place, Seen};
+use super::shared_data::{self, Place, Seen};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, KeySource, ProviderId};
@@ -160,6 +160,11 @@ impl Filter {
                 send(reply)
             }
             Decision::Forward(forward) => {
+                if let Some(proof) = &forward.proof
+                    && !shared_data::remember(&proof.id)
+                {
+                    return self.apply(&proof.otherwise);
+                }
                 for edit in forward.edits.iter() {
                     let done = match &edit.value {
                         Some(value) => abi::replace_request_header(&edit.name, value),

@@ -4,6 +4,7 @@
 //! read each other's bytes.
 
 use super::abi::{self, Status};
+use crate::binding::replay::ProofId;
 
 /// The two names of a key source.
 #[derive(Debug)]
@@ -72,4 +73,29 @@ impl Place {
             log::warn!("shared data cannot be written: {status:?}");
         }
     }
+}
+
+/// How often a record is read anew that another worker has written meanwhile.
+const ATTEMPTS: u32 = 16;
+
+/// Remembers a proof of possession for the whole process. False: it was used before, or nobody can tell.
+pub(super) fn remember(proof: &ProofId) -> bool {
+    let Ok(now) = abi::now() else { return false };
+    let key = format!("proxy-wasm-jwt/1/dpop/{}", proof.record());
+    for _ in 0..ATTEMPTS {
+        let (record, cas) = match abi::shared_data(&key) {
+            Ok(Some(found)) => found,
+            Ok(None) => (Vec::new(), ABSENT),
+            Err(_) => return false,
+        };
+        let Some(entered) = proof.enter(&record, now) else {
+            return false;
+        };
+        match abi::set_shared_data(&key, &entered, cas) {
+            Ok(()) => return true,
+            Err(Status::CAS_MISMATCH) => {}
+            Err(_) => return false,
+        }
+    }
+    false
 }

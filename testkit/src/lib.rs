@@ -33,7 +33,7 @@ pub use host_crypto::{verifies_spki, verify_signature};
 pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};
 pub use template::Template;
-pub use token::{Token, encode_segment, tamper_claims, tamper_signature, unix_now};
+pub use token::{Token, encode_segment, sha256_segment, tamper_claims, tamper_signature, unix_now};
 pub use upstream::{Echo, Upstream, latin1};
 
 /// The workspace's root as it was when this crate was built.

@@ -168,6 +168,11 @@ pub fn encode_segment(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// The SHA-256 of a text as a JWS has bytes: `ath` of a proof of possession (RFC 9449 section 4.2).
+pub fn sha256_segment(text: &str) -> String {
+    encode_segment(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref())
+}
+
 /// `token` with one bit of its signature turned; still well-formed.
 pub fn tamper_signature(token: &str) -> String {
     let (input, signature) = token.rsplit_once('.').expect("a compact JWS has dots");

@@ -396,7 +396,6 @@ fn every_field_that_is_refused_on_purpose_says_why() {
     for row in &table.rows {
         let place: &[&str] = match row[1].trim_matches('`') {
             "local_jwks" => &["providers", "<name>", "local_jwks"],
-            "binding" => &["providers", "<name>", "binding"],
             "requirements" => &["rules[]", "requires"],
             "string matchers" => &["providers", "<name>", "subjects"],
             "match" => &["rules[]", "match"],

@@ -11,6 +11,7 @@ mod binding;
 mod claims;
 mod credentials;
 mod discovery;
+mod dpop;
 mod headers;
 mod issuers;
 mod keys;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         credentials::list(),
         locations::list(),
         headers::list(),
+        dpop::list(),
         replies::list(),
         rules::list(),
         matches::list(),
@@ -129,6 +131,8 @@ pub(crate) enum Seen {
 #[derive(Clone, Debug)]
 pub(crate) enum ReplyHas {
     Header(&'static str, String),
+    /// One of the headers of this name has this value.
+    OneOf(&'static str, String),
     NoHeader(&'static str),
     Body(String),
 }

@@ -1,0 +1,245 @@
+//! A proof that the client holds the key that its token is bound to (RFC 9449).
+//!
+//! Owns the check of one proof, but for the question whether it was used before: that is [`super::replay`]'s.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use super::replay::ProofId;
+use crate::claims::NumericDate;
+use crate::denial::{Denial, Reason};
+use crate::jose::{AlgorithmSet, Jwk, SignatureVerifier, UnverifiedJwt};
+use crate::json::Object;
+use crate::request::{FieldId, RequestHead};
+use crate::time::UnixTime;
+
+/// `binding.dpop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dpop {
+    /// Every token has to be bound so.
+    pub required: bool,
+    /// How far `iat` of a proof may be from now.
+    pub window: Duration,
+    /// `alg` of a proof must be one of these.
+    pub algorithms: AlgorithmSet,
+    /// Where a proof and what it speaks of stand in a request.
+    pub fields: DpopFields,
+}
+
+/// The fields of a request that a check reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DpopFields {
+    /// `dpop`.
+    pub proof: FieldId,
+    /// `:method`.
+    pub method: FieldId,
+    /// `:path`.
+    pub path: FieldId,
+    /// `:authority`.
+    pub authority: FieldId,
+    /// `x-forwarded-proto`.
+    pub scheme: FieldId,
+}
+
+/// Proofs are short; whoever sends a longer one means no good.
+const MAX_PROOF: usize = 8192;
+const MAX_JTI: usize = 256;
+
+fn invalid(detail: &'static str) -> Denial {
+    Denial::new(Reason::ProofInvalid).with_detail(detail)
+}
+
+impl Dpop {
+    /// Whether the request proves that its client holds the key of this thumbprint (`cnf.jkt`), for this token. RFC 9449
+    /// section 4.3, whose numbers stand beside each check. What must not be used again.
+    pub fn check(
+        &self,
+        thumbprint: &str,
+        token: &[u8],
+        request: &RequestHead,
+        verifier: &dyn SignatureVerifier,
+        now: UnixTime,
+    ) -> Result<ProofId, Denial> {
+        // 1. "There is not more than one DPoP HTTP request header field."
+        let mut proofs = request.all(self.fields.proof);
+        let proof = proofs.next().ok_or_else(|| invalid("no proof"))?;
+        if proofs.next().is_some() || proof.len() > MAX_PROOF {
+            return Err(invalid("several proofs, or a long one"));
+        }
+        // 2. "The DPoP HTTP request header field value is a single and well-formed JWT."
+        let jwt = UnverifiedJwt::decode(proof).map_err(|_| invalid("not a JWT"))?;
+        let header = jwt.header().map_err(|_| invalid("header"))?;
+        // 4. "The typ JOSE Header Parameter has the value dpop+jwt."
+        if !header.token_type_is("dpop+jwt") {
+            return Err(invalid("typ"));
+        }
+        // 5. "alg […] indicates a registered asymmetric digital signature algorithm, is not none, is supported".
+        let algorithm = header
+            .algorithm
+            .filter(|algorithm| self.algorithms.contains(*algorithm))
+            .ok_or_else(|| invalid("alg"))?;
+        // 7. "The jwk JOSE Header Parameter does not contain a private key." No other kind of key is read.
+        let members = Object::parse(jwt.header_json()).map_err(|_| invalid("header"))?;
+        let object = members
+            .member("jwk")
+            .and_then(crate::json::Json::as_object)
+            .ok_or_else(|| invalid("jwk"))?;
+        let key = Jwk::parse(&object).map_err(|_| invalid("jwk"))?;
+        // 12. "the public key to which the access token is bound matches the public key from the DPoP proof". Before the
+        // signature: that costs far more.
+        if jwk_thumbprint(&object).as_deref() != Some(thumbprint) {
+            return Err(Denial::new(Reason::BindingMismatch).with_detail("another key than jkt"));
+        }
+        let claims = Object::parse(jwt.payload()).map_err(|_| invalid("claims"))?;
+        // 3. "All required claims […] are contained in the JWT."
+        let text = |name: &'static str| {
+            let claim = claims.member(name).and_then(crate::json::Json::as_str);
+            claim.ok_or_else(|| invalid(name))
+        };
+        let jti = text("jti")?;
+        if jti.is_empty() || jti.len() > MAX_JTI {
+            return Err(invalid("jti"));
+        }
+        // 8. "The htm claim matches the HTTP method of the current request."
+        if request.first(self.fields.method) != Some(text("htm")?.as_bytes()) {
+            return Err(invalid("htm"));
+        }
+        // 9. "The htu claim matches the HTTP URI value […], ignoring any query and fragment parts."
+        let asked = self.address(request).ok_or_else(|| invalid("host"))?;
+        if normal_url(&text("htu")?).as_deref() != Some(&*asked) {
+            return Err(invalid("htu"));
+        }
+        // 11. "The creation time of the JWT, as determined by […] the iat claim […], is within an acceptable window."
+        let issued_at = claims
+            .member("iat")
+            .and_then(crate::json::Json::as_number_text)
+            .and_then(NumericDate::parse)
+            .ok_or_else(|| invalid("iat"))?;
+        if issued_at.is_after(now.after(self.window)) || issued_at.is_on_or_before(now.before(self.window)) {
+            return Err(invalid("iat"));
+        }
+        // 12. "the value of the ath claim equals the hash of that access token".
+        if *text("ath")? != URL_SAFE_NO_PAD.encode(Sha256::digest(token)) {
+            return Err(invalid("ath"));
+        }
+        // 6. "The JWT signature verifies with the public key contained in the jwk JOSE Header Parameter."
+        if !verifier.verify(&key, algorithm, jwt.signing_input(), jwt.signature()) {
+            return Err(invalid("signature"));
+        }
+        // No proof is good for longer than from one end of the window to the other.
+        let until = now.after(self.window).after(self.window);
+        Ok(ProofId::new(thumbprint, &jti, until))
+    }
+
+    fn address(&self, request: &RequestHead) -> Option<String> {
+        let scheme = match request.first(self.fields.scheme) {
+            Some(b"http") => "http",
+            _ => "https",
+        };
+        let authority = std::str::from_utf8(request.first(self.fields.authority)?).ok()?;
+        let path = std::str::from_utf8(request.first(self.fields.path)?).ok()?;
+        normal_url(&format!("{scheme}://{authority}{path}"))
+    }
+}
+
+/// RFC 7638 section 3: the hash of the required members, in the order of their names.
+fn jwk_thumbprint(jwk: &Object<'_>) -> Option<String> {
+    let names: &[&str] = match &*jwk.member("kty")?.as_str()? {
+        "RSA" => &["e", "kty", "n"],
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        _ => return None,
+    };
+    let mut text = String::from("{");
+    for (index, name) in names.iter().enumerate() {
+        let value = jwk.member(name)?.as_str()?;
+        if index > 0 {
+            text.push(',');
+        }
+        // Curves' names and base64url have nothing to escape: a key with anything else was not read.
+        text.push_str(&format!("\"{name}\":\"{value}\""));
+    }
+    text.push('}');
+    Some(URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
+}
+
+/// Scheme, authority and path in the form that RFC 3986 sections 6.2.2 and 6.2.3 make of equal ones; without query and
+/// fragment. Dot segments stay: a request with them is another request to us too.
+fn normal_url(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let rest = rest.split(['?', '#']).next()?;
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at_checked(at)?,
+        None => (rest, "/"),
+    };
+    let authority = authority.to_ascii_lowercase();
+    let default_port = match &*scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
+    };
+    let authority = authority.strip_suffix(default_port).unwrap_or(&authority);
+    if authority.is_empty() {
+        return None;
+    }
+    Some(format!("{scheme}://{authority}{}", normal_path(path)))
+}
+
+/// "normalized by decoding any percent-encoded octet that corresponds to an unreserved character", the others in upper case.
+fn normal_path(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path.chars();
+    while let Some(letter) = rest.next() {
+        let mut ahead = rest.clone();
+        let digits = (letter == '%').then(|| {
+            let (high, low) = (ahead.next()?, ahead.next()?);
+            Some((high, low, high.to_digit(16)?.wrapping_mul(16) | low.to_digit(16)?))
+        });
+        match digits.flatten() {
+            None => out.push(letter),
+            Some((high, low, value)) => {
+                rest = ahead;
+                match char::from_u32(value) {
+                    Some(plain) if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => out.push(plain),
+                    _ => out.extend(['%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]),
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_addresses_have_one_form() {
+        let form = |url: &str| normal_url(url).unwrap_or_default();
+        for (url, expected) in [
+            ("HTTPS://Api.Example.com:443/a?x#y", "https://api.example.com/a"),
+            ("http://a:80", "http://a/"),
+            ("http://a:443/", "http://a:443/"),
+            ("https://a/%7Eb/%2f%C3%a9%zz", "https://a/~b/%2F%C3%A9%zz"),
+            ("https:///a", ""),
+            ("ftp://a/", ""),
+            ("a", ""),
+        ] {
+            assert_eq!(form(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_thumbprint_is_that_of_rfc_7638() {
+        // Section 3.1.
+        let jwk = br#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#;
+        assert_eq!(
+            jwk_thumbprint(&Object::parse(jwk).unwrap()).as_deref(),
+            Some("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs")
+        );
+    }
+}
