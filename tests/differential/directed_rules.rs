@@ -88,6 +88,12 @@ pub(crate) fn matches() -> Vec<Trial> {
             Trial::new(&format!("match {matcher}"), config, requests.clone())
         })
         .collect();
+    let owned = three(json!([
+        {"match": by_header(json!({"name": "x-corp", "present_match": true}))},
+        {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}
+    ]));
+    let forged = get("/orders").header("X-Corp", "forged");
+    trials.push(Trial::new("match of an owned header", owned, vec![forged]));
     for extra in [
         json!({"strip_failure_response": true}),
         json!({"stat_prefix": "edge."}),

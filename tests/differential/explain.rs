@@ -41,10 +41,6 @@ pub(crate) fn theirs_is(case: &Case<'_>, expected: u16, word: &str) -> bool {
     matches!(&case.theirs, Outcome::Denied { status, details } if *status == expected && details.contains(word))
 }
 
-pub(crate) fn is_odd_date(value: &Value) -> bool {
-    value.as_f64().is_some_and(|date| date < 0.0 || date > 9.2e18)
-}
-
 /// The key sets of the configuration: the documents, or for remote ones what tells them apart.
 pub(crate) fn key_sets<'c>(case: &Case<'c>) -> impl Iterator<Item = String> {
     case.providers()
