@@ -8,10 +8,11 @@
 #![cfg(test)]
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::panic,
-    reason = "a test may fail loudly"
+    reason = "a test may fail loudly, and has a clock"
 )]
 
 #[path = "differential/case.rs"]

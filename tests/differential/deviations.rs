@@ -67,13 +67,29 @@ pub(crate) const ALL: &[Deviation] = &[
         },
     },
     Deviation {
+        id: "claims-once",
+        ours: "A claim stands in its header once.",
+        theirs: "As often as the requirement has the token verified.",
+        why: "Two values of a header that has one are a puzzle to the upstream.",
+        explains: |case, aspect| {
+            header(case, aspect).is_some_and(|(name, ours, theirs)| {
+                owned(case, name)
+                    && ours.len() == 1
+                    && theirs.len() > 1
+                    && theirs.iter().all(|value| *value == theirs[0])
+                    && (ours[0] == theirs[0]
+                        || number(ours).is_some()
+                        || tokens::json_in_base64(&ours[0]).is_some())
+            })
+        },
+    },
+    Deviation {
         id: "numbers-as-written",
         ours: "A number is written as the token spells it: `-3`, `1.5`, integers of any size.",
         theirs: "As a double: `-3.000000`, `1.500000`; integers beyond 2^53 lose digits.",
         why: "A changed account number is another account.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
-                let number = |values: &[String]| values.first().and_then(|value| value.parse::<f64>().ok());
                 owned(case, name)
                     && number(ours).is_some()
                     && number(ours) == number(&theirs)

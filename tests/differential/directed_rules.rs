@@ -161,6 +161,7 @@ pub(crate) fn requirements() -> Vec<Trial> {
         json!({"allow_missing": {}}),
         json!({"allow_missing_or_failed": {}}),
         any(json!([every(json!([corp, legacy])), partner])),
+        any(json!([every(json!([corp, partner])), {"allow_missing": {}}])),
         any(json!([{"allow_missing_or_failed": {}}, any(json!([legacy, partner])), corp])),
         any(json!([{"allow_missing_or_failed": {}}, any(json!([partner, legacy]))])),
         any(json!([{"allow_missing": {}}, any(json!([partner, legacy]))])),
@@ -173,6 +174,10 @@ pub(crate) fn requirements() -> Vec<Trial> {
             Trial::new(&format!("requires {requirement}"), three(rules), requests.clone())
         })
         .collect();
+    let rules = json!([{"match": {"prefix": "/"}, "requires": every(json!([corp, {"allow_missing": {}}]))}]);
+    let mut twice = three(rules);
+    twice["providers"]["corp"]["forward"] = true.into();
+    trials.push(Trial::new("verified twice", twice, requests.clone()));
     let mut named = three(json!([
         {"match": {"path": "/orders"}, "requirement_name": "both"},
         {"match": {"prefix": "/"}, "requires": legacy}

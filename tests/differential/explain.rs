@@ -246,3 +246,8 @@ pub(crate) fn is_cut_from(cut: &str, whole: &str) -> bool {
         .iter()
         .all(|part| left.any(|candidate| candidate == *part))
 }
+
+/// The first value as a number.
+pub(crate) fn number(values: &[String]) -> Option<f64> {
+    values.first()?.parse().ok()
+}
