@@ -69,7 +69,7 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: "claims-once",
         ours: "A claim stands in its header once.",
-        theirs: "As often as the requirement has the token verified.",
+        theirs: "As often as the requirement has the token verified, where the keys are still to be fetched.",
         why: "Two values of a header that has one are a puzzle to the upstream.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {

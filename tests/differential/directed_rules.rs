@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 use testkit::Request;
 
 use crate::directed::{bearer, get, good, maker, one, provider, three};
+use crate::listeners::remote_path;
 use crate::run::Trial;
 use crate::tokens::{Maker, flawed};
-use crate::world::idps;
+use crate::world::{KeySet, idps};
 
 pub(crate) fn matches() -> Vec<Trial> {
     let paths = [
@@ -176,8 +177,14 @@ pub(crate) fn requirements() -> Vec<Trial> {
         .collect();
     let rules = json!([{"match": {"prefix": "/"}, "requires": every(json!([corp, {"allow_missing": {}}]))}]);
     let mut twice = three(rules);
+    // Both parts wait for the keys, and both write the claims when they have come.
+    let uri = format!("http://idp.example.com{}", remote_path(0, KeySet::Full));
+    let remote = json!({"remote_jwks": {"http_uri": {"uri": uri, "cluster": "issuer", "timeout": "5s"}}, "local_jwks": null});
+    let claims = twice["providers"]["corp"]["claim_to_headers"].take();
+    twice["providers"]["corp"] = provider(0, remote);
+    twice["providers"]["corp"]["claim_to_headers"] = claims;
     twice["providers"]["corp"]["forward"] = true.into();
-    trials.push(Trial::new("verified twice", twice, requests.clone()));
+    trials.push(Trial::new("verified twice", twice, requests[1..].to_vec()));
     let mut named = three(json!([
         {"match": {"path": "/orders"}, "requirement_name": "both"},
         {"match": {"prefix": "/"}, "requires": legacy}

@@ -16,11 +16,16 @@ pub(crate) fn refused(
     is_so: impl Fn(&SeenToken) -> bool,
 ) -> bool {
     let is_refused = match case.reason() {
-        // Of several providers each may have a reason of its own, and one is told.
-        Some(reason) => decided(aspect) && (reasons.contains(&reason) || case.providers().count() > 1),
+        // Of several requirements each may have a reason of its own, and one is told.
+        Some(reason) => decided(aspect) && (reasons.contains(&reason) || has_alternatives(case)),
         None => tolerant(case),
     };
     is_refused && any(case, is_so)
+}
+
+/// More than one requirement may be asked about a token.
+fn has_alternatives(case: &Case<'_>) -> bool {
+    case.providers().count() > 1 || case.config.to_string().contains("provider_and_audiences")
 }
 
 /// Failed tokens are let pass, by some rule.

@@ -28,7 +28,7 @@ pub(crate) const ALL: &[Deviation] = &[
         explains: |case, _| {
             let text = case.config.to_string();
             matches!(case.ours, Outcome::Forwarded(_))
-                && matches!(&case.theirs, Outcome::Denied { status: 401, .. })
+                && matches!(case.theirs, Outcome::Denied { .. })
                 && text.contains("requires_all")
                 && text.contains("{\"allow_missing\":{}}")
         },
