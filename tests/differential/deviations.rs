@@ -162,25 +162,30 @@ pub(crate) const ALL: &[Deviation] = &[
         ours: "`allow_missing` and `allow_missing_or_failed` try a token with the providers that look where it stands.",
         theirs: "With some provider of the token's issuer, wherever that one looks.",
         why: "A provider's audiences and keys count for its own locations.",
-        explains: |case, _| {
-            let mut issuers: Vec<_> = case
-                .providers()
-                .map(|provider| provider["issuer"].as_str())
-                .collect();
-            issuers.sort_unstable();
-            let count = issuers.len();
-            issuers.dedup();
-            issuers.len() < count && case.config.to_string().contains("\"allow_missing")
+        explains: |case, _| issuers_are_shared(case) && case.config.to_string().contains("\"allow_missing"),
+    },
+    Deviation {
+        id: "first-provider-counts",
+        ours: "Where several providers of a `requires_any` would take a token, the first of them counts.",
+        theirs: "The first whose keys are at hand.",
+        why: "The claims that an upstream gets do not depend on what was fetched when.",
+        explains: |case, aspect| {
+            matches!(aspect, Aspect::Header(_) | Aspect::Path)
+                && issuers_are_shared(case)
+                && case.config.to_string().contains("\"remote_jwks\"")
         },
     },
     Deviation {
         id: "one-token-for-all",
-        ours: "The same token may meet several parts of `requires_all`.",
-        theirs: "The first part takes the token out of the request, so that the second does not find it, unless `forward` is true.",
+        ours: "All parts of `requires_all` see the request as it came: a token may meet several, and none overlooks it.",
+        theirs: "The first part takes the token out of the request, so that the others do not find it, unless `forward` is true.",
         why: "`requires_all` asks for a request that meets all its parts.",
         explains: |case, aspect| {
             let is_so = match aspect {
-                Aspect::Decision => theirs_is(case, 401, "Jwt_is_missing"),
+                Aspect::Decision => {
+                    theirs_is(case, 401, "Jwt_is_missing")
+                        || case.reason().is_some() && case.config.to_string().contains("\"allow_missing")
+                }
                 // Where something else then lets the request pass, it does so without the token and what it says.
                 _ => header(case, aspect).is_some_and(|(name, ours, theirs)| {
                     owned(case, name) && ours.len() == 1 && theirs.is_empty()

@@ -184,7 +184,21 @@ pub(crate) fn requirements() -> Vec<Trial> {
     twice["providers"]["corp"] = provider(0, remote);
     twice["providers"]["corp"]["claim_to_headers"] = claims;
     twice["providers"]["corp"]["forward"] = true.into();
-    trials.push(Trial::new("verified twice", twice, requests[1..].to_vec()));
+    trials.push(Trial::new(
+        "verified twice",
+        twice.clone(),
+        requests[1..].to_vec(),
+    ));
+    let mut cold =
+        three(json!([{"match": {"prefix": "/"}, "requires": any(json!([corp, {"provider_name": "twin"}]))}]));
+    cold["providers"]["corp"] = twice["providers"]["corp"].clone();
+    cold["providers"]["corp"]["forward"] = false.into();
+    cold["providers"]["twin"] = provider(0, json!({}));
+    trials.push(Trial::new(
+        "two providers, one cold",
+        cold,
+        requests[1..2].to_vec(),
+    ));
     let mut named = three(json!([
         {"match": {"path": "/orders"}, "requirement_name": "both"},
         {"match": {"prefix": "/"}, "requires": legacy}

@@ -18,9 +18,22 @@ pub(crate) fn refused(
     let is_refused = match case.reason() {
         // Of several requirements each may have a reason of its own, and one is told.
         Some(reason) => decided(aspect) && (reasons.contains(&reason) || has_alternatives(case)),
-        None => tolerant(case),
+        // Or another provider of the same issuer takes it, and says other things of it.
+        None => tolerant(case) || issuers_are_shared(case),
     };
     is_refused && any(case, is_so)
+}
+
+/// Several providers stand for one issuer.
+pub(crate) fn issuers_are_shared(case: &Case<'_>) -> bool {
+    let mut issuers: Vec<_> = case
+        .providers()
+        .map(|provider| provider["issuer"].as_str())
+        .collect();
+    issuers.sort_unstable();
+    let count = issuers.len();
+    issuers.dedup();
+    issuers.len() < count
 }
 
 /// More than one requirement may be asked about a token.

@@ -109,11 +109,7 @@ pub(crate) fn all() -> Vec<Case> {
         alone("sandbox ES384", Kind::Es384, 3000.0),
         Case {
             is_half_load: true,
-            ..case(
-                "latency at half load",
-                Kind::Warm,
-                &[Nothing, Ours, NativeCached],
-            )
+            ..case("latency at half load", Kind::Warm, &[Nothing, Ours, NativeCached])
         },
     ]
 }
@@ -145,6 +141,10 @@ impl Case {
                 (!rates.is_empty()).then(|| median(&rates))
             })
             .fold(f64::INFINITY, f64::min);
-        Some(if slowest.is_finite() { slowest / 2.0 } else { 8000.0 })
+        Some(if slowest.is_finite() {
+            slowest / 2.0
+        } else {
+            8000.0
+        })
     }
 }

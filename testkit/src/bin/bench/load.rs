@@ -74,7 +74,11 @@ impl Load {
             panic!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr));
         };
         let result: Value = serde_json::from_str(line).expect("the script writes JSON");
-        let number = |name: &str| result[name].as_f64().unwrap_or_else(|| panic!("{name} in {line}"));
+        let number = |name: &str| {
+            result[name]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{name} in {line}"))
+        };
         assert!(number("broken") == 0.0, "broken connections: {line}");
         Sample {
             requests: number("requests") as u64,

@@ -192,8 +192,17 @@ impl<'r> Report<'r> {
             .fold(1.0, f64::max);
         let mut body = String::new();
         let mut y = 24.0;
-        for (number, case) in self.cases.iter().enumerate().filter(|(_, case)| !case.is_half_load) {
-            let _ = writeln!(body, r#"<text x="8" y="{y}" font-weight="bold">{}</text>"#, case.name);
+        for (number, case) in self
+            .cases
+            .iter()
+            .enumerate()
+            .filter(|(_, case)| !case.is_half_load)
+        {
+            let _ = writeln!(
+                body,
+                r#"<text x="8" y="{y}" font-weight="bold">{}</text>"#,
+                case.name
+            );
             y += 8.0;
             for side in case.sides {
                 let rate = self.rate(number, *side);
