@@ -393,7 +393,7 @@ pub(crate) const ALL: &[Deviation] = &[
                     !prefix.is_empty()
                         && value
                             .strip_prefix(prefix)
-                            .is_some_and(|rest| rest.starts_with(['*', '!']))
+                            .is_some_and(|rest| rest.trim_start().starts_with(['*', '!']))
                 })
         },
     },
