@@ -12,13 +12,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{Config, KeySource, ProviderId};
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::jose::{Sandbox, SignatureVerifier};
 use crate::keys::{
     Chance, Claim, FetchError, FetchId, FetchRequest, Fetched, Head, KeyNotice, Publication, RemoteKeys,
     Settled,
 };
+use crate::policy::Choice;
+use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -34,8 +36,10 @@ pub struct StreamId(pub u32);
 pub enum Decision {
     /// It goes on to the upstream, changed so.
     Forward(Forward),
-    /// It is answered here.
-    Deny(Denial),
+    /// It is refused here.
+    Deny(Refusal),
+    /// It asks for what is answered here: the metadata of a protected resource.
+    Answer(Rc<LocalReply>),
     /// It is held until a decision for it comes out of [`Authenticator::poll_decision`].
     Wait,
 }
@@ -53,6 +57,10 @@ pub struct Forward {
     pub clears_route_cache: bool,
     /// Why it would have been refused, were its rule enforced.
     pub shadowed: Option<Denial>,
+    /// What has said what it needs.
+    pub rule: Option<Choice>,
+    /// `sub` of the first token, where the configuration asks who that is.
+    pub subject: Option<Rc<str>>,
 }
 
 /// Why a request may go on.
@@ -158,7 +166,8 @@ impl Authenticator {
             },
         ) {
             Evaluation::Forward(forward) => return Decision::Forward(forward),
-            Evaluation::Deny(denial) => return Decision::Deny(denial),
+            Evaluation::Deny(refusal) => return Decision::Deny(refusal),
+            Evaluation::Answer(reply) => return Decision::Answer(reply),
             Evaluation::Need(need) => need,
         };
         let max_wait = self.config.limits.max_wait;
@@ -423,9 +432,10 @@ impl Authenticator {
             },
         ) {
             Evaluation::Forward(forward) => Decision::Forward(forward),
-            Evaluation::Deny(denial) => Decision::Deny(denial),
+            Evaluation::Deny(refusal) => Decision::Deny(refusal),
+            Evaluation::Answer(reply) => Decision::Answer(reply),
             Evaluation::Need(Need::FirstKeys(provider) | Need::Kid(provider)) => {
-                Decision::Deny(Denial::new(Reason::KeysUnavailable).by(provider))
+                Decision::Deny(Denial::new(Reason::KeysUnavailable).by(provider).into())
             }
         }
     }
@@ -440,7 +450,8 @@ impl Authenticator {
             };
             match self.evaluate(&waiting.request, moment) {
                 Evaluation::Forward(forward) => self.decided.push_back((id, Decision::Forward(forward))),
-                Evaluation::Deny(denial) => self.decided.push_back((id, Decision::Deny(denial))),
+                Evaluation::Deny(refusal) => self.decided.push_back((id, Decision::Deny(refusal))),
+                Evaluation::Answer(reply) => self.decided.push_back((id, Decision::Answer(reply))),
                 Evaluation::Need(_) => self.waiting.insert(id, waiting),
             }
         }

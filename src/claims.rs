@@ -39,6 +39,7 @@ impl<'a> UnverifiedClaims<'a> {
 
     /// All that can be refused before any work with keys: times, audience, subject, required claims.
     pub fn check(&self, provider: &Provider, audiences: &Audiences, now: UnixTime) -> Result<(), Denial> {
+        self.check_issuer(provider)?;
         self.check_times(provider, now)?;
         self.check_audience(audiences)?;
         // Sections 4.1.2 and 4.1.7: strings, whether anybody looks at them or not. As a header, 7 and "7" would be one.
@@ -51,6 +52,23 @@ impl<'a> UnverifiedClaims<'a> {
             match claim.resolve(&self.members) {
                 Some(value) if value.kind() != Kind::Null => {}
                 _ => return Err(Denial::new(Reason::ClaimMissing)),
+            }
+        }
+        Ok(())
+    }
+
+    /// An issuer of many tenants says in the token whose it is: in `iss`, and in a claim that must say the same. Otherwise one
+    /// tenant's token would pass for another's with whoever reads only one of the two.
+    fn check_issuer(&self, provider: &Provider) -> Result<(), Denial> {
+        let Some(pattern) = &provider.issuer_pattern else {
+            return Ok(());
+        };
+        let unknown = Denial::new(Reason::IssuerUnknown).with_detail("issuer_claims");
+        let issuer = self.unverified_issuer()?.ok_or(unknown)?;
+        for (claim, value) in pattern.values(&issuer).ok_or(unknown)? {
+            let claimed = claim.resolve(&self.members).and_then(Json::as_str);
+            if claimed.as_deref() != Some(value) {
+                return Err(unknown);
             }
         }
         Ok(())

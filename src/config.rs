@@ -4,16 +4,19 @@
 //! nothing are refused with their path. Everything that can be computed once is computed here.
 
 mod authorize;
+mod binding;
 mod discovery;
 mod duration;
 mod error;
 mod header_name;
 mod http_uri;
+mod issuer;
 mod location;
 mod provider;
 mod reader;
 mod remote;
 mod requirement;
+mod resource;
 mod response;
 mod route_match;
 mod rule;
@@ -26,6 +29,7 @@ use std::time::Duration;
 pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
 pub use http_uri::{HttpUri, HttpUriFault};
+pub use issuer::IssuerPattern;
 pub use location::{Location, LocationId};
 pub use provider::{
     Audiences, ClaimToHeader, KeySource, Metadata, Profile, Provider, ProviderId, ValueFormat,
@@ -37,7 +41,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::{Mode, Policy, Requirement, Rule, Strict};
+use crate::policy::{Policy, ProtectedResource, ProtectedResources, Requirement, Rule, Strict};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -60,6 +64,14 @@ pub struct Config {
     pub scopes: Vec<String>,
     /// Where each condition of `authorize` stands in the configuration.
     pub conditions: Vec<String>,
+    /// The host is asked for the client's certificate.
+    pub reads_certificate: bool,
+    /// The host is asked for the client's address.
+    pub reads_address: bool,
+    /// Decisions say whose token it was.
+    pub asks_subject: bool,
+    /// What the access log is told of requests that go on.
+    pub shown: Shown,
     /// The reply for each reason.
     pub replies: Replies,
     /// Bounds on what a client can make us do.
@@ -78,6 +90,17 @@ pub enum SignatureBackend {
     Sandbox,
     /// The host for all that its interface has; a host that does not prove to know it is a fault.
     Host,
+}
+
+/// What is left in filter state beside the provider, and of a refusal its reason: `filter_state`. Each costs a call of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// `wasm.jwt.sub`: a personal datum.
+    pub subject: bool,
+    /// `wasm.jwt.rule`.
+    pub rule: bool,
+    /// `wasm.jwt.decision` of requests that go on too.
+    pub decision: bool,
 }
 
 /// Bounds on what a client can make us do: `limits`.
@@ -110,7 +133,10 @@ const FIELDS: &[&str] = &[
     "strip_failure_response",
     "stat_prefix",
     "mode",
+    "shadow_percent",
+    "filter_state",
     "response",
+    "protected_resource",
     "limits",
     "signature_backend",
 ];
@@ -158,9 +184,14 @@ impl Config {
             providers.push(provider::read(name, &node, &mut names)?);
         }
 
-        let mode = fields
-            .take("mode")
-            .map_or(Ok(Mode::Enforce), |node| requirement::read_mode(&node))?;
+        let mode = requirement::read_mode(fields.take("mode"), fields.take("shadow_percent"))?;
+        let mode = mode.unwrap_or_default();
+        let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
+        // Before those of rules: it is the first.
+        let own_resource = fields
+            .take("protected_resource")
+            .map(|node| resource::read(&node, &providers, &ids, &mut names))
+            .transpose()?;
         let mut known = Known {
             providers: &providers,
             requirement_map: &[],
@@ -218,6 +249,10 @@ impl Config {
             .iter()
             .any(|rule: &Rule| rule.matcher.path.is_some() || !matches!(rule.demand.strict, Strict::Same));
         let path_field = reads_path.then(|| names.field(":path"));
+        let resources = match names.resources.is_empty() {
+            true => None,
+            false => Some(names.protected_resources(own_resource.is_some())),
+        };
         let policy = Policy {
             rules,
             requirement_map,
@@ -226,8 +261,17 @@ impl Config {
             path_field,
             otherwise,
             mode,
+            resources,
         };
         let replies = Replies::new(&style, &names.scopes);
+        let shown = match fields.take("filter_state") {
+            Some(node) => read_shown(&node)?,
+            None => Shown::default(),
+        };
+        let tells_clients_apart = policy.tells_clients_apart();
+        let providers_need_certificate = providers
+            .iter()
+            .any(|provider| provider.binding.needs_certificate());
         Ok(Self {
             providers,
             locations: names.locations.into_vec(),
@@ -236,6 +280,10 @@ impl Config {
             owned_headers: names.owned_headers,
             scopes: names.scopes,
             conditions: names.conditions,
+            reads_certificate: providers_need_certificate,
+            reads_address: tells_clients_apart,
+            asks_subject: tells_clients_apart || shown.subject,
+            shown,
             stat_prefix,
             replies,
             limits,
@@ -263,9 +311,27 @@ struct Names {
     owned_headers: Vec<Rc<str>>,
     scopes: Vec<String>,
     conditions: Vec<String>,
+    resources: Vec<ProtectedResource>,
 }
 
 impl Names {
+    /// The resources, with the fields by which a request for their metadata is told.
+    fn protected_resources(&mut self, has_own: bool) -> ProtectedResources {
+        let all = std::mem::take(&mut self.resources);
+        let shares_path = all.iter().enumerate().any(|(index, resource)| {
+            all.iter()
+                .take(index)
+                .any(|other| other.document_path() == resource.document_path())
+        });
+        ProtectedResources {
+            all,
+            has_own,
+            path: self.field(":path"),
+            method: self.field(":method"),
+            authority: shares_path.then(|| self.field(":authority")),
+        }
+    }
+
     /// The number of a challenge's scopes.
     fn scope(&mut self, scopes: &str) -> usize {
         if let Some(index) = self.scopes.iter().position(|known| known == scopes) {
@@ -315,6 +381,15 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
         })
     })?;
     Ok(Node::at(String::new(), value))
+}
+
+fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {
+    let mut fields = node.fields(&["subject", "rule", "decision"])?;
+    Ok(Shown {
+        subject: fields.flag("subject")?,
+        rule: fields.flag("rule")?,
+        decision: fields.flag("decision")?,
+    })
 }
 
 fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {

@@ -2,7 +2,10 @@
 //!
 //! Owns the list of reasons and nothing of how a refusal looks on the wire: that is [`crate::reply`].
 
+use std::rc::Rc;
+
 use crate::config::ProviderId;
+use crate::policy::Choice;
 
 /// One of the reasons for which a request is refused. Its [`label`](Self::label) is contract: the `reason` of the
 /// reply's body, the suffix of the metric, the filter state for the access log and the word in the log.
@@ -44,6 +47,8 @@ pub enum Reason {
     ClaimMissing,
     /// A claim has the wrong type.
     ClaimMalformed,
+    /// The token is bound to another client than the one that uses it, or in a way that is not checked (`cnf`, RFC 7800).
+    BindingMismatch,
     /// The token lacks a scope that `authorize` asks for.
     ScopeInsufficient,
     /// A claim does not meet a condition of `authorize`.
@@ -56,7 +61,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -75,6 +80,7 @@ impl Reason {
         Self::SubjectRejected,
         Self::ClaimMissing,
         Self::ClaimMalformed,
+        Self::BindingMismatch,
         Self::ScopeInsufficient,
         Self::ClaimRejected,
         Self::KeysUnavailable,
@@ -103,6 +109,7 @@ impl Reason {
             Self::SubjectRejected => "subject_rejected",
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
+            Self::BindingMismatch => "binding_mismatch",
             Self::ScopeInsufficient => "scope_insufficient",
             Self::ClaimRejected => "claim_rejected",
             Self::KeysUnavailable => "keys_unavailable",
@@ -176,6 +183,27 @@ impl Denial {
         Self {
             provider: Some(provider),
             ..self
+        }
+    }
+}
+
+/// A refusal as it goes out: with what the challenge names beside the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub denial: Denial,
+    /// What has said what the request needs, where it came that far.
+    pub rule: Option<Choice>,
+    /// Where the client can read how to get a token (`resource_metadata`, RFC 9728 section 5.1).
+    pub metadata_url: Option<Rc<str>>,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self {
+            denial,
+            rule: None,
+            metadata_url: None,
         }
     }
 }

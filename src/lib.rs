@@ -23,6 +23,7 @@
 //! | `host` | the SDK, the log and every host call; no rule |
 //! | [`authenticator`] | the engine: the way of a request to its decision |
 //! | `forward` | verified claims as header values |
+//! | [`binding`] | tokens that only their owner may use (RFC 8705) |
 //! | [`credential`] | where a request carries tokens (RFC 6750 section 2) |
 //! | [`keys`] | remote keys: when to fetch, what to keep, what to tell other workers |
 //! | [`config`] | the configuration, checked, with everything computed that can be |
@@ -42,6 +43,7 @@
 #![deny(unsafe_code)]
 
 pub mod authenticator;
+pub mod binding;
 pub mod claims;
 pub mod config;
 pub mod credential;

@@ -8,8 +8,10 @@ mod host;
 mod matcher;
 mod path;
 mod requirement;
+mod resource;
 mod template;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 pub use authorize::{Authorization, ClaimCondition, ClaimTest, Condition, RequestPart, Scalar, Scopes};
@@ -18,6 +20,7 @@ pub use host::HostPattern;
 pub use matcher::{ParameterMatcher, RequestMatcher};
 pub use path::{PathPattern, PathTest, RequestPath};
 pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};
+pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub use template::PathTemplate;
 
 use crate::denial::{Denial, Reason};
@@ -26,6 +29,8 @@ use crate::request::{FieldId, RequestHead, WantedFields};
 /// One of `rules`.
 #[derive(Debug)]
 pub struct Rule {
+    /// What the access log calls it.
+    pub name: Box<str>,
     /// Which requests.
     pub matcher: RequestMatcher,
     /// What they need.
@@ -49,6 +54,26 @@ pub struct CorsPreflight {
     requested_method: FieldId,
 }
 
+/// What has said what a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Nothing but that it is a CORS preflight.
+    CorsPreflight,
+    /// The entry of `requirement_map` that the route names.
+    Route(usize),
+    /// One of `rules`.
+    Rule {
+        /// Which.
+        number: usize,
+        /// What it waives is not waived.
+        is_strict: bool,
+    },
+    /// One of `filter_state_rules`.
+    FilterState(usize),
+    /// Nothing: every request needs a token.
+    Otherwise,
+}
+
 /// Everything that says what a request needs.
 #[derive(Debug)]
 pub struct Policy {
@@ -66,6 +91,8 @@ pub struct Policy {
     pub otherwise: Rc<Demand>,
     /// The filter's own mode.
     pub mode: Mode,
+    /// The resources whose metadata is answered here.
+    pub resources: Option<ProtectedResources>,
 }
 
 impl CorsPreflight {
@@ -88,22 +115,21 @@ impl CorsPreflight {
 }
 
 impl Policy {
-    /// What the request needs. `None`: it is a CORS preflight, which needs nothing.
+    /// What has its say about the request.
     ///
     /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
-    pub fn demand(&self, request: &RequestHead) -> Result<Option<&Rc<Demand>>, Denial> {
+    pub fn choose(&self, request: &RequestHead) -> Result<Choice, Denial> {
         if self.cors.is_some_and(|cors| cors.matches(request)) {
-            return Ok(None);
+            return Ok(Choice::CorsPreflight);
         }
         if let Some(name) = &request.route_requirement {
             let known = self
                 .requirement_map
                 .iter()
-                .find(|(known, _)| known.as_bytes() == name);
-            return match known {
-                Some((_, demand)) => Ok(Some(demand)),
-                None => Err(Denial::new(Reason::RouteRequirementUnknown)),
-            };
+                .position(|(known, _)| known.as_bytes() == name);
+            return known
+                .map(Choice::Route)
+                .ok_or(Denial::new(Reason::RouteRequirementUnknown));
         }
         let path = RequestPath::new(
             self.path_field
@@ -114,31 +140,83 @@ impl Policy {
         let by_rule = self
             .rules
             .iter()
-            .filter(|rule| rule.matcher.matches(request, &path))
-            .find_map(|rule| {
+            .enumerate()
+            .filter(|(_, rule)| rule.matcher.matches(request, &path))
+            .find(|(_, rule)| {
                 // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`. A
                 // rule that lets some go on without a token is then what it is for the others.
-                if is_canonical {
-                    Some(&rule.demand)
-                } else {
-                    rule.demand.without_waiver()
-                }
+                is_canonical || rule.demand.without_waiver().is_some()
             });
-        Ok(Some(
-            by_rule
-                .or_else(|| self.by_filter_state(request))
-                .unwrap_or(&self.otherwise),
-        ))
+        Ok(match by_rule {
+            Some((number, _)) => Choice::Rule {
+                number,
+                is_strict: !is_canonical,
+            },
+            None => self.by_filter_state(request).unwrap_or(Choice::Otherwise),
+        })
+    }
+
+    /// What a request needs of which this has been chosen. `None`: nothing.
+    #[must_use]
+    pub fn demand(&self, choice: Choice) -> Option<&Rc<Demand>> {
+        let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
+        let found = match choice {
+            Choice::CorsPreflight => return None,
+            Choice::Route(number) => self.requirement_map.get(number).map(|(_, demand)| demand),
+            Choice::Rule { number, is_strict } => self.rules.get(number).and_then(|rule| match is_strict {
+                true => rule.demand.without_waiver(),
+                false => Some(&rule.demand),
+            }),
+            Choice::FilterState(number) => demands
+                .and_then(|demands| demands.get(number))
+                .map(|(_, demand)| demand),
+            Choice::Otherwise => None,
+        };
+        Some(found.unwrap_or(&self.otherwise))
+    }
+
+    /// What the access log calls it.
+    #[must_use]
+    pub fn label(&self, choice: Choice) -> Cow<'_, str> {
+        let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
+        let found = match choice {
+            Choice::CorsPreflight => Some(Cow::Borrowed("cors_preflight")),
+            Choice::Route(number) => self
+                .requirement_map
+                .get(number)
+                .map(|(name, _)| Cow::Owned(format!("requirement_map.{name}"))),
+            Choice::Rule { number, .. } => self.rules.get(number).map(|rule| Cow::Borrowed(&*rule.name)),
+            Choice::FilterState(number) => demands
+                .and_then(|demands| demands.get(number))
+                .map(|(word, _)| Cow::Owned(format!("filter_state_rules.{word}"))),
+            Choice::Otherwise => None,
+        };
+        found.unwrap_or(Cow::Borrowed("default"))
+    }
+
+    /// Whether any mode tells clients apart, so that their addresses have to be known.
+    #[must_use]
+    pub fn tells_clients_apart(&self) -> bool {
+        let stated = self.filter_state_rules.iter().flat_map(|rules| &rules.demands);
+        let named = self
+            .requirement_map
+            .iter()
+            .chain(stated)
+            .map(|(_, demand)| demand);
+        self.mode.tells_clients_apart()
+            || named
+                .chain(self.rules.iter().map(|rule| &rule.demand))
+                .any(|demand| demand.mode.tells_clients_apart())
     }
 
     /// A word that is not in the list is no word: the default holds.
-    fn by_filter_state(&self, request: &RequestHead) -> Option<&Rc<Demand>> {
+    fn by_filter_state(&self, request: &RequestHead) -> Option<Choice> {
         let word = request.filter_state.as_deref()?;
         let rules = self.filter_state_rules.as_ref()?;
         rules
             .demands
             .iter()
-            .find(|(known, _)| known.as_bytes() == word)
-            .map(|(_, demand)| demand)
+            .position(|(known, _)| known.as_bytes() == word)
+            .map(Choice::FilterState)
     }
 }

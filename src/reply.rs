@@ -3,9 +3,11 @@
 //! One exhaustive match turns a reason into its reply. Replies are fixed by the
 //! configuration, so they are written once, at load.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::denial::{Denial, Reason, Shortfall};
+use crate::denial::{Reason, Refusal, Shortfall};
 
 /// The response that is sent in place of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,44 @@ pub struct LocalReply {
     pub headers: Vec<(&'static str, String)>,
     /// The body; may be empty.
     pub body: Vec<u8>,
+    /// What a client of gRPC is told in words; empty: nothing.
+    pub message: &'static str,
+    /// The status for a client of gRPC, which gets it in place of the other.
+    pub grpc_status: Option<i32>,
+}
+
+impl LocalReply {
+    /// Nothing is known of what requests need, so none passes.
+    #[must_use]
+    pub fn not_configured() -> Self {
+        Self {
+            status: 503,
+            details: "jwt_not_configured".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            message: "",
+            grpc_status: None,
+        }
+    }
+
+    /// The same for a client of gRPC: the host writes `grpc-status`, and the body into `grpc-message`. The content type has to
+    /// stay gRPC's.
+    #[must_use]
+    pub fn for_grpc(&self) -> Self {
+        let mut reply = self.clone();
+        reply.headers.retain(|(name, _)| *name != "content-type");
+        reply.body = self.message.into();
+        reply
+    }
+}
+
+/// The media type of a gRPC request ("PROTOCOL-HTTP2" of gRPC: `application/grpc`, and with `+proto` and so on after it), and
+/// of nothing else, such as gRPC-Web's, whose clients read HTTP.
+#[must_use]
+pub fn is_grpc(media_type: &[u8]) -> bool {
+    media_type
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// The body's form: `response.body`.
@@ -96,6 +136,17 @@ impl Answer {
         }
     }
 
+    /// gRPC's own numbers (google.rpc.Code), as its mapping from HTTP has them but for 400, which it takes for a fault inside.
+    const fn grpc_status(&self) -> i32 {
+        match self.status {
+            400 => 3,
+            401 => 16,
+            403 => 7,
+            503 => 14,
+            _ => 13,
+        }
+    }
+
     /// The one place where a reason becomes a status, an error code and words.
     const fn of(reason: Reason) -> Self {
         match reason {
@@ -128,6 +179,8 @@ impl Answer {
             Reason::SubjectRejected => Self::invalid_token("the token's subject is not accepted"),
             Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
+            // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
+            Reason::BindingMismatch => Self::invalid_token("the token is bound to another client"),
             // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
             // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
             Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a scope that is needed"),
@@ -186,14 +239,27 @@ impl Replies {
 
     /// The reply for a refusal.
     #[must_use]
-    pub fn to(&self, denial: &Denial) -> &LocalReply {
+    pub fn to(&self, refusal: &Refusal) -> Cow<'_, LocalReply> {
+        let denial = &refusal.denial;
         let by_scope = match denial.shortfall {
             Some(Shortfall::Scope(number)) => self.by_scope.get(number),
             Some(Shortfall::Condition(_)) | None => None,
         };
-        by_scope
+        let reply = by_scope
             .or_else(|| self.by_reason.get(denial.reason.index()))
-            .unwrap_or(&self.last_resort)
+            .unwrap_or(&self.last_resort);
+        let Some(url) = &refusal.metadata_url else {
+            return Cow::Borrowed(reply);
+        };
+        let mut reply = reply.clone();
+        for (name, value) in &mut reply.headers {
+            if *name == "www-authenticate" {
+                // RFC 9728 section 5.1: "The URL of the protected resource metadata."
+                value.push_str(", resource_metadata=");
+                push_quoted(value, url);
+            }
+        }
+        Cow::Owned(reply)
     }
 }
 
@@ -204,6 +270,8 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
         details: format!("jwt_{}", reason.label()),
         headers: Vec::new(),
         body: Vec::new(),
+        message: if style.stripped { "" } else { answer.description },
+        grpc_status: Some(answer.grpc_status()),
     };
     if answer.status == 503 {
         reply
@@ -274,6 +342,7 @@ fn push_quoted(out: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::denial::Denial;
 
     fn style(body: BodyFormat) -> ReplyStyle {
         ReplyStyle {
@@ -286,7 +355,7 @@ mod tests {
     #[test]
     fn a_missing_token_has_a_challenge_without_error() {
         let replies = Replies::new(&style(BodyFormat::Json), &[]);
-        let reply = replies.to(&Denial::new(Reason::TokenMissing));
+        let reply = replies.to(&Denial::new(Reason::TokenMissing).into());
         assert_eq!(reply.status, 401);
         assert_eq!(
             reply.headers[0],
@@ -308,7 +377,7 @@ mod tests {
             },
             &[],
         );
-        let reply = replies.to(&Denial::new(Reason::TokenExpired));
+        let reply = replies.to(&Denial::new(Reason::TokenExpired).into());
         assert_eq!((reply.status, reply.details.as_str()), (401, "jwt_token_expired"));
         assert_eq!(
             reply.headers[0].1,
@@ -323,7 +392,7 @@ mod tests {
     #[test]
     fn without_keys_it_is_503_and_no_challenge() {
         let replies = Replies::new(&style(BodyFormat::None), &[]);
-        let reply = replies.to(&Denial::new(Reason::KeysUnavailable));
+        let reply = replies.to(&Denial::new(Reason::KeysUnavailable).into());
         assert_eq!(reply.status, 503);
         assert_eq!(reply.headers, [("retry-after", "5".to_owned())]);
         assert!(reply.body.is_empty());
@@ -338,7 +407,7 @@ mod tests {
             },
             &[],
         );
-        let reply = replies.to(&Denial::new(Reason::TokenExpired));
+        let reply = replies.to(&Denial::new(Reason::TokenExpired).into());
         assert_eq!((reply.headers.len(), reply.body.len()), (0, 0));
     }
 }

@@ -46,6 +46,10 @@ pub struct RequestHead {
     pub route_requirement: Option<Vec<u8>>,
     /// The filter state that `filter_state_rules` ask for.
     pub filter_state: Option<Vec<u8>>,
+    /// The SHA-256 of the client's certificate in hexadecimal digits, where a provider's tokens may be bound to it.
+    pub peer_certificate: Option<Vec<u8>>,
+    /// Where the request comes from, with its port, where a share of the clients is told apart by it.
+    pub source_address: Option<Vec<u8>>,
 }
 
 impl RequestHead {

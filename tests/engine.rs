@@ -19,6 +19,7 @@ use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::config::{Config, ProviderId};
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
 use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
+use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 use scenarios::{Says, Scenario};
@@ -196,20 +197,22 @@ impl Engine {
                 }
                 Outcome::Forwarded { path, headers }
             }
-            Decision::Deny(denial) => {
-                let reply = self.config.replies.to(denial);
-                Outcome::Answered {
-                    status: reply.status,
-                    headers: reply
-                        .headers
-                        .iter()
-                        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                        .collect(),
-                    body: String::from_utf8(reply.body.clone()).expect("UTF-8"),
-                }
-            }
+            Decision::Deny(refusal) => answered(&self.config.replies.to(refusal)),
+            Decision::Answer(reply) => answered(reply),
             Decision::Wait => panic!("a request is still waiting"),
         }
+    }
+}
+
+fn answered(reply: &LocalReply) -> Outcome {
+    Outcome::Answered {
+        status: reply.status,
+        headers: reply
+            .headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
+        body: String::from_utf8(reply.body.clone()).expect("UTF-8"),
     }
 }
 

@@ -7,19 +7,27 @@
     reason = "a test may fail loudly, and has a clock"
 )]
 
+#[path = "envoy/access_log.rs"]
+mod access_log;
 mod backends;
+#[path = "envoy/binding.rs"]
+mod binding;
 #[path = "envoy/configuration.rs"]
 mod configuration;
 #[path = "envoy/discovery.rs"]
 mod discovery;
 #[path = "envoy/load.rs"]
 mod load;
+#[path = "envoy/mcp.rs"]
+mod mcp;
 #[path = "envoy/operators.rs"]
 mod operators;
 #[path = "envoy/outage.rs"]
 mod outage;
 #[path = "envoy/reload.rs"]
 mod reload;
+#[path = "envoy/replies.rs"]
+mod replies;
 #[path = "envoy/rotation.rs"]
 mod rotation;
 #[path = "envoy/routes.rs"]
@@ -72,7 +80,11 @@ fn run_all(scenarios: Vec<scenarios::Scenario>) {
         let config = with_cluster(&scenario.config, &cluster);
         bootstrap = bootstrap
             .cluster(&cluster, issuer.addr())
-            .listener(Listener::wasm(&number.to_string(), config));
+            // Envoy drops `x-forwarded-client-cert` unless told otherwise.
+            .listener(
+                Listener::wasm(&number.to_string(), config)
+                    .manager("forward_client_cert_details", "ALWAYS_FORWARD_ONLY"),
+            );
         issuers.push(issuer);
     }
     let envoy = EnvoyProcess::start(&bootstrap.build());

@@ -45,6 +45,8 @@ pub(super) struct Granted {
     pub(super) state: Vec<StateEntry>,
     /// What the token lacks to be allowed what the request asks for.
     pub(super) shortfall: Option<Shortfall>,
+    /// Who it is, where anybody asks.
+    pub(super) subject: Option<Rc<str>>,
 }
 
 impl<'a> Token<'a> {
@@ -267,16 +269,24 @@ impl<'e, 't> Attempt<'e, 't> {
             return Err(Denial::new(Reason::IssuerUnknown).into());
         };
         // The issuer first, then the key: the same `kid` at two issuers is two keys.
-        if *provider.issuer != *parts.issuer {
+        if !provider.is_issuer(&parts.issuer) {
             return Err(Denial::new(Reason::IssuerUnknown).into());
         }
         let jwt = self.verify(named, provider, parts)?;
+        provider
+            .binding
+            .check(&jwt, self.asked.request)
+            .map_err(|denial| denial.by(named.provider))?;
         let payload = token.text.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
         Ok(Granted {
             provider: named.provider,
             location: token.location,
             claims: forward::claim_values(provider, &jwt, payload),
             state: forward::state_entries(provider, &jwt, parts.token),
+            subject: match self.config.asks_subject {
+                true => jwt.subject().map(Rc::from),
+                false => None,
+            },
             shortfall: self
                 .asked
                 .authorization

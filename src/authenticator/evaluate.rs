@@ -8,10 +8,11 @@ use super::attempt::{Asked, Attempt, Granted, Token};
 use super::{Authenticator, Forward, Grant};
 use crate::config::{Location, ProviderId};
 use crate::credential;
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward;
-use crate::policy::{Demand, Mode, Requirement};
+use crate::policy::{Choice, Demand, Requirement};
+use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -19,7 +20,8 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub(super) enum Evaluation {
     Forward(Forward),
-    Deny(Denial),
+    Deny(Refusal),
+    Answer(Rc<LocalReply>),
     Need(Need),
 }
 
@@ -59,35 +61,58 @@ impl Authenticator {
     /// Decides a request.
     pub(super) fn evaluate(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
         let config = self.config.clone();
-        let demand = match config.policy.demand(request) {
-            Ok(Some(demand)) if demand.requirement != Requirement::Nothing => demand,
-            Ok(_) => return Evaluation::Forward(self.without_token(Grant::Waived)),
-            Err(denial) => return self.refuse(denial, config.policy.mode, None),
+        let policy = &config.policy;
+        // Before any rule, and whatever the mode: who asks how to get a token has none.
+        if let Some(answer) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
+            return match answer {
+                Ok(reply) => Evaluation::Answer(reply),
+                Err(denial) => Evaluation::Deny(denial.into()),
+            };
+        }
+        let address = request.source_address.as_deref();
+        let choice = match policy.choose(request) {
+            Ok(choice) => choice,
+            Err(denial) if policy.mode.lets_through(None, address) => {
+                return Evaluation::Forward(self.without_token(Grant::Anonymous).shadowing(denial));
+            }
+            Err(denial) => return Evaluation::Deny(denial.into()),
+        };
+        let demand = match policy.demand(choice) {
+            Some(demand) if demand.requirement != Requirement::Nothing => demand,
+            _ => return Evaluation::Forward(self.without_token(Grant::Waived).by(choice)),
+        };
+        let refusal = |denial| {
+            let resource = policy.resources.as_ref().and_then(|resources| {
+                let number = demand.resource.or_else(|| resources.own())?;
+                resources.all.get(number)
+            });
+            Evaluation::Deny(Refusal {
+                denial,
+                rule: Some(choice),
+                metadata_url: resource.and_then(|resource| resource.document_url(request)),
+            })
         };
         // What is not enforced must not be felt either: nobody waits for it.
         let moment = Moment {
-            is_last: moment.is_last || demand.mode == Mode::Shadow,
+            is_last: moment.is_last || demand.mode.lets_through(None, address),
             ..moment
         };
         match self.satisfy(demand, request, moment) {
-            Ok((forward, None)) => Evaluation::Forward(forward),
-            Ok((forward, Some(denial))) => self.refuse(denial, demand.mode, Some(forward)),
-            Err(Obstacle::Denial(denial)) => self.refuse(denial, demand.mode, None),
-            Err(Obstacle::Need(need)) => Evaluation::Need(need),
-        }
-    }
-
-    /// Refuses, or in shadow mode lets the request go on with what is known of it, and says what would have been.
-    fn refuse(&self, denial: Denial, mode: Mode, forward: Option<Forward>) -> Evaluation {
-        match mode {
-            Mode::Enforce => Evaluation::Deny(denial),
-            Mode::Shadow => {
-                let forward = forward.unwrap_or_else(|| self.without_token(Grant::Anonymous));
-                Evaluation::Forward(Forward {
-                    shadowed: Some(denial),
-                    ..forward
-                })
+            Ok((forward, None)) => Evaluation::Forward(forward.by(choice)),
+            Ok((forward, Some(denial))) => {
+                if demand.mode.lets_through(forward.subject.as_deref(), address) {
+                    Evaluation::Forward(forward.by(choice).shadowing(denial))
+                } else {
+                    refusal(denial)
+                }
             }
+            // Nothing of a bad token says who its client is.
+            Err(Obstacle::Denial(denial)) if demand.mode.lets_through(None, address) => {
+                let forward = self.without_token(Grant::Anonymous);
+                Evaluation::Forward(forward.by(choice).shadowing(denial))
+            }
+            Err(Obstacle::Denial(denial)) => refusal(denial),
+            Err(Obstacle::Need(need)) => Evaluation::Need(need),
         }
     }
 
@@ -129,7 +154,11 @@ impl Authenticator {
                     .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
             })
         };
-        Ok((self.with_tokens(request, &granted, demand.mode), lacking))
+        let subject = granted.first().and_then(|grant| grant.subject.as_deref());
+        let is_shadowed = demand
+            .mode
+            .lets_through(subject, request.source_address.as_deref());
+        Ok((self.with_tokens(request, &granted, is_shadowed), lacking))
     }
 
     /// The request goes on with nothing said of its client.
@@ -140,11 +169,13 @@ impl Authenticator {
             state: Vec::new(),
             clears_route_cache: false,
             shadowed: None,
+            rule: None,
+            subject: None,
         }
     }
 
     /// The request goes on with what its tokens say.
-    fn with_tokens(&self, request: &RequestHead, granted: &[Granted], mode: Mode) -> Forward {
+    fn with_tokens(&self, request: &RequestHead, granted: &[Granted], is_shadowed: bool) -> Forward {
         let config = &self.config;
         let mut edits = HeaderEdits::default();
         let mut state = Vec::new();
@@ -155,7 +186,7 @@ impl Authenticator {
                 continue;
             };
             // What is only tried out takes nothing away from an upstream that still looks at tokens itself.
-            if !provider.forward && mode == Mode::Enforce {
+            if !provider.forward && !is_shadowed {
                 spent.extend(config.locations.get(grant.location.index()));
             }
             state.extend(grant.state.iter().cloned());
@@ -178,6 +209,26 @@ impl Authenticator {
             state,
             clears_route_cache,
             shadowed: None,
+            rule: None,
+            subject: granted.first().and_then(|grant| grant.subject.clone()),
+        }
+    }
+}
+
+impl Forward {
+    /// The same, as this has it.
+    fn by(self, rule: Choice) -> Self {
+        Self {
+            rule: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same, though it would have been refused.
+    fn shadowing(self, denial: Denial) -> Self {
+        Self {
+            shadowed: Some(denial),
+            ..self
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The step from an unverified token to a verified one: the only maker of [`VerifiedJwt`].
 
+use std::borrow::Cow;
+
 use crate::claims::{ClaimPath, UnverifiedClaims};
 use crate::jose::{Algorithm, JwkSet, SignatureVerifier, UnverifiedJwt};
 use crate::json::{Json, Object};
@@ -58,6 +60,12 @@ impl<'a> VerifiedJwt<'a> {
     #[must_use]
     pub fn claim(&self, path: &ClaimPath) -> Option<Json<'a>> {
         path.resolve(self.claims)
+    }
+
+    /// `sub`.
+    #[must_use]
+    pub fn subject(&self) -> Option<Cow<'a, str>> {
+        self.claims.member("sub")?.as_str()
     }
 
     /// The top-level claims, in the order of the token.

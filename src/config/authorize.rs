@@ -37,15 +37,7 @@ fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, ConfigError
     };
     let mut wanted: Vec<Box<str>> = Vec::new();
     for element in list.some_list()? {
-        let scope = element.name()?;
-        // RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
-        if !scope
-            .bytes()
-            .all(|byte| (0x21..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\'))
-        {
-            return Err(element.invalid(format!("`{scope}` is not a scope; write one scope an element")));
-        }
-        wanted.push(scope.into());
+        wanted.push(read_scope(&element)?);
     }
     let claims = match fields.take("claim_names") {
         Some(node) => {
@@ -61,6 +53,19 @@ fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, ConfigError
         claims,
         challenge,
     })
+}
+
+/// RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+pub(super) fn read_scope(node: &Node<'_>) -> Result<Box<str>, ConfigError> {
+    let scope = node.name()?;
+    if scope
+        .bytes()
+        .all(|byte| (0x21..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\'))
+    {
+        Ok(scope.into())
+    } else {
+        Err(node.invalid(format!("`{scope}` is not a scope; write one scope an element")))
+    }
 }
 
 const FIELDS: &[&str] = &[

@@ -54,7 +54,7 @@ pub(super) fn read(
         Some(node) => remote::read_uri(&node)?,
         None => HttpUri::parse(&format!("{}{SUFFIX}", issuer.trim_end_matches('/')))
             .ok()
-            .filter(|_| !issuer.contains(['?', '#']))
+            .filter(|_| !issuer.contains(['?', '#', '{']))
             .ok_or_else(|| {
                 node.invalid(format!(
                     "`{issuer}` is no http or https URL, so write the document's as `uri`"

@@ -54,6 +54,10 @@ impl Locations {
         self.0
     }
 
+    pub(super) fn get(&self, id: LocationId) -> Option<&Location> {
+        self.0.get(id.0)
+    }
+
     fn id(&mut self, location: Location) -> LocationId {
         if let Some(index) = self.0.iter().position(|known| *known == location) {
             return LocationId(index);

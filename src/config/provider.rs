@@ -6,11 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::error::{ConfigError, ConfigProblem};
+use super::issuer::{self, IssuerPattern};
 use super::location::{self, LocationId};
 use super::reader::{Fields, Node};
 use super::remote::{self, RemoteKeySource};
 use super::string_matcher::{self, StringMatcher};
-use super::{Names, discovery, header_name};
+use super::{Names, binding, discovery, header_name};
+use crate::binding::Binding;
 use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
 use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault, ParsedJwkSet};
 
@@ -39,6 +41,8 @@ pub struct Provider {
     pub name: Box<str>,
     /// `iss`, compared exactly.
     pub issuer: Box<str>,
+    /// `iss`, where segments of it are a tenant's.
+    pub issuer_pattern: Option<IssuerPattern>,
     /// Of `aud`, one must be among these.
     pub audiences: Audiences,
     /// Where its keys come from.
@@ -59,6 +63,8 @@ pub struct Provider {
     pub profile: Option<Profile>,
     /// Claims that must be there.
     pub required_claims: Vec<ClaimPath>,
+    /// How its tokens are bound to their clients.
+    pub binding: Binding,
     /// Where its tokens are looked for.
     pub locations: Vec<LocationId>,
     /// The token goes on to the upstream.
@@ -112,6 +118,17 @@ impl Profile {
         match self {
             // Section 4: "verify that the 'typ' header value is 'at+jwt' or 'application/at+jwt'".
             Self::Rfc9068 => "at+jwt",
+        }
+    }
+}
+
+impl Provider {
+    /// Whether tokens of this `iss` are its.
+    #[must_use]
+    pub fn is_issuer(&self, issuer: &str) -> bool {
+        match &self.issuer_pattern {
+            None => *self.issuer == *issuer,
+            Some(pattern) => pattern.values(issuer).is_some(),
         }
     }
 }
@@ -178,6 +195,7 @@ pub enum ValueFormat {
 
 const FIELDS: &[&str] = &[
     "issuer",
+    "issuer_claims",
     "audiences",
     "discovery",
     "remote_jwks",
@@ -191,6 +209,7 @@ const FIELDS: &[&str] = &[
     "subjects",
     "required_claims",
     "profile",
+    "binding",
     "from_headers",
     "from_params",
     "from_cookies",
@@ -214,9 +233,9 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         return Err(node.invalid("a provider needs a name"));
     }
     let mut fields = node.fields(FIELDS)?;
-    let issuer = fields
-        .require("issuer", "write the tokens' `iss` exactly")?
-        .name()?;
+    let issuer_node = fields.require("issuer", "write the tokens' `iss` exactly")?;
+    let issuer = issuer_node.name()?;
+    let issuer_pattern = issuer::read(&issuer_node, &mut fields)?;
     let audiences = read_audiences(&mut fields)?;
     let keys = read_key_source(&mut fields, &issuer)?;
     let algorithms = read_algorithms(&mut fields)?;
@@ -259,6 +278,9 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
             .iter()
             .map(|claim| ClaimPath::Literal(vec![(*claim).into()])),
     );
+    let binding = fields
+        .take("binding")
+        .map_or_else(|| Ok(Binding::default()), |node| binding::read(&node, names))?;
     let locations = location::read(&mut fields, names)?;
     let forward = fields.flag("forward")?;
     let mut own: Vec<usize> = Vec::new();
@@ -296,6 +318,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     Ok(Provider {
         name: name.into(),
         issuer: issuer.into(),
+        issuer_pattern,
         audiences,
         keys,
         algorithms,
@@ -306,6 +329,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         subjects,
         profile,
         required_claims,
+        binding,
         locations,
         forward,
         forward_payload_header,

@@ -6,7 +6,7 @@ use super::error::{ConfigError, ConfigProblem, nearest};
 use super::location::LocationId;
 use super::provider::{self, Provider, ProviderId};
 use super::reader::{Fields, Node};
-use super::{Names, authorize};
+use super::{Names, authorize, resource};
 use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement, Strict};
 
 const FIELDS: &[&str] = &[
@@ -29,11 +29,55 @@ const ENTRY_FIELDS: &[&str] = &[
     "extract_only_without_validation",
     "authorize",
     "mode",
+    "shadow_percent",
+    "protected_resource",
 ];
 
-/// `mode`, of a rule or of the whole filter.
-pub(super) fn read_mode(node: &Node<'_>) -> Result<Mode, ConfigError> {
-    node.one_of(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
+/// What may stand beside a requirement.
+struct Beside<'n> {
+    authorize: Option<Node<'n>>,
+    mode: Option<Node<'n>>,
+    shadow_percent: Option<Node<'n>>,
+    resource: Option<Node<'n>>,
+}
+
+impl<'n> Beside<'n> {
+    fn take(fields: &mut Fields<'n>) -> Self {
+        Self {
+            authorize: fields.take("authorize"),
+            mode: fields.take("mode"),
+            shadow_percent: fields.take("shadow_percent"),
+            resource: fields.take("protected_resource"),
+        }
+    }
+
+    fn any(self) -> Option<Node<'n>> {
+        self.authorize
+            .or(self.mode)
+            .or(self.shadow_percent)
+            .or(self.resource)
+    }
+}
+
+/// `mode` and `shadow_percent`, of a rule or of the whole filter; `None`: neither is there.
+pub(super) fn read_mode(
+    mode: Option<Node<'_>>,
+    percent: Option<Node<'_>>,
+) -> Result<Option<Mode>, ConfigError> {
+    let mode = mode
+        .map(|node| {
+            node.one_of(&[
+                ("enforce", Mode::Enforce),
+                ("shadow", Mode::Shadow { percent: 100 }),
+            ])
+        })
+        .transpose()?;
+    let Some(node) = percent else { return Ok(mode) };
+    let percent = u8::try_from(node.integer(0..=100)?).unwrap_or(100);
+    match mode {
+        Some(Mode::Shadow { .. }) => Ok(Some(Mode::Shadow { percent })),
+        _ => Err(node.invalid("goes with `mode: shadow`, beside it")),
+    }
 }
 
 /// What names in requirements may refer to, and what holds where they say nothing.
@@ -47,7 +91,7 @@ pub(super) struct Known<'k> {
 impl Known<'_> {
     /// The requirement alone, in the filter's mode.
     pub(super) fn plain_demand(&self, requirement: Requirement) -> Rc<Demand> {
-        self.demand(requirement, None, self.mode)
+        self.demand(requirement, None, self.mode, None)
     }
 
     fn demand(
@@ -55,6 +99,7 @@ impl Known<'_> {
         requirement: Requirement,
         authorization: Option<Authorization>,
         mode: Mode,
+        resource: Option<usize>,
     ) -> Rc<Demand> {
         let locations = self.locations(&requirement);
         let authorization = authorization.map(Rc::new);
@@ -67,6 +112,7 @@ impl Known<'_> {
                     requirement,
                     authorization: None,
                     mode,
+                    resource,
                     strict: Strict::Same,
                 })),
                 None => Strict::Nothing,
@@ -77,6 +123,7 @@ impl Known<'_> {
             locations,
             authorization,
             mode,
+            resource,
             strict,
         })
     }
@@ -103,58 +150,69 @@ impl Known<'_> {
             .collect()
     }
 
-    /// `requires` or `requirement_name`, of which one may stand in `fields`, with `authorize` and `mode`; neither: no token is
+    /// `requires` or `requirement_name`, of which one may stand in `fields`, with what goes beside it; neither: no token is
     /// needed.
     pub(super) fn read_choice(
         &self,
         fields: &mut Fields<'_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, ConfigError> {
-        let authorize = fields.take("authorize");
-        let mode = fields.take("mode");
+        let beside = Beside::take(fields);
         match (fields.take("requires"), fields.take("requirement_name")) {
-            (Some(node), None) => {
-                let requirement = self.read(&node)?;
-                self.with_authorization(requirement, authorize, mode, names)
-            }
-            (None, Some(name)) => match authorize.or(mode) {
+            (Some(node), None) => self.complete(self.read(&node)?, beside, names),
+            (None, Some(name)) => match beside.any() {
                 None => self.read_name(&name),
                 Some(node) => {
                     Err(node.invalid("goes with the requirement; write it into the entry of requirement_map"))
                 }
             },
-            (None, None) => self.with_authorization(Requirement::Nothing, authorize, mode, names),
+            (None, None) => self.complete(Requirement::Nothing, beside, names),
             (Some(_), Some(name)) => Err(name.invalid("write one of `requires`, `requirement_name`")),
         }
     }
 
-    /// An entry of `requirement_map`: a requirement with `authorize` and `mode` beside it.
+    /// An entry of `requirement_map`: a requirement with what goes beside it.
     pub(super) fn read_entry(&self, node: &Node<'_>, names: &mut Names) -> Result<Rc<Demand>, ConfigError> {
         let mut fields = node.fields(ENTRY_FIELDS)?;
-        let authorize = fields.take("authorize");
-        let mode = fields.take("mode");
+        let beside = Beside::take(&mut fields);
         let requirement = self
             .read_fields(node, fields, None)?
             .unwrap_or(Requirement::Nothing);
-        self.with_authorization(requirement, authorize, mode, names)
+        self.complete(requirement, beside, names)
     }
 
-    fn with_authorization(
+    fn complete(
         &self,
         requirement: Requirement,
-        authorize: Option<Node<'_>>,
-        mode: Option<Node<'_>>,
+        beside: Beside<'_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, ConfigError> {
-        let mode = mode.map_or(Ok(self.mode), |node| read_mode(&node))?;
-        let authorization = match authorize {
-            Some(node) if requirement == Requirement::Nothing => {
+        if requirement == Requirement::Nothing {
+            if let Some(node) = beside.authorize {
                 return Err(node.invalid("only a token can be asked for claims; write `requires` beside it"));
             }
-            Some(node) => Some(authorize::read(&node, names)?),
-            None => None,
-        };
-        Ok(self.demand(requirement, authorization, mode))
+            if let Some(node) = beside.resource {
+                return Err(node
+                    .invalid("only a resource that needs a token is protected; write `requires` beside it"));
+            }
+        }
+        let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
+        let authorization = beside
+            .authorize
+            .map(|node| authorize::read(&node, names))
+            .transpose()?;
+        let resource = beside
+            .resource
+            .map(|node| {
+                let providers: Vec<ProviderId> = requirement
+                    .providers()
+                    .into_iter()
+                    .map(|named| named.provider)
+                    .collect();
+                resource::read(&node, self.providers, &providers, names)
+            })
+            .transpose()?;
+        Ok(self.demand(requirement, authorization, mode, resource))
     }
 
     fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, ConfigError> {

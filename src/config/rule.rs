@@ -21,12 +21,26 @@ pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Res
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
-    let mut fields = node.fields(&["match", "requires", "requirement_name", "authorize", "mode"])?;
+    let mut fields = node.fields(&[
+        "name",
+        "match",
+        "requires",
+        "requirement_name",
+        "authorize",
+        "mode",
+        "shadow_percent",
+        "protected_resource",
+    ])?;
     let matcher = fields.require(
         "match",
         "write which requests the rule is for, such as {prefix: /}",
     )?;
+    let name = match fields.take("name") {
+        Some(node) => node.name()?,
+        None => node.path().to_owned(),
+    };
     Ok(Rule {
+        name: name.into(),
         matcher: route_match::read(&matcher, names)?,
         demand: known.read_choice(&mut fields, names)?,
     })

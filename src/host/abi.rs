@@ -7,6 +7,7 @@
 
 use std::ptr::{null, null_mut};
 
+use crate::reply::LocalReply;
 use crate::time::UnixTime;
 
 /// A status other than Ok, by its number in the ABI.
@@ -269,26 +270,22 @@ pub(super) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), S
     check(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
 }
 
-/// Answers the stream in place of the upstream. `details` is `%RESPONSE_CODE_DETAILS%`.
-pub(super) fn send_local_response(
-    status: u16,
-    details: &str,
-    headers: &[(&'static str, String)],
-    body: &[u8],
-) -> Result<(), Status> {
-    let headers = write_pairs(headers.iter().map(|(name, value)| (*name, value.as_str())));
-    // SAFETY: the pointers are to the arguments and to a local. -1: no gRPC status of our own; for a gRPC request Envoy
-    // makes one of the HTTP status.
+/// Answers the stream in place of the upstream.
+pub(super) fn send_local_response(reply: &LocalReply) -> Result<(), Status> {
+    let headers = write_pairs(reply.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let (details, body) = (&reply.details, &reply.body);
+    // SAFETY: the pointers are to the argument and to a local. The gRPC status counts only where Envoy takes the request for
+    // one of gRPC; -1 is none.
     check(unsafe {
         proxy_send_local_response(
-            u32::from(status),
+            u32::from(reply.status),
             details.as_ptr(),
             details.len(),
             if body.is_empty() { null() } else { body.as_ptr() },
             body.len(),
             headers.as_ptr(),
             headers.len(),
-            -1,
+            reply.grpc_status.unwrap_or(-1),
         )
     })
 }

@@ -13,14 +13,21 @@ use super::shared_data::{Place, Seen};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, KeySource, ProviderId};
-use crate::denial::{Denial, Reason, Shortfall};
+use crate::denial::{Denial, Reason, Refusal, Shortfall};
 use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
-use crate::policy::Policy;
+use crate::policy::{Choice, Policy};
+use crate::reply::{LocalReply, is_grpc};
 use crate::request::{RequestHead, WantedFields};
 use crate::time::{UnixTime, millis};
 
 /// Fields that a request has once, or that Envoy joins into one value.
-const SINGLE: &[&str] = &[":path", ":method", ":authority", "authorization"];
+const SINGLE: &[&str] = &[
+    ":path",
+    ":method",
+    ":authority",
+    "x-forwarded-proto",
+    "authorization",
+];
 
 /// Envoy carries out replies and resumptions when the call that asked for them has returned. Each may call the module
 /// again, and only within that call the next is carried out: 300 replies from one tick overflow the stack, and the VM dies.
@@ -93,6 +100,10 @@ impl Filter {
         &self.config.policy
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(super) fn wanted(&self) -> &WantedFields {
         &self.config.wanted
     }
@@ -119,7 +130,11 @@ impl Filter {
         match self.now() {
             Some(now) => self.engine(|engine| engine.handle_request(id, request, now)),
             // Without a clock no token can be told from an expired one.
-            None => Decision::Deny(Denial::new(Reason::KeysUnavailable).with_detail("no clock")),
+            None => Decision::Deny(
+                Denial::new(Reason::KeysUnavailable)
+                    .with_detail("no clock")
+                    .into(),
+            ),
         }
     }
 
@@ -139,7 +154,11 @@ impl Filter {
     pub(super) fn apply(&self, decision: &Decision) -> Progress {
         match decision {
             Decision::Wait => Progress::Held,
-            Decision::Deny(denial) => self.deny(denial),
+            Decision::Deny(refusal) => self.deny(refusal),
+            Decision::Answer(reply) => {
+                self.metrics.metadata_served.increment();
+                send(reply)
+            }
             Decision::Forward(forward) => {
                 for edit in forward.edits.iter() {
                     let done = match &edit.value {
@@ -149,7 +168,11 @@ impl Filter {
                     // A request whose headers cannot be set right must not go on with those of its client.
                     if let Err(status) = done {
                         log::error!("the header {} cannot be changed: {status:?}", edit.name);
-                        return self.deny(&Denial::new(Reason::RequestMalformed).with_detail("headers"));
+                        return self.deny(
+                            &Denial::new(Reason::RequestMalformed)
+                                .with_detail("headers")
+                                .into(),
+                        );
                     }
                 }
                 for (name, value) in &forward.state {
@@ -158,35 +181,54 @@ impl Filter {
                 if forward.clears_route_cache {
                     let _ = abi::call_foreign_function("clear_route_cache", &[]);
                 }
+                self.show_rule(forward.rule);
+                if let Some(subject) = forward.subject.as_ref().filter(|_| self.config.shown.subject) {
+                    let _ = abi::set_filter_state("jwt.sub", subject.as_bytes());
+                }
                 if let Some(denial) = &forward.shadowed {
                     self.metrics.shadow_denied(denial.reason);
                     self.show_denial(denial, "shadow_denied");
                     return Progress::Forwarded;
                 }
-                match forward.grant {
+                let decision = match forward.grant {
                     Grant::Verified(provider) => {
                         self.metrics.allowed.increment();
                         self.show_provider(provider);
+                        "allowed"
                     }
-                    Grant::Anonymous => self.metrics.allowed.increment(),
-                    Grant::Waived => self.metrics.bypassed.increment(),
+                    Grant::Anonymous => {
+                        self.metrics.allowed.increment();
+                        "allowed"
+                    }
+                    Grant::Waived => {
+                        self.metrics.bypassed.increment();
+                        "bypassed"
+                    }
+                };
+                if self.config.shown.decision {
+                    let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
                 }
                 Progress::Forwarded
             }
         }
     }
 
-    fn deny(&self, denial: &Denial) -> Progress {
-        self.metrics.denied(denial.reason);
-        self.show_denial(denial, "denied");
-        let reply = self.config.replies.to(denial);
-        if let Err(status) =
-            abi::send_local_response(reply.status, &reply.details, &reply.headers, &reply.body)
-        {
-            // Nothing more can be done; the request stays held, which is not let through.
-            log::error!("the reply cannot be sent: {status:?}");
+    fn deny(&self, refusal: &Refusal) -> Progress {
+        self.metrics.denied(refusal.denial.reason);
+        self.show_rule(refusal.rule);
+        self.show_denial(&refusal.denial, "denied");
+        let reply = self.config.replies.to(refusal);
+        // Asked only now: a request that goes on does not pay for it.
+        match abi::header(Map::RequestHeaders, "content-type") {
+            Ok(Some(media_type)) if is_grpc(&media_type) => send(&reply.for_grpc()),
+            Ok(_) | Err(_) => send(&reply),
         }
-        Progress::Answered
+    }
+
+    fn show_rule(&self, rule: Option<Choice>) {
+        if let Some(rule) = rule.filter(|_| self.config.shown.rule) {
+            let _ = abi::set_filter_state("jwt.rule", self.config.policy.label(rule).as_bytes());
+        }
     }
 
     /// Tells the access log and the log of a refusal, enforced or not.
@@ -478,6 +520,14 @@ impl Filter {
         };
         self.set_tick_period(if is_hurried { idle.min(HURRIED_TICK) } else { idle });
     }
+}
+
+fn send(reply: &LocalReply) -> Progress {
+    if let Err(status) = abi::send_local_response(reply) {
+        // Nothing more can be done; the request stays held, which is not let through.
+        log::error!("the reply cannot be sent: {status:?}");
+    }
+    Progress::Answered
 }
 
 fn dispatch(request: &FetchRequest) -> Option<u32> {

@@ -10,6 +10,7 @@ use super::abi::{self, Map, Status};
 use super::filter::Filter;
 use crate::authenticator::{Decision, StreamId};
 use crate::denial::{Denial, Reason};
+use crate::reply::LocalReply;
 use crate::request::RequestHead;
 
 /// How far a request has come.
@@ -58,12 +59,16 @@ impl HttpContext for Stream {
         trap();
         let Some(filter) = &self.filter else {
             self.progress.set(Progress::Answered);
-            let _ = abi::send_local_response(503, "jwt_not_configured", &[], b"");
+            let _ = abi::send_local_response(&LocalReply::not_configured());
             return Action::Pause;
         };
         let decision = match read_head(filter) {
             Ok(request) => filter.handle_request(StreamId(self.id), request),
-            Err(_) => Decision::Deny(Denial::new(Reason::RequestMalformed).with_detail("headers")),
+            Err(_) => Decision::Deny(
+                Denial::new(Reason::RequestMalformed)
+                    .with_detail("headers")
+                    .into(),
+            ),
         };
         match decision {
             Decision::Wait => filter.hold(self.id, self.progress.clone()),
@@ -102,6 +107,13 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
     request.route_requirement = route_requirement()?;
     if let Some(rules) = &policy.filter_state_rules {
         request.filter_state = abi::property(&format!("filter_state\0{}", rules.name))?;
+    }
+    // Where the host has no such thing there is none, and who needs one is refused.
+    if filter.config().reads_certificate {
+        request.peer_certificate = abi::property("connection\0sha256_peer_certificate_digest")?;
+    }
+    if filter.config().reads_address {
+        request.source_address = abi::property("source\0address")?;
     }
     Ok(request)
 }

@@ -38,7 +38,49 @@ pub enum Mode {
     #[default]
     Enforce,
     /// It goes on, and is counted.
-    Shadow,
+    Shadow {
+        /// For so many of a hundred clients; for the others it is as if `mode` were `enforce`.
+        percent: u8,
+    },
+}
+
+impl Mode {
+    /// Whether a request that is to be refused goes on: by its subject where that is known for sure, else by its address.
+    /// Always the same for the same client, in every worker of every process. Nobody in particular is refused.
+    #[must_use]
+    pub fn lets_through(self, subject: Option<&str>, address: Option<&[u8]>) -> bool {
+        match self {
+            Self::Enforce => false,
+            Self::Shadow { percent: 100.. } => true,
+            Self::Shadow { percent } => subject
+                .map(str::as_bytes)
+                .or_else(|| address.map(without_port))
+                .is_some_and(|client| place_in_hundred(client) < u64::from(percent)),
+        }
+    }
+
+    /// Whether it depends on the client.
+    #[must_use]
+    pub const fn tells_clients_apart(self) -> bool {
+        matches!(self, Self::Shadow { percent: 0..=99 })
+    }
+}
+
+/// FNV-1a, then the finalizer of MurmurHash3, since clients' names differ in their last bytes only: stable for ever, and good
+/// enough to deal clients out.
+fn place_in_hundred(client: &[u8]) -> u64 {
+    let mut hash = client.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    (hash ^ (hash >> 33)) % 100
+}
+
+/// An address as Envoy writes it, `10.0.0.1:80` or `[::1]:80`, without the port, which is another for each connection.
+fn without_port(address: &[u8]) -> &[u8] {
+    let end = address.iter().rposition(|byte| *byte == b':');
+    end.and_then(|end| address.get(..end)).unwrap_or(address)
 }
 
 /// A requirement with what follows from it.
@@ -52,6 +94,8 @@ pub struct Demand {
     pub authorization: Option<Rc<Authorization>>,
     /// What happens where it is not met.
     pub mode: Mode,
+    /// The number of the resource that challenges name, where it is not the filter's own.
+    pub resource: Option<usize>,
     /// The same for requests that may not go on without a token, where it is another; `None`: nothing is left of it.
     pub strict: Strict,
 }
@@ -169,5 +213,47 @@ impl Requirement {
                 providers.iter().collect()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_clients_is_let_through_and_always_the_same() {
+        let mode = Mode::Shadow { percent: 30 };
+        let names: Vec<String> = (0..10_000).map(|number| format!("user-{number}")).collect();
+        let passes = |name: &String| mode.lets_through(Some(name), Some(b"10.0.0.1:1"));
+        let passing = names.iter().filter(|name| passes(name)).count();
+        assert!((2_800..=3_200).contains(&passing), "{passing}");
+        // These must never change: a client would change sides with an update.
+        let places: Vec<u64> = ["alice", "bob", "10.0.0.1", ""]
+            .iter()
+            .map(|name| place_in_hundred(name.as_bytes()))
+            .collect();
+        assert_eq!(places, PLACES);
+        assert!(
+            names
+                .iter()
+                .all(|name| !Mode::Shadow { percent: 0 }.lets_through(Some(name), None))
+        );
+        assert!(
+            names
+                .iter()
+                .all(|name| Mode::Shadow { percent: 100 }.lets_through(Some(name), None))
+        );
+    }
+
+    const PLACES: [u64; 4] = [36, 52, 40, 42];
+
+    #[test]
+    fn an_address_is_the_same_client_on_every_port() {
+        let mode = Mode::Shadow { percent: 50 };
+        for host in ["10.0.0.1", "10.0.0.2", "[2001:db8::1]"] {
+            let side = |port: u16| mode.lets_through(None, Some(format!("{host}:{port}").as_bytes()));
+            assert!((1..1000).all(|port| side(port) == side(0)));
+        }
+        assert!(!mode.lets_through(None, None));
     }
 }

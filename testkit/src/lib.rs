@@ -12,6 +12,7 @@
 //! where a test could do nothing better.
 
 mod bootstrap;
+mod certificates;
 mod client;
 mod envoy;
 mod host_crypto;
@@ -25,6 +26,7 @@ mod upstream;
 pub use bootstrap::{
     Bootstrap, Listener, WasmFilter, route, route_requirement, router_filter, static_cluster, wasm_filter,
 };
+pub use certificates::{Authority, Certificate};
 pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};
 pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
 pub use host_crypto::{verifies_spki, verify_signature};

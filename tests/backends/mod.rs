@@ -131,24 +131,51 @@ fn check(request: &Request, expect: &Expect, outcome: &Outcome, fault: &mut dyn 
             if *status == 401 && !wants_none && values(headers, "www-authenticate").len() != 1 {
                 fault(format!("{what}: no single challenge in {headers:?}"));
             }
-            for has in reply {
-                let is_so = match has {
-                    ReplyHas::Header(name, value) => values(headers, name) == [value.as_str()],
-                    ReplyHas::NoHeader(name) => values(headers, name).is_empty(),
-                    ReplyHas::Body(expected) => body == expected,
-                };
-                if !is_so {
-                    fault(format!(
-                        "{what}: expected {has:?}; the reply was {headers:?} {body}"
-                    ));
-                }
+            check_reply(&what, reply, headers, body, fault);
+        }
+        (
+            Expect::Answered { status, reply },
+            Outcome::Answered {
+                status: seen,
+                headers,
+                body,
+            },
+        ) => {
+            if status != seen {
+                fault(format!("{what}: expected {status}, not {seen} {body}"));
+                return;
             }
+            check_reply(&what, reply, headers, body, fault);
         }
         (Expect::Forwarded(_), Outcome::Answered { status, body, .. }) => {
             fault(format!("{what}: expected to be forwarded, not {status} {body}"));
         }
         (Expect::Denied { status, reason, .. }, Outcome::Forwarded { .. }) => {
             fault(format!("{what}: LET THROUGH instead of {status} {reason}"));
+        }
+        (Expect::Answered { status, .. }, Outcome::Forwarded { .. }) => {
+            fault(format!("{what}: passed on instead of answered with {status}"));
+        }
+    }
+}
+
+fn check_reply(
+    what: &str,
+    reply: &[ReplyHas],
+    headers: &[(String, String)],
+    body: &str,
+    fault: &mut dyn FnMut(String),
+) {
+    for has in reply {
+        let is_so = match has {
+            ReplyHas::Header(name, value) => values(headers, name) == [value.as_str()],
+            ReplyHas::NoHeader(name) => values(headers, name).is_empty(),
+            ReplyHas::Body(expected) => body == expected,
+        };
+        if !is_so {
+            fault(format!(
+                "{what}: expected {has:?}; the reply was {headers:?} {body}"
+            ));
         }
     }
 }

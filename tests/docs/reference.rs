@@ -66,6 +66,7 @@ impl Reference {
             Some("scopes") => json!({"all": ["a"]}),
             Some("claims[]") => json!({"claim_name": "sub", "exists": true}),
             Some("equals_request") => json!({"header": "x-name"}),
+            Some("protected_resource") => json!({"resource": "https://api.example.com"}),
             _ => json!({}),
         };
         let documented = self.0.iter().find(|documented| documented.place == place);
@@ -131,6 +132,7 @@ const ALTERNATIVES: &[&[&str]] = &[
         "any",
     ],
     &["path_template", "header", "host"],
+    &["resource", "resource_from_host"],
     &["exact", "prefix", "suffix", "contains", "safe_regex"],
     &[
         "path",
@@ -161,6 +163,14 @@ fn set(object: &mut Value, field: &str, value: Value) {
     match field {
         "normalize_payload_in_metadata" => {
             drop(members.insert("payload_in_metadata".into(), json!("claims")))
+        }
+        "shadow_percent" => drop(members.insert("mode".into(), json!("shadow"))),
+        "resource_path" => {
+            members.clear();
+            members.insert("resource_from_host".into(), json!(true));
+        }
+        "protected_resource" if members.contains_key("match") => {
+            drop(members.insert("requires".into(), json!({"provider_name": "corp"})));
         }
         "authorize" => drop(members.insert("requires".into(), json!({"provider_name": "corp"}))),
         "path_template" => drop(members.insert("variable".into(), json!("a"))),
@@ -386,6 +396,7 @@ fn every_field_that_is_refused_on_purpose_says_why() {
     for row in &table.rows {
         let place: &[&str] = match row[1].trim_matches('`') {
             "local_jwks" => &["providers", "<name>", "local_jwks"],
+            "binding" => &["providers", "<name>", "binding"],
             "requirements" => &["rules[]", "requires"],
             "string matchers" => &["providers", "<name>", "subjects"],
             "match" => &["rules[]", "match"],

@@ -40,7 +40,7 @@ fn the_table_of_reasons_is_the_list_of_reasons() {
 
     let replies = replies();
     for (row, reason) in table.rows.iter().zip(Reason::ALL) {
-        let reply = replies.to(&Denial::new(reason));
+        let reply = replies.to(&Denial::new(reason).into());
         assert_eq!(row[1], reply.status.to_string(), "{}", row[0]);
         let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("a JSON body");
         let error = body["error"].as_str();
@@ -51,7 +51,7 @@ fn the_table_of_reasons_is_the_list_of_reasons() {
             row[0]
         );
         let waits = row[3].contains("`retry-after`");
-        assert_eq!(waits, header(reply, "retry-after").is_some(), "{}", row[0]);
+        assert_eq!(waits, header(&reply, "retry-after").is_some(), "{}", row[0]);
     }
 }
 
@@ -67,7 +67,7 @@ fn the_documented_replies_are_those_that_are_sent() {
                 .into_iter()
                 .find(|reason| shown["reason"] == reason.label())
                 .expect("a reason");
-            let reply = replies.to(&Denial::new(reason));
+            let reply = replies.to(&Denial::new(reason).into());
             assert_eq!(body.trim_end().as_bytes(), reply.body);
             let mut lines = head.lines();
             let status = lines.next().and_then(|line| line.split(' ').nth(1));

@@ -148,3 +148,23 @@ fn a_route_is_chosen_again_after_the_claims_are_in_their_headers() {
     let claims: Value = serde_json::from_slice(&stream.filter_state["jwt.metadata.claims"]).expect("JSON");
     assert_eq!(claims["sub"], "alice");
 }
+
+#[test]
+fn a_refusal_tells_grpc_clients_in_their_own_words() {
+    let mut vm = Vm::start(&config());
+    set(None);
+    let mut reply = |media_type: &str| {
+        let stream = vm.request(&get("/").header("content-type", media_type));
+        stream.reply.expect("a reply")
+    };
+    for media_type in ["application/grpc", "application/grpc+proto"] {
+        let reply = reply(media_type);
+        assert_eq!((reply.status, reply.grpc_status), (401, 16));
+        assert_eq!(reply.body, b"the request carries no token");
+        assert_eq!(reply.headers.first("content-type"), None);
+        assert!(reply.headers.first("www-authenticate").is_some());
+    }
+    for media_type in ["application/grpc-web", "application/json", ""] {
+        assert!(reply(media_type).body.starts_with(b"{"), "{media_type}");
+    }
+}

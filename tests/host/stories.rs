@@ -95,6 +95,7 @@ fn no_token() {
             "count jwt.denied.token_missing",
             "state jwt.decision: denied",
             "state jwt.reason: token_missing",
+            "header content-type: status 1",
             "reply 401 jwt_token_missing",
             "< pause",
         ]

@@ -168,6 +168,23 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .request(get("/new"), forwarded())
         .request(get("/"), denied("token_missing")),
+        Scenario::new(
+            "a rule is enforced for a share of the clients",
+            ruled(json!([
+                {"match": {"prefix": "/none"}, "requires": {"provider_name": "corp"}, "mode": "shadow", "shadow_percent": 0},
+                {"match": {"prefix": "/all"}, "requires": {"provider_name": "corp"}, "mode": "shadow", "shadow_percent": 100},
+                {
+                    "match": {"prefix": "/half"}, "requires": {"provider_name": "corp"}, "mode": "shadow", "shadow_percent": 50,
+                    "authorize": {"scopes": {"all": ["a"]}},
+                },
+            ])),
+        )
+        .request(get("/none"), denied("token_missing"))
+        .request(get("/all"), forwarded())
+        // Which side a subject is on never changes.
+        .request(get("/half").bearer(&claiming(json!({"sub": "alice"}))), forwarded().header("x-sub", "alice"))
+        .request(get("/half").bearer(&claiming(json!({"sub": "bob"}))), denied("scope_insufficient"))
+        .request(get("/half").bearer(&claiming(json!({"sub": "bob", "scope": "a"}))), forwarded()),
         Scenario::new("shadow mode makes nobody wait", {
             let mut config = config(remote_provider());
             config["mode"] = "shadow".into();

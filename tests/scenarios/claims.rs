@@ -48,7 +48,7 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::local("a star in the token is no wildcard")
             .token(token().claim("aud", "*").mint(), denied("audience_mismatch")),
         Scenario::local("an expired token is refused, give or take the clock skew")
-            .token(token().expires_in(-50).mint(), forwarded())
+            .token(token().expires_in(-20).mint(), forwarded())
             .token(token().expires_in(-70).mint(), denied("token_expired"))
             .token(token().claim("exp", 0).mint(), denied("token_expired"))
             .token(token().claim("exp", -1).mint(), denied("claim_malformed")),

@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod authorize;
+mod binding;
 mod claims;
 mod credentials;
 mod discovery;
@@ -17,8 +18,10 @@ mod locations;
 mod matches;
 mod replies;
 mod requirements;
+mod resources;
 mod rules;
 mod signatures;
+mod tenants;
 mod tokens;
 
 use std::collections::HashSet;
@@ -44,10 +47,13 @@ pub(crate) fn all() -> Vec<Scenario> {
         rules::list(),
         matches::list(),
         authorize::list(),
+        binding::list(),
         requirements::list(),
+        resources::list(),
         keys::list(),
         discovery::list(),
         issuers::list(),
+        tenants::list(),
     ];
     let scenarios: Vec<Scenario> = lists.into_iter().flatten().collect();
     let names: HashSet<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
@@ -104,6 +110,8 @@ pub(crate) enum Expect {
         /// Further demands on the reply.
         reply: Vec<ReplyHas>,
     },
+    /// It is answered here, and not because it is refused.
+    Answered { status: u16, reply: Vec<ReplyHas> },
 }
 
 /// What the upstream sees.
@@ -186,6 +194,13 @@ pub(crate) fn forwarded() -> Expect {
     Expect::Forwarded(Vec::new())
 }
 
+pub(crate) fn answered(status: u16) -> Expect {
+    Expect::Answered {
+        status,
+        reply: Vec::new(),
+    }
+}
+
 pub(crate) fn denied(reason: &'static str) -> Expect {
     let status = match reason {
         "token_multiple" | "request_malformed" => 400,
@@ -216,14 +231,16 @@ impl Expect {
     fn seen(mut self, seen: Seen) -> Self {
         match &mut self {
             Self::Forwarded(all) => all.push(seen),
-            Self::Denied { .. } => panic!("the upstream sees nothing of a request that is denied"),
+            Self::Denied { .. } | Self::Answered { .. } => {
+                panic!("the upstream sees nothing of a request that is answered here")
+            }
         }
         self
     }
 
     pub(crate) fn reply(mut self, has: ReplyHas) -> Self {
         match &mut self {
-            Self::Denied { reply, .. } => reply.push(has),
+            Self::Denied { reply, .. } | Self::Answered { reply, .. } => reply.push(has),
             Self::Forwarded(_) => panic!("a request that is forwarded has no reply of ours"),
         }
         self

@@ -105,6 +105,7 @@ pub(crate) struct Reply {
     pub(crate) details: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    pub(crate) grpc_status: i32,
 }
 
 /// An HTTP call of the filter.

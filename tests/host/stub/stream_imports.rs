@@ -211,7 +211,8 @@ extern "C" fn proxy_send_local_response(
     let headers = HeaderMap::from_bytes(&passed(headers, headers_size));
     let words = format!("reply {status} {details}");
     call("proxy_send_local_response", words, |host| {
-        if grpc_status != -1 {
+        // google.rpc.Code; -1 leaves it to Envoy, which would take a 400 for a fault of its own.
+        if !(-1..=16).contains(&grpc_status) || grpc_status == 0 {
             host.misuse(format!("gRPC status {grpc_status}"));
         }
         let Some(headers) = headers else {
@@ -235,6 +236,7 @@ extern "C" fn proxy_send_local_response(
                         details,
                         headers,
                         body,
+                        grpc_status,
                     });
                     host.replied.push_back(speaker);
                 }

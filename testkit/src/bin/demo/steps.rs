@@ -156,6 +156,14 @@ impl Step {
         self
     }
 
+    /// A refusal of a good token that may not do this.
+    fn refuses_this_to_the_token(mut self, reason: &'static str) -> Self {
+        self.expect.status = 403;
+        self.expect.reason = Some(reason);
+        self.expect.challenge = Challenge::Error("insufficient_scope");
+        self
+    }
+
     /// Nobody's fault here: no keys to verify with.
     fn asks_to_retry(mut self) -> Self {
         self.expect.status = 503;
@@ -201,6 +209,20 @@ pub(crate) fn steps() -> Vec<Step> {
             .upstream_sees_no("x-jwt-sub"),
         Step::new("a way around through the open route", |_| Ask::get("/healthz/../orders"))
             .asks_for_a_token(),
+        Step::new("where to get a token, as the challenges say", |_| Ask::get("/.well-known/oauth-protected-resource"))
+            .passes(),
+        Step::new("a good token without the scope for this", |w| {
+            Ask::get("/reports").token("good token, scope orders:read", &w.token().mint())
+        })
+            .refuses_this_to_the_token("scope_insufficient"),
+        Step::new("a good token with the scope", |w| {
+            Ask::get("/reports").token("good token, scope reports:read", &w.token().claim("scope", "reports:read").mint())
+        })
+            .passes()
+            .upstream_sees("x-jwt-scope", "reports:read"),
+        Step::new("a policy in shadow mode: no token, not refused", |_| Ask::get("/payments").header("x-jwt-sub", "root"))
+            .passes()
+            .upstream_sees_no("x-jwt-sub"),
         Step::new("an expired token", |w| {
             Ask::get("/orders").token("expired token", &w.token().claim("iat", testkit::unix_now() - 3600).expires_in(-600).mint())
         })

@@ -91,6 +91,9 @@ fn show(response: &Response) {
     if let Some(reason) = response.reason() {
         println!("         reason: {reason}");
     }
+    if response.text().starts_with("{\"resource\"") {
+        println!("         {}", response.text());
+    }
     if let Some(echo) = response.try_echo() {
         println!("         upstream saw {}", seen(&echo));
     }

@@ -1,0 +1,170 @@
+//! `protected_resource`: what RFC 9728 lets a client know before it has a token.
+
+use super::error::ConfigError;
+use super::location::Location;
+use super::provider::{Provider, ProviderId};
+use super::reader::{Fields, Node};
+use super::{Names, authorize};
+use crate::policy::{ProtectedResource, ResourceIdentity, ResourceMetadata};
+
+const FIELDS: &[&str] = &[
+    "resource",
+    "resource_from_host",
+    "resource_path",
+    "authorization_servers",
+    "scopes_supported",
+    "resource_name",
+    "resource_documentation",
+];
+
+/// Reads a resource whose tokens are of these providers; its number.
+pub(super) fn read(
+    node: &Node<'_>,
+    providers: &[Provider],
+    ids: &[ProviderId],
+    names: &mut Names,
+) -> Result<usize, ConfigError> {
+    let mut fields = node.fields(FIELDS)?;
+    let identity = read_identity(node, &mut fields, names)?;
+    let providers: Vec<&Provider> = ids.iter().filter_map(|id| providers.get(id.index())).collect();
+
+    let mut authorization_servers = fields.names("authorization_servers")?;
+    if authorization_servers.is_empty() {
+        for provider in &providers {
+            // A pattern is nobody's name.
+            if provider.issuer_pattern.is_none() && !authorization_servers.contains(&provider.issuer) {
+                authorization_servers.push(provider.issuer.clone());
+            }
+        }
+    }
+    if authorization_servers.is_empty() {
+        return Err(node.invalid("the providers' issuers are patterns, so write `authorization_servers`"));
+    }
+    let mut scopes_supported = Vec::new();
+    if let Some(node) = fields.take("scopes_supported") {
+        for element in node.list()? {
+            scopes_supported.push(authorize::read_scope(&element)?);
+        }
+    }
+    let mut text = |field| {
+        fields
+            .take(field)
+            .map(|node| node.name().map(String::into_boxed_str))
+            .transpose()
+    };
+    let metadata = ResourceMetadata {
+        authorization_servers,
+        scopes_supported,
+        bearer_methods_supported: bearer_methods(&providers, names),
+        resource_name: text("resource_name")?,
+        resource_documentation: text("resource_documentation")?,
+    };
+    let resource = ProtectedResource::new(identity, metadata);
+    // The same words twice are one resource, so that several rules may speak of it; two documents at one address are a fault.
+    for (number, known) in names.resources.iter().enumerate() {
+        if *known == resource {
+            return Ok(number);
+        }
+        if known.identity() == resource.identity() {
+            return Err(node.invalid(
+                "the same resource is described differently elsewhere; a client could be given only one of the two",
+            ));
+        }
+    }
+    names.resources.push(resource);
+    Ok(names.resources.len().saturating_sub(1))
+}
+
+fn read_identity(
+    node: &Node<'_>,
+    fields: &mut Fields<'_>,
+    names: &mut Names,
+) -> Result<ResourceIdentity, ConfigError> {
+    let path = fields.take("resource_path");
+    match (fields.take("resource"), fields.flag("resource_from_host")?) {
+        (Some(resource), false) => {
+            if let Some(path) = path {
+                return Err(path.invalid("goes with `resource_from_host`; `resource` has its path already"));
+            }
+            read_url(&resource)
+        }
+        (None, true) => {
+            let path = match path {
+                Some(node) => {
+                    let path = node.name()?;
+                    if !path.starts_with('/') || !path.bytes().all(is_path_byte) {
+                        return Err(node.invalid(format!("`{path}` is not a path, which begins with `/`; write it as in /mcp")));
+                    }
+                    path
+                }
+                None => String::new(),
+            };
+            Ok(ResourceIdentity::FromHost {
+                authority: names.field(":authority"),
+                scheme: names.field("x-forwarded-proto"),
+                path: path.into(),
+            })
+        }
+        _ => Err(node.invalid(
+            "write the resource's identifier as `resource: https://…`, or `resource_from_host: true` to take the request's own host",
+        )),
+    }
+}
+
+/// RFC 9728 section 1.2: "a URL that uses the https scheme and has no fragment component", and here no query either.
+fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, ConfigError> {
+    let url = node.name()?;
+    let fault = || {
+        node.invalid(format!(
+            "`{url}` is not a resource's identifier; write an https URL without query and fragment"
+        ))
+    };
+    let (scheme, rest) = url.split_once("://").ok_or_else(fault)?;
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
+        None => (rest, ""),
+    };
+    let is_loopback = ["localhost", "127.0.0.1", "[::1]"]
+        .iter()
+        .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
+    let is_authority = !authority.is_empty()
+        && authority
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte));
+    // Without TLS only where nothing leaves the machine: for trying things out.
+    let is_scheme = scheme == "https" || (scheme == "http" && is_loopback);
+    if !is_scheme || !is_authority || !path.bytes().all(is_path_byte) {
+        return Err(fault());
+    }
+    Ok(ResourceIdentity::Fixed {
+        origin: format!("{scheme}://{}", authority.to_ascii_lowercase()).into(),
+        path: path.into(),
+    })
+}
+
+/// RFC 3986 section 3.3: pchar and the slash.
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte)
+}
+
+/// The ways of RFC 6750 section 2 by which these providers take tokens: places of another kind have no name there.
+fn bearer_methods(providers: &[&Provider], names: &Names) -> Vec<&'static str> {
+    let mut methods = Vec::new();
+    for provider in providers {
+        for id in &provider.locations {
+            let method = match names.locations.get(*id) {
+                Some(Location::Header { name, prefix, .. })
+                    if **name == *"authorization" && prefix.eq_ignore_ascii_case(b"Bearer ") =>
+                {
+                    "header"
+                }
+                Some(Location::Parameter { name, .. }) if **name == *"access_token" => "query",
+                _ => continue,
+            };
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+    }
+    methods
+}

@@ -1,0 +1,100 @@
+//! Certificates for TLS with client authentication: an authority and what it signs.
+
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+
+use crate::token::encode_segment;
+
+/// A certificate authority, which Envoy is told to trust. Its files are gone when it is dropped.
+#[derive(Debug)]
+pub struct Authority {
+    dir: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    pem: PathBuf,
+}
+
+/// A certificate and its key, as files.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    chain: PathBuf,
+    key: PathBuf,
+    der: Vec<u8>,
+}
+
+impl Authority {
+    /// A fresh one.
+    pub fn generate() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut params = named("test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let pem = write(dir.path(), "ca.pem", &certificate.pem());
+        Self {
+            issuer: Issuer::new(params, key),
+            dir,
+            pem,
+        }
+    }
+
+    /// A certificate for this name, of a server or a client.
+    pub fn issue(&self, name: &str) -> Certificate {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = named(name).signed_by(&key, &self.issuer).expect("a certificate");
+        Certificate {
+            chain: write(self.dir.path(), &format!("{name}.pem"), &certificate.pem()),
+            key: write(self.dir.path(), &format!("{name}.key"), &key.serialize_pem()),
+            der: certificate.der().to_vec(),
+        }
+    }
+
+    /// The transport socket of a listener that shows this certificate, and asks clients for theirs without insisting.
+    pub fn downstream(&self, server: &Certificate) -> Value {
+        let mut context = self.context(Some(server));
+        context["@type"] =
+            "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext".into();
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
+    }
+
+    /// The transport socket of a cluster whose connections show this certificate, or none.
+    pub fn upstream(&self, client: Option<&Certificate>) -> Value {
+        let mut context = self.context(client);
+        context["@type"] =
+            "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext".into();
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
+    }
+
+    fn context(&self, own: Option<&Certificate>) -> Value {
+        let certificates: Vec<Value> = own
+            .iter()
+            .map(|own| json!({"certificate_chain": {"filename": own.chain}, "private_key": {"filename": own.key}}))
+            .collect();
+        json!({"common_tls_context": {
+            "tls_certificates": certificates,
+            "validation_context": {"trusted_ca": {"filename": self.pem}},
+        }})
+    }
+}
+
+impl Certificate {
+    /// Its SHA-256 as a token's `cnf["x5t#S256"]` has it (RFC 8705 section 3.1).
+    pub fn thumbprint(&self) -> String {
+        encode_segment(digest::digest(&digest::SHA256, &self.der).as_ref())
+    }
+}
+
+fn named(name: &str) -> CertificateParams {
+    let mut params =
+        CertificateParams::new(vec![format!("{}.example", name.replace(' ', "-"))]).expect("a name");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("a file in a temporary directory");
+    path
+}

@@ -1,0 +1,95 @@
+//! `envoy/access-log.yaml`, as it stands: what an operator reads of each request.
+
+use serde_json::{Value, json};
+use testkit::{EnvoyProcess, Issuer, Request, Template, Token, Upstream, module_path, workspace_root};
+
+use super::assert_alive;
+use crate::scenarios::world;
+
+#[test]
+fn the_access_log_says_who_what_and_why() {
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    issuer.serve_jwks("/jwks", &[&world().rsa]);
+    let bootstrap = Template::load(&workspace_root().join("envoy/access-log.yaml"))
+        .expect("the example")
+        .module(&module_path())
+        .cluster("issuer", issuer.addr())
+        .cluster("upstream", upstream.addr())
+        .listen("main", ([127, 0, 0, 1], 0).into())
+        .build();
+    let envoy = EnvoyProcess::start(&bootstrap);
+    let client = envoy.client("main");
+    let token = |claims: Value| {
+        let base = json!({"iss": "https://issuer.example", "aud": "orders-api", "sub": "alice"});
+        Token::new(&world().rsa).claims(base).claims(claims).mint()
+    };
+    let plain = token(json!({}));
+    let requests = [
+        Request::get("/healthz"),
+        Request::get("/orders?access_token=secret"),
+        Request::post("/orders", "").bearer(&token(json!({"scope": "orders:write"}))),
+        Request::post("/orders", "").bearer(&plain),
+        Request::get("/tenants/blue/orders").bearer(&token(json!({"tenant": "red"}))),
+        Request::get("/reports").bearer(&plain),
+        Request::get("/reports"),
+    ];
+    let statuses: Vec<u16> = requests
+        .into_iter()
+        .map(|request| client.request(request).status)
+        .collect();
+    assert_eq!(statuses, [200, 401, 200, 403, 403, 200, 200]);
+
+    let expected = [
+        ["/healthz", "bypassed", "", "", "health", "", ""],
+        ["/orders", "denied", "token_missing", "", "default", "", ""],
+        ["/orders", "allowed", "", "", "write", "demo", "alice"],
+        ["/orders", "denied", "scope_insufficient", "", "write", "demo", ""],
+        [
+            "/tenants/blue/orders",
+            "denied",
+            "claim_rejected",
+            "rules[2].authorize.claims[0]",
+            "rules[2]",
+            "demo",
+            "",
+        ],
+        [
+            "/reports",
+            "shadow_denied",
+            "scope_insufficient",
+            "",
+            "new policy",
+            "demo",
+            "alice",
+        ],
+        [
+            "/reports",
+            "shadow_denied",
+            "token_missing",
+            "",
+            "new policy",
+            "",
+            "",
+        ],
+    ];
+    let lines = envoy.wait_for_access_log(expected.len());
+    for (line, expected) in lines.iter().zip(expected) {
+        let line: Value = serde_json::from_str(line).expect("a line of JSON");
+        let seen = [
+            "path",
+            "decision",
+            "reason",
+            "condition",
+            "rule",
+            "provider",
+            "subject",
+        ]
+        .map(|name| line[name].as_str().unwrap_or_default());
+        assert_eq!(seen, expected, "{line}");
+        if expected[1] == "denied" {
+            assert_eq!(line["details"], format!("jwt_{}", expected[2]));
+        }
+    }
+    assert!(!lines.concat().contains("secret"));
+    assert_alive(&envoy);
+}
