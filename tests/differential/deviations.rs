@@ -3,7 +3,7 @@
 //! Each deviation has a predicate that is as narrow as can be: it looks at the request, its tokens, the configuration and
 //! both outcomes, so that a difference of another cause is not hidden behind it.
 
-use crate::case::{Aspect, Case};
+use crate::case::{Aspect, Case, Outcome};
 use crate::explain::*;
 use crate::faults;
 use crate::tokens;
@@ -184,6 +184,8 @@ pub(crate) const ALL: &[Deviation] = &[
             let is_so = match aspect {
                 Aspect::Decision => {
                     theirs_is(case, 401, "Jwt_is_missing")
+                        // Of several branches that failed, theirs tells of another.
+                        || matches!(case.theirs, Outcome::Denied { .. }) && asks_twice(case.config)
                         || case.reason().is_some() && case.config.to_string().contains("\"allow_missing")
                 }
                 // Where something else then lets the request pass, it does so without the token and what it says.

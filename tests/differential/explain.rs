@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::case::{Aspect, Case, Outcome};
+use crate::stricter;
 use crate::tokens::SeenToken;
 
 /// Ours refuses a token that theirs takes: the request is refused for one of these reasons, or, where failed tokens are let
@@ -268,4 +269,19 @@ pub(crate) fn is_cut_from(cut: &str, whole: &str) -> bool {
 /// The first value as a number.
 pub(crate) fn number(values: &[String]) -> Option<f64> {
     values.first()?.parse().ok()
+}
+
+/// Some `requires_all` names a provider twice.
+pub(crate) fn asks_twice(config: &Value) -> bool {
+    match config {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            let mut named = stricter::named(&json!({name: value}));
+            let count = named.len();
+            named.sort_unstable();
+            named.dedup();
+            name == "requires_all" && named.len() < count || asks_twice(value)
+        }),
+        Value::Array(elements) => elements.iter().any(asks_twice),
+        _ => false,
+    }
 }

@@ -86,7 +86,7 @@ fn parts<'r>(requirement: &'r Value, name: &str) -> Option<&'r Vec<Value>> {
 }
 
 /// The providers that a requirement names itself.
-fn named(requirement: &Value) -> Vec<String> {
+pub(crate) fn named(requirement: &Value) -> Vec<String> {
     let group = parts(requirement, "requires_any").or_else(|| parts(requirement, "requires_all"));
     let mut found: Vec<String> = group.into_iter().flatten().flat_map(named).collect();
     for pointer in ["/provider_name", "/provider_and_audiences/provider_name"] {
