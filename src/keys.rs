@@ -11,6 +11,7 @@
 //! Must not know the host, requests or tokens.
 
 mod absent;
+mod answers;
 mod backoff;
 mod discovery;
 mod fetch;

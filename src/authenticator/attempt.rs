@@ -169,6 +169,15 @@ impl<'e, 't> Attempt<'e, 't> {
                 }
                 need.map_or(Ok(()), |need| Err(Obstacle::Need(need)))
             }
+            Requirement::Missing(providers) => {
+                match providers
+                    .iter()
+                    .any(|named| self.tokens_of(named.provider).next().is_some())
+                {
+                    true => Err(Denial::new(Reason::TokenMissing).into()),
+                    false => Ok(()),
+                }
+            }
             Requirement::AllowMissing(providers) => {
                 if providers
                     .iter()

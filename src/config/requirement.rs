@@ -318,8 +318,15 @@ impl Known<'_> {
                 .iter()
                 .map(|node| read(node, Some(&named)))
                 .collect::<Result<Vec<_>, _>>()?;
+            if !named.is_empty() {
+                for part in &mut parts {
+                    if matches!(part, Requirement::AllowMissing(_)) {
+                        *part = Requirement::Missing(named.clone());
+                    }
+                }
+            }
             parts.sort_by_key(|part| match part {
-                Requirement::AllowMissing(_) => 1,
+                Requirement::AllowMissing(_) | Requirement::Missing(_) => 1,
                 Requirement::AllowMissingOrFailed(_) => 2,
                 _ => 0,
             });
@@ -328,7 +335,7 @@ impl Known<'_> {
                 .iter()
                 .any(|part| matches!(part, Requirement::AllowMissingOrFailed(_)))
             {
-                parts.retain(|part| !matches!(part, Requirement::AllowMissing(_)));
+                parts.retain(|part| !matches!(part, Requirement::AllowMissing(_) | Requirement::Missing(_)));
             }
         }
         Ok(parts)

@@ -244,6 +244,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Conf
     };
     Ok(HeaderMatcher {
         field: names.field(&name),
+        is_owned: names.owned_headers.iter().any(|owned| **owned == *name),
         test,
         invert,
         missing_is_empty,

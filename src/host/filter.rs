@@ -446,7 +446,7 @@ impl Filter {
         self.engine(|engine| engine.max_response_bytes(provider))
     }
 
-    /// This configuration is replaced: nobody waits any longer. Call [`Self::answer_last`] until nobody is left.
+    /// This configuration is replaced: nobody waits any longer. Call [`Self::finish`] until nobody is left.
     pub(super) fn retire(&self) {
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
         self.is_retired.set(true);

@@ -12,6 +12,8 @@ pub struct HeaderMatcher {
     pub test: HeaderTest,
     /// `invert_match`.
     pub invert: bool,
+    /// The filter owns the field: what a client writes there counts as not there.
+    pub is_owned: bool,
     /// `treat_missing_header_as_empty`.
     pub missing_is_empty: bool,
 }
@@ -32,7 +34,7 @@ impl HeaderMatcher {
     /// not.
     #[must_use]
     pub fn matches(&self, request: &RequestHead) -> bool {
-        let mut values = request.all(self.field).peekable();
+        let mut values = request.all(self.field).filter(|_| !self.is_owned).peekable();
         if let HeaderTest::Present(wanted) = self.test {
             return (values.peek().is_some() == wanted) != self.invert;
         }

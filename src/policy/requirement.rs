@@ -18,6 +18,9 @@ pub enum Requirement {
     All(Vec<Self>),
     /// `allow_missing`: no token, or a valid one of these providers.
     AllowMissing(Vec<ProviderRequirement>),
+    /// `allow_missing` beside other requirements: no token that any of them would look at. Where there is one, they have to
+    /// be met.
+    Missing(Vec<ProviderRequirement>),
     /// `allow_missing_or_failed`: always met; a valid token of these providers is used.
     AllowMissingOrFailed(Vec<ProviderRequirement>),
 }
@@ -152,7 +155,7 @@ impl Requirement {
             Some(Self::Any(providers.iter().cloned().map(Self::Provider).collect()))
         };
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Missing(_) => None,
             Self::Provider(provider) => Some(Self::Provider(provider.clone())),
             Self::AllowMissing(providers) | Self::AllowMissingOrFailed(providers) => of(providers),
             Self::All(parts) => {
@@ -175,7 +178,7 @@ impl Requirement {
     #[must_use]
     pub fn needs_token(&self) -> bool {
         match self {
-            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => false,
+            Self::Nothing | Self::AllowMissing(_) | Self::Missing(_) | Self::AllowMissingOrFailed(_) => false,
             Self::Provider(_) => true,
             Self::Any(parts) => parts.iter().all(Self::needs_token),
             Self::All(parts) => parts.iter().any(Self::needs_token),
@@ -188,7 +191,7 @@ impl Requirement {
         match self {
             Self::AllowMissingOrFailed(_) => true,
             Self::Any(parts) | Self::All(parts) => parts.iter().any(Self::tolerates_failure),
-            Self::Nothing | Self::Provider(_) | Self::AllowMissing(_) => false,
+            Self::Nothing | Self::Provider(_) | Self::AllowMissing(_) | Self::Missing(_) => false,
         }
     }
 
@@ -198,7 +201,9 @@ impl Requirement {
         match self {
             Self::Provider(provider) => vec![provider],
             Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::named).collect(),
-            Self::Nothing | Self::AllowMissing(_) | Self::AllowMissingOrFailed(_) => Vec::new(),
+            Self::Nothing | Self::AllowMissing(_) | Self::Missing(_) | Self::AllowMissingOrFailed(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -209,9 +214,9 @@ impl Requirement {
             Self::Nothing => Vec::new(),
             Self::Provider(provider) => vec![provider],
             Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::providers).collect(),
-            Self::AllowMissing(providers) | Self::AllowMissingOrFailed(providers) => {
-                providers.iter().collect()
-            }
+            Self::AllowMissing(providers)
+            | Self::Missing(providers)
+            | Self::AllowMissingOrFailed(providers) => providers.iter().collect(),
         }
     }
 }

@@ -180,7 +180,7 @@ fn providers() -> Vec<Trial> {
         "keys",
         &[
             json!({"local_jwks": null, "remote_jwks": remote}),
-            json!({"jwt_cache_config": {"jwt_cache_size": 10, "jwt_max_token_size": 4096}}),
+            json!({"jwt_cache_config": {"jwt_cache_size": 10}}),
         ],
         &keys,
     ));

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 use testkit::Request;
 
 use crate::directed::{bearer, get, good, maker, one, provider, three};
+use crate::listeners::remote_path;
 use crate::run::Trial;
 use crate::tokens::{Maker, flawed};
-use crate::world::idps;
+use crate::world::{KeySet, idps};
 
 pub(crate) fn matches() -> Vec<Trial> {
     let paths = [
@@ -88,6 +89,12 @@ pub(crate) fn matches() -> Vec<Trial> {
             Trial::new(&format!("match {matcher}"), config, requests.clone())
         })
         .collect();
+    let owned = three(json!([
+        {"match": by_header(json!({"name": "x-corp", "present_match": true}))},
+        {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}
+    ]));
+    let forged = get("/orders").header("X-Corp", "forged");
+    trials.push(Trial::new("match of an owned header", owned, vec![forged]));
     for extra in [
         json!({"strip_failure_response": true}),
         json!({"stat_prefix": "edge."}),
@@ -155,6 +162,7 @@ pub(crate) fn requirements() -> Vec<Trial> {
         json!({"allow_missing": {}}),
         json!({"allow_missing_or_failed": {}}),
         any(json!([every(json!([corp, legacy])), partner])),
+        any(json!([every(json!([corp, partner])), {"allow_missing": {}}])),
         any(json!([{"allow_missing_or_failed": {}}, any(json!([legacy, partner])), corp])),
         any(json!([{"allow_missing_or_failed": {}}, any(json!([partner, legacy]))])),
         any(json!([{"allow_missing": {}}, any(json!([partner, legacy]))])),
@@ -167,6 +175,30 @@ pub(crate) fn requirements() -> Vec<Trial> {
             Trial::new(&format!("requires {requirement}"), three(rules), requests.clone())
         })
         .collect();
+    let rules = json!([{"match": {"prefix": "/"}, "requires": every(json!([corp, {"allow_missing": {}}]))}]);
+    let mut twice = three(rules);
+    // Both parts wait for the keys, and both write the claims when they have come.
+    let uri = format!("http://idp.example.com{}", remote_path(0, KeySet::Full));
+    let remote = json!({"remote_jwks": {"http_uri": {"uri": uri, "cluster": "issuer", "timeout": "5s"}}, "local_jwks": null});
+    let claims = twice["providers"]["corp"]["claim_to_headers"].take();
+    twice["providers"]["corp"] = provider(0, remote);
+    twice["providers"]["corp"]["claim_to_headers"] = claims;
+    twice["providers"]["corp"]["forward"] = true.into();
+    trials.push(Trial::new(
+        "verified twice",
+        twice.clone(),
+        requests[1..].to_vec(),
+    ));
+    let mut cold =
+        three(json!([{"match": {"prefix": "/"}, "requires": any(json!([corp, {"provider_name": "twin"}]))}]));
+    cold["providers"]["corp"] = twice["providers"]["corp"].clone();
+    cold["providers"]["corp"]["forward"] = false.into();
+    cold["providers"]["twin"] = provider(0, json!({}));
+    trials.push(Trial::new(
+        "two providers, one cold",
+        cold,
+        requests[1..2].to_vec(),
+    ));
     let mut named = three(json!([
         {"match": {"path": "/orders"}, "requirement_name": "both"},
         {"match": {"prefix": "/"}, "requires": legacy}

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::deviations::{ALL, Deviation};
+use crate::refusals::{self, Refusal};
 
 #[test]
 fn the_documentation_lists_every_deviation() {
@@ -54,6 +55,23 @@ fn document() -> String {
     } in all
     {
         writeln!(text, "| `{id}` | {ours} | {theirs} | {why} |").expect("a string grows");
+    }
+    text.push_str(
+        "\n## Configurations that are refused\n\njwt_authn takes these. Here Envoy does not start with them, or keeps the \
+         configuration that it has, and the log\nsays what to write instead.\n\n\
+         | | what is written | jwt_authn | why not here |\n| --- | --- | --- | --- |\n",
+    );
+    let mut all: Vec<&Refusal> = refusals::ALL.iter().collect();
+    all.sort_by_key(|refusal| refusal.id);
+    for Refusal {
+        id,
+        what,
+        theirs,
+        why,
+        ..
+    } in all
+    {
+        writeln!(text, "| `{id}` | {what} | {theirs} | {why} |").expect("a string grows");
     }
     text
 }

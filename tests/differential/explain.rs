@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::case::{Aspect, Case, Outcome};
+use crate::stricter;
 use crate::tokens::SeenToken;
 
 /// Ours refuses a token that theirs takes: the request is refused for one of these reasons, or, where failed tokens are let
@@ -16,11 +17,29 @@ pub(crate) fn refused(
     is_so: impl Fn(&SeenToken) -> bool,
 ) -> bool {
     let is_refused = match case.reason() {
-        // Of several providers each may have a reason of its own, and one is told.
-        Some(reason) => decided(aspect) && (reasons.contains(&reason) || case.providers().count() > 1),
-        None => tolerant(case),
+        // Of several requirements each may have a reason of its own, and one is told.
+        Some(reason) => decided(aspect) && (reasons.contains(&reason) || has_alternatives(case)),
+        // Or another provider of the same issuer takes it, and says other things of it.
+        None => tolerant(case) || issuers_are_shared(case),
     };
     is_refused && any(case, is_so)
+}
+
+/// Several providers stand for one issuer.
+pub(crate) fn issuers_are_shared(case: &Case<'_>) -> bool {
+    let mut issuers: Vec<_> = case
+        .providers()
+        .map(|provider| provider["issuer"].as_str())
+        .collect();
+    issuers.sort_unstable();
+    let count = issuers.len();
+    issuers.dedup();
+    issuers.len() < count
+}
+
+/// More than one requirement may be asked about a token.
+fn has_alternatives(case: &Case<'_>) -> bool {
+    case.providers().count() > 1 || case.config.to_string().contains("provider_and_audiences")
 }
 
 /// Failed tokens are let pass, by some rule.
@@ -39,10 +58,6 @@ pub(crate) fn any(case: &Case<'_>, is_so: impl Fn(&SeenToken) -> bool) -> bool {
 
 pub(crate) fn theirs_is(case: &Case<'_>, expected: u16, word: &str) -> bool {
     matches!(&case.theirs, Outcome::Denied { status, details } if *status == expected && details.contains(word))
-}
-
-pub(crate) fn is_odd_date(value: &Value) -> bool {
-    value.as_f64().is_some_and(|date| date < 0.0 || date > 9.2e18)
 }
 
 /// The key sets of the configuration: the documents, or for remote ones what tells them apart.
@@ -249,4 +264,24 @@ pub(crate) fn is_cut_from(cut: &str, whole: &str) -> bool {
     parts(cut)
         .iter()
         .all(|part| left.any(|candidate| candidate == *part))
+}
+
+/// The first value as a number.
+pub(crate) fn number(values: &[String]) -> Option<f64> {
+    values.first()?.parse().ok()
+}
+
+/// Some `requires_all` names a provider twice.
+pub(crate) fn asks_twice(config: &Value) -> bool {
+    match config {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            let mut named = stricter::named(&json!({name: value}));
+            let count = named.len();
+            named.sort_unstable();
+            named.dedup();
+            name == "requires_all" && named.len() < count || asks_twice(value)
+        }),
+        Value::Array(elements) => elements.iter().any(asks_twice),
+        _ => false,
+    }
 }

@@ -8,8 +8,9 @@ use testkit::{Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Request, Up
 
 use crate::case::{self, Case};
 use crate::judge::{self, Judged};
-use crate::listeners::{listener, native, remote_path, stricter};
+use crate::listeners::{listener, native, remote_path};
 use crate::report::Report;
+use crate::stricter::stricter;
 use crate::world::{KeySet, idps};
 
 /// A configuration and the requests to try on it.

@@ -84,7 +84,7 @@ fn faults() -> Vec<(&'static str, Fault, &'static str)> {
             json(r#"{"keys":[{"kty":"oct","k":"AA"}]}"#),
             "no usable key",
         ),
-        ("no-key", json(r#"{"keys":[]}"#), "no usable key"),
+        ("no-key", json(r#"{"keys":[]}"#), "has no keys"),
         (
             "no-http",
             Fault::Answers(Answer::raw("SSH-2.0-x\r\n")),

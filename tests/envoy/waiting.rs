@@ -249,16 +249,20 @@ fn waits_leave_no_memory_behind() {
 fn a_thousand_that_wait_are_let_through_at_once_or_refused_at_once() {
     // Each with a body, so that the host calls the module again for each when it goes on. One call of the module that
     // answers them all would nest a thousand deep.
-    for (answer, expected) in [
-        (
-            Answer::jwks(&[&world().rsa]).delay(Duration::from_millis(900)),
-            200,
-        ),
-        (Answer::status(500).delay(Duration::from_millis(900)), 503),
+    let slow = Duration::from_millis(900);
+    let provider = with(
+        remote_provider(),
+        json!({"remote_jwks": {
+            "http_uri": {"uri": "http://idp.example.com/jwks", "cluster": "issuer", "timeout": "5s"},
+        }}),
+    );
+    for (answer, max_wait, expected) in [
+        (Answer::jwks(&[&world().rsa]).delay(slow), "20s", 200),
+        (Answer::status(500).delay(slow), "2s", 503),
     ] {
         let limited = with(
-            config(remote_provider()),
-            json!({"limits": {"max_wait": "950ms"}}),
+            config(provider.clone()),
+            json!({"limits": {"max_wait": max_wait}}),
         );
         let issuer = Issuer::start();
         issuer.serve("/jwks", answer);

@@ -143,6 +143,21 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/").header("x-a", &a), forwarded().header("x-a-sub", "alice"))
         .request(get("/").header("x-a", &web), denied("issuer_unknown"))
         .request(get("/").bearer(&web), forwarded().no_header("x-sub")),
+        Scenario::new(
+            "beside a requirement of both, none is not one of them",
+            any(json!([{"requires_all": {"requirements": [named("a"), named("b")]}}, {"allow_missing": {}}])),
+        )
+        .request(get("/"), forwarded())
+        .request(both(&a, &b), forwarded())
+        .request(get("/").header("x-a", &a), denied("token_missing"))
+        .request(both(&a, &bad), denied("signature_invalid")),
+        Scenario::new(
+            "a rule does not see what a client writes into a header of ours",
+            json!({"providers": {"corp": with(local_provider(), json!({
+                "claim_to_headers": [{"claim_name": "sub", "header_name": "x-sub"}],
+            }))}, "rules": [{"match": {"prefix": "/", "headers": [{"name": "x-sub"}]}}]}),
+        )
+        .request(get("/").header("x-sub", "root"), denied("token_missing")),
         Scenario::new("requirements may have names", {
             let mut config = requiring(json!({}));
             config["requirement_map"] = json!({"a-only": named("a")});

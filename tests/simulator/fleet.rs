@@ -84,7 +84,7 @@ fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) 
             let answered = UnixTime::from_millis(now + ANSWER);
             keys.handle_fetched(request.id, Ok(answer), answered, &mut notices);
             let _ = keys.settle(None);
-            if OUTAGE.end <= of_day && of_day < OUTAGE.end + HOUR {
+            if (OUTAGE.end..OUTAGE.end + HOUR).contains(&of_day) {
                 let recovered = notices
                     .iter()
                     .any(|notice| matches!(notice, proxy_wasm_jwt::keys::KeyNotice::Recovered { .. }));

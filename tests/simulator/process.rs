@@ -41,12 +41,15 @@ struct Call {
     answer: Answer,
 }
 
+/// What stands in shared data of one key source.
+type Stored = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 pub(crate) struct Process {
     pub(crate) config: Rc<Config>,
     pub(crate) now: UnixTime,
     pub(crate) workers: Vec<Option<Authenticator>>,
     /// Head and document.
-    shared: HashMap<String, (Option<Vec<u8>>, Option<Vec<u8>>)>,
+    shared: HashMap<String, Stored>,
     pub(crate) issuer: HashMap<String, Answer>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) documents_written: usize,
@@ -160,7 +163,7 @@ impl Process {
         let header = |name| request.headers.iter().find(|(known, _)| *known == name);
         let path = header(":path").unwrap().1.clone();
         let if_none_match = header("if-none-match").map(|(_, value)| value.as_str());
-        let mut answer = self.issuer.get(&path).cloned().unwrap_or(Answer {
+        let mut answer = self.issuer.get(&path).cloned().unwrap_or_else(|| Answer {
             status: 404,
             ..Answer::default()
         });

@@ -1,0 +1,175 @@
+//! Configurations that jwt_authn takes and this filter refuses, on purpose: the whole list.
+
+use proxy_wasm_jwt::config::Config;
+use serde_json::{Value, json};
+use testkit::{Bootstrap, EnvoyOptions, EnvoyProcess, Listener, SigningKey, Upstream, encode_segment};
+
+use crate::directed::one;
+use crate::listeners::native;
+use crate::world::{SECRET, idps};
+
+/// A configuration that is refused.
+pub(crate) struct Refusal {
+    /// Stable: documents and issues refer to it.
+    pub(crate) id: &'static str,
+    /// What is written.
+    pub(crate) what: &'static str,
+    /// What jwt_authn makes of it.
+    pub(crate) theirs: &'static str,
+    pub(crate) why: &'static str,
+    config: fn() -> Value,
+    /// What the message says, among other things.
+    says: &'static str,
+}
+
+pub(crate) const ALL: &[Refusal] = &[
+    Refusal {
+        id: "audiences-missing",
+        what: "A provider without `audiences`",
+        theirs: "takes tokens for anybody.",
+        why: "The token of another application of the same issuer opens this one. Write `[\"*\"]` where that is meant.",
+        config: || one(json!({"audiences": null})),
+        says: "`audiences` is missing",
+    },
+    Refusal {
+        id: "issuer-missing",
+        what: "A provider without `issuer`",
+        theirs: "takes tokens of any `iss`.",
+        why: "The issuer chooses the key; without it the first key that fits speaks for everybody.",
+        config: || one(json!({"issuer": null})),
+        says: "`issuer` is missing",
+    },
+    Refusal {
+        id: "keys-in-a-file",
+        what: "`local_jwks` with `filename`, `environment_variable` or `watched_directory`",
+        theirs: "reads the file.",
+        why: "A module has no files. The message says what to write instead.",
+        config: || {
+            let path = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("jwks.json");
+            std::fs::write(&path, testkit::jwks(&[&idps()[0].keys[0]]).to_string())
+                .expect("the key set is written");
+            one(json!({"local_jwks": {"filename": path}}))
+        },
+        says: "a module can read no files and no environment",
+    },
+    Refusal {
+        id: "shared-secret",
+        what: "`local_jwks` with `oct` keys only",
+        theirs: "takes HS256, HS384 and HS512.",
+        why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
+        config: || keys(&json!({"kty": "oct", "alg": "HS256", "k": encode_segment(SECRET)})),
+        says: "the key set has no usable key",
+    },
+    Refusal {
+        id: "private-key",
+        what: "`local_jwks` with the private half of the keys",
+        theirs: "uses the public half.",
+        why: "A private key in the configuration of a proxy is private no more; its tokens prove nothing.",
+        config: || {
+            let mut key = SigningKey::public_jwk(&idps()[0].keys[1]);
+            key["d"] = "AAAA".into();
+            keys(&key)
+        },
+        says: "the key set has no usable key",
+    },
+    Refusal {
+        id: "unverified-claims",
+        what: "`extract_only_without_validation`",
+        theirs: "passes on what any client writes.",
+        why: "Claims that nobody has verified are the client's own words; an upstream cannot tell.",
+        config: || {
+            ruled(json!({"match": {"prefix": "/"}, "requires": {"extract_only_without_validation": {}}}))
+        },
+        says: "claims of a token that nobody has verified are not passed on",
+    },
+    Refusal {
+        id: "empty-requirement-in-a-group",
+        what: "`{}` as a member of `requires_any` or `requires_all`",
+        theirs: "is met by every request.",
+        why: "One empty line, and a rule is open.",
+        config: || {
+            let parts = json!([{"provider_name": "corp"}, {}]);
+            ruled(json!({"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": parts}}}))
+        },
+        says: "an empty requirement in a list is met by every request",
+    },
+    Refusal {
+        id: "match-that-is-ignored",
+        what: "`runtime_fraction`, `grpc`, `tls_context`, `dynamic_metadata` in a `match`",
+        theirs: "ignores them in silence.",
+        why: "The rule would match more than it says.",
+        config: || {
+            ruled(json!({"match": {"prefix": "/", "grpc": {}}, "requires": {"provider_name": "corp"}}))
+        },
+        says: "is not looked at here, nor by jwt_authn",
+    },
+    Refusal {
+        id: "two-claims-in-one-header",
+        what: "Two entries of `claim_to_headers` with the same header",
+        theirs: "writes the header twice.",
+        why: "Which of the two an upstream reads nobody knows.",
+        config: || {
+            one(json!({"claim_to_headers": [
+                {"claim_name": "sub", "header_name": "x-user"}, {"claim_name": "email", "header_name": "X-User"}
+            ]}))
+        },
+        says: "another claim of this provider is written to the same header",
+    },
+    Refusal {
+        id: "claims-in-framing-headers",
+        what: "A claim or the payload in `host`, `content-length`, `transfer-encoding` or the like",
+        theirs: "writes it.",
+        why: "A claim would change what the request is.",
+        config: || one(json!({"forward_payload_header": "transfer-encoding"})),
+        says: "carries the message itself and cannot hold a claim",
+    },
+    Refusal {
+        id: "relative-path",
+        what: "`prefix` or `path` that does not begin with `/`, or holds `?`",
+        theirs: "matches nothing, or the query.",
+        why: "Surely a mistake: such a rule leaves its paths to the next one.",
+        config: || ruled(json!({"match": {"prefix": "orders"}, "requires": {"provider_name": "corp"}})),
+        says: "a path begins with `/`",
+    },
+    Refusal {
+        id: "unicode-classes",
+        what: "`safe_regex` with Unicode classes such as `\\pL`",
+        theirs: "takes all of RE2.",
+        why: "The engine here is small on purpose; everything else of RE2's syntax is the same.",
+        config: || {
+            let matcher = json!({"safe_regex": {"regex": "/\\pL+"}});
+            ruled(json!({"match": matcher, "requires": {"provider_name": "corp"}}))
+        },
+        says: "the pattern cannot be read",
+    },
+];
+
+fn keys(key: &Value) -> Value {
+    one(json!({"local_jwks": {"inline_string": json!({"keys": [key]}).to_string()}}))
+}
+
+fn ruled(rule: Value) -> Value {
+    let mut config = one(json!({}));
+    config["rules"] = json!([rule]);
+    config
+}
+
+#[test]
+fn what_ours_refuses_is_told_and_theirs_takes_it() {
+    let upstream = Upstream::start();
+    let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
+    for refusal in ALL {
+        let config = (refusal.config)();
+        let message = Config::parse(config.to_string().as_bytes())
+            .expect_err(refusal.id)
+            .to_string();
+        assert!(message.contains(refusal.says), "{}: {message}", refusal.id);
+        bootstrap = bootstrap.listener(Listener::new(refusal.id).filter(native(&config)));
+    }
+    let started = EnvoyProcess::try_start(&bootstrap.build(), &EnvoyOptions::default());
+    assert!(
+        started.is_ok(),
+        "jwt_authn refuses one of them too:\n{}",
+        started.err().unwrap_or_default()
+    );
+}
