@@ -33,8 +33,11 @@ impl RemoteKeys {
         };
         self.in_flight = None;
         let answer = answer.map_err(|error| match error {
-            // The host tells a timeout in the midst of a body as it tells a broken connection.
-            FetchError::Reset if now.since(in_flight.asked_at) >= in_flight.timeout => FetchError::TimedOut,
+            // The host tells a timeout in the midst of a body as it tells a broken connection. Its timer and its wall
+            // clock need not agree to the millisecond.
+            FetchError::Reset if now.since(in_flight.asked_at) >= in_flight.timeout.mul_f64(0.9) => {
+                FetchError::TimedOut
+            }
             error => error,
         });
         match in_flight.document {
