@@ -5,6 +5,7 @@
 
 mod attempt;
 mod evaluate;
+mod recall;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -24,9 +25,13 @@ use crate::policy::Choice;
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
+use crate::token_cache::TokenCache;
 
 use evaluate::{Evaluation, Moment, Need};
+use recall::Kept;
 use waiting::{Waiting, WaitingRequests};
+
+pub use recall::CacheCounts;
 
 /// The number of a request, as the host gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,6 +127,8 @@ pub struct Authenticator {
     waived: Rc<HeaderEdits>,
     next_fetch: u32,
     verifier: Rc<dyn SignatureVerifier>,
+    cache: TokenCache<Kept>,
+    cache_counts: CacheCounts,
 }
 
 impl Authenticator {
@@ -142,6 +149,8 @@ impl Authenticator {
         crate::forward::remove_claims(&config, &mut waived);
         Self {
             waiting: WaitingRequests::default(),
+            cache: TokenCache::new(config.limits.token_cache_entries),
+            cache_counts: CacheCounts::default(),
             config,
             remote,
             decided: VecDeque::new(),

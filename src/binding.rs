@@ -91,6 +91,12 @@ impl Binding {
         )
     }
 
+    /// Whether that the token is good with one request says nothing of the next.
+    #[must_use]
+    pub fn asks_each_request(self, jwt: &VerifiedJwt<'_>) -> bool {
+        self != Self::Off && jwt.members().any(|(name, _)| name == "cnf")
+    }
+
     /// Whether the token's client is the one that it was issued to; the proof, which must not be used again.
     pub fn check(
         self,

@@ -75,33 +75,21 @@ impl<'a> UnverifiedClaims<'a> {
     }
 
     fn check_times(&self, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
-        let skew = provider.clock_skew;
-        match date_claim(&self.members, "exp")? {
-            Some(expires_at) => {
-                // Section 4.1.4: "the expiration time on or after which the JWT MUST NOT be accepted".
-                if expires_at.is_on_or_before(now.before(skew)) {
-                    return Err(Denial::new(Reason::TokenExpired));
-                }
-                if let Some(max_lifetime) = provider.max_lifetime
-                    && expires_at.is_after(now.after(max_lifetime).after(skew))
-                {
-                    return Err(Denial::new(Reason::LifetimeTooLong));
-                }
-            }
-            None if provider.require_expiration || provider.max_lifetime.is_some() => {
-                return Err(Denial::new(Reason::ClaimMissing).with_detail("exp"));
-            }
-            None => {}
-        }
-        // Section 4.1.5: "the time before which the JWT MUST NOT be accepted"; an `iat` of the future is no better.
-        for name in ["nbf", "iat"] {
-            if let Some(date) = date_claim(&self.members, name)?
-                && date.is_after(now.after(skew))
-            {
-                return Err(Denial::new(Reason::TokenNotYetValid).with_detail(name));
-            }
+        check_expiry(date_claim(&self.members, "exp")?, provider, now)?;
+        for name in STARTS {
+            check_start(name, date_claim(&self.members, name)?, provider, now)?;
         }
         Ok(())
+    }
+
+    /// The times alone, to be checked again later.
+    pub fn time_limits(&self) -> Result<TimeLimits, Denial> {
+        let date = |name| date_claim(&self.members, name);
+        let [nbf, iat] = STARTS;
+        Ok(TimeLimits {
+            expiry: date("exp")?,
+            starts: [date(nbf)?, date(iat)?],
+        })
     }
 
     /// Section 4.1.3: "each principal intended to process the JWT MUST identify itself with a value in the audience
@@ -139,6 +127,62 @@ impl<'a> UnverifiedClaims<'a> {
             _ => Err(Denial::new(Reason::SubjectRejected)),
         }
     }
+}
+
+/// Claims before whose time a token is not valid. Section 4.1.5, `nbf`: "the time before which the JWT MUST NOT be accepted";
+/// an `iat` of the future is no better.
+const STARTS: [&str; 2] = ["nbf", "iat"];
+
+/// The times of a token.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimits {
+    expiry: Option<NumericDate>,
+    starts: [Option<NumericDate>; 2],
+}
+
+impl TimeLimits {
+    /// Whether the token is valid now, as its provider sees it.
+    pub fn check(&self, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
+        check_expiry(self.expiry, provider, now)?;
+        for (name, start) in STARTS.into_iter().zip(self.starts) {
+            check_start(name, start, provider, now)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_expiry(expiry: Option<NumericDate>, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
+    let skew = provider.clock_skew;
+    match expiry {
+        Some(expires_at) => {
+            // Section 4.1.4: "the expiration time on or after which the JWT MUST NOT be accepted".
+            if expires_at.is_on_or_before(now.before(skew)) {
+                return Err(Denial::new(Reason::TokenExpired));
+            }
+            if let Some(max_lifetime) = provider.max_lifetime
+                && expires_at.is_after(now.after(max_lifetime).after(skew))
+            {
+                return Err(Denial::new(Reason::LifetimeTooLong));
+            }
+        }
+        None if provider.require_expiration || provider.max_lifetime.is_some() => {
+            return Err(Denial::new(Reason::ClaimMissing).with_detail("exp"));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+fn check_start(
+    name: &'static str,
+    start: Option<NumericDate>,
+    provider: &Provider,
+    now: UnixTime,
+) -> Result<(), Denial> {
+    if start.is_some_and(|date| date.is_after(now.after(provider.clock_skew))) {
+        return Err(Denial::new(Reason::TokenNotYetValid).with_detail(name));
+    }
+    Ok(())
 }
 
 /// A string claim; of another type it is a fault, never an absence.

@@ -112,6 +112,8 @@ pub struct Limits {
     pub max_waiting_requests: usize,
     /// How long a request may wait for the first keys.
     pub max_wait: Duration,
+    /// How many verified tokens each worker keeps; 0: none.
+    pub token_cache_entries: usize,
 }
 
 impl Default for Limits {
@@ -120,6 +122,7 @@ impl Default for Limits {
             max_token_bytes: 16_384,
             max_waiting_requests: 1024,
             max_wait: Duration::from_secs(5),
+            token_cache_entries: 1000,
         }
     }
 }
@@ -401,7 +404,12 @@ fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {
 }
 
 fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {
-    let mut fields = node.fields(&["max_token_bytes", "max_waiting_requests", "max_wait"])?;
+    let mut fields = node.fields(&[
+        "max_token_bytes",
+        "max_waiting_requests",
+        "max_wait",
+        "token_cache_entries",
+    ])?;
     let mut limits = Limits::default();
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     if let Some(node) = fields.take("max_token_bytes") {
@@ -412,6 +420,9 @@ fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {
     }
     if let Some(node) = fields.take("max_wait") {
         limits.max_wait = node.duration(Duration::ZERO..=Duration::from_secs(60))?;
+    }
+    if let Some(node) = fields.take("token_cache_entries") {
+        limits.token_cache_entries = size(node.integer(0..=100_000)?);
     }
     Ok(limits)
 }

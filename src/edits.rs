@@ -23,6 +23,15 @@ impl HeaderEdits {
         self.edits.push(HeaderEdit { name, value });
     }
 
+    /// About how much memory they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.edits
+            .iter()
+            .map(|edit| edit.value.as_ref().map_or(0, Vec::len))
+            .fold(0, |sum, bytes| bytes.saturating_add(sum).saturating_add(32))
+    }
+
     /// The changes, in order.
     pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
         self.edits.iter()

@@ -37,6 +37,7 @@
 //! | [`json`] | JSON, read strictly and without copying |
 //! | `percent` | percent-encoding, read strictly |
 //! | [`time`] | a point in time |
+//! | `token_cache` | tokens that were verified before |
 //!
 //! `docs/design.md` says why.
 
@@ -59,6 +60,7 @@ pub mod policy;
 pub mod reply;
 pub mod request;
 pub mod time;
+mod token_cache;
 
 /// The module's entry, which the host calls once.
 mod entry {

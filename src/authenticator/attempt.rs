@@ -6,7 +6,7 @@ use super::evaluate::{Moment, Need, Obstacle};
 use super::{Authenticator, Notice};
 use crate::binding::Presented;
 use crate::binding::replay::ProofId;
-use crate::claims::{Keys, UnverifiedClaims, VerifiedJwt};
+use crate::claims::{Keys, TimeLimits, UnverifiedClaims, VerifiedJwt};
 use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
 use crate::credential::Credential;
 use crate::denial::{Denial, Reason, Shortfall};
@@ -51,6 +51,8 @@ pub(super) struct Granted {
     pub(super) proof: Option<ProofId>,
     /// Who it is, where anybody asks.
     pub(super) subject: Option<Rc<str>>,
+    /// The client has to show with each request that the token is its own.
+    pub(super) is_bound: bool,
 }
 
 impl<'a> Token<'a> {
@@ -78,6 +80,30 @@ impl<'a> Token<'a> {
             text: self.text,
             parts,
         }
+    }
+}
+
+impl Parsed<'_> {
+    /// The times that a good token's claims set it.
+    pub(super) fn time_limits(&self) -> Option<TimeLimits> {
+        self.parts.as_ref().ok()?.claims.time_limits().ok()
+    }
+}
+
+impl Granted {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let claims = self
+            .claims
+            .iter()
+            .map(|(_, value)| value.as_ref().map_or(0, Vec::len));
+        let state = self
+            .state
+            .iter()
+            .map(|(name, value)| name.len().saturating_add(value.len()));
+        claims
+            .chain(state)
+            .fold(0, |sum, bytes| bytes.saturating_add(sum).saturating_add(32))
     }
 }
 
@@ -304,6 +330,7 @@ impl<'e, 't> Attempt<'e, 't> {
             location: token.location,
             claims: forward::claim_values(provider, &jwt, payload),
             state: forward::state_entries(provider, &jwt, parts.token),
+            is_bound: provider.binding.asks_each_request(&jwt),
             proof,
             subject: match self.config.asks_subject {
                 true => jwt.subject().map(Rc::from),

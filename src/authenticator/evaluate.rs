@@ -140,12 +140,15 @@ impl Authenticator {
     /// The request as it would go on, and what its good tokens lack.
     fn satisfy(
         &mut self,
-        demand: &Demand,
+        demand: &Rc<Demand>,
         request: &RequestHead,
         moment: Moment,
     ) -> Result<Satisfied, Obstacle> {
         let config = self.config.clone();
         let credentials = credential::find(request, &config.locations, &demand.locations)?;
+        if let Some(forward) = self.recall(demand, request, &credentials, moment) {
+            return Ok((forward, None, None));
+        }
         let tokens: Vec<Token<'_>> = credentials
             .iter()
             .map(|credential| Token::decode(credential, config.limits.max_token_bytes))
@@ -182,7 +185,12 @@ impl Authenticator {
         let proof = granted
             .iter()
             .find_map(|grant| grant.proof.map(|proof| (proof, grant.provider)));
-        Ok((self.with_tokens(request, &granted, is_shadowed), lacking, proof))
+        let forward = self.with_tokens(request, &granted, is_shadowed);
+        if lacking.is_none() {
+            let now = moment.now;
+            self.keep(demand, &credentials, parsed.first(), &granted, &forward, now);
+        }
+        Ok((forward, lacking, proof))
     }
 
     /// The request goes on with nothing said of its client.
@@ -200,7 +208,12 @@ impl Authenticator {
     }
 
     /// The request goes on with what its tokens say.
-    fn with_tokens(&self, request: &RequestHead, granted: &[Granted], is_shadowed: bool) -> Forward {
+    pub(super) fn with_tokens(
+        &self,
+        request: &RequestHead,
+        granted: &[Granted],
+        is_shadowed: bool,
+    ) -> Forward {
         let config = &self.config;
         let mut edits = HeaderEdits::default();
         let mut state = Vec::new();

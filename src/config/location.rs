@@ -45,7 +45,7 @@ impl Location {
 }
 
 /// The number of a location in a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocationId(usize);
 
 impl LocationId {

@@ -309,10 +309,10 @@ pub(super) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Status>
     check(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) }).map(|()| id)
 }
 
-/// Adds one to a counter.
-pub(super) fn increment_metric(id: u32) -> Result<(), Status> {
+/// Adds to a counter.
+pub(super) fn increment_metric(id: u32, by: i64) -> Result<(), Status> {
     // SAFETY: no pointers.
-    check(unsafe { proxy_increment_metric(id, 1) })
+    check(unsafe { proxy_increment_metric(id, by) })
 }
 
 /// Sets a gauge.

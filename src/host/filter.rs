@@ -304,6 +304,7 @@ impl Filter {
         };
         self.read_shared(now);
         self.engine(|engine| engine.handle_timeout(now));
+        self.metrics.cache(self.engine(Authenticator::take_cache_counts));
         for claim in self.engine(|engine| engine.poll_fetches(now)) {
             self.fetch(claim, now);
         }

@@ -3,7 +3,7 @@
 //! All are defined with the configuration, so that each can be seen before it first moves.
 
 use super::abi::{self, MetricKind};
-use crate::authenticator::KeyGauges;
+use crate::authenticator::{CacheCounts, KeyGauges};
 use crate::config::Config;
 use crate::denial::Reason;
 use crate::jose::AlgorithmSet;
@@ -24,8 +24,14 @@ impl Metric {
     }
 
     pub(super) fn increment(self) {
-        if let Some(id) = self.0 {
-            let _ = abi::increment_metric(id);
+        self.add(1);
+    }
+
+    fn add(self, count: u64) {
+        if let Some(id) = self.0
+            && count > 0
+        {
+            let _ = abi::increment_metric(id, i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
@@ -45,6 +51,8 @@ pub(super) struct Metrics {
     pub(super) waiting: Metric,
     pub(super) metadata_served: Metric,
     signature_backend_host: Metric,
+    cache_hit: Metric,
+    cache_miss: Metric,
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
@@ -82,6 +90,8 @@ impl Metrics {
             waiting: counter("waiting"),
             metadata_served: counter("metadata_served"),
             signature_backend_host: gauge("signature_backend_host"),
+            cache_hit: counter("cache_hit"),
+            cache_miss: counter("cache_miss"),
             denied_for: by_reason("denied"),
             shadow_denied_for: by_reason("shadow_denied"),
             providers: config
@@ -106,6 +116,12 @@ impl Metrics {
     pub(super) fn show_backend(&self, served: AlgorithmSet) {
         self.signature_backend_host
             .set(u64::try_from(served.iter().count()).unwrap_or_default());
+    }
+
+    /// Counts how often the cache of tokens was asked, which is told at a tick: a request must not cost a call for that.
+    pub(super) fn cache(&self, counts: CacheCounts) {
+        self.cache_hit.add(counts.hits);
+        self.cache_miss.add(counts.misses);
     }
 
     /// Counts a refusal.

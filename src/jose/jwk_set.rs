@@ -4,6 +4,7 @@
 //! was fetched or how long it is good for.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::algorithm::Algorithm;
 use super::jwk::{Jwk, JwkFault};
@@ -41,13 +42,25 @@ impl fmt::Display for JwksFault {
 
 impl std::error::Error for JwksFault {}
 
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+
 /// The usable keys of one document, in its order, found by `kid`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct JwkSet {
+    number: u64,
     keys: Vec<Jwk>,
     /// Positions of the keys that have a `kid`, ordered by it; keys that share one stay in document order.
     by_key_id: Vec<usize>,
 }
+
+/// Sets of the same keys are equal, each with a number of its own.
+impl PartialEq for JwkSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+}
+
+impl Eq for JwkSet {}
 
 /// A key set, and what was left out of it.
 #[derive(Debug)]
@@ -110,7 +123,17 @@ impl JwkSet {
             .collect();
         named.sort_unstable();
         let by_key_id = named.into_iter().map(|(_, index)| index).collect();
-        Self { keys, by_key_id }
+        Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            keys,
+            by_key_id,
+        }
+    }
+
+    /// A number that no other set of this process has: what was verified with one set is not with another.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// How many usable keys there are, never none.

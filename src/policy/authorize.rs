@@ -100,6 +100,18 @@ pub enum RequestPart {
 }
 
 impl Authorization {
+    /// Whether the answer is another for other requests with the same token.
+    #[must_use]
+    pub fn depends_on_request(&self) -> bool {
+        fn depends(condition: &Condition) -> bool {
+            match condition {
+                Condition::Claim(claim) => matches!(claim.test, ClaimTest::Request(_)),
+                Condition::Any(parts) => parts.iter().any(depends),
+            }
+        }
+        self.conditions.iter().any(|(_, condition)| depends(condition))
+    }
+
     /// Whether the token may do what the request asks.
     pub fn check(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> Result<(), Shortfall> {
         if let Some(scopes) = &self.scopes

@@ -60,6 +60,33 @@ fn a_good_token() {
 }
 
 #[test]
+fn a_token_that_was_seen_before() {
+    let mut vm = warm(&config());
+    let request = get("/orders").bearer(&token().mint());
+    vm.request(&request);
+    self::story();
+    vm.request(&request);
+    // What is left is the floor: to read the token, to know the time, to change what the upstream is to see, and to say
+    // what has happened.
+    assert_eq!(
+        self::story(),
+        [
+            "> headers",
+            "header authorization",
+            "time",
+            "remove authorization",
+            "set x-jwt-sub: alice",
+            "count jwt.allowed",
+            "state jwt.provider: corp",
+            "< continue",
+        ]
+    );
+    vm.tick();
+    let counted = stub::with(|host| (host.metric("jwt.cache_hit"), host.metric("jwt.cache_miss")));
+    assert_eq!(counted, (Some(1), Some(1)));
+}
+
+#[test]
 fn a_good_token_with_a_body() {
     let mut vm = warm(&config());
     vm.request(&Request::post("/orders", "a body").bearer(&token().mint()));
@@ -154,6 +181,7 @@ fn a_request_that_waits() {
             "time",
             // Looks for what others have learnt, then again for their lease, takes it, and only then asks the issuer.
             "read shared head: status 1",
+            "count jwt.cache_miss",
             "read shared head: status 1",
             "write shared head",
             "call issuer",

@@ -1,0 +1,256 @@
+//! Tokens that were verified before, with what they give: bounded by entries and by bytes.
+//!
+//! Looked up by a seeded hash, compared byte by byte. Only what was verified gets in, so that no flood of bad tokens drives
+//! anything out; and a flood of good ones that come once drives out its own kind first: the clock's hand spares what was
+//! asked for again since it last came by. What an entry is still good for, its owner checks at each hit.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+
+use crate::config::LocationId;
+
+/// What an entry may take on average.
+const BYTES_PER_ENTRY: usize = 4096;
+/// What an entry takes beside its token and its value: about that much, tables and allocator included.
+const OVERHEAD: usize = 320;
+/// So many bytes of a token, the last, are hashed. They are those of its signature, in which tokens differ.
+const HASHED_BYTES: usize = 64;
+
+/// For whom a token was verified: a number that the owner gives to the demand, and the place where it stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Context {
+    pub(crate) demand: usize,
+    pub(crate) location: LocationId,
+}
+
+struct Entry<T> {
+    hash: u64,
+    context: Context,
+    token: Box<[u8]>,
+    value: T,
+    bytes: usize,
+    /// Asked for since the hand came by.
+    is_wanted: bool,
+}
+
+/// See the module.
+pub(crate) struct TokenCache<T> {
+    seed: RandomState,
+    /// From a hash to a place. Two tokens of one hash drive each other out.
+    places: HashMap<u64, usize>,
+    entries: Vec<Option<Entry<T>>>,
+    /// The next entry to be judged when room is needed.
+    hand: usize,
+    bytes: usize,
+    max_entries: usize,
+}
+
+impl<T> TokenCache<T> {
+    /// A cache of so many entries; 0: of none.
+    pub(crate) fn new(max_entries: usize) -> Self {
+        Self {
+            seed: RandomState::new(),
+            places: HashMap::new(),
+            entries: Vec::new(),
+            hand: 0,
+            bytes: 0,
+            max_entries,
+        }
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        self.max_entries == 0
+    }
+
+    fn hash(&self, context: Context, token: &[u8]) -> u64 {
+        let start = token.len().saturating_sub(HASHED_BYTES);
+        self.seed
+            .hash_one((context, token.len(), token.get(start..).unwrap_or_default()))
+    }
+
+    /// What this very token gives in this context.
+    pub(crate) fn get(&mut self, context: Context, token: &[u8]) -> Option<&T> {
+        let place = *self.places.get(&self.hash(context, token))?;
+        let entry = self.entries.get_mut(place)?.as_mut()?;
+        if entry.context != context || *entry.token != *token {
+            return None;
+        }
+        entry.is_wanted = true;
+        Some(&entry.value)
+    }
+
+    /// Keeps what a token gives, which takes `value_bytes`, and drops what has to make room.
+    pub(crate) fn insert(&mut self, context: Context, token: &[u8], value: T, value_bytes: usize) {
+        let bytes = token.len().saturating_add(value_bytes).saturating_add(OVERHEAD);
+        let max_bytes = self.max_entries.saturating_mul(BYTES_PER_ENTRY);
+        if bytes > max_bytes {
+            return;
+        }
+        let hash = self.hash(context, token);
+        let own = self.places.get(&hash).copied();
+        if let Some(place) = own {
+            self.vacate(place);
+        }
+        let own = own.filter(|_| self.bytes.saturating_add(bytes) <= max_bytes);
+        let Some(place) = own.or_else(|| self.make_room(bytes, max_bytes)) else {
+            return;
+        };
+        let entry = Entry {
+            hash,
+            context,
+            token: token.into(),
+            value,
+            bytes,
+            is_wanted: false,
+        };
+        if let Some(vacant) = self.entries.get_mut(place) {
+            *vacant = Some(entry);
+            self.places.insert(hash, place);
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// A vacant place for so many bytes.
+    fn make_room(&mut self, bytes: usize, max_bytes: usize) -> Option<usize> {
+        if self.entries.len() < self.max_entries && self.bytes.saturating_add(bytes) <= max_bytes {
+            self.entries.push(None);
+            return self.entries.len().checked_sub(1);
+        }
+        let mut vacant = None;
+        // Once round takes every entry's mark away; twice round drops them all.
+        for _ in 0..self.entries.len().saturating_mul(2).saturating_add(1) {
+            if vacant.is_some() && self.bytes.saturating_add(bytes) <= max_bytes {
+                return vacant;
+            }
+            let place = self.hand;
+            self.hand = match place.saturating_add(1) {
+                next if next < self.entries.len() => next,
+                _ => 0,
+            };
+            match self.entries.get_mut(place)? {
+                Some(entry) if entry.is_wanted => entry.is_wanted = false,
+                Some(_) => {
+                    self.vacate(place);
+                    vacant = vacant.or(Some(place));
+                }
+                None => vacant = vacant.or(Some(place)),
+            }
+        }
+        vacant
+    }
+
+    fn vacate(&mut self, place: usize) {
+        let Some(entry) = self.entries.get_mut(place).and_then(Option::take) else {
+            return;
+        };
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        self.places.remove(&entry.hash);
+    }
+}
+
+// Tokens are credentials: only the size is shown.
+impl<T> fmt::Debug for TokenCache<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TokenCache")
+            .field("entries", &self.places.len())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(demand: usize) -> Context {
+        Context {
+            demand,
+            location: LocationId::default(),
+        }
+    }
+
+    fn token(number: usize) -> Vec<u8> {
+        format!("header.payload.{number:064}").into_bytes()
+    }
+
+    fn filled(count: usize) -> TokenCache<usize> {
+        let mut cache = TokenCache::new(count);
+        for number in 0..count {
+            cache.insert(context(0), &token(number), number, 0);
+        }
+        cache
+    }
+
+    #[test]
+    fn only_the_very_same_token_in_the_same_context_is_found() {
+        let mut cache = TokenCache::new(10);
+        let mut token = token(1);
+        cache.insert(context(1), &token, "value", 0);
+        assert_eq!(cache.get(context(1), &token), Some(&"value"));
+        assert_eq!(cache.get(context(2), &token), None);
+        // In front of what is hashed, too, every byte counts.
+        for index in 0..token.len() {
+            token[index] ^= 1;
+            assert_eq!(cache.get(context(1), &token), None, "{index}");
+            token[index] ^= 1;
+        }
+        assert_eq!(cache.get(context(1), &token[1..]), None);
+        assert_eq!(cache.get(context(1), b""), None);
+    }
+
+    #[test]
+    fn what_is_asked_for_again_outlives_a_flood_of_what_is_not() {
+        let mut cache = filled(100);
+        for hot in 0..10 {
+            assert!(cache.get(context(0), &token(hot)).is_some());
+        }
+        for flood in 0..10_000 {
+            cache.insert(context(0), &token(1000 + flood), flood, 0);
+            if flood % 20 == 0 {
+                for hot in 0..10 {
+                    assert!(cache.get(context(0), &token(hot)).is_some(), "{flood} {hot}");
+                }
+            }
+        }
+        assert!(cache.places.len() == 100 && cache.entries.len() == 100);
+    }
+
+    #[test]
+    fn entries_and_bytes_are_bounded() {
+        let mut cache = TokenCache::new(10);
+        for number in 0..1000 {
+            let size = number * 37 % 9000;
+            cache.insert(context(0), &token(number), number, size);
+            assert!(cache.places.len() <= 10 && cache.entries.len() <= 10);
+            assert!(cache.bytes <= 10 * BYTES_PER_ENTRY, "{cache:?}");
+            let found = cache.get(context(0), &token(number));
+            assert_eq!(found, Some(&number));
+        }
+        let sum: usize = cache.entries.iter().flatten().map(|entry| entry.bytes).sum();
+        assert_eq!(sum, cache.bytes);
+        cache.insert(context(0), b"too large", 0, 100_000);
+        assert_eq!(cache.get(context(0), b"too large"), None);
+    }
+
+    #[test]
+    fn a_cache_of_nothing_keeps_nothing() {
+        let mut cache = TokenCache::new(0);
+        cache.insert(context(0), &token(1), 1, 0);
+        assert!(cache.is_off() && cache.get(context(0), &token(1)).is_none());
+        let mut one = TokenCache::new(1);
+        for number in 0..3 {
+            one.insert(context(0), &token(number), number, 0);
+            assert_eq!(one.get(context(0), &token(number)), Some(&number));
+        }
+    }
+
+    #[test]
+    fn a_token_that_comes_again_takes_its_own_place() {
+        let mut cache = filled(3);
+        cache.insert(context(0), &token(1), 7, 0);
+        assert_eq!(cache.get(context(0), &token(1)), Some(&7));
+        assert_eq!(cache.places.len(), 3);
+    }
+}
