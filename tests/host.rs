@@ -16,6 +16,8 @@
 mod backends;
 mod scenarios;
 
+#[path = "host/cache.rs"]
+mod cache;
 #[path = "host/crypto.rs"]
 mod crypto;
 #[path = "host/faults.rs"]
