@@ -141,3 +141,22 @@ fn bad_tokens_drive_none_out() {
     }
     assert_eq!(outcome(&mut vm, &good), (200, false));
 }
+
+#[test]
+fn a_bound_token_is_held_against_each_request() {
+    let mut vm = local(json!({"binding": {"mtls": "if_present"}}));
+    let digest = "connection.sha256_peer_certificate_digest";
+    let show = |certificate: u8| {
+        let hex = format!("{certificate:02x}").repeat(32);
+        stub::with(|host| host.properties.insert(digest.into(), hex.into()));
+    };
+    let thumbprint = testkit::encode_segment(&[7; 32]);
+    let bound = token().claim("cnf", json!({"x5t#S256": thumbprint})).mint();
+    let request = get("/").bearer(&bound);
+    for _ in 0..2 {
+        show(7);
+        assert_eq!(outcome(&mut vm, &request), (200, true));
+        show(8);
+        assert_eq!(outcome(&mut vm, &request), (401, true));
+    }
+}

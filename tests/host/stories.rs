@@ -66,13 +66,14 @@ fn a_token_that_was_seen_before() {
     vm.request(&request);
     self::story();
     vm.request(&request);
-    // What is left is the floor: to read the token, to know the time, to change what the upstream is to see, and to say
+    // What is left is the floor: to read the token and what its route asks for, to know the time, to change what the upstream is to see, and to say
     // what has happened.
     assert_eq!(
         self::story(),
         [
             "> headers",
             "header authorization",
+            "property xds.route_metadata.filter_metadata.proxy-wasm-jwt: status 1",
             "time",
             "remove authorization",
             "set x-jwt-sub: alice",
