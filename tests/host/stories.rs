@@ -66,8 +66,8 @@ fn a_token_that_was_seen_before() {
     vm.request(&request);
     self::story();
     vm.request(&request);
-    // What is left is the floor: to read the token and what its route asks for, to know the time, to change what the upstream is to see, and to say
-    // what has happened.
+    // What is left is the floor: to read the token and what its route asks for, to know the time, to change what the
+    // upstream is to see, and to say what has happened.
     assert_eq!(
         self::story(),
         [
