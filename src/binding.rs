@@ -26,8 +26,8 @@ pub enum Binding {
     Checked {
         /// Whether the certificate is.
         mtls: Check,
-        /// `trust_xfcc`: the field in which a proxy in front says whose certificate it has seen.
-        forwarded: Option<FieldId>,
+        /// `trust_xfcc`: whose certificate a proxy in front has seen counts.
+        forwarded: Option<Forwarded>,
         /// Whether a proof of possession is.
         dpop: Option<Dpop>,
     },
@@ -42,6 +42,25 @@ pub struct Presented<'a> {
     pub by_dpop: bool,
     /// By which request.
     pub request: &'a RequestHead,
+}
+
+/// Where a proxy in front says whose certificate it has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// `x-forwarded-client-cert`.
+    pub field: FieldId,
+    /// Which of its elements is the client's.
+    pub element: Element,
+}
+
+/// An element of a list to which each proxy on the way may have appended its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// The only one: more than one come about where a proxy appends to what its client has sent, and then a part of them may be
+    /// the client's own words.
+    Only,
+    /// The last but so many, which trusted proxies have appended for other trusted proxies (`trusted_hops`).
+    LastBut(usize),
 }
 
 /// When a kind of binding is checked.
@@ -165,27 +184,32 @@ impl Binding {
 
 /// The SHA-256 of the client's certificate. What a trusted proxy has forwarded counts before the connection, which is then
 /// that proxy's own.
-fn certificate_hash(forwarded: Option<FieldId>, request: &RequestHead) -> Option<[u8; 32]> {
-    if let Some(field) = forwarded {
-        let mut values = request.all(field);
-        if let Some(value) = values.next() {
-            // Of several, nobody knows which one the trusted proxy has written.
-            return match values.next() {
-                Some(_) => None,
-                None => forwarded_hash(value),
-            };
+fn certificate_hash(forwarded: Option<Forwarded>, request: &RequestHead) -> Option<[u8; 32]> {
+    if let Some(Forwarded { field, element }) = forwarded {
+        let lines: Vec<&[u8]> = request.all(field).collect();
+        // Who has come by fewer proxies than there are has shown them nothing.
+        if !lines.is_empty() || element != Element::Only {
+            // RFC 9110 section 5.3: several lines are one list, in their order.
+            return forwarded_hash(&lines.join(&b','), element);
         }
     }
     read_hex(request.peer_certificate.as_deref()?)
 }
 
-/// `Hash` of an `x-forwarded-client-cert` with exactly one element. More than one come about where a proxy appends to what its
-/// client has sent: then a part of it may be the client's own words.
-fn forwarded_hash(value: &[u8]) -> Option<[u8; 32]> {
-    if split_unquoted(value, b',').len() != 1 {
-        return None;
-    }
-    let mut hashes = split_unquoted(value, b';').into_iter().filter_map(|pair| {
+/// `Hash` of one element of an `x-forwarded-client-cert`.
+fn forwarded_hash(list: &[u8], element: Element) -> Option<[u8; 32]> {
+    let mut elements = elements_from_the_end(list);
+    let element = match element {
+        Element::LastBut(count) => elements.nth(count)?,
+        Element::Only => {
+            let last = elements.next()?;
+            if elements.next().is_some() {
+                return None;
+            }
+            last
+        }
+    };
+    let mut hashes = split_unquoted(element, b';').into_iter().filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = pair.split_at_checked(at)?;
         name.trim_ascii()
@@ -196,6 +220,19 @@ fn forwarded_hash(value: &[u8]) -> Option<[u8; 32]> {
         (Some(hash), None) => read_hex(hash),
         _ => None,
     }
+}
+
+/// The elements of a list, the last first. Trusted proxies have written its end, so it is read from there: a quotation mark that
+/// a client has left open before it swallows none of what they say.
+fn elements_from_the_end(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut turns) = (false, false);
+    list.rsplit(move |byte| {
+        let is_separator = !is_quoted && *byte == b',';
+        // Read backwards, a quotation mark comes before what escapes it: each backslash in front of it makes it one, or none.
+        turns = *byte == b'"' || (turns && *byte == b'\\');
+        is_quoted ^= turns;
+        is_separator
+    })
 }
 
 /// The parts between separators that do not stand in a quoted-string.
@@ -235,7 +272,7 @@ mod tests {
     #[test]
     fn a_forwarded_hash_is_that_of_the_only_element() {
         let hash = "ab".repeat(32);
-        let is_read = |value: &str| forwarded_hash(value.as_bytes()) == Some([0xab; 32]);
+        let is_read = |value: &str| forwarded_hash(value.as_bytes(), Element::Only) == Some([0xab; 32]);
         assert!(is_read(&format!("Hash={hash}")));
         assert!(is_read(&format!(
             "By=spiffe://a/b;hash={};Subject=\"CN=a,O=\\\"x;y\\\"\"",
@@ -252,8 +289,38 @@ mod tests {
             format!("Hash=\"{hash}\""),
             format!("Subject=\"Hash={hash}\""),
             format!("Subject=\"a\";Hash={hash},By=\"b\""),
+            // A client that wants what a proxy appends to be a part of its own last word.
+            format!("Hash={hash};Subject=\",By=b;Hash={}", "cd".repeat(32)),
+            format!("Hash={hash};Subject=\",Hash={};Subject=\"b\"", "cd".repeat(32)),
         ] {
-            assert_eq!(forwarded_hash(value.as_bytes()), None, "{value}");
+            assert_eq!(forwarded_hash(value.as_bytes(), Element::Only), None, "{value}");
         }
+    }
+
+    #[test]
+    fn elements_are_counted_from_the_end_whatever_a_client_has_written_before_them() {
+        let element = |byte: &str| format!("By=b;Hash={};Subject=\"CN=\\\"x,y\\\\\"", byte.repeat(32));
+        let list = format!("{},{}, {}", element("01"), element("02"), element("03"));
+        let at = |list: &str, count| forwarded_hash(list.as_bytes(), Element::LastBut(count));
+        for (count, expected) in [(0, Some(3)), (1, Some(2)), (2, Some(1)), (3, None), (8, None)] {
+            assert_eq!(at(&list, count), expected.map(|byte| [byte; 32]), "{count}");
+        }
+        for words in [
+            "",
+            ",",
+            "\"",
+            "\\",
+            "\\\"",
+            "a=\"\\",
+            "Hash=\"",
+            &element("04"),
+            "Hash=04;Subject=\"",
+        ] {
+            let list = format!("{words},{},{}", element("01"), element("02"));
+            assert_eq!(at(&list, 0), Some([2; 32]), "{list}");
+            assert_eq!(at(&list, 1), Some([1; 32]), "{list}");
+        }
+        assert_eq!(at("", 0), None);
+        assert_eq!(at(&format!("{},,", element("01")), 1), None);
     }
 }

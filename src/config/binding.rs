@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Names;
 use super::error::ConfigError;
-use super::reader::Node;
+use super::reader::{FlagOrFields, Node};
 use crate::binding::dpop::{Dpop, DpopFields};
-use crate::binding::{Binding, Check};
+use crate::binding::{Binding, Check, Element, Forwarded};
 
 const VALUES: &[(&str, Check)] = &[
     ("off", Check::Off),
@@ -33,19 +33,40 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Config
         Some(node) => node.one_of(VALUES)?,
         None => Check::Off,
     };
-    let forwarded = match fields.take("trust_xfcc") {
-        Some(node) if node.bool()? => {
-            if mtls == Check::Off {
-                return Err(node.invalid("goes with `mtls: if_present` or `mtls: required`"));
-            }
-            Some(names.field("x-forwarded-client-cert"))
+    let mut forwarded = None;
+    if let Some(node) = fields.take("trust_xfcc")
+        && let Some(element) = read_element(&node)?
+    {
+        if mtls == Check::Off {
+            return Err(node.invalid("goes with `mtls: if_present` or `mtls: required`"));
         }
-        _ => None,
-    };
+        forwarded = Some(Forwarded {
+            field: names.field("x-forwarded-client-cert"),
+            element,
+        });
+    }
     Ok(Binding::Checked {
         mtls,
         forwarded,
         dpop,
+    })
+}
+
+/// More proxies than anybody has in a row.
+const MAX_TRUSTED_HOPS: u64 = 8;
+
+fn read_element(node: &Node<'_>) -> Result<Option<Element>, ConfigError> {
+    Ok(match node.flag_or_fields(&["trusted_hops"])? {
+        FlagOrFields::Flag(false) => None,
+        FlagOrFields::Flag(true) => Some(Element::Only),
+        FlagOrFields::Fields(mut fields) => {
+            let node = fields.require(
+                "trusted_hops",
+                "write how many elements at the end are those of proxies, or `true` where there is one in all",
+            )?;
+            let count = node.integer(0..=MAX_TRUSTED_HOPS)?;
+            Some(Element::LastBut(usize::try_from(count).unwrap_or(usize::MAX)))
+        }
     })
 }
 

@@ -24,6 +24,13 @@ pub(super) struct Fields<'a> {
     entries: Vec<(&'static str, Node<'a>)>,
 }
 
+/// A boolean, or an object that says more than `true`.
+#[derive(Debug)]
+pub(super) enum FlagOrFields<'a> {
+    Flag(bool),
+    Fields(Fields<'a>),
+}
+
 impl<'a> Node<'a> {
     pub(super) fn at(path: String, value: Json<'a>) -> Self {
         Self { path, value }
@@ -247,6 +254,17 @@ impl<'a> Node<'a> {
             path: self.path.clone(),
             entries,
         })
+    }
+
+    pub(super) fn flag_or_fields(
+        &self,
+        known: &'static [&'static str],
+    ) -> Result<FlagOrFields<'a>, ConfigError> {
+        match self.value.kind() {
+            Kind::Bool => self.bool().map(FlagOrFields::Flag),
+            Kind::Object => self.fields(known).map(FlagOrFields::Fields),
+            _ => Err(self.wrong_type("an object, true or false")),
+        }
     }
 
     /// The one of the allowed values that stands here.

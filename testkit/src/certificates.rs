@@ -84,6 +84,12 @@ impl Certificate {
     pub fn thumbprint(&self) -> String {
         encode_segment(digest::digest(&digest::SHA256, &self.der).as_ref())
     }
+
+    /// The same in hexadecimal digits, as `x-forwarded-client-cert` has it.
+    pub fn fingerprint(&self) -> String {
+        let digest = digest::digest(&digest::SHA256, &self.der);
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 fn named(name: &str) -> CertificateParams {

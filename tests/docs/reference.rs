@@ -164,6 +164,7 @@ fn set(object: &mut Value, field: &str, value: Value) {
         "normalize_payload_in_metadata" => {
             drop(members.insert("payload_in_metadata".into(), json!("claims")))
         }
+        "trust_xfcc" if value.is_object() => drop(members.insert("mtls".into(), json!("required"))),
         "shadow_percent" => drop(members.insert("mode".into(), json!("shadow"))),
         "resource_path" => {
             members.clear();
@@ -199,6 +200,7 @@ fn sample(field: &str) -> Value {
         "key" => json!("sub"),
         "regex" => json!("a+"),
         "match" => json!({"prefix": "/"}),
+        "trusted_hops" => json!(1),
         "provider_name" => json!("corp"),
         "requirements" => json!([{"provider_name": "corp"}]),
         _ => panic!("tests/docs/reference.rs needs a sample for the required field `{field}`"),

@@ -1,7 +1,9 @@
 //! RFC 8705 with real certificates: a second Envoy is the client that shows them.
 
 use serde_json::json;
-use testkit::{Authority, Bootstrap, EnvoyProcess, Listener, Request, Upstream, static_cluster, wasm_filter};
+use testkit::{
+    Authority, Bootstrap, Certificate, EnvoyProcess, Listener, Request, Upstream, static_cluster, wasm_filter,
+};
 
 use super::assert_alive;
 use crate::scenarios::{config, local_provider, token, with};
@@ -22,22 +24,16 @@ fn a_token_is_good_only_with_its_own_client_certificate() {
     let envoy = EnvoyProcess::start(&bootstrap.build());
 
     // What each of the clients sends goes out over connections that show its certificate; `nobody` has none.
-    let mut bootstrap = Bootstrap::new();
-    for (client, certificate) in [
-        ("alice", clients.first()),
-        ("mallory", clients.last()),
-        ("nobody", None),
-    ] {
-        for listener in ["optional", "strict"] {
-            let name = format!("{client} {listener}");
-            let mut cluster = static_cluster(&name, envoy.addr(listener));
-            cluster["transport_socket"] = authority.upstream(certificate);
-            bootstrap = bootstrap
-                .cluster_value(cluster)
-                .listener(Listener::new(&name).route(testkit::route("/", &name)));
-        }
-    }
-    let outside = EnvoyProcess::start(&bootstrap.build());
+    let outside = outside(
+        &authority,
+        &[
+            ("alice", clients.first()),
+            ("mallory", clients.last()),
+            ("nobody", None),
+        ],
+        &envoy,
+        &["optional", "strict"],
+    );
 
     let bound = token()
         .claim("cnf", json!({"x5t#S256": clients[0].thumbprint()}))
@@ -60,4 +56,110 @@ fn a_token_is_good_only_with_its_own_client_certificate() {
         assert_eq!(outcome(client, "strict", &plain), mismatch);
     }
     assert_alive(&envoy);
+}
+
+/// An Envoy with a listener `<client> <listener>` for each of both. It stands for clients, and passes on whatever they say.
+fn outside(
+    authority: &Authority,
+    clients: &[(&str, Option<&Certificate>)],
+    envoy: &EnvoyProcess,
+    listeners: &[&str],
+) -> EnvoyProcess {
+    let mut bootstrap = Bootstrap::new();
+    for (client, certificate) in clients {
+        for listener in listeners {
+            let name = format!("{client} {listener}");
+            let mut cluster = static_cluster(&name, envoy.addr(listener));
+            cluster["transport_socket"] = authority.upstream(*certificate);
+            bootstrap = bootstrap.cluster_value(cluster).listener(
+                Listener::new(&name)
+                    .route(testkit::route("/", &name))
+                    .manager("forward_client_cert_details", "ALWAYS_FORWARD_ONLY"),
+            );
+        }
+    }
+    EnvoyProcess::start(&bootstrap.build())
+}
+
+#[test]
+fn a_sidecar_knows_the_clients_of_its_gateway() {
+    let authority = Authority::generate();
+    let [server, gateway, alice, mallory] =
+        ["server", "gateway", "alice", "mallory"].map(|name| authority.issue(name));
+    let upstream = Upstream::start();
+    let behind_tls = |listener: Listener| {
+        let mut listener = listener.build();
+        listener["filter_chains"][0]["transport_socket"] = authority.downstream(&server);
+        listener
+    };
+    // With a quoted subject in it, and not only hexadecimal digits.
+    let forwards = |listener: Listener, how: &str| {
+        listener
+            .manager("forward_client_cert_details", how)
+            .manager("set_current_client_cert_details", json!({"subject": true}))
+    };
+
+    let provider = with(
+        local_provider(),
+        json!({"binding": {"mtls": "required", "trust_xfcc": {"trusted_hops": 1}}}),
+    );
+    let sidecar = Listener::new("sidecar").filter(wasm_filter(config(provider)));
+    let sidecar = EnvoyProcess::start(
+        &Bootstrap::new()
+            .cluster("upstream", upstream.addr())
+            .listener_value(behind_tls(forwards(sidecar, "APPEND_FORWARD")))
+            .build(),
+    );
+
+    let mut to_sidecar = static_cluster("sidecar", sidecar.addr("sidecar"));
+    to_sidecar["transport_socket"] = authority.upstream(Some(&gateway));
+    let mut bootstrap = Bootstrap::new().cluster_value(to_sidecar);
+    // The second is of a fleet whose gateway only appends: what a client has said before that is not believed either.
+    for (name, how) in [("replacing", "SANITIZE_SET"), ("appending", "APPEND_FORWARD")] {
+        let listener = Listener::new(name).route(testkit::route("/", "sidecar"));
+        bootstrap = bootstrap.listener_value(behind_tls(forwards(listener, how)));
+    }
+    let gateways = EnvoyProcess::start(&bootstrap.build());
+    let clients = [
+        ("alice", Some(&alice)),
+        ("mallory", Some(&mallory)),
+        ("nobody", None),
+    ];
+    let outside_gateways = outside(&authority, &clients, &gateways, &["replacing", "appending"]);
+    let inside = outside(&authority, &clients, &sidecar, &["sidecar"]);
+
+    let bound = token()
+        .claim("cnf", json!({"x5t#S256": alice.thumbprint()}))
+        .mint();
+    let outcome = |envoy: &EnvoyProcess, listener: &str, words: Option<&str>| {
+        let mut request = Request::get("/").bearer(&bound);
+        if let Some(words) = words {
+            request = request.header("x-forwarded-client-cert", words);
+        }
+        let response = envoy.client(listener).request(request);
+        (response.status, response.reason().unwrap_or_default())
+    };
+    let good = (200, String::new());
+    let mismatch = (401, "binding_mismatch".to_owned());
+    let hash = format!("Hash={}", alice.fingerprint());
+    for gateway in ["replacing", "appending"] {
+        let through = |client: &str, words: Option<&str>| {
+            outcome(&outside_gateways, &format!("{client} {gateway}"), words)
+        };
+        assert_eq!(through("alice", None), good);
+        assert_eq!(through("nobody", None), mismatch);
+        for words in [
+            hash.clone(),
+            format!("{hash},{hash}"),
+            format!("{hash};Subject=\""),
+        ] {
+            assert_eq!(through("alice", Some(&words)), good, "{gateway}: {words}");
+            assert_eq!(through("mallory", Some(&words)), mismatch, "{gateway}: {words}");
+            assert_eq!(through("nobody", Some(&words)), mismatch, "{gateway}: {words}");
+        }
+    }
+    // Past the gateway there is one element too few, or one's own words in its place: the sidecar has to be out of reach.
+    assert_eq!(outcome(&inside, "alice sidecar", None), mismatch);
+    assert_eq!(outcome(&inside, "nobody sidecar", Some(&hash)), mismatch);
+    assert_alive(&sidecar);
 }

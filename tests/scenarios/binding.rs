@@ -1,4 +1,5 @@
-//! `binding`: a token that another client has obtained is no good (RFC 8705). Certificates of connections: `tests/envoy`.
+//! `binding`: a token that another client has obtained is no good (RFC 8705). Certificates of connections, and proxies in a
+//! row: `tests/envoy`.
 
 use serde_json::{Value, json};
 
@@ -25,6 +26,12 @@ pub(super) fn list() -> Vec<Scenario> {
             .bearer(token)
     };
     let element = format!("By=spiffe://a/b;Hash={HEX};Subject=\"CN=a,O=b\"");
+    let other = format!("Hash={};Subject=\"CN=b\"", "f".repeat(64));
+    // What a client writes so that what is appended to it seems to be a part of it.
+    let open = format!("Hash={HEX};Subject=\"");
+    let lines = |first: &str, second: &str| {
+        shown(first, &bound(json!({"x5t#S256": THUMBPRINT}))).header("x-forwarded-client-cert", second)
+    };
     let mismatch = || denied("binding_mismatch");
     vec![
         Scenario::local("a bound token is no bearer token")
@@ -58,6 +65,8 @@ pub(super) fn list() -> Vec<Scenario> {
             mismatch(),
         )
         .request(shown("", &mtls()), mismatch())
+        .request(shown(&format!("{open},{other}"), &mtls()), mismatch())
+        .request(lines(&element, &element), mismatch())
         .request(shown(&element, &dpop()), mismatch())
         .request(
             shown(&element, &bound(json!({"x5t#S256": THUMBPRINT, "jkt": "a"}))),
@@ -76,6 +85,30 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(shown(&element, &mtls()), forwarded())
         .request(shown(&element, &token().mint()), mismatch())
         .token(token().mint(), mismatch()),
+        binding(
+            "the last of forwarded certificates is the client's",
+            json!({"mtls": "if_present", "trust_xfcc": {"trusted_hops": 0}}),
+        )
+        .request(shown(&element, &mtls()), forwarded())
+        .request(shown(&format!("{other},{element}"), &mtls()), forwarded())
+        .request(shown(&format!("{element},{other}"), &mtls()), mismatch())
+        .request(shown(&format!("{open},{other}"), &mtls()), mismatch())
+        .request(lines(&other, &element), forwarded())
+        .request(lines(&element, &other), mismatch())
+        .token(mtls(), mismatch())
+        .token(token().mint(), forwarded()),
+        binding(
+            "the last but one of forwarded certificates is the client's",
+            json!({"mtls": "required", "trust_xfcc": {"trusted_hops": 1}}),
+        )
+        .request(shown(&format!("{element},{other}"), &mtls()), forwarded())
+        .request(shown(&format!("{other},{element},{other}"), &mtls()), forwarded())
+        .request(shown(&format!("{element},{other},{other}"), &mtls()), mismatch())
+        .request(shown(&format!("{open},{other},{other}"), &mtls()), mismatch())
+        .request(shown(&element, &mtls()), mismatch())
+        .request(lines(&element, &other), forwarded())
+        .request(lines(&other, &element), mismatch())
+        .token(mtls(), mismatch()),
         binding(
             "a forwarded certificate is not believed unasked",
             json!({"mtls": "required"}),

@@ -17,10 +17,10 @@ impl HeaderMap {
         for (name, value) in &request.headers {
             match name.to_ascii_lowercase().as_str() {
                 "host" => map.replace(":authority", value),
-                // Envoy keeps this one in a single place and appends to it.
-                "authorization" if map.first("authorization").is_some() => {
-                    let joined = [map.first("authorization").unwrap(), b",", value].concat();
-                    map.replace("authorization", &joined);
+                // Envoy keeps each of these in a single place and appends to it.
+                name @ ("authorization" | "x-forwarded-client-cert") if map.first(name).is_some() => {
+                    let joined = [map.first(name).unwrap(), b",", value].concat();
+                    map.replace(name, &joined);
                 }
                 name => map.push(name, value),
             }
