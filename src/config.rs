@@ -5,6 +5,7 @@
 
 mod authorize;
 mod binding;
+mod data_source;
 mod discovery;
 mod duration;
 mod error;

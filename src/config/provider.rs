@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-
 use super::error::{ConfigError, ConfigProblem};
 use super::issuer::{self, IssuerPattern};
 use super::location::{self, LocationId};
 use super::reader::{Fields, Node};
 use super::remote::{self, RemoteKeySource};
 use super::string_matcher::{self, StringMatcher};
-use super::{Names, binding, discovery, header_name};
+use super::{Names, binding, data_source, discovery, header_name};
 use crate::binding::Binding;
 use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
 use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault, ParsedJwkSet};
@@ -396,33 +393,11 @@ fn read_key_source(fields: &mut Fields<'_>, issuer: &str) -> Result<KeySource, C
 }
 
 fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, ConfigError> {
-    let mut fields = node.fields(&[
-        "inline_string",
-        "inline_bytes",
-        "filename",
-        "environment_variable",
-        "watched_directory",
-    ])?;
-    for field in ["filename", "environment_variable", "watched_directory"] {
-        if let Some(node) = fields.take(field) {
-            return Err(node.invalid(
-                "a module can read no files and no environment; write the document into `inline_string`, or serve it and write `remote_jwks`",
-            ));
-        }
-    }
-    let (inline, document) = match fields.take("inline_bytes") {
-        Some(node) => {
-            let text = node.text()?;
-            let decoded = STANDARD.decode(&text).or_else(|_| URL_SAFE_NO_PAD.decode(&text));
-            let bytes = decoded.map_err(|_| node.invalid("is not base64"))?;
-            (node, bytes)
-        }
-        None => {
-            let node = fields.require("inline_string", "write the JWKS document, as a string")?;
-            let bytes = node.text()?.into_bytes();
-            (node, bytes)
-        }
-    };
+    let (inline, document) = data_source::read(
+        node,
+        "write the JWKS document, as a string",
+        "write the document into `inline_string`, or serve it and write `remote_jwks`",
+    )?;
     match JwkSet::parse(&document) {
         Ok(parsed) => Ok(parsed),
         Err(fault) => Err(inline.invalid(format!(
