@@ -334,7 +334,10 @@ impl Filter {
     /// Takes over what other workers have learnt.
     fn read_shared(&self, now: UnixTime) {
         for (provider, place) in &self.places {
-            let Some(Seen { head: Some(head), .. }) = place.look() else {
+            let Some(Seen {
+                value: Some(head), ..
+            }) = place.look()
+            else {
                 continue;
             };
             let document = match self.engine(|engine| engine.needs_document(*provider, &head)) {
@@ -350,7 +353,7 @@ impl Filter {
             return;
         };
         let Some(seen) = place.look() else { return };
-        let claimed = self.engine(|engine| engine.claim(claim, seen.head.as_deref(), now));
+        let claimed = self.engine(|engine| engine.claim(claim, seen.value.as_deref(), now));
         let Some((head, request)) = claimed else { return };
         if !place.replace_head(&seen, &head) {
             self.engine(|engine| engine.lose_lease(claim));
@@ -419,7 +422,7 @@ impl Filter {
             let place = self.place(provider);
             let seen = place.and_then(Place::look);
             let publication = self.engine(|engine| {
-                engine.settle(provider, seen.as_ref().and_then(|seen| seen.head.as_deref()))
+                engine.settle(provider, seen.as_ref().and_then(|seen| seen.value.as_deref()))
             });
             if let (Some(place), Some(seen), Some(publication)) = (place, seen, publication) {
                 if let Some(document) = &publication.document {

@@ -1,4 +1,4 @@
-//! Where a key source's record and document stand in shared data.
+//! What stands in shared data: a key source's record and document, and proofs that were used.
 //!
 //! The number in the name is the format's: a later format takes another, so that old and new modules in one process never
 //! read each other's bytes.
@@ -13,10 +13,10 @@ pub(super) struct Place {
     document: String,
 }
 
-/// What a worker saw when it read the head, to be held against what it is when it writes.
+/// What a worker saw when it read a value, to be held against what it is when it writes.
 #[derive(Debug)]
 pub(super) struct Seen {
-    pub(super) head: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
     cas: u32,
 }
 
@@ -33,32 +33,12 @@ impl Place {
 
     /// The head, if the host can tell.
     pub(super) fn look(&self) -> Option<Seen> {
-        match abi::shared_data(&self.head) {
-            Ok(Some((head, cas))) => Some(Seen {
-                head: Some(head),
-                cas,
-            }),
-            Ok(None) => Some(Seen {
-                head: None,
-                cas: ABSENT,
-            }),
-            Err(status) => {
-                log::warn!("shared data cannot be read: {status:?}");
-                None
-            }
-        }
+        look(&self.head)
     }
 
     /// Writes the head unless somebody else has since it was seen.
     pub(super) fn replace_head(&self, seen: &Seen, head: &[u8]) -> bool {
-        match abi::set_shared_data(&self.head, head, seen.cas) {
-            Ok(()) => true,
-            Err(Status::CAS_MISMATCH) => false,
-            Err(status) => {
-                log::warn!("shared data cannot be written: {status:?}");
-                false
-            }
-        }
+        replace(&self.head, seen, head)
     }
 
     pub(super) fn document(&self) -> Option<Vec<u8>> {
@@ -71,6 +51,34 @@ impl Place {
     pub(super) fn write_document(&self, document: &[u8]) {
         if let Err(status) = abi::set_shared_data(&self.document, document, 0) {
             log::warn!("shared data cannot be written: {status:?}");
+        }
+    }
+}
+
+fn look(key: &str) -> Option<Seen> {
+    match abi::shared_data(key) {
+        Ok(Some((value, cas))) => Some(Seen {
+            value: Some(value),
+            cas,
+        }),
+        Ok(None) => Some(Seen {
+            value: None,
+            cas: ABSENT,
+        }),
+        Err(status) => {
+            log::warn!("shared data cannot be read: {status:?}");
+            None
+        }
+    }
+}
+
+fn replace(key: &str, seen: &Seen, value: &[u8]) -> bool {
+    match abi::set_shared_data(key, value, seen.cas) {
+        Ok(()) => true,
+        Err(Status::CAS_MISMATCH) => false,
+        Err(status) => {
+            log::warn!("shared data cannot be written: {status:?}");
+            false
         }
     }
 }
