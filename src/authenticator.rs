@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::replay::ProofId;
 use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason, Refusal};
@@ -129,6 +130,8 @@ pub struct Authenticator {
     verifier: Rc<dyn SignatureVerifier>,
     cache: TokenCache<Kept>,
     cache_counts: CacheCounts,
+    /// What the process makes nonces with, where a provider has no secret for that.
+    nonce_secret: Option<NonceSecret>,
 }
 
 impl Authenticator {
@@ -158,6 +161,7 @@ impl Authenticator {
             waived: Rc::new(waived),
             next_fetch: 0,
             verifier: Rc::new(Sandbox),
+            nonce_secret: None,
         }
     }
 
@@ -172,6 +176,26 @@ impl Authenticator {
     #[must_use]
     pub fn config(&self) -> &Rc<Config> {
         &self.config
+    }
+
+    // --- nonces ---
+
+    /// Whether a provider asks for nonces and has no secret for them, and the process's is not known yet.
+    #[must_use]
+    pub fn needs_nonce_secret(&self) -> bool {
+        let lacks_secret = |nonces: Nonces| nonces.secret.is_none();
+        self.nonce_secret.is_none()
+            && self
+                .config
+                .providers
+                .iter()
+                .any(|provider| provider.binding.nonces().is_some_and(lacks_secret))
+    }
+
+    /// The process's secret for nonces: random, and the same for all workers. Until it is known, proofs that would need it are
+    /// refused.
+    pub fn handle_nonce_secret(&mut self, secret: NonceSecret) {
+        self.nonce_secret = Some(secret);
     }
 
     // --- requests ---

@@ -4,6 +4,7 @@
 //! Asked only of a [`VerifiedJwt`]. Knows nothing of connections: the host says which certificate a client has shown.
 
 pub mod dpop;
+pub mod nonce;
 pub mod replay;
 
 use base64::Engine as _;
@@ -15,6 +16,7 @@ use crate::jose::SignatureVerifier;
 use crate::request::{FieldId, RequestHead};
 use crate::time::UnixTime;
 use dpop::Dpop;
+use nonce::{NonceSecret, Nonces};
 use replay::ProofId;
 
 /// `binding`, of a provider.
@@ -42,6 +44,8 @@ pub struct Presented<'a> {
     pub by_dpop: bool,
     /// By which request.
     pub request: &'a RequestHead,
+    /// What the process makes nonces with, where a provider has no secret for that.
+    pub nonce_secret: Option<&'a NonceSecret>,
 }
 
 /// Where a proxy in front says whose certificate it has seen.
@@ -96,6 +100,12 @@ impl Binding {
             Self::Off => None,
             Self::Checked { dpop, .. } => dpop,
         }
+    }
+
+    /// What is asked of nonces, where proofs must hold any.
+    #[must_use]
+    pub fn nonces(self) -> Option<Nonces> {
+        self.dpop()?.nonce
     }
 
     /// Whether it asks for the client's certificate.
@@ -172,8 +182,7 @@ impl Binding {
                     return mismatch("a bound token by the scheme Bearer");
                 }
                 let thumbprint = thumbprint.as_str().ok_or_else(malformed)?;
-                dpop.check(&thumbprint, presented.token, presented.request, verifier, now)
-                    .map(Some)
+                dpop.check(&thumbprint, presented, verifier, now).map(Some)
             }
             (None, Some(dpop)) if dpop.required => mismatch("no key in cnf"),
             (None, _) if presented.by_dpop => mismatch("a token that is not bound by the scheme DPoP"),

@@ -234,7 +234,20 @@ impl Config {
             }
             None => String::new(),
         };
-        let stripped = fields.flag("strip_failure_response")?;
+        let stripped = match fields.take("strip_failure_response") {
+            Some(node) => {
+                let stripped = node.bool()?;
+                let asks = |provider: &&Provider| provider.binding.nonces().is_some();
+                if let Some(provider) = providers.iter().find(asks).filter(|_| stripped) {
+                    return Err(node.invalid(format!(
+                        "takes away the challenge that gives the clients of {} their nonce; leave it out, or `binding.dpop.nonce`",
+                        provider.name
+                    )));
+                }
+                stripped
+            }
+            None => false,
+        };
         let mut style = response::read(fields.take("response"), stripped)?;
         let mut algorithms: Vec<&str> = Vec::new();
         let of_proofs = providers.iter().filter_map(|provider| provider.binding.dpop());

@@ -51,6 +51,8 @@ pub enum Reason {
     BindingMismatch,
     /// The proof of possession is absent or no good (RFC 9449 section 4.3).
     ProofInvalid,
+    /// The proof of possession holds no nonce of ours that is still good (RFC 9449 section 9).
+    ProofNonce,
     /// The proof of possession was used before.
     ProofReplayed,
     /// The token lacks a scope that `authorize` asks for.
@@ -65,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -86,6 +88,7 @@ impl Reason {
         Self::ClaimMalformed,
         Self::BindingMismatch,
         Self::ProofInvalid,
+        Self::ProofNonce,
         Self::ProofReplayed,
         Self::ScopeInsufficient,
         Self::ClaimRejected,
@@ -117,6 +120,7 @@ impl Reason {
             Self::ClaimMalformed => "claim_malformed",
             Self::BindingMismatch => "binding_mismatch",
             Self::ProofInvalid => "proof_invalid",
+            Self::ProofNonce => "proof_nonce",
             Self::ProofReplayed => "proof_replayed",
             Self::ScopeInsufficient => "scope_insufficient",
             Self::ClaimRejected => "claim_rejected",
@@ -204,6 +208,8 @@ pub struct Refusal {
     pub rule: Option<Choice>,
     /// Where the client can read how to get a token (`resource_metadata`, RFC 9728 section 5.1).
     pub metadata_url: Option<Rc<str>>,
+    /// The nonce that the client's next proof shall hold (RFC 9449 section 9).
+    pub nonce: Option<String>,
 }
 
 impl From<Denial> for Refusal {
@@ -212,6 +218,7 @@ impl From<Denial> for Refusal {
             denial,
             rule: None,
             metadata_url: None,
+            nonce: None,
         }
     }
 }

@@ -96,6 +96,8 @@ pub enum BearerError {
     InsufficientScope,
     /// RFC 9449 section 7.1.
     InvalidDpopProof,
+    /// RFC 9449 section 9.
+    UseDpopNonce,
 }
 
 impl BearerError {
@@ -105,7 +107,13 @@ impl BearerError {
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
         }
+    }
+
+    /// Whether it is about a proof, which is nothing that could be wrong with a bearer token.
+    const fn is_of_dpop(self) -> bool {
+        matches!(self, Self::InvalidDpopProof | Self::UseDpopNonce)
     }
 }
 
@@ -196,6 +204,13 @@ impl Answer {
             Reason::BindingMismatch => Self::invalid_token("the token is bound to another client"),
             // RFC 9449 section 7.1: "error […] invalid_dpop_proof is used to indicate that the DPoP proof itself was deemed invalid".
             Reason::ProofInvalid => Self::invalid_proof("the proof of possession is missing or not valid"),
+            // RFC 9449 section 9: "an HTTP 401 (Unauthorized) error code with an accompanying WWW-Authenticate: DPoP value and
+            // DPoP-Nonce value".
+            Reason::ProofNonce => Self {
+                status: 401,
+                error: Some(BearerError::UseDpopNonce),
+                description: "the proof of possession needs a nonce that was given here, and lately",
+            },
             Reason::ProofReplayed => Self::invalid_proof("the proof of possession was used before"),
             // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
             // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
@@ -264,16 +279,21 @@ impl Replies {
         let reply = by_scope
             .or_else(|| self.by_reason.get(denial.reason.index()))
             .unwrap_or(&self.last_resort);
-        let Some(url) = &refusal.metadata_url else {
+        if refusal.metadata_url.is_none() && refusal.nonce.is_none() {
             return Cow::Borrowed(reply);
-        };
+        }
         let mut reply = reply.clone();
-        for (name, value) in &mut reply.headers {
-            if *name == "www-authenticate" {
-                // RFC 9728 section 5.1: "The URL of the protected resource metadata."
-                value.push_str(", resource_metadata=");
-                push_quoted(value, url);
+        if let Some(url) = &refusal.metadata_url {
+            for (name, value) in &mut reply.headers {
+                if *name == "www-authenticate" {
+                    // RFC 9728 section 5.1: "The URL of the protected resource metadata."
+                    value.push_str(", resource_metadata=");
+                    push_quoted(value, url);
+                }
             }
+        }
+        if let Some(nonce) = &refusal.nonce {
+            reply.headers.push(("dpop-nonce", nonce.clone()));
         }
         Cow::Owned(reply)
     }
@@ -299,8 +319,7 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
     }
     // A fault of ours is no challenge to the client.
     if answer.status < 500 {
-        // A proof is nothing that could be wrong with a bearer token.
-        if !matches!(answer.error, Some(BearerError::InvalidDpopProof)) {
+        if !answer.error.is_some_and(BearerError::is_of_dpop) {
             let value = challenge("Bearer", &answer, style, scope);
             reply.headers.push(("www-authenticate", value));
         }
@@ -311,6 +330,10 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
             push_quoted(&mut value, algorithms);
             reply.headers.push(("www-authenticate", value));
         }
+    }
+    if matches!(answer.error, Some(BearerError::UseDpopNonce)) {
+        // RFC 9449 section 8.2: uncacheable, so that no cache gives an old nonce away.
+        reply.headers.push(("cache-control", "no-store".to_owned()));
     }
     match style.body {
         BodyFormat::Json => {

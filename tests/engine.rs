@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use backends::{Outcome, Running};
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
+use proxy_wasm_jwt::binding::nonce::NonceSecret;
 use proxy_wasm_jwt::config::{Config, ProviderId};
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
 use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
@@ -81,8 +82,12 @@ impl Engine {
             .unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
         let config = Rc::new(config);
         let seconds = u64::try_from(testkit::unix_now()).expect("a time after 1970");
+        let mut engine = Authenticator::new(config.clone(), 1);
+        if engine.needs_nonce_secret() {
+            engine.handle_nonce_secret(NonceSecret::derive(b"the process's"));
+        }
         Self {
-            engine: Authenticator::new(config.clone(), 1),
+            engine,
             config,
             now: UnixTime::from_secs(seconds),
             next_stream: 0,

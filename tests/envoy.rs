@@ -16,6 +16,8 @@ mod binding;
 mod configuration;
 #[path = "envoy/discovery.rs"]
 mod discovery;
+#[path = "envoy/dpop.rs"]
+mod dpop;
 #[path = "envoy/load.rs"]
 mod load;
 #[path = "envoy/mcp.rs"]

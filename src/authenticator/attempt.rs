@@ -319,6 +319,7 @@ impl<'e, 't> Attempt<'e, 't> {
                 .get(token.location.index())
                 .is_some_and(Location::is_dpop),
             request: self.asked.request,
+            nonce_secret: self.engine.nonce_secret.as_ref(),
         };
         let proof = provider
             .binding

@@ -85,7 +85,13 @@ impl Authenticator {
             Some(demand) if demand.requirement != Requirement::Nothing => demand,
             _ => return Evaluation::Forward(self.without_token(Grant::Waived).by(choice)),
         };
-        let refusal = |denial| {
+        let (secret, now) = (self.nonce_secret, moment.now);
+        let fresh_nonce = |denial: Denial| {
+            let provider = config.provider(denial.provider?)?;
+            let nonces = provider.binding.nonces()?;
+            Some(nonces.secret.or(secret)?.issue(now))
+        };
+        let refusal = |denial: Denial| {
             let resource = policy.resources.as_ref().and_then(|resources| {
                 let number = demand.resource.or_else(|| resources.own())?;
                 resources.all.get(number)
@@ -94,6 +100,10 @@ impl Authenticator {
                 denial,
                 rule: Some(choice),
                 metadata_url: resource.and_then(|resource| resource.document_url(request)),
+                nonce: match denial.reason {
+                    Reason::ProofNonce => fresh_nonce(denial),
+                    _ => None,
+                },
             })
         };
         // What is not enforced must not be felt either: nobody waits for it.

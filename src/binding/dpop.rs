@@ -8,6 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::Presented;
+use super::nonce::Nonces;
 use super::replay::ProofId;
 use crate::claims::NumericDate;
 use crate::denial::{Denial, Reason};
@@ -23,6 +25,8 @@ pub struct Dpop {
     pub required: bool,
     /// How far `iat` of a proof may be from now.
     pub window: Duration,
+    /// A proof must hold a nonce, and one that is good.
+    pub nonce: Option<Nonces>,
     /// `alg` of a proof must be one of these.
     pub algorithms: AlgorithmSet,
     /// Where a proof and what it speaks of stand in a request.
@@ -58,11 +62,11 @@ impl Dpop {
     pub fn check(
         &self,
         thumbprint: &str,
-        token: &[u8],
-        request: &RequestHead,
+        presented: Presented<'_>,
         verifier: &dyn SignatureVerifier,
         now: UnixTime,
     ) -> Result<ProofId, Denial> {
+        let Presented { token, request, .. } = presented;
         // 1. "There is not more than one DPoP HTTP request header field."
         let mut proofs = request.all(self.fields.proof);
         let proof = proofs.next().ok_or_else(|| invalid("no proof"))?;
@@ -124,6 +128,21 @@ impl Dpop {
         // 12. "the value of the ath claim equals the hash of that access token".
         if *text("ath")? != URL_SAFE_NO_PAD.encode(Sha256::digest(token)) {
             return Err(invalid("ath"));
+        }
+        // 10. "If the server provided a nonce value to the client, the nonce claim matches the server-provided nonce value."
+        // Before the signature too, but after what no nonce would mend.
+        if let Some(nonces) = &self.nonce {
+            let required = |detail| Denial::new(Reason::ProofNonce).with_detail(detail);
+            let secret = nonces.secret.as_ref().or(presented.nonce_secret);
+            // Of no use to a challenge either, so that it is none of the client's faults.
+            let secret = secret
+                .ok_or_else(|| Denial::new(Reason::KeysUnavailable).with_detail("no secret for nonces"))?;
+            if claims.member("nonce").is_none() {
+                return Err(required("no nonce"));
+            }
+            if !nonces.accept(&text("nonce")?, secret, now) {
+                return Err(required("a nonce that is old, or not ours"));
+            }
         }
         // 6. "The JWT signature verifies with the public key contained in the jwk JOSE Header Parameter."
         if !verifier.verify(&key, algorithm, jwt.signing_input(), jwt.signature()) {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::Names;
 use super::error::ConfigError;
 use super::reader::{FlagOrFields, Node};
+use super::{Names, data_source};
 use crate::binding::dpop::{Dpop, DpopFields};
+use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::{Binding, Check, Element, Forwarded};
 
 const VALUES: &[(&str, Check)] = &[
@@ -74,16 +75,21 @@ fn read_element(node: &Node<'_>) -> Result<Option<Element>, ConfigError> {
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
 fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, ConfigError> {
-    let mut fields = node.fields(&["required", "window", "algorithms"])?;
+    let mut fields = node.fields(&["required", "window", "nonce", "algorithms"])?;
     let required = fields.flag("required")?;
     let window = match fields.take("window") {
         Some(node) => node.duration(Duration::from_secs(5)..=Duration::from_secs(300))?,
         None => DEFAULT_WINDOW,
     };
+    let nonce = match fields.take("nonce") {
+        Some(node) => read_nonces(&node)?,
+        None => None,
+    };
     let algorithms = super::provider::read_algorithms(&mut fields)?;
     Ok(Dpop {
         required,
         window,
+        nonce,
         algorithms,
         fields: DpopFields {
             proof: names.field("dpop"),
@@ -93,4 +99,40 @@ fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, ConfigError> {
             scheme: names.field("x-forwarded-proto"),
         },
     })
+}
+
+/// Long enough that challenges are few, short enough that nobody hoards proofs.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+
+fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, ConfigError> {
+    let mut nonces = Nonces {
+        lifetime: DEFAULT_LIFETIME,
+        secret: None,
+    };
+    match node.flag_or_fields(&["lifetime", "secret"])? {
+        FlagOrFields::Flag(false) => return Ok(None),
+        FlagOrFields::Flag(true) => {}
+        FlagOrFields::Fields(mut fields) => {
+            if let Some(node) = fields.take("lifetime") {
+                nonces.lifetime = node.duration(Duration::from_secs(5)..=Duration::from_secs(3600))?;
+            }
+            if let Some(node) = fields.take("secret") {
+                nonces.secret = Some(read_secret(&node)?);
+            }
+        }
+    }
+    Ok(Some(nonces))
+}
+
+fn read_secret(node: &Node<'_>) -> Result<NonceSecret, ConfigError> {
+    let (inline, secret) = data_source::read(
+        node,
+        "write the secret, as a string",
+        "write the secret into `inline_string`, or leave `secret` out: then each process makes its own",
+    )?;
+    // Fewer bytes could be guessed.
+    if secret.len() < NonceSecret::SIZE {
+        return Err(inline.invalid("must hold at least 32 bytes, made at random: openssl rand -base64 32"));
+    }
+    Ok(NonceSecret::derive(&secret))
 }

@@ -303,6 +303,7 @@ impl Filter {
             return;
         };
         self.read_shared(now);
+        self.agree_on_nonces();
         self.engine(|engine| engine.handle_timeout(now));
         self.metrics.cache(self.engine(Authenticator::take_cache_counts));
         for claim in self.engine(|engine| engine.poll_fetches(now)) {
@@ -328,7 +329,17 @@ impl Filter {
         if let Some(now) = self.now() {
             self.read_shared(now);
         }
+        self.agree_on_nonces();
         self.tell();
+    }
+
+    /// Finds the secret that all workers make nonces with. A VM that only tries the configuration may make it too: it is nobody's.
+    fn agree_on_nonces(&self) {
+        if self.engine(|engine| engine.needs_nonce_secret())
+            && let Some(secret) = shared_data::nonce_secret()
+        {
+            self.engine(|engine| engine.handle_nonce_secret(secret));
+        }
     }
 
     /// Takes over what other workers have learnt.

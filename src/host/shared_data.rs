@@ -1,9 +1,12 @@
-//! What stands in shared data: a key source's record and document, and proofs that were used.
+//! What stands in shared data: a key source's record and document, proofs that were used, the secret for nonces.
 //!
 //! The number in the name is the format's: a later format takes another, so that old and new modules in one process never
 //! read each other's bytes.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use super::abi::{self, Status};
+use crate::binding::nonce::NonceSecret;
 use crate::binding::replay::ProofId;
 
 /// The two names of a key source.
@@ -106,4 +109,27 @@ pub(super) fn remember(proof: &ProofId) -> bool {
         }
     }
     false
+}
+
+const NONCE_SECRET: &str = "proxy-wasm-jwt/1/nonce-secret";
+
+/// The process's secret for nonces, which the first VM that asks for it makes. It outlives configurations and VMs.
+pub(super) fn nonce_secret() -> Option<NonceSecret> {
+    let kept = |seen: &Seen| seen.value.as_deref().and_then(NonceSecret::from_bytes);
+    let seen = look(NONCE_SECRET)?;
+    kept(&seen).or_else(|| {
+        // What counts is what stands there afterwards, whoever has written it.
+        replace(NONCE_SECRET, &seen, &random_bytes());
+        kept(&look(NONCE_SECRET)?)
+    })
+}
+
+/// The seed of a hasher is 128 bits of the system's randomness, and the standard library has no other door to it.
+fn random_bytes() -> [u8; NonceSecret::SIZE] {
+    let seed = RandomState::new();
+    let mut bytes = [0; NonceSecret::SIZE];
+    for (number, eight) in (0_u32..).zip(bytes.chunks_exact_mut(8)) {
+        eight.copy_from_slice(&seed.hash_one(number).to_le_bytes());
+    }
+    bytes
 }

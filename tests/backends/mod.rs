@@ -25,6 +25,16 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The header fields of a reply that was ours.
+    fn into_reply(self) -> Option<Vec<(String, String)>> {
+        match self {
+            Self::Answered { headers, .. } => Some(headers),
+            Self::Forwarded { .. } => None,
+        }
+    }
+}
+
 /// One scenario under way.
 pub(crate) trait Running {
     /// Sends these at once and waits for all.
@@ -37,13 +47,20 @@ pub(crate) trait Running {
 /// Carries out a scenario's steps; the faults it finds, none if all is as expected.
 pub(crate) fn run(scenario: &Scenario, running: &mut dyn Running) -> Vec<String> {
     let mut faults = Vec::new();
+    let mut last_reply = Vec::new();
     for (number, step) in scenario.steps.iter().enumerate() {
         let mut fault = |what: String| faults.push(format!("{} / step {number}: {what}", scenario.name));
         match step {
             Step::Request(request, expect) => {
-                for outcome in running.requests(std::slice::from_ref(request)) {
-                    check(request, expect, &outcome, &mut fault);
-                }
+                let outcome = ask(running, request);
+                check(request, expect, &outcome, &mut fault);
+                last_reply = outcome.into_reply().unwrap_or(last_reply);
+            }
+            Step::Following(following, expect) => {
+                let request = following.0(&last_reply);
+                let outcome = ask(running, &request);
+                check(&request, expect, &outcome, &mut fault);
+                last_reply = outcome.into_reply().unwrap_or(last_reply);
             }
             Step::Together(requests) => {
                 let all: Vec<Request> = requests.iter().map(|(request, _)| request.clone()).collect();
@@ -64,6 +81,11 @@ pub(crate) fn run(scenario: &Scenario, running: &mut dyn Running) -> Vec<String>
         }
     }
     faults
+}
+
+fn ask(running: &mut dyn Running, request: &Request) -> Outcome {
+    let mut outcomes = running.requests(std::slice::from_ref(request));
+    outcomes.pop().expect("an outcome for each request")
 }
 
 /// Fails with every fault of every scenario, and counts what was run.

@@ -68,7 +68,7 @@ fn secrets_of(scenario: &Scenario) -> BTreeSet<String> {
     let requests = scenario.steps.iter().flat_map(|step| match step {
         Step::Request(request, _) => vec![request],
         Step::Together(requests) => requests.iter().map(|(request, _)| request).collect(),
-        Step::Issuer(..) | Step::Pass(_) | Step::Fetches(..) => Vec::new(),
+        Step::Following(..) | Step::Issuer(..) | Step::Pass(_) | Step::Fetches(..) => Vec::new(),
     });
     let known = scenario.config.to_string();
     let mut secrets = BTreeSet::new();

@@ -5,13 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use testkit::Request;
+
+use super::scenarios::dpop::Client;
 use super::scenarios::{self, get, token, world};
-use super::stub::{self, Host, SharedData, State};
+use super::stub::{self, Fault, Host, SharedData, State};
 use super::vm::{self, Answer, Vm, document};
 
 type Job = Box<dyn FnOnce(&mut Vm) + Send>;
 
 /// What the workers of one process have in common: shared data, and the time at which they begin.
+#[derive(Clone)]
 struct Process {
     shared: Arc<Mutex<SharedData>>,
     begin: u64,
@@ -35,14 +40,20 @@ struct Worker {
 impl Worker {
     /// A worker whose plugin is configured with keys from the issuer.
     fn start(process: &Process) -> Self {
+        Self::start_with(process, scenarios::config(scenarios::remote_provider()), |_| {})
+    }
+
+    /// A worker with this configuration, on a host that this changes.
+    fn start_with(process: &Process, config: Value, change: impl FnOnce(&mut Host) + Send + 'static) -> Self {
         let (jobs, todo) = channel::<Job>();
         let (shared, begin) = (process.shared.clone(), process.begin);
         let thread = std::thread::spawn(move || {
             let mut vm = Vm::boot(|host| {
                 host.shared = shared;
                 host.now = begin;
+                change(host);
             });
-            assert!(vm.configure(scenarios::config(scenarios::remote_provider()).to_string()));
+            assert!(vm.configure(config.to_string()));
             for job in todo {
                 job(&mut vm);
             }
@@ -64,6 +75,12 @@ impl Worker {
 
     fn open(&self) -> u32 {
         self.run(|vm| vm.open(&get("/orders").bearer(&token().mint())))
+    }
+
+    /// The details of the answer to this request, and its header fields; nothing where it goes on.
+    fn reply(&self, request: Request) -> Option<(String, Vec<(String, String)>)> {
+        let reply = self.run(move |vm| vm.request(&request).reply)?;
+        Some((reply.details, reply.headers.texts()))
     }
 
     fn state(&self, id: u32) -> State {
@@ -254,4 +271,84 @@ fn the_two_places_in_shared_data_are_named_by_format_and_source() {
     let place = head.strip_suffix("/head").expect("a head");
     assert!(place.starts_with("proxy-wasm-jwt/1/"));
     assert_eq!(document, format!("{place}/jwks"));
+}
+
+/// Proofs have to hold nonces of the process's own.
+fn with_nonces() -> Value {
+    let binding = json!({"binding": {"dpop": {"nonce": true}}});
+    scenarios::config(scenarios::with(scenarios::local_provider(), binding))
+}
+
+fn unasked(client: &Client<'_>) -> Request {
+    client.request(&client.proof("unasked", json!({})).mint())
+}
+
+#[test]
+fn workers_that_begin_at_once_agree_on_the_secret_of_nonces() {
+    let client = Client::new(&world().es256);
+    let process = Process::new();
+    let (begun, other) = channel();
+    let between = process.clone();
+    // Between the first one's look for a secret and its write, the second makes its own, and gives a nonce away.
+    let first = Worker::start_with(&process, with_nonces(), move |host| {
+        host.before_write = Some(Box::new(move || {
+            let second = Worker::start_with(&between, with_nonces(), |_| {});
+            let challenge = second.reply(unasked(&Client::new(&world().es256)));
+            begun
+                .send((second, challenge.expect("a challenge")))
+                .expect("the test waits");
+        }));
+    });
+    let challenge = first.reply(unasked(&client)).expect("a challenge");
+    let (second, given_before) = other.recv().expect("the second has begun");
+    for (number, (details, reply)) in [challenge, given_before].into_iter().enumerate() {
+        assert_eq!(details, "jwt_proof_nonce");
+        for (name, worker) in [("first", &first), ("second", &second)] {
+            let answer = client.answer(&format!("{name} {number}"), &reply);
+            assert_eq!(worker.reply(answer), None, "{name} {number}");
+        }
+    }
+}
+
+#[test]
+fn nonces_outlive_the_vm_that_has_made_their_secret() {
+    let client = Client::new(&world().es256);
+    let process = Process::new();
+    let first = Worker::start_with(&process, with_nonces(), |_| {});
+    let (_, reply) = first.reply(unasked(&client)).expect("a challenge");
+    drop(first);
+    let second = Worker::start_with(&process, with_nonces(), |_| {});
+    assert_eq!(second.reply(client.answer("second", &reply)), None);
+}
+
+#[test]
+fn a_secret_that_cannot_be_one_is_made_anew() {
+    let client = Client::new(&world().es256);
+    let process = Process::new();
+    drop(Worker::start_with(&process, with_nonces(), |_| {}));
+    let mut shared = process.shared.lock().unwrap();
+    let keys: Vec<String> = shared.keys().map(str::to_owned).collect();
+    assert_eq!(keys, ["proxy-wasm-jwt/1/nonce-secret"]);
+    shared.set(&keys[0], b"short", 0);
+    drop(shared);
+    let worker = Worker::start_with(&process, with_nonces(), |_| {});
+    let (_, reply) = worker.reply(unasked(&client)).expect("a challenge");
+    assert_eq!(worker.reply(client.answer("worker", &reply)), None);
+}
+
+#[test]
+fn while_nobody_can_tell_the_secret_proofs_are_refused_and_no_fault_of_the_clients() {
+    let client = Client::new(&world().es256);
+    let worker = Worker::start_with(&Process::new(), with_nonces(), |host| {
+        host.fault = Some(Fault {
+            import: "proxy_get_shared_data",
+            status: 10,
+        });
+    });
+    let details = |request| worker.reply(request).map(|(details, _)| details);
+    assert_eq!(details(unasked(&client)).as_deref(), Some("jwt_keys_unavailable"));
+    assert_eq!(details(get("/orders").bearer(&token().mint())), None);
+    worker.host(|host| host.fault = None);
+    worker.pass(Duration::from_secs(1));
+    assert_eq!(details(unasked(&client)).as_deref(), Some("jwt_proof_nonce"));
 }

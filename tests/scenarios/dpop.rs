@@ -1,23 +1,26 @@
 //! `binding.dpop`: a client proves with each request that it holds the key that its token is bound to (RFC 9449).
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
 
 /// A client with a key and a token that is bound to it.
-struct Client<'k> {
+#[derive(Clone)]
+pub(crate) struct Client<'k> {
     key: &'k SigningKey,
     token: String,
 }
 
 impl<'k> Client<'k> {
-    fn new(key: &'k SigningKey) -> Self {
+    pub(crate) fn new(key: &'k SigningKey) -> Self {
         let token = token().claim("cnf", json!({"jkt": key.thumbprint()})).mint();
         Self { key, token }
     }
 
     /// A proof for `GET https://api.example.com/orders`, with these claims in place of its own.
-    fn proof(&self, jti: &str, claims: Value) -> Token {
+    pub(crate) fn proof(&self, jti: &str, claims: Value) -> Token {
         Token::new(self.key)
             .without_kid()
             .without_claim("exp")
@@ -30,10 +33,23 @@ impl<'k> Client<'k> {
     }
 
     /// The request, with this proof.
-    fn request(&self, proof: &str) -> Request {
+    pub(crate) fn request(&self, proof: &str) -> Request {
         addressed()
             .header("authorization", format!("DPoP {}", self.token))
             .header("dpop", proof)
+    }
+
+    /// The request with a proof that holds the nonce of this reply (RFC 9449 section 8.1).
+    pub(crate) fn answer(&self, jti: &str, reply: &[(String, String)]) -> Request {
+        let nonces: Vec<&String> = reply
+            .iter()
+            .filter_map(|(name, value)| (name == "dpop-nonce").then_some(value))
+            .collect();
+        // Section 8: "there MUST NOT be more than one DPoP-Nonce header".
+        let [nonce] = nonces[..] else {
+            panic!("one nonce is needed: {reply:?}");
+        };
+        self.request(&self.proof(jti, json!({"nonce": nonce})).mint())
     }
 }
 
@@ -138,4 +154,103 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(with("r", json!({})), forwarded())
             .token(token().mint(), denied("binding_mismatch")),
     ]
+    .into_iter()
+    .chain(nonces())
+    .collect()
+}
+
+/// `binding.dpop.nonce`: a proof has to hold a nonce that was given here (section 9).
+fn nonces() -> Vec<Scenario> {
+    let client = Client::new(&world().es256);
+    let other = Client::new(&world().ed25519);
+    let claiming = |jti: &str, claims: Value| client.request(&client.proof(jti, claims).mint());
+    let answering = |client: &Client<'static>, jti: &'static str| {
+        let client = client.clone();
+        move |reply: &[(String, String)]| client.answer(jti, reply)
+    };
+    let challenge = "DPoP realm=\"jwt\", error=\"use_dpop_nonce\", \
+                     error_description=\"the proof of possession needs a nonce that was given here, and lately\", \
+                     algs=\"ES256 EdDSA\"";
+    let challenged = || {
+        denied("proof_nonce")
+            .reply(ReplyHas::Header("www-authenticate", challenge.to_owned()))
+            .reply(ReplyHas::Header("cache-control", "no-store".to_owned()))
+    };
+    let not_challenged = |reason| denied(reason).reply(ReplyHas::NoHeader("dpop-nonce"));
+    let provider =
+        |nonce: Value| json!({"binding": {"dpop": {"algorithms": ["ES256", "EdDSA"], "nonce": nonce}}});
+    // A request that is made once and sent twice.
+    let made = Arc::new(OnceLock::new());
+    let twice = || {
+        let (client, made) = (client.clone(), made.clone());
+        move |reply: &[(String, String)]| made.get_or_init(|| client.answer("n-twice", reply)).clone()
+    };
+    let unsigned = with_proof(claiming("n6", json!({})), testkit::tamper_signature);
+    let spoilt = {
+        let client = client.clone();
+        move |reply: &[(String, String)]| {
+            with_proof(client.answer("n7", reply), |proof| {
+                testkit::tamper_signature(proof)
+            })
+        }
+    };
+    let secret = "a secret of a fleet, long enough to be one";
+    let shadow = with(
+        config(with(local_provider(), provider(json!(true)))),
+        json!({"mode": "shadow"}),
+    );
+    vec![
+        Scenario::local_with(
+            "a proof has to hold a nonce that was given",
+            provider(json!(true)),
+        )
+        .request(claiming("n1", json!({})), challenged())
+        .following(answering(&client, "n2"), forwarded().no_header("authorization"))
+        // Until it is old a nonce is good for any number of proofs, and any client.
+        .following(answering(&client, "n3"), forwarded())
+        .following(answering(&other, "n3"), forwarded())
+        .following(twice(), forwarded())
+        .following(twice(), not_challenged("proof_replayed"))
+        .token(token().mint(), forwarded()),
+        Scenario::local_with("a nonce that was not given here is none", provider(json!({})))
+            .request(claiming("n4", json!({"nonce": ""})), challenged())
+            .request(
+                claiming("n4", json!({"nonce": "AAABi8_laHutw3h5uMcStNLZrL3qsOGS"})),
+                challenged(),
+            )
+            .request(claiming("n4", json!({"nonce": "\u{e9}"})), challenged())
+            .request(
+                claiming("n5", json!({"nonce": 7})),
+                not_challenged("proof_invalid"),
+            )
+            // What no nonce would mend is told first, and what costs more than a nonce is looked at after it.
+            .request(
+                claiming("n5", json!({"htm": "POST"})),
+                not_challenged("proof_invalid"),
+            )
+            .request(client.request("rubbish"), not_challenged("proof_invalid"))
+            .request(unsigned, challenged())
+            .following(spoilt, not_challenged("proof_invalid")),
+        Scenario::local_with(
+            "a nonce is good for its lifetime",
+            provider(json!({"lifetime": "5s", "secret": {"inline_string": secret}})),
+        )
+        .request(claiming("n8", json!({})), challenged())
+        .following(answering(&client, "n9"), forwarded())
+        .step(Step::Pass(Duration::from_millis(5500)))
+        .following(answering(&client, "n10"), challenged())
+        .following(answering(&client, "n11"), forwarded()),
+        Scenario::local_with("no nonce is asked for", provider(json!(false)))
+            .request(claiming("n12", json!({"nonce": "any"})), forwarded()),
+        Scenario::new("in shadow mode no nonce is given, and none is missed", shadow)
+            .request(claiming("n13", json!({})), forwarded()),
+    ]
+}
+
+/// The request with another proof in place of its own.
+fn with_proof(mut request: Request, change: impl Fn(&str) -> String) -> Request {
+    for (_, value) in request.headers.iter_mut().filter(|(name, _)| name == "dpop") {
+        *value = change(&testkit::latin1(value)).into_bytes();
+    }
+    request
 }

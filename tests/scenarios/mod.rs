@@ -11,7 +11,7 @@ mod binding;
 mod claims;
 mod credentials;
 mod discovery;
-mod dpop;
+pub(crate) mod dpop;
 mod headers;
 mod issuers;
 mod keys;
@@ -26,6 +26,7 @@ mod tenants;
 mod tokens;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub(crate) struct Scenario {
 pub(crate) enum Step {
     /// A request, and what is to become of it.
     Request(Request, Expect),
+    /// A request that its client makes of the last reply that was ours.
+    Following(Following, Expect),
     /// Requests that are all sent before any is answered.
     Together(Vec<(Request, Expect)>),
     /// From now on the issuer says this at the path.
@@ -85,6 +88,17 @@ pub(crate) enum Step {
     Pass(Duration),
     /// The issuer was asked so often for the path so far.
     Fetches(String, usize),
+}
+
+/// What a client makes of the header fields of a reply.
+pub(crate) struct Following(pub(crate) Box<Answering>);
+
+type Answering = dyn Fn(&[(String, String)]) -> Request + Send + Sync;
+
+impl fmt::Debug for Following {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Following")
+    }
 }
 
 /// What an issuer says.
@@ -171,6 +185,15 @@ impl Scenario {
 
     pub(crate) fn request(self, request: Request, expect: Expect) -> Self {
         self.step(Step::Request(request, expect))
+    }
+
+    /// A request made of the last reply that was ours.
+    pub(crate) fn following(
+        self,
+        request: impl Fn(&[(String, String)]) -> Request + Send + Sync + 'static,
+        expect: Expect,
+    ) -> Self {
+        self.step(Step::Following(Following(Box::new(request)), expect))
     }
 
     /// A GET of `/orders` with this bearer token.

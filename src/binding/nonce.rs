@@ -1,0 +1,174 @@
+//! Nonces that proofs must hold (RFC 9449 section 9): when they were made, under a MAC.
+//!
+//! Nobody remembers them: whoever has the secret knows its own, and how old they are. Owns their form and their lifetime; where
+//! the secret comes from is up to [`crate::config`] and to the host.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::time::UnixTime;
+
+/// `binding.dpop.nonce`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonces {
+    /// How long one is good.
+    pub lifetime: Duration,
+    /// `secret`; without it the process has one of its own.
+    pub secret: Option<NonceSecret>,
+}
+
+/// What nonces are made with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NonceSecret([u8; Self::SIZE]);
+
+/// Bytes of the time in a nonce, and of the MAC behind it: nobody guesses 128 bits.
+const TIME: usize = 8;
+const TAG: usize = 16;
+
+/// What the MAC is of, so that one by the same secret for another purpose is none of ours.
+const PURPOSE: &[u8] = b"proxy-wasm-jwt/1/nonce/";
+
+impl NonceSecret {
+    /// The bytes of a secret.
+    pub const SIZE: usize = 32;
+
+    /// These random bytes; `None` where there are more or fewer.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Made of what an operator has written, however long.
+    #[must_use]
+    pub fn derive(text: &[u8]) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
+    /// A fresh nonce.
+    #[must_use]
+    pub fn issue(&self, now: UnixTime) -> String {
+        let time = now.as_millis().to_be_bytes();
+        let tag = self.mac(time).finalize().into_bytes();
+        let mut nonce = time.to_vec();
+        nonce.extend_from_slice(tag.get(..TAG).unwrap_or_default());
+        URL_SAFE_NO_PAD.encode(nonce)
+    }
+
+    fn mac(&self, time: [u8; TIME]) -> Hmac<Sha256> {
+        // A key of a whole block, since one of another length may be refused; RFC 2104 section 2 fills shorter ones up so too.
+        let mut block = [0; 64];
+        for (to, from) in block.iter_mut().zip(self.0) {
+            *to = from;
+        }
+        Hmac::new(&block.into()).chain_update(PURPOSE).chain_update(time)
+    }
+}
+
+// A secret is shown to nobody.
+impl fmt::Debug for NonceSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("NonceSecret(…)")
+    }
+}
+
+impl Nonces {
+    /// Whether the nonce is one that was made with this secret, and not too long ago. One that is from a clock ahead of ours is
+    /// good too, for as long.
+    #[must_use]
+    pub fn accept(&self, nonce: &str, secret: &NonceSecret, now: UnixTime) -> bool {
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(nonce) else {
+            return false;
+        };
+        let Some((time, tag)) = bytes.split_first_chunk::<TIME>() else {
+            return false;
+        };
+        let made = UnixTime::from_millis(u64::from_be_bytes(*time));
+        tag.len() == TAG
+            && made.after(self.lifetime) > now
+            && now.after(self.lifetime) > made
+            // In constant time, so that no tag is found byte by byte.
+            && secret.mac(*time).verify_truncated_left(tag).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCES: Nonces = Nonces {
+        lifetime: Duration::from_secs(10),
+        secret: None,
+    };
+
+    fn secret() -> NonceSecret {
+        NonceSecret([7; 32])
+    }
+
+    #[test]
+    fn a_nonce_is_a_time_and_its_hmac() {
+        // By Python's hmac.
+        assert_eq!(
+            secret().issue(UnixTime::from_millis(1_700_000_000_123)),
+            "AAABi8_laHutw3h5uMcStNLZrL3qsOGS"
+        );
+        let derived = NonceSecret::derive(b"0123456789abcdef0123456789abcdef");
+        assert_eq!(
+            derived.issue(UnixTime::from_millis(1_700_000_000_123)),
+            "AAABi8_laHsRGn6L5gi-rVAM332lCVGD"
+        );
+    }
+
+    #[test]
+    fn a_nonce_is_good_for_its_lifetime_on_either_side_of_the_clock() {
+        let nonce = secret().issue(UnixTime::from_secs(100));
+        let is_good = |millis| NONCES.accept(&nonce, &secret(), UnixTime::from_millis(millis));
+        for (millis, expected) in [
+            (90_000, false),
+            (90_001, true),
+            (100_000, true),
+            (109_999, true),
+            (110_000, false),
+        ] {
+            assert_eq!(is_good(millis), expected, "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_nonce_that_was_changed_or_is_anothers_is_none() {
+        let now = UnixTime::from_secs(100);
+        let nonce = secret().issue(now);
+        assert!(NONCES.accept(&nonce, &secret(), now));
+        assert!(!NONCES.accept(&nonce, &NonceSecret([8; 32]), now));
+        let bytes = URL_SAFE_NO_PAD.decode(&nonce).unwrap();
+        for index in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[index] ^= 1;
+            assert!(
+                !NONCES.accept(&URL_SAFE_NO_PAD.encode(changed), &secret(), now),
+                "{index}"
+            );
+        }
+        for length in 0..bytes.len() {
+            assert!(!NONCES.accept(&URL_SAFE_NO_PAD.encode(&bytes[..length]), &secret(), now));
+        }
+        for other in [
+            "",
+            "\u{fffd}",
+            &format!("{nonce}="),
+            &format!("{nonce}AAAA"),
+            nonce.get(1..).unwrap(),
+        ] {
+            assert!(!NONCES.accept(other, &secret(), now), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", secret()), "NonceSecret(…)");
+    }
+}
