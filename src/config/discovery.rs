@@ -71,11 +71,11 @@ pub(super) fn read(
                     node.invalid("stands under a host, as in `keys.example.com` or `keys.example.com:8443`")
                 );
             }
-            clusters.push((host.into(), node.name()?.into()));
+            // In an order of our own: the host may hand the members over in any.
+            let place = clusters.partition_point(|(before, _)| **before < *host);
+            clusters.insert(place, (host.into(), node.name()?.into()));
         }
     }
-    // The host may hand the members over in any order.
-    clusters.sort_unstable();
     Ok(RemoteKeySource {
         location: KeyLocation::Discovery(Discovery {
             document: Endpoint { cluster, uri },

@@ -130,14 +130,16 @@ impl Known<'_> {
 
     /// Where the requirement looks for tokens.
     fn locations(&self, requirement: &Requirement) -> Vec<LocationId> {
-        let mut locations: Vec<_> = requirement
-            .providers()
-            .into_iter()
-            .filter_map(|named| self.providers.get(named.provider.index()))
-            .flat_map(|provider| provider.locations.iter().copied())
-            .collect();
-        locations.sort_unstable();
-        locations.dedup();
+        let mut locations = Vec::new();
+        for named in requirement.providers() {
+            let provider = self.providers.get(named.provider.index());
+            for location in provider.into_iter().flat_map(|provider| &provider.locations) {
+                // In order, each once. There are few, and a sort costs the module more than it saves.
+                if let Err(place) = locations.binary_search(location) {
+                    locations.insert(place, *location);
+                }
+            }
+        }
         locations
     }
 
@@ -325,18 +327,20 @@ impl Known<'_> {
                     }
                 }
             }
-            parts.sort_by_key(|part| match part {
-                Requirement::AllowMissing(_) | Requirement::Missing(_) => 1,
-                Requirement::AllowMissingOrFailed(_) => 2,
-                _ => 0,
+            let (waivers, mut ordered): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| {
+                matches!(
+                    part,
+                    Requirement::AllowMissing(_)
+                        | Requirement::Missing(_)
+                        | Requirement::AllowMissingOrFailed(_)
+                )
             });
+            let (tolerant, missing): (Vec<_>, Vec<_>) = waivers
+                .into_iter()
+                .partition(|part| matches!(part, Requirement::AllowMissingOrFailed(_)));
             // Of both, the one that allows more is left, which the other would only forestall.
-            if parts
-                .iter()
-                .any(|part| matches!(part, Requirement::AllowMissingOrFailed(_)))
-            {
-                parts.retain(|part| !matches!(part, Requirement::AllowMissing(_) | Requirement::Missing(_)));
-            }
+            ordered.extend(if tolerant.is_empty() { missing } else { tolerant });
+            parts = ordered;
         }
         Ok(parts)
     }

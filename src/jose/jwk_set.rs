@@ -116,12 +116,14 @@ impl JwkSet {
     }
 
     fn new(keys: Vec<Jwk>) -> Self {
-        let mut named: Vec<(&str, usize)> = keys
-            .iter()
-            .enumerate()
-            .filter_map(|(index, key)| Some((key.key_id()?, index)))
-            .collect();
-        named.sort_unstable();
+        let mut named: Vec<(&str, usize)> = Vec::with_capacity(keys.len());
+        for (index, key) in keys.iter().enumerate() {
+            if let Some(key_id) = key.key_id() {
+                // Put where it belongs, behind those of its name: a set is small, and a sort is not.
+                let place = named.partition_point(|(before, _)| *before <= key_id);
+                named.insert(place, (key_id, index));
+            }
+        }
         let by_key_id = named.into_iter().map(|(_, index)| index).collect();
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),

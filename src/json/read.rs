@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -11,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::{Json, JsonError, MAX_DEPTH};
 
-/// Whether no two of `items` have the same name. Sorts instead of hashing when there are many, so that no
-/// choice of names makes it slow.
+/// Whether no two of `items` have the same name. A tree instead of a table when there are many, so that no choice of names
+/// makes it slow.
 pub(super) fn are_distinct<T>(items: &[T], name: impl Fn(&T) -> &str) -> bool {
     if items.len() <= 16 {
         let mut rest = items;
@@ -24,9 +25,8 @@ pub(super) fn are_distinct<T>(items: &[T], name: impl Fn(&T) -> &str) -> bool {
         }
         return true;
     }
-    let mut names: Vec<&str> = items.iter().map(name).collect();
-    names.sort_unstable();
-    names.is_sorted_by(|left, right| left < right)
+    let mut names = BTreeSet::new();
+    items.iter().all(|item| names.insert(name(item)))
 }
 
 /// A string that borrows when it can; serde's own `Cow<str>` never does.
