@@ -18,7 +18,7 @@ pub(crate) type ClaimValue = (usize, Option<Vec<u8>>);
 /// A name under `wasm.jwt.metadata.` and the JSON that stands there.
 pub(crate) type StateEntry = (Box<str>, Vec<u8>);
 
-/// What the token says in the headers of its provider. `payload` is as the token has it.
+/// What the token says in the headers of its provider. `payload` is the token's own text.
 pub(crate) fn claim_values(provider: &Provider, jwt: &VerifiedJwt<'_>, payload: &[u8]) -> Vec<ClaimValue> {
     let claims = provider.claim_to_headers.iter().map(|entry| {
         (

@@ -184,7 +184,7 @@ impl<'a> Json<'a> {
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         let inner = self.text().strip_prefix('"')?.strip_suffix('"')?;
-        if inner.contains('\\') {
+        if inner.as_bytes().contains(&b'\\') {
             serde_json::from_str(self.text()).ok().map(Cow::Owned)
         } else {
             Some(Cow::Borrowed(inner))
@@ -244,12 +244,13 @@ impl<'a> Json<'a> {
         let text = self.text();
         let is_sound = match self.kind() {
             Kind::Null | Kind::Bool => true,
-            Kind::String => !text.contains('\\') || self.as_str().is_some(),
+            Kind::String => !text.as_bytes().contains(&b'\\') || self.as_str().is_some(),
             // RFC 8259 section 6: "This specification allows implementations to set limits on the range and
             // precision of numbers accepted." Nested numbers are read as doubles below; the limit is the same
             // here. Without an exponent no number of fewer than 300 digits can be out of range.
             Kind::Number => {
-                (text.len() < 300 && !text.contains(['e', 'E'])) || serde_json::from_str::<f64>(text).is_ok()
+                let is_plain = text.len() < 300 && !text.bytes().any(|byte| byte | 0x20 == b'e');
+                is_plain || serde_json::from_str::<f64>(text).is_ok()
             }
             Kind::Array | Kind::Object => {
                 let fault = Cell::new(None);

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use super::decode_base64url;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::header::JoseHeader;
 use crate::json::JsonError;
 
@@ -55,6 +57,7 @@ impl std::error::Error for TokenFault {}
 /// A token taken apart and decoded, of which nothing may be believed yet.
 pub struct UnverifiedJwt<'a> {
     signing_input: &'a [u8],
+    payload_text: &'a [u8],
     /// Header, payload and signature, one after the other in one allocation.
     decoded: Vec<u8>,
     payload_start: usize,
@@ -69,36 +72,37 @@ impl<'a> UnverifiedJwt<'a> {
     /// [`TokenFault::Parts`], [`TokenFault::Encrypted`] and the three `…Encoding` faults. The header's contents are
     /// read by [`UnverifiedJwt::header`].
     pub fn decode(token: &'a [u8]) -> Result<Self, TokenFault> {
-        let mut parts = token.split(|byte| *byte == b'.');
-        let mut next = || parts.next();
-        let (header, payload, signature) = match (next(), next(), next(), next(), next(), next()) {
-            (Some(header), Some(payload), Some(signature), None, ..) => (header, payload, signature),
+        let (header, rest) = at_period(token).ok_or(TokenFault::Parts)?;
+        let (payload, signature) = at_period(rest).ok_or(TokenFault::Parts)?;
+        if signature.contains(&b'.') {
             // RFC 7516 section 9: "If the object is using the JWS Compact Serialization or the JWE Compact
             // Serialization, the number of base64url-encoded segments separated by period ('.') characters
             // differs for JWSs and JWEs. JWSs have three segments […]. JWEs have five segments".
-            (_, _, _, _, Some(_), None) => return Err(TokenFault::Encrypted),
-            _ => return Err(TokenFault::Parts),
-        };
+            return Err(match signature.split(|byte| *byte == b'.').count() {
+                3 => TokenFault::Encrypted,
+                _ => TokenFault::Parts,
+            });
+        }
         let signing_input = token
             .strip_suffix(signature)
             .and_then(|rest| rest.strip_suffix(b"."))
             .ok_or(TokenFault::Parts)?;
 
         // Never more than the token is long, so that one allocation holds all three parts.
-        let mut decoded = Vec::with_capacity(token.len());
-        if !decode_base64url(header, &mut decoded) {
-            return Err(TokenFault::HeaderEncoding);
-        }
-        let payload_start = decoded.len();
-        if !decode_base64url(payload, &mut decoded) {
-            return Err(TokenFault::PayloadEncoding);
-        }
-        let signature_start = decoded.len();
-        if !decode_base64url(signature, &mut decoded) {
-            return Err(TokenFault::SignatureEncoding);
-        }
+        let mut decoded = vec![0; token.len()];
+        let mut end = 0;
+        let mut append = |text: &[u8]| {
+            let room = decoded.get_mut(end..)?;
+            end = end.saturating_add(URL_SAFE_NO_PAD.decode_slice(text, room).ok()?);
+            Some(end)
+        };
+        let payload_start = append(header).ok_or(TokenFault::HeaderEncoding)?;
+        let signature_start = append(payload).ok_or(TokenFault::PayloadEncoding)?;
+        let end = append(signature).ok_or(TokenFault::SignatureEncoding)?;
+        decoded.truncate(end);
         Ok(Self {
             signing_input,
+            payload_text: payload,
             decoded,
             payload_start,
             signature_start,
@@ -129,6 +133,12 @@ impl<'a> UnverifiedJwt<'a> {
             .unwrap_or_default()
     }
 
+    /// The payload as it came, in base64url.
+    #[must_use]
+    pub fn payload_text(&self) -> &'a [u8] {
+        self.payload_text
+    }
+
     /// The bytes that the signature is over (RFC 7515 section 5.2 step 8): the first two parts as they came.
     #[must_use]
     pub fn signing_input(&self) -> &'a [u8] {
@@ -140,6 +150,13 @@ impl<'a> UnverifiedJwt<'a> {
     pub fn signature(&self) -> &[u8] {
         self.decoded.get(self.signature_start..).unwrap_or_default()
     }
+}
+
+/// What stands before the first period and what after it.
+fn at_period(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let period = memchr::memchr(b'.', text)?;
+    let (before, after) = text.split_at_checked(period)?;
+    Some((before, after.get(1..)?))
 }
 
 // A token is a credential: its bytes never reach a log.
