@@ -37,10 +37,16 @@ impl<'a> UnverifiedClaims<'a> {
         string_claim(&self.members, "iss")
     }
 
-    /// All that can be refused before any work with keys: times, audience, subject, required claims.
-    pub fn check(&self, provider: &Provider, audiences: &Audiences, now: UnixTime) -> Result<(), Denial> {
+    /// All that can be refused before any work with keys: times, audience, subject, required claims. The times, to be
+    /// checked again later.
+    pub fn check(
+        &self,
+        provider: &Provider,
+        audiences: &Audiences,
+        now: UnixTime,
+    ) -> Result<TimeLimits, Denial> {
         self.check_issuer(provider)?;
-        self.check_times(provider, now)?;
+        let times = self.check_times(provider, now)?;
         self.check_audience(audiences)?;
         // Sections 4.1.2 and 4.1.7: strings, whether anybody looks at them or not. As a header, 7 and "7" would be one.
         string_claim(&self.members, "sub")?;
@@ -54,7 +60,7 @@ impl<'a> UnverifiedClaims<'a> {
                 _ => return Err(Denial::new(Reason::ClaimMissing)),
             }
         }
-        Ok(())
+        Ok(times)
     }
 
     /// An issuer of many tenants says in the token whose it is: in `iss`, and in a claim that must say the same. Otherwise one
@@ -74,22 +80,16 @@ impl<'a> UnverifiedClaims<'a> {
         Ok(())
     }
 
-    fn check_times(&self, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
-        check_expiry(date_claim(&self.members, "exp")?, provider, now)?;
-        for name in STARTS {
-            check_start(name, date_claim(&self.members, name)?, provider, now)?;
-        }
-        Ok(())
-    }
-
-    /// The times alone, to be checked again later.
-    pub fn time_limits(&self) -> Result<TimeLimits, Denial> {
+    fn check_times(&self, provider: &Provider, now: UnixTime) -> Result<TimeLimits, Denial> {
         let date = |name| date_claim(&self.members, name);
-        let [nbf, iat] = STARTS;
-        Ok(TimeLimits {
-            expiry: date("exp")?,
-            starts: [date(nbf)?, date(iat)?],
-        })
+        let expiry = date("exp")?;
+        check_expiry(expiry, provider, now)?;
+        let mut starts = [None; 2];
+        for (name, start) in STARTS.into_iter().zip(&mut starts) {
+            *start = date(name)?;
+            check_start(name, *start, provider, now)?;
+        }
+        Ok(TimeLimits { expiry, starts })
     }
 
     /// Section 4.1.3: "each principal intended to process the JWT MUST identify itself with a value in the audience

@@ -77,7 +77,7 @@ pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderE
     let mut cookies: Option<Vec<u8>> = None;
     for location in locations {
         match location {
-            Location::Header { name, .. } => edits.push(Rc::from(&**name), None),
+            Location::Header { name, .. } => edits.push(name.clone(), None),
             Location::Parameter { field, name } => {
                 let before = path
                     .take()

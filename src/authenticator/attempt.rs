@@ -1,5 +1,6 @@
 //! A requirement's tree held against the tokens of one request.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::evaluate::{Moment, Need, Obstacle};
@@ -35,7 +36,7 @@ struct Parts<'t> {
     header: JoseHeader<'t>,
     algorithm: Algorithm,
     claims: UnverifiedClaims<'t>,
-    issuer: String,
+    issuer: Cow<'t, str>,
 }
 
 /// What a verified token gives.
@@ -53,6 +54,8 @@ pub(super) struct Granted {
     pub(super) subject: Option<Rc<str>>,
     /// The client has to show with each request that the token is its own.
     pub(super) is_bound: bool,
+    /// From when until when it is valid.
+    pub(super) times: TimeLimits,
 }
 
 impl<'a> Token<'a> {
@@ -83,13 +86,6 @@ impl<'a> Token<'a> {
     }
 }
 
-impl Parsed<'_> {
-    /// The times that a good token's claims set it.
-    pub(super) fn time_limits(&self) -> Option<TimeLimits> {
-        self.parts.as_ref().ok()?.claims.time_limits().ok()
-    }
-}
-
 impl Granted {
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
@@ -115,8 +111,7 @@ impl<'t> Parts<'t> {
             .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
         let issuer = claims
             .unverified_issuer()?
-            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?
-            .into_owned();
+            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?;
         Ok(Self {
             token,
             header,
@@ -140,9 +135,9 @@ pub(super) struct Attempt<'e, 't> {
     asked: &'e Asked<'e>,
     tokens: &'t [Parsed<'t>],
     moment: Moment,
-    granted: Vec<Granted>,
+    granted: Vec<Rc<Granted>>,
     /// Outcomes so far: a provider that stands in the tree twice is asked once.
-    tried: Vec<(ProviderRequirement, Result<Granted, Obstacle>)>,
+    tried: Vec<(&'t ProviderRequirement, Result<Rc<Granted>, Obstacle>)>,
 }
 
 impl<'e, 't> Attempt<'e, 't> {
@@ -164,12 +159,12 @@ impl<'e, 't> Attempt<'e, 't> {
         }
     }
 
-    pub(super) fn into_granted(self) -> Vec<Granted> {
+    pub(super) fn into_granted(self) -> Vec<Rc<Granted>> {
         self.granted
     }
 
     /// Holds the requirement against the tokens. What was granted on the way to a failure is taken back.
-    pub(super) fn meet(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
+    pub(super) fn meet(&mut self, requirement: &'t Requirement) -> Result<(), Obstacle> {
         let before = self.granted.len();
         let outcome = self.meet_parts(requirement);
         if outcome.is_err() {
@@ -178,7 +173,7 @@ impl<'e, 't> Attempt<'e, 't> {
         outcome
     }
 
-    fn meet_parts(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
+    fn meet_parts(&mut self, requirement: &'t Requirement) -> Result<(), Obstacle> {
         match requirement {
             Requirement::Nothing => Ok(()),
             Requirement::Provider(provider) => self.meet_provider(provider),
@@ -222,10 +217,10 @@ impl<'e, 't> Attempt<'e, 't> {
         }
     }
 
-    fn meet_any<T>(
+    fn meet_any<T: 't>(
         &mut self,
-        parts: &[T],
-        meet: impl Fn(&mut Self, &T) -> Result<(), Obstacle>,
+        parts: impl IntoIterator<Item = &'t T>,
+        meet: impl Fn(&mut Self, &'t T) -> Result<(), Obstacle>,
     ) -> Result<(), Obstacle> {
         let mut worst = Obstacle::Denial(Denial::new(Reason::TokenMissing));
         for part in parts {
@@ -240,7 +235,7 @@ impl<'e, 't> Attempt<'e, 't> {
 
     /// A good token must not hide a bad one: each that stands where the requirement looks has to be verified by a provider
     /// that it names, unless it says that tokens may fail.
-    pub(super) fn leave_none_unverified(&mut self, requirement: &Requirement) -> Result<(), Obstacle> {
+    pub(super) fn leave_none_unverified(&mut self, requirement: &'t Requirement) -> Result<(), Obstacle> {
         if requirement.tolerates_failure() {
             return Ok(());
         }
@@ -252,13 +247,9 @@ impl<'e, 't> Attempt<'e, 't> {
             {
                 continue;
             }
-            let looking: Vec<ProviderRequirement> = requirement
-                .providers()
-                .into_iter()
-                .filter(|named| self.looks_at(named.provider, token.location))
-                .cloned()
-                .collect();
-            self.meet_any(&looking, Self::meet_provider)?;
+            let mut looking = requirement.providers();
+            looking.retain(|named| self.looks_at(named.provider, token.location));
+            self.meet_any(looking, Self::meet_provider)?;
         }
         Ok(())
     }
@@ -275,20 +266,20 @@ impl<'e, 't> Attempt<'e, 't> {
             .filter(move |token| self.looks_at(provider, token.location))
     }
 
-    fn meet_provider(&mut self, named: &ProviderRequirement) -> Result<(), Obstacle> {
+    fn meet_provider(&mut self, named: &'t ProviderRequirement) -> Result<(), Obstacle> {
         let known = self
             .tried
             .iter()
-            .find(|(tried, _)| tried == named)
+            .find(|(tried, _)| *tried == named)
             .map(|(_, outcome)| outcome.clone());
         let outcome = known.unwrap_or_else(|| {
-            let outcome = self.try_provider(named);
-            self.tried.push((named.clone(), outcome.clone()));
+            let outcome = self.try_provider(named).map(Rc::new);
+            self.tried.push((named, outcome.clone()));
             outcome
         });
         let granted = outcome?;
         let is_new =
-            |known: &Granted| known.provider != granted.provider || known.location != granted.location;
+            |known: &Rc<Granted>| known.provider != granted.provider || known.location != granted.location;
         if self.granted.iter().all(is_new) {
             self.granted.push(granted);
         }
@@ -311,7 +302,7 @@ impl<'e, 't> Attempt<'e, 't> {
         if !provider.is_issuer(&parts.issuer) {
             return Err(Denial::new(Reason::IssuerUnknown).into());
         }
-        let jwt = self.verify(named, provider, parts)?;
+        let (jwt, times) = self.verify(named, provider, parts)?;
         let presented = Presented {
             token: token.text,
             by_dpop: config
@@ -325,13 +316,13 @@ impl<'e, 't> Attempt<'e, 't> {
             .binding
             .check(&jwt, presented, &*self.engine.verifier, self.moment.now)
             .map_err(|denial| denial.by(named.provider))?;
-        let payload = token.text.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
         Ok(Granted {
             provider: named.provider,
             location: token.location,
-            claims: forward::claim_values(provider, &jwt, payload),
+            claims: forward::claim_values(provider, &jwt, parts.token.payload_text()),
             state: forward::state_entries(provider, &jwt, parts.token),
             is_bound: provider.binding.asks_each_request(&jwt),
+            times,
             proof,
             subject: match self.config.asks_subject {
                 true => jwt.subject().map(Rc::from),
@@ -344,13 +335,13 @@ impl<'e, 't> Attempt<'e, 't> {
         })
     }
 
-    /// Everything that one provider demands of a token.
+    /// Everything that one provider demands of a token; when it is valid.
     fn verify<'p>(
         &mut self,
         named: &ProviderRequirement,
         provider: &Provider,
         parts: &'p Parts<'_>,
-    ) -> Result<VerifiedJwt<'p>, Obstacle> {
+    ) -> Result<(VerifiedJwt<'p>, TimeLimits), Obstacle> {
         let id = named.provider;
         let now = self.moment.now;
         if !provider.algorithms.contains(parts.algorithm) {
@@ -365,7 +356,7 @@ impl<'e, 't> Attempt<'e, 't> {
             return Err(Denial::new(Reason::TypeRejected).by(id).into());
         }
         let audiences = named.audiences.as_ref().unwrap_or(&provider.audiences);
-        parts
+        let times = parts
             .claims
             .check(provider, audiences, now)
             .map_err(|denial| denial.by(id))?;
@@ -381,7 +372,7 @@ impl<'e, 't> Attempt<'e, 't> {
         };
         let verifier = &*self.engine.verifier;
         match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, &parts.claims, set, verifier) {
-            Keys::Verify(jwt) => Ok(jwt),
+            Keys::Verify(jwt) => Ok((jwt, times)),
             Keys::Refuse => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
             Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected)
                 .by(id)

@@ -198,7 +198,7 @@ impl Authenticator {
         let forward = self.with_tokens(request, &granted, is_shadowed);
         if lacking.is_none() {
             let now = moment.now;
-            self.keep(demand, &credentials, parsed.first(), &granted, &forward, now);
+            self.keep(demand, &credentials, &granted, &forward, now);
         }
         Ok((forward, lacking, proof))
     }
@@ -221,7 +221,7 @@ impl Authenticator {
     pub(super) fn with_tokens(
         &self,
         request: &RequestHead,
-        granted: &[Granted],
+        granted: &[Rc<Granted>],
         is_shadowed: bool,
     ) -> Forward {
         let config = &self.config;

@@ -4,10 +4,9 @@
 
 use std::rc::Rc;
 
-use super::attempt::{Granted, Parsed};
+use super::attempt::Granted;
 use super::evaluate::Moment;
 use super::{Authenticator, Forward, Grant};
-use crate::claims::TimeLimits;
 use crate::config::{KeySource, Location, Provider};
 use crate::credential::Credential;
 use crate::edits::HeaderEdits;
@@ -20,10 +19,9 @@ use crate::token_cache::Context;
 /// A decision in favour of a token.
 #[derive(Debug)]
 pub(super) struct Kept {
-    granted: Granted,
+    granted: Rc<Granted>,
     /// The key set that verified it, by its number: a set that comes after it has to verify it anew.
     set: Option<u64>,
-    times: TimeLimits,
     /// The finished edits, where they are the same for every request.
     edits: Option<Rc<HeaderEdits>>,
     clears_route_cache: bool,
@@ -59,7 +57,7 @@ impl Authenticator {
             let id = kept.granted.provider;
             config.provider(id).is_some_and(|provider| {
                 kept.set == key_set_number(provider, remote.get(id.index()), moment.now)
-                    && kept.times.check(provider, moment.now).is_ok()
+                    && kept.granted.times.check(provider, moment.now).is_ok()
             })
         };
         let kept = self.cache.get(context, &credential.token).filter(holds);
@@ -95,15 +93,14 @@ impl Authenticator {
         &mut self,
         demand: &Rc<Demand>,
         credentials: &[Credential<'_>],
-        token: Option<&Parsed<'_>>,
-        granted: &[Granted],
+        granted: &[Rc<Granted>],
         forward: &Forward,
         now: UnixTime,
     ) {
         let Some((context, credential)) = self.recallable(demand, credentials) else {
             return;
         };
-        let ([granted], Some(times)) = (granted, token.and_then(Parsed::time_limits)) else {
+        let [granted] = granted else {
             return;
         };
         if granted.is_bound {
@@ -127,7 +124,6 @@ impl Authenticator {
         let kept = Kept {
             granted: granted.clone(),
             set,
-            times,
             edits: is_always_so.then(|| forward.edits.clone()),
             clears_route_cache: forward.clears_route_cache,
         };

@@ -1,5 +1,7 @@
 //! `from_headers`, `from_params`, `from_cookies`: where a provider's tokens are looked for.
 
+use std::rc::Rc;
+
 use super::error::ConfigError;
 use super::reader::{Fields, Node};
 use super::{Names, header_name};
@@ -13,7 +15,7 @@ pub enum Location {
         /// The field.
         field: FieldId,
         /// Its name, in lower case.
-        name: Box<str>,
+        name: Rc<str>,
         /// What stands before the token. `Bearer ` matches in any case, as RFC 9110 section 11.1 has it for schemes.
         prefix: Box<[u8]>,
     },
