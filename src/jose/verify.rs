@@ -10,6 +10,8 @@ mod es512;
 mod rsa;
 
 use jwt_compact::{Algorithm as Scheme, AlgorithmSignature};
+use p256::elliptic_curve::point::AffineCoordinates;
+use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytes};
 
 use self::ed25519::StrictEd25519;
 use self::es256::Es256;
@@ -94,18 +96,14 @@ impl PublicKey {
                 return Err(JwkFault::MemberMalformed(name));
             }
         }
-        // SEC 1 section 2.3.3: 4 marks an uncompressed point.
-        let point = [&[4], x, y].concat();
+        use {p256::ecdsa as es256, p384::ecdsa as es384, p521::ecdsa as es512};
         let key = match curve {
-            Curve::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(&point)
-                .ok()
-                .map(Self::P256),
-            Curve::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(&point)
-                .ok()
-                .map(Self::P384),
-            Curve::P521 => p521::ecdsa::VerifyingKey::from_sec1_bytes(&point)
-                .ok()
-                .map(Self::P521),
+            Curve::P256 => point::<p256::NistP256>(x, y)
+                .and_then(|point| es256::VerifyingKey::from_affine(point).ok().map(Self::P256)),
+            Curve::P384 => point::<p384::NistP384>(x, y)
+                .and_then(|point| es384::VerifyingKey::from_affine(point).ok().map(Self::P384)),
+            Curve::P521 => point::<p521::NistP521>(x, y)
+                .and_then(|point| es512::VerifyingKey::from_affine(point).ok().map(Self::P521)),
         };
         key.ok_or(JwkFault::PointInvalid)
     }
@@ -169,6 +167,16 @@ impl PublicKey {
             Self::Ed25519(key) => spki::key(spki::ED25519, key.as_bytes()),
         }
     }
+}
+
+/// The point of these coordinates, if it lies on the curve. What reads SEC 1 reads compressed points too, and brings a square
+/// root for each field.
+fn point<C>(x: &[u8], y: &[u8]) -> Option<AffinePoint<C>>
+where
+    C: CurveArithmetic,
+    AffinePoint<C>: AffineCoordinates<FieldRepr = FieldBytes<C>>,
+{
+    AffinePoint::<C>::from_coordinates(x.try_into().ok()?, y.try_into().ok()?).into_option()
 }
 
 fn rsa_scheme(algorithm: Algorithm) -> Option<Rsa> {
