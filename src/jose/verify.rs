@@ -13,7 +13,7 @@ use jwt_compact::{Algorithm as Scheme, AlgorithmSignature};
 use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytes};
 
-use self::ed25519::StrictEd25519;
+use self::ed25519::{Ed25519Key, StrictEd25519};
 use self::es256::Es256;
 use self::es384::Es384;
 use self::es512::Es512;
@@ -62,7 +62,7 @@ pub(super) enum PublicKey {
     P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
     P521(p521::ecdsa::VerifyingKey),
-    Ed25519(ed25519_dalek::VerifyingKey),
+    Ed25519(Box<Ed25519Key>),
 }
 
 impl PublicKey {
@@ -111,12 +111,8 @@ impl PublicKey {
     /// The Ed25519 point that `x` encodes.
     pub(super) fn ed25519(x: &[u8]) -> Result<Self, JwkFault> {
         let bytes: &[u8; 32] = x.try_into().map_err(|_| JwkFault::MemberMalformed("x"))?;
-        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes);
-        match key {
-            // A key of small order verifies signatures over messages that nobody signed.
-            Ok(key) if !key.is_weak() => Ok(Self::Ed25519(key)),
-            _ => Err(JwkFault::PointInvalid),
-        }
+        let key = Ed25519Key::new(bytes).ok_or(JwkFault::PointInvalid)?;
+        Ok(Self::Ed25519(Box::new(key)))
     }
 
     /// Whether signatures of `algorithm` can be made with this kind of key.
@@ -142,7 +138,7 @@ impl PublicKey {
             Self::P256(key) => check(&Es256, key, message, signature),
             Self::P384(key) => check(&Es384, key, message, signature),
             Self::P521(key) => check(&Es512, key, message, signature),
-            Self::Ed25519(key) => check(&StrictEd25519, key, message, signature),
+            Self::Ed25519(key) => check(&StrictEd25519, &**key, message, signature),
         }
     }
 
