@@ -67,12 +67,14 @@ impl Ed25519Key {
         is_good
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "a group's operations have none")]
     fn new_table(&self) -> Box<EdwardsBasepointTable> {
         Box::new(EdwardsBasepointTable::create(&-self.key.to_edwards()))
     }
 
     /// `[S]B = R + [k]A`, as `R = [S]B + [k](-A)`. R is compared as it is encoded, so that only the canonical encoding is
     /// taken; what is equal to it is of small order where it is.
+    #[expect(clippy::arithmetic_side_effects, reason = "a group's operations have none")]
     fn verify_by_table(&self, table: &EdwardsBasepointTable, message: &[u8], signature: &Signature) -> bool {
         let Some(s) = Scalar::from_canonical_bytes(*signature.s_bytes()).into_option() else {
             return false;
