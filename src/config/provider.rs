@@ -190,7 +190,7 @@ pub enum ValueFormat {
     Base64,
 }
 
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "issuer",
     "issuer_claims",
     "audiences",
