@@ -165,6 +165,24 @@ pub enum KeySource {
     Remote(RemoteKeySource),
 }
 
+impl KeySource {
+    /// Whether they are the same keys.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local(one), Self::Local(other)) => {
+                let (one, other) = (one.set.keys(), other.set.keys());
+                one.len() == other.len()
+                    && one
+                        .iter()
+                        .zip(other)
+                        .all(|(one, other)| one.spki_der() == other.spki_der())
+            }
+            (Self::Remote(one), Self::Remote(other)) => one.location == other.location,
+            _ => false,
+        }
+    }
+}
+
 /// A claim that is passed on in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimToHeader {
@@ -236,7 +254,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let audiences = read_audiences(&mut fields)?;
     let keys = read_key_source(&mut fields, &issuer)?;
     let algorithms = read_algorithms(&mut fields)?;
-    let mut token_types = fields.names("token_types")?;
+    let mut token_types = read_token_types(&mut fields)?;
     let profile = fields
         .take("profile")
         .map(|node| node.one_of(&[("rfc9068", Profile::Rfc9068)]))
@@ -335,6 +353,22 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         metadata,
         clear_route_cache,
     })
+}
+
+/// RFC 7515 section 4.1.9: media types, with or without `application/`.
+fn read_token_types(fields: &mut Fields<'_>) -> Result<Vec<Box<str>>, ConfigError> {
+    let Some(node) = fields.take("token_types") else {
+        return Ok(Vec::new());
+    };
+    let types = node.names()?;
+    let is_type = |text: &str| {
+        text.bytes()
+            .all(|byte| byte == b'/' || header_name::is_token_byte(byte))
+    };
+    match types.iter().find(|text| !is_type(text)) {
+        Some(text) => Err(node.invalid(format!("`{text}` is not a media type; write it as in at+jwt"))),
+        None => Ok(types),
+    }
 }
 
 const AUDIENCES_FIX: &str = "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
