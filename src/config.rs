@@ -13,6 +13,7 @@ mod header_name;
 mod http_uri;
 mod issuer;
 mod location;
+mod metadata;
 mod provider;
 mod reader;
 mod remote;
@@ -32,9 +33,8 @@ pub use error::{ConfigError, ConfigProblem};
 pub use http_uri::{HttpUri, HttpUriFault};
 pub use issuer::IssuerPattern;
 pub use location::{Location, LocationId};
-pub use provider::{
-    Audiences, ClaimToHeader, KeySource, Metadata, Profile, Provider, ProviderId, ValueFormat,
-};
+pub use metadata::Metadata;
+pub use provider::{Audiences, ClaimToHeader, KeySource, Profile, Provider, ProviderId, ValueFormat};
 pub use remote::{Endpoint, KeyCache, KeyLocation, LONGEST_TIMEOUT, RemoteKeySource};
 pub use string_matcher::StringMatcher;
 

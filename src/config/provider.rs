@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::error::{ConfigError, ConfigProblem};
 use super::issuer::{self, IssuerPattern};
 use super::location::{self, LocationId};
+use super::metadata::{self, Metadata};
 use super::reader::{Fields, Node};
 use super::remote::{self, RemoteKeySource};
 use super::string_matcher::{self, StringMatcher};
@@ -76,20 +77,6 @@ pub struct Provider {
     pub metadata: Metadata,
     /// The route is chosen anew once claims stand in headers.
     pub clear_route_cache: bool,
-}
-
-/// What a provider's tokens leave behind in the filter state `wasm.jwt.metadata.<name>`: the nearest that a module can do to
-/// the dynamic metadata that jwt_authn writes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
-    /// `payload_in_metadata`: the name for the claims.
-    pub payload: Option<Box<str>>,
-    /// `normalize_payload_in_metadata.space_delimited_claims`: strings that become lists there.
-    pub space_delimited: Vec<Box<str>>,
-    /// `header_in_metadata`: the name for the JOSE header.
-    pub header: Option<Box<str>>,
-    /// `failed_status_in_metadata`: the name for the reason of a refusal.
-    pub failed_status: Option<Box<str>>,
 }
 
 /// A published profile that tokens must follow.
@@ -319,7 +306,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         }
     }
     let pads_payload = fields.flag("pad_forward_payload_header")?;
-    let metadata = read_metadata(&mut fields)?;
+    let metadata = metadata::read(&mut fields)?;
     let clear_route_cache = fields.flag("clear_route_cache")?;
     // Verified tokens are remembered without being asked.
     if let Some(node) = fields.take("jwt_cache_config") {
@@ -442,33 +429,6 @@ fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, ConfigError> {
             }
         ))),
     }
-}
-
-fn read_metadata(fields: &mut Fields<'_>) -> Result<Metadata, ConfigError> {
-    // An empty name is none, as in jwt_authn.
-    let mut name = |field| {
-        let text = fields.take(field).map(|node| node.text()).transpose()?;
-        Ok(text.filter(|text| !text.is_empty()).map(String::into_boxed_str))
-    };
-    let (payload, header, failed_status) = (
-        name("payload_in_metadata")?,
-        name("header_in_metadata")?,
-        name("failed_status_in_metadata")?,
-    );
-    let mut space_delimited = Vec::new();
-    if let Some(node) = fields.take("normalize_payload_in_metadata") {
-        let mut inner = node.fields(&["space_delimited_claims"])?;
-        space_delimited = inner.names("space_delimited_claims")?;
-        if payload.is_none() {
-            return Err(node.invalid("goes with `payload_in_metadata`"));
-        }
-    }
-    Ok(Metadata {
-        payload,
-        space_delimited,
-        header,
-        failed_status,
-    })
 }
 
 pub(super) fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
