@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::error::{ConfigError, ConfigProblem};
 use super::issuer::{self, IssuerPattern};
+use super::key_source::{self, KeySource};
 use super::location::{self, LocationId};
 use super::metadata::{self, Metadata};
 use super::reader::{Fields, Node};
-use super::remote::{self, RemoteKeySource};
 use super::string_matcher::{self, StringMatcher};
-use super::{Names, binding, data_source, discovery, header_name};
+use super::{Names, binding, header_name};
 use crate::binding::Binding;
 use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
-use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault, ParsedJwkSet};
+use crate::jose::{Algorithm, AlgorithmSet};
 
 /// The number of a provider in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,33 +143,6 @@ impl Audiences {
     }
 }
 
-/// Where a provider's keys come from.
-#[derive(Debug)]
-pub enum KeySource {
-    /// `local_jwks`: the configuration itself.
-    Local(ParsedJwkSet),
-    /// `discovery` or `remote_jwks`.
-    Remote(RemoteKeySource),
-}
-
-impl KeySource {
-    /// Whether they are the same keys.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Local(one), Self::Local(other)) => {
-                let (one, other) = (one.set.keys(), other.set.keys());
-                one.len() == other.len()
-                    && one
-                        .iter()
-                        .zip(other)
-                        .all(|(one, other)| one.spki_der() == other.spki_der())
-            }
-            (Self::Remote(one), Self::Remote(other)) => one.location == other.location,
-            _ => false,
-        }
-    }
-}
-
 /// A claim that is passed on in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimToHeader {
@@ -239,7 +212,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let issuer = issuer_node.name()?;
     let issuer_pattern = issuer::read(&issuer_node, &mut fields)?;
     let audiences = read_audiences(&mut fields)?;
-    let keys = read_key_source(&mut fields, &issuer)?;
+    let keys = key_source::read(&mut fields, &issuer)?;
     let algorithms = read_algorithms(&mut fields)?;
     let mut token_types = read_token_types(&mut fields)?;
     let profile = fields
@@ -377,58 +350,6 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigErr
         return Ok(Audiences::Any);
     }
     Ok(Audiences::OneOf(audiences))
-}
-
-fn read_key_source(fields: &mut Fields<'_>, issuer: &str) -> Result<KeySource, ConfigError> {
-    let discovery = fields.take("discovery");
-    let remote = fields.take("remote_jwks");
-    let local = fields.take("local_jwks");
-    let key_cache = fields.take("key_cache");
-    let read_key_cache = || match &key_cache {
-        Some(node) => remote::read_key_cache(node),
-        None => Ok(remote::KeyCache::default()),
-    };
-    match (discovery, remote, local) {
-        (Some(node), None, None) => discovery::read(&node, issuer, read_key_cache()?).map(KeySource::Remote),
-        (None, Some(node), None) => remote::read(&node, read_key_cache()?).map(KeySource::Remote),
-        (None, None, Some(node)) => match &key_cache {
-            Some(key_cache) => Err(key_cache.invalid(
-                "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
-            )),
-            None => Ok(KeySource::Local(read_local_jwks(&node)?)),
-        },
-        (None, None, None) => Err(fields.error(ConfigProblem::Invalid(
-            "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
-        ))),
-        (discovery, remote, local) => {
-            // The last of them is named as the one too many.
-            let surplus = local.or(remote).or(discovery);
-            let what =
-                "a provider has one source of keys: write one of `discovery`, `remote_jwks`, `local_jwks`";
-            Err(match surplus {
-                Some(node) => node.invalid(what),
-                None => fields.error(ConfigProblem::Invalid(what.to_owned())),
-            })
-        }
-    }
-}
-
-fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, ConfigError> {
-    let (inline, document) = data_source::read(
-        node,
-        "write the JWKS document, as a string",
-        "write the document into `inline_string`, or serve it and write `remote_jwks`",
-    )?;
-    match JwkSet::parse(&document) {
-        Ok(parsed) => Ok(parsed),
-        Err(fault) => Err(inline.invalid(format!(
-            "not a usable JWKS document: {fault}{}",
-            match fault {
-                JwksFault::Json(_) | JwksFault::NoUsableKey(_) => "",
-                _ => r#"; it looks like {"keys":[{"kty":…}]}"#,
-            }
-        ))),
-    }
 }
 
 pub(super) fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
