@@ -5,6 +5,7 @@
 
 mod authorize;
 mod binding;
+mod claim_to_header;
 mod data_source;
 mod discovery;
 mod duration;
@@ -29,6 +30,7 @@ mod struct_message;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use claim_to_header::{ClaimToHeader, ValueFormat};
 pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
 pub use http_uri::{HttpUri, HttpUriFault};
@@ -36,7 +38,7 @@ pub use issuer::IssuerPattern;
 pub use key_source::KeySource;
 pub use location::{Location, LocationId};
 pub use metadata::Metadata;
-pub use provider::{Audiences, ClaimToHeader, Profile, Provider, ProviderId, ValueFormat};
+pub use provider::{Audiences, Profile, Provider, ProviderId};
 pub use remote::{Endpoint, KeyCache, KeyLocation, LONGEST_TIMEOUT, RemoteKeySource};
 pub use string_matcher::StringMatcher;
 

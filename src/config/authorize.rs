@@ -1,7 +1,7 @@
 //! `authorize`: scopes and conditions on claims.
 
+use super::claim_to_header::read_claim;
 use super::error::ConfigError;
-use super::provider::read_claim;
 use super::reader::{Fields, Node};
 use super::string_matcher::StringMatcher;
 use super::{Names, header_name};

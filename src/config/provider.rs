@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::claim_to_header::{self, ClaimToHeader};
 use super::error::{ConfigError, ConfigProblem};
 use super::issuer::{self, IssuerPattern};
 use super::key_source::{self, KeySource};
@@ -143,31 +144,6 @@ impl Audiences {
     }
 }
 
-/// A claim that is passed on in a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimToHeader {
-    /// Which claim.
-    pub claim: ClaimPath,
-    /// The number of the owned header that takes it.
-    pub header: usize,
-    /// How it is written.
-    pub format: ValueFormat,
-}
-
-/// How a claim is written as a header's value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ValueFormat {
-    /// A scalar as text; a list or an object as the base64 of its compact JSON, as jwt_authn does.
-    #[default]
-    Auto,
-    /// A list of scalars with commas between them; a scalar as text.
-    Csv,
-    /// Compact JSON.
-    Json,
-    /// Base64 of the text of a string, or of the compact JSON of anything else.
-    Base64,
-}
-
 pub(super) const FIELDS: &[&str] = &[
     "issuer",
     "issuer_claims",
@@ -270,7 +246,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let mut claim_to_headers = Vec::new();
     if let Some(node) = fields.take("claim_to_headers") {
         for element in node.list()? {
-            let entry = read_claim_to_header(&element, names)?;
+            let entry = claim_to_header::read(&element, names)?;
             if own.contains(&entry.header) {
                 return Err(element.invalid("another claim of this provider is written to the same header"));
             }
@@ -374,40 +350,4 @@ pub(super) fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, C
         set.insert(element.one_of(&allowed)?);
     }
     Ok(set)
-}
-
-fn read_claim_to_header(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, ConfigError> {
-    let mut fields = node.fields(&["header_name", "claim_name", "claim_path", "format"])?;
-    let header = fields.require("header_name", "write the header that takes the claim")?;
-    let header = names.owned_header(&header_name::read_owned(&header)?);
-    let claim = read_claim(node, &mut fields)?;
-    let format = match fields.take("format") {
-        Some(node) => node.one_of(&[
-            ("auto", ValueFormat::Auto),
-            ("csv", ValueFormat::Csv),
-            ("json", ValueFormat::Json),
-            ("base64", ValueFormat::Base64),
-        ])?,
-        None => ValueFormat::Auto,
-    };
-    Ok(ClaimToHeader {
-        claim,
-        header,
-        format,
-    })
-}
-
-pub(super) fn read_claim(node: &Node<'_>, fields: &mut Fields<'_>) -> Result<ClaimPath, ConfigError> {
-    match (fields.take("claim_name"), fields.take("claim_path")) {
-        (Some(name), None) => Ok(ClaimPath::Name(name.name()?.into())),
-        (None, Some(path)) => {
-            let mut keys = Vec::new();
-            for step in path.some_list()? {
-                let mut fields = step.fields(&["key"])?;
-                keys.push(fields.require("key", "write the member's name")?.text()?.into());
-            }
-            Ok(ClaimPath::Literal(keys))
-        }
-        _ => Err(node.invalid("write one of `claim_name`, `claim_path`")),
-    }
 }
