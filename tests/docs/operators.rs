@@ -23,9 +23,11 @@ fn documented_metrics(page: &Page) -> BTreeSet<(String, String)> {
         .tables_of(&["name", "type", "counts"])
         .next()
         .expect("the table of metrics");
-    let mut metrics = BTreeSet::new();
+    let (mut metrics, mut names) = (BTreeSet::new(), BTreeSet::new());
     for row in &table.rows {
         let name = code(&row[0]).expect("a name");
+        let is_new = names.insert(name);
+        assert!(is_new, "{name} stands there twice");
         let reasons = Reason::ALL.map(Reason::label);
         for (placeholder, words) in [
             ("<name>", &["corp", "found"][..]),
