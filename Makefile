@@ -17,8 +17,8 @@ demo: wasm envoy ## from nothing to a verdict: the filter in a real Envoy, each 
 	@cargo run $(DEMO) walk
 
 .PHONY: run
-run: wasm envoy ## the same stack left running, with the curl lines to try
-	@cargo run $(DEMO) run
+run: wasm envoy ## the same stack left running, with the curl lines to try (CONFIG=envoy/access-log.yaml for another one)
+	@cargo run $(DEMO) run $(if $(CONFIG),--config $(CONFIG))
 
 .PHONY: test
 test: wasm trap envoy ## every test, those against the real Envoy included; what cannot run fails

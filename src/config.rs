@@ -5,6 +5,7 @@
 
 mod authorize;
 mod binding;
+mod claim_to_header;
 mod data_source;
 mod discovery;
 mod duration;
@@ -12,7 +13,9 @@ mod error;
 mod header_name;
 mod http_uri;
 mod issuer;
+mod key_source;
 mod location;
+mod metadata;
 mod provider;
 mod reader;
 mod remote;
@@ -27,14 +30,15 @@ mod struct_message;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use claim_to_header::{ClaimToHeader, ValueFormat};
 pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
 pub use http_uri::{HttpUri, HttpUriFault};
 pub use issuer::IssuerPattern;
+pub use key_source::KeySource;
 pub use location::{Location, LocationId};
-pub use provider::{
-    Audiences, ClaimToHeader, KeySource, Metadata, Profile, Provider, ProviderId, ValueFormat,
-};
+pub use metadata::Metadata;
+pub use provider::{Audiences, Profile, Provider, ProviderId};
 pub use remote::{Endpoint, KeyCache, KeyLocation, LONGEST_TIMEOUT, RemoteKeySource};
 pub use string_matcher::StringMatcher;
 
@@ -185,7 +189,9 @@ impl Config {
         }
         let mut providers = Vec::with_capacity(provider_nodes.len());
         for (name, node) in provider_nodes {
-            providers.push(provider::read(name, &node, &mut names)?);
+            let provider = provider::read(name, &node, &mut names)?;
+            keep_apart(&node, &provider, &providers)?;
+            providers.push(provider);
         }
 
         let mode = requirement::read_mode(fields.take("mode"), fields.take("shadow_percent"))?;
@@ -384,6 +390,24 @@ impl Names {
         self.owned_headers.push(name.into());
         self.owned_headers.len().saturating_sub(1)
     }
+}
+
+/// An `iss` that a pattern covers and another provider's is too could be signed by either's keys. Who writes one issuer twice
+/// means that; who writes a pattern hardly knows whom it covers.
+fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Result<(), ConfigError> {
+    for other in others {
+        if (provider.issuer_pattern.is_some() || other.issuer_pattern.is_some())
+            && issuer::overlap(&provider.issuer, &other.issuer)
+            && !provider.keys.is_same(&other.keys)
+        {
+            return Err(node.invalid(format!(
+                "its `issuer` and that of `{}` overlap, so that keys of each would speak for the other; give both the same keys, \
+                 or issuers that differ in a segment without variable",
+                other.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {

@@ -17,6 +17,7 @@ use std::rc::Rc;
 pub use authorize::{Authorization, ClaimCondition, ClaimTest, Condition, RequestPart, Scalar, Scopes};
 pub use header::{HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
+pub(crate) use host::is_authority;
 pub use matcher::{ParameterMatcher, RequestMatcher};
 pub use path::{PathPattern, PathTest, RequestPath};
 pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};

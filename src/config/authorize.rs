@@ -1,13 +1,14 @@
 //! `authorize`: scopes and conditions on claims.
 
+use super::claim_to_header::read_claim;
 use super::error::ConfigError;
-use super::provider::read_claim;
 use super::reader::{Fields, Node};
 use super::string_matcher::StringMatcher;
 use super::{Names, header_name};
 use crate::claims::ClaimPath;
 use crate::policy::{
-    Authorization, ClaimCondition, ClaimTest, Condition, PathTemplate, RequestPart, Scalar, Scopes,
+    Authorization, ClaimCondition, ClaimTest, Condition, PathTemplate, RequestPart, RequestPath, Scalar,
+    Scopes,
 };
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, ConfigError> {
@@ -164,6 +165,11 @@ fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, 
         }
         (None, Some(header), false) => {
             let name = header_name::read(&header)?;
+            if names.owned_headers.iter().any(|owned| **owned == *name) {
+                return Err(header.invalid(format!(
+                    "`{name}` is written by this filter, and is its client's own word before; write a header that a proxy in front sets"
+                )));
+            }
             Ok(RequestPart::Field {
                 field: names.field(&name),
                 is_host: false,
@@ -177,6 +183,18 @@ fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, 
     }
 }
 
+/// RFC 3986 section 6.2.2.2: an escape of a letter or a digit, which normalization takes away.
+fn has_needless_escape(path: &str) -> bool {
+    path.as_bytes().windows(3).any(|three| {
+        matches!(
+            three,
+            [b'%', b'3', b'0'..=b'9']
+                | [b'%', b'4' | b'6', b'1'..=b'f']
+                | [b'%', b'5' | b'7', b'0'..=b'9' | b'a' | b'A']
+        )
+    })
+}
+
 fn read_path_part(
     node: &Node<'_>,
     fields: &mut Fields<'_>,
@@ -187,6 +205,12 @@ fn read_path_part(
         .name()?;
     let text = node.name()?;
     match PathTemplate::parse(&text, &variable) {
+        Some(_) if !RequestPath::new(text.as_bytes()).is_canonical() || has_needless_escape(&text) => {
+            Err(node.invalid(
+                "is no canonical path; write it without `.`, `..`, empty segments, and escapes of letters and \
+                 digits",
+            ))
+        }
         Some(template) => Ok(RequestPart::Path { field: names.field(":path"), template }),
         None => Err(node.invalid(format!(
             "`{text}` is not a template with one segment {{{variable}}}; write it as in /tenants/{{{variable}}}/**"

@@ -1,6 +1,6 @@
 //! An operator's fault: where it stands in the configuration, what it is, and the likely fix.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Why a configuration is refused. Its `Display` is the line that the operator reads in Envoy's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub enum ConfigProblem {
     UnknownField {
         /// As written.
         name: String,
-        /// The nearest known name.
+        /// What was meant, if that can be told.
         nearest: Option<&'static str>,
+        /// Where fields of this name stand.
+        home: Option<&'static str>,
         /// All known names.
         known: &'static [&'static str],
     },
@@ -40,6 +42,8 @@ pub enum ConfigProblem {
         expected: &'static str,
         /// What stands there.
         found: &'static str,
+        /// How the field looks, to copy.
+        form: Option<&'static str>,
     },
     /// A name that refers to nothing.
     Dangling {
@@ -67,10 +71,23 @@ pub enum ConfigProblem {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut OneLine(f);
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        self.problem.fmt(f)
+        write!(f, "{}", self.problem)
+    }
+}
+
+/// Writes what an operator has written so that it stays one line of the log.
+struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|letter| match letter.is_control() {
+            true => write!(self.0, "\\x{:02x}", u32::from(letter)),
+            false => self.0.write_char(letter),
+        })
     }
 }
 
@@ -88,13 +105,16 @@ impl fmt::Display for ConfigProblem {
             Self::UnknownField {
                 name,
                 nearest: None,
+                home,
                 known,
             } => {
                 write!(f, "unknown field `{name}`")?;
                 // A longer list would bury the fault.
-                if known.is_empty() {
+                if let Some(home) = home {
+                    write!(f, "; it stands {home}")
+                } else if known.is_empty() {
                     f.write_str("; nothing stands here")
-                } else if known.len() <= 12 {
+                } else if known.len() <= 14 {
                     write!(f, "; known are: {}", known.join(", "))
                 } else {
                     Ok(())
@@ -102,7 +122,14 @@ impl fmt::Display for ConfigProblem {
             }
             Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase"),
             Self::Missing { field, fix } => write!(f, "`{field}` is missing; {fix}"),
-            Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
+            Self::WrongType {
+                expected,
+                found,
+                form,
+            } => {
+                write!(f, "expected {expected}, found {found}")?;
+                form.map_or(Ok(()), |form| write!(f, "; write it as in {form}"))
+            }
             Self::Dangling {
                 kind,
                 name,
@@ -148,6 +175,53 @@ impl fmt::Display for ConfigProblem {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Words for a field that has another name here: the word, the field, and what to write.
+const MEANT: &[(&str, &str, &str)] = &[
+    ("value", "equals", "equals"),
+    ("values", "any_of", "any_of"),
+    ("in", "any_of", "any_of"),
+    ("not", "invert", "invert: true"),
+    ("safe_regex", "regex", "regex"),
+    ("shadow", "mode", "mode: shadow"),
+    ("dry_run", "mode", "mode: shadow"),
+];
+
+/// What an unknown field was most likely meant to be.
+pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    MEANT
+        .iter()
+        .find(|(word, field, _)| *word == name && known.contains(field))
+        .map(|(_, _, meant)| *meant)
+        .or_else(|| nearest(name, known.iter().copied()))
+}
+
+/// How a field looks, by its name, for one that was written as a value of another type.
+const FORMS: &[(&str, &str)] = &[
+    (".binding", "{mtls: required}, or `off`"),
+    (".claim_path", "[{key: realm_access}, {key: roles}]"),
+    (".claims", "[{claim_name: role, any_of: [admin]}]"),
+    (".discovery", "{cluster: idp}"),
+    (".dpop", "{required: true}"),
+    (
+        ".equals_request",
+        "{path_template: \"/tenants/{tenant}/**\", variable: tenant}",
+    ),
+    (".from_headers", "[{name: x-token}]"),
+    (".match", "{prefix: /}"),
+    (".requires", "{provider_name: corp}"),
+    (".safe_regex", "{regex: \"a.*\"}"),
+    (".scopes", "{all: [orders:read]}"),
+];
+
+/// The form of the field at this path, where it is known.
+pub(super) fn form(path: &str) -> Option<&'static str> {
+    let field = path.trim_end_matches(|letter: char| !letter.is_ascii_lowercase());
+    FORMS
+        .iter()
+        .find(|(name, _)| field.ends_with(name))
+        .map(|(_, form)| *form)
+}
 
 /// The candidate that a misspelt name most likely means: at most a third of its letters differ, or it is a part of the
 /// candidate's name, as `prefix` is of `value_prefix`.

@@ -21,6 +21,9 @@ enum Segment {
 /// A tenant's name is no longer than this.
 const MAX_VALUE: usize = 128;
 
+/// Nobody's tenants have more names than this.
+const MAX_VARIABLES: usize = 8;
+
 impl IssuerPattern {
     /// The values of an issuer's variables, each with the claim that must equal it; `None` where it is no such issuer.
     #[must_use]
@@ -51,19 +54,41 @@ fn is_value(part: &str) -> bool {
         && !part.bytes().all(|byte| byte == b'.')
 }
 
+/// Whether an `iss` could be of both, each an issuer or a pattern as it is written.
+pub(super) fn overlap(one: &str, other: &str) -> bool {
+    let is_variable = |segment: &str| segment.starts_with('{');
+    let (mut ones, mut others) = (one.split('/'), other.split('/'));
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if one == other || is_variable(one) && is_variable(other) => {}
+            (Some(one), Some(other)) if is_variable(one) && is_value(other) => {}
+            (Some(one), Some(other)) if is_variable(other) && is_value(one) => {}
+            _ => return false,
+        }
+    }
+}
+
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
 
 /// `None`: an issuer without variables.
 pub(super) fn read(issuer: &Node<'_>, fields: &mut Fields<'_>) -> Result<Option<IssuerPattern>, ConfigError> {
     let text = issuer.name()?;
+    let fault = |what: &str| issuer.invalid(format!("{what}; {EXAMPLE}"));
     let mut claims: Vec<(String, ClaimPath)> = Vec::new();
     if let Some(node) = fields.take("issuer_claims") {
         for (variable, node) in node.map()? {
             claims.push((variable, ClaimPath::Name(node.name()?.into())));
         }
-        if claims.is_empty() {
-            return Err(node.invalid("must not be empty"));
+        if claims.is_empty() || claims.len() > MAX_VARIABLES {
+            return Err(node.invalid(format!(
+                "must hold from 1 to {MAX_VARIABLES} variables, not {}",
+                claims.len()
+            )));
         }
+    }
+    if text.contains('*') {
+        return Err(fault("`*` stands for nothing but itself"));
     }
     if !text.contains(['{', '}']) {
         return match claims.first() {
@@ -76,14 +101,17 @@ pub(super) fn read(issuer: &Node<'_>, fields: &mut Fields<'_>) -> Result<Option<
         let variable = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         let Some(variable) = variable else {
             if segment.contains(['{', '}']) {
-                return Err(issuer.invalid(format!("a variable is a whole segment of the path; {EXAMPLE}")));
+                return Err(fault("a variable is a whole segment of the path"));
             }
             segments.push(Segment::Literal(segment.into()));
             continue;
         };
+        if variable.is_empty() {
+            return Err(fault("a variable has a name"));
+        }
         // `https:`, nothing, the host: those are whose keys are fetched, and nobody else's.
         if index < 3 {
-            return Err(issuer.invalid(format!("a variable stands in the path only; {EXAMPLE}")));
+            return Err(fault("a variable stands in the path only"));
         }
         match claims.iter().position(|(name, _)| name == variable) {
             Some(at) => segments.push(Segment::Variable(claims.swap_remove(at).1)),
@@ -106,6 +134,23 @@ mod tests {
 
     fn value<'i>(pattern: &'i IssuerPattern, issuer: &'i str) -> Option<&'i str> {
         pattern.values(issuer).map(|values| values[0].1)
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_issuer_could_be_of_both() {
+        for (one, other, expected) in [
+            ("https://a/{t}", "https://a/x", true),
+            ("https://a/{t}", "https://a/{u}", true),
+            ("https://a/{t}/x", "https://a/y/{u}", true),
+            ("https://a/{t}/x", "https://a/y/z", false),
+            ("https://a/{t}", "https://a/x/", false),
+            ("https://a/{t}", "https://a", false),
+            ("https://a/{t}", "https://b/x", false),
+            ("https://a/{t}", "https://a/x y", false),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+            assert_eq!(overlap(other, one), expected, "{other} {one}");
+        }
     }
 
     #[test]

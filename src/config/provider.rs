@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use super::claim_to_header::{self, ClaimToHeader};
 use super::error::{ConfigError, ConfigProblem};
 use super::issuer::{self, IssuerPattern};
+use super::key_source::{self, KeySource};
 use super::location::{self, LocationId};
+use super::metadata::{self, Metadata};
 use super::reader::{Fields, Node};
-use super::remote::{self, RemoteKeySource};
 use super::string_matcher::{self, StringMatcher};
-use super::{Names, binding, data_source, discovery, header_name};
+use super::{Names, binding, header_name};
 use crate::binding::Binding;
 use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
-use crate::jose::{Algorithm, AlgorithmSet, JwkSet, JwksFault, ParsedJwkSet};
+use crate::jose::{Algorithm, AlgorithmSet};
 
 /// The number of a provider in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,20 +80,6 @@ pub struct Provider {
     pub clear_route_cache: bool,
 }
 
-/// What a provider's tokens leave behind in the filter state `wasm.jwt.metadata.<name>`: the nearest that a module can do to
-/// the dynamic metadata that jwt_authn writes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
-    /// `payload_in_metadata`: the name for the claims.
-    pub payload: Option<Box<str>>,
-    /// `normalize_payload_in_metadata.space_delimited_claims`: strings that become lists there.
-    pub space_delimited: Vec<Box<str>>,
-    /// `header_in_metadata`: the name for the JOSE header.
-    pub header: Option<Box<str>>,
-    /// `failed_status_in_metadata`: the name for the reason of a refusal.
-    pub failed_status: Option<Box<str>>,
-}
-
 /// A published profile that tokens must follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -156,41 +144,7 @@ impl Audiences {
     }
 }
 
-/// Where a provider's keys come from.
-#[derive(Debug)]
-pub enum KeySource {
-    /// `local_jwks`: the configuration itself.
-    Local(ParsedJwkSet),
-    /// `discovery` or `remote_jwks`.
-    Remote(RemoteKeySource),
-}
-
-/// A claim that is passed on in a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimToHeader {
-    /// Which claim.
-    pub claim: ClaimPath,
-    /// The number of the owned header that takes it.
-    pub header: usize,
-    /// How it is written.
-    pub format: ValueFormat,
-}
-
-/// How a claim is written as a header's value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ValueFormat {
-    /// A scalar as text; a list or an object as the base64 of its compact JSON, as jwt_authn does.
-    #[default]
-    Auto,
-    /// A list of scalars with commas between them; a scalar as text.
-    Csv,
-    /// Compact JSON.
-    Json,
-    /// Base64 of the text of a string, or of the compact JSON of anything else.
-    Base64,
-}
-
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "issuer",
     "issuer_claims",
     "audiences",
@@ -234,9 +188,9 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let issuer = issuer_node.name()?;
     let issuer_pattern = issuer::read(&issuer_node, &mut fields)?;
     let audiences = read_audiences(&mut fields)?;
-    let keys = read_key_source(&mut fields, &issuer)?;
+    let keys = key_source::read(&mut fields, &issuer)?;
     let algorithms = read_algorithms(&mut fields)?;
-    let mut token_types = fields.names("token_types")?;
+    let mut token_types = read_token_types(&mut fields)?;
     let profile = fields
         .take("profile")
         .map(|node| node.one_of(&[("rfc9068", Profile::Rfc9068)]))
@@ -292,7 +246,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     let mut claim_to_headers = Vec::new();
     if let Some(node) = fields.take("claim_to_headers") {
         for element in node.list()? {
-            let entry = read_claim_to_header(&element, names)?;
+            let entry = claim_to_header::read(&element, names)?;
             if own.contains(&entry.header) {
                 return Err(element.invalid("another claim of this provider is written to the same header"));
             }
@@ -301,7 +255,7 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         }
     }
     let pads_payload = fields.flag("pad_forward_payload_header")?;
-    let metadata = read_metadata(&mut fields)?;
+    let metadata = metadata::read(&mut fields)?;
     let clear_route_cache = fields.flag("clear_route_cache")?;
     // Verified tokens are remembered without being asked.
     if let Some(node) = fields.take("jwt_cache_config") {
@@ -337,6 +291,22 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     })
 }
 
+/// RFC 7515 section 4.1.9: media types, with or without `application/`.
+fn read_token_types(fields: &mut Fields<'_>) -> Result<Vec<Box<str>>, ConfigError> {
+    let Some(node) = fields.take("token_types") else {
+        return Ok(Vec::new());
+    };
+    let types = node.names()?;
+    let is_type = |text: &str| {
+        text.bytes()
+            .all(|byte| byte == b'/' || header_name::is_token_byte(byte))
+    };
+    match types.iter().find(|text| !is_type(text)) {
+        Some(text) => Err(node.invalid(format!("`{text}` is not a media type; write it as in at+jwt"))),
+        None => Ok(types),
+    }
+}
+
 const AUDIENCES_FIX: &str = "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
 
 fn read_audiences(fields: &mut Fields<'_>) -> Result<Audiences, ConfigError> {
@@ -356,85 +326,6 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigErr
         return Ok(Audiences::Any);
     }
     Ok(Audiences::OneOf(audiences))
-}
-
-fn read_key_source(fields: &mut Fields<'_>, issuer: &str) -> Result<KeySource, ConfigError> {
-    let discovery = fields.take("discovery");
-    let remote = fields.take("remote_jwks");
-    let local = fields.take("local_jwks");
-    let key_cache = fields.take("key_cache");
-    let read_key_cache = || match &key_cache {
-        Some(node) => remote::read_key_cache(node),
-        None => Ok(remote::KeyCache::default()),
-    };
-    match (discovery, remote, local) {
-        (Some(node), None, None) => discovery::read(&node, issuer, read_key_cache()?).map(KeySource::Remote),
-        (None, Some(node), None) => remote::read(&node, read_key_cache()?).map(KeySource::Remote),
-        (None, None, Some(node)) => match &key_cache {
-            Some(key_cache) => Err(key_cache.invalid(
-                "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
-            )),
-            None => Ok(KeySource::Local(read_local_jwks(&node)?)),
-        },
-        (None, None, None) => Err(fields.error(ConfigProblem::Invalid(
-            "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
-        ))),
-        (discovery, remote, local) => {
-            // The last of them is named as the one too many.
-            let surplus = local.or(remote).or(discovery);
-            let what =
-                "a provider has one source of keys: write one of `discovery`, `remote_jwks`, `local_jwks`";
-            Err(match surplus {
-                Some(node) => node.invalid(what),
-                None => fields.error(ConfigProblem::Invalid(what.to_owned())),
-            })
-        }
-    }
-}
-
-fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, ConfigError> {
-    let (inline, document) = data_source::read(
-        node,
-        "write the JWKS document, as a string",
-        "write the document into `inline_string`, or serve it and write `remote_jwks`",
-    )?;
-    match JwkSet::parse(&document) {
-        Ok(parsed) => Ok(parsed),
-        Err(fault) => Err(inline.invalid(format!(
-            "not a usable JWKS document: {fault}{}",
-            match fault {
-                JwksFault::Json(_) | JwksFault::NoUsableKey(_) => "",
-                _ => r#"; it looks like {"keys":[{"kty":…}]}"#,
-            }
-        ))),
-    }
-}
-
-fn read_metadata(fields: &mut Fields<'_>) -> Result<Metadata, ConfigError> {
-    // An empty name is none, as in jwt_authn.
-    let mut name = |field| {
-        let text = fields.take(field).map(|node| node.text()).transpose()?;
-        Ok(text.filter(|text| !text.is_empty()).map(String::into_boxed_str))
-    };
-    let (payload, header, failed_status) = (
-        name("payload_in_metadata")?,
-        name("header_in_metadata")?,
-        name("failed_status_in_metadata")?,
-    );
-    let mut space_delimited = Vec::new();
-    if let Some(node) = fields.take("normalize_payload_in_metadata") {
-        let mut inner = node.fields(&["space_delimited_claims"])?;
-        space_delimited = inner.names("space_delimited_claims")?;
-        if payload.is_none() {
-            return Err(node.invalid("goes with `payload_in_metadata`"));
-        }
-    }
-    Ok(Metadata {
-        payload,
-        space_delimited,
-        header,
-        failed_status,
-    })
 }
 
 pub(super) fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
@@ -459,40 +350,4 @@ pub(super) fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, C
         set.insert(element.one_of(&allowed)?);
     }
     Ok(set)
-}
-
-fn read_claim_to_header(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, ConfigError> {
-    let mut fields = node.fields(&["header_name", "claim_name", "claim_path", "format"])?;
-    let header = fields.require("header_name", "write the header that takes the claim")?;
-    let header = names.owned_header(&header_name::read_owned(&header)?);
-    let claim = read_claim(node, &mut fields)?;
-    let format = match fields.take("format") {
-        Some(node) => node.one_of(&[
-            ("auto", ValueFormat::Auto),
-            ("csv", ValueFormat::Csv),
-            ("json", ValueFormat::Json),
-            ("base64", ValueFormat::Base64),
-        ])?,
-        None => ValueFormat::Auto,
-    };
-    Ok(ClaimToHeader {
-        claim,
-        header,
-        format,
-    })
-}
-
-pub(super) fn read_claim(node: &Node<'_>, fields: &mut Fields<'_>) -> Result<ClaimPath, ConfigError> {
-    match (fields.take("claim_name"), fields.take("claim_path")) {
-        (Some(name), None) => Ok(ClaimPath::Name(name.name()?.into())),
-        (None, Some(path)) => {
-            let mut keys = Vec::new();
-            for step in path.some_list()? {
-                let mut fields = step.fields(&["key"])?;
-                keys.push(fields.require("key", "write the member's name")?.text()?.into());
-            }
-            Ok(ClaimPath::Literal(keys))
-        }
-        _ => Err(node.invalid("write one of `claim_name`, `claim_path`")),
-    }
 }

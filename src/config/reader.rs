@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::duration;
-use super::error::{ConfigError, ConfigProblem, nearest};
+use super::error::{ConfigError, ConfigProblem, form, meant, nearest};
+use super::{FIELDS as TOP_LEVEL, provider, rule};
 use crate::json::{Json, Kind};
 
 /// A value of the configuration and where it stands.
@@ -60,7 +61,11 @@ impl<'a> Node<'a> {
             Kind::Array => "a list",
             Kind::Object => "an object",
         };
-        self.error(ConfigProblem::WrongType { expected, found })
+        self.error(ConfigProblem::WrongType {
+            expected,
+            found,
+            form: form(&self.path),
+        })
     }
 
     pub(super) fn bool(&self) -> Result<bool, ConfigError> {
@@ -235,7 +240,8 @@ impl<'a> Node<'a> {
             else {
                 return Err(self.error(ConfigProblem::UnknownField {
                     name: written.to_owned(),
-                    nearest: nearest(written, known.iter().copied()),
+                    nearest: meant(written, known),
+                    home: home(written),
                     known,
                 }));
             };
@@ -269,14 +275,21 @@ impl<'a> Node<'a> {
 
     /// The one of the allowed values that stands here.
     pub(super) fn one_of<T: Copy>(&self, allowed: &[(&'static str, T)]) -> Result<T, ConfigError> {
-        let value = self.text()?;
-        match allowed.iter().find(|(name, _)| *name == value) {
+        let value = self.value.as_str().unwrap_or_default();
+        match allowed.iter().find(|(name, _)| **name == *value) {
             Some((_, meaning)) => Ok(*meaning),
-            None => Err(self.error(ConfigProblem::NotOneOf {
-                nearest: nearest(&value, allowed.iter().map(|(name, _)| *name)),
-                allowed: allowed.iter().map(|(name, _)| *name).collect(),
-                value,
-            })),
+            None => Err(self.none_of(allowed.iter().map(|(name, _)| *name).collect())),
+        }
+    }
+
+    fn none_of(&self, allowed: Vec<&'static str>) -> ConfigError {
+        match self.value.as_str() {
+            Some(value) => self.error(ConfigProblem::NotOneOf {
+                nearest: nearest(&value, allowed.iter().copied()),
+                allowed,
+                value: value.into(),
+            }),
+            None => self.invalid(format!("expected a string: {}", allowed.join(", "))),
         }
     }
 }
@@ -318,6 +331,17 @@ impl<'a> Fields<'a> {
             problem,
         }
     }
+}
+
+/// Where a field of this name stands.
+fn home(name: &str) -> Option<&'static str> {
+    let homes = [
+        (rule::FIELDS, "in a rule, beside `match`"),
+        (provider::FIELDS, "in a provider"),
+        (TOP_LEVEL, "at the top level"),
+    ];
+    let found = homes.iter().find(|(fields, _)| fields.contains(&name));
+    found.map(|(_, home)| *home)
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -171,6 +171,11 @@ pub(super) fn read_cache_duration(fields: &mut Fields<'_>) -> Result<Duration, C
 
 pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, ConfigError> {
     let uri = node.name()?;
+    if uri.contains(['{', '}']) {
+        return Err(
+            node.invalid("a variable would stand for itself; write one URL, the same for every tenant")
+        );
+    }
     HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
 }
 

@@ -1,11 +1,12 @@
 //! `protected_resource`: what RFC 9728 lets a client know before it has a token.
 
 use super::error::ConfigError;
+use super::http_uri::HttpUri;
 use super::location::Location;
 use super::provider::{Provider, ProviderId};
 use super::reader::{Fields, Node};
-use super::{Names, authorize};
-use crate::policy::{ProtectedResource, ResourceIdentity, ResourceMetadata};
+use super::{Names, authorize, remote};
+use crate::policy::{ProtectedResource, RequestPath, ResourceIdentity, ResourceMetadata, is_authority};
 
 const FIELDS: &[&str] = &[
     "resource",
@@ -28,17 +29,29 @@ pub(super) fn read(
     let identity = read_identity(node, &mut fields, names)?;
     let providers: Vec<&Provider> = ids.iter().filter_map(|id| providers.get(id.index())).collect();
 
-    let mut authorization_servers = fields.names("authorization_servers")?;
+    let mut authorization_servers = Vec::new();
+    if let Some(node) = fields.take("authorization_servers") {
+        for element in node.list()? {
+            remote::read_uri(&element)?;
+        }
+        authorization_servers = node.names()?;
+    }
     if authorization_servers.is_empty() {
-        for provider in &providers {
-            // A pattern is nobody's name.
-            if provider.issuer_pattern.is_none() && !authorization_servers.contains(&provider.issuer) {
-                authorization_servers.push(provider.issuer.clone());
+        for Provider {
+            issuer,
+            issuer_pattern,
+            ..
+        } in &providers
+        {
+            // A pattern is nobody's name, and a client can do nothing with what is no URL.
+            let is_server = issuer_pattern.is_none() && HttpUri::parse(issuer).is_ok();
+            if is_server && !authorization_servers.contains(issuer) {
+                authorization_servers.push(issuer.clone());
             }
         }
     }
     if authorization_servers.is_empty() {
-        return Err(node.invalid("the providers' issuers are patterns, so write `authorization_servers`"));
+        return Err(node.invalid("no provider's issuer is a plain URL, so write `authorization_servers`"));
     }
     let mut scopes_supported = Vec::new();
     if let Some(node) = fields.take("scopes_supported") {
@@ -46,18 +59,20 @@ pub(super) fn read(
             scopes_supported.push(authorize::read_scope(&element)?);
         }
     }
-    let mut text = |field| {
-        fields
-            .take(field)
-            .map(|node| node.name().map(String::into_boxed_str))
+    let documentation = fields.take("resource_documentation");
+    if let Some(node) = &documentation {
+        remote::read_uri(node)?;
+    }
+    let text = |node: Option<Node<'_>>| {
+        node.map(|node| node.name().map(String::into_boxed_str))
             .transpose()
     };
     let metadata = ResourceMetadata {
         authorization_servers,
         scopes_supported,
         bearer_methods_supported: bearer_methods(&providers, names),
-        resource_name: text("resource_name")?,
-        resource_documentation: text("resource_documentation")?,
+        resource_name: text(fields.take("resource_name"))?,
+        resource_documentation: text(documentation)?,
     };
     let resource = ProtectedResource::new(identity, metadata);
     // The same words twice are one resource, so that several rules may speak of it; two documents at one address are a fault.
@@ -92,8 +107,10 @@ fn read_identity(
             let path = match path {
                 Some(node) => {
                     let path = node.name()?;
-                    if !path.starts_with('/') || !path.bytes().all(is_path_byte) {
-                        return Err(node.invalid(format!("`{path}` is not a path, which begins with `/`; write it as in /mcp")));
+                    if !is_path(&path) {
+                        return Err(node.invalid(format!(
+                            "`{path}` is not a canonical path, which begins with `/`; write it as in /mcp"
+                        )));
                     }
                     path
                 }
@@ -116,7 +133,7 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, ConfigError> {
     let url = node.name()?;
     let fault = || {
         node.invalid(format!(
-            "`{url}` is not a resource's identifier; write an https URL without query and fragment"
+            "`{url}` is not a resource's identifier; write an https URL with a canonical path and without query and fragment"
         ))
     };
     let (scheme, rest) = url.split_once("://").ok_or_else(fault)?;
@@ -127,13 +144,9 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, ConfigError> {
     let is_loopback = ["localhost", "127.0.0.1", "[::1]"]
         .iter()
         .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
-    let is_authority = !authority.is_empty()
-        && authority
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte));
     // Without TLS only where nothing leaves the machine: for trying things out.
     let is_scheme = scheme == "https" || (scheme == "http" && is_loopback);
-    if !is_scheme || !is_authority || !path.bytes().all(is_path_byte) {
+    if !is_scheme || !is_authority(authority.as_bytes()) || !(path.is_empty() || is_path(path)) {
         return Err(fault());
     }
     Ok(ResourceIdentity::Fixed {
@@ -142,9 +155,10 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, ConfigError> {
     })
 }
 
-/// RFC 3986 section 3.3: pchar and the slash.
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte)
+/// RFC 3986 section 3.3: pchar and the slash. Where a document's path is not canonical, no request for it is.
+fn is_path(path: &str) -> bool {
+    let is_path_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte);
+    path.bytes().all(is_path_byte) && RequestPath::new(path.as_bytes()).is_canonical()
 }
 
 /// The ways of RFC 6750 section 2 by which these providers take tokens: places of another kind have no name there.

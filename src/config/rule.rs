@@ -9,6 +9,17 @@ use crate::policy::{FilterStateRules, Rule};
 
 const MAX_RULES: usize = 10_000;
 
+pub(super) const FIELDS: &[&str] = &[
+    "name",
+    "match",
+    "requires",
+    "requirement_name",
+    "authorize",
+    "mode",
+    "shadow_percent",
+    "protected_resource",
+];
+
 pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Vec<Rule>, ConfigError> {
     let nodes = node.list()?;
     if nodes.len() > MAX_RULES {
@@ -21,16 +32,7 @@ pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Res
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
-    let mut fields = node.fields(&[
-        "name",
-        "match",
-        "requires",
-        "requirement_name",
-        "authorize",
-        "mode",
-        "shadow_percent",
-        "protected_resource",
-    ])?;
+    let mut fields = node.fields(FIELDS)?;
     let matcher = fields.require(
         "match",
         "write which requests the rule is for, such as {prefix: /}",

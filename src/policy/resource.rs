@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use super::host::{is_authority, without_port};
 use super::path::RequestPath;
 use crate::denial::{Denial, Reason};
 use crate::reply::LocalReply;
@@ -115,11 +116,12 @@ impl ResourceIdentity {
     }
 }
 
-/// A host with its port, as it may stand in a quoted-string and in JSON without any escape.
+/// A host with its port, which may stand in a quoted-string and in JSON without any escape.
 fn read_authority(bytes: &[u8]) -> Option<String> {
-    let is_sound = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
-    let text = std::str::from_utf8(bytes).ok()?;
-    (!text.is_empty() && text.len() <= 255 && bytes.iter().all(is_sound)).then(|| text.to_ascii_lowercase())
+    let is_sound = bytes.len() <= 255 && is_authority(bytes);
+    String::from_utf8(bytes.to_ascii_lowercase())
+        .ok()
+        .filter(|_| is_sound)
 }
 
 impl ProtectedResource {
@@ -242,27 +244,40 @@ impl ProtectedResources {
         }
     }
 
-    /// Of several resources at one path, the one of the request's host; of the rest, the first. Without a path the filter's
-    /// own resource is meant, or the only one there is.
+    /// Of several resources at one path, the one of the request's host, on this port or any, or the one that is on every host.
+    /// Without a path the filter's own resource is meant, or the only one there is.
     fn find(&self, path: &[u8], is_bare: bool, request: &RequestHead) -> Option<&ProtectedResource> {
-        let mut at_path = self
-            .all
-            .iter()
-            .filter(|resource| resource.document_path.as_bytes() == path);
-        let authority = self.authority.and_then(|field| request.first(field));
-        let of_host = authority.and_then(|authority| {
-            at_path.clone().find(|resource| match &resource.identity {
-                ResourceIdentity::Fixed { origin, .. } => origin
-                    .split_once("://")
-                    .is_some_and(|(_, host)| host.as_bytes().eq_ignore_ascii_case(authority)),
-                ResourceIdentity::FromHost { .. } => false,
-            })
-        });
-        let otherwise = || match self.all.as_slice() {
-            [first, rest @ ..] if is_bare && (self.has_own || rest.is_empty()) => Some(first),
-            _ => None,
-        };
-        of_host.or_else(|| at_path.next()).or_else(otherwise)
+        let at_path = |resource: &&ProtectedResource| resource.document_path.as_bytes() == path;
+        let mut all = self.all.iter().filter(at_path);
+        match (all.next(), all.next()) {
+            (None, _) => match self.all.as_slice() {
+                [first, rest @ ..] if is_bare && (self.has_own || rest.is_empty()) => Some(first),
+                _ => None,
+            },
+            (only, None) => only,
+            _ => {
+                let authority = self.authority.and_then(|field| request.first(field))?;
+                let of_host = |wanted: &[u8]| {
+                    self.all
+                        .iter()
+                        .filter(at_path)
+                        .find(|resource| match &resource.identity {
+                            ResourceIdentity::Fixed { origin, .. } => origin
+                                .split_once("://")
+                                .is_some_and(|(_, host)| host.as_bytes().eq_ignore_ascii_case(wanted)),
+                            ResourceIdentity::FromHost { .. } => false,
+                        })
+                };
+                of_host(authority)
+                    .or_else(|| of_host(without_port(authority)))
+                    .or_else(|| {
+                        self.all
+                            .iter()
+                            .filter(at_path)
+                            .find(|resource| resource.fixed.is_none())
+                    })
+            }
+        }
     }
 }
 

@@ -36,6 +36,7 @@ fn every_link_leads_somewhere() {
             "CHANGELOG.md",
             "CONTRIBUTING.md",
             "SECURITY.md",
+            "envoy/gateway/README.md",
             "envoy/issuers/README.md",
             "envoy/istio/README.md",
         ]

@@ -23,9 +23,11 @@ fn documented_metrics(page: &Page) -> BTreeSet<(String, String)> {
         .tables_of(&["name", "type", "counts"])
         .next()
         .expect("the table of metrics");
-    let mut metrics = BTreeSet::new();
+    let (mut metrics, mut names) = (BTreeSet::new(), BTreeSet::new());
     for row in &table.rows {
         let name = code(&row[0]).expect("a name");
+        let is_new = names.insert(name);
+        assert!(is_new, "{name} stands there twice");
         let reasons = Reason::ALL.map(Reason::label);
         for (placeholder, words) in [
             ("<name>", &["corp", "found"][..]),
@@ -111,7 +113,12 @@ impl Stack {
             },
         });
         let corp = json!({"provider_name": "corp"});
-        config["rules"] = json!([{"match": {"path": "/new"}, "requires": corp, "mode": "shadow"}]);
+        config["rules"] = json!([
+            {"match": {"path": "/new"}, "requires": corp, "mode": "shadow"},
+            {"match": {"path": "/admin"}, "requires": corp, "authorize": {
+                "claims": [{"claim_name": "role", "equals": "admin"}],
+            }},
+        ]);
         config["stat_prefix"] = json!("edge");
         let page = operating();
         let block = page
@@ -177,6 +184,11 @@ fn metrics_access_log_and_log_are_as_documented() {
         .find(|pair| pair[0].text.starts_with("access_log:"))
         .map(|pair| pair[1].text.lines().collect::<Vec<_>>());
     assert_eq!(Some(lines.iter().map(String::as_str).collect()), shown);
+
+    let good = Request::get("/admin").bearer(&stack.token().expires_in(600).mint());
+    assert_eq!(client.request(good).status, 403);
+    let malformed = Request::get("/orders").bearer(&stack.token().claim("nbf", "noon").mint());
+    assert_eq!(client.request(malformed).status, 401);
 
     assert_eq!(
         defined_metrics(&stack.envoy, "wasmcustom.jwt.edge."),

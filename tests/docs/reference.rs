@@ -338,6 +338,13 @@ fn every_row_says_what_the_parser_does() {
     for documented in &reference.0 {
         let least = reference.around(&documented.place, reference.least(&documented.place));
         parse(&least).unwrap_or_else(|error| panic!("{}: {error}", documented.place.join(".")));
+        let names: BTreeSet<_> = documented.rows.iter().map(|row| &row.field).collect();
+        assert_eq!(
+            names.len(),
+            documented.rows.len(),
+            "{}: a row stands there twice",
+            documented.place.join(".")
+        );
         for row in &documented.rows {
             check_type(&reference, documented, row);
             check_default(&reference, documented, row);

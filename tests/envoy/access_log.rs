@@ -6,6 +6,19 @@ use testkit::{EnvoyProcess, Issuer, Request, Template, Token, Upstream, module_p
 use super::assert_alive;
 use crate::scenarios::world;
 
+/// Whether the page shows this line, but for its time.
+fn documented(line: &str) -> bool {
+    let page = std::fs::read_to_string(workspace_root().join("docs/authorization.md")).expect("the page");
+    let timeless = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).ok()?;
+        line["time"].take().is_string().then_some(line)
+    };
+    let line = timeless(line);
+    page.lines()
+        .filter(|shown| shown.starts_with('{'))
+        .any(|shown| timeless(shown) == line)
+}
+
 #[test]
 fn the_access_log_says_who_what_and_why() {
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -91,5 +104,10 @@ fn the_access_log_says_who_what_and_why() {
         }
     }
     assert!(!lines.concat().contains("secret"));
+    assert!(
+        documented(&lines[3]),
+        "docs/authorization.md shows another line than {}",
+        lines[3]
+    );
     assert_alive(&envoy);
 }

@@ -125,8 +125,21 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(
             get(&format!("{PATH}/mcp")).header("host", "user@host"),
             denied("request_malformed"),
+        )
+        .request(
+            get(&format!("{PATH}/mcp")).header("host", "a..b"),
+            denied("request_malformed"),
+        )
+        .request(
+            get(&format!("{PATH}/mcp")).header("host", "[::1]:80"),
+            answered(200),
+        )
+        .request(
+            get(&format!("{PATH}/mcp")).header("host", "api.test:99999"),
+            denied("request_malformed"),
         ),
         rules(),
+        shared(),
         Scenario::new(
             "metadata is answered in shadow mode too",
             with(
@@ -207,5 +220,43 @@ fn rules() -> Scenario {
                 ", error=\"insufficient_scope\", error_description=\"the token lacks a scope that is needed\", scope=\"a\"",
                 "https://api.example.com/.well-known/oauth-protected-resource/a",
             )),
+        )
+}
+
+/// Hosts that share a path are told apart, and a host that none of the resources names gets neither of them.
+fn shared() -> Scenario {
+    let rule = |prefix: &str, resource: Value| {
+        json!({
+            "match": {"prefix": prefix}, "requires": {"provider_name": "corp"}, "protected_resource": resource,
+        })
+    };
+    let at = |host: &str| json!({"resource": format!("https://{host}.example.com/x")});
+    let config = with(
+        config(local_provider()),
+        json!({"rules": [
+            rule("/a", at("a")),
+            rule("/b", at("b")),
+            rule("/c", json!({"resource": "https://c.example.com/y"})),
+            rule("/d", json!({"resource_from_host": true, "resource_path": "/y"})),
+        ]}),
+    );
+    let of = |path: &str, host: &str| get(&format!("{PATH}{path}")).header("host", host);
+    Scenario::new("resources of two hosts at one path", config)
+        .request(
+            of("/x", "a.example.com"),
+            answered(200).reply(document("https://a.example.com/x")),
+        )
+        .request(
+            of("/x", "b.example.com:8443"),
+            answered(200).reply(document("https://b.example.com/x")),
+        )
+        .request(of("/x", "third.example.com"), denied("token_missing"))
+        .request(
+            of("/y", "c.example.com"),
+            answered(200).reply(document("https://c.example.com/y")),
+        )
+        .request(
+            of("/y", "third.example.com").header("x-forwarded-proto", "https"),
+            answered(200).reply(document("https://third.example.com/y")),
         )
 }

@@ -33,7 +33,7 @@ pub(super) fn list() -> Vec<Scenario> {
     let (a, b) = ("https://a.example", "https://b.example");
     let signed = |issuer: &str, key: &SigningKey| token_of(key).claim("iss", issuer).mint();
     vec![
-        Scenario::new("an issuer has many tenants", config(tenants))
+        Scenario::new("an issuer has many tenants", config(tenants.clone()))
             .token(of(TENANT, TENANT), forwarded().header("x-tenant", TENANT))
             .token(of("blue", "blue"), forwarded())
             .token(of("blue", "red"), denied("issuer_unknown"))
@@ -52,6 +52,28 @@ pub(super) fn list() -> Vec<Scenario> {
                 }),
                 denied("signature_invalid"),
             ),
+        Scenario::new(
+            "one tenant of many has a provider of its own, with the same keys",
+            json!({
+                "providers": {"all": tenants, "blue": with(local_provider(), json!({
+                    "issuer": "https://login.example.com/blue/v2.0",
+                    "audiences": ["blue-api"],
+                }))},
+            }),
+        )
+        .token(of("blue", "blue"), forwarded().header("x-tenant", "blue"))
+        .token(
+            token()
+                .claims(json!({"iss": "https://login.example.com/blue/v2.0", "aud": "blue-api"}))
+                .mint(),
+            forwarded(),
+        )
+        .token(
+            token()
+                .claims(json!({"iss": "https://login.example.com/red/v2.0", "aud": "blue-api", "tid": "red"}))
+                .mint(),
+            denied("audience_mismatch"),
+        ),
         Scenario::new(
             "the same kid at two issuers is never taken for one key",
             json!({

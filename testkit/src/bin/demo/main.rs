@@ -7,7 +7,7 @@ mod steps;
 mod walk;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -38,6 +38,9 @@ enum Command {
         /// Envoy's port on 127.0.0.1; 0 takes a free one
         #[arg(long, default_value_t = 10000)]
         port: u16,
+        /// Envoy's configuration, with the clusters and the provider of envoy/envoy.yaml, which is the default
+        #[arg(long)]
+        config: Option<PathBuf>,
     },
     /// Print one token, signed with the demo's key
     Token(TokenArgs),
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
         .unwrap_or_else(|| workspace_root().join(".build/demo"));
     let outcome = match cli.command {
         Command::Walk => walk::walk(&key_dir),
-        Command::Run { port } => run(&key_dir, port),
+        Command::Run { port, config } => run(&key_dir, port, config.as_deref()),
         Command::Token(args) => token(&key_dir, args),
         Command::Issuer(args) => issuer(&key_dir, args.listen),
         Command::Upstream(args) => upstream(args.listen),
@@ -97,8 +100,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(key_dir: &std::path::Path, port: u16) -> Result<ExitCode, String> {
-    let stack = Stack::start(&key::stable(key_dir)?, port)?;
+fn run(key_dir: &Path, port: u16, config: Option<&Path>) -> Result<ExitCode, String> {
+    let template = config.map_or_else(stack::template, Path::to_owned);
+    let stack = Stack::start(&key::stable(key_dir)?, &template, port)?;
     let envoy = format!("http://{}", stack.envoy.addr("main"));
     println!(
         "Envoy on {envoy}, its admin on http://{}",
@@ -120,7 +124,7 @@ fn run(key_dir: &std::path::Path, port: u16) -> Result<ExitCode, String> {
     println!("  curl -i -H 'x-jwt-sub: forged' {envoy}/healthz");
     println!("  curl 'http://{}/stats?filter=jwt'", stack.envoy.admin_addr());
     println!();
-    println!("Envoy's access log follows (status, details, reason); Ctrl-C ends it.");
+    println!("Envoy's access log follows; Ctrl-C ends it.");
     println!();
     let ended = end_signal();
     let mut shown = 0;
@@ -134,7 +138,7 @@ fn run(key_dir: &std::path::Path, port: u16) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn token(key_dir: &std::path::Path, args: TokenArgs) -> Result<ExitCode, String> {
+fn token(key_dir: &Path, args: TokenArgs) -> Result<ExitCode, String> {
     let named = json!({"iss": args.iss, "aud": args.aud, "sub": args.sub, "scope": args.scope});
     let token = Token::new(&key::stable(key_dir)?)
         .expires_in(args.expires_in)
@@ -143,7 +147,7 @@ fn token(key_dir: &std::path::Path, args: TokenArgs) -> Result<ExitCode, String>
     Ok(ExitCode::SUCCESS)
 }
 
-fn issuer(key_dir: &std::path::Path, listen: SocketAddr) -> Result<ExitCode, String> {
+fn issuer(key_dir: &Path, listen: SocketAddr) -> Result<ExitCode, String> {
     let key = key::stable(key_dir)?;
     let issuer = Issuer::start_on(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     stack::publish(&issuer, &[&key]);

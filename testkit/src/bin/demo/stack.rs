@@ -1,4 +1,6 @@
-//! The demo's processes and servers, started from `envoy/envoy.yaml`.
+//! The demo's processes and servers, started from `envoy/envoy.yaml` or a configuration like it.
+
+use std::path::{Path, PathBuf};
 
 use testkit::{
     ClosedPort, EnvoyOptions, EnvoyProcess, Issuer, SigningKey, Template, Upstream, jwks, module_path,
@@ -12,6 +14,11 @@ pub(crate) const AUDIENCE: &str = "orders-api";
 /// Where the issuer publishes its keys.
 pub(crate) const JWKS: &str = "/jwks";
 
+/// The configuration that the demo starts from.
+pub(crate) fn template() -> PathBuf {
+    workspace_root().join("envoy/envoy.yaml")
+}
+
 /// Everything that runs. Envoy ends first.
 pub(crate) struct Stack {
     /// Listener `main` is the template's; at listener `cold` the issuer has never been reachable.
@@ -22,8 +29,8 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Starts it with Envoy on this port of 127.0.0.1 and `key` published.
-    pub(crate) fn start(key: &SigningKey, port: u16) -> Result<Self, String> {
+    /// Starts it from this configuration, with Envoy on this port of 127.0.0.1 and `key` published.
+    pub(crate) fn start(key: &SigningKey, template: &Path, port: u16) -> Result<Self, String> {
         let module = module_path();
         if !module.exists() {
             return Err(format!(
@@ -33,7 +40,7 @@ impl Stack {
         }
         let (issuer, upstream, closed) = (Issuer::start(), Upstream::start(), ClosedPort::reserve());
         publish(&issuer, &[key]);
-        let config = Template::load(&workspace_root().join("envoy/envoy.yaml"))?
+        let config = Template::load(template)?
             .module(&module)
             .cluster("issuer", issuer.addr())
             .cluster("upstream", upstream.addr())

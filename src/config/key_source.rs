@@ -1,0 +1,86 @@
+//! `discovery`, `remote_jwks` and `local_jwks`: where a provider's keys come from.
+
+use super::error::{ConfigError, ConfigProblem};
+use super::reader::{Fields, Node};
+use super::remote::{self, RemoteKeySource};
+use super::{data_source, discovery};
+use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
+
+/// Where a provider's keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// `local_jwks`: the configuration itself.
+    Local(ParsedJwkSet),
+    /// `discovery` or `remote_jwks`.
+    Remote(RemoteKeySource),
+}
+
+impl KeySource {
+    /// Whether they are the same keys.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local(one), Self::Local(other)) => {
+                let (one, other) = (one.set.keys(), other.set.keys());
+                one.len() == other.len()
+                    && one
+                        .iter()
+                        .zip(other)
+                        .all(|(one, other)| one.spki_der() == other.spki_der())
+            }
+            (Self::Remote(one), Self::Remote(other)) => one.location == other.location,
+            _ => false,
+        }
+    }
+}
+
+pub(super) fn read(fields: &mut Fields<'_>, issuer: &str) -> Result<KeySource, ConfigError> {
+    let discovery = fields.take("discovery");
+    let remote = fields.take("remote_jwks");
+    let local = fields.take("local_jwks");
+    let key_cache = fields.take("key_cache");
+    let read_key_cache = || match &key_cache {
+        Some(node) => remote::read_key_cache(node),
+        None => Ok(remote::KeyCache::default()),
+    };
+    match (discovery, remote, local) {
+        (Some(node), None, None) => discovery::read(&node, issuer, read_key_cache()?).map(KeySource::Remote),
+        (None, Some(node), None) => remote::read(&node, read_key_cache()?).map(KeySource::Remote),
+        (None, None, Some(node)) => match &key_cache {
+            Some(key_cache) => Err(key_cache.invalid(
+                "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
+            )),
+            None => Ok(KeySource::Local(read_local_jwks(&node)?)),
+        },
+        (None, None, None) => Err(fields.error(ConfigProblem::Invalid(
+            "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
+        ))),
+        (discovery, remote, local) => {
+            // The last of them is named as the one too many.
+            let surplus = local.or(remote).or(discovery);
+            let what =
+                "a provider has one source of keys: write one of `discovery`, `remote_jwks`, `local_jwks`";
+            Err(match surplus {
+                Some(node) => node.invalid(what),
+                None => fields.error(ConfigProblem::Invalid(what.to_owned())),
+            })
+        }
+    }
+}
+
+fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, ConfigError> {
+    let (inline, document) = data_source::read(
+        node,
+        "write the JWKS document, as a string",
+        "write the document into `inline_string`, or serve it and write `remote_jwks`",
+    )?;
+    match JwkSet::parse(&document) {
+        Ok(parsed) => Ok(parsed),
+        Err(fault) => Err(inline.invalid(format!(
+            "not a usable JWKS document: {fault}{}",
+            match fault {
+                JwksFault::Json(_) | JwksFault::NoUsableKey(_) => "",
+                _ => r#"; it looks like {"keys":[{"kty":…}]}"#,
+            }
+        ))),
+    }
+}

@@ -1,0 +1,45 @@
+//! `payload_in_metadata` and its like: what a provider's tokens leave behind for other filters and the access log.
+
+use super::error::ConfigError;
+use super::reader::Fields;
+
+/// What a provider's tokens leave behind in the filter state `wasm.jwt.metadata.<name>`: the nearest that a module can do to
+/// the dynamic metadata that jwt_authn writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// `payload_in_metadata`: the name for the claims.
+    pub payload: Option<Box<str>>,
+    /// `normalize_payload_in_metadata.space_delimited_claims`: strings that become lists there.
+    pub space_delimited: Vec<Box<str>>,
+    /// `header_in_metadata`: the name for the JOSE header.
+    pub header: Option<Box<str>>,
+    /// `failed_status_in_metadata`: the name for the reason of a refusal.
+    pub failed_status: Option<Box<str>>,
+}
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Result<Metadata, ConfigError> {
+    // An empty name is none, as in jwt_authn.
+    let mut name = |field| {
+        let text = fields.take(field).map(|node| node.text()).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()).map(String::into_boxed_str))
+    };
+    let (payload, header, failed_status) = (
+        name("payload_in_metadata")?,
+        name("header_in_metadata")?,
+        name("failed_status_in_metadata")?,
+    );
+    let mut space_delimited = Vec::new();
+    if let Some(node) = fields.take("normalize_payload_in_metadata") {
+        let mut inner = node.fields(&["space_delimited_claims"])?;
+        space_delimited = inner.names("space_delimited_claims")?;
+        if payload.is_none() {
+            return Err(node.invalid("goes with `payload_in_metadata`"));
+        }
+    }
+    Ok(Metadata {
+        payload,
+        space_delimited,
+        header,
+        failed_status,
+    })
+}
