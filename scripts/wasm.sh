@@ -120,8 +120,13 @@ else
 fi
 # With both of its crate types at once, Cargo leaves out the optimization across crates.
 build+=(--target "$target" --package proxy-wasm-jwt --lib --crate-type cdylib)
-# The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere.
-flags=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=/registry" "--remap-path-prefix=$PWD=/proxy-wasm-jwt")
+# The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere: the registry's
+# too, whose names depend on where the crates come from.
+cargo fetch --quiet --locked --target "$target"
+flags=("--remap-path-prefix=$PWD=")
+for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+    flags+=("--remap-path-prefix=$directory=")
+done
 # What Envoy is to call, and nothing else: see the linker. `proxy_on_delete` is what frees a request's context.
 linker=$PWD/scripts/wasm-ld.sh
 exports=(
@@ -136,7 +141,8 @@ flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")
 
 # LLVM leaves an eighth of the bytes to win. Which features the module uses, Binaryen reads in the module itself.
 built=${CARGO_TARGET_DIR:-target}/$target/$profile/proxy_wasm_jwt.wasm
-passes=(-Oz --strip-debug --strip-producers --strip-target-features)
+# The second round finds what the first has made possible.
+passes=(-Oz -Oz --strip-debug --strip-producers --strip-target-features)
 stamp="$(sha256sum <"$built") $(wasm-opt --version) ${passes[*]}"
 if [ ! -e $module ] || [ "$stamp $(sha256sum <$module)" != "$(cat .build/$profile-stamp 2>/dev/null)" ]; then
     # Replaced in one step, and only when it changed: a running Envoy may be reading it.
