@@ -219,17 +219,19 @@ impl Scalar {
 }
 
 impl RequestPart {
-    /// What the request says there; nothing where it says nothing, which no claim equals.
+    /// What the request says there; `None` where it says nothing, or may be read to say several things.
     fn value<'r>(&self, request: &'r RequestHead) -> Option<Cow<'r, [u8]>> {
         match self {
             Self::Path { field, template } => {
                 let path = RequestPath::new(request.first(*field)?);
                 // A path that servers read differently names no tenant for sure.
-                if path.is_canonical() {
-                    template.variable(path.bytes()).map(Cow::Owned)
-                } else {
-                    None
+                if !path.is_canonical() {
+                    return None;
                 }
+                let value = template.variable(path.bytes());
+                let is_it = |reading: &Vec<u8>| template.variable(reading) == value;
+                let is_sure = path.readings()?.iter().all(is_it);
+                value.filter(|_| is_sure).map(Cow::Owned)
             }
             Self::Field { field, is_host } => {
                 let mut values = request.all(*field);

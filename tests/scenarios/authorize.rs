@@ -137,7 +137,7 @@ pub(super) fn list() -> Vec<Scenario> {
             get("/").bearer(&token().mint()).header("x-approver", "bob").header("x-approver", "alice"),
             denied("claim_rejected"),
         ),
-        ["/inv//acme/x", "/inv/acme/../x", "/inv/acme%zz/x", "/inv/acme/x", "/inv/%61cme", "/other"]
+        ["/inv//acme/x", "/inv/acme/../x", "/inv/acme;q/x", "/inv/acme%zz/x", "/inv/acme/x", "/inv/%61cme", "/other"]
             .into_iter()
             .fold(
                 authorizing("a tenant is kept out of its own path", condition(json!({
