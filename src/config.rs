@@ -46,7 +46,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::{Policy, ProtectedResource, ProtectedResources, Requirement, Rule, Strict};
+use crate::policy::{Policy, ProtectedResource, ProtectedResources, Requirement};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -275,11 +275,9 @@ impl Config {
             ])?,
             None => SignatureBackend::default(),
         };
-        // A rule that waives the token needs the path to be canonical, whatever it matches by.
-        let reads_path = rules
-            .iter()
-            .any(|rule: &Rule| rule.matcher.path.is_some() || !matches!(rule.demand.strict, Strict::Same));
-        let path_field = reads_path.then(|| names.field(":path"));
+        // What waives the token needs the path to be canonical, whatever it is chosen by.
+        let may_choose = !rules.is_empty() || !requirement_map.is_empty() || filter_state_rules.is_some();
+        let path_field = may_choose.then(|| names.field(":path"));
         let resources = match names.resources.is_empty() {
             true => None,
             false => Some(names.protected_resources(own_resource.is_some())),

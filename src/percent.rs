@@ -15,6 +15,12 @@ pub(crate) enum Plus {
     Space,
 }
 
+/// The octet that two hexadecimal digits stand for.
+pub(crate) fn octet(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)?.wrapping_mul(16).wrapping_add(digit(low)?)).ok()
+}
+
 /// The text without its escapes; borrowed where it has none.
 pub(crate) fn decode(text: &[u8], plus: Plus) -> Result<Cow<'_, [u8]>, BadEscape> {
     let is_special = |byte: &u8| *byte == b'%' || (*byte == b'+' && plus == Plus::Space);
@@ -26,9 +32,10 @@ pub(crate) fn decode(text: &[u8], plus: Plus) -> Result<Cow<'_, [u8]>, BadEscape
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
             b'%' => {
-                let mut digit = || bytes.next().and_then(|digit| char::from(*digit).to_digit(16));
-                let (high, low) = (digit().ok_or(BadEscape)?, digit().ok_or(BadEscape)?);
-                u8::try_from(high.wrapping_mul(16).wrapping_add(low)).map_err(|_| BadEscape)?
+                let digits = bytes.next().zip(bytes.next());
+                digits
+                    .and_then(|(high, low)| octet(*high, *low))
+                    .ok_or(BadEscape)?
             }
             b'+' if plus == Plus::Space => b' ',
             other => *other,

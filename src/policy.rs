@@ -19,7 +19,7 @@ pub use header::{HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
 pub(crate) use host::is_authority;
 pub use matcher::{ParameterMatcher, RequestMatcher};
-pub use path::{PathPattern, PathTest, RequestPath};
+pub use path::{PathPattern, PathTest, RequestPath, Spelling};
 pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub use template::PathTemplate;
@@ -61,18 +61,37 @@ pub enum Choice {
     /// Nothing but that it is a CORS preflight.
     CorsPreflight,
     /// The entry of `requirement_map` that the route names.
-    Route(usize),
-    /// One of `rules`.
-    Rule {
+    Route {
         /// Which.
         number: usize,
         /// What it waives is not waived.
         is_strict: bool,
     },
+    /// One of `rules`.
+    Rule {
+        /// Which.
+        number: usize,
+        /// As above.
+        is_strict: bool,
+    },
     /// One of `filter_state_rules`.
-    FilterState(usize),
+    FilterState {
+        /// Which.
+        number: usize,
+        /// As above.
+        is_strict: bool,
+    },
     /// Nothing: every request needs a token.
     Otherwise,
+}
+
+/// Everything that has its say about one request. What each of them needs has to be met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// What has, for the path as it came.
+    pub first: Choice,
+    /// What else has, where servers may read the path otherwise.
+    pub others: Vec<Choice>,
 }
 
 /// Everything that says what a request needs.
@@ -116,44 +135,88 @@ impl CorsPreflight {
 }
 
 impl Policy {
-    /// What has its say about the request.
+    /// What has its say about the request: once for each way in which servers may read its path.
     ///
     /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
-    pub fn choose(&self, request: &RequestHead) -> Result<Choice, Denial> {
+    pub fn choose(&self, request: &RequestHead) -> Result<Choices, Denial> {
+        let field = self
+            .path_field
+            .map(|field| request.first(field).unwrap_or_default());
+        let path = RequestPath::new(field.unwrap_or_default());
+        let spelling = field.map_or(Spelling::Plain, |_| path.spelling());
+        let is_canonical = spelling != Spelling::Loose;
+        let mut others = Vec::new();
         if self.cors.is_some_and(|cors| cors.matches(request)) {
-            return Ok(Choice::CorsPreflight);
+            let first = Choice::CorsPreflight;
+            return Ok(Choices { first, others });
         }
         if let Some(name) = &request.route_requirement {
-            let known = self
-                .requirement_map
-                .iter()
-                .position(|(known, _)| known.as_bytes() == name);
-            return known
-                .map(Choice::Route)
-                .ok_or(Denial::new(Reason::RouteRequirementUnknown));
+            let (number, demand) =
+                find(&self.requirement_map, name).ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
+            // Nothing tells which route another path would have had, so what is only tried out does not go before what is
+            // asked of every request.
+            if !is_canonical && demand.mode != Mode::Enforce && demand.mode != self.mode {
+                others.push(Choice::Otherwise);
+            }
+            let first = Choice::Route {
+                number,
+                is_strict: demand.is_stricter(is_canonical),
+            };
+            return Ok(Choices { first, others });
         }
-        let path = RequestPath::new(
-            self.path_field
-                .and_then(|field| request.first(field))
-                .unwrap_or_default(),
-        );
-        let is_canonical = path.is_canonical();
+        let first = self.choice(request, &path, is_canonical);
+        if spelling != Spelling::Plain {
+            let mut add = |choice| {
+                if choice != first && !others.contains(&choice) {
+                    others.push(choice);
+                }
+            };
+            let readings = path.readings();
+            for reading in readings.iter().flatten() {
+                let path = RequestPath::reading(reading);
+                add(self.choice(request, &path, path.is_canonical()));
+            }
+            // A path that can be read in so many ways may be any.
+            if readings.is_none() {
+                add(self.otherwise(request, true));
+                for number in 0..self.rules.len() {
+                    add(Choice::Rule {
+                        number,
+                        is_strict: true,
+                    });
+                }
+            }
+        }
+        Ok(Choices { first, others })
+    }
+
+    /// What has its say where the path is read so.
+    fn choice(&self, request: &RequestHead, path: &RequestPath<'_>, is_canonical: bool) -> Choice {
         let by_rule = self
             .rules
             .iter()
             .enumerate()
-            .filter(|(_, rule)| rule.matcher.matches(request, &path))
-            .find(|(_, rule)| {
-                // What opens a door must not be talked into opening another: `/healthz/../admin` never rides on `/healthz`. A
-                // rule that lets some go on without a token is then what it is for the others.
-                is_canonical || rule.demand.without_waiver().is_some()
-            });
-        Ok(match by_rule {
-            Some((number, _)) => Choice::Rule {
+            .filter(|(_, rule)| rule.matcher.matches(request, path))
+            .find(|(_, rule)| is_canonical || rule.demand.without_waiver().is_some());
+        match by_rule {
+            Some((number, rule)) => Choice::Rule {
                 number,
-                is_strict: !is_canonical,
+                is_strict: rule.demand.is_stricter(is_canonical),
             },
-            None => self.by_filter_state(request).unwrap_or(Choice::Otherwise),
+            None => self.otherwise(request, is_canonical),
+        }
+    }
+
+    /// What has its say where no rule does. A word that is not in the list is no word: the default holds.
+    fn otherwise(&self, request: &RequestHead, is_canonical: bool) -> Choice {
+        let by_word = self
+            .filter_state_rules
+            .as_ref()
+            .zip(request.filter_state.as_deref())
+            .and_then(|(rules, word)| find(&rules.demands, word));
+        by_word.map_or(Choice::Otherwise, |(number, demand)| Choice::FilterState {
+            number,
+            is_strict: demand.is_stricter(is_canonical),
         })
     }
 
@@ -163,16 +226,22 @@ impl Policy {
         let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
         let found = match choice {
             Choice::CorsPreflight => return None,
-            Choice::Route(number) => self.requirement_map.get(number).map(|(_, demand)| demand),
-            Choice::Rule { number, is_strict } => self.rules.get(number).and_then(|rule| match is_strict {
-                true => rule.demand.without_waiver(),
-                false => Some(&rule.demand),
-            }),
-            Choice::FilterState(number) => demands
+            Choice::Route { number, is_strict } => self
+                .requirement_map
+                .get(number)
+                .map(|(_, demand)| (demand, is_strict)),
+            Choice::Rule { number, is_strict } => {
+                self.rules.get(number).map(|rule| (&rule.demand, is_strict))
+            }
+            Choice::FilterState { number, is_strict } => demands
                 .and_then(|demands| demands.get(number))
-                .map(|(_, demand)| demand),
+                .map(|(_, demand)| (demand, is_strict)),
             Choice::Otherwise => None,
         };
+        let found = found.and_then(|(demand, is_strict)| match is_strict {
+            true => demand.without_waiver(),
+            false => Some(demand),
+        });
         Some(found.unwrap_or(&self.otherwise))
     }
 
@@ -182,12 +251,12 @@ impl Policy {
         let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
         let found = match choice {
             Choice::CorsPreflight => Some(Cow::Borrowed("cors_preflight")),
-            Choice::Route(number) => self
+            Choice::Route { number, .. } => self
                 .requirement_map
                 .get(number)
                 .map(|(name, _)| Cow::Owned(format!("requirement_map.{name}"))),
             Choice::Rule { number, .. } => self.rules.get(number).map(|rule| Cow::Borrowed(&*rule.name)),
-            Choice::FilterState(number) => demands
+            Choice::FilterState { number, .. } => demands
                 .and_then(|demands| demands.get(number))
                 .map(|(word, _)| Cow::Owned(format!("filter_state_rules.{word}"))),
             Choice::Otherwise => None,
@@ -209,15 +278,11 @@ impl Policy {
                 .chain(self.rules.iter().map(|rule| &rule.demand))
                 .any(|demand| demand.mode.tells_clients_apart())
     }
+}
 
-    /// A word that is not in the list is no word: the default holds.
-    fn by_filter_state(&self, request: &RequestHead) -> Option<Choice> {
-        let word = request.filter_state.as_deref()?;
-        let rules = self.filter_state_rules.as_ref()?;
-        rules
-            .demands
-            .iter()
-            .position(|(known, _)| known.as_bytes() == word)
-            .map(Choice::FilterState)
-    }
+/// The demand of this name, with its number.
+fn find<'d>(demands: &'d [(Box<str>, Rc<Demand>)], name: &[u8]) -> Option<(usize, &'d Rc<Demand>)> {
+    let mut known = demands.iter().enumerate();
+    let found = known.find(|(_, (known, _))| known.as_bytes() == name);
+    found.map(|(number, (_, demand))| (number, demand))
 }

@@ -26,6 +26,25 @@ pub(super) enum Evaluation {
     Need(Need),
 }
 
+impl Evaluation {
+    /// The request has to go on as this as well. It goes on as it is.
+    fn and(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Forward(forward), Self::Forward(other)) => {
+                forward.shadowed = forward.shadowed.or(other.shadowed);
+                // There is one proof, whoever asks for it. Who refuses a request for it has the last word.
+                let refuses = |proof: &Proof| matches!(*proof.otherwise, Decision::Deny(_));
+                if forward.proof.is_none() || other.proof.as_ref().is_some_and(refuses) {
+                    forward.proof = other.proof;
+                }
+            }
+            // Whatever it waits for, it goes on then at best.
+            (Self::Need(_), Self::Forward(_) | Self::Need(_)) => {}
+            (this, other) => *this = other,
+        }
+    }
+}
+
 /// What a decision needs that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
@@ -74,13 +93,28 @@ impl Authenticator {
             };
         }
         let address = request.source_address.as_deref();
-        let choice = match policy.choose(request) {
-            Ok(choice) => choice,
+        let choices = match policy.choose(request) {
+            Ok(choices) => choices,
             Err(denial) if policy.mode.lets_through(None, address) => {
                 return Evaluation::Forward(self.without_token(Grant::Anonymous).shadowing(denial));
             }
             Err(denial) => return Evaluation::Deny(denial.into()),
         };
+        let mut evaluation = self.meet(choices.first, request, moment);
+        for choice in choices.others {
+            if matches!(evaluation, Evaluation::Deny(_)) {
+                break;
+            }
+            evaluation.and(self.meet(choice, request, moment));
+        }
+        evaluation
+    }
+
+    /// Decides a request of which this has been chosen.
+    fn meet(&mut self, choice: Choice, request: &RequestHead, moment: Moment) -> Evaluation {
+        let config = self.config.clone();
+        let policy = &config.policy;
+        let address = request.source_address.as_deref();
         let demand = match policy.demand(choice) {
             Some(demand) if demand.requirement != Requirement::Nothing => demand,
             _ => return Evaluation::Forward(self.without_token(Grant::Waived).by(choice)),

@@ -50,7 +50,7 @@ pub struct ClaimCondition {
     pub claim: ClaimPath,
     /// What is asked of it.
     pub test: ClaimTest,
-    /// Whether it must not hold.
+    /// Whether it must not hold. What cannot be read of the request holds neither way.
     pub invert: bool,
 }
 
@@ -171,6 +171,16 @@ impl ClaimCondition {
         let claim = jwt.claim(&self.claim).filter(|claim| claim.kind() != Kind::Null);
         let holds = match (&self.test, claim) {
             (ClaimTest::Exists(wanted), claim) => claim.is_some() == *wanted,
+            (ClaimTest::Request(part), claim) => {
+                let Some(value) = part.value(request) else {
+                    return false;
+                };
+                claim
+                    .into_iter()
+                    .flat_map(elements)
+                    .filter_map(scalar_text)
+                    .any(|text| text.as_bytes() == &*value)
+            }
             (_, None) => false,
             (ClaimTest::AnyOf(wanted), Some(claim)) => elements(claim)
                 .iter()
@@ -185,12 +195,6 @@ impl ClaimCondition {
                 .into_iter()
                 .filter_map(scalar_text)
                 .any(|text| matcher.matches(&text)),
-            (ClaimTest::Request(part), Some(claim)) => part.value(request).is_some_and(|value| {
-                elements(claim)
-                    .into_iter()
-                    .filter_map(scalar_text)
-                    .any(|text| text.as_bytes() == &*value)
-            }),
         };
         holds != self.invert
     }
@@ -215,21 +219,23 @@ impl Scalar {
 }
 
 impl RequestPart {
-    /// What the request says there; nothing where it says nothing, which no claim equals.
+    /// What the request says there; `None` where it says nothing, or may be read to say several things.
     fn value<'r>(&self, request: &'r RequestHead) -> Option<Cow<'r, [u8]>> {
         match self {
             Self::Path { field, template } => {
                 let path = RequestPath::new(request.first(*field)?);
                 // A path that servers read differently names no tenant for sure.
-                if path.is_canonical() {
-                    template.variable(path.bytes()).map(Cow::Owned)
-                } else {
-                    None
+                if !path.is_canonical() {
+                    return None;
                 }
+                let value = template.variable(path.bytes());
+                let is_it = |reading: &Vec<u8>| template.variable(reading) == value;
+                let is_sure = path.readings()?.iter().all(is_it);
+                value.filter(|_| is_sure).map(Cow::Owned)
             }
             Self::Field { field, is_host } => {
                 let mut values = request.all(*field);
-                let value = values.next()?;
+                let value = values.next().filter(|value| !value.is_empty())?;
                 // Of several values nobody knows which one the upstream takes.
                 if values.next().is_some() {
                     return None;

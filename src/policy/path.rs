@@ -1,9 +1,28 @@
-//! `match.path` and `match.prefix`, and what a canonical path is.
+//! `match.path` and `match.prefix`, what a canonical path is, and how else a path may be read.
+
+mod readings;
+
+use std::borrow::Cow;
+
+use crate::percent;
 
 /// The path of a request, without its query.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestPath<'a> {
     path: &'a [u8],
+    /// It is not what was sent, but what a server may make of it.
+    is_reading: bool,
+}
+
+/// In how many ways a path can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// In one.
+    Plain,
+    /// In several, which differ within segments: every server finds as many segments, and in the same places.
+    Several,
+    /// In several, which may lead to different places altogether. It is not canonical.
+    Loose,
 }
 
 /// A pattern for the path of a request.
@@ -33,10 +52,10 @@ impl PathPattern {
     #[must_use]
     pub fn matches(&self, path: &RequestPath<'_>) -> bool {
         match &self.test {
-            PathTest::Exact(expected) => self.is(path.path, expected),
-            PathTest::Prefix(prefix) => self.rest(path.path, prefix).is_some(),
+            PathTest::Exact(expected) => self.is(path.path, &path.respelt(expected)),
+            PathTest::Prefix(prefix) => self.rest(path.path, &path.respelt(prefix)).is_some(),
             PathTest::SeparatedPrefix(prefix) => self
-                .rest(path.path, prefix)
+                .rest(path.path, &path.respelt(prefix))
                 .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/')),
             // A path that is no text matches no pattern.
             PathTest::Regex(regex) => std::str::from_utf8(path.path).is_ok_and(|path| regex.is_match(path)),
@@ -67,6 +86,7 @@ impl<'a> RequestPath<'a> {
             .unwrap_or(field.len());
         Self {
             path: field.split_at_checked(end).map_or(field, |(path, _)| path),
+            is_reading: false,
         }
     }
 
@@ -76,36 +96,83 @@ impl<'a> RequestPath<'a> {
         self.path
     }
 
-    /// Whether every server would read the path alike: it begins with `/`, has no empty and no dot segments (those with
-    /// a `;parameter` included, which some servers drop), no backslash, and no slash, backslash or dot in
-    /// percent-encoding.
+    /// Whether every server finds the same segments in the path: it begins with `/`, has no empty segments, no dot segments
+    /// and none that some servers take for one (`..;v=1`, `..%00`), no backslash, no control character, no slash, backslash,
+    /// dot or percent sign in percent-encoding, and no broken escape.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
-        let Some(rest) = self.path.strip_prefix(b"/") else {
-            return false;
-        };
-        let mut segments = rest.split(|byte| *byte == b'/').peekable();
-        while let Some(segment) = segments.next() {
-            // The last segment is empty where the path ends with a slash.
-            if segment.is_empty() && segments.peek().is_some() {
-                return false;
-            }
-            let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-            if matches!(name, b"." | b"..") || segment.contains(&b'\\') || has_encoded_separator(segment) {
-                return false;
-            }
-        }
-        true
+        self.spelling() != Spelling::Loose
     }
-}
 
-fn has_encoded_separator(segment: &[u8]) -> bool {
-    segment.windows(3).any(|three| {
-        matches!(
-            three,
-            [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | [b'%', b'5', b'c' | b'C']
-        )
-    })
+    /// In how many ways the path can be read.
+    #[must_use]
+    pub fn spelling(&self) -> Spelling {
+        let Some(mut rest) = self.path.strip_prefix(b"/") else {
+            return Spelling::Loose;
+        };
+        let mut found = Spelling::Plain;
+        // What the segment begins with: so many dots, or, from `NAME` on, something that makes it no dot segment for anybody.
+        // Three dots are a name, and so is whatever follows a plain character.
+        const NAME: u8 = 3;
+        let mut dots = None;
+        while let Some((byte, after)) = rest.split_first() {
+            rest = after;
+            let byte = match (byte, after) {
+                (b'%', [high, low, after @ ..]) => match percent::octet(*high, *low) {
+                    None | Some(b'/' | b'\\' | b'.' | b'%') => return Spelling::Loose,
+                    Some(octet) => {
+                        found = Spelling::Several;
+                        rest = after;
+                        octet
+                    }
+                },
+                (byte, _) => *byte,
+            };
+            dots = match (byte, dots) {
+                (b'/', Some(NAME)) => None,
+                (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
+                (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return Spelling::Loose,
+                (byte, _) if readings::is_plain(byte) => Some(NAME),
+                // Parameters of nothing, or of a dot segment; or dots that something follows which others may drop.
+                (b';', None) | (_, Some(1 | 2)) => return Spelling::Loose,
+                _ => {
+                    found = Spelling::Several;
+                    Some(NAME)
+                }
+            };
+        }
+        match dots {
+            Some(1 | 2) => Spelling::Loose,
+            _ => found,
+        }
+    }
+
+    /// The path in each of the ways in which servers may read it, in normal form: with nothing encoded that may stand for
+    /// itself in a segment. Empty where there is but one; `None`: there are too many.
+    #[must_use]
+    pub fn readings(&self) -> Option<Vec<Vec<u8>>> {
+        match self.spelling() {
+            Spelling::Plain => Some(Vec::new()),
+            Spelling::Several | Spelling::Loose => readings::of(self.path),
+        }
+    }
+
+    /// One of its [`readings`](Self::readings).
+    #[must_use]
+    pub const fn reading(path: &'a [u8]) -> Self {
+        Self {
+            path,
+            is_reading: true,
+        }
+    }
+
+    /// A pattern as this path would spell it.
+    fn respelt<'p>(&self, pattern: &'p [u8]) -> Cow<'p, [u8]> {
+        match self.is_reading {
+            true => Cow::Owned(readings::in_normal_form(pattern)),
+            false => Cow::Borrowed(pattern),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,16 +181,30 @@ mod tests {
 
     #[test]
     fn paths_that_servers_read_differently_are_not_canonical() {
+        let spelling = |path: &str| RequestPath::new(path.as_bytes()).spelling();
         for path in [
             "/",
             "/healthz",
             "/a/b/",
             "/a.b/..c/...",
+            "/.well-known/x",
+            "/a:b@c,d/e=f&g",
+        ] {
+            assert_eq!(spelling(path), Spelling::Plain, "{path}");
+        }
+        for path in [
+            "/%20",
             "/a%20b",
             "/a;v=1/b",
+            "/a;v=1",
+            "/...;v=1",
             "/%2a",
+            "/..%61",
+            "/caf%c3%a9",
+            "/café",
+            "/a b",
         ] {
-            assert!(RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
+            assert_eq!(spelling(path), Spelling::Several, "{path}");
         }
         for path in [
             "",
@@ -146,7 +227,28 @@ mod tests {
             "/a\\b",
             "/a/..;/b",
             "/a/.;x=y/b",
+            "/a/..%3b/b",
+            "/a/..%00/b",
+            "/a/..%09",
+            "/a/..%0a/b",
+            "/a/..%20/b",
+            "/a/..%23",
+            "/a/..%3f/b",
+            "/a/.%00./b",
+            "/a/..é/b",
+            "/a/%252e%252e/b",
+            "/a/..%252fb",
+            "/a%25",
+            "/a%00b",
+            "/a\u{7f}b",
+            "/;a/b",
+            "/a/%3ba",
+            "/a%zz",
+            "/a%",
+            "/a%2",
+            "/%u002e%u002e/b",
         ] {
+            assert_eq!(spelling(path), Spelling::Loose, "{path}");
             assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
         }
     }

@@ -115,6 +115,13 @@ pub enum Strict {
 }
 
 impl Demand {
+    /// Whether it is another for a path that is not canonical. What opens a door must not be talked into opening another:
+    /// `/healthz/../admin` never rides on `/healthz`. What lets some go on without a token is then what it is for the others.
+    #[must_use]
+    pub const fn is_stricter(&self, is_canonical: bool) -> bool {
+        !is_canonical && !matches!(self.strict, Strict::Same)
+    }
+
     /// The demand for a request that may not go on without a token; `None` where it never asks for one.
     #[must_use]
     pub fn without_waiver(self: &Rc<Self>) -> Option<&Rc<Self>> {

@@ -20,9 +20,10 @@ pub(crate) struct Deviation {
     pub(crate) explains: fn(&Case<'_>, &Aspect) -> bool,
 }
 
-/// These two are told by a second look with stricter rules, see [`crate::run`].
+/// These are told by a second look, with stricter rules or with the path spelt otherwise, see [`crate::judge`].
 pub(crate) const NO_RULE: &str = "no-rule-matched";
 pub(crate) const WAIVER: &str = "waiver-canonical-path";
+pub(crate) const READINGS: &str = "every-reading-of-a-path";
 
 pub(crate) const ALL: &[Deviation] = &[
     Deviation {
@@ -34,9 +35,16 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: WAIVER,
-        ours: "A path that is not canonical (dot segments, `//`, an encoded slash, backslash or dot) always needs a token: a rule without `requires` does not match it, and a rule that may do without a token then may not.",
+        ours: "A path that is not canonical (dot segments, `//`, an encoded slash, backslash, dot or percent sign, a broken escape) always needs a token: a rule without `requires` does not match it, and a rule that may do without a token then may not; nor may what a route or a filter state has chosen.",
         theirs: "It matches the path as it is written.",
         why: "`/healthz/../admin` must not ride on `/healthz` past servers that resolve it.",
+        explains: |_, _| false,
+    },
+    Deviation {
+        id: READINGS,
+        ours: "Where servers may read a path in several ways, the rules for each of them have to be met.",
+        theirs: "The rule for the path as it is written.",
+        why: "What `/admin` needs, `//admin`, `/%61dmin` and `/x/..;/admin` need too: some upstream takes them for it.",
         explains: |_, _| false,
     },
     Deviation {

@@ -106,6 +106,30 @@ pub(crate) fn matches() -> Vec<Trial> {
         }
         trials.push(Trial::new(&format!("{extra}"), config, requests.clone()));
     }
+    let ordered = three(json!([
+        {"match": {"prefix": "/orders"}, "requires": {"provider_name": "partner"}},
+        {"match": {"prefix": "/healthz"}},
+        {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}
+    ]));
+    let spellings = [
+        "/orders",
+        "//orders",
+        "/x/../orders",
+        "/x/..;/orders",
+        "/%6frders",
+        "/%256frders",
+        "/x%2f..%2forders",
+        "/orders/../x",
+        "/orders;v=1",
+        "/healthz/a%20b",
+        "/healthz/..%3b/orders",
+        "/healthz/..%20/x",
+    ];
+    let spelt = spellings.into_iter().flat_map(|path| {
+        let request = |token: &str| get(path).header("authorization", format!("Bearer {token}"));
+        [get(path), request(&good(0)), request(&good(1))]
+    });
+    trials.push(Trial::new("spellings of a path", ordered, spelt.collect()));
     trials.push(Trial::new(
         "no rules",
         json!({"providers": {"corp": provider(0, json!({}))}}),

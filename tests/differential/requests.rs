@@ -28,6 +28,10 @@ const PATHS: &[&str] = &[
     "/public/%2e%2e/admin",
     "/api%2Fv1",
     "/orders/1;v=2",
+    "//orders",
+    "/x/..;/orders",
+    "/%6frders",
+    "/healthz/..%3b/orders",
 ];
 
 const QUERIES: &[&str] = &[

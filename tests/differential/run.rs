@@ -84,7 +84,7 @@ pub(crate) fn look<'t>(clients: &Clients, trial: &'t Trial, request: &'t Request
         case::outcome(&clients.ours, request),
         case::outcome(&clients.theirs, request),
     );
-    judge::judge(case, &clients.stricter)
+    judge::judge(case, &clients.theirs, &clients.stricter)
 }
 
 /// The listeners of one trial.

@@ -24,7 +24,29 @@ fn paths_that_are_called_not_canonical_are_not() {
         assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
     }
     assert!(table.rows.len() >= 8);
-    assert!(RequestPath::new(b"/healthz").is_canonical());
+    for path in ["/healthz", "/.well-known", "/...", "/..a", "/a%20b", "/a;v=1"] {
+        assert!(RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
+    }
+}
+
+#[test]
+fn paths_that_are_called_another_spelling_are_read_so() {
+    let page =
+        std::fs::read_to_string(testkit::workspace_root().join("docs/configuration.md")).expect("the page");
+    let section = page.split("### Readings of a path").nth(1).expect("the section");
+    let (_, examples) = section.split_once("written. ").expect("the examples");
+    let (examples, _) = examples.split_once(" are `/orders` to some").expect("their end");
+    let spellings: Vec<&str> = examples.split('`').skip(1).step_by(2).collect();
+    for spelling in &spellings {
+        let readings = RequestPath::new(spelling.as_bytes())
+            .readings()
+            .expect("few readings");
+        assert!(
+            readings.iter().any(|reading| reading == b"/orders"),
+            "{spelling}: {readings:?}"
+        );
+    }
+    assert!(spellings.len() >= 5);
 }
 
 #[test]

@@ -33,11 +33,14 @@ fn a_route_names_its_requirement() {
     let config = json!({
         "providers": two_providers(),
         "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
-        "requirement_map": {"admin": {"provider_name": "admin"}, "open": {}},
+        "requirement_map": {
+            "admin": {"provider_name": "admin"}, "open": {}, "tried": {"provider_name": "admin", "mode": "shadow"},
+        },
     });
     let listener = Listener::wasm("jwt", config)
         .route(route_requirement("/admin", "admin"))
         .route(route_requirement("/open", "open"))
+        .route(route_requirement("/tried", "tried"))
         .route(route_requirement("/typo", "admn"))
         .route(route("/", "upstream"));
     let (envoy, upstream) = start(listener);
@@ -60,6 +63,10 @@ fn a_route_names_its_requirement() {
         (401, "issuer_unknown".to_owned())
     );
     assert_eq!(status("/open", None).0, 200);
+    assert_eq!(status("/tried", None).0, 200);
+    for path in ["/open/../admin", "/open/..%3b/admin", "/tried/../admin"] {
+        assert_eq!(status(path, None), (401, "token_missing".to_owned()), "{path}");
+    }
     let before = upstream.count();
     assert_eq!(
         status("/typo", Some(&corp)),

@@ -64,6 +64,33 @@ fn a_route_names_what_it_needs() {
 }
 
 #[test]
+fn what_a_route_waives_or_tries_out_needs_a_canonical_path() {
+    let mut config = config();
+    config["requirement_map"]["empty"] = json!({});
+    config["requirement_map"]["tried"] = json!({"provider_name": "corp", "mode": "shadow"});
+    let mut vm = Vm::start(&config);
+    let good = |path: &str| get(path).bearer(&token().mint());
+    for requirement in ["open", "empty", "tried"] {
+        set(metadata(requirement));
+        assert_eq!(reason(&mut vm, "/payments;v=1"), None, "{requirement}");
+        for path in ["/payments/../orders", "/payments/..;/orders", "//orders"] {
+            assert_eq!(
+                reason(&mut vm, path).as_deref(),
+                Some("jwt_token_missing"),
+                "{requirement} {path}"
+            );
+            assert_eq!(outcome(&vm.request(&good(path))), None, "{requirement} {path}");
+        }
+    }
+    config["mode"] = "shadow".into();
+    let mut vm = Vm::start(&config);
+    for requirement in ["open", "empty", "tried", "closed"] {
+        set(metadata(requirement));
+        assert_eq!(reason(&mut vm, "/payments/../orders"), None, "{requirement}");
+    }
+}
+
+#[test]
 fn a_route_that_cannot_be_read_lets_nothing_through() {
     let mut vm = Vm::start(&config());
     let (_, whole) = metadata("open").expect("a property");
@@ -102,6 +129,12 @@ fn another_filter_leaves_a_word() {
     ] {
         set(Some(("filter_state.selector".to_owned(), word.into())));
         assert_eq!(reason(&mut vm, "/").as_deref(), expected, "{word}");
+        // Whoever chose the word has seen one reading of the path.
+        assert_eq!(
+            reason(&mut vm, "/x/../y").as_deref(),
+            Some("jwt_token_missing"),
+            "{word}"
+        );
     }
     set(Some(("filter_state.selector".to_owned(), vec![0xff, 0])));
     assert_eq!(reason(&mut vm, "/").as_deref(), Some("jwt_token_missing"));

@@ -126,6 +126,37 @@ pub(super) fn list() -> Vec<Scenario> {
                 .bearer(&claiming(json!({"tenant": "blue", "host": "blue.example"}))),
             denied("claim_rejected"),
         ),
+        authorizing("a part of the request that cannot be read meets no condition", json!({"claims": [
+            {"claim_name": "sub", "equals_request": {"header": "x-approver"}, "invert": true},
+        ]}))
+        .request(get("/").bearer(&token().mint()).header("x-approver", "bob"), forwarded())
+        .request(get("/").bearer(&token().mint()).header("x-approver", "alice"), denied("claim_rejected"))
+        .request(get("/").bearer(&token().mint()), denied("claim_rejected"))
+        .request(get("/").bearer(&token().mint()).header("x-approver", ""), denied("claim_rejected"))
+        .request(
+            get("/").bearer(&token().mint()).header("x-approver", "bob").header("x-approver", "alice"),
+            denied("claim_rejected"),
+        ),
+        ["/inv//acme/x", "/inv/acme/../x", "/inv/acme;q/x", "/inv/acme%zz/x", "/inv/acme/x", "/inv/%61cme", "/other"]
+            .into_iter()
+            .fold(
+                authorizing("a tenant is kept out of its own path", condition(json!({
+                    "claim_name": "tenant", "invert": true,
+                    "equals_request": {"path_template": "/inv/{tenant}/**", "variable": "tenant"},
+                }))),
+                |scenario, path| scenario.request(at(path, "acme"), denied("claim_rejected")),
+            )
+            .request(at("/inv/other/x", "acme"), forwarded())
+            .request(at("/inv/ACME", "acme"), forwarded())
+            // Nobody's claim is another's.
+            .token(token().mint(), denied("claim_rejected"))
+            .request(get("/inv/other").bearer(&token().mint()), forwarded()),
+        authorizing("a template is exact", condition(json!({
+            "claim_name": "tenant", "equals_request": {"path_template": "/exact/{t}", "variable": "t"},
+        })))
+        .request(at("/exact/blue", "blue"), forwarded())
+        .request(at("/exact/blue/", "blue"), denied("claim_rejected"))
+        .request(at("/Exact/blue", "blue"), denied("claim_rejected")),
         Scenario::new(
             "who is asked for claims must have a token",
             ruled(json!([{

@@ -17,6 +17,7 @@ mod issuers;
 mod keys;
 mod locations;
 mod matches;
+mod paths;
 mod replies;
 mod requirements;
 mod resources;
@@ -49,6 +50,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         replies::list(),
         rules::list(),
         matches::list(),
+        paths::list(),
         authorize::list(),
         binding::list(),
         requirements::list(),

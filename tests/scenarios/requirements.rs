@@ -119,7 +119,9 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .request(get("/healthz"), forwarded())
         .request(get("/healthz/../admin").header("x-a", &a), denied("token_missing"))
-        .request(get("/healthz/../admin").bearer(&web), forwarded())
+        .request(get("/healthz/../admin").bearer(&web), denied("token_missing"))
+        .request(get("/healthz/../admin").bearer(&web).header("x-a", &a), forwarded().header("x-sub", "alice"))
+        .request(get("/healthz//x").bearer(&web), forwarded())
         .request(get("/optional/../admin").header("x-b", &bad), denied("signature_invalid"))
         .request(get("/optional/../admin"), denied("token_missing")),
         Scenario::new(

@@ -1,0 +1,337 @@
+//! What servers may make of a path before they look at it.
+
+use crate::percent;
+
+/// What servers do, one step each. Proxies and frameworks stand in rows, and each does some of this, in an order of its own:
+/// so a path's readings are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
+/// such as the one reading that does all of it, has paths that a server in between reads as something else:
+/// `//a/x\..\..` is `/` where all of it is done, and below `/a` where slashes are merged and backslashes left alone.
+///
+/// Most paths that are not plain come to one reading or two, since a step that finds nothing to do adds nothing.
+#[derive(Clone, Copy)]
+enum Step {
+    /// RFC 3986 section 6.2.2: what need not be encoded is not, what must be is.
+    Normalize,
+    /// Many routers decode first. What that uncovers, another server may decode again.
+    Decode,
+    /// RFC 3986 section 3.3 allows for parameters of a segment; servlets drop them.
+    DropParameters,
+    /// Programs that take a decoded path for a URL, or for a C string.
+    CutShort,
+    /// The URL standard, section 4.4, and Windows.
+    TurnBackslashes,
+    /// File systems, and everything that was made after them.
+    MergeSlashes,
+    /// RFC 3986 section 5.2.4.
+    ResolveDots,
+    /// The same by who decodes first, and stops reading a segment at the first strange character.
+    ResolveStrangeDots,
+    /// The same by who leaves no slash behind at the end.
+    ResolveWithoutSlash,
+}
+
+const STEPS: [Step; 9] = [
+    Step::Normalize,
+    Step::Decode,
+    Step::DropParameters,
+    Step::CutShort,
+    Step::TurnBackslashes,
+    Step::MergeSlashes,
+    Step::ResolveDots,
+    Step::ResolveStrangeDots,
+    Step::ResolveWithoutSlash,
+];
+
+impl Step {
+    fn take(self, path: &[u8]) -> Vec<u8> {
+        let mut made = path.to_vec();
+        match self {
+            Self::Normalize => return in_normal_form(path),
+            Self::Decode => return respell(path, true),
+            Self::DropParameters => {
+                let mut is_name = true;
+                made.retain(|byte| {
+                    is_name = *byte == b'/' || is_name && *byte != b';';
+                    is_name
+                });
+            }
+            Self::CutShort => {
+                let ends = |three: &[u8]| matches!(three, b"%3F" | b"%23" | b"%00");
+                made.truncate(path.windows(3).position(ends).unwrap_or(path.len()));
+            }
+            Self::TurnBackslashes => {
+                for byte in made.iter_mut().filter(|byte| **byte == b'\\') {
+                    *byte = b'/';
+                }
+            }
+            Self::MergeSlashes => made.dedup_by(|byte, before| *byte == b'/' && *before == b'/'),
+            Self::ResolveDots => return without_dot_segments(path, self),
+            Self::ResolveStrangeDots | Self::ResolveWithoutSlash => {
+                return without_dot_segments(&in_normal_form(path), self);
+            }
+        }
+        made
+    }
+}
+
+/// How much may be made of one path, in bytes.
+const MOST: usize = 128 * 1024;
+/// What the shortest reading counts: so there are 65 at most.
+const LEAST: usize = 2048;
+
+/// Every reading in normal form; `None`: there are too many to look for. No client has use for such a path.
+///
+/// What is not in normal form is left out, since to a pattern it is what its normal form is.
+pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut found = vec![path.to_vec()];
+    let mut left = MOST;
+    let mut next = 0_usize;
+    while let Some(path) = found.get(next).cloned() {
+        for step in STEPS {
+            let reading = step.take(&path);
+            if !found.contains(&reading) {
+                left = left.checked_sub(reading.len().max(LEAST))?;
+                found.push(reading);
+            }
+        }
+        next = next.saturating_add(1);
+    }
+    found.retain(|reading| in_normal_form(reading) == *reading);
+    Some(found)
+}
+
+/// Whether a byte stands in a path for itself and nothing else (RFC 3986 section 3.3: `pchar`, but for `;`).
+pub(super) const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b'='
+                | b':'
+                | b'@'
+        )
+}
+
+/// The path with nothing encoded that may stand for itself in a segment, all else encoded, and its escapes in capitals.
+pub(super) fn in_normal_form(path: &[u8]) -> Vec<u8> {
+    respell(path, false)
+}
+
+/// The same with what separates decoded as well.
+fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
+    let mut spelt = Vec::with_capacity(path.len());
+    while let [byte, after @ ..] = path {
+        path = after;
+        let escaped = match (byte, after) {
+            (b'%', [high, low, after @ ..]) => percent::octet(*high, *low).inspect(|_| path = after),
+            _ => None,
+        };
+        let octet = escaped.unwrap_or(*byte);
+        let stands = match octet {
+            b'/' | b'\\' | b'%' => separators || escaped.is_none(),
+            octet => is_plain(octet) || octet == b';',
+        };
+        if stands {
+            spelt.push(octet);
+        } else {
+            let digit = |half: u8| half.saturating_add(if half < 10 { b'0' } else { b'A' - 10 });
+            spelt.extend([b'%', digit(octet >> 4), digit(octet & 0xf)]);
+        }
+    }
+    spelt
+}
+
+fn without_dot_segments(path: &[u8], step: Step) -> Vec<u8> {
+    let Some(path) = path.strip_prefix(b"/") else {
+        return path.to_vec();
+    };
+    let mut left = Vec::with_capacity(path.len());
+    let mut segments = path.split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_part = |byte: &u8| is_plain(*byte) || matches!(step, Step::ResolveDots);
+        let end = segment
+            .iter()
+            .position(|byte| !is_part(byte))
+            .unwrap_or(segment.len());
+        match segment.get(..end) {
+            Some(b".") => {}
+            Some(b"..") => left.truncate(left.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
+            _ => {
+                left.push(b'/');
+                left.extend_from_slice(segment);
+                continue;
+            }
+        }
+        if segments.peek().is_none() && !matches!(step, Step::ResolveWithoutSlash) {
+            left.push(b'/');
+        }
+    }
+    if left.is_empty() {
+        left.push(b'/');
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RequestPath, Spelling};
+    use super::*;
+
+    fn readings(path: &str) -> Option<Vec<String>> {
+        let found = RequestPath::new(path.as_bytes()).readings()?;
+        let text = |reading| String::from_utf8(reading).expect("a reading is ASCII");
+        Some(found.into_iter().map(text).collect())
+    }
+
+    #[test]
+    fn what_servers_make_of_a_path_is_found() {
+        for (path, expected) in [
+            ("//payments", "/payments"),
+            ("/x/../payments", "/payments"),
+            ("/./payments", "/payments"),
+            ("/%70ayments", "/payments"),
+            ("/%2570ayments", "/payments"),
+            ("/x/..;/payments", "/payments"),
+            ("/x/..%2fpayments", "/payments"),
+            ("/x/..%252fpayments", "/payments"),
+            ("/x/..%3b/payments", "/payments"),
+            ("/x/..%00/payments", "/payments"),
+            ("/x/..%20/payments", "/payments"),
+            ("/x/%2e%2E/payments", "/payments"),
+            ("/x\\..\\payments", "/payments"),
+            ("/x%5c..%5cpayments", "/payments"),
+            ("/payments;x", "/payments"),
+            ("/payments%3Fx", "/payments"),
+            ("/payments%00.png", "/payments"),
+            ("/payments/x/..", "/payments/"),
+            ("/payments/x/..", "/payments"),
+            ("/%40payments", "/@payments"),
+            ("/caf%c3%a9", "/caf%C3%A9"),
+            ("/café", "/caf%C3%A9"),
+            ("//../x/..//%70ayments;a/b", "/payments/b"),
+            // Some steps and not the others.
+            ("//payments/x\\..\\..\\y", "/payments/x\\..\\..\\y"),
+            ("/%70ayments/%252e%252e/y", "/payments/%252e%252e/y"),
+            ("//payments/%2e%2e/y", "/payments/../y"),
+            ("//payments/%2e%2e/../y", "/payments/y"),
+            ("/x/../%70ayments/%2e%2e/y", "/payments/../y"),
+        ] {
+            let found = readings(path).expect(path);
+            assert!(
+                found.iter().any(|reading| reading == expected),
+                "{path}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_has_few_readings_unless_somebody_means_it() {
+        for (path, expected) in [
+            ("/", 0),
+            ("/a/b", 0),
+            ("/a%20b", 1),
+            ("/caf%C3%A9/", 1),
+            ("/a;v=1/b", 2),
+            ("/a//b", 2),
+            ("/projects/group%2Fproject", 2),
+            ("/proxy/https://example.com/a%2Fb", 4),
+            ("/payments/..;/orders", 3),
+        ] {
+            assert_eq!(readings(path).expect(path).len(), expected, "{path}");
+        }
+        assert_eq!(readings(&format!("/%{}2e", "25".repeat(100))), None);
+        assert!(readings(&format!("//{}", "a".repeat(60_000))).is_some());
+        assert_eq!(readings(&"//a;b/%2e%2e\\c%252f%3fd/..;".repeat(1000)), None);
+    }
+
+    /// Paths made of what makes them hard to read.
+    fn paths() -> impl Iterator<Item = Vec<u8>> {
+        const PIECES: [&str; 24] = [
+            "/", "/", "/", "a", "b", ".", "..", ";", "\\", "%", "%2f", "%2E", "%5c", "%25", "%252e", "%3b",
+            "%20", "%00", "%41", "%40", "%c3%a9", "é", "%3f", "...",
+        ];
+        let mut state = 0x9e37_79b9_u32;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 8) as usize).checked_rem(below).expect("a choice")
+        };
+        (0..20_000).map(move |_| {
+            let mut path = b"/".to_vec();
+            for _ in 0..random(8) {
+                path.extend_from_slice(PIECES[random(PIECES.len())].as_bytes());
+            }
+            path
+        })
+    }
+
+    #[test]
+    fn the_readings_of_a_canonical_path_have_its_segments() {
+        let mut canonical = 0;
+        for path in paths() {
+            let request = RequestPath::new(&path);
+            if !request.is_canonical() {
+                continue;
+            }
+            canonical += 1;
+            let segments = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count();
+            let shown = String::from_utf8_lossy(&path).into_owned();
+            let readings = request.readings().expect(&shown);
+            assert!(
+                request.spelling() == Spelling::Several || readings.is_empty(),
+                "{shown}"
+            );
+            for reading in readings {
+                let again = RequestPath::reading(&reading);
+                assert!(again.is_canonical(), "{shown}");
+                // What ends a path early is the one thing that takes segments away.
+                assert!(
+                    segments(&reading) == segments(&path) || shown.contains("%3f"),
+                    "{shown}"
+                );
+                // Decoded, each segment is the beginning of what it was.
+                let decoded =
+                    |path: &[u8]| percent::decode(path, percent::Plus::Plus).map(|path| path.into_owned());
+                for (one, other) in reading
+                    .split(|byte| *byte == b'/')
+                    .zip(path.split(|byte| *byte == b'/'))
+                {
+                    let (one, other) = (decoded(one).expect(&shown), decoded(other).expect(&shown));
+                    assert!(other.starts_with(&one), "{shown}");
+                }
+            }
+        }
+        assert!(canonical > 1000, "{canonical}");
+    }
+
+    #[test]
+    fn whatever_is_made_of_a_reading_is_a_reading() {
+        let mut most = 0;
+        let mut refused = 0;
+        for path in paths() {
+            let shown = String::from_utf8_lossy(&path).into_owned();
+            let Some(readings) = RequestPath::new(&path).readings() else {
+                refused += 1;
+                continue;
+            };
+            most = most.max(readings.len());
+            for reading in &readings {
+                for other in of(reading).expect(&shown) {
+                    assert!(readings.contains(&other), "{shown}");
+                }
+            }
+        }
+        assert!(most > 10, "{most}");
+        assert_eq!(refused, 0);
+    }
+}

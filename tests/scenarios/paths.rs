@@ -1,0 +1,255 @@
+//! Paths that servers read in more than one way: what a rule asks for cannot be got round by another spelling.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn ruled(rules: Value) -> Value {
+    json!({
+        "providers": {
+            "corp": with(local_provider(), json!({
+                "claim_to_headers": [{"claim_name": "sub", "header_name": "x-sub"}],
+            })),
+            "partner": with(local_provider(), json!({
+                "issuer": "https://partner.example", "from_headers": [{"name": "x-partner"}],
+            })),
+        },
+        "rules": rules,
+    })
+}
+
+fn needs(prefix: &str, more: Value) -> Value {
+    with(
+        json!({"match": {"prefix": prefix}, "requires": {"provider_name": "corp"}}),
+        more,
+    )
+}
+
+/// Requests that all have the same outcome.
+fn each(scenario: Scenario, paths: &[&str], request: impl Fn(&str) -> Request, expect: &Expect) -> Scenario {
+    paths.iter().fold(scenario, |scenario, path| {
+        scenario.request(request(path), expect.clone())
+    })
+}
+
+/// Ways to write `/payments` that some server takes for it.
+const PAYMENTS: [&str; 12] = [
+    "//payments",
+    "/./payments",
+    "/x/../payments",
+    "/x/%2e%2e/payments",
+    "/x/..;/payments",
+    "/x/..%2fpayments",
+    "/x/..%252fpayments",
+    "/x//..//payments",
+    "/x\\..\\payments",
+    "/%70ayments",
+    "/%2570ayments",
+    "/x/..%3b/%70ayments",
+];
+
+pub(super) fn list() -> Vec<Scenario> {
+    let good = token().mint();
+    let scoped = token().claim("scope", "reports").mint();
+    let partner = token().claim("iss", "https://partner.example").mint();
+    let without_token = |path: &str| get(path);
+    let endless = format!("/healthz/%{}2e", "25".repeat(80));
+    let with_token = |path: &str| get(path).bearer(&good);
+
+    let mut enforced_in_shadow = ruled(json!([needs("/payments", json!({"mode": "enforce"}))]));
+    enforced_in_shadow["mode"] = "shadow".into();
+    let mut shadow = ruled(json!([needs("/payments", json!({}))]));
+    shadow["mode"] = "shadow".into();
+
+    vec![
+        each(
+            Scenario::new(
+                "a rule in shadow mode opens no path that is another for the upstream",
+                ruled(json!([needs("/payments", json!({"mode": "shadow"}))])),
+            )
+            .request(get("/payments/x"), forwarded())
+            .request(get("/payments//x"), forwarded())
+            .request(get("/payments/x/../y"), forwarded())
+            .request(get("/payments/../orders").bearer(&good), forwarded()),
+            &[
+                "/payments/../orders",
+                "/payments/%2e%2e/orders",
+                "/payments/..%2forders",
+                "/payments/..;/orders",
+                "/payments//..//orders",
+                "/payments/..%3b/orders",
+                "/payments\\..\\orders",
+            ],
+            without_token,
+            &denied("token_missing"),
+        ),
+        each(
+            Scenario::new(
+                "a rule that is enforced in a shadow filter is so however the path is spelt",
+                enforced_in_shadow,
+            )
+            .request(get("/orders"), forwarded())
+            .request(get("//orders/%2e%2e/x"), forwarded())
+            .request(get("/payments"), denied("token_missing"))
+            .request(get("//payments").bearer(&good), forwarded()),
+            &PAYMENTS,
+            without_token,
+            &denied("token_missing"),
+        ),
+        each(
+            Scenario::new("where nothing is enforced no path is refused", shadow),
+            &[
+                "//payments",
+                "/x/../payments",
+                "/%zz",
+                "/%00",
+                &"/..;%252f//".repeat(20),
+            ],
+            without_token,
+            &forwarded(),
+        ),
+        each(
+            each(
+                Scenario::new(
+                    "what a rule asks of a token is asked however the path is spelt",
+                    ruled(json!([
+                        needs("/reports", json!({"authorize": {"scopes": {"all": ["reports"]}}})),
+                        {"match": {"prefix": "/partner"}, "requires": {"provider_name": "partner"}},
+                        {"match": {"path": "/exact"}, "requires": {"provider_name": "partner"}},
+                        {"match": {"path": "/caf%c3%a9"}, "requires": {"provider_name": "partner"}},
+                        needs("/", json!({})),
+                    ])),
+                )
+                .request(
+                    get("/orders//1").bearer(&good),
+                    forwarded().header("x-sub", "alice").path("/orders//1"),
+                )
+                .request(
+                    get("//reports").bearer(&scoped),
+                    forwarded().header("x-sub", "alice"),
+                )
+                .request(
+                    get("//partner").bearer(&good).header("x-partner", &partner),
+                    forwarded(),
+                ),
+                &[
+                    "/reports",
+                    "//reports",
+                    "/x/../reports",
+                    "/%72eports",
+                    "/%2572eports",
+                    "//x/../reports",
+                    "/x;/../reports",
+                    "//reports/x\\..\\..\\y",
+                ],
+                with_token,
+                &denied("scope_insufficient"),
+            ),
+            &[
+                "//partner",
+                "/x/..;/partner",
+                "/p%61rtner",
+                "/exact;v=1",
+                "/exact%3fv",
+                "/exact/x/..;",
+            ],
+            with_token,
+            &denied("token_missing"),
+        ),
+        each(
+            Scenario::new(
+                "a tenant's rule holds however the path is spelt",
+                ruled(json!([needs(
+                    "/tenants",
+                    json!({"authorize": {"claims": [{
+                        "claim_name": "tenant",
+                        "equals_request": {"path_template": "/tenants/{tenant}/**", "variable": "tenant"},
+                    }]}})
+                )])),
+            )
+            .request(
+                get("/tenants/acme/x").bearer(&token().claim("tenant", "acme").mint()),
+                forwarded(),
+            )
+            .request(
+                get("/tenants/%61cme/x;v=1").bearer(&token().claim("tenant", "acme").mint()),
+                forwarded(),
+            )
+            .request(get("/tenants/acme/x").bearer(&good), denied("claim_rejected")),
+            &[
+                "//tenants/acme/x",
+                "/./tenants/acme/x",
+                "/%74enants/acme/x",
+                "/tenants/acme;q/x",
+                "/tenants/acme/../evil/x",
+                "/tenants/acme/..%3b/x",
+                "/tenants/acme/..%20/x",
+                "/tenants/acme/..%09/x",
+                "/tenants/acme/%252e%252e/x",
+                "/tenants/acme%3f/x",
+            ],
+            |path| get(path).bearer(&token().claim("tenant", "acme").mint()),
+            &denied("claim_rejected"),
+        ),
+        each(
+            Scenario::new(
+                "a segment that some server takes for a dot segment is one",
+                ruled(json!([{"match": {"prefix": "/healthz"}}])),
+            )
+            .request(get("/healthz/.well-known"), forwarded())
+            .request(get("/healthz/..."), forwarded())
+            .request(get("/healthz/..foo"), forwarded())
+            .request(get("/healthz/%20"), forwarded())
+            .request(get("/healthz/a%20b;v=1/%C3%A9"), forwarded())
+            .request(get("/healthz/..%3b/admin").bearer(&good), forwarded()),
+            &[
+                "/healthz/..%3b/admin",
+                "/healthz/..%09/admin",
+                "/healthz/..%0a/admin",
+                "/healthz/..%20/admin",
+                "/healthz/..%23/admin",
+                "/healthz/..%3f/admin",
+                "/healthz/%252e%252e/admin",
+                "/healthz/..%252fadmin",
+                "/healthz/%u002e%u002e/admin",
+            ],
+            without_token,
+            &denied("token_missing"),
+        ),
+        Scenario::new(
+            "a rule that waives the token does so for what its path can be read as, too",
+            ruled(json!([
+                {"match": {"prefix": "/open"}},
+                {"match": {"prefix": "/@open"}},
+                {"match": {"path": "/caf%c3%a9"}},
+                {"match": {"prefix": "/partner"}, "requires": {"provider_name": "partner"}},
+            ])),
+        )
+        .request(get("/open/a;v=1"), forwarded())
+        .request(get("/caf%c3%a9"), forwarded())
+        .request(get("/caf%C3%A9"), denied("token_missing"))
+        .request(get("/%40open"), denied("token_missing"))
+        .request(get("/%40open").bearer(&good), forwarded())
+        .request(get("/open/../partner").bearer(&good), denied("token_missing"))
+        .request(get("/partner/../open").header("x-partner", &partner), forwarded()),
+        Scenario::new(
+            "a path with too many readings may be any",
+            ruled(json!([
+                {"match": {"path": "/partner", "methods": ["POST"]}, "requires": {"provider_name": "partner"}},
+                {"match": {"prefix": "/healthz"}},
+                needs("/", json!({})),
+            ])),
+        )
+        .request(get(&endless).bearer(&good), denied("token_missing"))
+        .request(get(&endless).header("x-partner", &partner), denied("token_missing"))
+        .request(get(&endless).bearer(&good).header("x-partner", &partner), forwarded()),
+        Scenario::new("a path is waited for in each of its readings", {
+            let mut config = config(with(remote_provider(), json!({"audiences": [AUDIENCE]})));
+            config["rules"] = json!([needs("/reports", json!({})), {"match": {"prefix": "/"}}]);
+            config
+        })
+        .request(get("/%72eports").bearer(&good), forwarded())
+        .request(get("/%72eports"), denied("token_missing"))
+        .fetches(1),
+    ]
+}
