@@ -11,7 +11,7 @@ use crate::config::{Location, ProviderId};
 use crate::credential;
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
-use crate::forward;
+use crate::forward::{self, StateEntry};
 use crate::policy::{Choice, Demand, Requirement};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
@@ -172,22 +172,25 @@ impl Authenticator {
         let mut attempt = Attempt::new(self, &config, &asked, &parsed, moment);
         attempt.meet(&demand.requirement)?;
         attempt.leave_none_unverified(&demand.requirement)?;
-        let granted = attempt.into_granted();
+        let mut granted = attempt.into_granted();
+        // Who meets the conditions is whom the upstream and the log are told of: were it another, a condition met by one token
+        // would vouch for the claims of the next.
+        if let Some(first) = granted.iter().position(|grant| grant.shortfall.is_none())
+            && let Some(until) = granted.get_mut(..=first)
+        {
+            until.rotate_right(1);
+        }
         if granted.is_empty() {
             // Nobody in particular is allowed nothing in particular.
             let missing = asked.authorization.map(|_| Denial::new(Reason::TokenMissing));
             return Ok((self.without_token(Grant::Anonymous), missing, None));
         }
         // Of several tokens, one has to have all that is asked for.
-        let lacking = if granted.iter().any(|grant| grant.shortfall.is_none()) {
-            None
-        } else {
-            granted.iter().find_map(|grant| {
-                grant
-                    .shortfall
-                    .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
-            })
-        };
+        let lacking = granted.first().and_then(|grant| {
+            grant
+                .shortfall
+                .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
+        });
         let subject = granted.first().and_then(|grant| grant.subject.as_deref());
         let is_shadowed = demand
             .mode
@@ -226,7 +229,7 @@ impl Authenticator {
     ) -> Forward {
         let config = &self.config;
         let mut edits = HeaderEdits::default();
-        let mut state = Vec::new();
+        let mut state: Vec<StateEntry> = Vec::new();
         let mut clears_route_cache = false;
         let mut spent: Vec<&Location> = Vec::new();
         for grant in granted {
@@ -237,7 +240,12 @@ impl Authenticator {
             if !provider.forward && !is_shadowed {
                 spent.extend(config.locations.get(grant.location.index()));
             }
-            state.extend(grant.state.iter().cloned());
+            for (name, value) in &grant.state {
+                // As with headers, the first that has something to say counts.
+                if state.iter().all(|(known, _)| known != name) {
+                    state.push((name.clone(), value.clone()));
+                }
+            }
             let writes_headers = grant.claims.iter().any(|(_, value)| value.is_some());
             clears_route_cache |=
                 provider.clear_route_cache && (writes_headers || provider.metadata.payload.is_some());

@@ -41,6 +41,13 @@ pub(super) fn list() -> Vec<Scenario> {
     let role = |roles: Value| claiming(json!({"realm_access": {"roles": roles}}));
     let at = |path: &str, tenant: &str| get(path).bearer(&claiming(json!({"tenant": tenant})));
 
+    let of = |issuer: &str, subject: &str, tenant: &str| {
+        token().claims(json!({"iss": format!("https://{issuer}.example"), "sub": subject, "tenant": tenant})).mint()
+    };
+    let both = |path: &str, a: &str, b: &str| {
+        get(path).bearer(&of("a", "alice", a)).header("x-tok", of("b", "bob", b))
+    };
+
     vec![
         authorizing("all scopes are needed", json!({"scopes": {"all": ["orders:read", "orders:write"]}}))
             .token(scoped(json!("orders:write profile orders:read")), forwarded())
@@ -135,6 +142,19 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/"), denied("token_missing"))
         .token(scoped(json!("a")), forwarded())
         .token(scoped(json!("b")), challenge("a")),
+        Scenario::new("the token that meets the conditions is whom the upstream hears of", two_tenants("requires_any"))
+            .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-sub", "bob").header("x-tenant", "evil"))
+            .request(both("/tenants/acme/x", "acme", "evil"), forwarded().header("x-sub", "alice").header("x-tenant", "acme"))
+            // The order of the requirement, where both do.
+            .request(both("/tenants/acme/x", "acme", "acme"), forwarded().header("x-sub", "alice"))
+            .request(both("/tenants/other/x", "acme", "evil"), denied("claim_rejected"))
+            // What the first does not say, the other may.
+            .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-a", "acme").header("x-b", "evil"))
+            .request(get("/tenants/evil/x").bearer(&of("a", "alice", "acme")), denied("claim_rejected"))
+            .request(get("/tenants/evil/x").header("x-tok", of("b", "bob", "evil")), forwarded().header("x-sub", "bob")),
+        Scenario::new("and so where both tokens are needed", two_tenants("requires_all"))
+            .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-sub", "bob").header("x-tenant", "evil"))
+            .request(both("/tenants/acme/x", "acme", "evil"), forwarded().header("x-sub", "alice").header("x-tenant", "acme")),
         Scenario::local_with("access tokens by RFC 9068", json!({"profile": "rfc9068"}))
             .token(access_token().mint(), forwarded())
             .token(access_token().header("typ", "application/at+jwt").mint(), forwarded())
@@ -193,6 +213,31 @@ pub(super) fn list() -> Vec<Scenario> {
         .issuer("/jwks", Says::Status(500))
         .token(token().mint(), forwarded()),
     ]
+}
+
+/// Two issuers that fill the same headers, and a tenant's paths.
+fn two_tenants(group: &str) -> Value {
+    let provider = |name: &str, fields: Value| {
+        let own = json!({
+            "issuer": format!("https://{name}.example"),
+            "claim_to_headers": [
+                {"claim_name": "sub", "header_name": "x-sub"}, {"claim_name": "tenant", "header_name": "x-tenant"},
+                {"claim_name": "tenant", "header_name": format!("x-{name}"), "format": "csv"},
+            ],
+        });
+        with(with(local_provider(), own), fields)
+    };
+    json!({
+        "providers": {"a": provider("a", json!({})), "b": provider("b", json!({"from_headers": [{"name": "x-tok"}]}))},
+        "rules": [{
+            "match": {"prefix": "/"},
+            "requires": {group: {"requirements": [{"provider_name": "a"}, {"provider_name": "b"}]}},
+            "authorize": {"claims": [{
+                "claim_name": "tenant",
+                "equals_request": {"path_template": "/tenants/{tenant}/**", "variable": "tenant"},
+            }]},
+        }],
+    })
 }
 
 fn access_token() -> Token {
