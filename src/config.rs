@@ -29,6 +29,7 @@ use std::time::Duration;
 
 pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
+pub(crate) use header_name::is_token_byte;
 pub use http_uri::{HttpUri, HttpUriFault};
 pub use issuer::IssuerPattern;
 pub use location::{Location, LocationId};
