@@ -3,6 +3,7 @@
 //! Trust is a type here. [`UnverifiedClaims`] can be asked for its issuer, to choose a provider, and can be checked
 //! cheaply; only [`VerifiedJwt`], which nothing but a good signature makes, gives claims away.
 
+mod decimal;
 mod numeric_date;
 mod path;
 mod verified;
@@ -10,6 +11,7 @@ mod verified;
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub(crate) use decimal::Decimal;
 pub use numeric_date::NumericDate;
 pub use path::ClaimPath;
 pub use verified::{Keys, VerifiedJwt};

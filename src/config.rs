@@ -157,10 +157,10 @@ impl Config {
         // JSON that an operator meant to write.
         match Json::parse(bytes) {
             Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
-                Some(json) if !bytes.is_empty() => Self::parse_json(&json),
-                _ => Self::parse_json(bytes),
+                Some(json) if !bytes.is_empty() => Self::parse_json(&json, true),
+                _ => Self::parse_json(bytes, false),
             },
-            _ => Self::parse_json(bytes),
+            _ => Self::parse_json(bytes, false),
         }
     }
 
@@ -170,10 +170,13 @@ impl Config {
         struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
     }
 
-    fn parse_json(bytes: &[u8]) -> Result<Self, ConfigError> {
+    fn parse_json(bytes: &[u8], has_doubles: bool) -> Result<Self, ConfigError> {
         let root = root(bytes)?;
         let mut fields = root.fields(FIELDS)?;
-        let mut names = Names::default();
+        let mut names = Names {
+            has_doubles,
+            ..Names::default()
+        };
 
         let providers_node =
             fields.require("providers", "write at least one issuer whose tokens are accepted")?;
@@ -332,6 +335,8 @@ impl Config {
 /// Names that several parts of the configuration share, each kept once.
 #[derive(Debug, Default)]
 struct Names {
+    /// Its numbers have been doubles before they were text.
+    has_doubles: bool,
     wanted: WantedFields,
     locations: Locations,
     owned_headers: Vec<Rc<str>>,

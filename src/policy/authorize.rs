@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::claims::{ClaimPath, VerifiedJwt, scalar_text};
+use crate::claims::{ClaimPath, Decimal, VerifiedJwt, scalar_text};
 use crate::config::StringMatcher;
 use crate::denial::Shortfall;
 use crate::json::{Json, Kind};
@@ -74,8 +74,8 @@ pub enum ClaimTest {
 pub enum Scalar {
     /// Text.
     Text(Box<str>),
-    /// A number.
-    Number(f64),
+    /// A number, as it is written.
+    Number(Box<str>),
     /// A truth value.
     Bool(bool),
 }
@@ -208,8 +208,7 @@ impl Scalar {
             Self::Bool(flag) => value.as_bool() == Some(*flag),
             Self::Number(number) => value
                 .as_number_text()
-                .and_then(|text| text.parse::<f64>().ok())
-                .is_some_and(|value| value == *number),
+                .is_some_and(|value| Decimal::read(value).equals(Decimal::read(number))),
         }
     }
 }

@@ -39,6 +39,12 @@ pub(super) fn list() -> Vec<Scenario> {
     };
     let condition = |condition: Value| json!({"claims": [condition]});
     let role = |roles: Value| claiming(json!({"realm_access": {"roles": roles}}));
+    // serde_json would round the number.
+    let spelt = |number: &str| {
+        let exp = testkit::unix_now() + 600;
+        let claims = format!(r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","exp":{exp},"n":{number}}}"#);
+        token().raw_payload(claims.as_bytes()).mint()
+    };
     let at = |path: &str, tenant: &str| get(path).bearer(&claiming(json!({"tenant": tenant})));
 
     let of = |issuer: &str, subject: &str, tenant: &str| {
@@ -82,6 +88,24 @@ pub(super) fn list() -> Vec<Scenario> {
         .token(claiming(json!({"n": "5", "f": true, "s": "5"})), denied("claim_rejected"))
         .token(claiming(json!({"n": 5, "f": "true", "s": "5"})), denied("claim_rejected"))
         .token(claiming(json!({"n": 5, "f": true, "s": 5})), denied("claim_rejected")),
+        authorizing("numbers are equal only if they are", condition(json!({"claim_name": "n", "any_of": [5, 0.1]})))
+            .token(spelt("5"), forwarded())
+            .token(spelt("5.0"), forwarded())
+            .token(spelt("0.5e1"), forwarded())
+            .token(spelt("1e-1"), forwarded())
+            .token(spelt("-5"), denied("claim_rejected"))
+            .token(spelt("4.9999999999999999999999"), denied("claim_rejected"))
+            .token(spelt("5.0000000000000000000001"), denied("claim_rejected"))
+            .token(spelt("0.10000000000000000000001"), denied("claim_rejected")),
+        authorizing(
+            "a number may have more digits than a double",
+            condition(json!({"claim_name": "n", "equals": 9_007_199_254_740_993_u64})),
+        )
+        .as_text()
+        .token(spelt("9007199254740993"), forwarded())
+        .token(spelt("9007199254740993.00"), forwarded())
+        .token(spelt("9007199254740992"), denied("claim_rejected"))
+        .token(spelt("9007199254740994"), denied("claim_rejected")),
         authorizing("parts of a text", json!({"claims": [
             {"claim_name": "a", "prefix": "svc:"}, {"claim_name": "b", "suffix": "@example.com"},
             {"claim_name": "c", "contains": "-eu-"}, {"claim_name": "d", "regex": "[a-z]+[0-9]"},
