@@ -180,9 +180,10 @@ impl Authenticator {
         {
             until.rotate_right(1);
         }
+        let failure = attempt.failure();
         if granted.is_empty() {
-            // Nobody in particular is allowed nothing in particular.
-            let missing = asked.authorization.map(|_| Denial::new(Reason::TokenMissing));
+            // Nobody in particular is allowed nothing in particular. Why it is nobody, a token that may fail has to say.
+            let missing = asked.authorization.map(|_| failure);
             return Ok((self.without_token(Grant::Anonymous), missing, None));
         }
         // Of several tokens, one has to have all that is asked for.

@@ -179,6 +179,20 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::new("and so where both tokens are needed", two_tenants("requires_all"))
             .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-sub", "bob").header("x-tenant", "evil"))
             .request(both("/tenants/acme/x", "acme", "evil"), forwarded().header("x-sub", "alice").header("x-tenant", "acme")),
+        Scenario::new(
+            "who is asked for claims is told what is wrong with a token that may fail",
+            ruled(json!([{
+                "match": {"prefix": "/"},
+                "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing_or_failed": {}}]}},
+                "authorize": {"scopes": {"all": ["a"]}},
+            }])),
+        )
+        .request(get("/"), denied("token_missing"))
+        .token(scoped(json!("a")), forwarded())
+        .token(token().expires_in(-600).mint(), denied("token_expired"))
+        .token(testkit::tamper_signature(&scoped(json!("a"))), denied("signature_invalid"))
+        .token(claiming(json!({"iss": "https://other.example"})), denied("issuer_unknown"))
+        .token("rubbish", denied("token_malformed")),
         Scenario::local_with("access tokens by RFC 9068", json!({"profile": "rfc9068"}))
             .token(access_token().mint(), forwarded())
             .token(access_token().header("typ", "application/at+jwt").mint(), forwarded())
