@@ -16,7 +16,7 @@ pub use numeric_date::NumericDate;
 pub use path::ClaimPath;
 pub use verified::{Keys, VerifiedJwt};
 
-use crate::config::{Audiences, Provider, StringMatcher};
+use crate::config::{Audiences, Profile, Provider, StringMatcher};
 use crate::denial::{Denial, Reason};
 use crate::json::{Json, JsonError, Kind, Object};
 use crate::time::UnixTime;
@@ -60,6 +60,11 @@ impl<'a> UnverifiedClaims<'a> {
             match claim.resolve(&self.members) {
                 Some(value) if value.kind() != Kind::Null => {}
                 _ => return Err(Denial::new(Reason::ClaimMissing)),
+            }
+        }
+        for name in provider.profile.map_or(&[][..], Profile::names) {
+            if string_claim(&self.members, name)?.is_none_or(|name| name.is_empty()) {
+                return Err(Denial::new(Reason::ClaimMissing).with_detail(name));
             }
         }
         Ok(times)

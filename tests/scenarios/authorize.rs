@@ -200,7 +200,14 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(access_token().without_claim("client_id").mint(), denied("claim_missing"))
             .token(access_token().without_claim("jti").mint(), denied("claim_missing"))
             .token(access_token().without_claim("sub").mint(), denied("claim_missing"))
-            .token(access_token().without_claim("iat").mint(), denied("claim_missing")),
+            .token(access_token().without_claim("iat").mint(), denied("claim_missing"))
+            .token(access_token().claim("client_id", 5).mint(), denied("claim_malformed"))
+            .token(access_token().claim("client_id", json!(["c"])).mint(), denied("claim_malformed"))
+            .token(access_token().claim("client_id", json!({})).mint(), denied("claim_malformed"))
+            .token(access_token().claim("client_id", Value::Null).mint(), denied("claim_missing"))
+            .token(access_token().claim("client_id", "").mint(), denied("claim_missing"))
+            .token(access_token().claim("sub", "").mint(), denied("claim_missing"))
+            .token(access_token().claim("jti", "").mint(), denied("claim_missing")),
         Scenario::new("nothing is enforced in shadow mode", {
             let mut config = ruled(json!([
                 {"match": {"prefix": "/hard"}, "requires": {"provider_name": "corp"}, "mode": "enforce"},
