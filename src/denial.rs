@@ -47,7 +47,7 @@ pub enum Reason {
     ClaimMissing,
     /// A claim has the wrong type.
     ClaimMalformed,
-    /// The token is bound to another client than the one that uses it, or in a way that is not checked (`cnf`, RFC 7800).
+    /// The token is not bound to the client that uses it, where it should be or says so (`cnf`, RFC 7800).
     BindingMismatch,
     /// The proof of possession is absent or no good (RFC 9449 section 4.3).
     ProofInvalid,

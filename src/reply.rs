@@ -201,7 +201,7 @@ impl Answer {
             Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
             // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
-            Reason::BindingMismatch => Self::invalid_token("the token is bound to another client"),
+            Reason::BindingMismatch => Self::invalid_token("the token is not bound to this client"),
             // RFC 9449 section 7.1: "error […] invalid_dpop_proof is used to indicate that the DPoP proof itself was deemed invalid".
             Reason::ProofInvalid => Self::invalid_proof("the proof of possession is missing or not valid"),
             // RFC 9449 section 9: "an HTTP 401 (Unauthorized) error code with an accompanying WWW-Authenticate: DPoP value and
