@@ -62,8 +62,6 @@ pub struct Config {
     pub owned_headers: Vec<Rc<str>>,
     /// A word of the metrics' names; empty for none.
     pub stat_prefix: String,
-    /// The `scope` of each challenge that asks for one: the scopes that are needed, with spaces between.
-    pub scopes: Vec<String>,
     /// Where each condition of `authorize` stands in the configuration.
     pub conditions: Vec<String>,
     /// The host is asked for the client's certificate.
@@ -292,7 +290,7 @@ impl Config {
             mode,
             resources,
         };
-        let replies = Replies::new(&style, &names.scopes);
+        let replies = Replies::new(&style, names.scopes);
         let shown = match fields.take("filter_state") {
             Some(node) => read_shown(&node)?,
             None => Shown::default(),
@@ -307,7 +305,6 @@ impl Config {
             policy,
             wanted: names.wanted,
             owned_headers: names.owned_headers,
-            scopes: names.scopes,
             conditions: names.conditions,
             reads_certificate: providers_need_certificate,
             reads_address: tells_clients_apart,

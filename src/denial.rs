@@ -152,8 +152,8 @@ pub struct Denial {
 /// What a good token lacks to be allowed what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortfall {
-    /// A scope; the number of the challenge's `scope` in [`crate::config::Config::scopes`].
-    Scope(usize),
+    /// A scope.
+    Scope,
     /// A claim that meets a condition; its number in [`crate::config::Config::conditions`].
     Condition(usize),
 }
@@ -174,7 +174,7 @@ impl Denial {
     #[must_use]
     pub const fn lacking(shortfall: Shortfall) -> Self {
         let reason = match shortfall {
-            Shortfall::Scope(_) => Reason::ScopeInsufficient,
+            Shortfall::Scope => Reason::ScopeInsufficient,
             Shortfall::Condition(_) => Reason::ClaimRejected,
         };
         Self {
@@ -210,6 +210,10 @@ pub struct Refusal {
     pub metadata_url: Option<Rc<str>>,
     /// The nonce that the client's next proof shall hold (RFC 9449 section 9).
     pub nonce: Option<String>,
+    /// The scopes that are needed, by their number among those of [`crate::reply::Replies`].
+    pub scope: Option<usize>,
+    /// A token without a proof would not do.
+    pub needs_proof: bool,
 }
 
 impl From<Denial> for Refusal {
@@ -219,6 +223,8 @@ impl From<Denial> for Refusal {
             rule: None,
             metadata_url: None,
             nonce: None,
+            scope: None,
+            needs_proof: false,
         }
     }
 }

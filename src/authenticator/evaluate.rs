@@ -12,7 +12,7 @@ use crate::credential;
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward::{self, StateEntry};
-use crate::policy::{Choice, Demand, Requirement};
+use crate::policy::{Choice, Demand, ProviderRequirement, Requirement};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -96,7 +96,13 @@ impl Authenticator {
                 let number = demand.resource.or_else(|| resources.own())?;
                 resources.all.get(number)
             });
-            Evaluation::Deny(Refusal {
+            let needs_proof = |named: &&ProviderRequirement| {
+                config
+                    .provider(named.provider)
+                    .and_then(|provider| provider.binding.dpop())
+                    .is_some_and(|dpop| dpop.required)
+            };
+            Refusal {
                 denial,
                 rule: Some(choice),
                 metadata_url: resource.and_then(|resource| resource.document_url(request)),
@@ -104,7 +110,9 @@ impl Authenticator {
                     Reason::ProofNonce => fresh_nonce(denial),
                     _ => None,
                 },
-            })
+                scope: demand.challenge(),
+                needs_proof: demand.requirement.providers().iter().all(needs_proof),
+            }
         };
         // What is not enforced must not be felt either: nobody waits for it.
         let moment = Moment {
@@ -116,12 +124,10 @@ impl Authenticator {
                 let mut forward = forward.by(choice);
                 if let Some((id, provider)) = proof {
                     let denial = Denial::new(Reason::ProofReplayed).by(provider);
-                    let is_shadowed = demand.mode.lets_through(forward.subject.as_deref(), address);
-                    let otherwise = match (is_shadowed, refusal(denial)) {
-                        (false, Evaluation::Deny(refusal)) => Decision::Deny(refusal),
-                        _ => Decision::Forward(
-                            self.without_token(Grant::Anonymous).by(choice).shadowing(denial),
-                        ),
+                    let otherwise = if demand.mode.lets_through(forward.subject.as_deref(), address) {
+                        Decision::Forward(self.without_token(Grant::Anonymous).by(choice).shadowing(denial))
+                    } else {
+                        Decision::Deny(refusal(denial))
                     };
                     forward.proof = Some(Proof {
                         id,
@@ -134,7 +140,7 @@ impl Authenticator {
                 if demand.mode.lets_through(forward.subject.as_deref(), address) {
                     Evaluation::Forward(forward.by(choice).shadowing(denial))
                 } else {
-                    refusal(denial)
+                    Evaluation::Deny(refusal(denial))
                 }
             }
             // Nothing of a bad token says who its client is.
@@ -142,7 +148,7 @@ impl Authenticator {
                 let forward = self.without_token(Grant::Anonymous);
                 Evaluation::Forward(forward.by(choice).shadowing(denial))
             }
-            Err(Obstacle::Denial(denial)) => refusal(denial),
+            Err(Obstacle::Denial(denial)) => Evaluation::Deny(refusal(denial)),
             Err(Obstacle::Need(need)) => Evaluation::Need(need),
         }
     }
@@ -172,6 +178,7 @@ impl Authenticator {
         let mut attempt = Attempt::new(self, &config, &asked, &parsed, moment);
         attempt.meet(&demand.requirement)?;
         attempt.leave_none_unverified(&demand.requirement)?;
+        let failure = attempt.failure();
         let mut granted = attempt.into_granted();
         // Who meets the conditions is whom the upstream and the log are told of: were it another, a condition met by one token
         // would vouch for the claims of the next.
@@ -180,7 +187,6 @@ impl Authenticator {
         {
             until.rotate_right(1);
         }
-        let failure = attempt.failure();
         if granted.is_empty() {
             // Nobody in particular is allowed nothing in particular. Why it is nobody, a token that may fail has to say.
             let missing = asked.authorization.map(|_| failure);

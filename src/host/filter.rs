@@ -243,7 +243,7 @@ impl Filter {
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
             Some(Shortfall::Condition(number)) => self.config.conditions.get(number).map(String::as_str),
-            Some(Shortfall::Scope(_)) | None => None,
+            Some(Shortfall::Scope) | None => None,
         };
         if let Some(condition) = condition {
             let _ = abi::set_filter_state("jwt.condition", condition.as_bytes());

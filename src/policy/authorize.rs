@@ -30,7 +30,7 @@ pub struct Scopes {
     pub all: bool,
     /// The claims that may hold them.
     pub claims: Vec<ClaimPath>,
-    /// The number of the challenge's `scope` in [`crate::config::Config::scopes`].
+    /// The number of the challenges' `scope` among those of [`crate::reply::Replies`].
     pub challenge: usize,
 }
 
@@ -117,7 +117,7 @@ impl Authorization {
         if let Some(scopes) = &self.scopes
             && !scopes.are_held(jwt)
         {
-            return Err(Shortfall::Scope(scopes.challenge));
+            return Err(Shortfall::Scope);
         }
         match self
             .conditions

@@ -63,8 +63,41 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(scoped(json!("orders:writer orders:read")), challenge("orders:read orders:write"))
             .token(scoped(json!(7)), challenge("orders:read orders:write"))
             .token(token().mint(), challenge("orders:read orders:write"))
-            .token(testkit::tamper_signature(&scoped(json!("orders:read orders:write"))), denied("signature_invalid"))
-            .request(get("/"), denied("token_missing")),
+            .token(
+                testkit::tamper_signature(&scoped(json!("orders:read orders:write"))),
+                denied("signature_invalid").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", error=\"invalid_token\", error_description=\"the token's signature is not valid\", \
+                     scope=\"orders:read orders:write\""
+                        .into(),
+                )),
+            )
+            .request(
+                get("/"),
+                denied("token_missing").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", scope=\"orders:read orders:write\"".into(),
+                )),
+            )
+            .request(
+                get("/").header("authorization", "Bearer a,Bearer b"),
+                denied("token_multiple").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", error=\"invalid_request\", \
+                     error_description=\"the request carries more than one token\""
+                        .into(),
+                )),
+            ),
+        authorizing("scopes mend no other claim", json!({"scopes": {"any": ["a"]}, "claims": [{"claim_name": "b", "exists": true}]}))
+            .token(
+                scoped(json!("a")),
+                denied("claim_rejected").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", error=\"insufficient_scope\", \
+                     error_description=\"the token's claims do not allow this\""
+                        .into(),
+                )),
+            ),
         authorizing("any scope will do", json!({"scopes": {"any": ["a", "b"], "claim_names": ["permissions"]}}))
             .token(claiming(json!({"permissions": ["b"]})), forwarded())
             .token(scoped(json!("a b")), challenge("a b")),
