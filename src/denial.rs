@@ -214,6 +214,8 @@ pub struct Refusal {
     pub scope: Option<usize>,
     /// A token without a proof would not do.
     pub needs_proof: bool,
+    /// `sub` of the token that was verified and does not suffice, where the configuration asks who it is.
+    pub subject: Option<Rc<str>>,
 }
 
 impl From<Denial> for Refusal {
@@ -225,6 +227,7 @@ impl From<Denial> for Refusal {
             nonce: None,
             scope: None,
             needs_proof: false,
+            subject: None,
         }
     }
 }

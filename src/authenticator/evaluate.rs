@@ -58,8 +58,8 @@ impl From<Denial> for Obstacle {
     }
 }
 
-/// The request as it would go on, what its good tokens lack, and the proof of the one that has one.
-type Satisfied = (Forward, Option<Denial>, Option<(ProofId, ProviderId)>);
+/// The request as it would go on, what its good tokens lack, and the proof of the one that has one, with its owner.
+type Satisfied = (Forward, Option<Denial>, Option<(ProofId, ProviderId, Option<Rc<str>>)>);
 
 impl Authenticator {
     /// Decides a request.
@@ -91,7 +91,7 @@ impl Authenticator {
             let nonces = provider.binding.nonces()?;
             Some(nonces.secret.or(secret)?.issue(now))
         };
-        let refusal = |denial: Denial| {
+        let refusal = |denial: Denial, subject| {
             let resource = policy.resources.as_ref().and_then(|resources| {
                 let number = demand.resource.or_else(|| resources.own())?;
                 resources.all.get(number)
@@ -112,6 +112,7 @@ impl Authenticator {
                 },
                 scope: demand.challenge(),
                 needs_proof: demand.requirement.providers().iter().all(needs_proof),
+                subject,
             }
         };
         // What is not enforced must not be felt either: nobody waits for it.
@@ -122,12 +123,13 @@ impl Authenticator {
         match self.satisfy(demand, request, moment) {
             Ok((forward, None, proof)) => {
                 let mut forward = forward.by(choice);
-                if let Some((id, provider)) = proof {
+                if let Some((id, provider, subject)) = proof {
                     let denial = Denial::new(Reason::ProofReplayed).by(provider);
                     let otherwise = if demand.mode.lets_through(forward.subject.as_deref(), address) {
-                        Decision::Forward(self.without_token(Grant::Anonymous).by(choice).shadowing(denial))
+                        let forward = self.without_token(Grant::Anonymous).by(choice).shadowing(denial);
+                        Decision::Forward(Forward { subject, ..forward })
                     } else {
-                        Decision::Deny(refusal(denial))
+                        Decision::Deny(refusal(denial, subject))
                     };
                     forward.proof = Some(Proof {
                         id,
@@ -140,7 +142,7 @@ impl Authenticator {
                 if demand.mode.lets_through(forward.subject.as_deref(), address) {
                     Evaluation::Forward(forward.by(choice).shadowing(denial))
                 } else {
-                    Evaluation::Deny(refusal(denial))
+                    Evaluation::Deny(refusal(denial, forward.subject))
                 }
             }
             // Nothing of a bad token says who its client is.
@@ -148,7 +150,7 @@ impl Authenticator {
                 let forward = self.without_token(Grant::Anonymous);
                 Evaluation::Forward(forward.by(choice).shadowing(denial))
             }
-            Err(Obstacle::Denial(denial)) => Evaluation::Deny(refusal(denial)),
+            Err(Obstacle::Denial(denial)) => Evaluation::Deny(refusal(denial, None)),
             Err(Obstacle::Need(need)) => Evaluation::Need(need),
         }
     }
@@ -204,7 +206,7 @@ impl Authenticator {
             .lets_through(subject, request.source_address.as_deref());
         let proof = granted
             .iter()
-            .find_map(|grant| grant.proof.map(|proof| (proof, grant.provider)));
+            .find_map(|grant| Some((grant.proof?, grant.provider, grant.subject.clone())));
         let forward = self.with_tokens(request, &granted, is_shadowed);
         if lacking.is_none() {
             let now = moment.now;

@@ -23,6 +23,7 @@ mod resources;
 mod rules;
 mod signatures;
 mod tenants;
+pub(crate) mod told;
 mod tokens;
 
 use std::collections::HashSet;
