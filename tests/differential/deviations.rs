@@ -85,7 +85,7 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "numbers-as-written",
-        ours: "A number is written as the token spells it: `-3`, `1.5`, integers of any size.",
+        ours: "A number is written as the token spells it: `-3`, `1.5`, integers with all their digits. One that is beyond the range of a double makes the token malformed.",
         theirs: "As a double: `-3.000000`, `1.500000`; integers beyond 2^53 lose digits.",
         why: "A changed account number is another account.",
         explains: |case, aspect| {
