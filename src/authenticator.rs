@@ -68,7 +68,7 @@ pub struct Forward {
     pub proof: Option<Proof>,
     /// What has said what it needs.
     pub rule: Option<Choice>,
-    /// `sub` of the first token, where the configuration asks who that is.
+    /// `sub` of that token, where the configuration asks who it is.
     pub subject: Option<Rc<str>>,
 }
 
@@ -84,7 +84,7 @@ pub struct Proof {
 /// Why a request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// A token of this provider was verified; of several, the first.
+    /// A token of this provider was verified; of several, the first that has what `authorize` asks for.
     Verified(ProviderId),
     /// The policy asks for a token only where there is one, or lets bad ones go on.
     Anonymous,

@@ -3,6 +3,7 @@
 //! Trust is a type here. [`UnverifiedClaims`] can be asked for its issuer, to choose a provider, and can be checked
 //! cheaply; only [`VerifiedJwt`], which nothing but a good signature makes, gives claims away.
 
+mod decimal;
 mod numeric_date;
 mod path;
 mod verified;
@@ -10,11 +11,12 @@ mod verified;
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub(crate) use decimal::Decimal;
 pub use numeric_date::NumericDate;
 pub use path::ClaimPath;
 pub use verified::{Keys, VerifiedJwt};
 
-use crate::config::{Audiences, Provider, StringMatcher};
+use crate::config::{Audiences, Profile, Provider, StringMatcher};
 use crate::denial::{Denial, Reason};
 use crate::json::{Json, JsonError, Kind, Object};
 use crate::time::UnixTime;
@@ -58,6 +60,11 @@ impl<'a> UnverifiedClaims<'a> {
             match claim.resolve(&self.members) {
                 Some(value) if value.kind() != Kind::Null => {}
                 _ => return Err(Denial::new(Reason::ClaimMissing)),
+            }
+        }
+        for name in provider.profile.map_or(&[][..], Profile::names) {
+            if string_claim(&self.members, name)?.is_none_or(|name| name.is_empty()) {
+                return Err(Denial::new(Reason::ClaimMissing).with_detail(name));
             }
         }
         Ok(times)

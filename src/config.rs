@@ -33,6 +33,7 @@ use std::time::Duration;
 pub use claim_to_header::{ClaimToHeader, ValueFormat};
 pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
+pub(crate) use header_name::is_token_byte;
 pub use http_uri::{HttpUri, HttpUriFault};
 pub use issuer::IssuerPattern;
 pub use key_source::KeySource;
@@ -65,8 +66,6 @@ pub struct Config {
     pub owned_headers: Vec<Rc<str>>,
     /// A word of the metrics' names; empty for none.
     pub stat_prefix: String,
-    /// The `scope` of each challenge that asks for one: the scopes that are needed, with spaces between.
-    pub scopes: Vec<String>,
     /// Where each condition of `authorize` stands in the configuration.
     pub conditions: Vec<String>,
     /// The host is asked for the client's certificate.
@@ -160,10 +159,10 @@ impl Config {
         // JSON that an operator meant to write.
         match Json::parse(bytes) {
             Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
-                Some(json) if !bytes.is_empty() => Self::parse_json(&json),
-                _ => Self::parse_json(bytes),
+                Some(json) if !bytes.is_empty() => Self::parse_json(&json, true),
+                _ => Self::parse_json(bytes, false),
             },
-            _ => Self::parse_json(bytes),
+            _ => Self::parse_json(bytes, false),
         }
     }
 
@@ -173,10 +172,13 @@ impl Config {
         struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
     }
 
-    fn parse_json(bytes: &[u8]) -> Result<Self, ConfigError> {
+    fn parse_json(bytes: &[u8], has_doubles: bool) -> Result<Self, ConfigError> {
         let root = root(bytes)?;
         let mut fields = root.fields(FIELDS)?;
-        let mut names = Names::default();
+        let mut names = Names {
+            has_doubles,
+            ..Names::default()
+        };
 
         let providers_node =
             fields.require("providers", "write at least one issuer whose tokens are accepted")?;
@@ -292,7 +294,7 @@ impl Config {
             mode,
             resources,
         };
-        let replies = Replies::new(&style, &names.scopes);
+        let replies = Replies::new(&style, names.scopes);
         let shown = match fields.take("filter_state") {
             Some(node) => read_shown(&node)?,
             None => Shown::default(),
@@ -307,7 +309,6 @@ impl Config {
             policy,
             wanted: names.wanted,
             owned_headers: names.owned_headers,
-            scopes: names.scopes,
             conditions: names.conditions,
             reads_certificate: providers_need_certificate,
             reads_address: tells_clients_apart,
@@ -335,6 +336,8 @@ impl Config {
 /// Names that several parts of the configuration share, each kept once.
 #[derive(Debug, Default)]
 struct Names {
+    /// Its numbers have been doubles before they were text.
+    has_doubles: bool,
     wanted: WantedFields,
     locations: Locations,
     owned_headers: Vec<Rc<str>>,

@@ -6,7 +6,7 @@ mod query;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::config::{Location, LocationId};
+use crate::config::{Location, LocationId, is_token_byte};
 use crate::denial::{Denial, Reason};
 use crate::edits::HeaderEdits;
 use crate::request::RequestHead;
@@ -42,11 +42,12 @@ pub fn find<'a>(
         match location {
             Location::Header { field, prefix, .. } => {
                 for value in request.all(*field) {
-                    if let Some(token) = after_prefix(value, prefix) {
-                        // Envoy joins repeated `authorization` fields with a comma, which no token holds.
-                        if is_repeated(token, prefix) {
-                            return Err(Denial::new(Reason::TokenMultiple));
-                        }
+                    let token = after_prefix(value, prefix);
+                    // Envoy joins repeated `authorization` fields with a comma, which no token holds.
+                    if (token.is_some() || scheme(prefix).is_some()) && is_repeated(value, prefix) {
+                        return Err(Denial::new(Reason::TokenMultiple));
+                    }
+                    if let Some(token) = token {
                         take(Cow::Borrowed(token))?;
                     }
                 }
@@ -103,40 +104,65 @@ pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderE
     }
 }
 
-/// What follows the prefix; the scheme `Bearer` in any case and with any number of spaces (RFC 9110 section 11.4:
+/// What follows the prefix; the schemes `Bearer` and `DPoP` in any case and with any number of spaces (RFC 9110 section 11.4:
 /// `auth-scheme [ 1*SP token68 ]`, "case-insensitive"), other prefixes exactly. The scheme alone is an empty token.
+///
+/// A value that has the scheme's word where it should be, but is not written as it should be, is a token too, and one that is
+/// malformed, since no token has its first byte: the upstream may read such a value more kindly than it was read here.
 fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let Some(scheme) = bearer_scheme(prefix) else {
+    let Some(scheme) = scheme(prefix) else {
         return value.strip_prefix(prefix);
     };
-    let (head, rest) = value.split_at_checked(scheme.len())?;
-    if !head.eq_ignore_ascii_case(scheme) {
-        return None;
+    let start = value.iter().position(|byte| is_token_byte(*byte))?;
+    let rest = after_scheme(value.get(start..)?, scheme)?;
+    if start > 0 {
+        return Some(value);
     }
-    match rest.first() {
-        None => Some(rest),
-        Some(b' ') => Some(rest.trim_ascii()),
-        Some(_) => None,
-    }
+    Some(match rest.first() {
+        Some(b' ') if is_known(scheme) => rest.trim_ascii(),
+        _ => value.strip_prefix(prefix).unwrap_or(rest),
+    })
 }
 
-/// The scheme that a prefix stands for, with its space or without.
-fn bearer_scheme(prefix: &[u8]) -> Option<&[u8]> {
-    Some(prefix.trim_ascii_end())
-        .filter(|scheme| scheme.eq_ignore_ascii_case(b"Bearer") || scheme.eq_ignore_ascii_case(b"DPoP"))
+/// The scheme that a prefix stands for: a word with a space behind it, which `Bearer` and `DPoP` do not need.
+fn scheme(prefix: &[u8]) -> Option<&[u8]> {
+    let scheme = prefix.trim_ascii_end();
+    (prefix.ends_with(b" ") || is_known(scheme))
+        .then_some(scheme)
+        .filter(|scheme| scheme.first().is_some_and(|byte| is_token_byte(*byte)))
 }
 
-/// Whether after the first token another value of the same header follows that holds one too.
-fn is_repeated(token: &[u8], prefix: &[u8]) -> bool {
-    token.split(|byte| *byte == b',').skip(1).any(|part| {
+/// One of the schemes whose tokens are JWTs.
+fn is_known(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"Bearer") || scheme.eq_ignore_ascii_case(b"DPoP")
+}
+
+/// What follows the scheme's word, in any case; `None` where that is another word, or only the beginning of one.
+fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+    let (word, rest) = value.split_at_checked(scheme.len())?;
+    let ends = rest.first().is_none_or(|byte| !is_token_byte(*byte));
+    (ends && word.eq_ignore_ascii_case(scheme)).then_some(rest)
+}
+
+/// Whether behind a comma another value of the same header follows that holds a token.
+fn is_repeated(value: &[u8], prefix: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').skip(1).any(|part| {
         let part = part.trim_ascii();
-        !part.is_empty() && (prefix.is_empty() || after_prefix(part, prefix).is_some())
+        match scheme(prefix) {
+            // `Digest username="x", Bearer=y` has a parameter of that name.
+            Some(scheme) => after_scheme(part, scheme).is_some_and(|rest| rest.first() != Some(&b'=')),
+            None => !part.is_empty() && part.starts_with(prefix),
+        }
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(value: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+        after_prefix(value, prefix).map(<[u8]>::to_vec)
+    }
 
     #[test]
     fn the_bearer_scheme_is_anchored_and_in_any_case() {
@@ -147,9 +173,12 @@ mod tests {
             (b"Bearer", Some(b"")),
             (b"Bearer ", Some(b"")),
             (b"Bearerabc", None),
-            (b"Bearer\tabc", None),
+            (b"Bearer-x abc", None),
             (b"Basic Bearer abc", None),
-            (b" Bearer abc", None),
+            (b"Digest username=\"Bearer\", realm=\"x\"", None),
+            (b"Negotiate abc", None),
+            (b"Bear", None),
+            (b"\xff\xfe", None),
             (b"", None),
         ] {
             assert_eq!(
@@ -162,6 +191,27 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_that_is_not_written_as_it_should_be_has_a_token_that_is_none() {
+        for value in [
+            &b"Bearer\tabc"[..],
+            b"bearer:abc",
+            b"Bearer=abc",
+            b"Bearer\xa0abc",
+            b"Bearer,abc",
+            b" Bearer abc",
+            b"\xc2\xa0Bearer abc",
+            b"\"Bearer abc\"",
+        ] {
+            let token = read(value, b"Bearer ").unwrap();
+            assert!(!is_token_byte(token[0]), "{}", String::from_utf8_lossy(value));
+        }
+        for value in [&b"JWT\tabc"[..], b"jwt abc", b"JWT:abc"] {
+            let token = read(value, b"JWT ").unwrap();
+            assert!(!is_token_byte(token[0]), "{}", String::from_utf8_lossy(value));
+        }
+    }
+
+    #[test]
     fn the_scheme_is_known_without_its_space_too() {
         assert_eq!(after_prefix(b"Bearer abc", b"Bearer"), Some(&b"abc"[..]));
         assert_eq!(after_prefix(b"Bearerabc", b"bearer"), None);
@@ -170,16 +220,45 @@ mod tests {
     #[test]
     fn other_prefixes_are_exact() {
         assert_eq!(after_prefix(b"JWT abc", b"JWT "), Some(&b"abc"[..]));
-        assert_eq!(after_prefix(b"jwt abc", b"JWT "), None);
+        assert_eq!(after_prefix(b"JWT", b"JWT "), Some(&b""[..]));
+        assert_eq!(after_prefix(b"JWTabc", b"JWT "), None);
+        assert_eq!(after_prefix(b"token=abc", b"token="), Some(&b"abc"[..]));
+        assert_eq!(after_prefix(b"Token=abc", b"token="), None);
+        assert_eq!(after_prefix(b"<jwt> abc", b"<jwt> "), Some(&b"abc"[..]));
         assert_eq!(after_prefix(b"abc", b""), Some(&b"abc"[..]));
     }
 
     #[test]
     fn joined_fields_are_seen() {
-        assert!(is_repeated(b"a,Bearer b", b"Bearer "));
-        assert!(is_repeated(b"a, bearer b", b"Bearer "));
-        assert!(!is_repeated(b"a,b", b"Bearer "));
-        assert!(!is_repeated(b"a", b"Bearer "));
+        for value in [
+            &b"Bearer a,Bearer b"[..],
+            b"Bearer a, bearer b",
+            b"Bearer,Bearer b",
+            b"Basic x,Bearer b",
+            b"Basic x,\t Bearer\tb",
+            b"Basic x, Bearer",
+            b",Bearer b",
+        ] {
+            assert!(
+                is_repeated(value, b"Bearer "),
+                "{}",
+                String::from_utf8_lossy(value)
+            );
+        }
+        for value in [
+            &b"Bearer a,b"[..],
+            b"Bearer a",
+            b"Bearer ,",
+            b"Digest username=\"x\", Bearer=y",
+            b"Digest username=\"x\", Bearer-x=y",
+        ] {
+            assert!(
+                !is_repeated(value, b"Bearer "),
+                "{}",
+                String::from_utf8_lossy(value)
+            );
+        }
         assert!(is_repeated(b"a,b", b""));
+        assert!(!is_repeated(b"a,", b""));
     }
 }

@@ -47,7 +47,7 @@ pub enum Reason {
     ClaimMissing,
     /// A claim has the wrong type.
     ClaimMalformed,
-    /// The token is bound to another client than the one that uses it, or in a way that is not checked (`cnf`, RFC 7800).
+    /// The token is not bound to the client that uses it, where it should be or says so (`cnf`, RFC 7800).
     BindingMismatch,
     /// The proof of possession is absent or no good (RFC 9449 section 4.3).
     ProofInvalid,
@@ -152,8 +152,8 @@ pub struct Denial {
 /// What a good token lacks to be allowed what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortfall {
-    /// A scope; the number of the challenge's `scope` in [`crate::config::Config::scopes`].
-    Scope(usize),
+    /// A scope.
+    Scope,
     /// A claim that meets a condition; its number in [`crate::config::Config::conditions`].
     Condition(usize),
 }
@@ -174,7 +174,7 @@ impl Denial {
     #[must_use]
     pub const fn lacking(shortfall: Shortfall) -> Self {
         let reason = match shortfall {
-            Shortfall::Scope(_) => Reason::ScopeInsufficient,
+            Shortfall::Scope => Reason::ScopeInsufficient,
             Shortfall::Condition(_) => Reason::ClaimRejected,
         };
         Self {
@@ -210,6 +210,12 @@ pub struct Refusal {
     pub metadata_url: Option<Rc<str>>,
     /// The nonce that the client's next proof shall hold (RFC 9449 section 9).
     pub nonce: Option<String>,
+    /// The scopes that are needed, by their number among those of [`crate::reply::Replies`].
+    pub scope: Option<usize>,
+    /// A token without a proof would not do.
+    pub needs_proof: bool,
+    /// `sub` of the token that was verified and does not suffice, where the configuration asks who it is.
+    pub subject: Option<Rc<str>>,
 }
 
 impl From<Denial> for Refusal {
@@ -219,6 +225,9 @@ impl From<Denial> for Refusal {
             rule: None,
             metadata_url: None,
             nonce: None,
+            scope: None,
+            needs_proof: false,
+            subject: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::denial::{Reason, Refusal, Shortfall};
+use crate::denial::{Reason, Refusal};
 
 /// The response that is sent in place of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl Answer {
             Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
             // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
-            Reason::BindingMismatch => Self::invalid_token("the token is bound to another client"),
+            Reason::BindingMismatch => Self::invalid_token("the token is not bound to this client"),
             // RFC 9449 section 7.1: "error […] invalid_dpop_proof is used to indicate that the DPoP proof itself was deemed invalid".
             Reason::ProofInvalid => Self::invalid_proof("the proof of possession is missing or not valid"),
             // RFC 9449 section 9: "an HTTP 401 (Unauthorized) error code with an accompanying WWW-Authenticate: DPoP value and
@@ -247,48 +247,56 @@ struct Body {
 #[derive(Clone, Debug)]
 pub struct Replies {
     by_reason: Vec<LocalReply>,
-    by_scope: Vec<LocalReply>,
+    /// The scopes that challenges name.
+    scopes: Vec<String>,
     last_resort: LocalReply,
 }
 
 impl Replies {
-    /// Writes the reply for every reason, and for every `scope` of a challenge.
+    /// Writes the reply for every reason. `scopes` are those that challenges name, each with spaces between.
     #[must_use]
-    pub fn new(style: &ReplyStyle, scopes: &[String]) -> Self {
+    pub fn new(style: &ReplyStyle, scopes: Vec<String>) -> Self {
         Self {
-            by_reason: Reason::ALL
-                .iter()
-                .map(|reason| write(*reason, style, None))
-                .collect(),
-            by_scope: scopes
-                .iter()
-                .map(|scope| write(Reason::ScopeInsufficient, style, Some(scope)))
-                .collect(),
-            last_resort: write(Reason::KeysUnavailable, style, None),
+            by_reason: Reason::ALL.iter().map(|reason| write(*reason, style)).collect(),
+            scopes,
+            last_resort: write(Reason::KeysUnavailable, style),
         }
     }
 
     /// The reply for a refusal.
     #[must_use]
     pub fn to(&self, refusal: &Refusal) -> Cow<'_, LocalReply> {
-        let denial = &refusal.denial;
-        let by_scope = match denial.shortfall {
-            Some(Shortfall::Scope(number)) => self.by_scope.get(number),
-            Some(Shortfall::Condition(_)) | None => None,
-        };
-        let reply = by_scope
-            .or_else(|| self.by_reason.get(denial.reason.index()))
-            .unwrap_or(&self.last_resort);
-        if refusal.metadata_url.is_none() && refusal.nonce.is_none() {
+        let reason = refusal.denial.reason;
+        let reply = self.by_reason.get(reason.index()).unwrap_or(&self.last_resort);
+        // RFC 6750 section 3: "The 'scope' attribute […] describing the required scope of the access token for accessing the
+        // requested resource": what a client without a good token has to ask for. More scopes mend no other claim.
+        let names_scope = reply.status == 401 || reason == Reason::ScopeInsufficient;
+        let scope = refusal
+            .scope
+            .filter(|_| names_scope)
+            .and_then(|number| self.scopes.get(number));
+        let url = refusal.metadata_url.as_deref();
+        if scope.is_none() && url.is_none() && refusal.nonce.is_none() && !refusal.needs_proof {
             return Cow::Borrowed(reply);
         }
         let mut reply = reply.clone();
-        if let Some(url) = &refusal.metadata_url {
-            for (name, value) in &mut reply.headers {
-                if *name == "www-authenticate" {
-                    // RFC 9728 section 5.1: "The URL of the protected resource metadata."
-                    value.push_str(", resource_metadata=");
-                    push_quoted(value, url);
+        if refusal.needs_proof {
+            reply.headers.retain(|(_, value)| !value.starts_with(BEARER));
+        }
+        // RFC 9728 section 5.1: "The URL of the protected resource metadata."
+        let attributes = [
+            (", scope=", scope.map(String::as_str)),
+            (", resource_metadata=", url),
+        ];
+        for (_, challenge) in reply
+            .headers
+            .iter_mut()
+            .filter(|(name, _)| *name == "www-authenticate")
+        {
+            for (name, value) in attributes {
+                if let Some(value) = value {
+                    challenge.push_str(name);
+                    push_quoted(challenge, value);
                 }
             }
         }
@@ -299,7 +307,10 @@ impl Replies {
     }
 }
 
-fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply {
+const BEARER: &str = "Bearer ";
+const DPOP: &str = "DPoP ";
+
+fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
     let answer = Answer::of(reason);
     let mut reply = LocalReply {
         status: answer.status,
@@ -320,12 +331,12 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
     // A fault of ours is no challenge to the client.
     if answer.status < 500 {
         if !answer.error.is_some_and(BearerError::is_of_dpop) {
-            let value = challenge("Bearer", &answer, style, scope);
+            let value = challenge(BEARER, &answer, style);
             reply.headers.push(("www-authenticate", value));
         }
         if let Some(algorithms) = &style.dpop_algorithms {
             // RFC 9449 section 7.1: "algs: a space-delimited list of supported algorithms".
-            let mut value = challenge("DPoP", &answer, style, scope);
+            let mut value = challenge(DPOP, &answer, style);
             value.push_str(", algs=");
             push_quoted(&mut value, algorithms);
             reply.headers.push(("www-authenticate", value));
@@ -359,18 +370,15 @@ fn write(reason: Reason, style: &ReplyStyle, scope: Option<&str>) -> LocalReply 
 }
 
 /// RFC 6750 section 3: the scheme, then `realm`, then the error where a credential was sent.
-fn challenge(scheme: &str, answer: &Answer, style: &ReplyStyle, scope: Option<&str>) -> String {
-    let mut challenge = format!("{scheme} realm=");
+fn challenge(scheme: &str, answer: &Answer, style: &ReplyStyle) -> String {
+    let mut challenge = scheme.to_owned();
+    challenge.push_str("realm=");
     push_quoted(&mut challenge, &style.realm);
     if let Some(error) = answer.error {
         challenge.push_str(", error=");
         push_quoted(&mut challenge, error.code());
         challenge.push_str(", error_description=");
         push_quoted(&mut challenge, answer.description);
-    }
-    if let Some(scope) = scope {
-        challenge.push_str(", scope=");
-        push_quoted(&mut challenge, scope);
     }
     challenge
 }
@@ -403,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_missing_token_has_a_challenge_without_error() {
-        let replies = Replies::new(&style(BodyFormat::Json), &[]);
+        let replies = Replies::new(&style(BodyFormat::Json), Vec::new());
         let reply = replies.to(&Denial::new(Reason::TokenMissing).into());
         assert_eq!(reply.status, 401);
         assert_eq!(
@@ -425,7 +433,7 @@ mod tests {
                 stripped: false,
                 dpop_algorithms: None,
             },
-            &[],
+            Vec::new(),
         );
         let reply = replies.to(&Denial::new(Reason::TokenExpired).into());
         assert_eq!((reply.status, reply.details.as_str()), (401, "jwt_token_expired"));
@@ -441,7 +449,7 @@ mod tests {
 
     #[test]
     fn without_keys_it_is_503_and_no_challenge() {
-        let replies = Replies::new(&style(BodyFormat::None), &[]);
+        let replies = Replies::new(&style(BodyFormat::None), Vec::new());
         let reply = replies.to(&Denial::new(Reason::KeysUnavailable).into());
         assert_eq!(reply.status, 503);
         assert_eq!(reply.headers, [("retry-after", "5".to_owned())]);
@@ -455,7 +463,7 @@ mod tests {
                 stripped: true,
                 ..style(BodyFormat::Json)
             },
-            &[],
+            Vec::new(),
         );
         let reply = replies.to(&Denial::new(Reason::TokenExpired).into());
         assert_eq!((reply.headers.len(), reply.body.len()), (0, 0));

@@ -79,12 +79,16 @@ fn run_all(scenarios: Vec<scenarios::Scenario>) {
             issuer.serve(path, answer(says));
         }
         let cluster = format!("issuer-{number}");
-        let config = with_cluster(&scenario.config, &cluster);
+        let mut filter = WasmFilter::new(with_cluster(&scenario.config, &cluster));
+        if scenario.is_text {
+            filter = filter.as_text();
+        }
         bootstrap = bootstrap
             .cluster(&cluster, issuer.addr())
             // Envoy drops `x-forwarded-client-cert` unless told otherwise.
             .listener(
-                Listener::wasm(&number.to_string(), config)
+                Listener::new(&number.to_string())
+                    .filter(filter.build())
                     .manager("forward_client_cert_details", "ALWAYS_FORWARD_ONLY"),
             );
         issuers.push(issuer);

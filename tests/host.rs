@@ -36,6 +36,8 @@ mod secrets;
 mod stories;
 #[path = "host/stub/mod.rs"]
 mod stub;
+#[path = "host/told.rs"]
+mod told;
 #[path = "host/vm.rs"]
 mod vm;
 #[path = "host/workers.rs"]

@@ -163,6 +163,18 @@ impl<'e, 't> Attempt<'e, 't> {
         self.granted
     }
 
+    /// What is wrong with the tokens that were tried; nothing with any: there was none.
+    pub(super) fn failure(&self) -> Denial {
+        let failed = self
+            .tried
+            .iter()
+            .filter_map(|(_, outcome)| outcome.as_ref().err());
+        match failed.rev().max_by_key(|obstacle| obstacle.rank()) {
+            Some(Obstacle::Denial(denial)) => *denial,
+            _ => Denial::new(Reason::TokenMissing),
+        }
+    }
+
     /// Holds the requirement against the tokens. What was granted on the way to a failure is taken back.
     pub(super) fn meet(&mut self, requirement: &'t Requirement) -> Result<(), Obstacle> {
         let before = self.granted.len();

@@ -11,8 +11,8 @@ use crate::config::{Location, ProviderId};
 use crate::credential;
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
-use crate::forward;
-use crate::policy::{Choice, Demand, Requirement};
+use crate::forward::{self, StateEntry};
+use crate::policy::{Choice, Demand, ProviderRequirement, Requirement};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -77,8 +77,12 @@ impl From<Denial> for Obstacle {
     }
 }
 
-/// The request as it would go on, what its good tokens lack, and the proof of the one that has one.
-type Satisfied = (Forward, Option<Denial>, Option<(ProofId, ProviderId)>);
+/// The request as it would go on, what its good tokens lack, and the proof of the one that has one, with its owner.
+type Satisfied = (
+    Forward,
+    Option<Denial>,
+    Option<(ProofId, ProviderId, Option<Rc<str>>)>,
+);
 
 impl Authenticator {
     /// Decides a request.
@@ -125,12 +129,18 @@ impl Authenticator {
             let nonces = provider.binding.nonces()?;
             Some(nonces.secret.or(secret)?.issue(now))
         };
-        let refusal = |denial: Denial| {
+        let refusal = |denial: Denial, subject| {
             let resource = policy.resources.as_ref().and_then(|resources| {
                 let number = demand.resource.or_else(|| resources.own())?;
                 resources.all.get(number)
             });
-            Evaluation::Deny(Refusal {
+            let needs_proof = |named: &&ProviderRequirement| {
+                config
+                    .provider(named.provider)
+                    .and_then(|provider| provider.binding.dpop())
+                    .is_some_and(|dpop| dpop.required)
+            };
+            Refusal {
                 denial,
                 rule: Some(choice),
                 metadata_url: resource.and_then(|resource| resource.document_url(request)),
@@ -138,7 +148,10 @@ impl Authenticator {
                     Reason::ProofNonce => fresh_nonce(denial),
                     _ => None,
                 },
-            })
+                scope: demand.challenge(),
+                needs_proof: demand.requirement.providers().iter().all(needs_proof),
+                subject,
+            }
         };
         // What is not enforced must not be felt either: nobody waits for it.
         let moment = Moment {
@@ -148,14 +161,13 @@ impl Authenticator {
         match self.satisfy(demand, request, moment) {
             Ok((forward, None, proof)) => {
                 let mut forward = forward.by(choice);
-                if let Some((id, provider)) = proof {
+                if let Some((id, provider, subject)) = proof {
                     let denial = Denial::new(Reason::ProofReplayed).by(provider);
-                    let is_shadowed = demand.mode.lets_through(forward.subject.as_deref(), address);
-                    let otherwise = match (is_shadowed, refusal(denial)) {
-                        (false, Evaluation::Deny(refusal)) => Decision::Deny(refusal),
-                        _ => Decision::Forward(
-                            self.without_token(Grant::Anonymous).by(choice).shadowing(denial),
-                        ),
+                    let otherwise = if demand.mode.lets_through(forward.subject.as_deref(), address) {
+                        let forward = self.without_token(Grant::Anonymous).by(choice).shadowing(denial);
+                        Decision::Forward(Forward { subject, ..forward })
+                    } else {
+                        Decision::Deny(refusal(denial, subject))
                     };
                     forward.proof = Some(Proof {
                         id,
@@ -168,7 +180,7 @@ impl Authenticator {
                 if demand.mode.lets_through(forward.subject.as_deref(), address) {
                     Evaluation::Forward(forward.by(choice).shadowing(denial))
                 } else {
-                    refusal(denial)
+                    Evaluation::Deny(refusal(denial, forward.subject))
                 }
             }
             // Nothing of a bad token says who its client is.
@@ -176,7 +188,7 @@ impl Authenticator {
                 let forward = self.without_token(Grant::Anonymous);
                 Evaluation::Forward(forward.by(choice).shadowing(denial))
             }
-            Err(Obstacle::Denial(denial)) => refusal(denial),
+            Err(Obstacle::Denial(denial)) => Evaluation::Deny(refusal(denial, None)),
             Err(Obstacle::Need(need)) => Evaluation::Need(need),
         }
     }
@@ -206,29 +218,33 @@ impl Authenticator {
         let mut attempt = Attempt::new(self, &config, &asked, &parsed, moment);
         attempt.meet(&demand.requirement)?;
         attempt.leave_none_unverified(&demand.requirement)?;
-        let granted = attempt.into_granted();
+        let failure = attempt.failure();
+        let mut granted = attempt.into_granted();
+        // Who meets the conditions is whom the upstream and the log are told of: were it another, a condition met by one token
+        // would vouch for the claims of the next.
+        if let Some(first) = granted.iter().position(|grant| grant.shortfall.is_none())
+            && let Some(until) = granted.get_mut(..=first)
+        {
+            until.rotate_right(1);
+        }
         if granted.is_empty() {
-            // Nobody in particular is allowed nothing in particular.
-            let missing = asked.authorization.map(|_| Denial::new(Reason::TokenMissing));
+            // Nobody in particular is allowed nothing in particular. Why it is nobody, a token that may fail has to say.
+            let missing = asked.authorization.map(|_| failure);
             return Ok((self.without_token(Grant::Anonymous), missing, None));
         }
         // Of several tokens, one has to have all that is asked for.
-        let lacking = if granted.iter().any(|grant| grant.shortfall.is_none()) {
-            None
-        } else {
-            granted.iter().find_map(|grant| {
-                grant
-                    .shortfall
-                    .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
-            })
-        };
+        let lacking = granted.first().and_then(|grant| {
+            grant
+                .shortfall
+                .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
+        });
         let subject = granted.first().and_then(|grant| grant.subject.as_deref());
         let is_shadowed = demand
             .mode
             .lets_through(subject, request.source_address.as_deref());
         let proof = granted
             .iter()
-            .find_map(|grant| grant.proof.map(|proof| (proof, grant.provider)));
+            .find_map(|grant| Some((grant.proof?, grant.provider, grant.subject.clone())));
         let forward = self.with_tokens(request, &granted, is_shadowed);
         if lacking.is_none() {
             let now = moment.now;
@@ -260,7 +276,7 @@ impl Authenticator {
     ) -> Forward {
         let config = &self.config;
         let mut edits = HeaderEdits::default();
-        let mut state = Vec::new();
+        let mut state: Vec<StateEntry> = Vec::new();
         let mut clears_route_cache = false;
         let mut spent: Vec<&Location> = Vec::new();
         for grant in granted {
@@ -271,7 +287,12 @@ impl Authenticator {
             if !provider.forward && !is_shadowed {
                 spent.extend(config.locations.get(grant.location.index()));
             }
-            state.extend(grant.state.iter().cloned());
+            for (name, value) in &grant.state {
+                // As with headers, the first that has something to say counts.
+                if state.iter().all(|(known, _)| known != name) {
+                    state.push((name.clone(), value.clone()));
+                }
+            }
             let writes_headers = grant.claims.iter().any(|(_, value)| value.is_some());
             clears_route_cache |=
                 provider.clear_route_cache && (writes_headers || provider.metadata.payload.is_some());

@@ -2,6 +2,7 @@
 //!
 //! Read from the number's own digits, not through a float: rounding must never make a token live longer.
 
+use super::decimal::Decimal;
 use crate::time::UnixTime;
 
 /// A date as exact as a comparison with a clock of milliseconds needs it.
@@ -18,28 +19,19 @@ impl NumericDate {
     /// 64 bits cannot tell: neither is a date that an issuer means.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text.starts_with('-') {
+        let number = Decimal::read(text);
+        if number.is_negative {
             return None;
         }
-        let unsigned = text;
-        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)),
-            None => (unsigned, 0),
-        };
-        let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         // Digits before this position are whole milliseconds, those after it a fraction of one.
-        let point = i64::try_from(whole.len())
+        let point = i64::try_from(number.whole.len())
             .unwrap_or(i64::MAX)
-            .saturating_add(exponent)
+            .saturating_add(number.exponent)
             .saturating_add(3);
         let mut millis: i64 = 0;
         let mut fraction = false;
         let mut position: i64 = 0;
-        for digit in whole
-            .bytes()
-            .chain(decimals.bytes())
-            .map(|byte| i64::from(byte.wrapping_sub(b'0')))
-        {
+        for digit in number.digits().map(|byte| i64::from(byte.wrapping_sub(b'0'))) {
             if position < point {
                 millis = millis.checked_mul(10)?.checked_add(digit)?;
             } else {
@@ -74,18 +66,6 @@ impl NumericDate {
 
 fn clock(time: UnixTime) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn parse_exponent(text: &str) -> i64 {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let size = digits.bytes().fold(0_i64, |size, byte| {
-        size.saturating_mul(10)
-            .saturating_add(i64::from(byte.wrapping_sub(b'0')))
-    });
-    if negative { size.saturating_neg() } else { size }
 }
 
 #[cfg(test)]

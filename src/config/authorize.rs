@@ -128,29 +128,39 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Confi
 
 fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest, ConfigError> {
     Ok(match name {
-        "equals" => ClaimTest::AnyOf(vec![read_scalar(node)?]),
-        "any_of" => ClaimTest::AnyOf(read_scalars(node)?),
-        "all_of" => ClaimTest::AllOf(read_scalars(node)?),
+        "equals" => ClaimTest::AnyOf(vec![read_scalar(node, names)?]),
+        "any_of" => ClaimTest::AnyOf(read_scalars(node, names)?),
+        "all_of" => ClaimTest::AllOf(read_scalars(node, names)?),
         "exists" => ClaimTest::Exists(node.bool()?),
         "equals_request" => ClaimTest::Request(read_request_part(node, names)?),
         _ => ClaimTest::Text(StringMatcher::of(name, node)?),
     })
 }
 
-fn read_scalars(node: &Node<'_>) -> Result<Vec<Scalar>, ConfigError> {
-    node.some_list()?.iter().map(read_scalar).collect()
+fn read_scalars(node: &Node<'_>, names: &Names) -> Result<Vec<Scalar>, ConfigError> {
+    let nodes = node.some_list()?;
+    nodes.iter().map(|node| read_scalar(node, names)).collect()
 }
 
-fn read_scalar(node: &Node<'_>) -> Result<Scalar, ConfigError> {
+fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, ConfigError> {
     if let Ok(text) = node.text() {
         return Ok(Scalar::Text(text.into()));
     }
     if let Ok(flag) = node.bool() {
         return Ok(Scalar::Bool(flag));
     }
-    node.number("a string, a number, true or false")
-        .map(Scalar::Number)
+    let (text, number) = node.number_text("a string, a number, true or false")?;
+    if names.has_doubles && number.abs() >= EXACT_BELOW {
+        return Err(node.invalid(
+            "a google.protobuf.Struct has no whole numbers beyond 2^53, so this may have been another; quote it if the \
+             claim is a string, or give the configuration as JSON text in a google.protobuf.StringValue",
+        ));
+    }
+    Ok(Scalar::Number(text.into()))
 }
+
+/// From here on a double stands for several whole numbers: 2^53 is also what is left of 2^53 + 1.
+const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, ConfigError> {
     let mut fields = node.fields(&["path_template", "variable", "header", "host"])?;
@@ -215,5 +225,75 @@ fn read_path_part(
         None => Err(node.invalid(format!(
             "`{text}` is not a template with one segment {{{variable}}}; write it as in /tenants/{{{variable}}}/**"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::value::Kind;
+    use prost_types::{ListValue, Struct, Value};
+    use serde_json::json;
+
+    use crate::config::{Config, ConfigError};
+
+    fn equal_to(number: &str) -> String {
+        let number: serde_json::Value = serde_json::from_str(number).unwrap();
+        json!({
+            "providers": {"corp": {
+                "issuer": "https://idp.example.com", "audiences": ["*"], "discovery": {"cluster": "idp"},
+            }},
+            "rules": [{
+                "match": {"prefix": "/"}, "requires": {"provider_name": "corp"},
+                "authorize": {"claims": [{"claim_name": "n", "any_of": ["a", number]}]},
+            }],
+        })
+        .to_string()
+    }
+
+    /// The message as Envoy makes it, in which every number is a double.
+    fn message(value: &serde_json::Value) -> Value {
+        let kind = match value {
+            serde_json::Value::Null => Kind::NullValue(0),
+            serde_json::Value::Bool(flag) => Kind::BoolValue(*flag),
+            serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
+            serde_json::Value::String(text) => Kind::StringValue(text.clone()),
+            serde_json::Value::Array(list) => Kind::ListValue(ListValue {
+                values: list.iter().map(message).collect(),
+            }),
+            serde_json::Value::Object(fields) => Kind::StructValue(Struct {
+                fields: fields
+                    .iter()
+                    .map(|(name, value)| (name.clone(), message(value)))
+                    .collect(),
+            }),
+        };
+        Value { kind: Some(kind) }
+    }
+
+    fn as_message(number: &str) -> Result<Config, ConfigError> {
+        let config = serde_json::from_str(&equal_to(number)).unwrap();
+        let Some(Kind::StructValue(message)) = message(&config).kind else {
+            unreachable!()
+        };
+        Config::parse(&message.encode_to_vec())
+    }
+
+    #[test]
+    fn a_number_that_a_double_cannot_hold_is_refused_where_it_was_one() {
+        for number in [
+            "9007199254740993",
+            "9007199254740992",
+            "-9007199254740993",
+            "1e300",
+        ] {
+            let error = as_message(number).unwrap_err();
+            assert_eq!(error.path, "rules[0].authorize.claims[0].any_of[1]");
+            assert!(error.to_string().contains("quote it"), "{error}");
+            assert!(Config::parse(equal_to(number).as_bytes()).is_ok(), "{number}");
+        }
+        for number in ["9007199254740991", "-9007199254740991", "5", "0.1", "1e-300"] {
+            assert!(as_message(number).is_ok(), "{number}");
+        }
     }
 }

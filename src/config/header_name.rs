@@ -36,6 +36,6 @@ pub(super) fn read_owned(node: &Node<'_>) -> Result<String, ConfigError> {
 }
 
 /// RFC 9110 section 5.6.2: `tchar`.
-pub(super) fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

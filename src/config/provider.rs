@@ -97,6 +97,14 @@ impl Profile {
         }
     }
 
+    /// Those of them that name somebody or something, so that they are strings, and say which.
+    #[must_use]
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Rfc9068 => &["sub", "client_id", "jti"],
+        }
+    }
+
     /// The types that the profile allows.
     #[must_use]
     pub fn token_type(self) -> &'static str {

@@ -121,6 +121,11 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn number(&self, expected: &'static str) -> Result<f64, ConfigError> {
+        self.number_text(expected).map(|(_, number)| number)
+    }
+
+    /// A number as it is written, and the double nearest to it.
+    pub(super) fn number_text(&self, expected: &'static str) -> Result<(&'a str, f64), ConfigError> {
         let text = self
             .value
             .as_number_text()
@@ -128,6 +133,7 @@ impl<'a> Node<'a> {
         text.parse::<f64>()
             .ok()
             .filter(|number| number.is_finite())
+            .map(|number| (text, number))
             .ok_or_else(|| self.invalid(format!("the number {text} is out of range")))
     }
 

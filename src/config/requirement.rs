@@ -193,10 +193,17 @@ impl Known<'_> {
             if let Some(node) = beside.authorize {
                 return Err(node.invalid("only a token can be asked for claims; write `requires` beside it"));
             }
+            if let Some(node) = beside.mode.or(beside.shadow_percent) {
+                return Err(node.invalid(
+                    "no token is asked for here, whatever the mode; write a requirement beside it: `requires` in a rule, \
+                     `provider_name` or another in requirement_map",
+                ));
+            }
             if let Some(node) = beside.resource {
                 return Err(node
                     .invalid("only a resource that needs a token is protected; write `requires` beside it"));
             }
+            return Ok(self.plain_demand(requirement));
         }
         let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
         let authorization = beside

@@ -157,6 +157,7 @@ impl Filter {
             Decision::Deny(refusal) => self.deny(refusal),
             Decision::Answer(reply) => {
                 self.metrics.metadata_served.increment();
+                self.show_decision("answered");
                 send(reply)
             }
             Decision::Forward(forward) => {
@@ -187,9 +188,7 @@ impl Filter {
                     let _ = abi::call_foreign_function("clear_route_cache", &[]);
                 }
                 self.show_rule(forward.rule);
-                if let Some(subject) = forward.subject.as_ref().filter(|_| self.config.shown.subject) {
-                    let _ = abi::set_filter_state("jwt.sub", subject.as_bytes());
-                }
+                self.show_subject(forward.subject.as_deref());
                 if let Some(denial) = &forward.shadowed {
                     self.metrics.shadow_denied(denial.reason);
                     self.show_denial(denial, "shadow_denied");
@@ -210,9 +209,7 @@ impl Filter {
                         "bypassed"
                     }
                 };
-                if self.config.shown.decision {
-                    let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
-                }
+                self.show_decision(decision);
                 Progress::Forwarded
             }
         }
@@ -221,6 +218,7 @@ impl Filter {
     fn deny(&self, refusal: &Refusal) -> Progress {
         self.metrics.denied(refusal.denial.reason);
         self.show_rule(refusal.rule);
+        self.show_subject(refusal.subject.as_deref());
         self.show_denial(&refusal.denial, "denied");
         let reply = self.config.replies.to(refusal);
         // Asked only now: a request that goes on does not pay for it.
@@ -236,6 +234,19 @@ impl Filter {
         }
     }
 
+    fn show_subject(&self, subject: Option<&str>) {
+        if let Some(subject) = subject.filter(|_| self.config.shown.subject) {
+            let _ = abi::set_filter_state("jwt.sub", subject.as_bytes());
+        }
+    }
+
+    /// A decision that is no refusal.
+    fn show_decision(&self, decision: &str) {
+        if self.config.shown.decision {
+            let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
+        }
+    }
+
     /// Tells the access log and the log of a refusal, enforced or not.
     fn show_denial(&self, denial: &Denial, decision: &str) {
         let label = denial.reason.label();
@@ -243,7 +254,7 @@ impl Filter {
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
             Some(Shortfall::Condition(number)) => self.config.conditions.get(number).map(String::as_str),
-            Some(Shortfall::Scope(_)) | None => None,
+            Some(Shortfall::Scope) | None => None,
         };
         if let Some(condition) = condition {
             let _ = abi::set_filter_state("jwt.condition", condition.as_bytes());

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::claims::{ClaimPath, VerifiedJwt, scalar_text};
+use crate::claims::{ClaimPath, Decimal, VerifiedJwt, scalar_text};
 use crate::config::StringMatcher;
 use crate::denial::Shortfall;
 use crate::json::{Json, Kind};
@@ -30,7 +30,7 @@ pub struct Scopes {
     pub all: bool,
     /// The claims that may hold them.
     pub claims: Vec<ClaimPath>,
-    /// The number of the challenge's `scope` in [`crate::config::Config::scopes`].
+    /// The number of the challenges' `scope` among those of [`crate::reply::Replies`].
     pub challenge: usize,
 }
 
@@ -74,8 +74,8 @@ pub enum ClaimTest {
 pub enum Scalar {
     /// Text.
     Text(Box<str>),
-    /// A number.
-    Number(f64),
+    /// A number, as it is written.
+    Number(Box<str>),
     /// A truth value.
     Bool(bool),
 }
@@ -117,7 +117,7 @@ impl Authorization {
         if let Some(scopes) = &self.scopes
             && !scopes.are_held(jwt)
         {
-            return Err(Shortfall::Scope(scopes.challenge));
+            return Err(Shortfall::Scope);
         }
         match self
             .conditions
@@ -212,8 +212,7 @@ impl Scalar {
             Self::Bool(flag) => value.as_bool() == Some(*flag),
             Self::Number(number) => value
                 .as_number_text()
-                .and_then(|text| text.parse::<f64>().ok())
-                .is_some_and(|value| value == *number),
+                .is_some_and(|value| Decimal::read(value).equals(Decimal::read(number))),
         }
     }
 }

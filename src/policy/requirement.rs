@@ -122,6 +122,12 @@ impl Demand {
         !is_canonical && !matches!(self.strict, Strict::Same)
     }
 
+    /// The number of the scopes that challenges name.
+    #[must_use]
+    pub fn challenge(&self) -> Option<usize> {
+        Some(self.authorization.as_ref()?.scopes.as_ref()?.challenge)
+    }
+
     /// The demand for a request that may not go on without a token; `None` where it never asks for one.
     #[must_use]
     pub fn without_waiver(self: &Rc<Self>) -> Option<&Rc<Self>> {

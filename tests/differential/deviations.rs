@@ -93,7 +93,7 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "numbers-as-written",
-        ours: "A number is written as the token spells it: `-3`, `1.5`, integers of any size.",
+        ours: "A number is written as the token spells it: `-3`, `1.5`, integers with all their digits. One that is beyond the range of a double makes the token malformed.",
         theirs: "As a double: `-3.000000`, `1.500000`; integers beyond 2^53 lose digits.",
         why: "A changed account number is another account.",
         explains: |case, aspect| {
@@ -404,6 +404,27 @@ pub(crate) const ALL: &[Deviation] = &[
                         && value
                             .strip_prefix(prefix)
                             .is_some_and(|rest| rest.trim_start().starts_with(['*', '!']))
+                })
+        },
+    },
+    Deviation {
+        id: "scheme-written-otherwise",
+        ours: "A value that has the scheme's word where a token is looked for, but not as it should be (`Bearer`, a tab and a token; `Bearer: …`), is a malformed token, and behind another scheme's value and a comma a second one.",
+        theirs: "It is no token: with `allow_missing` it goes on.",
+        why: "The upstream may read it as a token that was let through, and nobody has verified it.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && matches!(case.reason(), Some("token_malformed" | "token_multiple"))
+                && prefixed(case, |value, prefix| {
+                    let word = prefix.trim_end().to_ascii_lowercase();
+                    prefix.ends_with(' ')
+                        && value.split(',').map(str::trim_start).any(|part| {
+                            let lower = part.to_ascii_lowercase();
+                            let rest = lower.strip_prefix(&word);
+                            rest.is_some_and(|rest| {
+                                !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
+                            }) && !part.starts_with(prefix)
+                        })
                 })
         },
     },

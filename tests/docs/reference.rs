@@ -160,6 +160,9 @@ fn set(object: &mut Value, field: &str, value: Value) {
         }
     }
     // Fields that another goes with.
+    if matches!(field, "mode" | "shadow_percent" | "protected_resource") && members.contains_key("match") {
+        members.insert("requires".into(), json!({"provider_name": "corp"}));
+    }
     match field {
         "normalize_payload_in_metadata" => {
             drop(members.insert("payload_in_metadata".into(), json!("claims")))
@@ -169,9 +172,6 @@ fn set(object: &mut Value, field: &str, value: Value) {
         "resource_path" => {
             members.clear();
             members.insert("resource_from_host".into(), json!(true));
-        }
-        "protected_resource" if members.contains_key("match") => {
-            drop(members.insert("requires".into(), json!({"provider_name": "corp"})));
         }
         "authorize" => drop(members.insert("requires".into(), json!({"provider_name": "corp"}))),
         "path_template" => drop(members.insert("variable".into(), json!("a"))),

@@ -1,10 +1,13 @@
 //! `envoy/access-log.yaml`, as it stands: what an operator reads of each request.
 
 use serde_json::{Value, json};
-use testkit::{EnvoyProcess, Issuer, Request, Template, Token, Upstream, module_path, workspace_root};
+use testkit::{
+    Bootstrap, EnvoyProcess, Issuer, Listener, Request, Template, Token, Upstream, WasmFilter, module_path,
+    workspace_root,
+};
 
 use super::assert_alive;
-use crate::scenarios::world;
+use crate::scenarios::{told, world};
 
 /// Whether the page shows this line, but for its time.
 fn documented(line: &str) -> bool {
@@ -56,7 +59,15 @@ fn the_access_log_says_who_what_and_why() {
         ["/healthz", "bypassed", "", "", "health", "", ""],
         ["/orders", "denied", "token_missing", "", "default", "", ""],
         ["/orders", "allowed", "", "", "write", "demo", "alice"],
-        ["/orders", "denied", "scope_insufficient", "", "write", "demo", ""],
+        [
+            "/orders",
+            "denied",
+            "scope_insufficient",
+            "",
+            "write",
+            "demo",
+            "alice",
+        ],
         [
             "/tenants/blue/orders",
             "denied",
@@ -64,7 +75,7 @@ fn the_access_log_says_who_what_and_why() {
             "rules[2].authorize.claims[0]",
             "rules[2]",
             "demo",
-            "",
+            "alice",
         ],
         [
             "/reports",
@@ -109,5 +120,38 @@ fn the_access_log_says_who_what_and_why() {
         "docs/authorization.md shows another line than {}",
         lines[3]
     );
+    assert_alive(&envoy);
+}
+
+#[test]
+fn the_access_log_is_told_who_was_refused_and_what_was_answered() {
+    let upstream = Upstream::start();
+    let names = told::NAMES.map(|name| format!("%FILTER_STATE(wasm.jwt.{name}:PLAIN)%"));
+    let listener = Listener::new("jwt")
+        .filter(WasmFilter::new(told::config()).build())
+        .access_log(&format!("{} %RESPONSE_CODE_DETAILS%", names.join(" ")));
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .listener(listener);
+    let envoy = EnvoyProcess::start(&bootstrap.build());
+    let client = envoy.client("jwt");
+    let (requests, expected): (Vec<_>, Vec<_>) = told::list().into_iter().unzip();
+    for request in requests {
+        client.request(request);
+    }
+    let lines = envoy.wait_for_access_log(expected.len());
+    for (line, expected) in lines.iter().zip(expected) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let seen: Vec<&str> = words[..5]
+            .iter()
+            .map(|word| if *word == "-" { "" } else { word })
+            .collect();
+        assert_eq!(seen, expected, "{line}");
+        match expected[0] {
+            "answered" => assert_eq!(words[5], "jwt_protected_resource_metadata"),
+            "denied" => assert_eq!(words[5], format!("jwt_{}", expected[1])),
+            _ => {}
+        }
+    }
     assert_alive(&envoy);
 }

@@ -24,6 +24,15 @@ fn envoy_does_not_start_with_a_faulty_configuration() {
             "configuration refused: providers.corp: `audiences` is missing",
         ),
         (
+            with(
+                config(local_provider()),
+                json!({"rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}, "authorize": {"claims": [
+                    {"claim_name": "account", "equals": 9_007_199_254_740_993_u64},
+                ]}}]}),
+            ),
+            "configuration refused: rules[0].authorize.claims[0].equals: a google.protobuf.Struct has no whole numbers beyond 2^53",
+        ),
+        (
             config(with(local_provider(), json!({"isuer": "x"}))),
             "configuration refused: providers.corp: unknown field `isuer`; did you mean `issuer`?",
         ),

@@ -39,7 +39,24 @@ pub(super) fn list() -> Vec<Scenario> {
     };
     let condition = |condition: Value| json!({"claims": [condition]});
     let role = |roles: Value| claiming(json!({"realm_access": {"roles": roles}}));
+    // serde_json would round the number.
+    let spelt = |number: &str| {
+        let exp = testkit::unix_now() + 600;
+        let claims = format!(r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","exp":{exp},"n":{number}}}"#);
+        token().raw_payload(claims.as_bytes()).mint()
+    };
     let at = |path: &str, tenant: &str| get(path).bearer(&claiming(json!({"tenant": tenant})));
+
+    let of = |issuer: &str, subject: &str, tenant: &str| {
+        token()
+            .claims(json!({"iss": format!("https://{issuer}.example"), "sub": subject, "tenant": tenant}))
+            .mint()
+    };
+    let both = |path: &str, a: &str, b: &str| {
+        get(path)
+            .bearer(&of("a", "alice", a))
+            .header("x-tok", of("b", "bob", b))
+    };
 
     vec![
         authorizing("all scopes are needed", json!({"scopes": {"all": ["orders:read", "orders:write"]}}))
@@ -50,8 +67,41 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(scoped(json!("orders:writer orders:read")), challenge("orders:read orders:write"))
             .token(scoped(json!(7)), challenge("orders:read orders:write"))
             .token(token().mint(), challenge("orders:read orders:write"))
-            .token(testkit::tamper_signature(&scoped(json!("orders:read orders:write"))), denied("signature_invalid"))
-            .request(get("/"), denied("token_missing")),
+            .token(
+                testkit::tamper_signature(&scoped(json!("orders:read orders:write"))),
+                denied("signature_invalid").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", error=\"invalid_token\", error_description=\"the token's signature is not valid\", \
+                     scope=\"orders:read orders:write\""
+                        .into(),
+                )),
+            )
+            .request(
+                get("/"),
+                denied("token_missing").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", scope=\"orders:read orders:write\"".into(),
+                )),
+            )
+            .request(
+                get("/").header("authorization", "Bearer a,Bearer b"),
+                denied("token_multiple").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", error=\"invalid_request\", \
+                     error_description=\"the request carries more than one token\""
+                        .into(),
+                )),
+            ),
+        authorizing("scopes mend no other claim", json!({"scopes": {"any": ["a"]}, "claims": [{"claim_name": "b", "exists": true}]}))
+            .token(
+                scoped(json!("a")),
+                denied("claim_rejected").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "Bearer realm=\"jwt\", error=\"insufficient_scope\", \
+                     error_description=\"the token's claims do not allow this\""
+                        .into(),
+                )),
+            ),
         authorizing("any scope will do", json!({"scopes": {"any": ["a", "b"], "claim_names": ["permissions"]}}))
             .token(claiming(json!({"permissions": ["b"]})), forwarded())
             .token(scoped(json!("a b")), challenge("a b")),
@@ -75,6 +125,24 @@ pub(super) fn list() -> Vec<Scenario> {
         .token(claiming(json!({"n": "5", "f": true, "s": "5"})), denied("claim_rejected"))
         .token(claiming(json!({"n": 5, "f": "true", "s": "5"})), denied("claim_rejected"))
         .token(claiming(json!({"n": 5, "f": true, "s": 5})), denied("claim_rejected")),
+        authorizing("numbers are equal only if they are", condition(json!({"claim_name": "n", "any_of": [5, 0.1]})))
+            .token(spelt("5"), forwarded())
+            .token(spelt("5.0"), forwarded())
+            .token(spelt("0.5e1"), forwarded())
+            .token(spelt("1e-1"), forwarded())
+            .token(spelt("-5"), denied("claim_rejected"))
+            .token(spelt("4.9999999999999999999999"), denied("claim_rejected"))
+            .token(spelt("5.0000000000000000000001"), denied("claim_rejected"))
+            .token(spelt("0.10000000000000000000001"), denied("claim_rejected")),
+        authorizing(
+            "a number may have more digits than a double",
+            condition(json!({"claim_name": "n", "equals": 9_007_199_254_740_993_u64})),
+        )
+        .as_text()
+        .token(spelt("9007199254740993"), forwarded())
+        .token(spelt("9007199254740993.00"), forwarded())
+        .token(spelt("9007199254740992"), denied("claim_rejected"))
+        .token(spelt("9007199254740994"), denied("claim_rejected")),
         authorizing("parts of a text", json!({"claims": [
             {"claim_name": "a", "prefix": "svc:"}, {"claim_name": "b", "suffix": "@example.com"},
             {"claim_name": "c", "contains": "-eu-"}, {"claim_name": "d", "regex": "[a-z]+[0-9]"},
@@ -166,6 +234,33 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/"), denied("token_missing"))
         .token(scoped(json!("a")), forwarded())
         .token(scoped(json!("b")), challenge("a")),
+        Scenario::new("the token that meets the conditions is whom the upstream hears of", two_tenants("requires_any"))
+            .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-sub", "bob").header("x-tenant", "evil"))
+            .request(both("/tenants/acme/x", "acme", "evil"), forwarded().header("x-sub", "alice").header("x-tenant", "acme"))
+            // The order of the requirement, where both do.
+            .request(both("/tenants/acme/x", "acme", "acme"), forwarded().header("x-sub", "alice"))
+            .request(both("/tenants/other/x", "acme", "evil"), denied("claim_rejected"))
+            // What the first does not say, the other may.
+            .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-a", "acme").header("x-b", "evil"))
+            .request(get("/tenants/evil/x").bearer(&of("a", "alice", "acme")), denied("claim_rejected"))
+            .request(get("/tenants/evil/x").header("x-tok", of("b", "bob", "evil")), forwarded().header("x-sub", "bob")),
+        Scenario::new("and so where both tokens are needed", two_tenants("requires_all"))
+            .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-sub", "bob").header("x-tenant", "evil"))
+            .request(both("/tenants/acme/x", "acme", "evil"), forwarded().header("x-sub", "alice").header("x-tenant", "acme")),
+        Scenario::new(
+            "who is asked for claims is told what is wrong with a token that may fail",
+            ruled(json!([{
+                "match": {"prefix": "/"},
+                "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing_or_failed": {}}]}},
+                "authorize": {"scopes": {"all": ["a"]}},
+            }])),
+        )
+        .request(get("/"), denied("token_missing"))
+        .token(scoped(json!("a")), forwarded())
+        .token(token().expires_in(-600).mint(), denied("token_expired"))
+        .token(testkit::tamper_signature(&scoped(json!("a"))), denied("signature_invalid"))
+        .token(claiming(json!({"iss": "https://other.example"})), denied("issuer_unknown"))
+        .token("rubbish", denied("token_malformed")),
         Scenario::local_with("access tokens by RFC 9068", json!({"profile": "rfc9068"}))
             .token(access_token().mint(), forwarded())
             .token(access_token().header("typ", "application/at+jwt").mint(), forwarded())
@@ -173,7 +268,14 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(access_token().without_claim("client_id").mint(), denied("claim_missing"))
             .token(access_token().without_claim("jti").mint(), denied("claim_missing"))
             .token(access_token().without_claim("sub").mint(), denied("claim_missing"))
-            .token(access_token().without_claim("iat").mint(), denied("claim_missing")),
+            .token(access_token().without_claim("iat").mint(), denied("claim_missing"))
+            .token(access_token().claim("client_id", 5).mint(), denied("claim_malformed"))
+            .token(access_token().claim("client_id", json!(["c"])).mint(), denied("claim_malformed"))
+            .token(access_token().claim("client_id", json!({})).mint(), denied("claim_malformed"))
+            .token(access_token().claim("client_id", Value::Null).mint(), denied("claim_missing"))
+            .token(access_token().claim("client_id", "").mint(), denied("claim_missing"))
+            .token(access_token().claim("sub", "").mint(), denied("claim_missing"))
+            .token(access_token().claim("jti", "").mint(), denied("claim_missing")),
         Scenario::new("nothing is enforced in shadow mode", {
             let mut config = ruled(json!([
                 {"match": {"prefix": "/hard"}, "requires": {"provider_name": "corp"}, "mode": "enforce"},
@@ -224,6 +326,31 @@ pub(super) fn list() -> Vec<Scenario> {
         .issuer("/jwks", Says::Status(500))
         .token(token().mint(), forwarded()),
     ]
+}
+
+/// Two issuers that fill the same headers, and a tenant's paths.
+fn two_tenants(group: &str) -> Value {
+    let provider = |name: &str, fields: Value| {
+        let own = json!({
+            "issuer": format!("https://{name}.example"),
+            "claim_to_headers": [
+                {"claim_name": "sub", "header_name": "x-sub"}, {"claim_name": "tenant", "header_name": "x-tenant"},
+                {"claim_name": "tenant", "header_name": format!("x-{name}"), "format": "csv"},
+            ],
+        });
+        with(with(local_provider(), own), fields)
+    };
+    json!({
+        "providers": {"a": provider("a", json!({})), "b": provider("b", json!({"from_headers": [{"name": "x-tok"}]}))},
+        "rules": [{
+            "match": {"prefix": "/"},
+            "requires": {group: {"requirements": [{"provider_name": "a"}, {"provider_name": "b"}]}},
+            "authorize": {"claims": [{
+                "claim_name": "tenant",
+                "equals_request": {"path_template": "/tenants/{tenant}/**", "variable": "tenant"},
+            }]},
+        }],
+    })
 }
 
 fn access_token() -> Token {

@@ -1,10 +1,21 @@
 //! The `authorization` field (RFC 6750 section 2.1).
 
+use serde_json::{Value, json};
+
 use super::*;
 
 pub(super) fn list() -> Vec<Scenario> {
     let good = token().mint();
     let authorization = |value: String| get("/orders").header("authorization", value);
+    let own = |value: String| get("/orders").header("x-tok", value);
+    // A token may be missing.
+    let optional = |fields: Value| {
+        let mut config = config(with(local_provider(), fields));
+        config["rules"] = json!([{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [
+            {"provider_name": "corp"}, {"allow_missing": {}},
+        ]}}}]);
+        config
+    };
     vec![
         Scenario::local("the scheme is read in any case and with any number of spaces")
             .request(
@@ -32,6 +43,70 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::local("a scheme without a token is malformed")
             .request(authorization("Bearer".into()), denied("token_malformed"))
             .request(authorization("Bearer ,".into()), denied("token_malformed")),
+        Scenario::new(
+            "a token that is not written as it should be is not missing",
+            optional(json!({})),
+        )
+        .request(
+            authorization(format!("Bearer\t{good}")),
+            denied("token_malformed"),
+        )
+        .request(
+            authorization(format!("Bearer: {good}")),
+            denied("token_malformed"),
+        )
+        .request(authorization(format!("bearer={good}")), denied("token_malformed"))
+        .request(
+            authorization(format!("\"Bearer {good}\"")),
+            denied("token_malformed"),
+        )
+        .request(
+            get("/orders").header("authorization", [b"Bearer\xa0", good.as_bytes()].concat()),
+            denied("token_malformed"),
+        )
+        .request(
+            authorization(format!("Bearer, Bearer {good}")),
+            denied("token_multiple"),
+        )
+        .request(
+            get("/orders")
+                .header("authorization", "Bearer")
+                .header("authorization", format!("Bearer {good}")),
+            denied("token_multiple"),
+        )
+        .request(
+            get("/orders")
+                .header("authorization", "Basic YTpi")
+                .header("authorization", format!("Bearer {good}")),
+            denied("token_multiple"),
+        )
+        .request(
+            authorization(format!("Basic YTpi, \tbearer\t{good}")),
+            denied("token_multiple"),
+        )
+        .request(
+            authorization("Digest username=\"Bearer\", realm=\"x\", Bearer=y".into()),
+            forwarded(),
+        )
+        .request(
+            authorization("Basic YTpi".into()),
+            forwarded().header("authorization", "Basic YTpi"),
+        )
+        .request(authorization("Bearerx y".into()), forwarded())
+        .request(authorization("Negotiate YTpi".into()), forwarded())
+        .request(get("/orders"), forwarded())
+        .token(&good, forwarded().no_header("authorization")),
+        Scenario::new(
+            "the same holds for a scheme of one's own",
+            optional(json!({"from_headers": [{"name": "x-tok", "value_prefix": "JWT "}]})),
+        )
+        .request(own(format!("JWT {good}")), forwarded().no_header("x-tok"))
+        .request(own(format!("JWT\t{good}")), denied("token_malformed"))
+        .request(own(format!("jwt {good}")), denied("token_malformed"))
+        .request(own("JWT".into()), denied("token_malformed"))
+        .request(own(format!("Basic YTpi, JWT {good}")), denied("token_multiple"))
+        .request(own("JWTx y".into()), forwarded())
+        .request(own(format!("Bearer {good}")), forwarded()),
         Scenario::local("several tokens are refused, good or not")
             .request(
                 get("/orders")

@@ -152,7 +152,65 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(unbound, denied("binding_mismatch")),
         Scenario::local_with("every token has to be bound to a key", config(true))
             .request(with("r", json!({})), forwarded())
-            .token(token().mint(), denied("binding_mismatch")),
+            .token(
+                token().mint(),
+                denied("binding_mismatch")
+                    .reply(ReplyHas::Header(
+                        "www-authenticate",
+                        "DPoP realm=\"jwt\", error=\"invalid_token\", \
+                         error_description=\"the token is not bound to this client\", algs=\"ES256 EdDSA\""
+                            .into(),
+                    ))
+                    .reply(ReplyHas::Body(
+                        "{\"error\":\"invalid_token\",\"error_description\":\"the token is not bound to this client\",\
+                         \"reason\":\"binding_mismatch\"}"
+                            .into(),
+                    )),
+            )
+            // What is not taken is not offered.
+            .request(
+                get("/orders"),
+                denied("token_missing").reply(ReplyHas::Header(
+                    "www-authenticate",
+                    "DPoP realm=\"jwt\", algs=\"ES256 EdDSA\"".into(),
+                )),
+            ),
+        Scenario::new(
+            "a challenge offers what one of the providers takes",
+            json!({
+                "providers": {
+                    "corp": super::with(local_provider(), config(true)),
+                    "other": super::with(local_provider(), json!({"issuer": "https://other.example"})),
+                },
+                "protected_resource": {"resource": "https://api.example.com"},
+                "rules": [
+                    {
+                        "match": {"prefix": "/proven"}, "requires": {"provider_name": "corp"},
+                        "authorize": {"scopes": {"all": ["a", "b"]}},
+                    },
+                    {"match": {"prefix": "/"}},
+                ],
+            }),
+        )
+        .request(
+            get("/proven"),
+            denied("token_missing").reply(ReplyHas::Header(
+                "www-authenticate",
+                "DPoP realm=\"jwt\", algs=\"ES256 EdDSA\", scope=\"a b\", \
+                 resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\""
+                    .into(),
+            )),
+        )
+        // Any provider will do.
+        .request(
+            get("//"),
+            denied("token_missing").reply(ReplyHas::OneOf(
+                "www-authenticate",
+                "Bearer realm=\"jwt\", \
+                 resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\""
+                    .into(),
+            )),
+        ),
     ]
     .into_iter()
     .chain(nonces())

@@ -32,6 +32,7 @@ fn issuer(name: &'static str, file: &str, path: &str, keys: &[&SigningKey]) -> S
     Scenario {
         name,
         config: shipped(file),
+        is_text: false,
         issuer: vec![(path.to_owned(), Says::keys(keys))],
         steps: Vec::new(),
     }

@@ -25,6 +25,7 @@ mod rules;
 mod signatures;
 mod tenants;
 mod tokens;
+pub(crate) mod told;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -71,6 +72,8 @@ pub(crate) fn all() -> Vec<Scenario> {
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) config: Value,
+    /// It reaches the filter as JSON text: a message holds doubles.
+    pub(crate) is_text: bool,
     /// What the issuer serves at first, by path. The path `/jwks` of a configuration is made unique by the backend.
     pub(crate) issuer: Vec<(String, Says)>,
     pub(crate) steps: Vec<Step>,
@@ -159,8 +162,16 @@ impl Scenario {
         Self {
             name,
             config,
+            is_text: false,
             issuer,
             steps: Vec::new(),
+        }
+    }
+
+    pub(crate) fn as_text(self) -> Self {
+        Self {
+            is_text: true,
+            ..self
         }
     }
 

@@ -180,7 +180,7 @@ fn rules() -> Scenario {
              \"bearer_methods_supported\":[\"{method}\"]}}"
         )))
     };
-    let missing = |url: &str| denied("token_missing").reply(challenge("", url));
+    let missing = |scope: &str, url: &str| denied("token_missing").reply(challenge(scope, url));
     Scenario::new("a rule protects a resource of its own", config)
         .request(
             get(PATH),
@@ -203,15 +203,21 @@ fn rules() -> Scenario {
         )
         .request(
             get("/a"),
-            missing("https://api.example.com/.well-known/oauth-protected-resource/a"),
+            missing(
+                ", scope=\"a\"",
+                "https://api.example.com/.well-known/oauth-protected-resource/a",
+            ),
         )
         .request(
             get("/c"),
-            missing("https://c.example.com/.well-known/oauth-protected-resource/b"),
+            missing(
+                ", scope=\"a\"",
+                "https://c.example.com/.well-known/oauth-protected-resource/b",
+            ),
         )
         .request(
             get("/d"),
-            missing("https://api.example.com/.well-known/oauth-protected-resource"),
+            missing("", "https://api.example.com/.well-known/oauth-protected-resource"),
         )
         .request(get("/open"), forwarded())
         .request(
