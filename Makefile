@@ -48,6 +48,10 @@ lint: cc ## formatting, clippy, docs, and the rules of the house
 bench: wasm envoy ## the filter beside jwt_authn, figures and a picture in bench/ (BENCH=--quick for a short one)
 	@scripts/bench.sh $(BENCH)
 
+.PHONY: microbench
+microbench: cc ## what each step costs natively, from the parsing of a token to a whole request (MICROBENCH=token for some)
+	@cargo bench --bench micro -- $(MICROBENCH)
+
 .PHONY: token
 token: cc ## a demo token on stdout, nothing else there
 	@cargo run --quiet $(DEMO) token
