@@ -6,6 +6,7 @@
 
 mod cases;
 mod load;
+mod picture;
 mod report;
 mod stack;
 mod tokens;
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// Where results.json and results.svg go.
     #[arg(long, default_value = "bench")]
     out: PathBuf,
+    /// Measures nothing: draws results.svg anew from the results.json that is there.
+    #[arg(long)]
+    draw: bool,
 }
 
 /// All samples of one side of one case.
@@ -43,6 +47,9 @@ pub(crate) type Samples = BTreeMap<(usize, Side), Vec<Sample>>;
 
 fn main() {
     let options = Options::parse();
+    if options.draw {
+        return picture::redraw(&options.out);
+    }
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 7 });
     let seconds = options.seconds.unwrap_or(if options.quick { 1 } else { 4 });
     let cases: Vec<Case> = cases::all()

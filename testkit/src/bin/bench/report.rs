@@ -1,14 +1,13 @@
 //! The figures: a table on stdout, JSON, and a picture.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::Samples;
 use crate::cases::{Case, Side};
 use crate::load::Sample;
+use crate::{Samples, picture};
 
 pub(crate) struct Report<'r> {
     cases: &'r [Case],
@@ -71,9 +70,10 @@ impl<'r> Report<'r> {
         let table = self.table();
         print!("{table}");
         fs::create_dir_all(out).expect("a folder for the results");
-        let json = serde_json::to_string_pretty(&self.json()).expect("JSON");
+        let results = self.json();
+        let json = serde_json::to_string_pretty(&results).expect("JSON");
         fs::write(out.join("results.json"), json + "\n").expect("results.json is written");
-        fs::write(out.join("results.svg"), self.svg()).expect("results.svg is written");
+        fs::write(out.join("results.svg"), picture::draw(&results)).expect("results.svg is written");
         println!("\n{} and results.svg", out.join("results.json").display());
     }
 
@@ -179,60 +179,6 @@ impl<'r> Report<'r> {
             "envoy_resident_kib": self.memory_kib,
             "cases": cases,
         })
-    }
-
-    /// Requests per second as bars.
-    fn svg(&self) -> String {
-        const LEFT: f64 = 170.0;
-        const WIDTH: f64 = 480.0;
-        let most = self
-            .samples
-            .keys()
-            .map(|(case, side)| self.rate(*case, *side))
-            .fold(1.0, f64::max);
-        let mut body = String::new();
-        let mut y = 24.0;
-        for (number, case) in self
-            .cases
-            .iter()
-            .enumerate()
-            .filter(|(_, case)| !case.is_half_load)
-        {
-            let _ = writeln!(
-                body,
-                r#"<text x="8" y="{y}" font-weight="bold">{}</text>"#,
-                case.name
-            );
-            y += 8.0;
-            for side in case.sides {
-                let rate = self.rate(number, *side);
-                let color = match side {
-                    Side::None => "#b0b0b0",
-                    Side::Native | Side::NativeCached => "#4c78a8",
-                    _ => "#e45756",
-                };
-                let width = rate / most * WIDTH;
-                let _ = writeln!(
-                    body,
-                    r#"<text x="24" y="{:.0}">{}</text><rect x="{LEFT}" y="{y:.0}" width="{width:.1}" height="14" fill="{color}"/><text x="{:.0}" y="{:.0}">{rate:.0}</text>"#,
-                    y + 11.0,
-                    side.name(),
-                    LEFT + width + 6.0,
-                    y + 11.0,
-                );
-                y += 18.0;
-            }
-            y += 22.0;
-        }
-        format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{y:.0}" font-family="sans-serif" font-size="12">
-<rect width="100%" height="100%" fill="#ffffff"/>
-{body}<text x="8" y="{:.0}" fill="#666666">requests per second on one core; {}</text>
-</svg>
-"##,
-            y - 8.0,
-            machine()
-        )
     }
 }
 
