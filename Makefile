@@ -45,7 +45,7 @@ lint: cc ## formatting, clippy, docs, and the rules of the house
 	@scripts/lint.sh
 
 .PHONY: bench
-bench: wasm envoy ## the filter beside jwt_authn, figures and a picture in bench/ (BENCH=--quick for a short one)
+bench: wasm envoy ## the filter beside jwt_authn: speed, latency, memory; figures and a picture in bench/ (BENCH=--quick)
 	@scripts/bench.sh $(BENCH)
 
 .PHONY: microbench

@@ -15,18 +15,22 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    pub(crate) fn start(keys: &Keys) -> Self {
+    pub(crate) fn start(keys: &Keys, sides: &[Side]) -> Self {
         let mut bootstrap = Bootstrap::new();
-        for side in Side::ALL {
-            bootstrap = bootstrap.listener(listener(side, keys));
+        for side in sides {
+            bootstrap = bootstrap.listener(listener(*side, keys));
         }
         let envoy = EnvoyProcess::start(&bootstrap.build());
-        run("taskset", &["-acp", "0", &envoy.pid().to_string()]);
-        let ports = Side::ALL
-            .into_iter()
-            .map(|side| (side, envoy.port(side.name())))
+        pin(envoy.pid(), 0);
+        let ports = sides
+            .iter()
+            .map(|side| (*side, envoy.port(side.name())))
             .collect();
         Self { envoy, ports }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.envoy.pid()
     }
 
     pub(crate) fn port(&self, side: Side) -> u16 {
@@ -57,21 +61,29 @@ impl Stack {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+/// Keeps all threads of a process on one core.
+pub(crate) fn pin(pid: u32, core: u32) {
+    let output = Command::new("taskset")
+        .args(["-acp", &core.to_string(), &pid.to_string()])
+        .output()
+        .expect("taskset runs; `make bench` installs it");
     assert!(
         output.status.success(),
-        "{program}: {}",
+        "taskset: {}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
 
-fn listener(side: Side, keys: &Keys) -> Listener {
-    let listener = Listener::new(side.name()).route(json!({
+/// A route that Envoy answers by itself.
+pub(crate) fn answer() -> Value {
+    json!({
         "match": {"prefix": "/"},
         "direct_response": {"status": 200, "body": {"inline_string": "ok"}}
-    }));
+    })
+}
+
+fn listener(side: Side, keys: &Keys) -> Listener {
+    let listener = Listener::new(side.name()).route(answer());
     match side {
         Side::None => listener,
         Side::Native => listener.filter(native(keys, Value::Null)),
