@@ -52,6 +52,10 @@ bench: wasm envoy ## the filter beside jwt_authn: speed, latency, memory; figure
 microbench: cc ## what each step costs natively, from the parsing of a token to a whole request (MICROBENCH=token for some)
 	@cargo bench --bench micro -- $(MICROBENCH)
 
+.PHONY: fuzz
+fuzz: cc ## arbitrary configurations, tokens, keys and requests, FUZZ_SECONDS (60) of each; fails on a crash
+	@scripts/fuzz.sh
+
 .PHONY: token
 token: cc ## a demo token on stdout, nothing else there
 	@cargo run --quiet $(DEMO) token
