@@ -43,27 +43,27 @@ const fn budget(what: &'static str, instructions: u64, host_calls: u64) -> Budge
     }
 }
 
-/// Up to a tenth above what it costs today.
+/// Up to a tenth above what it costs today: the test prints what that is. A configuration has room for metrics.
 const BUDGETS: &[Budget] = &[
-    budget("start", 5_500, 0),
-    budget("configuration", 5_750_000, 82),
-    budget("configuration, 10 providers, 100 rules", 84_500_000, 136),
-    budget("tick", 4_400, 5),
-    budget("no token asked", 14_500, 6),
-    budget("no token", 34_000, 10),
-    budget("warm", 64_500, 8),
+    budget("start", 5_480, 0),
+    budget("configuration", 5_540_000, 95),
+    budget("configuration, 10 providers, 100 rules", 82_200_000, 150),
+    budget("tick", 4_700, 5),
+    budget("no token asked", 14_400, 6),
+    budget("no token", 34_400, 10),
+    budget("warm", 64_400, 8),
     budget("warm, 10 providers, 100 rules", 220_000, 11),
-    budget("expired", 230_000, 11),
-    budget("expired, seen before", 245_000, 11),
-    budget("bad signature", 265_000, 12),
-    budget("cold RS256", 305_000, 9),
-    budget("cold ES256", 270_000, 9),
-    budget("cold RS256 in the module", 4_900_000, 8),
-    budget("cold PS256 in the module", 5_000_000, 8),
+    budget("expired", 202_000, 11),
+    budget("expired, seen before", 222_000, 11),
+    budget("bad signature", 240_000, 12),
+    budget("cold RS256", 278_000, 9),
+    budget("cold ES256", 246_000, 9),
+    budget("cold RS256 in the module", 4_880_000, 8),
+    budget("cold PS256 in the module", 4_980_000, 8),
     budget("cold ES256 in the module", 25_000_000, 8),
-    budget("cold ES384 in the module", 78_000_000, 8),
-    budget("cold ES512 in the module", 70_000_000, 8),
-    budget("cold EdDSA in the module", 3_250_000, 8),
+    budget("cold ES384 in the module", 77_600_000, 8),
+    budget("cold ES512 in the module", 69_800_000, 8),
+    budget("cold EdDSA in the module", 3_220_000, 8),
 ];
 
 /// Seconds since the epoch at which the tokens of `tokens.txt` are good, for ten minutes.
@@ -174,6 +174,13 @@ fn measure() -> Vec<Cost> {
     costs
 }
 
+/// From 7 per cent above to a tenth, in a number of few digits.
+fn with_room(instructions: u64) -> u64 {
+    let wanted = instructions * 107 / 100;
+    let step = 10_u64.pow(wanted.ilog10() - 1) / 5;
+    wanted.div_ceil(step) * step
+}
+
 #[test]
 fn nothing_costs_more_than_its_budget() {
     let costs = measure();
@@ -181,17 +188,24 @@ fn nothing_costs_more_than_its_budget() {
     let mut faults = Vec::new();
     for (cost, budget) in costs.iter().zip(BUDGETS) {
         println!(
-            "{:<40} {:>12} instructions of {:>12}  {:>3} host calls of {:>3}  {}",
+            "{:<40} {:>10} instructions {:>3} host calls: {}",
             budget.what,
             cost.instructions,
-            budget.instructions,
             cost.host_calls(),
-            budget.host_calls,
             cost.named()
         );
         if cost.instructions > budget.instructions || cost.host_calls() > budget.host_calls {
             faults.push(budget.what);
         }
+    }
+    println!("what the budgets would be today:");
+    for (cost, budget) in costs.iter().zip(BUDGETS) {
+        println!(
+            "    budget({:?}, {}, {}),",
+            budget.what,
+            with_room(cost.instructions),
+            cost.host_calls()
+        );
     }
     assert!(faults.is_empty(), "above their budgets: {faults:?}");
 }
