@@ -96,9 +96,9 @@ fn main() {
                     seconds,
                     offset: round * 7919,
                 };
-                let before = stack.cpu_micros();
+                let before = stack.times();
                 let mut sample = load.run();
-                sample.cpu_micros = stack.cpu_micros() - before;
+                sample.cpu_micros = stack.times().since(before).cpu;
                 assert_eq!(
                     sample.refused,
                     if case.is_refused(side) { sample.requests } else { 0 },

@@ -1,6 +1,7 @@
 //! One Envoy with a listener for each side, pinned to the first core.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -37,18 +38,14 @@ impl Stack {
         self.ports[&side]
     }
 
-    /// Processor time that Envoy has used so far, in µs: what other processes take from the machine is not in it.
-    pub(crate) fn cpu_micros(&self) -> f64 {
+    /// What Envoy's threads have had so far.
+    pub(crate) fn times(&self) -> Times {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.envoy.pid()));
-        let nanos: f64 = tasks
+        tasks
             .expect("Envoy runs")
             .flatten()
-            .filter_map(|task| {
-                let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-                stat.split_whitespace().next()?.parse::<f64>().ok()
-            })
-            .sum();
-        nanos / 1000.0
+            .map(|task| Times::of(&task.path()))
+            .fold(Times::default(), Times::and)
     }
 
     /// The resident memory of the whole Envoy.
@@ -58,6 +55,43 @@ impl Stack {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok())
             .unwrap_or_default()
+    }
+}
+
+/// What the kernel has given to threads, in µs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// Processor time: what other processes take from the machine is not in it.
+    pub(crate) cpu: f64,
+    /// While they could have run and something else did.
+    pub(crate) waited: f64,
+}
+
+impl Times {
+    /// Of a thread, by its folder in /proc. One that has just ended has had nothing.
+    pub(crate) fn of(thread: &Path) -> Self {
+        let stat = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+        let mut micros = stat
+            .split_whitespace()
+            .map(|nanos| nanos.parse().unwrap_or(0.0) / 1000.0);
+        Self {
+            cpu: micros.next().unwrap_or_default(),
+            waited: micros.next().unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            waited: self.waited + other.waited,
+        }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu - before.cpu,
+            waited: self.waited - before.waited,
+        }
     }
 }
 
