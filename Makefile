@@ -45,8 +45,16 @@ lint: cc ## formatting, clippy, docs, and the rules of the house
 	@scripts/lint.sh
 
 .PHONY: bench
-bench: wasm envoy ## the filter beside jwt_authn, figures and a picture in bench/ (BENCH=--quick for a short one)
+bench: wasm envoy ## the filter beside jwt_authn: speed, latency, memory; figures and a picture in bench/ (BENCH=--quick)
 	@scripts/bench.sh $(BENCH)
+
+.PHONY: microbench
+microbench: cc ## what each step costs natively, from the parsing of a token to a whole request (MICROBENCH=token for some)
+	@cargo bench --bench micro -- $(MICROBENCH)
+
+.PHONY: fuzz
+fuzz: cc ## arbitrary configurations, tokens, keys and requests, FUZZ_SECONDS (60) of each; fails on a crash
+	@scripts/fuzz.sh
 
 .PHONY: token
 token: cc ## a demo token on stdout, nothing else there

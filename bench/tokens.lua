@@ -1,6 +1,6 @@
--- Sends the tokens of a file in turn. Arguments: the file, the number of the first token, a pause in milliseconds.
+-- Sends the tokens of a file in turn. Arguments: the file, the number of the first token.
 
-local requests, count, next_one, pause = {}, 0, 0, 0
+local requests, count, next_one = {}, 0, 0
 
 function init(arguments)
     for token in io.lines(arguments[1]) do
@@ -11,12 +11,6 @@ function init(arguments)
         requests[count] = wrk.format("GET", nil, headers)
     end
     next_one = tonumber(arguments[2]) % count
-    pause = tonumber(arguments[3])
-    math.randomseed(count)
-    -- wrk asks for a pause before every request if there is such a function.
-    if pause > 0 then
-        function delay() return math.floor(pause * 2 * math.random() + 0.5) end
-    end
 end
 
 function request()
@@ -24,9 +18,9 @@ function request()
     return requests[next_one]
 end
 
-function done(summary, latency)
+function done(summary)
     local errors = summary.errors
-    print(string.format('result {"requests": %d, "refused": %d, "broken": %d, "micros": %d, "p50": %d, "p99": %d}',
+    print(string.format('result {"requests": %d, "refused": %d, "broken": %d, "micros": %d}',
         summary.requests, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
-        summary.duration, latency:percentile(50), latency:percentile(99)))
+        summary.duration))
 end

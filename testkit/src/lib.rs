@@ -19,9 +19,11 @@ mod host_crypto;
 mod issuer;
 mod keys;
 mod rt;
+mod struct_message;
 mod template;
 mod token;
 mod upstream;
+mod workload;
 
 pub use bootstrap::{
     Bootstrap, Listener, WasmFilter, route, route_requirement, router_filter, static_cluster, wasm_filter,
@@ -32,9 +34,11 @@ pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
 pub use host_crypto::{verifies_spki, verify_signature};
 pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};
+pub use struct_message::struct_message;
 pub use template::Template;
 pub use token::{Token, encode_segment, sha256_segment, tamper_claims, tamper_signature, unix_now};
 pub use upstream::{Echo, Upstream, latin1};
+pub use workload::{workload, workload_issuer};
 
 /// The workspace's root as it was when this crate was built.
 pub fn workspace_root() -> std::path::PathBuf {

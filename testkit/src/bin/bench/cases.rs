@@ -1,8 +1,5 @@
 //! What is compared: the table of goals.
 
-use crate::Samples;
-use crate::load::Sample;
-use crate::report::median;
 use crate::tokens::Kind;
 
 /// A listener.
@@ -58,8 +55,6 @@ pub(crate) struct Case {
     pub(crate) goals: &'static [(Side, Side, f64)],
     /// How long one verification may take: the time of a request above one without a filter, in µs.
     pub(crate) budget: Option<(Side, f64)>,
-    /// At half of the load that the slowest side bears, with the goal for latency.
-    pub(crate) is_half_load: bool,
 }
 
 const fn case(name: &'static str, tokens: Kind, sides: &'static [Side]) -> Case {
@@ -69,7 +64,6 @@ const fn case(name: &'static str, tokens: Kind, sides: &'static [Side]) -> Case 
         sides,
         goals: &[],
         budget: None,
-        is_half_load: false,
     }
 }
 
@@ -107,10 +101,6 @@ pub(crate) fn all() -> Vec<Case> {
         alone("sandbox RS256", Kind::Rs256, 500.0),
         alone("sandbox ES256", Kind::Es256, 800.0),
         alone("sandbox ES384", Kind::Es384, 3000.0),
-        Case {
-            is_half_load: true,
-            ..case("latency at half load", Kind::Warm, &[Nothing, Ours, NativeCached])
-        },
     ]
 }
 
@@ -122,29 +112,5 @@ impl Case {
             Kind::BadRs256 | Kind::BadEs256 | Kind::Expired | Kind::Missing
         );
         is_bad && !matches!(side, Side::None | Side::Waived)
-    }
-
-    /// Requests per second to hold to: half of what warm requests reached in the slowest of the sides.
-    pub(crate) fn rate(&self, samples: &Samples, _: usize) -> Option<f64> {
-        if !self.is_half_load {
-            return None;
-        }
-        let slowest = self
-            .sides
-            .iter()
-            .filter_map(|side| {
-                let rates: Vec<f64> = samples
-                    .iter()
-                    .filter(|((_, known), of)| known == side && of.iter().all(|sample| !sample.is_limited))
-                    .flat_map(|(_, of)| of.iter().map(Sample::seen))
-                    .collect();
-                (!rates.is_empty()).then(|| median(&rates))
-            })
-            .fold(f64::INFINITY, f64::min);
-        Some(if slowest.is_finite() {
-            slowest / 2.0
-        } else {
-            8000.0
-        })
     }
 }

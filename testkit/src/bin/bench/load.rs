@@ -5,9 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Connections at full load; at a held rate there are more, since each of them then pauses for whole milliseconds.
 const CONNECTIONS: u32 = 16;
-const PACED_CONNECTIONS: u32 = 64;
 
 pub(crate) struct Load {
     pub(crate) port: u16,
@@ -15,11 +13,9 @@ pub(crate) struct Load {
     pub(crate) seconds: u32,
     /// Which token comes first.
     pub(crate) offset: usize,
-    /// Requests per second to hold to; `None`: as many as go.
-    pub(crate) rate: Option<f64>,
 }
 
-/// What wrk has seen. Times in µs.
+/// What wrk has seen. Times in µs. Latencies are not among it: with as much load as goes they say how long the queue is.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,
@@ -27,9 +23,6 @@ pub(crate) struct Sample {
     pub(crate) micros: f64,
     /// Of them, the processor time of Envoy.
     pub(crate) cpu_micros: f64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) is_limited: bool,
 }
 
 impl Sample {
@@ -46,18 +39,10 @@ impl Sample {
 
 impl Load {
     pub(crate) fn run(&self) -> Sample {
-        let connections = if self.rate.is_some() {
-            PACED_CONNECTIONS
-        } else {
-            CONNECTIONS
-        };
-        let pause = self
-            .rate
-            .map_or(0.0, |rate| f64::from(connections) * 1000.0 / rate);
         let script = testkit::workspace_root().join("bench/tokens.lua");
         let output = Command::new("taskset")
             .args(["-c", "1", "wrk", "--threads", "1", "--connections"])
-            .arg(connections.to_string())
+            .arg(CONNECTIONS.to_string())
             .arg("--duration")
             .arg(format!("{}s", self.seconds))
             .arg("--script")
@@ -65,7 +50,6 @@ impl Load {
             .arg(format!("http://127.0.0.1:{}/orders", self.port))
             .arg(&self.tokens)
             .arg(self.offset.to_string())
-            .arg(pause.to_string())
             .output()
             .expect("wrk runs; `make bench` installs it");
         let text = String::from_utf8_lossy(&output.stdout);
@@ -85,9 +69,6 @@ impl Load {
             refused: number("refused") as u64,
             micros: number("micros"),
             cpu_micros: 0.0,
-            p50: number("p50"),
-            p99: number("p99"),
-            is_limited: self.rate.is_some(),
         }
     }
 }

@@ -5,9 +5,14 @@
 //! what goes through in a second, and on another it is what would.
 
 mod cases;
+mod latency;
 mod load;
+mod memory;
+mod picture;
+mod pump;
 mod report;
 mod stack;
+mod start;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -16,12 +21,16 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use cases::{Case, Side};
+use latency::Latency;
 use load::{Load, Sample};
+use report::Report;
+use stack::Stack;
+use tokens::Kind;
 
 /// Compares the filter with Envoy's own jwt_authn.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
-    /// One short round of each: shows that it works, and roughly where it stands.
+    /// A few short rounds: shows that it works, and roughly where it stands.
     #[arg(long)]
     quick: bool,
     /// Rounds; the figures are their medians.
@@ -30,12 +39,18 @@ pub(crate) struct Options {
     /// Seconds of load for each figure in each round.
     #[arg(long)]
     seconds: Option<u32>,
-    /// Only the cases whose name holds this.
+    /// Different tokens of the flood after which memory is read.
+    #[arg(long)]
+    flood: Option<u64>,
+    /// Only what has this in its name: a case, "latency at half load", "start", "memory".
     #[arg(long, default_value = "")]
     only: String,
     /// Where results.json and results.svg go.
     #[arg(long, default_value = "bench")]
     out: PathBuf,
+    /// Measures nothing: draws results.svg anew from the results.json that is there.
+    #[arg(long)]
+    draw: bool,
 }
 
 /// All samples of one side of one case.
@@ -43,18 +58,30 @@ pub(crate) type Samples = BTreeMap<(usize, Side), Vec<Sample>>;
 
 fn main() {
     let options = Options::parse();
-    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 7 });
-    let seconds = options.seconds.unwrap_or(if options.quick { 1 } else { 4 });
+    if options.draw {
+        return picture::redraw(&options.out);
+    }
+    let (rounds, seconds, flood) = if options.quick {
+        (3, 1, 50_000)
+    } else {
+        (7, 4, 1_000_000)
+    };
+    let rounds = options.rounds.unwrap_or(rounds);
+    let seconds = options.seconds.unwrap_or(seconds);
+    let is_wanted = |name: &str| name.contains(&options.only);
     let cases: Vec<Case> = cases::all()
         .into_iter()
-        .filter(|case| case.name.contains(&options.only))
+        .filter(|case| is_wanted(case.name))
         .collect();
-    assert!(!cases.is_empty(), "no case has {:?} in its name", options.only);
 
     let keys = tokens::Keys::generate();
+    let start = is_wanted(start::NAME).then(|| start::measure(&keys, rounds));
     let count = if options.quick { 20_000 } else { 50_000 };
-    let files = tokens::Files::write(&keys, cases.iter().map(|case| case.tokens), count);
-    let stack = stack::Stack::start(&keys);
+    let kinds = cases.iter().map(|case| case.tokens);
+    let files = tokens::Files::write(&keys, kinds.chain([Kind::Warm]), count);
+    // What sends requests from here on is not to take Envoy's core.
+    stack::pin(std::process::id(), 1);
+    let stack = Stack::start(&keys, &Side::ALL);
 
     let mut samples = Samples::new();
     for round in 0..rounds {
@@ -68,11 +95,10 @@ fn main() {
                     tokens: files.path(case.tokens),
                     seconds,
                     offset: round * 7919,
-                    rate: case.rate(&samples, number),
                 };
-                let before = stack.cpu_micros();
+                let before = stack.times();
                 let mut sample = load.run();
-                sample.cpu_micros = stack.cpu_micros() - before;
+                sample.cpu_micros = stack.times().since(before).cpu;
                 assert_eq!(
                     sample.refused,
                     if case.is_refused(side) { sample.requests } else { 0 },
@@ -80,18 +106,32 @@ fn main() {
                     case.name
                 );
                 eprintln!(
-                    "round {}/{rounds}  {:<22} {:<16} {:>7.0} requests/s ({:>6.0} seen)  p99 {:>6.0} µs",
+                    "round {}/{rounds}  {:<22} {:<16} {:>7.0} requests/s ({:>6.0} seen)",
                     round + 1,
                     case.name,
                     side.name(),
                     sample.rate(),
                     sample.seen(),
-                    sample.p99
                 );
                 samples.entry((number, side)).or_default().push(sample);
             }
         }
     }
-    let memory = stack.memory_kib();
-    report::Report::new(&cases, &samples, memory, rounds, seconds).write(&options.out);
+    let latency = is_wanted(latency::NAME).then(|| {
+        let rate = latency::half_load(&cases, &samples);
+        Latency::measure(rate, rounds * seconds as usize, &stack, &files)
+    });
+    drop(stack);
+    let memory = is_wanted(memory::NAME).then(|| memory::measure(&keys, options.flood.unwrap_or(flood)));
+    let report = Report {
+        cases: &cases,
+        samples: &samples,
+        start: start.as_deref(),
+        latency: latency.as_ref(),
+        memory: memory.as_deref(),
+        rounds,
+        seconds,
+    };
+    assert!(!report.is_empty(), "nothing has {:?} in its name", options.only);
+    report.write(&options.out);
 }

@@ -1,22 +1,35 @@
 //! The figures: a table on stdout, JSON, and a picture.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::Samples;
 use crate::cases::{Case, Side};
+use crate::latency::{self, Latency};
 use crate::load::Sample;
+use crate::memory::{self, Reading};
+use crate::{Samples, picture, start};
+
+/// How long a VM may take to read the configuration of [`crate::start`], in ms.
+const START_GOAL: f64 = 5.0;
+/// How much longer the 99th percentile may wait than with jwt_authn and its cache, in µs.
+const LATENCY_GOAL: f64 = 20.0;
+/// What a worker's VM may take after the flood, in KiB.
+const MEMORY_GOAL: u64 = 16 * 1024;
 
 pub(crate) struct Report<'r> {
-    cases: &'r [Case],
-    samples: &'r Samples,
-    memory_kib: u64,
-    rounds: usize,
-    seconds: u32,
+    pub(crate) cases: &'r [Case],
+    pub(crate) samples: &'r Samples,
+    pub(crate) start: Option<&'r [f64]>,
+    pub(crate) latency: Option<&'r Latency>,
+    pub(crate) memory: Option<&'r [Reading]>,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: u32,
 }
+
+/// A goal in words, its figure, and whether it is reached.
+type Verdict = (String, f64, bool);
 
 /// The middle of the values; of two in the middle the lower.
 pub(crate) fn median(values: &[f64]) -> f64 {
@@ -25,21 +38,9 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     sorted[(sorted.len() - 1) / 2]
 }
 
-impl<'r> Report<'r> {
-    pub(crate) fn new(
-        cases: &'r [Case],
-        samples: &'r Samples,
-        memory_kib: u64,
-        rounds: usize,
-        seconds: u32,
-    ) -> Self {
-        Self {
-            cases,
-            samples,
-            memory_kib,
-            rounds,
-            seconds,
-        }
+impl Report<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cases.is_empty() && self.start.is_none() && self.latency.is_none() && self.memory.is_none()
     }
 
     fn of(&self, case: usize, side: Side, figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
@@ -71,9 +72,10 @@ impl<'r> Report<'r> {
         let table = self.table();
         print!("{table}");
         fs::create_dir_all(out).expect("a folder for the results");
-        let json = serde_json::to_string_pretty(&self.json()).expect("JSON");
+        let results = self.json();
+        let json = serde_json::to_string_pretty(&results).expect("JSON");
         fs::write(out.join("results.json"), json + "\n").expect("results.json is written");
-        fs::write(out.join("results.svg"), self.svg()).expect("results.svg is written");
+        fs::write(out.join("results.svg"), picture::draw(&results)).expect("results.svg is written");
         println!("\n{} and results.svg", out.join("results.json").display());
     }
 
@@ -89,6 +91,8 @@ impl<'r> Report<'r> {
             self.rounds,
             self.seconds
         ));
+        let verdict =
+            |(words, _, is_reached): Verdict| format!("  {} {words}", if is_reached { "✓" } else { "✗" });
         for (number, case) in self.cases.iter().enumerate() {
             line(case.name.to_owned());
             for side in case.sides {
@@ -96,29 +100,66 @@ impl<'r> Report<'r> {
                 let spread = rates.iter().copied().fold(0.0, f64::max)
                     - rates.iter().copied().fold(f64::INFINITY, f64::min);
                 line(format!(
-                    "  {:<18} {:>7.0} requests/s ±{:>2.0} %  {:>7.1} µs  ({:>6.0} seen)  p50 {:>5.0} µs  p99 {:>5.0} µs",
+                    "  {:<18} {:>7.0} requests/s ±{:>2.0} %  {:>7.1} µs  ({:>6.0} seen)",
                     side.name(),
                     self.rate(number, *side),
                     spread / 2.0 / self.rate(number, *side) * 100.0,
                     self.cost(number, *side),
                     median(&self.of(number, *side, Sample::seen)),
-                    median(&self.of(number, *side, |sample| sample.p50)),
-                    median(&self.of(number, *side, |sample| sample.p99)),
                 ));
             }
-            for (words, _, is_reached) in self.verdicts(number, case) {
-                line(format!("  {} {words}", if is_reached { "✓" } else { "✗" }));
+            for found in self.verdicts(number, case) {
+                line(verdict(found));
             }
         }
-        line(format!(
-            "\nEnvoy's resident memory at the end: {} MiB",
-            self.memory_kib / 1024
-        ));
+        if let Some(latency) = self.latency {
+            line(format!(
+                "{}, {:.0} requests/s, the calmer half of {} rounds: up to {:.1} % taken by others",
+                latency::NAME,
+                latency.rate,
+                latency.measured,
+                latency.waited * 100.0
+            ));
+            for side in latency::SIDES {
+                line(format!(
+                    "  {:<18} p50 {:>5.0} µs  p99 {:>5.0} µs  ({:>2.0} % of the core)",
+                    side.name(),
+                    latency.median_of(side, |of| of.p50),
+                    latency.median_of(side, |of| of.p99),
+                    latency.median_of(side, |of| of.load) * 100.0,
+                ));
+            }
+            for side in [Side::Ours, Side::NativeCached] {
+                let (p50, p99) = added(latency, side);
+                line(format!(
+                    "  {:<18} adds {p50:.0} µs, at p99 {p99:.0} µs",
+                    side.name()
+                ));
+            }
+            line(verdict(latency_verdict(latency)));
+        }
+        if let Some(start) = self.start {
+            line(format!(
+                "{}: 10 providers, 100 rules, {} VMs",
+                start::NAME,
+                start.len()
+            ));
+            line(verdict(start_verdict(start)));
+        }
+        if let Some(readings) = self.memory {
+            line(memory::NAME.to_owned());
+            for reading in readings {
+                line(format!(
+                    "  {:>9} tokens  VM {:>6} KiB  Envoy {:>7} KiB",
+                    reading.tokens, reading.vm, reading.resident
+                ));
+            }
+            line(verdict(memory_verdict(readings)));
+        }
         text
     }
 
-    /// Each goal in words, its figure, and whether it is reached.
-    fn verdicts(&self, number: usize, case: &Case) -> Vec<(String, f64, bool)> {
+    fn verdicts(&self, number: usize, case: &Case) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         for (side, other, goal) in case.goals {
             let ratio = self.ratio(number, *side, *other);
@@ -128,12 +169,6 @@ impl<'r> Report<'r> {
         if let Some((side, goal)) = case.budget {
             let micros = self.cost(number, side) - self.cost(number, Side::None);
             verdicts.push((format!("{micros:.0} µs, goal {goal:.0}"), micros, micros <= goal));
-        }
-        if case.is_half_load {
-            let p99 = |side| median(&self.of(number, side, |sample| sample.p99));
-            let more = p99(Side::Ours) - p99(Side::NativeCached);
-            let words = format!("p99 {more:+.0} µs beside jwt_authn with its cache, goal +20");
-            verdicts.push((words, more, more <= 20.0));
         }
         verdicts
     }
@@ -153,87 +188,93 @@ impl<'r> Report<'r> {
                             "requests_per_second": self.of(number, *side, |sample| sample.rate().round()),
                             "median": self.rate(number, *side).round(),
                             "seen": median(&self.of(number, *side, Sample::seen)).round(),
-                            "p50_us": median(&self.of(number, *side, |sample| sample.p50)),
-                            "p99_us": median(&self.of(number, *side, |sample| sample.p99)),
                         })
                     })
                     .collect();
-                let goals: Vec<Value> = self
-                    .verdicts(number, case)
-                    .into_iter()
-                    .map(|(words, figure, is_reached)| {
-                        json!({
-                            "goal": words,
-                            "figure": (figure * 1000.0).round() / 1000.0,
-                            "reached": is_reached,
-                        })
-                    })
-                    .collect();
+                let goals: Vec<Value> = self.verdicts(number, case).into_iter().map(goal).collect();
                 json!({"case": case.name, "sides": sides, "goals": goals})
             })
             .collect();
-        json!({
+        let mut results = json!({
             "machine": machine(),
             "rounds": self.rounds,
             "seconds": self.seconds,
-            "envoy_resident_kib": self.memory_kib,
             "cases": cases,
-        })
-    }
-
-    /// Requests per second as bars.
-    fn svg(&self) -> String {
-        const LEFT: f64 = 170.0;
-        const WIDTH: f64 = 480.0;
-        let most = self
-            .samples
-            .keys()
-            .map(|(case, side)| self.rate(*case, *side))
-            .fold(1.0, f64::max);
-        let mut body = String::new();
-        let mut y = 24.0;
-        for (number, case) in self
-            .cases
-            .iter()
-            .enumerate()
-            .filter(|(_, case)| !case.is_half_load)
-        {
-            let _ = writeln!(
-                body,
-                r#"<text x="8" y="{y}" font-weight="bold">{}</text>"#,
-                case.name
-            );
-            y += 8.0;
-            for side in case.sides {
-                let rate = self.rate(number, *side);
-                let color = match side {
-                    Side::None => "#b0b0b0",
-                    Side::Native | Side::NativeCached => "#4c78a8",
-                    _ => "#e45756",
-                };
-                let width = rate / most * WIDTH;
-                let _ = writeln!(
-                    body,
-                    r#"<text x="24" y="{:.0}">{}</text><rect x="{LEFT}" y="{y:.0}" width="{width:.1}" height="14" fill="{color}"/><text x="{:.0}" y="{:.0}">{rate:.0}</text>"#,
-                    y + 11.0,
-                    side.name(),
-                    LEFT + width + 6.0,
-                    y + 11.0,
-                );
-                y += 18.0;
-            }
-            y += 22.0;
+        });
+        if let Some(latency) = self.latency {
+            let sides: Vec<Value> = latency::SIDES
+                .into_iter()
+                .map(|side| {
+                    let (p50, p99) = added(latency, side);
+                    json!({
+                        "side": side.name(),
+                        "p50_us": latency.median_of(side, |of| of.p50).round(),
+                        "p99_us": latency.median_of(side, |of| of.p99).round(),
+                        "added_p50_us": p50.round(),
+                        "added_p99_us": p99.round(),
+                        "share_of_the_core": rounded(latency.median_of(side, |of| of.load)),
+                    })
+                })
+                .collect();
+            results["latency"] = json!({
+                "requests_per_second": latency.rate.round(),
+                "rounds": latency.measured,
+                "share_taken_by_others": rounded(latency.waited),
+                "sides": sides,
+                "goals": [goal(latency_verdict(latency))],
+            });
         }
-        format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{y:.0}" font-family="sans-serif" font-size="12">
-<rect width="100%" height="100%" fill="#ffffff"/>
-{body}<text x="8" y="{:.0}" fill="#666666">requests per second on one core; {}</text>
-</svg>
-"##,
-            y - 8.0,
-            machine()
-        )
+        if let Some(start) = self.start {
+            let times: Vec<f64> = start.iter().copied().map(rounded).collect();
+            results["start"] = json!({"milliseconds": times, "goals": [goal(start_verdict(start))]});
+        }
+        if let Some(readings) = self.memory {
+            let rows: Vec<Value> = readings
+                .iter()
+                .map(|of| json!({"tokens": of.tokens, "vm_kib": of.vm, "envoy_resident_kib": of.resident}))
+                .collect();
+            results["memory"] = json!({"readings": rows, "goals": [goal(memory_verdict(readings))]});
+        }
+        results
     }
+}
+
+fn rounded(figure: f64) -> f64 {
+    (figure * 1000.0).round() / 1000.0
+}
+
+fn goal((words, figure, is_reached): Verdict) -> Value {
+    json!({"goal": words, "figure": rounded(figure), "reached": is_reached})
+}
+
+/// What a side adds to a request without a filter: at the median, and at the 99th percentile.
+fn added(latency: &Latency, side: Side) -> (f64, f64) {
+    (
+        latency.more(side, Side::None, |of| of.p50),
+        latency.more(side, Side::None, |of| of.p99),
+    )
+}
+
+fn latency_verdict(latency: &Latency) -> Verdict {
+    let more = latency.more(Side::Ours, Side::NativeCached, |of| of.p99);
+    let words = format!("p99 {more:+.0} µs beside jwt_authn with its cache, goal {LATENCY_GOAL:+.0}");
+    (words, more, more <= LATENCY_GOAL && latency.is_calm())
+}
+
+fn start_verdict(start: &[f64]) -> Verdict {
+    let time = median(start);
+    (
+        format!("{time:.1} ms, goal {START_GOAL:.0}"),
+        time,
+        time <= START_GOAL,
+    )
+}
+
+fn memory_verdict(readings: &[Reading]) -> Verdict {
+    let last = readings.last().expect("it was read");
+    let (vm, goal) = (last.vm as f64 / 1024.0, MEMORY_GOAL / 1024);
+    let words = format!("{vm:.1} MiB after {} tokens, goal {goal}", last.tokens);
+    (words, vm, last.vm <= MEMORY_GOAL)
 }
 
 /// What machine this is.
@@ -243,6 +284,7 @@ fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("an unknown processor", |(_, model)| model);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // Not those that this process may use: it keeps to one.
+    let cores = info.lines().filter(|line| line.starts_with("processor")).count();
     format!("{model}, {cores} cores, {}", std::env::consts::ARCH)
 }

@@ -1,6 +1,7 @@
 //! One Envoy with a listener for each side, pinned to the first core.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -15,36 +16,36 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    pub(crate) fn start(keys: &Keys) -> Self {
+    pub(crate) fn start(keys: &Keys, sides: &[Side]) -> Self {
         let mut bootstrap = Bootstrap::new();
-        for side in Side::ALL {
-            bootstrap = bootstrap.listener(listener(side, keys));
+        for side in sides {
+            bootstrap = bootstrap.listener(listener(*side, keys));
         }
         let envoy = EnvoyProcess::start(&bootstrap.build());
-        run("taskset", &["-acp", "0", &envoy.pid().to_string()]);
-        let ports = Side::ALL
-            .into_iter()
-            .map(|side| (side, envoy.port(side.name())))
+        pin(envoy.pid(), 0);
+        let ports = sides
+            .iter()
+            .map(|side| (*side, envoy.port(side.name())))
             .collect();
         Self { envoy, ports }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.envoy.pid()
     }
 
     pub(crate) fn port(&self, side: Side) -> u16 {
         self.ports[&side]
     }
 
-    /// Processor time that Envoy has used so far, in µs: what other processes take from the machine is not in it.
-    pub(crate) fn cpu_micros(&self) -> f64 {
+    /// What Envoy's threads have had so far.
+    pub(crate) fn times(&self) -> Times {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.envoy.pid()));
-        let nanos: f64 = tasks
+        tasks
             .expect("Envoy runs")
             .flatten()
-            .filter_map(|task| {
-                let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-                stat.split_whitespace().next()?.parse::<f64>().ok()
-            })
-            .sum();
-        nanos / 1000.0
+            .map(|task| Times::of(&task.path()))
+            .fold(Times::default(), Times::and)
     }
 
     /// The resident memory of the whole Envoy.
@@ -57,21 +58,66 @@ impl Stack {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+/// What the kernel has given to threads, in µs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// Processor time: what other processes take from the machine is not in it.
+    pub(crate) cpu: f64,
+    /// While they could have run and something else did.
+    pub(crate) waited: f64,
+}
+
+impl Times {
+    /// Of a thread, by its folder in /proc. One that has just ended has had nothing.
+    pub(crate) fn of(thread: &Path) -> Self {
+        let stat = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+        let mut micros = stat
+            .split_whitespace()
+            .map(|nanos| nanos.parse().unwrap_or(0.0) / 1000.0);
+        Self {
+            cpu: micros.next().unwrap_or_default(),
+            waited: micros.next().unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            waited: self.waited + other.waited,
+        }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu - before.cpu,
+            waited: self.waited - before.waited,
+        }
+    }
+}
+
+/// Keeps all threads of a process on one core.
+pub(crate) fn pin(pid: u32, core: u32) {
+    let output = Command::new("taskset")
+        .args(["-acp", &core.to_string(), &pid.to_string()])
+        .output()
+        .expect("taskset runs; `make bench` installs it");
     assert!(
         output.status.success(),
-        "{program}: {}",
+        "taskset: {}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
 
-fn listener(side: Side, keys: &Keys) -> Listener {
-    let listener = Listener::new(side.name()).route(json!({
+/// A route that Envoy answers by itself.
+pub(crate) fn answer() -> Value {
+    json!({
         "match": {"prefix": "/"},
         "direct_response": {"status": 200, "body": {"inline_string": "ok"}}
-    }));
+    })
+}
+
+fn listener(side: Side, keys: &Keys) -> Listener {
+    let listener = Listener::new(side.name()).route(answer());
     match side {
         Side::None => listener,
         Side::Native => listener.filter(native(keys, Value::Null)),

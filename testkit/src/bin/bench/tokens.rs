@@ -51,7 +51,12 @@ impl Keys {
         testkit::jwks(&[&self.rsa, &self.pss, &self.es256, &self.es384, &self.ed])
     }
 
-    fn mint(&self, kind: Kind, number: usize) -> Option<String> {
+    /// What one issuer serves: a key in use and the next.
+    pub(crate) fn of_an_issuer(&self) -> Value {
+        testkit::jwks(&[&self.rsa, &self.es256])
+    }
+
+    pub(crate) fn mint(&self, kind: Kind, number: usize) -> Option<String> {
         let key = match kind {
             Kind::Rs256 | Kind::Warm | Kind::BadRs256 | Kind::Expired => &self.rsa,
             Kind::Ps256 => &self.pss,

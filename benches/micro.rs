@@ -1,0 +1,320 @@
+//! What each step of a request costs, natively: `make microbench`, with a part of a name to run some of them only.
+//!
+//! For comparing one way of writing something with another on one machine. What a request costs in Envoy is not here:
+//! `make bench` measures that, and `tests/instructions.rs` counts it.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a benchmark may fail loudly"
+)]
+
+use std::rc::Rc;
+use std::sync::OnceLock;
+
+use divan::{Bencher, black_box};
+use proxy_wasm_jwt::authenticator::{Authenticator, StreamId};
+use proxy_wasm_jwt::claims::{Keys, UnverifiedClaims, VerifiedJwt};
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::denial::{Denial, Reason, Refusal};
+use proxy_wasm_jwt::jose::{Algorithm, Jwk, JwkSet, Sandbox, SignatureVerifier, UnverifiedJwt};
+use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::time::UnixTime;
+use serde_json::{Value, json};
+use testkit::{SigningKey, Token};
+
+/// Seconds since the epoch.
+const NOW: u64 = 1_800_000_000;
+
+fn main() {
+    divan::main();
+}
+
+/// A key of each kind; RSA keys take time to make.
+struct World {
+    rsa: SigningKey,
+    es256: SigningKey,
+    es384: SigningKey,
+    es512: SigningKey,
+    ed25519: SigningKey,
+}
+
+impl World {
+    fn get() -> &'static Self {
+        static WORLD: OnceLock<World> = OnceLock::new();
+        WORLD.get_or_init(|| Self {
+            rsa: SigningKey::generate(testkit::Algorithm::Rs256, Some("rsa")),
+            es256: SigningKey::generate(testkit::Algorithm::Es256, Some("es256")),
+            es384: SigningKey::generate(testkit::Algorithm::Es384, Some("es384")),
+            es512: SigningKey::generate(testkit::Algorithm::Es512, Some("es512")),
+            ed25519: SigningKey::generate(testkit::Algorithm::EdDsa, Some("ed25519")),
+        })
+    }
+
+    fn key(&self, algorithm: testkit::Algorithm) -> &SigningKey {
+        match algorithm {
+            testkit::Algorithm::Es256 => &self.es256,
+            testkit::Algorithm::Es384 => &self.es384,
+            testkit::Algorithm::Es512 => &self.es512,
+            testkit::Algorithm::EdDsa => &self.ed25519,
+            _ => &self.rsa,
+        }
+    }
+
+    fn jwks(&self) -> Value {
+        let keys = [&self.rsa, &self.es256, &self.es384, &self.es512, &self.ed25519];
+        let mut jwks = testkit::jwks(&keys);
+        // The RSA key signs with every algorithm of its family.
+        for jwk in jwks["keys"].as_array_mut().expect("a list") {
+            jwk.as_object_mut().expect("an object").remove("alg");
+        }
+        jwks
+    }
+
+    /// What identity providers put into an access token, at the usual length.
+    fn token(&self, algorithm: testkit::Algorithm) -> String {
+        Token::new(self.key(algorithm))
+            .signed_with(algorithm)
+            .claims(json!({
+                "iss": testkit::workload_issuer(0),
+                "aud": ["orders-api", "service-1"],
+                "sub": "user-00000001",
+                "jti": format!("{:032x}", 1),
+                "iat": NOW,
+                "nbf": NOW,
+                "exp": NOW + 600,
+                "azp": "web",
+                "scope": "openid profile orders:read service-1:write",
+                "realm_access": {"roles": ["clerk", "offline_access"]},
+            }))
+            .mint()
+    }
+
+    fn engine(&self) -> Authenticator {
+        let config = testkit::workload(&self.jwks()).to_string();
+        let config = Config::parse(config.as_bytes()).expect("a configuration");
+        Authenticator::new(Rc::new(config), 1)
+    }
+}
+
+/// As the host reads it.
+fn head(config: &Config, path: &str, token: Option<&str>) -> RequestHead {
+    let authorization = token.map(|token| format!("Bearer {token}"));
+    let fields = [
+        (":path", Some(path)),
+        (":method", Some("POST")),
+        (":authority", Some("api.example.com")),
+        ("authorization", authorization.as_deref()),
+    ];
+    let mut head = RequestHead::new();
+    for (name, value) in fields {
+        if let (Some(field), Some(value)) = (config.wanted.find(name.as_bytes()), value) {
+            head.push(field, value.into());
+        }
+    }
+    head
+}
+
+fn name_of(algorithm: Algorithm) -> testkit::Algorithm {
+    algorithm.name().parse().expect("the same names")
+}
+
+mod token {
+    use super::*;
+
+    /// Taken apart and decoded.
+    #[divan::bench]
+    fn decode(bencher: Bencher<'_, '_>) {
+        let token = World::get().token(testkit::Algorithm::Rs256);
+        bencher.bench_local(|| UnverifiedJwt::decode(black_box(token.as_bytes())).is_ok());
+    }
+
+    /// The same with header and claims read.
+    #[divan::bench]
+    fn parse(bencher: Bencher<'_, '_>) {
+        let token = World::get().token(testkit::Algorithm::Rs256);
+        bencher.bench_local(|| {
+            let token = UnverifiedJwt::decode(black_box(token.as_bytes())).expect("a token");
+            let header = token.header().is_ok();
+            header && UnverifiedClaims::parse(token.payload()).is_ok()
+        });
+    }
+}
+
+mod verify {
+    use super::*;
+
+    /// A signature, in the module's own code. What EdDSA takes here says nothing about the module: natively its crate chooses
+    /// vector instructions, which do it no good when compiled for size.
+    #[divan::bench(args = Algorithm::ALL)]
+    fn sandbox(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+        let world = World::get();
+        let token = world.token(name_of(algorithm));
+        let token = UnverifiedJwt::decode(token.as_bytes()).expect("a token");
+        let set = JwkSet::parse(world.jwks().to_string().as_bytes())
+            .expect("keys")
+            .set;
+        let key: &Jwk = set.candidates(algorithm, None).next().expect("a key");
+        bencher.bench_local(|| {
+            let is_good = Sandbox.verify(
+                key,
+                algorithm,
+                black_box(token.signing_input()),
+                token.signature(),
+            );
+            assert!(is_good);
+        });
+    }
+}
+
+mod policy {
+    use super::*;
+
+    /// Which of 100 rules it is: the first, one in the middle, the last, and one whose path is matched by a pattern.
+    #[divan::bench(args = ["/service-0/healthz", "/service-51/orders", "/other", "/service-97/v1/orders"])]
+    fn choose(bencher: Bencher<'_, '_>, path: &str) {
+        let engine = World::get().engine();
+        let head = head(engine.config(), path, None);
+        bencher.bench_local(|| engine.config().policy.choose(black_box(&head)).is_ok());
+    }
+
+    /// Scopes, then a condition on a claim deep in the token.
+    #[divan::bench(args = [1, 13])]
+    fn authorize(bencher: Bencher<'_, '_>, rule: usize) {
+        let world = World::get();
+        let engine = world.engine();
+        let config = engine.config();
+        let head = head(config, "/", None);
+        let rule = config.policy.rules.get(rule).expect("a rule");
+        let authorization = rule.demand.authorization.as_ref().expect("it authorizes");
+
+        let token = world.token(testkit::Algorithm::EdDsa);
+        let token = UnverifiedJwt::decode(token.as_bytes()).expect("a token");
+        let claims = UnverifiedClaims::parse(token.payload()).expect("claims");
+        let set = JwkSet::parse(world.jwks().to_string().as_bytes())
+            .expect("keys")
+            .set;
+        let verified = VerifiedJwt::verify(&token, Algorithm::EdDsa, None, &claims, &set, &Sandbox);
+        let Keys::Verify(jwt) = verified else {
+            panic!("the token is good");
+        };
+        bencher.bench_local(|| {
+            assert_eq!(authorization.check(black_box(&jwt), &head), Ok(()));
+        });
+    }
+}
+
+mod reply {
+    use super::*;
+
+    /// What a client gets that is refused.
+    #[divan::bench]
+    fn denial(bencher: Bencher<'_, '_>) {
+        let engine = World::get().engine();
+        let refusal = Refusal::from(Denial::new(Reason::TokenExpired));
+        bencher.bench_local(|| engine.config().replies.to(black_box(&refusal)).body.len());
+    }
+}
+
+/// `handle_request`, from a head to a decision, where rules and claim headers are those of the whole workload.
+mod engine {
+    use super::*;
+
+    /// Takes every signature, so that only the rest is measured.
+    #[derive(Debug)]
+    struct Yes;
+
+    impl SignatureVerifier for Yes {
+        fn verify(&self, _: &Jwk, _: Algorithm, _: &[u8], _: &[u8]) -> bool {
+            true
+        }
+    }
+
+    /// Everything but the signature; each token for the first time.
+    #[divan::bench]
+    fn cold_but_for_the_signature(bencher: Bencher<'_, '_>) {
+        let world = World::get();
+        let mut engine = world.engine().with_verifier(Rc::new(Yes));
+        let config = engine.config().clone();
+        let token = world.token(testkit::Algorithm::Rs256);
+        let (input, signature) = token.rsplit_once('.').expect("a token");
+        let mut number: u64 = 0;
+        bencher
+            .with_inputs(|| {
+                // Another signature of the same length, which is all that tells tokens apart here.
+                number += 1;
+                let token = format!("{input}.{number:012}{}", signature.get(12..).unwrap_or_default());
+                head(&config, "/orders", Some(&token))
+            })
+            .bench_local_values(|head| engine.handle_request(StreamId(1), head, UnixTime::from_secs(NOW)));
+    }
+
+    /// The signature in the module's own code, and no cache.
+    #[divan::bench(args = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa])]
+    fn cold(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+        let world = World::get();
+        let mut config = testkit::workload(&world.jwks());
+        config["limits"] = json!({"token_cache_entries": 0});
+        let config = Config::parse(config.to_string().as_bytes()).expect("a configuration");
+        let engine = Authenticator::new(Rc::new(config), 1);
+        again_and_again(bencher, engine, Some(&world.token(name_of(algorithm))), NOW);
+    }
+
+    /// A token that was verified before.
+    #[divan::bench]
+    fn warm(bencher: Bencher<'_, '_>) {
+        let world = World::get();
+        let token = world.token(testkit::Algorithm::Rs256);
+        again_and_again(bencher, world.engine(), Some(&token), NOW);
+    }
+
+    #[divan::bench]
+    fn expired(bencher: Bencher<'_, '_>) {
+        let world = World::get();
+        let token = world.token(testkit::Algorithm::Rs256);
+        again_and_again(bencher, world.engine(), Some(&token), NOW + 86_400);
+    }
+
+    #[divan::bench]
+    fn no_token(bencher: Bencher<'_, '_>) {
+        again_and_again(bencher, World::get().engine(), None, NOW);
+    }
+
+    fn again_and_again(bencher: Bencher<'_, '_>, mut engine: Authenticator, token: Option<&str>, now: u64) {
+        let config = engine.config().clone();
+        bencher
+            .with_inputs(|| head(&config, "/orders", token))
+            .bench_local_values(|head| engine.handle_request(StreamId(1), head, UnixTime::from_secs(now)));
+    }
+}
+
+/// Ten providers with two keys each, and 100 rules.
+mod configuration {
+    use super::*;
+
+    fn jwks() -> Value {
+        let world = World::get();
+        testkit::jwks(&[&world.rsa, &world.es256])
+    }
+
+    #[divan::bench]
+    fn text(bencher: Bencher<'_, '_>) {
+        let config = testkit::workload(&jwks()).to_string();
+        bencher.bench_local(|| Config::parse(black_box(config.as_bytes())).is_ok());
+    }
+
+    /// As Envoy hands it over.
+    #[divan::bench]
+    fn message(bencher: Bencher<'_, '_>) {
+        let config = testkit::struct_message(&testkit::workload(&jwks()));
+        bencher.bench_local(|| Config::parse(black_box(&config)).is_ok());
+    }
+
+    #[divan::bench]
+    fn keys(bencher: Bencher<'_, '_>) {
+        let jwks = jwks().to_string();
+        bencher.bench_local(|| JwkSet::parse(black_box(jwks.as_bytes())).is_ok());
+    }
+}

@@ -1,0 +1,185 @@
+//! A whole request: any bytes in any field that the configuration reads.
+
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Grant, StreamId};
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
+use proxy_wasm_jwt::reply::LocalReply;
+use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::time::UnixTime;
+
+use crate::NOW;
+
+/// Something of everything that looks at a request or at a token.
+pub(crate) fn config() -> Rc<Config> {
+    thread_local! {
+        static CONFIG: Rc<Config> = Config::parse(include_bytes!("config.json"))
+            .expect("a configuration")
+            .into();
+    }
+    CONFIG.with(Rc::clone)
+}
+
+/// Takes every signature, or none.
+#[derive(Debug)]
+struct Says(bool);
+
+impl SignatureVerifier for Says {
+    fn verify(&self, _: &Jwk, _: Algorithm, _: &[u8], _: &[u8]) -> bool {
+        self.0
+    }
+}
+
+/// A field in each line, as `name: value`. Behind a byte 1 a value goes on with a token, its three parts decoded and with a
+/// byte 2 between them: no fuzzer finds its way through base64url.
+///
+/// Without a good signature no token is taken. What goes on has headers that are some, what is refused a reply that is one;
+/// and a request that comes again gets the same answer, from the cache of tokens or not.
+pub fn request(bytes: &[u8]) {
+    let config = config();
+    let head = head(&config, bytes);
+    let decide = |engine: &mut Authenticator| {
+        engine.handle_request(StreamId(1), head.clone(), UnixTime::from_secs(NOW))
+    };
+
+    let mut no = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(false)));
+    let decision = decide(&mut no);
+    if let Decision::Forward(forward) = &decision {
+        assert!(!matches!(forward.grant, Grant::Verified(_)), "{decision:?}");
+    }
+    check(&config, &decision);
+
+    let mut yes = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(true)));
+    let decision = decide(&mut yes);
+    check(&config, &decision);
+    assert_eq!(decision, decide(&mut yes));
+    assert_eq!(decision, decide(&mut yes));
+}
+
+fn head(config: &Config, bytes: &[u8]) -> RequestHead {
+    let mut head = RequestHead::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Some(at) = line.windows(2).position(|pair| pair == b": ") else {
+            continue;
+        };
+        let (name, value) = (&line[..at], with_token(&line[at + 2..]));
+        // Envoy hands no such field over.
+        if breaks_a_field(&value) {
+            continue;
+        }
+        match name {
+            b"route" => head.route_requirement = Some(value),
+            b"state" => head.filter_state = Some(value),
+            b"certificate" => head.peer_certificate = Some(value),
+            b"address" => head.source_address = Some(value),
+            name => {
+                if let Some(field) = config.wanted.find(name) {
+                    head.push(field, value);
+                }
+            }
+        }
+    }
+    head
+}
+
+fn with_token(value: &[u8]) -> Vec<u8> {
+    let Some(at) = value.iter().position(|byte| *byte == 1) else {
+        return value.to_vec();
+    };
+    let parts: Vec<String> = value[at + 1..].split(|byte| *byte == 2).map(segment).collect();
+    [&value[..at], parts.join(".").as_bytes()].concat()
+}
+
+/// A part of a token.
+pub(crate) fn segment(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn check(config: &Config, decision: &Decision) {
+    match decision {
+        Decision::Forward(forward) => {
+            for edit in forward.edits.iter() {
+                assert!(!edit.name.is_empty() && edit.name.is_ascii(), "{edit:?}");
+                let value = edit.value.as_deref().unwrap_or_default();
+                assert!(!breaks_a_field(value), "{edit:?}");
+            }
+            if let Some(proof) = &forward.proof {
+                check(config, &proof.otherwise);
+            }
+        }
+        Decision::Deny(refusal) => {
+            let reply = config.replies.to(refusal);
+            assert!(reply.status >= 400);
+            check_reply(&reply);
+            check_reply(&reply.for_grpc());
+            let body = serde_json::from_slice::<serde_json::Value>(&reply.body).expect("a body of JSON");
+            assert_eq!(body["reason"], refusal.denial.reason.label());
+        }
+        Decision::Answer(reply) => check_reply(reply),
+        Decision::Wait => panic!("all keys are here"),
+    }
+}
+
+fn check_reply(reply: &LocalReply) {
+    for (name, value) in &reply.headers {
+        assert!(!breaks_a_field(value.as_bytes()), "{name}: {value:?}");
+    }
+    assert!(!reply.details.contains(char::is_whitespace), "{}", reply.details);
+}
+
+/// RFC 9110 section 5.5: "CR, LF, or NUL characters within a field value are invalid and dangerous".
+fn breaks_a_field(value: &[u8]) -> bool {
+    value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a seed where every signature is taken.
+    fn outcome(name: &str) -> String {
+        let seed = format!("{}/seeds/request/{name}", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(seed).expect("a seed");
+        let config = config();
+        let head = head(&config, &bytes);
+        let mut engine = Authenticator::new(config, 1).with_verifier(Rc::new(Says(true)));
+        match engine.handle_request(StreamId(1), head, UnixTime::from_secs(NOW)) {
+            Decision::Forward(forward) if forward.proof.is_some() => "forwarded with a proof".to_owned(),
+            Decision::Forward(forward) => match forward.grant {
+                Grant::Verified(_) => "forwarded".to_owned(),
+                Grant::Anonymous | Grant::Waived => "forwarded without a token".to_owned(),
+            },
+            Decision::Deny(refusal) => refusal.denial.reason.label().to_owned(),
+            Decision::Answer(_) => "answered".to_owned(),
+            Decision::Wait => "held".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_seeds_come_as_far_as_they_should() {
+        let expected = [
+            ("cookie", "forwarded"),
+            ("dpop", "forwarded with a proof"),
+            ("expired", "token_expired"),
+            ("good", "forwarded"),
+            ("healthz", "token_missing"),
+            ("metadata", "answered"),
+            ("missing", "token_missing"),
+            ("mtls", "forwarded"),
+            ("patterns", "forwarded"),
+            ("preflight", "forwarded without a token"),
+            ("query", "forwarded"),
+            ("route", "forwarded"),
+            ("scoped", "forwarded"),
+            ("shadow", "forwarded without a token"),
+            ("tenant", "forwarded"),
+            ("two", "token_multiple"),
+        ];
+        for (name, wanted) in expected {
+            assert_eq!(outcome(name), wanted, "{name}");
+        }
+    }
+}

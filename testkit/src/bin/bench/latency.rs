@@ -1,0 +1,144 @@
+//! What a request waits longer for each filter, at half of what the slower one bears.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::Samples;
+use crate::cases::{Case, Side};
+use crate::load::Sample;
+use crate::pump;
+use crate::report::median;
+use crate::stack::{Stack, Times};
+use crate::tokens::{Files, Kind};
+
+pub(crate) const NAME: &str = "latency at half load";
+pub(crate) const SIDES: [Side; 3] = [Side::None, Side::Ours, Side::NativeCached];
+
+/// What another process takes from a round shows in its 99th percentile: above this share, in nothing else.
+const MAX_WAITED: f64 = 0.01;
+const ROUND: Duration = Duration::from_secs(1);
+
+/// The figures of all rounds.
+pub(crate) struct Latency {
+    /// Requests per second.
+    pub(crate) rate: f64,
+    /// How many were measured.
+    pub(crate) measured: usize,
+    /// The calmer half of them: those in which the kernel let Envoy and the sender wait least. The choice looks at nothing else.
+    pub(crate) rounds: Vec<BTreeMap<Side, Quantiles>>,
+    /// The longest wait in these, as a share of the round.
+    pub(crate) waited: f64,
+}
+
+/// Of one side in one round, in µs.
+#[derive(Clone, Copy)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    /// The share of its core that Envoy used.
+    pub(crate) load: f64,
+    /// The share of the time in which Envoy, or what sends, could have run and something else did.
+    waited: f64,
+}
+
+impl Latency {
+    /// In rounds of a second: the shorter they are, the more of them something else on the machine leaves alone.
+    pub(crate) fn measure(rate: f64, rounds: usize, stack: &Stack, files: &Files) -> Self {
+        let tokens = fs::read_to_string(files.path(Kind::Warm)).expect("the tokens");
+        let requests: Vec<_> = tokens.lines().map(|token| pump::request(Some(token))).collect();
+        for side in SIDES {
+            pump::flood(stack.port(side), 1000, |number| {
+                requests[number as usize % requests.len()].clone()
+            });
+        }
+        let measured: Vec<BTreeMap<Side, Quantiles>> = (0..rounds)
+            .map(|round| {
+                let mut sides = SIDES;
+                sides.rotate_left(round % SIDES.len());
+                let quantiles = |side: Side| {
+                    let times = || stack.times().and(Times::of(Path::new("/proc/thread-self")));
+                    let (envoy, both, begun) = (stack.times(), times(), Instant::now());
+                    // The same moments for all sides: what happens to fall together does so for each of them.
+                    let mut latencies =
+                        pump::at_rate(stack.port(side), rate, ROUND, round as u64, &requests);
+                    let share = |micros: f64| micros / begun.elapsed().as_secs_f64() / 1e6;
+                    let (load, waited) = (
+                        share(stack.times().since(envoy).cpu),
+                        share(times().since(both).waited),
+                    );
+                    latencies.sort_by(f64::total_cmp);
+                    let quantile = |share: f64| latencies[(share * latencies.len() as f64) as usize];
+                    let found = Quantiles {
+                        p50: quantile(0.5),
+                        p99: quantile(0.99),
+                        load,
+                        waited,
+                    };
+                    eprintln!(
+                        "round {}/{rounds}  {NAME:<22} {:<16} {rate:>7.0} requests/s, {:>3.0} % of the core  p50 {:>5.0} µs  p99 {:>6.0} µs  disturbed {:.2} %",
+                        round + 1,
+                        side.name(),
+                        load * 100.0,
+                        found.p50,
+                        found.p99,
+                        waited * 100.0
+                    );
+                    found
+                };
+                sides.into_iter().map(|side| (side, quantiles(side))).collect()
+            })
+            .collect();
+        Self::chosen(rate, measured)
+    }
+
+    fn chosen(rate: f64, mut rounds: Vec<BTreeMap<Side, Quantiles>>) -> Self {
+        let measured = rounds.len();
+        let waited =
+            |round: &BTreeMap<Side, Quantiles>| round.values().map(|of| of.waited).fold(0.0, f64::max);
+        rounds.sort_by(|one, other| waited(one).total_cmp(&waited(other)));
+        rounds.truncate(measured.div_ceil(2));
+        Self {
+            rate,
+            measured,
+            waited: rounds.iter().map(waited).fold(0.0, f64::max),
+            rounds,
+        }
+    }
+
+    /// Whether the figures say what the filters do, and not what else the machine did.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.waited <= MAX_WAITED
+    }
+
+    pub(crate) fn median_of(&self, side: Side, figure: impl Fn(&Quantiles) -> f64) -> f64 {
+        let figures: Vec<f64> = self.rounds.iter().map(|round| figure(&round[&side])).collect();
+        median(&figures)
+    }
+
+    /// How much more it is here than there: the difference in each round, and of them the median.
+    pub(crate) fn more(&self, side: Side, other: Side, figure: impl Fn(&Quantiles) -> f64) -> f64 {
+        let differences: Vec<f64> = self
+            .rounds
+            .iter()
+            .map(|round| figure(&round[&side]) - figure(&round[&other]))
+            .collect();
+        median(&differences)
+    }
+}
+
+/// Half of what warm requests of the slowest side leave of Envoy's core: then that side has its core busy half of the time.
+/// Without samples a rate that every machine bears.
+pub(crate) fn half_load(cases: &[Case], samples: &Samples) -> f64 {
+    let warm = cases.iter().position(|case| case.tokens == Kind::Warm);
+    let rates = SIDES.iter().filter_map(|side| {
+        let of = samples.get(&(warm?, *side))?;
+        let rates: Vec<f64> = of.iter().map(Sample::rate).collect();
+        Some(median(&rates))
+    });
+    match rates.fold(f64::INFINITY, f64::min) {
+        slowest if slowest.is_finite() => slowest / 2.0,
+        _ => 10_000.0,
+    }
+}

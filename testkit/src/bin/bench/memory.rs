@@ -1,0 +1,75 @@
+//! How much memory a worker's VM has after a flood of good tokens, each of which comes once.
+
+use std::fs;
+
+use crate::cases::Side;
+use crate::pump;
+use crate::stack::Stack;
+use crate::tokens::{Keys, Kind};
+
+pub(crate) const NAME: &str = "memory";
+
+/// After so many tokens, in KiB.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) tokens: u64,
+    /// The linear memory of the worker's VM.
+    pub(crate) vm: u64,
+    /// What the whole Envoy has in memory.
+    pub(crate) resident: u64,
+}
+
+/// Sends so many different tokens of ES256, the quickest to sign of those that Envoy checks, to an Envoy of their own.
+pub(crate) fn measure(keys: &Keys, count: u64) -> Vec<Reading> {
+    let stack = Stack::start(keys, &[Side::Ours]);
+    let mut readings = Vec::new();
+    let mut sent = 0;
+    for tokens in [0, count / 100, count / 10, count / 2, count] {
+        pump::flood(stack.port(Side::Ours), tokens - sent, |number| {
+            let token = keys.mint(Kind::Es256, (sent + number) as usize);
+            pump::request(token.as_deref())
+        });
+        sent = tokens;
+        let reading = Reading {
+            tokens,
+            vm: largest_vm_kib(stack.pid()),
+            resident: stack.memory_kib(),
+        };
+        eprintln!(
+            "{NAME}: {tokens:>8} tokens  VM {:>6} KiB  Envoy {:>7} KiB",
+            reading.vm, reading.resident
+        );
+        readings.push(reading);
+    }
+    readings
+}
+
+/// The linear memory of the largest VM: of all, only the worker's gets requests. V8 reserves for each one more than the four
+/// GiB that its addresses reach, and makes accessible at the beginning of them what the module has asked for; both stand in
+/// the list of the process's mappings.
+fn largest_vm_kib(pid: u32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("Envoy runs");
+    let mut largest = 0;
+    let mut before = None;
+    for line in maps.lines() {
+        let mapping = mapping(line).expect("a line of a process's mappings");
+        if let Some((start, end, "rw-p")) = before
+            && let (next, reserved, "---p") = mapping
+            && next == end
+            && reserved - next >= 4 << 30
+        {
+            largest = largest.max((end - start) / 1024);
+        }
+        before = Some(mapping);
+    }
+    assert!(largest > 0, "no VM in\n{maps}");
+    largest
+}
+
+/// Start, end and what is allowed.
+fn mapping(line: &str) -> Option<(u64, u64, &str)> {
+    let (addresses, rest) = line.split_once(' ')?;
+    let (start, end) = addresses.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some((number(start)?, number(end)?, rest.split(' ').next()?))
+}

@@ -1,0 +1,163 @@
+//! Requests from one thread over several connections, at moments that do not depend on the answers.
+//!
+//! wrk sends its next request when an answer has come, so that a slow answer holds back those that would have had to wait
+//! for it, and its 99th percentile leaves them out. Here a request has its moment, and what it waits from then on counts, be
+//! it for a free connection. The thread asks its sockets in turn and never sleeps: it has a core of its own.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// More than are ever busy at half load.
+const PACED_CONNECTIONS: usize = 64;
+const FLOOD_CONNECTIONS: usize = 16;
+/// How long any answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The bytes of a request with this token; `None`: without one.
+pub(crate) fn request(token: Option<&str>) -> Vec<u8> {
+    let authorization = token.map_or(String::new(), |token| {
+        format!("authorization: Bearer {token}\r\n")
+    });
+    format!("GET /orders HTTP/1.1\r\nhost: 127.0.0.1\r\n{authorization}\r\n").into_bytes()
+}
+
+/// Sends requests for so long, at moments like those of many clients who know nothing of each other, `rate` in a second on
+/// average. The same seed gives the same moments. How long each took, from its moment on, in µs.
+pub(crate) fn at_rate(port: u16, rate: f64, duration: Duration, seed: u64, requests: &[Vec<u8>]) -> Vec<f64> {
+    let mut connections = Connections::open(port, PACED_CONNECTIONS);
+    let mut chance = Chance(seed);
+    let mut latencies = Vec::with_capacity((rate * duration.as_secs_f64() * 1.1) as usize);
+    let mut requests = requests.iter().cycle();
+    let start = Instant::now();
+    let mut next = chance.gap(rate);
+    while next < duration || !connections.busy.is_empty() {
+        let now = start.elapsed();
+        if next < duration && now >= next && !connections.idle.is_empty() {
+            connections.send(start + next, requests.next().expect("there are requests"));
+            next += chance.gap(rate);
+        }
+        connections.collect(|due| latencies.push(due.elapsed().as_secs_f64() * 1e6));
+    }
+    latencies
+}
+
+/// Sends so many requests as fast as they are answered; what each is, `request` says.
+pub(crate) fn flood(port: u16, count: u64, mut request: impl FnMut(u64) -> Vec<u8>) {
+    let mut connections = Connections::open(port, FLOOD_CONNECTIONS);
+    let mut sent = 0;
+    while sent < count || !connections.busy.is_empty() {
+        if sent < count && !connections.idle.is_empty() {
+            connections.send(Instant::now(), &request(sent));
+            sent += 1;
+        }
+        connections.collect(|_| {});
+    }
+}
+
+/// SplitMix64.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From one moment to the next: exponentially distributed.
+    fn gap(&mut self, rate: f64) -> Duration {
+        let uniform = ((self.next() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+        Duration::from_secs_f64(-uniform.ln() / rate)
+    }
+}
+
+struct Connections {
+    idle: Vec<TcpStream>,
+    busy: Vec<Exchange>,
+}
+
+/// A request that waits for its answer.
+struct Exchange {
+    stream: TcpStream,
+    due: Instant,
+    answer: Vec<u8>,
+}
+
+impl Connections {
+    fn open(port: u16, count: usize) -> Self {
+        let idle = (0..count)
+            .map(|_| {
+                let stream = TcpStream::connect(("127.0.0.1", port)).expect("Envoy listens");
+                stream.set_nodelay(true).expect("an option of TCP");
+                stream.set_nonblocking(true).expect("an option of sockets");
+                stream
+            })
+            .collect();
+        Self {
+            idle,
+            busy: Vec::with_capacity(count),
+        }
+    }
+
+    fn send(&mut self, due: Instant, request: &[u8]) {
+        let mut stream = self.idle.pop().expect("an idle connection");
+        // Far below what a socket takes at once.
+        stream.write_all(request).expect("a request is sent");
+        self.busy.push(Exchange {
+            stream,
+            due,
+            answer: Vec::new(),
+        });
+    }
+
+    /// Takes the answers that have come.
+    fn collect(&mut self, mut done: impl FnMut(Instant)) {
+        let mut at = 0;
+        while let Some(exchange) = self.busy.get_mut(at) {
+            if exchange.is_answered() {
+                let exchange = self.busy.swap_remove(at);
+                done(exchange.due);
+                self.idle.push(exchange.stream);
+            } else {
+                at += 1;
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn is_answered(&mut self) -> bool {
+        let mut piece = [0; 4096];
+        match self.stream.read(&mut piece) {
+            Ok(0) => panic!("Envoy has closed a connection"),
+            Ok(length) => self.answer.extend_from_slice(&piece[..length]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                assert!(self.due.elapsed() < PATIENCE, "an answer does not come");
+                return false;
+            }
+            Err(error) => panic!("no answer: {error}"),
+        }
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut headers);
+        let head = match response.parse(&self.answer).expect("an answer of HTTP") {
+            httparse::Status::Complete(head) => head,
+            httparse::Status::Partial => return false,
+        };
+        assert_eq!(
+            response.code,
+            Some(200),
+            "{}",
+            String::from_utf8_lossy(&self.answer)
+        );
+        let length = response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+            .and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok())
+            .expect("Envoy says how long its own answers are");
+        self.answer.len() >= head + length
+    }
+}

@@ -1,0 +1,246 @@
+//! What the release module costs, in numbers that do not depend on the machine: WebAssembly instructions, host calls, and
+//! pages of memory.
+//!
+//! An interpreter runs `envoy/jwt.wasm` and counts. Time is not among its figures: that is what `make bench` is for. But a
+//! change that makes every request dearer shows here at once, on a loaded machine as on an idle one.
+//!
+//! Clock, chance, keys and tokens are always the same, and so are the figures; another compiler moves them by a few per
+//! cent, which the budgets leave room for. Whoever makes something cheaper lowers its budget.
+
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+// The stub of the native tests keeps headers as Envoy does, and so does this one.
+#[allow(dead_code, reason = "a part of it is used here")]
+#[path = "host/stub/headers.rs"]
+mod headers;
+#[path = "instructions/host.rs"]
+mod host;
+#[path = "instructions/vm.rs"]
+mod vm;
+
+use serde_json::{Value, json};
+use testkit::{Algorithm, Request, SigningKey, Token, tamper_signature};
+
+use vm::{Cost, Vm};
+
+/// What something may cost.
+struct Budget {
+    what: &'static str,
+    instructions: u64,
+    host_calls: u64,
+}
+
+const fn budget(what: &'static str, instructions: u64, host_calls: u64) -> Budget {
+    Budget {
+        what,
+        instructions,
+        host_calls,
+    }
+}
+
+/// Up to a tenth above what it costs today: the test prints what that is. A configuration has room for metrics.
+const BUDGETS: &[Budget] = &[
+    budget("start", 5_480, 0),
+    budget("configuration", 5_680_000, 95),
+    budget("configuration, 10 providers, 100 rules", 82_000_000, 150),
+    budget("tick", 4_700, 5),
+    budget("no token asked", 14_600, 6),
+    budget("no token", 31_200, 10),
+    budget("warm", 48_200, 8),
+    budget("warm, 10 providers, 100 rules", 204_000, 11),
+    budget("expired", 168_000, 11),
+    budget("expired, seen before", 172_000, 11),
+    budget("bad signature", 192_000, 12),
+    budget("cold RS256", 212_000, 9),
+    budget("cold ES256", 188_000, 9),
+    budget("cold RS256 in the module", 4_820_000, 8),
+    budget("cold PS256 in the module", 4_920_000, 8),
+    budget("cold ES256 in the module", 25_000_000, 8),
+    budget("cold ES384 in the module", 77_600_000, 8),
+    budget("cold ES512 in the module", 69_800_000, 8),
+    budget("cold EdDSA in the module", 2_740_000, 8),
+];
+
+/// Seconds since the epoch at which the tokens of `tokens.txt` are good, for ten minutes.
+const NOW: u64 = 1_800_000_000;
+
+/// What a worker's module may take, in pages of 64 KiB: 16 MiB.
+const MAX_PAGES: u64 = 256;
+
+/// The public halves of the keys that have signed `tokens.txt`; nobody has the others.
+fn keys() -> Value {
+    serde_json::from_str(include_str!("instructions/keys.json")).expect("a key set")
+}
+
+/// What one issuer serves: a key in use and the next, of RSA and P-256.
+fn keys_of_an_issuer() -> Value {
+    let mut keys = keys();
+    keys["keys"].as_array_mut().expect("a list").truncate(2);
+    keys
+}
+
+/// The token of this algorithm: what identity providers put into an access token, at the usual length.
+fn token(algorithm: &str) -> &'static str {
+    let lines = include_str!("instructions/tokens.txt").lines();
+    let mut found = lines.filter_map(|line| line.strip_prefix(algorithm)?.strip_prefix(' '));
+    found.next().expect("a token of each algorithm")
+}
+
+/// One provider, one claim in a header, a rule without and a rule with a token.
+fn config(keys: &Value) -> Value {
+    json!({
+        "providers": {"corp": {
+            "issuer": testkit::workload_issuer(0),
+            "audiences": ["orders-api"],
+            "local_jwks": {"inline_string": keys.to_string()},
+            "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+        }},
+        "rules": [
+            {"match": {"path": "/healthz"}},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+        ],
+    })
+}
+
+fn in_the_module(mut config: Value) -> Value {
+    config["signature_backend"] = "sandbox".into();
+    config
+}
+
+fn orders() -> Request {
+    // What comes with a request of a browser or of another service.
+    Request::get("/orders/4711?expand=lines")
+        .header("host", "api.example.com")
+        .header(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        )
+        .header("accept", "application/json")
+        .header("x-request-id", "6a1dbb2e-64d4-4e6a-8a5b-8f0b7fd9d1a5")
+        .header("x-jwt-sub", "root")
+}
+
+/// Everything of [`BUDGETS`], in its order.
+fn measure() -> Vec<Cost> {
+    let keys = keys();
+    let good = orders().bearer(token("RS256"));
+    let mut costs = Vec::new();
+
+    let (mut vm, start) = Vm::start(NOW);
+    costs.push(start);
+    costs.push(vm.configure(&config(&keys)));
+    vm.tick();
+    let cold = vm.forwarded(&good);
+    let warm = vm.forwarded(&good);
+    costs.push({
+        let (mut vm, _) = Vm::start(NOW);
+        vm.configure(&testkit::workload(&keys_of_an_issuer()))
+    });
+    costs.push(vm.tick());
+    costs.push(vm.forwarded(&Request::get("/healthz").header("x-jwt-sub", "root")));
+    costs.push(vm.refused(&orders(), 401));
+    costs.push(warm);
+    costs.push({
+        let (mut vm, _) = Vm::start(NOW);
+        vm.configure(&testkit::workload(&keys_of_an_issuer()));
+        vm.forwarded(&good);
+        vm.forwarded(&good)
+    });
+    costs.push({
+        let (mut vm, _) = Vm::start(NOW + 86_400);
+        vm.configure(&config(&keys));
+        vm.refused(&good, 401)
+    });
+    costs.push({
+        let (mut vm, _) = Vm::start(NOW);
+        vm.configure(&config(&keys));
+        vm.forwarded(&good);
+        vm.set_time(NOW + 86_400);
+        vm.refused(&good, 401)
+    });
+    costs.push(vm.refused(&orders().bearer(&tamper_signature(token("RS256"))), 401));
+    costs.push(cold);
+    costs.push(vm.forwarded(&orders().bearer(token("ES256"))));
+    for algorithm in ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"] {
+        let (mut vm, _) = Vm::start(NOW);
+        vm.configure(&in_the_module(config(&keys)));
+        costs.push(vm.forwarded(&orders().bearer(token(algorithm))));
+    }
+    costs
+}
+
+/// From 7 per cent above to a tenth, in a number of few digits.
+fn with_room(instructions: u64) -> u64 {
+    let wanted = instructions * 107 / 100;
+    let step = 10_u64.pow(wanted.ilog10() - 1) / 5;
+    wanted.div_ceil(step) * step
+}
+
+#[test]
+fn nothing_costs_more_than_its_budget() {
+    let costs = measure();
+    assert_eq!(costs.len(), BUDGETS.len());
+    let mut faults = Vec::new();
+    for (cost, budget) in costs.iter().zip(BUDGETS) {
+        println!(
+            "{:<40} {:>10} instructions {:>3} host calls: {}",
+            budget.what,
+            cost.instructions,
+            cost.host_calls(),
+            cost.named()
+        );
+        if cost.instructions > budget.instructions || cost.host_calls() > budget.host_calls {
+            faults.push(budget.what);
+        }
+    }
+    println!("what the budgets would be today:");
+    for (cost, budget) in costs.iter().zip(BUDGETS) {
+        println!(
+            "    budget({:?}, {}, {}),",
+            budget.what,
+            with_room(cost.instructions),
+            cost.host_calls()
+        );
+    }
+    assert!(faults.is_empty(), "above their budgets: {faults:?}");
+}
+
+#[test]
+fn the_same_costs_the_same() {
+    assert_eq!(measure(), measure());
+}
+
+#[test]
+fn memory_stops_growing_however_many_tokens_come() {
+    const TOKENS: usize = 20_000;
+    let key = SigningKey::generate(Algorithm::Es256, Some("es256"));
+    let (mut vm, _) = Vm::start(NOW);
+    // The default, as many as are kept.
+    let mut config = config(&testkit::jwks(&[&key]));
+    config["limits"] = json!({"token_cache_entries": 1000});
+    vm.configure(&config);
+    let mut send = |tokens: std::ops::Range<usize>| {
+        for number in tokens {
+            let token = Token::new(&key).claims(json!({
+                "iss": testkit::workload_issuer(0), "aud": "orders-api", "sub": format!("user-{number:08}"),
+                "iat": NOW, "exp": NOW + 600,
+                "realm_access": {"roles": ["clerk", "offline_access"]},
+                // Of many lengths, so that no piece of memory fits the next token.
+                "scope": "orders:read ".repeat(number * 31 % 60),
+            }));
+            vm.forwarded(&orders().bearer(&token.mint()));
+        }
+        vm.tick();
+        vm.pages()
+    };
+    let half = send(0..TOKENS / 2);
+    let end = send(TOKENS / 2..TOKENS);
+    println!("{half} pages after {} tokens, {end} after {TOKENS}", TOKENS / 2);
+    assert_eq!(half, end, "memory goes on growing");
+    assert!(end <= MAX_PAGES, "{end} pages");
+}
