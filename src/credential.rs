@@ -146,6 +146,10 @@ fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
 
 /// Whether behind a comma another value of the same header follows that holds a token.
 fn is_repeated(value: &[u8], prefix: &[u8]) -> bool {
+    // Hardly any value has one, so that a quick look is worth it.
+    if memchr::memchr(b',', value).is_none() {
+        return false;
+    }
     value.split(|byte| *byte == b',').skip(1).any(|part| {
         let part = part.trim_ascii();
         match scheme(prefix) {
