@@ -4,6 +4,7 @@
 //! time may depend on them. It must not know where a key came from.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::convert::Infallible;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
@@ -11,27 +12,37 @@ use crypto_bigint::{BoxedUint, Odd};
 use jwt_compact::{Algorithm, AlgorithmSignature};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-/// A public key, with what Montgomery's multiplication needs of its modulus.
+/// A public key.
 #[derive(Clone)]
 pub(in crate::jose) struct RsaKey {
     /// Big-endian, without leading zeros.
     modulus: Box<[u8]>,
     exponent: u64,
-    params: BoxedMontyParams,
+    /// What Montgomery's multiplication needs of the modulus. Made when it is first needed, since that takes as long as a
+    /// signature: where the host verifies, it never is.
+    params: OnceCell<Option<BoxedMontyParams>>,
 }
 
 impl RsaKey {
     /// The key of an odd `modulus`, big-endian and without leading zeros, and of an `exponent` above 0; `None` where the
     /// modulus is even.
     pub(super) fn new(modulus: &[u8], exponent: u64) -> Option<Self> {
-        let bits = u32::try_from(modulus.len()).ok()?.checked_mul(8)?;
-        let number = BoxedUint::from_be_slice(modulus, bits).ok()?;
-        let odd: Odd<BoxedUint> = Option::from(Odd::new(number))?;
-        Some(Self {
+        let is_odd = modulus.last().is_some_and(|byte| byte & 1 == 1);
+        is_odd.then(|| Self {
             modulus: modulus.into(),
             exponent,
-            params: BoxedMontyParams::new_vartime(odd),
+            params: OnceCell::new(),
         })
+    }
+
+    fn params(&self) -> Option<&BoxedMontyParams> {
+        let make = || {
+            let bits = u32::try_from(self.modulus.len()).ok()?.checked_mul(8)?;
+            let number = BoxedUint::from_be_slice(&self.modulus, bits).ok()?;
+            let odd: Odd<BoxedUint> = Option::from(Odd::new(number))?;
+            Some(BoxedMontyParams::new_vartime(odd))
+        };
+        self.params.get_or_init(make).as_ref()
     }
 
     pub(super) fn modulus(&self) -> &[u8] {
@@ -48,8 +59,9 @@ impl RsaKey {
         if signature.len() != self.modulus.len() || *signature >= *self.modulus {
             return None;
         }
-        let bits = self.params.bits_precision();
-        let base = BoxedMontyForm::new(BoxedUint::from_be_slice(signature, bits).ok()?, &self.params);
+        let params = self.params()?;
+        let bits = params.bits_precision();
+        let base = BoxedMontyForm::new(BoxedUint::from_be_slice(signature, bits).ok()?, params);
         let mut power = base.clone();
         // The bits of the exponent below its highest, from the top: 65537 takes sixteen squares and one product.
         for bit in (0..self.exponent.checked_ilog2()?).rev() {
