@@ -272,11 +272,12 @@ mod tests {
     }
 
     fn as_message(number: &str) -> Result<Config, ConfigError> {
-        let config = serde_json::from_str(&equal_to(number)).unwrap();
-        let Some(Kind::StructValue(message)) = message(&config).kind else {
-            unreachable!()
-        };
-        Config::parse(&message.encode_to_vec())
+        let config: serde_json::Value = serde_json::from_str(&equal_to(number)).unwrap();
+        let fields = config.as_object().unwrap().iter();
+        let fields = fields
+            .map(|(name, value)| (name.clone(), message(value)))
+            .collect();
+        Config::parse(&Struct { fields }.encode_to_vec())
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub(super) fn list() -> Vec<Scenario> {
             "a number may have more digits than a double",
             condition(json!({"claim_name": "n", "equals": 9_007_199_254_740_993_u64})),
         )
-        .as_text()
+        .sent_as_text()
         .token(spelt("9007199254740993"), forwarded())
         .token(spelt("9007199254740993.00"), forwarded())
         .token(spelt("9007199254740992"), denied("claim_rejected"))

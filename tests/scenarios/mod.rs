@@ -168,7 +168,7 @@ impl Scenario {
         }
     }
 
-    pub(crate) fn as_text(self) -> Self {
+    pub(crate) fn sent_as_text(self) -> Self {
         Self {
             is_text: true,
             ..self
