@@ -47,7 +47,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
-use crate::policy::{Policy, ProtectedResource, ProtectedResources, Requirement};
+use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement};
 use crate::reply::Replies;
 use crate::request::{FieldId, WantedFields};
 
@@ -277,9 +277,14 @@ impl Config {
             ])?,
             None => SignatureBackend::default(),
         };
-        // What waives the token needs the path to be canonical, whatever it is chosen by.
-        let may_choose = !rules.is_empty() || !requirement_map.is_empty() || filter_state_rules.is_some();
-        let path_field = may_choose.then(|| names.field(":path"));
+        // What waives the token, or only tries a rule out, needs the path to be canonical, whatever it is chosen by.
+        let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
+        let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
+        let reads_path = rules.iter().any(|rule| rule.matcher.path.is_some())
+            || by_name
+                .chain(rules.iter().map(|rule| &rule.demand))
+                .any(|demand| demand.is_stricter(false) || demand.mode != Mode::Enforce);
+        let path_field = reads_path.then(|| names.field(":path"));
         let resources = match names.resources.is_empty() {
             true => None,
             false => Some(names.protected_resources(own_resource.is_some())),

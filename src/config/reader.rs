@@ -242,7 +242,7 @@ impl<'a> Node<'a> {
         for (written, value) in object.members() {
             let Some(field) = known
                 .iter()
-                .find(|field| **field == written || lower_camel_case(field) == written)
+                .find(|field| **field == written || is_lower_camel_case(written, field))
             else {
                 return Err(self.error(ConfigProblem::UnknownField {
                     name: written.to_owned(),
@@ -358,20 +358,19 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-fn lower_camel_case(snake: &str) -> String {
-    let mut camel = String::with_capacity(snake.len());
-    let mut upper = false;
-    for letter in snake.chars() {
-        if letter == '_' {
-            upper = true;
-        } else {
-            camel.push(if upper {
-                letter.to_ascii_uppercase()
-            } else {
-                letter
-            });
-            upper = false;
+fn is_lower_camel_case(written: &str, snake: &str) -> bool {
+    let mut written = written.bytes();
+    let mut is_start = false;
+    let is_equal = snake.bytes().all(|byte| {
+        if byte == b'_' {
+            is_start = true;
+            return true;
         }
-    }
-    camel
+        let expected = match std::mem::take(&mut is_start) {
+            true => byte.to_ascii_uppercase(),
+            false => byte,
+        };
+        written.next() == Some(expected)
+    });
+    is_equal && written.next().is_none()
 }

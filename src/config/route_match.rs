@@ -91,10 +91,14 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         }
     }
     let is_connect = matcher.methods.is_some();
-    if path.is_some() {
+    // To take every path, none has to be read.
+    let is_any_path = matches!(&path, Some(PathTest::Prefix(prefix)) if **prefix == *b"/");
+    matcher.path = path
+        .filter(|_| !is_any_path)
+        .map(|test| PathPattern { test, ignore_case });
+    if matcher.path.is_some() {
         names.field(":path");
     }
-    matcher.path = path.map(|test| PathPattern { test, ignore_case });
 
     if let Some(node) = fields.take("methods") {
         if is_connect {
@@ -132,7 +136,8 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
             matcher.parameters = Some((names.field(":path"), parameters));
         }
     }
-    let says_nothing = matcher.path.is_none()
+    let says_nothing = !is_any_path
+        && matcher.path.is_none()
         && matcher.methods.is_none()
         && matcher.hosts.is_none()
         && matcher.headers.is_empty()
