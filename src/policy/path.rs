@@ -119,7 +119,8 @@ impl<'a> RequestPath<'a> {
             rest = after;
             let byte = match (byte, after) {
                 (b'%', [high, low, after @ ..]) => match percent::octet(*high, *low) {
-                    None | Some(b'/' | b'\\' | b'.' | b'%') => return Spelling::Loose,
+                    // 0xC0 and 0xC1 are in no UTF-8; `%c0%ae` is a dot to who decodes it all the same.
+                    None | Some(b'/' | b'\\' | b'.' | b'%' | 0xc0 | 0xc1) => return Spelling::Loose,
                     Some(octet) => {
                         found = Spelling::Several;
                         rest = after;
@@ -247,6 +248,8 @@ mod tests {
             "/a%",
             "/a%2",
             "/%u002e%u002e/b",
+            "/a/%c0%ae%c0%ae/b",
+            "/a/..%C0%AFb",
         ] {
             assert_eq!(spelling(path), Spelling::Loose, "{path}");
             assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
