@@ -3,20 +3,16 @@
 //! Owns the bounds on key material and the last word on a signature, behind jwt-compact's `Algorithm` trait. It
 //! must not know JSON: keys arrive as decoded bytes.
 
+mod ecdsa;
 mod ed25519;
-mod es256;
-mod es384;
-mod es512;
 mod rsa;
 
 use jwt_compact::{Algorithm as Scheme, AlgorithmSignature};
 use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytes};
 
+use self::ecdsa::{Es256, Es384, Es512};
 use self::ed25519::{Ed25519Key, StrictEd25519};
-use self::es256::Es256;
-use self::es384::Es384;
-use self::es512::Es512;
 use self::rsa::{Hash, Rsa, RsaKey};
 use super::algorithm::Algorithm;
 use super::jwk::JwkFault;
