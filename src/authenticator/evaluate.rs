@@ -12,7 +12,7 @@ use crate::credential;
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward::{self, StateEntry};
-use crate::policy::{Choice, Demand, ProviderRequirement, Requirement};
+use crate::policy::{Choice, Demand, Requirement};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -134,12 +134,6 @@ impl Authenticator {
                 let number = demand.resource.or_else(|| resources.own())?;
                 resources.all.get(number)
             });
-            let needs_proof = |named: &&ProviderRequirement| {
-                config
-                    .provider(named.provider)
-                    .and_then(|provider| provider.binding.dpop())
-                    .is_some_and(|dpop| dpop.required)
-            };
             Refusal {
                 denial,
                 rule: Some(choice),
@@ -149,7 +143,7 @@ impl Authenticator {
                     _ => None,
                 },
                 scope: demand.challenge(),
-                needs_proof: demand.requirement.providers().iter().all(needs_proof),
+                needs_proof: demand.needs_proof,
                 subject,
             }
         };

@@ -109,6 +109,7 @@ impl Known<'_> {
             match requirement.without_waiver() {
                 Some(requirement) => Strict::Other(Rc::new(Demand {
                     locations: self.locations(&requirement),
+                    needs_proof: self.needs_proof(&requirement),
                     requirement,
                     authorization: None,
                     mode,
@@ -119,6 +120,7 @@ impl Known<'_> {
             }
         };
         Rc::new(Demand {
+            needs_proof: self.needs_proof(&requirement),
             requirement,
             locations,
             authorization,
@@ -126,6 +128,16 @@ impl Known<'_> {
             resource,
             strict,
         })
+    }
+
+    /// Whether no token without a proof of possession would do.
+    fn needs_proof(&self, requirement: &Requirement) -> bool {
+        let takes_proofs_only = |named: &ProviderRequirement| {
+            let provider = self.providers.get(named.provider.index());
+            let dpop = provider.and_then(|provider| provider.binding.dpop());
+            dpop.is_some_and(|dpop| dpop.required)
+        };
+        requirement.providers().into_iter().all(takes_proofs_only)
     }
 
     /// Where the requirement looks for tokens.

@@ -99,6 +99,8 @@ pub struct Demand {
     pub mode: Mode,
     /// The number of the resource that challenges name, where it is not the filter's own.
     pub resource: Option<usize>,
+    /// Every provider that it names takes tokens with a proof of possession only.
+    pub needs_proof: bool,
     /// The same for requests that may not go on without a token, where it is another; `None`: nothing is left of it.
     pub strict: Strict,
 }
