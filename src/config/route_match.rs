@@ -95,7 +95,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
     let is_any_path = matches!(&path, Some(PathTest::Prefix(prefix)) if **prefix == *b"/");
     matcher.path = path
         .filter(|_| !is_any_path)
-        .map(|test| PathPattern { test, ignore_case });
+        .map(|test| PathPattern::new(test, ignore_case));
     if matcher.path.is_some() {
         names.field(":path");
     }

@@ -2,8 +2,6 @@
 
 mod readings;
 
-use std::borrow::Cow;
-
 use crate::percent;
 
 /// The path of a request, without its query.
@@ -28,10 +26,10 @@ pub enum Spelling {
 /// A pattern for the path of a request.
 #[derive(Clone, Debug)]
 pub struct PathPattern {
-    /// What is compared.
-    pub test: PathTest,
-    /// `case_sensitive: false`: ASCII letters match in either case.
-    pub ignore_case: bool,
+    test: PathTest,
+    /// The test's text as a [reading](RequestPath::readings) spells it.
+    normal: Box<[u8]>,
+    ignore_case: bool,
 }
 
 /// What a path is compared with; byte by byte, as jwt_authn does.
@@ -48,14 +46,31 @@ pub enum PathTest {
 }
 
 impl PathPattern {
+    /// A pattern; `ignore_case` is `case_sensitive: false`: ASCII letters match in either case.
+    #[must_use]
+    pub fn new(test: PathTest, ignore_case: bool) -> Self {
+        let normal = match &test {
+            PathTest::Exact(text) | PathTest::Prefix(text) | PathTest::SeparatedPrefix(text) => {
+                readings::in_normal_form(text)
+            }
+            PathTest::Regex(_) => Vec::new(),
+        };
+        Self {
+            test,
+            normal: normal.into(),
+            ignore_case,
+        }
+    }
+
     /// Whether the path matches.
     #[must_use]
     pub fn matches(&self, path: &RequestPath<'_>) -> bool {
+        let spelt = |text| if path.is_reading { &self.normal } else { text };
         match &self.test {
-            PathTest::Exact(expected) => self.is(path.path, &path.respelt(expected)),
-            PathTest::Prefix(prefix) => self.rest(path.path, &path.respelt(prefix)).is_some(),
+            PathTest::Exact(expected) => self.is(path.path, spelt(expected)),
+            PathTest::Prefix(prefix) => self.rest(path.path, spelt(prefix)).is_some(),
             PathTest::SeparatedPrefix(prefix) => self
-                .rest(path.path, &path.respelt(prefix))
+                .rest(path.path, spelt(prefix))
                 .is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/')),
             // A path that is no text matches no pattern.
             PathTest::Regex(regex) => std::str::from_utf8(path.path).is_ok_and(|path| regex.is_match(path)),
@@ -166,14 +181,6 @@ impl<'a> RequestPath<'a> {
             is_reading: true,
         }
     }
-
-    /// A pattern as this path would spell it.
-    fn respelt<'p>(&self, pattern: &'p [u8]) -> Cow<'p, [u8]> {
-        match self.is_reading {
-            true => Cow::Owned(readings::in_normal_form(pattern)),
-            false => Cow::Borrowed(pattern),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -258,10 +265,7 @@ mod tests {
 
     #[test]
     fn the_query_is_no_part_of_the_path() {
-        let sensitive = |test| PathPattern {
-            test,
-            ignore_case: false,
-        };
+        let sensitive = |test| PathPattern::new(test, false);
         let exact = sensitive(PathTest::Exact((*b"/a").into()));
         assert!(exact.matches(&RequestPath::new(b"/a?b=/../c")));
         assert!(RequestPath::new(b"/a?b=/../c").is_canonical());
@@ -271,10 +275,7 @@ mod tests {
         assert!(separated.matches(&RequestPath::new(b"/a?x")));
         assert!(separated.matches(&RequestPath::new(b"/a/b")));
         assert!(!separated.matches(&RequestPath::new(b"/ab")));
-        let any_case = PathPattern {
-            test: PathTest::Prefix((*b"/Api").into()),
-            ignore_case: true,
-        };
+        let any_case = PathPattern::new(PathTest::Prefix((*b"/Api").into()), true);
         assert!(any_case.matches(&RequestPath::new(b"/aPI/x")));
     }
 }
