@@ -2,19 +2,21 @@
 //!
 //! The engine is borrowed for one call at a time and never across a host call: the host may call back.
 
+mod fetches;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::abi::{self, Buffer, Map};
+use super::abi::{self, Map};
 use super::crypto::HostCrypto;
 use super::metrics::Metrics;
-use super::shared_data::{self, Place, Seen};
+use super::shared_data::{self, Place};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
-use crate::config::{Config, KeySource, ProviderId};
+use crate::config::{Config, ProviderId};
 use crate::denial::{Denial, Reason, Refusal, Shortfall};
-use crate::keys::{Claim, FetchError, FetchId, FetchRequest, Fetched, KeyNotice};
+use crate::keys::{FetchId, KeyNotice};
 use crate::policy::{Choice, Policy};
 use crate::reply::{LocalReply, is_grpc};
 use crate::request::{RequestHead, WantedFields};
@@ -305,191 +307,6 @@ impl Filter {
         let _ = abi::set_effective_context(self.root);
     }
 
-    // --- keys ---
-
-    /// Time has passed.
-    pub(super) fn tick(&self) {
-        let Some(now) = self.now() else {
-            self.set_tick_period(IDLE_TICK);
-            return;
-        };
-        self.read_shared(now);
-        self.agree_on_nonces();
-        self.engine(|engine| engine.handle_timeout(now));
-        self.metrics.cache(self.engine(Authenticator::take_cache_counts));
-        for claim in self.engine(|engine| engine.poll_fetches(now)) {
-            self.fetch(claim, now);
-        }
-        self.settle(now);
-    }
-
-    /// Takes over the keys that another VM, or one before this, has left: the first request finds them.
-    pub(super) fn begin(&self) {
-        for provider in &self.config.providers {
-            if let KeySource::Local(parsed) = &provider.keys
-                && let Some((position, fault)) = parsed.skipped.first()
-            {
-                log::warn!(
-                    "provider {}: local_jwks: {} keys loaded, {} skipped, first keys[{position}]: {fault}",
-                    provider.name,
-                    parsed.set.len(),
-                    parsed.skipped.len()
-                );
-            }
-        }
-        if let Some(now) = self.now() {
-            self.read_shared(now);
-        }
-        self.agree_on_nonces();
-        self.tell();
-    }
-
-    /// Finds the secret that all workers make nonces with. A VM that only tries the configuration may make it too: it is nobody's.
-    fn agree_on_nonces(&self) {
-        if self.engine(|engine| engine.needs_nonce_secret())
-            && let Some(secret) = shared_data::nonce_secret()
-        {
-            self.engine(|engine| engine.handle_nonce_secret(secret));
-        }
-    }
-
-    /// Takes over what other workers have learnt.
-    fn read_shared(&self, now: UnixTime) {
-        for (provider, place) in &self.places {
-            let Some(Seen {
-                value: Some(head), ..
-            }) = place.look()
-            else {
-                continue;
-            };
-            let document = match self.engine(|engine| engine.needs_document(*provider, &head)) {
-                true => place.document(),
-                false => None,
-            };
-            self.engine(|engine| engine.handle_shared(*provider, &head, document.as_deref(), now));
-        }
-    }
-
-    fn fetch(&self, claim: Claim, now: UnixTime) {
-        let Some(place) = self.place(claim.provider) else {
-            return;
-        };
-        let Some(seen) = place.look() else { return };
-        let claimed = self.engine(|engine| engine.claim(claim, seen.value.as_deref(), now));
-        let Some((head, request)) = claimed else { return };
-        if !place.replace_head(&seen, &head) {
-            self.engine(|engine| engine.lose_lease(claim));
-            return;
-        }
-        self.send(claim.provider, &request, now);
-    }
-
-    fn send(&self, provider: ProviderId, request: &FetchRequest, now: UnixTime) {
-        match dispatch(request) {
-            Some(call) => {
-                self.calls.borrow_mut().insert(call, (provider, request.id));
-            }
-            None => self.engine(|engine| {
-                engine.handle_fetched(provider, request.id, Err(FetchError::Dispatch), now);
-            }),
-        }
-    }
-
-    /// A call was answered, or has failed.
-    pub(super) fn handle_call(&self, call: u32, header_count: usize, body_size: usize) {
-        let known = self.calls.borrow_mut().remove(&call);
-        let Some((provider, fetch)) = known else { return };
-        let now = self.now().unwrap_or_else(|| self.last_seen.get());
-        let limit = self.max_response_bytes(provider);
-        // A broken connection arrives without headers; to ask for them then is a fault.
-        let status = match header_count {
-            0 => None,
-            _ => abi::header(Map::CallResponseHeaders, ":status").ok().flatten(),
-        };
-        let status = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse::<u16>().ok());
-        let header = |name| abi::header(Map::CallResponseHeaders, name).ok().flatten();
-        match status {
-            None => self.engine(|engine| engine.handle_fetched(provider, fetch, Err(FetchError::Reset), now)),
-            Some(_) if body_size > limit => {
-                self.engine(|engine| engine.handle_fetched(provider, fetch, Err(FetchError::TooLarge), now));
-            }
-            Some(status) => {
-                let cache_control = header("cache-control");
-                let etag = header("etag");
-                let answer = match body_size {
-                    0 => Ok(Vec::new()),
-                    size => abi::buffer(Buffer::CallResponseBody, size),
-                };
-                let answer = match &answer {
-                    Ok(body) => Ok(Fetched {
-                        status,
-                        body,
-                        cache_control: cache_control.as_deref(),
-                        etag: etag.as_deref(),
-                    }),
-                    Err(_) => Err(FetchError::Reset),
-                };
-                self.engine(|engine| engine.handle_fetched(provider, fetch, answer, now));
-            }
-        }
-        self.settle(now);
-    }
-
-    /// After any event: tells the other workers, decides, reports, and sets the next tick.
-    fn settle(&self, now: UnixTime) {
-        while let Some((provider, request)) = self.engine(Authenticator::poll_request) {
-            self.send(provider, &request, now);
-        }
-        while let Some(provider) = self.engine(|engine| engine.poll_publish()) {
-            let place = self.place(provider);
-            let seen = place.and_then(Place::look);
-            let publication = self.engine(|engine| {
-                engine.settle(provider, seen.as_ref().and_then(|seen| seen.value.as_deref()))
-            });
-            if let (Some(place), Some(seen), Some(publication)) = (place, seen, publication) {
-                if let Some(document) = &publication.document {
-                    place.write_document(document);
-                }
-                place.replace_head(&seen, &publication.head);
-            }
-        }
-        self.decide_waiting();
-        self.tell();
-        if now.since(self.gauges_shown_at.get()) >= std::time::Duration::from_millis(u64::from(IDLE_TICK)) {
-            self.show_gauges(now);
-        }
-        self.set_next_tick(now);
-    }
-
-    fn place(&self, provider: ProviderId) -> Option<&Place> {
-        self.places
-            .iter()
-            .find(|(id, _)| *id == provider)
-            .map(|(_, place)| place)
-    }
-
-    fn max_response_bytes(&self, provider: ProviderId) -> usize {
-        self.engine(|engine| engine.max_response_bytes(provider))
-    }
-
-    /// This configuration is replaced: nobody waits any longer. Call [`Self::finish`] until nobody is left.
-    pub(super) fn retire(&self) {
-        let now = self.now().unwrap_or_else(|| self.last_seen.get());
-        self.is_retired.set(true);
-        self.engine(|engine| engine.handle_end(now));
-    }
-
-    /// Answers some of those who waited when this configuration was replaced; true while there is more to do for it.
-    pub(super) fn finish(&self) -> bool {
-        self.decide_waiting();
-        self.has_decisions() || !self.calls.borrow().is_empty()
-    }
-
-    /// Whether requests that waited are still to be answered.
-    pub(super) fn has_decisions(&self) -> bool {
-        self.engine(|engine| engine.has_decisions())
-    }
-
     // --- what operators see ---
 
     /// Counts and logs what has happened.
@@ -559,15 +376,4 @@ fn send(reply: &LocalReply) -> Progress {
         log::error!("the reply cannot be sent: {status:?}");
     }
     Progress::Answered
-}
-
-fn dispatch(request: &FetchRequest) -> Option<u32> {
-    let headers = request
-        .headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    // The SDK's own call, because it alone routes the answer back to the root.
-    proxy_wasm::hostcalls::dispatch_http_call(&request.cluster, headers, None, Vec::new(), request.timeout)
-        .ok()
 }
