@@ -4,9 +4,10 @@
 //! anything out; and a flood of good ones that come once drives out its own kind first: the clock's hand spares what was
 //! asked for again since it last came by. What an entry is still good for, its owner checks at each hit.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashTable;
 
 use crate::config::LocationId;
 
@@ -14,8 +15,8 @@ use crate::config::LocationId;
 const BYTES_PER_ENTRY: usize = 4096;
 /// What an entry takes beside its token and its value: about that much, tables and allocator included.
 const OVERHEAD: usize = 320;
-/// So many bytes of a token, the last, are hashed. They are those of its signature, in which tokens differ.
-const HASHED_BYTES: usize = 64;
+/// So many bytes of a token, the last, are hashed. They are those of its signature, in which tokens differ: 96 bits of it.
+const HASHED_BYTES: usize = 16;
 
 /// For whom a token was verified: a number that the owner gives to the demand, and the place where it stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,8 +38,8 @@ struct Entry<T> {
 /// See the module.
 pub(crate) struct TokenCache<T> {
     seed: RandomState,
-    /// From a hash to a place. Two tokens of one hash drive each other out.
-    places: HashMap<u64, usize>,
+    /// The places of entries, found by their hashes. Two tokens of one hash drive each other out.
+    places: HashTable<usize>,
     entries: Vec<Option<Entry<T>>>,
     /// The next entry to be judged when room is needed.
     hand: usize,
@@ -51,7 +52,7 @@ impl<T> TokenCache<T> {
     pub(crate) fn new(max_entries: usize) -> Self {
         Self {
             seed: RandomState::new(),
-            places: HashMap::new(),
+            places: HashTable::new(),
             entries: Vec::new(),
             hand: 0,
             bytes: 0,
@@ -71,13 +72,19 @@ impl<T> TokenCache<T> {
 
     /// What this very token gives in this context.
     pub(crate) fn get(&mut self, context: Context, token: &[u8]) -> Option<&T> {
-        let place = *self.places.get(&self.hash(context, token))?;
+        let place = self.place(self.hash(context, token))?;
         let entry = self.entries.get_mut(place)?.as_mut()?;
         if entry.context != context || !is_same(&entry.token, token) {
             return None;
         }
         entry.is_wanted = true;
         Some(&entry.value)
+    }
+
+    /// Where the entry of this hash is.
+    fn place(&self, hash: u64) -> Option<usize> {
+        let has_hash = |place: &usize| hash_at(&self.entries, *place) == Some(hash);
+        self.places.find(hash, has_hash).copied()
     }
 
     /// Keeps what a token gives, which takes `value_bytes`, and drops what has to make room.
@@ -88,7 +95,7 @@ impl<T> TokenCache<T> {
             return;
         }
         let hash = self.hash(context, token);
-        let own = self.places.get(&hash).copied();
+        let own = self.place(hash);
         if let Some(place) = own {
             self.vacate(place);
         }
@@ -106,7 +113,11 @@ impl<T> TokenCache<T> {
         };
         if let Some(vacant) = self.entries.get_mut(place) {
             *vacant = Some(entry);
-            self.places.insert(hash, place);
+            let entries = &self.entries;
+            self.places.insert_unique(hash, place, |place| {
+                // Every place that stands here has an entry.
+                hash_at(entries, *place).unwrap_or_default()
+            });
             self.bytes = self.bytes.saturating_add(bytes);
         }
     }
@@ -145,20 +156,28 @@ impl<T> TokenCache<T> {
             return;
         };
         self.bytes = self.bytes.saturating_sub(entry.bytes);
-        self.places.remove(&entry.hash);
+        if let Ok(known) = self.places.find_entry(entry.hash, |known| *known == place) {
+            known.remove();
+        }
     }
 }
 
-/// Whether two tokens are the same. By words: the comparison of slices goes byte by byte on wasm32, which for a token takes
-/// longer than all else that a hit needs.
+/// The hash of the entry at this place.
+fn hash_at<T>(entries: &[Option<Entry<T>>], place: usize) -> Option<u64> {
+    Some(entries.get(place)?.as_ref()?.hash)
+}
+
+/// Whether two tokens are the same. By words, and all of them: the comparison of slices goes byte by byte on wasm32, which for a
+/// token takes longer than all else that a hit needs.
 fn is_same(left: &[u8], right: &[u8]) -> bool {
-    let word = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
+    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
     let (mut left_words, mut right_words) = (left.chunks_exact(8), right.chunks_exact(8));
-    left.len() == right.len()
-        && (&mut left_words)
-            .zip(&mut right_words)
-            .all(|(left, right)| word(left) == word(right))
-        && left_words.remainder() == right_words.remainder()
+    let difference = (&mut left_words)
+        .zip(&mut right_words)
+        .fold(0, |difference, (left, right)| {
+            difference | (word(left) ^ word(right))
+        });
+    left.len() == right.len() && difference == 0 && left_words.remainder() == right_words.remainder()
 }
 
 // Tokens are credentials: only the size is shown.

@@ -19,6 +19,14 @@ impl NumericDate {
     /// 64 bits cannot tell: neither is a date that an issuer means.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        // What nearly every token has. 32 bits last until 2106.
+        if let Ok(seconds) = text.parse::<u32>() {
+            let floor_millis = i64::from(seconds).saturating_mul(1000);
+            return Some(Self {
+                floor_millis,
+                fraction: false,
+            });
+        }
         let number = Decimal::read(text);
         if number.is_negative {
             return None;
