@@ -174,7 +174,7 @@ impl Config {
 
     fn parse_json(bytes: &[u8], has_doubles: bool) -> Result<Self, ConfigError> {
         let root = root(bytes)?;
-        let mut fields = root.fields(FIELDS)?;
+        let fields = root.fields(FIELDS)?;
         let mut names = Names {
             has_doubles,
             ..Names::default()
@@ -196,13 +196,13 @@ impl Config {
             providers.push(provider);
         }
 
-        let mode = requirement::read_mode(fields.take("mode"), fields.take("shadow_percent"))?;
+        let mode = requirement::read_mode(fields.get("mode"), fields.get("shadow_percent"))?;
         let mode = mode.unwrap_or_default();
         let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
         // Before those of rules: it is the first.
         let own_resource = fields
-            .take("protected_resource")
-            .map(|node| resource::read(&node, &providers, &ids, &mut names))
+            .get("protected_resource")
+            .map(|node| resource::read(node, &providers, &ids, &mut names))
             .transpose()?;
         let mut known = Known {
             providers: &providers,
@@ -210,26 +210,26 @@ impl Config {
             mode,
         };
         let mut requirement_map = Vec::new();
-        if let Some(node) = fields.take("requirement_map") {
+        if let Some(node) = fields.get("requirement_map") {
             for (name, node) in node.map()? {
                 requirement_map.push((name.into(), known.read_entry(&node, &mut names)?));
             }
         }
         known.requirement_map = &requirement_map;
-        let rules = match fields.take("rules") {
-            Some(node) => rule::read(&node, &known, &mut names)?,
+        let rules = match fields.get("rules") {
+            Some(node) => rule::read(node, &known, &mut names)?,
             None => Vec::new(),
         };
         let filter_state_rules = fields
-            .take("filter_state_rules")
-            .map(|node| rule::read_filter_state_rules(&node, &known))
+            .get("filter_state_rules")
+            .map(|node| rule::read_filter_state_rules(node, &known))
             .transpose()?;
         let otherwise = known.plain_demand(Requirement::any_of((0..providers.len()).map(ProviderId::new)));
         let cors = match fields.flag("bypass_cors_preflight")? {
             true => Some(crate::policy::CorsPreflight::new(&mut names.wanted)),
             false => None,
         };
-        let stat_prefix = match fields.take("stat_prefix") {
+        let stat_prefix = match fields.get("stat_prefix") {
             Some(node) => {
                 let text = node.text()?;
                 if !text
@@ -242,7 +242,7 @@ impl Config {
             }
             None => String::new(),
         };
-        let stripped = match fields.take("strip_failure_response") {
+        let stripped = match fields.get("strip_failure_response") {
             Some(node) => {
                 let stripped = node.bool()?;
                 let asks = |provider: &&Provider| provider.binding.nonces().is_some();
@@ -256,7 +256,7 @@ impl Config {
             }
             None => false,
         };
-        let mut style = response::read(fields.take("response"), stripped)?;
+        let mut style = response::read(fields.get("response"), stripped)?;
         let mut algorithms: Vec<&str> = Vec::new();
         let of_proofs = providers.iter().filter_map(|provider| provider.binding.dpop());
         for algorithm in of_proofs.flat_map(|dpop| dpop.algorithms.iter()) {
@@ -265,11 +265,11 @@ impl Config {
             }
         }
         style.dpop_algorithms = (!algorithms.is_empty()).then(|| algorithms.join(" "));
-        let limits = match fields.take("limits") {
-            Some(node) => read_limits(&node)?,
+        let limits = match fields.get("limits") {
+            Some(node) => read_limits(node)?,
             None => Limits::default(),
         };
-        let signature_backend = match fields.take("signature_backend") {
+        let signature_backend = match fields.get("signature_backend") {
             Some(node) => node.one_of(&[
                 ("auto", SignatureBackend::Auto),
                 ("sandbox", SignatureBackend::Sandbox),
@@ -300,8 +300,8 @@ impl Config {
             resources,
         };
         let replies = Replies::new(&style, names.scopes);
-        let shown = match fields.take("filter_state") {
-            Some(node) => read_shown(&node)?,
+        let shown = match fields.get("filter_state") {
+            Some(node) => read_shown(node)?,
             None => Shown::default(),
         };
         let tells_clients_apart = policy.tells_clients_apart();
@@ -419,7 +419,7 @@ fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Resu
 fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
     let fault = |why| ConfigError {
         path: String::new(),
-        problem: ConfigProblem::NotJson(why),
+        problem: Box::new(ConfigProblem::NotJson(why)),
     };
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(fault(
@@ -439,7 +439,7 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
 }
 
 fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {
-    let mut fields = node.fields(&["subject", "rule", "decision"])?;
+    let fields = node.fields(&["subject", "rule", "decision"])?;
     Ok(Shown {
         subject: fields.flag("subject")?,
         rule: fields.flag("rule")?,
@@ -448,7 +448,7 @@ fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {
 }
 
 fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {
-    let mut fields = node.fields(&[
+    let fields = node.fields(&[
         "max_token_bytes",
         "max_waiting_requests",
         "max_wait",
@@ -456,16 +456,16 @@ fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {
     ])?;
     let mut limits = Limits::default();
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    if let Some(node) = fields.take("max_token_bytes") {
+    if let Some(node) = fields.get("max_token_bytes") {
         limits.max_token_bytes = size(node.integer(256..=1_048_576)?);
     }
-    if let Some(node) = fields.take("max_waiting_requests") {
+    if let Some(node) = fields.get("max_waiting_requests") {
         limits.max_waiting_requests = size(node.integer(0..=1_000_000)?);
     }
-    if let Some(node) = fields.take("max_wait") {
+    if let Some(node) = fields.get("max_wait") {
         limits.max_wait = node.duration(Duration::ZERO..=Duration::from_secs(60))?;
     }
-    if let Some(node) = fields.take("token_cache_entries") {
+    if let Some(node) = fields.get("token_cache_entries") {
         limits.token_cache_entries = size(node.integer(0..=100_000)?);
     }
     Ok(limits)

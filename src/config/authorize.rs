@@ -12,13 +12,13 @@ use crate::policy::{
 };
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, ConfigError> {
-    let mut fields = node.fields(&["scopes", "claims"])?;
+    let fields = node.fields(&["scopes", "claims"])?;
     let scopes = fields
-        .take("scopes")
-        .map(|node| read_scopes(&node, names))
+        .get("scopes")
+        .map(|node| read_scopes(node, names))
         .transpose()?;
     let mut conditions = Vec::new();
-    if let Some(node) = fields.take("claims") {
+    if let Some(node) = fields.get("claims") {
         for element in node.some_list()? {
             conditions.push((names.condition(element.path()), read_condition(&element, names)?));
         }
@@ -30,8 +30,8 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
 }
 
 fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, ConfigError> {
-    let mut fields = node.fields(&["any", "all", "claim_names"])?;
-    let (list, all) = match (fields.take("any"), fields.take("all")) {
+    let fields = node.fields(&["any", "all", "claim_names"])?;
+    let (list, all) = match (fields.get("any"), fields.get("all")) {
         (Some(node), None) => (node, false),
         (None, Some(node)) => (node, true),
         _ => return Err(node.invalid("write one of `any`, `all`")),
@@ -40,7 +40,7 @@ fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, ConfigError
     for element in list.some_list()? {
         wanted.push(read_scope(&element)?);
     }
-    let claims = match fields.take("claim_names") {
+    let claims = match fields.get("claim_names") {
         Some(node) => {
             node.some_list()?;
             node.names()?.into_iter().map(ClaimPath::Name).collect()
@@ -98,9 +98,9 @@ const TESTS: &[&str] = &[
 ];
 
 fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, ConfigError> {
-    let mut fields = node.fields(FIELDS)?;
-    if let Some(any) = fields.take("any") {
-        if !fields.is_empty() {
+    let fields = node.fields(FIELDS)?;
+    if let Some(any) = fields.get("any") {
+        if fields.len() > 1 {
             return Err(node.invalid("`any` stands alone; write each condition as an element of it"));
         }
         let conditions = any
@@ -111,14 +111,14 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Confi
         return Ok(Condition::Any(conditions));
     }
     let invert = fields.flag("invert")?;
-    let claim = read_claim(node, &mut fields)?;
+    let claim = read_claim(node, &fields)?;
     let mut test = None;
     for name in TESTS {
-        let Some(found) = fields.take(name) else { continue };
+        let Some(found) = fields.get(name) else { continue };
         if test.is_some() {
             return Err(node.invalid(format!("write exactly one of {}", TESTS.join(", "))));
         }
-        test = Some(read_test(name, &found, names)?);
+        test = Some(read_test(name, found, names)?);
     }
     match test {
         Some(test) => Ok(Condition::Claim(ClaimCondition { claim, test, invert })),
@@ -149,7 +149,7 @@ fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, ConfigError> {
     if let Ok(flag) = node.bool() {
         return Ok(Scalar::Bool(flag));
     }
-    let (text, number) = node.number_text("a string, a number, true or false")?;
+    let (text, number) = node.number("a string, a number, true or false")?;
     if names.has_doubles && number.abs() >= EXACT_BELOW {
         return Err(node.invalid(
             "a google.protobuf.Struct has no whole numbers beyond 2^53, so this may have been another; quote it if the \
@@ -163,18 +163,18 @@ fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, ConfigError> {
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, ConfigError> {
-    let mut fields = node.fields(&["path_template", "variable", "header", "host"])?;
+    let fields = node.fields(&["path_template", "variable", "header", "host"])?;
     match (
-        fields.take("path_template"),
-        fields.take("header"),
+        fields.get("path_template"),
+        fields.get("header"),
         fields.flag("host")?,
     ) {
-        (Some(template), None, false) => read_path_part(&template, &mut fields, names),
-        (None, Some(_), false) | (None, None, true) if fields.take("variable").is_some() => {
+        (Some(template), None, false) => read_path_part(template, &fields, names),
+        (None, Some(_), false) | (None, None, true) if fields.get("variable").is_some() => {
             Err(node.invalid("`variable` goes with `path_template`"))
         }
         (None, Some(header), false) => {
-            let name = header_name::read(&header)?;
+            let name = header_name::read(header)?;
             if names.owned_headers.iter().any(|owned| **owned == *name) {
                 return Err(header.invalid(format!(
                     "`{name}` is written by this filter, and is its client's own word before; write a header that a proxy in front sets"
@@ -207,7 +207,7 @@ fn has_needless_escape(path: &str) -> bool {
 
 fn read_path_part(
     node: &Node<'_>,
-    fields: &mut Fields<'_>,
+    fields: &Fields<'_>,
     names: &mut Names,
 ) -> Result<RequestPart, ConfigError> {
     let variable = fields

@@ -24,19 +24,19 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Config
     if is_off(node) {
         return Ok(Binding::Off);
     }
-    let mut fields = node.fields(&["mtls", "trust_xfcc", "dpop"])?;
+    let fields = node.fields(&["mtls", "trust_xfcc", "dpop"])?;
     let mut dpop = None;
-    if let Some(node) = fields.take("dpop").filter(|node| !is_off(node)) {
-        dpop = Some(read_dpop(&node, names)?);
+    if let Some(node) = fields.get("dpop").filter(|node| !is_off(node)) {
+        dpop = Some(read_dpop(node, names)?);
     }
-    let mtls = match fields.take("mtls") {
-        Some(node) if is_off(&node) => Check::Off,
+    let mtls = match fields.get("mtls") {
+        Some(node) if is_off(node) => Check::Off,
         Some(node) => node.one_of(VALUES)?,
         None => Check::Off,
     };
     let mut forwarded = None;
-    if let Some(node) = fields.take("trust_xfcc")
-        && let Some(element) = read_element(&node)?
+    if let Some(node) = fields.get("trust_xfcc")
+        && let Some(element) = read_element(node)?
     {
         if mtls == Check::Off {
             return Err(node.invalid("goes with `mtls: if_present` or `mtls: required`"));
@@ -60,7 +60,7 @@ fn read_element(node: &Node<'_>) -> Result<Option<Element>, ConfigError> {
     Ok(match node.flag_or_fields(&["trusted_hops"])? {
         FlagOrFields::Flag(false) => None,
         FlagOrFields::Flag(true) => Some(Element::Only),
-        FlagOrFields::Fields(mut fields) => {
+        FlagOrFields::Fields(fields) => {
             let node = fields.require(
                 "trusted_hops",
                 "write how many elements at the end are those of proxies, or `true` where there is one in all",
@@ -75,17 +75,17 @@ fn read_element(node: &Node<'_>) -> Result<Option<Element>, ConfigError> {
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
 fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, ConfigError> {
-    let mut fields = node.fields(&["required", "window", "nonce", "algorithms"])?;
+    let fields = node.fields(&["required", "window", "nonce", "algorithms"])?;
     let required = fields.flag("required")?;
-    let window = match fields.take("window") {
+    let window = match fields.get("window") {
         Some(node) => node.duration(Duration::from_secs(5)..=Duration::from_secs(300))?,
         None => DEFAULT_WINDOW,
     };
-    let nonce = match fields.take("nonce") {
-        Some(node) => read_nonces(&node)?,
+    let nonce = match fields.get("nonce") {
+        Some(node) => read_nonces(node)?,
         None => None,
     };
-    let algorithms = super::provider::read_algorithms(&mut fields)?;
+    let algorithms = super::provider::read_algorithms(&fields)?;
     Ok(Dpop {
         required,
         window,
@@ -112,12 +112,12 @@ fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, ConfigError> {
     match node.flag_or_fields(&["lifetime", "secret"])? {
         FlagOrFields::Flag(false) => return Ok(None),
         FlagOrFields::Flag(true) => {}
-        FlagOrFields::Fields(mut fields) => {
-            if let Some(node) = fields.take("lifetime") {
+        FlagOrFields::Fields(fields) => {
+            if let Some(node) = fields.get("lifetime") {
                 nonces.lifetime = node.duration(Duration::from_secs(5)..=Duration::from_secs(3600))?;
             }
-            if let Some(node) = fields.take("secret") {
-                nonces.secret = Some(read_secret(&node)?);
+            if let Some(node) = fields.get("secret") {
+                nonces.secret = Some(read_secret(node)?);
             }
         }
     }

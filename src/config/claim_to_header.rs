@@ -31,11 +31,11 @@ pub enum ValueFormat {
 }
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, ConfigError> {
-    let mut fields = node.fields(&["header_name", "claim_name", "claim_path", "format"])?;
+    let fields = node.fields(&["header_name", "claim_name", "claim_path", "format"])?;
     let header = fields.require("header_name", "write the header that takes the claim")?;
-    let header = names.owned_header(&header_name::read_owned(&header)?);
-    let claim = read_claim(node, &mut fields)?;
-    let format = match fields.take("format") {
+    let header = names.owned_header(&header_name::read_owned(header)?);
+    let claim = read_claim(node, &fields)?;
+    let format = match fields.get("format") {
         Some(node) => node.one_of(&[
             ("auto", ValueFormat::Auto),
             ("csv", ValueFormat::Csv),
@@ -51,13 +51,13 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, 
     })
 }
 
-pub(super) fn read_claim(node: &Node<'_>, fields: &mut Fields<'_>) -> Result<ClaimPath, ConfigError> {
-    match (fields.take("claim_name"), fields.take("claim_path")) {
+pub(super) fn read_claim(node: &Node<'_>, fields: &Fields<'_>) -> Result<ClaimPath, ConfigError> {
+    match (fields.get("claim_name"), fields.get("claim_path")) {
         (Some(name), None) => Ok(ClaimPath::Name(name.name()?.into())),
         (None, Some(path)) => {
             let mut keys = Vec::new();
             for step in path.some_list()? {
-                let mut fields = step.fields(&["key"])?;
+                let fields = step.fields(&["key"])?;
                 keys.push(fields.require("key", "write the member's name")?.text()?.into());
             }
             Ok(ClaimPath::Literal(keys))

@@ -12,7 +12,7 @@ pub(super) fn read<'a>(
     fix: &'static str,
     instead: &str,
 ) -> Result<(Node<'a>, Vec<u8>), ConfigError> {
-    let mut fields = node.fields(&[
+    let fields = node.fields(&[
         "inline_string",
         "inline_bytes",
         "filename",
@@ -20,23 +20,23 @@ pub(super) fn read<'a>(
         "watched_directory",
     ])?;
     for field in ["filename", "environment_variable", "watched_directory"] {
-        if let Some(node) = fields.take(field) {
+        if let Some(node) = fields.get(field) {
             return Err(node.invalid(format!(
                 "a module can read no files and no environment; {instead}"
             )));
         }
     }
-    match fields.take("inline_bytes") {
+    match fields.get("inline_bytes") {
         Some(node) => {
             let text = node.text()?;
             let decoded = STANDARD.decode(&text).or_else(|_| URL_SAFE_NO_PAD.decode(&text));
             let bytes = decoded.map_err(|_| node.invalid("is not base64"))?;
-            Ok((node, bytes))
+            Ok((node.clone(), bytes))
         }
         None => {
             let node = fields.require("inline_string", fix)?;
             let bytes = node.text()?.into_bytes();
-            Ok((node, bytes))
+            Ok((node.clone(), bytes))
         }
     }
 }

@@ -48,10 +48,10 @@ pub(super) fn read(
     issuer: &str,
     key_cache: KeyCache,
 ) -> Result<RemoteKeySource, ConfigError> {
-    let mut fields = node.fields(&["cluster", "uri", "timeout", "cache_duration", "clusters"])?;
-    let cluster = remote::read_cluster(&mut fields)?;
-    let uri = match fields.take("uri") {
-        Some(node) => remote::read_uri(&node)?,
+    let fields = node.fields(&["cluster", "uri", "timeout", "cache_duration", "clusters"])?;
+    let cluster = remote::read_cluster(&fields)?;
+    let uri = match fields.get("uri") {
+        Some(node) => remote::read_uri(node)?,
         None => HttpUri::parse(&format!("{}{SUFFIX}", issuer.trim_end_matches('/')))
             .ok()
             .filter(|_| !issuer.contains(['?', '#', '{']))
@@ -61,10 +61,10 @@ pub(super) fn read(
                 ))
             })?,
     };
-    let timeout = remote::read_timeout(&mut fields)?;
-    let cache_duration = remote::read_cache_duration(&mut fields)?;
+    let timeout = remote::read_timeout(&fields)?;
+    let cache_duration = remote::read_cache_duration(&fields)?;
     let mut clusters: Vec<(Box<str>, Box<str>)> = Vec::new();
-    if let Some(node) = fields.take("clusters") {
+    if let Some(node) = fields.get("clusters") {
         for (host, node) in node.map()? {
             if host.is_empty() || host.contains('/') {
                 return Err(

@@ -14,11 +14,20 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         "d" => 86400.0,
         _ => return None,
     };
-    if !number.starts_with(|first: char| first.is_ascii_digit()) || number.ends_with('.') {
-        return None;
-    }
-    let number: f64 = number.parse().ok()?;
-    Duration::try_from_secs_f64(number * factor).ok()
+    let (whole, decimals) = match number.split_once('.') {
+        Some((whole, decimals)) => (whole, Some(decimals)),
+        None => (number, None),
+    };
+    // Digits only, so that the library's reader of floating-point numbers stays out of the module: 15 KB.
+    let whole = whole.parse::<u64>().ok()? as f64;
+    let part = match decimals {
+        Some(decimals) => {
+            let places = i32::try_from(decimals.len()).ok()?;
+            decimals.parse::<u64>().ok()? as f64 / 10_f64.powi(places)
+        }
+        None => 0.0,
+    };
+    Duration::try_from_secs_f64((whole + part) * factor).ok()
 }
 
 /// Writes a duration in the largest unit that divides it.

@@ -7,8 +7,8 @@ use std::fmt::{self, Write as _};
 pub struct ConfigError {
     /// Where: member names and indices from the outside in, as in `rules[2].match.prefix`; empty for the whole.
     pub path: String,
-    /// What.
-    pub problem: ConfigProblem,
+    /// What. Boxed, since every step of reading returns one of these or a value: moved at each, it would be 20 KB of the module.
+    pub problem: Box<ConfigProblem>,
 }
 
 /// What is wrong at a place of the configuration.

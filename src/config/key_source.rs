@@ -33,23 +33,23 @@ impl KeySource {
     }
 }
 
-pub(super) fn read(fields: &mut Fields<'_>, issuer: &str) -> Result<KeySource, ConfigError> {
-    let discovery = fields.take("discovery");
-    let remote = fields.take("remote_jwks");
-    let local = fields.take("local_jwks");
-    let key_cache = fields.take("key_cache");
+pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, ConfigError> {
+    let discovery = fields.get("discovery");
+    let remote = fields.get("remote_jwks");
+    let local = fields.get("local_jwks");
+    let key_cache = fields.get("key_cache");
     let read_key_cache = || match &key_cache {
         Some(node) => remote::read_key_cache(node),
         None => Ok(remote::KeyCache::default()),
     };
     match (discovery, remote, local) {
-        (Some(node), None, None) => discovery::read(&node, issuer, read_key_cache()?).map(KeySource::Remote),
-        (None, Some(node), None) => remote::read(&node, read_key_cache()?).map(KeySource::Remote),
+        (Some(node), None, None) => discovery::read(node, issuer, read_key_cache()?).map(KeySource::Remote),
+        (None, Some(node), None) => remote::read(node, read_key_cache()?).map(KeySource::Remote),
         (None, None, Some(node)) => match &key_cache {
             Some(key_cache) => Err(key_cache.invalid(
                 "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
             )),
-            None => Ok(KeySource::Local(read_local_jwks(&node)?)),
+            None => Ok(KeySource::Local(read_local_jwks(node)?)),
         },
         (None, None, None) => Err(fields.error(ConfigProblem::Invalid(
             "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),

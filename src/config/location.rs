@@ -82,17 +82,17 @@ impl Locations {
 
 /// Reads a provider's locations: those that it names, or `Authorization: Bearer` alone.
 pub(super) fn read(
-    fields: &mut Fields<'_>,
+    fields: &Fields<'_>,
     takes_dpop: bool,
     names: &mut Names,
 ) -> Result<Vec<LocationId>, ConfigError> {
     let mut found = Vec::new();
-    if let Some(node) = fields.take("from_headers") {
+    if let Some(node) = fields.get("from_headers") {
         for element in node.list()? {
             found.push((element.clone(), read_header(&element, names)?));
         }
     }
-    if let Some(node) = fields.take("from_params") {
+    if let Some(node) = fields.get("from_params") {
         for element in node.list()? {
             let location = Location::Parameter {
                 field: names.field(":path"),
@@ -101,7 +101,7 @@ pub(super) fn read(
             found.push((element, location));
         }
     }
-    if let Some(node) = fields.take("from_cookies") {
+    if let Some(node) = fields.get("from_cookies") {
         for element in node.list()? {
             let name = element.name()?;
             if !name.bytes().all(header_name::is_token_byte) {
@@ -151,9 +151,9 @@ fn dpop(names: &mut Names) -> LocationId {
 }
 
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, ConfigError> {
-    let mut fields = node.fields(&["name", "value_prefix"])?;
-    let name = header_name::read(&fields.require("name", "write the header that carries the token")?)?;
-    let prefix = match fields.take("value_prefix") {
+    let fields = node.fields(&["name", "value_prefix"])?;
+    let name = header_name::read(fields.require("name", "write the header that carries the token")?)?;
+    let prefix = match fields.get("value_prefix") {
         Some(node) => node.text()?,
         None => String::new(),
     };

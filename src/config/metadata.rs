@@ -17,10 +17,10 @@ pub struct Metadata {
     pub failed_status: Option<Box<str>>,
 }
 
-pub(super) fn read(fields: &mut Fields<'_>) -> Result<Metadata, ConfigError> {
+pub(super) fn read(fields: &Fields<'_>) -> Result<Metadata, ConfigError> {
     // An empty name is none, as in jwt_authn.
-    let mut name = |field| {
-        let text = fields.take(field).map(|node| node.text()).transpose()?;
+    let name = |field| {
+        let text = fields.get(field).map(|node| node.text()).transpose()?;
         Ok(text.filter(|text| !text.is_empty()).map(String::into_boxed_str))
     };
     let (payload, header, failed_status) = (
@@ -29,8 +29,8 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Result<Metadata, ConfigError> {
         name("failed_status_in_metadata")?,
     );
     let mut space_delimited = Vec::new();
-    if let Some(node) = fields.take("normalize_payload_in_metadata") {
-        let mut inner = node.fields(&["space_delimited_claims"])?;
+    if let Some(node) = fields.get("normalize_payload_in_metadata") {
+        let inner = node.fields(&["space_delimited_claims"])?;
         space_delimited = inner.names("space_delimited_claims")?;
         if payload.is_none() {
             return Err(node.invalid("goes with `payload_in_metadata`"));

@@ -191,16 +191,16 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
     if name.is_empty() {
         return Err(node.invalid("a provider needs a name"));
     }
-    let mut fields = node.fields(FIELDS)?;
+    let fields = node.fields(FIELDS)?;
     let issuer_node = fields.require("issuer", "write the tokens' `iss` exactly")?;
     let issuer = issuer_node.name()?;
-    let issuer_pattern = issuer::read(&issuer_node, &mut fields)?;
-    let audiences = read_audiences(&mut fields)?;
-    let keys = key_source::read(&mut fields, &issuer)?;
-    let algorithms = read_algorithms(&mut fields)?;
-    let mut token_types = read_token_types(&mut fields)?;
+    let issuer_pattern = issuer::read(issuer_node, &fields)?;
+    let audiences = read_audiences(&fields)?;
+    let keys = key_source::read(&fields, &issuer)?;
+    let algorithms = read_algorithms(&fields)?;
+    let mut token_types = read_token_types(&fields)?;
     let profile = fields
-        .take("profile")
+        .get("profile")
         .map(|node| node.one_of(&[("rfc9068", Profile::Rfc9068)]))
         .transpose()?;
     if let Some(profile) = profile {
@@ -212,19 +212,19 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         token_types.push(profile.token_type().into());
     }
     let require_expiration = fields
-        .take("require_expiration")
+        .get("require_expiration")
         .map_or(Ok(true), |node| node.bool())?;
-    let clock_skew = match fields.take("clock_skew_seconds") {
+    let clock_skew = match fields.get("clock_skew_seconds") {
         Some(node) => Duration::from_secs(node.integer(0..=MAX_SKEW_SECONDS)?),
         None => DEFAULT_CLOCK_SKEW,
     };
-    let max_lifetime = match fields.take("max_lifetime") {
+    let max_lifetime = match fields.get("max_lifetime") {
         Some(node) => Some(node.duration(Duration::from_secs(1)..=Duration::from_secs(3650 * 86_400))?),
         None => None,
     };
     let subjects = fields
-        .take("subjects")
-        .map(|node| string_matcher::read(&node))
+        .get("subjects")
+        .map(|node| string_matcher::read(node))
         .transpose()?;
     let mut required_claims: Vec<ClaimPath> = fields
         .names("required_claims")?
@@ -238,21 +238,21 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
             .map(|claim| ClaimPath::Literal(vec![(*claim).into()])),
     );
     let binding = fields
-        .take("binding")
-        .map_or_else(|| Ok(Binding::default()), |node| binding::read(&node, names))?;
-    let locations = location::read(&mut fields, binding.dpop().is_some(), names)?;
+        .get("binding")
+        .map_or_else(|| Ok(Binding::default()), |node| binding::read(node, names))?;
+    let locations = location::read(&fields, binding.dpop().is_some(), names)?;
     let forward = fields.flag("forward")?;
     let mut own: Vec<usize> = Vec::new();
-    let forward_payload_header = match fields.take("forward_payload_header") {
+    let forward_payload_header = match fields.get("forward_payload_header") {
         Some(node) => {
-            let header = names.owned_header(&header_name::read_owned(&node)?);
+            let header = names.owned_header(&header_name::read_owned(node)?);
             own.push(header);
             Some(header)
         }
         None => None,
     };
     let mut claim_to_headers = Vec::new();
-    if let Some(node) = fields.take("claim_to_headers") {
+    if let Some(node) = fields.get("claim_to_headers") {
         for element in node.list()? {
             let entry = claim_to_header::read(&element, names)?;
             if own.contains(&entry.header) {
@@ -263,13 +263,13 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
         }
     }
     let pads_payload = fields.flag("pad_forward_payload_header")?;
-    let metadata = metadata::read(&mut fields)?;
+    let metadata = metadata::read(&fields)?;
     let clear_route_cache = fields.flag("clear_route_cache")?;
     // Verified tokens are remembered without being asked.
-    if let Some(node) = fields.take("jwt_cache_config") {
-        let mut fields = node.fields(&["jwt_cache_size", "jwt_max_token_size"])?;
+    if let Some(node) = fields.get("jwt_cache_config") {
+        let fields = node.fields(&["jwt_cache_size", "jwt_max_token_size"])?;
         for field in ["jwt_cache_size", "jwt_max_token_size"] {
-            if let Some(node) = fields.take(field) {
+            if let Some(node) = fields.get(field) {
                 node.integer(0..=u64::from(u32::MAX))?;
             }
         }
@@ -300,8 +300,8 @@ pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<P
 }
 
 /// RFC 7515 section 4.1.9: media types, with or without `application/`.
-fn read_token_types(fields: &mut Fields<'_>) -> Result<Vec<Box<str>>, ConfigError> {
-    let Some(node) = fields.take("token_types") else {
+fn read_token_types(fields: &Fields<'_>) -> Result<Vec<Box<str>>, ConfigError> {
+    let Some(node) = fields.get("token_types") else {
         return Ok(Vec::new());
     };
     let types = node.names()?;
@@ -317,9 +317,9 @@ fn read_token_types(fields: &mut Fields<'_>) -> Result<Vec<Box<str>>, ConfigErro
 
 const AUDIENCES_FIX: &str = "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
 
-fn read_audiences(fields: &mut Fields<'_>) -> Result<Audiences, ConfigError> {
+fn read_audiences(fields: &Fields<'_>) -> Result<Audiences, ConfigError> {
     let node = fields.require("audiences", AUDIENCES_FIX)?;
-    read_audience_list(&node)
+    read_audience_list(node)
 }
 
 pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigError> {
@@ -336,8 +336,8 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigErr
     Ok(Audiences::OneOf(audiences))
 }
 
-pub(super) fn read_algorithms(fields: &mut Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
-    let Some(node) = fields.take("algorithms") else {
+pub(super) fn read_algorithms(fields: &Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
+    let Some(node) = fields.get("algorithms") else {
         return Ok(AlgorithmSet::ALL);
     };
     let allowed: Vec<(&'static str, Algorithm)> = Algorithm::ALL

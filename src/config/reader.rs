@@ -44,7 +44,7 @@ impl<'a> Node<'a> {
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
         ConfigError {
             path: self.path.clone(),
-            problem,
+            problem: Box::new(problem),
         }
     }
 
@@ -92,15 +92,15 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
-        let number = self.number("a whole number")?;
+        let (text, number) = self.number("a whole number")?;
         if number.fract() != 0.0 {
-            return Err(self.invalid(format!("must be a whole number, not {number}")));
+            return Err(self.invalid(format!("must be a whole number, not {text}")));
         }
         // Exact: whole doubles in any range that is used here (below 2^53) convert without loss.
         let whole = if number >= 0.0 { number as u64 } else { 0 };
         if number < 0.0 || !range.contains(&whole) {
             return Err(self.invalid(format!(
-                "must be from {} to {}, not {number}",
+                "must be from {} to {}, not {text}",
                 range.start(),
                 range.end()
             )));
@@ -120,21 +120,18 @@ impl<'a> Node<'a> {
             .map_err(|_| self.invalid(format!("must be a whole number of 64 bits, not {text}")))
     }
 
-    pub(super) fn number(&self, expected: &'static str) -> Result<f64, ConfigError> {
-        self.number_text(expected).map(|(_, number)| number)
-    }
-
     /// A number as it is written, and the double nearest to it.
-    pub(super) fn number_text(&self, expected: &'static str) -> Result<(&'a str, f64), ConfigError> {
+    pub(super) fn number(&self, expected: &'static str) -> Result<(&'a str, f64), ConfigError> {
         let text = self
             .value
             .as_number_text()
             .ok_or_else(|| self.wrong_type(expected))?;
-        text.parse::<f64>()
-            .ok()
-            .filter(|number| number.is_finite())
-            .map(|number| (text, number))
-            .ok_or_else(|| self.invalid(format!("the number {text} is out of range")))
+        // Not the library's own reader, which is 15 KB: this one is there for the JSON anyway, and a unit in the last place
+        // decides nothing here.
+        match serde_json::from_str(text) {
+            Ok(number) => Ok((text, number)),
+            Err(_) => Err(self.invalid(format!("the number {text} is out of range"))),
+        }
     }
 
     /// `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`, a number of seconds, or `{seconds, nanos}`.
@@ -150,17 +147,17 @@ impl<'a> Node<'a> {
                 })?
             }
             Kind::Number => {
-                let seconds = self.number(EXPECTED)?;
+                let (text, seconds) = self.number(EXPECTED)?;
                 Duration::try_from_secs_f64(seconds)
-                    .map_err(|_| self.invalid(format!("{seconds} seconds is not a duration")))?
+                    .map_err(|_| self.invalid(format!("{text} seconds is not a duration")))?
             }
             Kind::Object => {
-                let mut fields = self.fields(&["seconds", "nanos"])?;
-                let seconds = match fields.take("seconds") {
+                let fields = self.fields(&["seconds", "nanos"])?;
+                let seconds = match fields.get("seconds") {
                     Some(node) => node.integer(0..=315_576_000_000)?,
                     None => 0,
                 };
-                let nanos = match fields.take("nanos") {
+                let nanos = match fields.get("nanos") {
                     Some(node) => node.integer(0..=999_999_999)?,
                     None => 0,
                 };
@@ -301,40 +298,36 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn take(&mut self, field: &'static str) -> Option<Node<'a>> {
-        let position = self.entries.iter().position(|(name, _)| *name == field)?;
-        Some(self.entries.swap_remove(position).1)
+    pub(super) fn get(&self, field: &'static str) -> Option<&Node<'a>> {
+        let mut entries = self.entries.iter();
+        entries.find_map(|(name, node)| (*name == field).then_some(node))
     }
 
-    pub(super) fn require(
-        &mut self,
-        field: &'static str,
-        fix: &'static str,
-    ) -> Result<Node<'a>, ConfigError> {
-        match self.take(field) {
+    pub(super) fn require(&self, field: &'static str, fix: &'static str) -> Result<&Node<'a>, ConfigError> {
+        match self.get(field) {
             Some(node) => Ok(node),
             None => Err(self.error(ConfigProblem::Missing { field, fix })),
         }
     }
 
     /// The field's boolean, false where it is absent.
-    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, ConfigError> {
-        self.take(field).map_or(Ok(false), |node| node.bool())
+    pub(super) fn flag(&self, field: &'static str) -> Result<bool, ConfigError> {
+        self.get(field).map_or(Ok(false), |node| node.bool())
     }
 
-    pub(super) fn names(&mut self, field: &'static str) -> Result<Vec<Box<str>>, ConfigError> {
-        self.take(field)
+    pub(super) fn names(&self, field: &'static str) -> Result<Vec<Box<str>>, ConfigError> {
+        self.get(field)
             .map_or_else(|| Ok(Vec::new()), |node| node.names())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
         ConfigError {
             path: self.path.clone(),
-            problem,
+            problem: Box::new(problem),
         }
     }
 }

@@ -103,25 +103,25 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, ConfigError> {
-    let mut fields = node.fields(&["http_uri", "cache_duration", "async_fetch", "retry_policy"])?;
+    let fields = node.fields(&["http_uri", "cache_duration", "async_fetch", "retry_policy"])?;
     // Keys are always fetched ahead of the requests that need them, and a failed fetch is always tried again.
-    if let Some(node) = fields.take("async_fetch") {
-        let mut fields = node.fields(&["fast_listener", "failed_refetch_duration"])?;
+    if let Some(node) = fields.get("async_fetch") {
+        let fields = node.fields(&["fast_listener", "failed_refetch_duration"])?;
         fields.flag("fast_listener")?;
-        if let Some(node) = fields.take("failed_refetch_duration") {
+        if let Some(node) = fields.get("failed_refetch_duration") {
             node.duration(Duration::ZERO..=DAY)?;
         }
     }
-    if let Some(node) = fields.take("retry_policy") {
-        read_retry_policy(&node)?;
+    if let Some(node) = fields.get("retry_policy") {
+        read_retry_policy(node)?;
     }
     let http_uri = fields.require("http_uri", "write the address of the JWKS document")?;
-    let mut uri_fields = http_uri.fields(&["uri", "cluster", "timeout"])?;
+    let uri_fields = http_uri.fields(&["uri", "cluster", "timeout"])?;
     let uri = uri_fields.require("uri", "write the URL of the JWKS document")?;
-    let cluster = read_cluster(&mut uri_fields)?;
-    let timeout = read_timeout(&mut uri_fields)?;
-    let cache_duration = read_cache_duration(&mut fields)?;
-    let uri = read_uri(&uri)?;
+    let cluster = read_cluster(&uri_fields)?;
+    let timeout = read_timeout(&uri_fields)?;
+    let cache_duration = read_cache_duration(&fields)?;
+    let uri = read_uri(uri)?;
     Ok(RemoteKeySource {
         location: KeyLocation::Jwks(Endpoint { cluster, uri }),
         timeout,
@@ -132,17 +132,17 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySour
 
 /// Envoy's `RetryPolicy`, as far as jwt_authn uses it.
 fn read_retry_policy(node: &Node<'_>) -> Result<(), ConfigError> {
-    let mut fields = node.fields(&["retry_back_off", "num_retries", "retry_on"])?;
-    if let Some(node) = fields.take("num_retries") {
+    let fields = node.fields(&["retry_back_off", "num_retries", "retry_on"])?;
+    if let Some(node) = fields.get("num_retries") {
         node.integer(0..=u64::from(u32::MAX))?;
     }
-    if let Some(node) = fields.take("retry_on") {
+    if let Some(node) = fields.get("retry_on") {
         node.text()?;
     }
-    if let Some(node) = fields.take("retry_back_off") {
-        let mut fields = node.fields(&["base_interval", "max_interval"])?;
+    if let Some(node) = fields.get("retry_back_off") {
+        let fields = node.fields(&["base_interval", "max_interval"])?;
         for field in ["base_interval", "max_interval"] {
-            if let Some(node) = fields.take(field) {
+            if let Some(node) = fields.get(field) {
                 node.duration(Duration::from_millis(1)..=DAY)?;
             }
         }
@@ -150,20 +150,20 @@ fn read_retry_policy(node: &Node<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-pub(super) fn read_cluster(fields: &mut Fields<'_>) -> Result<Box<str>, ConfigError> {
+pub(super) fn read_cluster(fields: &Fields<'_>) -> Result<Box<str>, ConfigError> {
     let fix = "write the name of the Envoy cluster that leads to the issuer";
     Ok(fields.require("cluster", fix)?.name()?.into())
 }
 
-pub(super) fn read_timeout(fields: &mut Fields<'_>) -> Result<Duration, ConfigError> {
-    match fields.take("timeout") {
+pub(super) fn read_timeout(fields: &Fields<'_>) -> Result<Duration, ConfigError> {
+    match fields.get("timeout") {
         Some(node) => node.duration(Duration::from_millis(1)..=LONGEST_TIMEOUT),
         None => Ok(Duration::from_secs(5)),
     }
 }
 
-pub(super) fn read_cache_duration(fields: &mut Fields<'_>) -> Result<Duration, ConfigError> {
-    match fields.take("cache_duration") {
+pub(super) fn read_cache_duration(fields: &Fields<'_>) -> Result<Duration, ConfigError> {
+    match fields.get("cache_duration") {
         Some(node) => node.duration(SECOND..=DAY.saturating_mul(365)),
         None => Ok(Duration::from_secs(600)),
     }
@@ -180,27 +180,27 @@ pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, ConfigError> {
 }
 
 pub(super) fn read_key_cache(node: &Node<'_>) -> Result<KeyCache, ConfigError> {
-    let mut fields = node.fields(&[
+    let fields = node.fields(&[
         "refresh_ahead",
         "stale_if_error",
         "unknown_kid_cooldown",
         "max_response_bytes",
     ])?;
     let mut key_cache = KeyCache::default();
-    if let Some(node) = fields.take("refresh_ahead") {
-        let share = node.number("a number between 0 and 1")?;
+    if let Some(node) = fields.get("refresh_ahead") {
+        let (text, share) = node.number("a number between 0 and 1")?;
         if !(0.1..=1.0).contains(&share) {
-            return Err(node.invalid(format!("must be from 0.1 to 1, not {share}")));
+            return Err(node.invalid(format!("must be from 0.1 to 1, not {text}")));
         }
         key_cache.refresh_ahead = share;
     }
-    if let Some(node) = fields.take("stale_if_error") {
+    if let Some(node) = fields.get("stale_if_error") {
         key_cache.stale_if_error = node.duration(Duration::ZERO..=DAY.saturating_mul(30))?;
     }
-    if let Some(node) = fields.take("unknown_kid_cooldown") {
+    if let Some(node) = fields.get("unknown_kid_cooldown") {
         key_cache.unknown_kid_cooldown = node.duration(SECOND..=DAY)?;
     }
-    if let Some(node) = fields.take("max_response_bytes") {
+    if let Some(node) = fields.get("max_response_bytes") {
         key_cache.max_response_bytes = usize::try_from(node.integer(256..=4_194_304)?).unwrap_or(usize::MAX);
     }
     Ok(key_cache)

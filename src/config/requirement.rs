@@ -34,24 +34,24 @@ const ENTRY_FIELDS: &[&str] = &[
 ];
 
 /// What may stand beside a requirement.
-struct Beside<'n> {
-    authorize: Option<Node<'n>>,
-    mode: Option<Node<'n>>,
-    shadow_percent: Option<Node<'n>>,
-    resource: Option<Node<'n>>,
+struct Beside<'f, 'n> {
+    authorize: Option<&'f Node<'n>>,
+    mode: Option<&'f Node<'n>>,
+    shadow_percent: Option<&'f Node<'n>>,
+    resource: Option<&'f Node<'n>>,
 }
 
-impl<'n> Beside<'n> {
-    fn take(fields: &mut Fields<'n>) -> Self {
+impl<'f, 'n> Beside<'f, 'n> {
+    fn read(fields: &'f Fields<'n>) -> Self {
         Self {
-            authorize: fields.take("authorize"),
-            mode: fields.take("mode"),
-            shadow_percent: fields.take("shadow_percent"),
-            resource: fields.take("protected_resource"),
+            authorize: fields.get("authorize"),
+            mode: fields.get("mode"),
+            shadow_percent: fields.get("shadow_percent"),
+            resource: fields.get("protected_resource"),
         }
     }
 
-    fn any(self) -> Option<Node<'n>> {
+    fn any(self) -> Option<&'f Node<'n>> {
         self.authorize
             .or(self.mode)
             .or(self.shadow_percent)
@@ -61,8 +61,8 @@ impl<'n> Beside<'n> {
 
 /// `mode` and `shadow_percent`, of a rule or of the whole filter; `None`: neither is there.
 pub(super) fn read_mode(
-    mode: Option<Node<'_>>,
-    percent: Option<Node<'_>>,
+    mode: Option<&Node<'_>>,
+    percent: Option<&Node<'_>>,
 ) -> Result<Option<Mode>, ConfigError> {
     let mode = mode
         .map(|node| {
@@ -168,14 +168,14 @@ impl Known<'_> {
     /// needed.
     pub(super) fn read_choice(
         &self,
-        fields: &mut Fields<'_>,
+        fields: &Fields<'_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, ConfigError> {
-        let beside = Beside::take(fields);
-        match (fields.take("requires"), fields.take("requirement_name")) {
-            (Some(node), None) => self.complete(self.read(&node)?, beside, names),
+        let beside = Beside::read(fields);
+        match (fields.get("requires"), fields.get("requirement_name")) {
+            (Some(node), None) => self.complete(self.read(node)?, beside, names),
             (None, Some(name)) => match beside.any() {
-                None => self.read_name(&name),
+                None => self.read_name(name),
                 Some(node) => {
                     Err(node.invalid("goes with the requirement; write it into the entry of requirement_map"))
                 }
@@ -187,10 +187,10 @@ impl Known<'_> {
 
     /// An entry of `requirement_map`: a requirement with what goes beside it.
     pub(super) fn read_entry(&self, node: &Node<'_>, names: &mut Names) -> Result<Rc<Demand>, ConfigError> {
-        let mut fields = node.fields(ENTRY_FIELDS)?;
-        let beside = Beside::take(&mut fields);
+        let fields = node.fields(ENTRY_FIELDS)?;
+        let beside = Beside::read(&fields);
         let requirement = self
-            .read_fields(node, fields, None)?
+            .read_fields(node, &fields, None)?
             .unwrap_or(Requirement::Nothing);
         self.complete(requirement, beside, names)
     }
@@ -198,7 +198,7 @@ impl Known<'_> {
     fn complete(
         &self,
         requirement: Requirement,
-        beside: Beside<'_>,
+        beside: Beside<'_, '_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, ConfigError> {
         if requirement == Requirement::Nothing {
@@ -220,7 +220,7 @@ impl Known<'_> {
         let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
         let authorization = beside
             .authorize
-            .map(|node| authorize::read(&node, names))
+            .map(|node| authorize::read(node, names))
             .transpose()?;
         let resource = beside
             .resource
@@ -230,7 +230,7 @@ impl Known<'_> {
                     .into_iter()
                     .map(|named| named.provider)
                     .collect();
-                resource::read(&node, self.providers, &providers, names)
+                resource::read(node, self.providers, &providers, names)
             })
             .transpose()?;
         Ok(self.demand(requirement, authorization, mode, resource))
@@ -266,18 +266,18 @@ impl Known<'_> {
         node: &Node<'_>,
         siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, ConfigError> {
-        self.read_fields(node, node.fields(FIELDS)?, siblings)
+        self.read_fields(node, &node.fields(FIELDS)?, siblings)
     }
 
     fn read_fields(
         &self,
         node: &Node<'_>,
-        mut fields: Fields<'_>,
+        fields: &Fields<'_>,
         siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, ConfigError> {
         let mut found: Option<Requirement> = None;
         for name in FIELDS {
-            let Some(field) = fields.take(name) else { continue };
+            let Some(field) = fields.get(name) else { continue };
             if found.is_some() {
                 return Err(node.invalid(format!(
                     "a requirement takes exactly one of {}",
@@ -290,12 +290,12 @@ impl Known<'_> {
             };
             found = Some(match *name {
                 "provider_name" => Requirement::Provider(ProviderRequirement {
-                    provider: self.read_provider(&field)?,
+                    provider: self.read_provider(field)?,
                     audiences: None,
                 }),
-                "provider_and_audiences" => Requirement::Provider(self.read_provider_and_audiences(&field)?),
-                "requires_any" => Requirement::Any(self.read_list(&field, true)?),
-                "requires_all" => Requirement::All(self.read_list(&field, false)?),
+                "provider_and_audiences" => Requirement::Provider(self.read_provider_and_audiences(field)?),
+                "requires_any" => Requirement::Any(self.read_list(field, true)?),
+                "requires_all" => Requirement::All(self.read_list(field, false)?),
                 "allow_missing" => {
                     field.fields(&[])?;
                     Requirement::AllowMissing(optional())
@@ -316,7 +316,7 @@ impl Known<'_> {
     }
 
     fn read_list(&self, node: &Node<'_>, is_any: bool) -> Result<Vec<Requirement>, ConfigError> {
-        let mut fields = node.fields(&["requirements"])?;
+        let fields = node.fields(&["requirements"])?;
         let nodes = fields
             .require("requirements", "write the list of requirements")?
             .some_list()?;
@@ -365,15 +365,15 @@ impl Known<'_> {
     }
 
     fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, ConfigError> {
-        let mut fields = node.fields(&["provider_name", "audiences"])?;
+        let fields = node.fields(&["provider_name", "audiences"])?;
         let name = fields.require(
             "provider_name",
             "write the provider whose token the request needs",
         )?;
-        let provider = self.read_provider(&name)?;
-        let audiences = match fields.take("audiences") {
+        let provider = self.read_provider(name)?;
+        let audiences = match fields.get("audiences") {
             // An empty list does not override, as in jwt_authn.
-            Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(&node)?),
+            Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(node)?),
             _ => None,
         };
         Ok(ProviderRequirement { provider, audiences })

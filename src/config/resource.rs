@@ -25,12 +25,12 @@ pub(super) fn read(
     ids: &[ProviderId],
     names: &mut Names,
 ) -> Result<usize, ConfigError> {
-    let mut fields = node.fields(FIELDS)?;
-    let identity = read_identity(node, &mut fields, names)?;
+    let fields = node.fields(FIELDS)?;
+    let identity = read_identity(node, &fields, names)?;
     let providers: Vec<&Provider> = ids.iter().filter_map(|id| providers.get(id.index())).collect();
 
     let mut authorization_servers = Vec::new();
-    if let Some(node) = fields.take("authorization_servers") {
+    if let Some(node) = fields.get("authorization_servers") {
         for element in node.list()? {
             remote::read_uri(&element)?;
         }
@@ -54,16 +54,16 @@ pub(super) fn read(
         return Err(node.invalid("no provider's issuer is a plain URL, so write `authorization_servers`"));
     }
     let mut scopes_supported = Vec::new();
-    if let Some(node) = fields.take("scopes_supported") {
+    if let Some(node) = fields.get("scopes_supported") {
         for element in node.list()? {
             scopes_supported.push(authorize::read_scope(&element)?);
         }
     }
-    let documentation = fields.take("resource_documentation");
+    let documentation = fields.get("resource_documentation");
     if let Some(node) = &documentation {
         remote::read_uri(node)?;
     }
-    let text = |node: Option<Node<'_>>| {
+    let text = |node: Option<&Node<'_>>| {
         node.map(|node| node.name().map(String::into_boxed_str))
             .transpose()
     };
@@ -71,7 +71,7 @@ pub(super) fn read(
         authorization_servers,
         scopes_supported,
         bearer_methods_supported: bearer_methods(&providers, names),
-        resource_name: text(fields.take("resource_name"))?,
+        resource_name: text(fields.get("resource_name"))?,
         resource_documentation: text(documentation)?,
     };
     let resource = ProtectedResource::new(identity, metadata);
@@ -92,16 +92,16 @@ pub(super) fn read(
 
 fn read_identity(
     node: &Node<'_>,
-    fields: &mut Fields<'_>,
+    fields: &Fields<'_>,
     names: &mut Names,
 ) -> Result<ResourceIdentity, ConfigError> {
-    let path = fields.take("resource_path");
-    match (fields.take("resource"), fields.flag("resource_from_host")?) {
+    let path = fields.get("resource_path");
+    match (fields.get("resource"), fields.flag("resource_from_host")?) {
         (Some(resource), false) => {
             if let Some(path) = path {
                 return Err(path.invalid("goes with `resource_from_host`; `resource` has its path already"));
             }
-            read_url(&resource)
+            read_url(resource)
         }
         (None, true) => {
             let path = match path {

@@ -55,13 +55,13 @@ const IGNORED_BY_JWT_AUTHN: &[(&str, &str)] = &[
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher, ConfigError> {
-    let mut fields = node.fields(FIELDS)?;
+    let fields = node.fields(FIELDS)?;
     for (field, instead) in IGNORED_BY_JWT_AUTHN {
-        if let Some(node) = fields.take(field) {
+        if let Some(node) = fields.get(field) {
             return Err(node.invalid(format!("is not looked at here, nor by jwt_authn; {instead}")));
         }
     }
-    let ignore_case = match fields.take("case_sensitive") {
+    let ignore_case = match fields.get("case_sensitive") {
         Some(node) => !node.bool()?,
         None => false,
     };
@@ -75,15 +75,15 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         "safe_regex",
         "connect_matcher",
     ] {
-        let Some(found) = fields.take(field) else { continue };
+        let Some(found) = fields.get(field) else { continue };
         if path.is_some() || matcher.methods.is_some() {
             return Err(found.invalid(format!("write exactly one of {PATH_FIELDS}")));
         }
         match field {
-            "path" => path = Some(PathTest::Exact(read_path(&found)?)),
-            "prefix" => path = Some(PathTest::Prefix(read_path(&found)?)),
-            "path_separated_prefix" => path = Some(PathTest::SeparatedPrefix(read_separated_prefix(&found)?)),
-            "safe_regex" => path = Some(PathTest::Regex(string_matcher::read_regex(&found)?)),
+            "path" => path = Some(PathTest::Exact(read_path(found)?)),
+            "prefix" => path = Some(PathTest::Prefix(read_path(found)?)),
+            "path_separated_prefix" => path = Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
+            "safe_regex" => path = Some(PathTest::Regex(string_matcher::read_regex(found)?)),
             _ => {
                 found.fields(&[])?;
                 matcher.methods = Some((names.field(":method"), vec![(*b"CONNECT").into()]));
@@ -100,7 +100,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         names.field(":path");
     }
 
-    if let Some(node) = fields.take("methods") {
+    if let Some(node) = fields.get("methods") {
         if is_connect {
             return Err(node.invalid("connect_matcher says the method already"));
         }
@@ -111,7 +111,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
             .collect::<Result<_, _>>()?;
         matcher.methods = Some((names.field(":method"), methods));
     }
-    if let Some(node) = fields.take("hosts") {
+    if let Some(node) = fields.get("hosts") {
         let hosts = node
             .some_list()?
             .iter()
@@ -119,14 +119,14 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
             .collect::<Result<_, _>>()?;
         matcher.hosts = Some((names.field(":authority"), hosts));
     }
-    if let Some(node) = fields.take("headers") {
+    if let Some(node) = fields.get("headers") {
         matcher.headers = node
             .list()?
             .iter()
             .map(|node| read_header(node, names))
             .collect::<Result<_, _>>()?;
     }
-    if let Some(node) = fields.take("query_parameters") {
+    if let Some(node) = fields.get("query_parameters") {
         let parameters = node
             .list()?
             .iter()
@@ -217,20 +217,20 @@ const HEADER_FIELDS: &[&str] = &[
 ];
 
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, ConfigError> {
-    let mut fields = node.fields(HEADER_FIELDS)?;
-    let name = read_header_name(&fields.require("name", "write the header's name")?)?;
+    let fields = node.fields(HEADER_FIELDS)?;
+    let name = read_header_name(fields.require("name", "write the header's name")?)?;
     let invert = fields.flag("invert_match")?;
     let missing_is_empty = fields.flag("treat_missing_header_as_empty")?;
     let mut tests = Vec::new();
-    if let Some(node) = fields.take("string_match") {
-        tests.push(HeaderTest::Text(string_matcher::read(&node)?));
+    if let Some(node) = fields.get("string_match") {
+        tests.push(HeaderTest::Text(string_matcher::read(node)?));
     }
-    if let Some(node) = fields.take("present_match") {
+    if let Some(node) = fields.get("present_match") {
         tests.push(HeaderTest::Present(node.bool()?));
     }
-    if let Some(node) = fields.take("range_match") {
-        let mut range = node.fields(&["start", "end"])?;
-        let mut bound = |field| range.take(field).map_or(Ok(0), |node| node.signed());
+    if let Some(node) = fields.get("range_match") {
+        let range = node.fields(&["start", "end"])?;
+        let bound = |field| range.get(field).map_or(Ok(0), |node| node.signed());
         let (start, end) = (bound("start")?, bound("end")?);
         if start >= end {
             return Err(node.invalid(format!(
@@ -239,9 +239,11 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Conf
         }
         tests.push(HeaderTest::Range(start, end));
     }
-    while let Some(matcher) = string_matcher::read_older(&mut fields)? {
-        tests.push(HeaderTest::Text(matcher));
-    }
+    tests.extend(
+        string_matcher::read_older(&fields)?
+            .into_iter()
+            .map(HeaderTest::Text),
+    );
     let test = match (tests.pop(), tests.is_empty()) {
         (None, _) => HeaderTest::Present(true),
         (Some(test), true) => test,
@@ -267,13 +269,13 @@ fn read_header_name(node: &Node<'_>) -> Result<String, ConfigError> {
 }
 
 fn read_parameter(node: &Node<'_>) -> Result<ParameterMatcher, ConfigError> {
-    let mut fields = node.fields(&["name", "string_match", "present_match"])?;
+    let fields = node.fields(&["name", "string_match", "present_match"])?;
     let name = fields.require("name", "write the parameter's name")?.name()?;
     let value: Option<StringMatcher> = fields
-        .take("string_match")
-        .map(|node| string_matcher::read(&node))
+        .get("string_match")
+        .map(|node| string_matcher::read(node))
         .transpose()?;
-    let present = match fields.take("present_match") {
+    let present = match fields.get("present_match") {
         Some(node) if value.is_some() => return Err(node.invalid("write one of string_match, present_match")),
         Some(node) => node.bool()?,
         None => true,

@@ -32,19 +32,19 @@ pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Res
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
-    let mut fields = node.fields(FIELDS)?;
+    let fields = node.fields(FIELDS)?;
     let matcher = fields.require(
         "match",
         "write which requests the rule is for, such as {prefix: /}",
     )?;
-    let name = match fields.take("name") {
+    let name = match fields.get("name") {
         Some(node) => node.name()?,
         None => node.path().to_owned(),
     };
     Ok(Rule {
         name: name.into(),
-        matcher: route_match::read(&matcher, names)?,
-        demand: known.read_choice(&mut fields, names)?,
+        matcher: route_match::read(matcher, names)?,
+        demand: known.read_choice(&fields, names)?,
     })
 }
 
@@ -52,12 +52,12 @@ pub(super) fn read_filter_state_rules(
     node: &Node<'_>,
     known: &Known<'_>,
 ) -> Result<FilterStateRules, ConfigError> {
-    let mut fields = node.fields(&["name", "requires"])?;
+    let fields = node.fields(&["name", "requires"])?;
     let name = fields
         .require("name", "write the name of the filter state")?
         .name()?;
     let mut demands = Vec::new();
-    if let Some(node) = fields.take("requires") {
+    if let Some(node) = fields.get("requires") {
         for (word, node) in node.map()? {
             demands.push((word.into(), known.plain_demand(known.read(&node)?)));
         }

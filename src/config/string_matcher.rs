@@ -86,28 +86,28 @@ const FIELDS: &[&str] = &[
 const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, contains, safe_regex";
 
 pub(super) fn read(node: &Node<'_>) -> Result<StringMatcher, ConfigError> {
-    let mut fields = node.fields(FIELDS)?;
-    if let Some(node) = fields.take("custom") {
+    let fields = node.fields(FIELDS)?;
+    if let Some(node) = fields.get("custom") {
         return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
     }
     let ignore_case = fields.flag("ignore_case")?;
     let mut pattern = None;
     for (field, form) in FORMS {
-        if let Some(node) = fields.take(field) {
+        if let Some(node) = fields.get(field) {
             if pattern.is_some() {
                 return Err(node.invalid(FIX));
             }
-            pattern = Some(read_text(&node, form, ignore_case)?);
+            pattern = Some(read_text(node, form, ignore_case)?);
         }
     }
-    if let Some(node) = fields.take("safe_regex") {
+    if let Some(node) = fields.get("safe_regex") {
         if pattern.is_some() {
             return Err(node.invalid(FIX));
         }
         if ignore_case {
             return Err(node.invalid("ignore_case has no effect on a pattern; begin it with (?i)"));
         }
-        pattern = Some(Pattern::Regex(read_regex(&node)?));
+        pattern = Some(Pattern::Regex(read_regex(node)?));
     }
     match pattern {
         Some(pattern) => Ok(StringMatcher { pattern, ignore_case }),
@@ -134,41 +134,42 @@ fn read_text(
     }
 }
 
-/// A matcher from the older fields that name their form themselves: `exact_match: x` and so on.
-pub(super) fn read_older(fields: &mut Fields<'_>) -> Result<Option<StringMatcher>, ConfigError> {
+/// The matchers from the older fields that name their form themselves: `exact_match: x` and so on.
+pub(super) fn read_older(fields: &Fields<'_>) -> Result<Vec<StringMatcher>, ConfigError> {
     let forms: [Form; 4] = [
         ("exact_match", Pattern::Exact),
         ("prefix_match", Pattern::Prefix),
         ("suffix_match", Pattern::Suffix),
         ("contains_match", Pattern::Contains),
     ];
+    let mut found = Vec::new();
+    let mut add = |pattern| {
+        found.push(StringMatcher {
+            pattern,
+            ignore_case: false,
+        });
+    };
     for (field, form) in forms {
-        if let Some(node) = fields.take(field) {
-            return Ok(Some(StringMatcher {
-                pattern: read_text(&node, form, false)?,
-                ignore_case: false,
-            }));
+        if let Some(node) = fields.get(field) {
+            add(read_text(node, form, false)?);
         }
     }
-    match fields.take("safe_regex_match") {
-        Some(node) => Ok(Some(StringMatcher {
-            pattern: Pattern::Regex(read_regex(&node)?),
-            ignore_case: false,
-        })),
-        None => Ok(None),
+    if let Some(node) = fields.get("safe_regex_match") {
+        add(Pattern::Regex(read_regex(node)?));
     }
+    Ok(found)
 }
 
 /// `RegexMatcher`: `{regex: …}`, which has to match the whole text. Google's RE2 and this engine share their syntax but
 /// for Unicode classes, and both take linear time.
 pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, ConfigError> {
-    let mut fields = node.fields(&["regex", "google_re2"])?;
+    let fields = node.fields(&["regex", "google_re2"])?;
     let pattern = fields.require("regex", "write the pattern")?;
     // The engine choice of older configurations; there is one.
-    if let Some(node) = fields.take("google_re2") {
+    if let Some(node) = fields.get("google_re2") {
         node.fields(&["max_program_size"])?;
     }
-    read_pattern(&pattern)
+    read_pattern(pattern)
 }
 
 /// A pattern that has to match the whole text.

@@ -5,31 +5,41 @@
 use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 /// The message as JSON text, its members in the order of their names; `None` where the bytes are no such message, or hold a number that JSON has not.
 pub(super) fn to_json(bytes: &[u8]) -> Option<Vec<u8>> {
     let message = Struct::decode(bytes).ok()?;
-    serde_json::to_vec(&object(message)?).ok()
+    serde_json::to_vec(&Members(&message)).ok()
 }
 
-fn object(message: Struct) -> Option<serde_json::Value> {
-    message
-        .fields
-        .into_iter()
-        .map(|(name, value)| Some((name, json(value)?)))
-        .collect()
+/// An object, as protobuf's JSON mapping writes it.
+struct Members<'m>(&'m Struct);
+
+/// A value, likewise.
+struct Json<'m>(&'m Value);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.fields.iter().map(|(name, value)| (name, Json(value))))
+    }
 }
 
-fn json(value: Value) -> Option<serde_json::Value> {
-    Some(match value.kind {
-        // The JSON mapping writes a value without a kind as null.
-        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
-        Some(Kind::NumberValue(number)) => serde_json::Number::from_f64(number)?.into(),
-        Some(Kind::StringValue(text)) => text.into(),
-        Some(Kind::BoolValue(flag)) => flag.into(),
-        Some(Kind::StructValue(message)) => object(message)?,
-        Some(Kind::ListValue(list)) => list.values.into_iter().map(json).collect::<Option<_>>()?,
-    })
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.kind {
+            // The mapping writes a value without a kind as null.
+            None | Some(Kind::NullValue(_)) => serializer.serialize_unit(),
+            Some(Kind::NumberValue(number)) if !number.is_finite() => {
+                Err(S::Error::custom("no number of JSON"))
+            }
+            Some(Kind::NumberValue(number)) => serializer.serialize_f64(*number),
+            Some(Kind::StringValue(text)) => serializer.serialize_str(text),
+            Some(Kind::BoolValue(flag)) => serializer.serialize_bool(*flag),
+            Some(Kind::StructValue(message)) => Members(message).serialize(serializer),
+            Some(Kind::ListValue(list)) => serializer.collect_seq(list.values.iter().map(Json)),
+        }
+    }
 }
 
 #[cfg(test)]
