@@ -49,7 +49,7 @@ use self::requirement::Known;
 use crate::json::{Json, JsonError};
 use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement};
 use crate::reply::Replies;
-use crate::request::{FieldId, WantedFields};
+use crate::request::{FieldId, RequestHead, WantedFields};
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -324,6 +324,14 @@ impl Config {
             limits,
             signature_backend,
         })
+    }
+
+    /// Whether the request has any field in which a token could be. Where it has none, its decision rests on no time.
+    #[must_use]
+    pub fn may_hold_token(&self, request: &RequestHead) -> bool {
+        self.locations
+            .iter()
+            .any(|location| request.first(location.field()).is_some())
     }
 
     /// The provider of this number.

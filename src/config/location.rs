@@ -39,6 +39,14 @@ pub enum Location {
 const DPOP_PREFIX: &[u8] = b"DPoP ";
 
 impl Location {
+    /// The field that it is in.
+    #[must_use]
+    pub fn field(&self) -> FieldId {
+        match self {
+            Self::Header { field, .. } | Self::Parameter { field, .. } | Self::Cookie { field, .. } => *field,
+        }
+    }
+
     /// Whether tokens there are sent with a proof of possession.
     #[must_use]
     pub fn is_dpop(&self) -> bool {

@@ -129,7 +129,10 @@ impl Filter {
     // --- requests ---
 
     pub(super) fn handle_request(&self, id: StreamId, request: RequestHead) -> Decision {
-        match self.now() {
+        // What is decided without a token is so at any time: the last that is known does, and saves a call.
+        let known = Some(self.last_seen.get())
+            .filter(|time| *time != UnixTime::default() && !self.config.may_hold_token(&request));
+        match known.or_else(|| self.now()) {
             Some(now) => self.engine(|engine| engine.handle_request(id, request, now)),
             // Without a clock no token can be told from an expired one.
             None => Decision::Deny(
@@ -193,6 +196,8 @@ impl Filter {
                 self.show_subject(forward.subject.as_deref());
                 if let Some(denial) = &forward.shadowed {
                     self.metrics.shadow_denied(denial.reason);
+                    // Nothing else tells it from a refusal that was enforced.
+                    let _ = abi::set_filter_state("jwt.decision", b"shadow_denied");
                     self.show_denial(denial, "shadow_denied");
                     return Progress::Forwarded;
                 }
@@ -221,6 +226,7 @@ impl Filter {
         self.metrics.denied(refusal.denial.reason);
         self.show_rule(refusal.rule);
         self.show_subject(refusal.subject.as_deref());
+        self.show_decision("denied");
         self.show_denial(&refusal.denial, "denied");
         let reply = self.config.replies.to(refusal);
         // Asked only now: a request that goes on does not pay for it.
@@ -242,7 +248,7 @@ impl Filter {
         }
     }
 
-    /// A decision that is no refusal.
+    /// What became of the request.
     fn show_decision(&self, decision: &str) {
         if self.config.shown.decision {
             let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
@@ -252,7 +258,6 @@ impl Filter {
     /// Tells the access log and the log of a refusal, enforced or not.
     fn show_denial(&self, denial: &Denial, decision: &str) {
         let label = denial.reason.label();
-        let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
             Some(Shortfall::Condition(number)) => self.config.conditions.get(number).map(String::as_str),
