@@ -15,8 +15,6 @@ use crate::config::LocationId;
 const BYTES_PER_ENTRY: usize = 4096;
 /// What an entry takes beside its token and its value: about that much, tables and allocator included.
 const OVERHEAD: usize = 320;
-/// So many bytes of a token, the last, are hashed. They are those of its signature, in which tokens differ: 96 bits of it.
-const HASHED_BYTES: usize = 16;
 
 /// For whom a token was verified: a number that the owner gives to the demand, and the place where it stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,10 +62,11 @@ impl<T> TokenCache<T> {
         self.max_entries == 0
     }
 
+    /// The last 16 bytes of a token are those of its signature, in which tokens differ: 96 bits of it.
     fn hash(&self, context: Context, token: &[u8]) -> u64 {
-        let start = token.len().saturating_sub(HASHED_BYTES);
-        self.seed
-            .hash_one((context, token.len(), token.get(start..).unwrap_or_default()))
+        // What is shorter is no token.
+        let end = token.last_chunk().copied().map_or(0, u128::from_ne_bytes);
+        self.seed.hash_one((context, end))
     }
 
     /// What this very token gives in this context.
