@@ -15,6 +15,16 @@ pub(crate) enum Side {
     Sandbox,
     /// This filter where nothing is asked of a request: what a module costs that does next to nothing.
     Waived,
+    /// A module without any code of its own.
+    Empty,
+    /// One that only makes the host calls that ours makes for a token that it knows,
+    WarmCalls,
+    /// for one of RS256 that it does not know,
+    Rs256Calls,
+    /// for one of ES256,
+    Es256Calls,
+    /// and to refuse a request without a token.
+    RefusalCalls,
     /// jwt_authn, as it comes.
     Native,
     /// jwt_authn with `jwt_cache_config`.
@@ -22,12 +32,17 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::None,
         Self::Ours,
         Self::Uncached,
         Self::Sandbox,
         Self::Waived,
+        Self::Empty,
+        Self::WarmCalls,
+        Self::Rs256Calls,
+        Self::Es256Calls,
+        Self::RefusalCalls,
         Self::Native,
         Self::NativeCached,
     ];
@@ -39,6 +54,11 @@ impl Side {
             Self::Uncached => "without cache",
             Self::Sandbox => "in the sandbox",
             Self::Waived => "no token asked",
+            Self::Empty => "an empty module",
+            Self::WarmCalls => "calls, warm",
+            Self::Rs256Calls => "calls, cold RS256",
+            Self::Es256Calls => "calls, cold ES256",
+            Self::RefusalCalls => "calls, no token",
             Self::Native => "jwt_authn",
             Self::NativeCached => "jwt_authn, cache",
         }
@@ -67,7 +87,10 @@ const fn case(name: &'static str, tokens: Kind, sides: &'static [Side]) -> Case 
     }
 }
 
-use Side::{Native, NativeCached, None as Nothing, Ours, Sandbox, Uncached, Waived};
+use Side::{
+    Empty, Es256Calls, Native, NativeCached, None as Nothing, Ours, RefusalCalls, Rs256Calls, Sandbox,
+    Uncached, Waived, WarmCalls,
+};
 
 const AGAINST: &[Side] = &[Nothing, Ours, Native];
 const ALONE: &[Side] = &[Nothing, Sandbox];
@@ -81,23 +104,50 @@ pub(crate) fn all() -> Vec<Case> {
         budget: Some((Sandbox, micros)),
         ..case(name, tokens, ALONE)
     };
+    // What no module could do without is the floor of ours.
+    let with_floor = |name, tokens, sides, goals| Case {
+        goals,
+        ..case(name, tokens, sides)
+    };
     vec![
-        against("cold RS256", Kind::Rs256, &[(Ours, Native, 1.2)]),
-        against("cold ES256", Kind::Es256, &[(Ours, Native, 1.2)]),
+        with_floor(
+            "cold RS256",
+            Kind::Rs256,
+            &[Nothing, Rs256Calls, Ours, Native],
+            &[(Ours, Native, 1.2)],
+        ),
+        with_floor(
+            "cold ES256",
+            Kind::Es256,
+            &[Nothing, Es256Calls, Ours, Native],
+            &[(Ours, Native, 1.2)],
+        ),
         against("cold EdDSA", Kind::EdDsa, &[(Ours, Native, 1.0)]),
         against("cold PS256", Kind::Ps256, &[(Ours, Native, 0.3)]),
-        Case {
-            goals: &[(Ours, NativeCached, 0.95), (Ours, Native, 2.5)],
-            ..case(
-                "warm RS256",
-                Kind::Warm,
-                &[Nothing, Waived, Ours, Uncached, Native, NativeCached],
-            )
-        },
+        with_floor(
+            "warm RS256",
+            Kind::Warm,
+            &[
+                Nothing,
+                Empty,
+                WarmCalls,
+                Waived,
+                Ours,
+                Uncached,
+                Native,
+                NativeCached,
+            ],
+            &[(Ours, NativeCached, 0.95), (Ours, Native, 2.5)],
+        ),
         against("bad signature RS256", Kind::BadRs256, &[(Ours, Native, 1.1)]),
         against("bad signature ES256", Kind::BadEs256, &[(Ours, Native, 1.1)]),
         against("expired", Kind::Expired, &[(Ours, Native, 1.3)]),
-        against("no token", Kind::Missing, &[(Ours, Native, 0.85)]),
+        with_floor(
+            "no token",
+            Kind::Missing,
+            &[Nothing, RefusalCalls, Ours, Native],
+            &[(Ours, Native, 0.85)],
+        ),
         alone("sandbox RS256", Kind::Rs256, 500.0),
         alone("sandbox ES256", Kind::Es256, 800.0),
         alone("sandbox ES384", Kind::Es384, 3000.0),

@@ -4,6 +4,7 @@
 //! Requests are counted for each second of processor time that Envoy has used: on a machine that is otherwise idle this is
 //! what goes through in a second, and on another it is what would.
 
+mod bare;
 mod cases;
 mod latency;
 mod load;

@@ -7,19 +7,23 @@ use std::process::Command;
 use serde_json::{Value, json};
 use testkit::{Bootstrap, EnvoyProcess, Listener, WasmFilter};
 
+use crate::bare::{self, Call, Signed};
 use crate::cases::Side;
 use crate::tokens::{AUDIENCE, ISSUER, Keys};
 
 pub(crate) struct Stack {
     envoy: EnvoyProcess,
     ports: BTreeMap<Side, u16>,
+    /// Where the bare modules are.
+    _modules: tempfile::TempDir,
 }
 
 impl Stack {
     pub(crate) fn start(keys: &Keys, sides: &[Side]) -> Self {
         let mut bootstrap = Bootstrap::new();
+        let modules = tempfile::tempdir().expect("a temporary directory");
         for side in sides {
-            bootstrap = bootstrap.listener(listener(*side, keys));
+            bootstrap = bootstrap.listener(listener(*side, keys, modules.path()));
         }
         let envoy = EnvoyProcess::start(&bootstrap.build());
         pin(envoy.pid(), 0);
@@ -27,7 +31,11 @@ impl Stack {
             .iter()
             .map(|side| (*side, envoy.port(side.name())))
             .collect();
-        Self { envoy, ports }
+        Self {
+            envoy,
+            ports,
+            _modules: modules,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -116,7 +124,7 @@ pub(crate) fn answer() -> Value {
     })
 }
 
-fn listener(side: Side, keys: &Keys) -> Listener {
+fn listener(side: Side, keys: &Keys, modules: &Path) -> Listener {
     let listener = Listener::new(side.name()).route(answer());
     match side {
         Side::None => listener,
@@ -126,7 +134,47 @@ fn listener(side: Side, keys: &Keys) -> Listener {
         Side::Ours | Side::Uncached | Side::Sandbox | Side::Waived => {
             listener.filter(WasmFilter::new(ours(side, keys)).build())
         }
+        Side::Empty => listener.filter(bare(side, modules, &[])),
+        Side::WarmCalls => listener.filter(bare(side, modules, CALLS)),
+        Side::Rs256Calls | Side::Es256Calls => {
+            let key = match side {
+                Side::Rs256Calls => &keys.rsa,
+                _ => &keys.es256,
+            };
+            let signed = Signed::new(key);
+            let calls: Vec<_> = CALLS.iter().copied().chain([Call::Verify(&signed)]).collect();
+            listener.filter(bare(side, modules, &calls))
+        }
+        Side::RefusalCalls => listener.filter(bare(side, modules, REFUSAL_CALLS)),
     }
+}
+
+/// As tests/host/stories.rs has them.
+const CALLS: &[Call<'_>] = &[
+    Call::Header("authorization"),
+    Call::RouteMetadata,
+    Call::Clock,
+    Call::Remove("authorization"),
+    Call::Replace("x-jwt-sub", "user-00000000"),
+    Call::Count,
+    Call::State("jwt.provider", "corp"),
+];
+
+const REFUSAL_CALLS: &[Call<'_>] = &[
+    Call::Header("authorization"),
+    Call::RouteMetadata,
+    Call::Count,
+    Call::Count,
+    Call::State("jwt.reason", "token_missing"),
+    Call::Header("content-type"),
+    Call::Refuse,
+];
+
+fn bare(side: Side, modules: &Path, calls: &[Call<'_>]) -> Value {
+    let name = format!("{side:?}").to_lowercase();
+    let mut filter = WasmFilter::new(Value::Null).vm_id(&name);
+    filter.module = bare::write(&modules.join(format!("{name}.wasm")), calls);
+    filter.build()
 }
 
 fn provider(keys: &Keys) -> Value {

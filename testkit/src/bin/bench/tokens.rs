@@ -29,9 +29,9 @@ pub(crate) enum Kind {
 
 /// The issuer's keys.
 pub(crate) struct Keys {
-    rsa: SigningKey,
+    pub(crate) rsa: SigningKey,
     pss: SigningKey,
-    es256: SigningKey,
+    pub(crate) es256: SigningKey,
     es384: SigningKey,
     ed: SigningKey,
 }
