@@ -110,6 +110,14 @@ pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderE
 /// A value that has the scheme's word where it should be, but is not written as it should be, is a token too, and one that is
 /// malformed, since no token has its first byte: the upstream may read such a value more kindly than it was read here.
 fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    // As nearly everybody writes it, there is nothing to interpret.
+    if prefix.ends_with(b" ")
+        && let Some(token @ [first, .., last]) = value.strip_prefix(prefix)
+        && is_token_byte(*first)
+        && is_token_byte(*last)
+    {
+        return Some(token);
+    }
     let Some(scheme) = scheme(prefix) else {
         return value.strip_prefix(prefix);
     };

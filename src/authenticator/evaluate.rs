@@ -8,7 +8,7 @@ use super::attempt::{Asked, Attempt, Granted, Token};
 use super::{Authenticator, Decision, Forward, Grant, Proof};
 use crate::binding::replay::ProofId;
 use crate::config::{Location, ProviderId};
-use crate::credential;
+use crate::credential::{self, Credential};
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward::{self, StateEntry};
@@ -20,7 +20,7 @@ use crate::time::UnixTime;
 /// How far it went.
 #[derive(Debug)]
 pub(super) enum Evaluation {
-    Forward(Forward),
+    Forward(Rc<Forward>),
     Deny(Refusal),
     Answer(Rc<LocalReply>),
     Need(Need),
@@ -31,11 +31,12 @@ impl Evaluation {
     fn and(&mut self, other: Self) {
         match (self, other) {
             (Self::Forward(forward), Self::Forward(other)) => {
+                let forward = Rc::make_mut(forward);
                 forward.shadowed = forward.shadowed.or(other.shadowed);
                 // There is one proof, whoever asks for it. Who refuses a request for it has the last word.
                 let refuses = |proof: &Proof| matches!(*proof.otherwise, Decision::Deny(_));
                 if forward.proof.is_none() || other.proof.as_ref().is_some_and(refuses) {
-                    forward.proof = other.proof;
+                    forward.proof = other.proof.clone();
                 }
             }
             // Whatever it waits for, it goes on then at best.
@@ -79,10 +80,16 @@ impl From<Denial> for Obstacle {
 
 /// The request as it would go on, what its good tokens lack, and the proof of the one that has one, with its owner.
 type Satisfied = (
-    Forward,
+    Rc<Forward>,
     Option<Denial>,
     Option<(ProofId, ProviderId, Option<Rc<str>>)>,
 );
+
+impl From<Forward> for Evaluation {
+    fn from(forward: Forward) -> Self {
+        Self::Forward(Rc::new(forward))
+    }
+}
 
 impl Authenticator {
     /// Decides a request.
@@ -100,7 +107,7 @@ impl Authenticator {
         let choices = match policy.choose(request) {
             Ok(choices) => choices,
             Err(denial) if policy.mode.lets_through(None, address) => {
-                return Evaluation::Forward(self.without_token(Grant::Anonymous).shadowing(denial));
+                return self.without_token(Grant::Anonymous).shadowing(denial).into();
             }
             Err(denial) => return Evaluation::Deny(denial.into()),
         };
@@ -117,12 +124,33 @@ impl Authenticator {
     /// Decides a request of which this has been chosen.
     fn meet(&mut self, choice: Choice, request: &RequestHead, moment: Moment) -> Evaluation {
         let config = self.config.clone();
+        let demand = match config.policy.demand(choice) {
+            Some(demand) if demand.requirement != Requirement::Nothing => demand,
+            _ => return self.without_token(Grant::Waived).by(choice).into(),
+        };
+        let credentials = credential::find(request, &config.locations, &demand.locations);
+        if let Ok(credentials) = &credentials
+            && let Some(forward) = self.recall(choice, demand, request, credentials, moment)
+        {
+            return Evaluation::Forward(forward);
+        }
+        self.meet_anew(choice, demand, request, credentials, moment)
+    }
+
+    /// The same, with nothing known of its tokens. Apart from what is done for a token that is known, which is to stay small:
+    /// what it costs is above all to fetch its code.
+    #[inline(never)]
+    fn meet_anew(
+        &mut self,
+        choice: Choice,
+        demand: &Rc<Demand>,
+        request: &RequestHead,
+        credentials: Result<Vec<Credential<'_>>, Denial>,
+        moment: Moment,
+    ) -> Evaluation {
+        let config = self.config.clone();
         let policy = &config.policy;
         let address = request.source_address.as_deref();
-        let demand = match policy.demand(choice) {
-            Some(demand) if demand.requirement != Requirement::Nothing => demand,
-            _ => return Evaluation::Forward(self.without_token(Grant::Waived).by(choice)),
-        };
         let (secret, now) = (self.nonce_secret, moment.now);
         let fresh_nonce = |denial: Denial| {
             let provider = config.provider(denial.provider?)?;
@@ -152,18 +180,23 @@ impl Authenticator {
             is_last: moment.is_last || demand.mode.lets_through(None, address),
             ..moment
         };
-        match self.satisfy(demand, request, moment) {
+        let satisfied = match credentials {
+            Ok(credentials) => self.satisfy(choice, demand, request, &credentials, moment),
+            Err(denial) => Err(denial.into()),
+        };
+        match satisfied {
             Ok((forward, None, proof)) => {
-                let mut forward = forward.by(choice);
+                let mut forward = forward;
+                // One that holds a proof is not kept, so that nothing is copied here.
                 if let Some((id, provider, subject)) = proof {
                     let denial = Denial::new(Reason::ProofReplayed).by(provider);
                     let otherwise = if demand.mode.lets_through(forward.subject.as_deref(), address) {
                         let forward = self.without_token(Grant::Anonymous).by(choice).shadowing(denial);
-                        Decision::Forward(Forward { subject, ..forward })
+                        Decision::Forward(Rc::new(Forward { subject, ..forward }))
                     } else {
                         Decision::Deny(refusal(denial, subject))
                     };
-                    forward.proof = Some(Proof {
+                    Rc::make_mut(&mut forward).proof = Some(Proof {
                         id,
                         otherwise: Box::new(otherwise),
                     });
@@ -172,15 +205,15 @@ impl Authenticator {
             }
             Ok((forward, Some(denial), _)) => {
                 if demand.mode.lets_through(forward.subject.as_deref(), address) {
-                    Evaluation::Forward(forward.by(choice).shadowing(denial))
+                    Rc::unwrap_or_clone(forward).shadowing(denial).into()
                 } else {
-                    Evaluation::Deny(refusal(denial, forward.subject))
+                    Evaluation::Deny(refusal(denial, forward.subject.clone()))
                 }
             }
             // Nothing of a bad token says who its client is.
             Err(Obstacle::Denial(denial)) if demand.mode.lets_through(None, address) => {
                 let forward = self.without_token(Grant::Anonymous);
-                Evaluation::Forward(forward.by(choice).shadowing(denial))
+                forward.by(choice).shadowing(denial).into()
             }
             Err(Obstacle::Denial(denial)) => Evaluation::Deny(refusal(denial, None)),
             Err(Obstacle::Need(need)) => Evaluation::Need(need),
@@ -190,15 +223,13 @@ impl Authenticator {
     /// The request as it would go on, and what its good tokens lack.
     fn satisfy(
         &mut self,
+        choice: Choice,
         demand: &Rc<Demand>,
         request: &RequestHead,
+        credentials: &[Credential<'_>],
         moment: Moment,
     ) -> Result<Satisfied, Obstacle> {
         let config = self.config.clone();
-        let credentials = credential::find(request, &config.locations, &demand.locations)?;
-        if let Some(forward) = self.recall(demand, request, &credentials, moment) {
-            return Ok((forward, None, None));
-        }
         let tokens: Vec<Token<'_>> = credentials
             .iter()
             .map(|credential| Token::decode(credential, config.limits.max_token_bytes))
@@ -224,7 +255,8 @@ impl Authenticator {
         if granted.is_empty() {
             // Nobody in particular is allowed nothing in particular. Why it is nobody, a token that may fail has to say.
             let missing = asked.authorization.map(|_| failure);
-            return Ok((self.without_token(Grant::Anonymous), missing, None));
+            let forward = self.without_token(Grant::Anonymous).by(choice);
+            return Ok((Rc::new(forward), missing, None));
         }
         // Of several tokens, one has to have all that is asked for.
         let lacking = granted.first().and_then(|grant| {
@@ -239,10 +271,10 @@ impl Authenticator {
         let proof = granted
             .iter()
             .find_map(|grant| Some((grant.proof?, grant.provider, grant.subject.clone())));
-        let forward = self.with_tokens(request, &granted, is_shadowed);
+        let forward = Rc::new(self.with_tokens(request, &granted, is_shadowed).by(choice));
         if lacking.is_none() {
             let now = moment.now;
-            self.keep(demand, &credentials, &granted, &forward, now);
+            self.keep(demand, credentials, &granted, &forward, now);
         }
         Ok((forward, lacking, proof))
     }
@@ -315,7 +347,7 @@ impl Authenticator {
 
 impl Forward {
     /// The same, as this has it.
-    fn by(self, rule: Choice) -> Self {
+    pub(super) fn by(self, rule: Choice) -> Self {
         Self {
             rule: Some(rule),
             ..self

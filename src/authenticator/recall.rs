@@ -6,12 +6,11 @@ use std::rc::Rc;
 
 use super::attempt::Granted;
 use super::evaluate::Moment;
-use super::{Authenticator, Forward, Grant};
+use super::{Authenticator, Forward};
 use crate::config::{KeySource, Location, Provider};
 use crate::credential::Credential;
-use crate::edits::HeaderEdits;
 use crate::keys::RemoteKeys;
-use crate::policy::{Demand, Mode};
+use crate::policy::{Choice, Demand, Mode};
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 use crate::token_cache::Context;
@@ -22,9 +21,8 @@ pub(super) struct Kept {
     granted: Rc<Granted>,
     /// The key set that verified it, by its number: a set that comes after it has to verify it anew.
     set: Option<u64>,
-    /// The finished edits, where they are the same for every request.
-    edits: Option<Rc<HeaderEdits>>,
-    clears_route_cache: bool,
+    /// The finished decision, where it is the same for every request.
+    forward: Option<Rc<Forward>>,
 }
 
 /// How often the cache knew a token, and how often not.
@@ -46,11 +44,12 @@ impl Authenticator {
     /// The decision of before, if it still holds.
     pub(super) fn recall(
         &mut self,
+        choice: Choice,
         demand: &Rc<Demand>,
         request: &RequestHead,
         credentials: &[Credential<'_>],
         moment: Moment,
-    ) -> Option<Forward> {
+    ) -> Option<Rc<Forward>> {
         let (context, credential) = self.recallable(demand, credentials)?;
         let (config, remote) = (&self.config, &self.remote);
         let holds = |kept: &&Kept| {
@@ -69,23 +68,20 @@ impl Authenticator {
             return None;
         };
         self.cache_counts.hits = self.cache_counts.hits.saturating_add(1);
-        if let Some(edits) = &kept.edits {
-            return Some(Forward {
-                edits: edits.clone(),
-                grant: Grant::Verified(kept.granted.provider),
-                state: kept.granted.state.clone(),
-                clears_route_cache: kept.clears_route_cache,
-                shadowed: None,
-                proof: None,
-                rule: None,
-                subject: kept.granted.subject.clone(),
-            });
+        // Another rule may have the same demand.
+        if let Some(forward) = kept
+            .forward
+            .as_ref()
+            .filter(|forward| forward.rule == Some(choice))
+        {
+            return Some(forward.clone());
         }
         let granted = kept.granted.clone();
         let is_shadowed = demand
             .mode
             .lets_through(granted.subject.as_deref(), request.source_address.as_deref());
-        Some(self.with_tokens(request, std::slice::from_ref(&granted), is_shadowed))
+        let forward = self.with_tokens(request, std::slice::from_ref(&granted), is_shadowed);
+        Some(Rc::new(forward.by(choice)))
     }
 
     /// Keeps a decision for the next time, where it is the same for every request.
@@ -94,7 +90,7 @@ impl Authenticator {
         demand: &Rc<Demand>,
         credentials: &[Credential<'_>],
         granted: &[Rc<Granted>],
-        forward: &Forward,
+        forward: &Rc<Forward>,
         now: UnixTime,
     ) {
         let Some((context, credential)) = self.recallable(demand, credentials) else {
@@ -124,8 +120,7 @@ impl Authenticator {
         let kept = Kept {
             granted: granted.clone(),
             set,
-            edits: is_always_so.then(|| forward.edits.clone()),
-            clears_route_cache: forward.clears_route_cache,
+            forward: is_always_so.then(|| forward.clone()),
         };
         let bytes = granted
             .bytes()
