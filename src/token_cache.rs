@@ -1,8 +1,9 @@
 //! Tokens that were verified before, with what they give: bounded by entries and by bytes.
 //!
 //! Looked up by a seeded hash, compared byte by byte. Only what was verified gets in, so that no flood of bad tokens drives
-//! anything out; and a flood of good ones that come once drives out its own kind first: the clock's hand spares what was
-//! asked for again since it last came by. What an entry is still good for, its owner checks at each hit.
+//! anything out. Where there is no room left, neither does a flood of good ones that come once: who is to drive another out
+//! has to come a second time. Then the clock's hand spares what was asked for again since it last came by. What an entry is
+//! still good for, its owner checks at each hit.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -39,6 +40,8 @@ pub(crate) struct TokenCache<T> {
     /// The places of entries, found by their hashes. Two tokens of one hash drive each other out.
     places: HashTable<usize>,
     entries: Vec<Option<Entry<T>>>,
+    /// Of the tokens that there was no room for, a part of the hash of the last one at each place, by another part of it.
+    newcomers: Box<[u32]>,
     /// The next entry to be judged when room is needed.
     hand: usize,
     bytes: usize,
@@ -52,6 +55,7 @@ impl<T> TokenCache<T> {
             seed: RandomState::new(),
             places: HashTable::new(),
             entries: Vec::new(),
+            newcomers: Box::default(),
             hand: 0,
             bytes: 0,
             max_entries,
@@ -95,6 +99,10 @@ impl<T> TokenCache<T> {
         }
         let hash = self.hash(context, token);
         let own = self.place(hash);
+        let has_room = self.entries.len() < self.max_entries && self.bytes.saturating_add(bytes) <= max_bytes;
+        if own.is_none() && !has_room && !self.has_come_before(hash) {
+            return;
+        }
         if let Some(place) = own {
             self.vacate(place);
         }
@@ -118,6 +126,19 @@ impl<T> TokenCache<T> {
                 hash_at(entries, *place).unwrap_or_default()
             });
             self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Whether a token of this hash was to get in lately, and was told to come again.
+    fn has_come_before(&mut self, hash: u64) -> bool {
+        if self.newcomers.is_empty() {
+            self.newcomers = vec![0; self.max_entries.next_power_of_two()].into();
+        }
+        let [index, mark] = [hash, hash >> 32].map(|half| half as u32);
+        let last = self.newcomers.len().saturating_sub(1);
+        match self.newcomers.get_mut(index as usize & last) {
+            Some(known) => std::mem::replace(known, mark) == mark,
+            None => false,
         }
     }
 
@@ -205,6 +226,13 @@ mod tests {
         format!("header.payload.{number:064}").into_bytes()
     }
 
+    /// Comes twice, as whoever is to get in where there is no room.
+    fn insert_twice(cache: &mut TokenCache<usize>, number: usize, size: usize) {
+        for _ in 0..2 {
+            cache.insert(context(0), &token(number), number, size);
+        }
+    }
+
     fn filled(count: usize) -> TokenCache<usize> {
         let mut cache = TokenCache::new(count);
         for number in 0..count {
@@ -237,7 +265,7 @@ mod tests {
             assert!(cache.get(context(0), &token(hot)).is_some());
         }
         for flood in 0..10_000 {
-            cache.insert(context(0), &token(1000 + flood), flood, 0);
+            insert_twice(&mut cache, 1000 + flood, 0);
             if flood % 20 == 0 {
                 for hot in 0..10 {
                     assert!(cache.get(context(0), &token(hot)).is_some(), "{flood} {hot}");
@@ -248,11 +276,22 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_once_drives_nobody_out() {
+        let mut cache = filled(100);
+        for flood in 0..10_000 {
+            cache.insert(context(0), &token(1000 + flood), flood, 0);
+        }
+        assert!((0..100).all(|number| cache.get(context(0), &token(number)).is_some()));
+        insert_twice(&mut cache, 500, 0);
+        assert_eq!(cache.get(context(0), &token(500)), Some(&500));
+    }
+
+    #[test]
     fn entries_and_bytes_are_bounded() {
         let mut cache = TokenCache::new(10);
         for number in 0..1000 {
             let size = number * 37 % 9000;
-            cache.insert(context(0), &token(number), number, size);
+            insert_twice(&mut cache, number, size);
             assert!(cache.places.len() <= 10 && cache.entries.len() <= 10);
             assert!(cache.bytes <= 10 * BYTES_PER_ENTRY, "{cache:?}");
             let found = cache.get(context(0), &token(number));
@@ -271,7 +310,7 @@ mod tests {
         assert!(cache.is_off() && cache.get(context(0), &token(1)).is_none());
         let mut one = TokenCache::new(1);
         for number in 0..3 {
-            one.insert(context(0), &token(number), number, 0);
+            insert_twice(&mut one, number, 0);
             assert_eq!(one.get(context(0), &token(number)), Some(&number));
         }
     }
