@@ -29,7 +29,7 @@ pub fn find<'a>(
     locations: &[Location],
     ids: &[LocationId],
 ) -> Result<Vec<Credential<'a>>, Denial> {
-    let mut all: Vec<Credential<'a>> = Vec::new();
+    let mut all: Vec<Credential<'a>> = Vec::with_capacity(ids.len());
     for id in ids {
         let Some(location) = locations.get(id.index()) else {
             continue;

@@ -20,6 +20,18 @@ impl WantedFields {
         FieldId(self.0.len().saturating_sub(1))
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether decisions read none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The fields with their names.
     pub fn iter(&self) -> impl Iterator<Item = (FieldId, &str)> {
         self.0
@@ -57,6 +69,15 @@ impl RequestHead {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with room for so many values.
+    #[must_use]
+    pub fn with_capacity(values: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(values),
+            ..Self::default()
+        }
     }
 
     /// Adds a field's value, as bytes: nothing says that they are text.

@@ -188,7 +188,12 @@ fn read_text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
 }
 
 fn write_pairs<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let room = pairs.clone().fold(4_usize, |room, (name, value)| {
+        room.saturating_add(10)
+            .saturating_add(name.len())
+            .saturating_add(value.len())
+    });
+    let mut bytes = Vec::with_capacity(room);
     let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
     bytes.extend_from_slice(&size(pairs.clone().count()));
     for (name, value) in pairs.clone() {

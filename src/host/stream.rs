@@ -29,7 +29,9 @@ pub(super) struct Stream {
     id: u32,
     /// `None` where the root was never configured: then nothing passes.
     filter: Option<Rc<Filter>>,
-    progress: Rc<Cell<Progress>>,
+    progress: Progress,
+    /// Its progress from when on it waits: who decides it then writes it here.
+    waiting: Option<Rc<Cell<Progress>>>,
 }
 
 impl Stream {
@@ -37,12 +39,19 @@ impl Stream {
         Self {
             id,
             filter,
-            progress: Rc::new(Cell::new(Progress::Held)),
+            progress: Progress::Held,
+            waiting: None,
         }
     }
 
+    fn progress(&self) -> Progress {
+        self.waiting
+            .as_ref()
+            .map_or(self.progress, |waiting| waiting.get())
+    }
+
     fn action(&self) -> Action {
-        match self.progress.get() {
+        match self.progress() {
             Progress::Forwarded => Action::Continue,
             // With `allow_on_headers_stop_iteration` the host goes on to call for body and trailers of a request whose
             // headers are held; to continue there would send it to the upstream undecided.
@@ -58,7 +67,7 @@ impl HttpContext for Stream {
         #[cfg(feature = "test-trap")]
         trap();
         let Some(filter) = &self.filter else {
-            self.progress.set(Progress::Answered);
+            self.progress = Progress::Answered;
             let _ = abi::send_local_response(&LocalReply::not_configured());
             return Action::Pause;
         };
@@ -71,8 +80,12 @@ impl HttpContext for Stream {
             ),
         };
         match decision {
-            Decision::Wait => filter.hold(self.id, self.progress.clone()),
-            decision => self.progress.set(filter.apply(&decision)),
+            Decision::Wait => {
+                let progress = Rc::new(Cell::new(Progress::Held));
+                filter.hold(self.id, progress.clone());
+                self.waiting = Some(progress);
+            }
+            decision => self.progress = filter.apply(&decision),
         }
         filter.tell();
         self.action()
@@ -90,7 +103,7 @@ impl HttpContext for Stream {
 /// The client has left, or all is done.
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.progress.get() == Progress::Held
+        if self.progress() == Progress::Held
             && let Some(filter) = &self.filter
         {
             filter.handle_cancel(self.id);
@@ -100,7 +113,7 @@ impl Drop for Stream {
 
 /// Reads what the configuration wants of a request.
 fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
-    let mut request = RequestHead::new();
+    let mut request = RequestHead::with_capacity(filter.wanted().len());
     read_fields(filter, &mut request)?;
     let policy = filter.policy();
     // Asked for where there is no map too: a route that names what nobody has configured is refused.
