@@ -3,16 +3,17 @@
 //! Written with compare-and-swap only. The keys themselves stand beside it under a name of their own and are read only
 //! when `version` has moved.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::config::LONGEST_TIMEOUT;
+use crate::json::{Json, Object};
 use crate::time::UnixTime;
 
 /// What the process knows of a key source. Times are milliseconds since the epoch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Head {
     /// Another number for every other set of keys; 0: there are none yet.
     pub(super) version: u64,
@@ -45,7 +46,7 @@ pub struct Head {
 }
 
 /// The right to fetch, until a deadline: a holder that dies is replaced by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Lease {
     /// A number that no other holder has.
     pub(super) holder: u64,
@@ -54,8 +55,7 @@ pub(super) struct Lease {
 }
 
 /// Where the keys are, by the issuer's own word.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Discovered {
     /// The document's `jwks_uri`.
     pub(super) jwks_uri: String,
@@ -69,7 +69,7 @@ pub(super) struct Discovered {
 }
 
 /// Failures in a row, as the operator was told: so that a change of state is told once, whichever worker notices it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Trouble {
     /// When the first of them began.
     pub(super) since: u64,
@@ -78,7 +78,7 @@ pub(super) struct Trouble {
 }
 
 /// What failing fetches mean for requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Standing {
     /// Nothing: the keys are fresh.
     Fresh,
@@ -95,13 +95,45 @@ impl Head {
     /// Reads a record; one that cannot be read is as good as none.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        let record = Record(Object::parse(bytes).ok()?);
+        Self::read(&record).ok()
     }
 
     /// The record's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    fn read(record: &Record<'_>) -> Result<Self, Unreadable> {
+        Ok(Self {
+            version: record.number("version")?,
+            asked_at: record.number("asked_at")?,
+            refresh_at: record.number("refresh_at")?,
+            expires_at: record.number("expires_at")?,
+            stale_until: record.number("stale_until")?,
+            etag: record.text("etag")?,
+            lease: match record.part("lease")? {
+                Some(lease) => Some(Lease {
+                    holder: lease.number("holder")?,
+                    until: lease.number("until")?,
+                }),
+                None => None,
+            },
+            failures: record.count("failures")?,
+            retry_at: record.number("retry_at")?,
+            trouble: Trouble::read(record)?,
+            kid_fetches: record.pair("kid_fetches")?,
+            discovered: match record.part("discovered")? {
+                Some(discovered) => Some(Discovered {
+                    jwks_uri: discovered.text("jwks_uri")?.unwrap_or_default(),
+                    read_again_at: discovered.number("read_again_at")?,
+                    failures: discovered.count("failures")?,
+                    trouble: Trouble::read(&discovered)?,
+                }),
+                None => None,
+            },
+        })
     }
 
     pub(super) fn is_leased(&self, now: UnixTime) -> bool {
@@ -140,6 +172,22 @@ impl Head {
 }
 
 impl Trouble {
+    fn read(record: &Record<'_>) -> Result<Option<Self>, Unreadable> {
+        let Some(trouble) = record.part("trouble")? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            since: trouble.number("since")?,
+            standing: match trouble.text("standing")?.as_deref() {
+                Some("Fresh") => Standing::Fresh,
+                Some("Stale") => Standing::Stale,
+                Some("Without") => Standing::Without,
+                _ => return Err(Unreadable),
+            },
+            why: trouble.text("why")?.unwrap_or_default(),
+        }))
+    }
+
     /// Notes a failure that began at `begun`; true if the operator has not been told so yet.
     pub(super) fn note(trouble: &mut Option<Self>, begun: UnixTime, standing: Standing, why: String) -> bool {
         let since = trouble.as_ref().map_or(begun.as_millis(), |before| before.since);
@@ -148,6 +196,50 @@ impl Trouble {
         *trouble = Some(now);
         is_news
     }
+}
+
+/// A record that cannot be read.
+struct Unreadable;
+
+/// A record as it stands in shared data; what is absent is zero or nothing. By hand, since derived readers are 20 KB of the module.
+struct Record<'a>(Object<'a>);
+
+impl<'a> Record<'a> {
+    fn number(&self, name: &str) -> Result<u64, Unreadable> {
+        self.0.member(name).map_or(Ok(0), whole)
+    }
+
+    fn count(&self, name: &str) -> Result<u32, Unreadable> {
+        u32::try_from(self.number(name)?).map_err(|_| Unreadable)
+    }
+
+    fn pair(&self, name: &str) -> Result<[u64; 2], Unreadable> {
+        let Some(list) = self.0.member(name) else {
+            return Ok([0; 2]);
+        };
+        match list.as_array().as_deref() {
+            Some([first, second]) => Ok([whole(*first)?, whole(*second)?]),
+            _ => Err(Unreadable),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, Unreadable> {
+        let member = self.0.member(name);
+        member
+            .map(|text| text.as_str().map(Cow::into_owned).ok_or(Unreadable))
+            .transpose()
+    }
+
+    fn part(&self, name: &str) -> Result<Option<Self>, Unreadable> {
+        let member = self.0.member(name);
+        member
+            .map(|part| part.as_object().map(Self).ok_or(Unreadable))
+            .transpose()
+    }
+}
+
+fn whole(number: Json<'_>) -> Result<u64, Unreadable> {
+    number.text().parse().map_err(|_| Unreadable)
 }
 
 #[cfg(test)]
@@ -172,18 +264,57 @@ mod tests {
 
     #[test]
     fn a_record_survives_its_encoding_and_odd_bytes_are_none() {
+        let trouble = |standing| {
+            Some(Trouble {
+                since: 9,
+                standing,
+                why: "JWKS: the connection was \"reset\"".to_owned(),
+            })
+        };
         let head = Head {
-            version: 7,
+            version: u64::MAX,
+            asked_at: 1,
+            refresh_at: 2,
+            expires_at: 3,
+            stale_until: 4,
             etag: Some("\"x\"".to_owned()),
+            lease: Some(Lease { holder: 5, until: 6 }),
+            failures: 7,
+            retry_at: 8,
+            trouble: trouble(Standing::Without),
+            kid_fetches: [10, 11],
             discovered: Some(Discovered {
                 jwks_uri: "https://a/".to_owned(),
-                ..Discovered::default()
+                read_again_at: 12,
+                failures: 13,
+                trouble: trouble(Standing::Fresh),
             }),
-            ..Head::default()
         };
         assert_eq!(Head::decode(&head.encode()), Some(head));
-        assert_eq!(Head::decode(b""), None);
-        assert_eq!(Head::decode(b"null"), None);
+        let stale = Head {
+            trouble: trouble(Standing::Stale),
+            ..Head::default()
+        };
+        assert_eq!(Head::decode(&stale.encode()), Some(stale));
         assert_eq!(Head::decode(b"{}"), Some(Head::default()), "fields may be absent");
+        assert_eq!(
+            Head::decode(b"{\"later\":[]}"),
+            Some(Head::default()),
+            "or unknown"
+        );
+        for odd in [
+            "",
+            "null",
+            "{\"version\":\"1\"}",
+            "{\"version\":-1}",
+            "{\"version\":1.5}",
+            "{\"failures\":4294967296}",
+            "{\"kid_fetches\":[1]}",
+            "{\"etag\":1}",
+            "{\"lease\":1}",
+            "{\"trouble\":{\"since\":1,\"standing\":\"Odd\",\"why\":\"\"}}",
+        ] {
+            assert_eq!(Head::decode(odd.as_bytes()), None, "{odd}");
+        }
     }
 }
