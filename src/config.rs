@@ -183,14 +183,14 @@ impl Config {
         let providers_node =
             fields.require("providers", "write at least one issuer whose tokens are accepted")?;
         let provider_nodes = providers_node.map()?;
-        if provider_nodes.is_empty() || provider_nodes.len() > MAX_PROVIDERS {
+        if !(1..=MAX_PROVIDERS).contains(&provider_nodes.len()) {
             return Err(providers_node.invalid(format!(
                 "must hold from 1 to {MAX_PROVIDERS} providers, not {}",
                 provider_nodes.len()
             )));
         }
         let mut providers = Vec::with_capacity(provider_nodes.len());
-        for (name, node) in provider_nodes {
+        for (name, node) in provider_nodes.iter() {
             let provider = provider::read(name, &node, &mut names)?;
             keep_apart(&node, &provider, &providers)?;
             providers.push(provider);
@@ -211,7 +211,7 @@ impl Config {
         };
         let mut requirement_map = Vec::new();
         if let Some(node) = fields.get("requirement_map") {
-            for (name, node) in node.map()? {
+            for (name, node) in node.map()?.iter() {
                 requirement_map.push((name.into(), known.read_entry(&node, &mut names)?));
             }
         }
@@ -387,8 +387,8 @@ impl Names {
     }
 
     /// The number of a condition that stands at this path.
-    fn condition(&mut self, path: &str) -> usize {
-        self.conditions.push(path.to_owned());
+    fn condition(&mut self, path: String) -> usize {
+        self.conditions.push(path);
         self.conditions.len().saturating_sub(1)
     }
 
@@ -443,7 +443,7 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
             JsonError::TooDeep => "it is nested too deep",
         })
     })?;
-    Ok(Node::at(String::new(), value))
+    Ok(Node::root(value))
 }
 
 fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {

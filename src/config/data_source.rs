@@ -8,7 +8,7 @@ use super::reader::Node;
 
 /// The bytes, and the field in which they stand. `fix` says what to write there, `instead` what to do where they are in none.
 pub(super) fn read<'a>(
-    node: &Node<'a>,
+    node: &'a Node<'_>,
     fix: &'static str,
     instead: &str,
 ) -> Result<(Node<'a>, Vec<u8>), ConfigError> {
@@ -31,12 +31,12 @@ pub(super) fn read<'a>(
             let text = node.text()?;
             let decoded = STANDARD.decode(&text).or_else(|_| URL_SAFE_NO_PAD.decode(&text));
             let bytes = decoded.map_err(|_| node.invalid("is not base64"))?;
-            Ok((node.clone(), bytes))
+            Ok((*node, bytes))
         }
         None => {
             let node = fields.require("inline_string", fix)?;
             let bytes = node.text()?.into_bytes();
-            Ok((node.clone(), bytes))
+            Ok((*node, bytes))
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn read(
     let cache_duration = remote::read_cache_duration(&fields)?;
     let mut clusters: Vec<(Box<str>, Box<str>)> = Vec::new();
     if let Some(node) = fields.get("clusters") {
-        for (host, node) in node.map()? {
+        for (host, node) in node.map()?.iter() {
             if host.is_empty() || host.contains('/') {
                 return Err(
                     node.invalid("stands under a host, as in `keys.example.com` or `keys.example.com:8443`")

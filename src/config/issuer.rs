@@ -77,8 +77,8 @@ pub(super) fn read(issuer: &Node<'_>, fields: &Fields<'_>) -> Result<Option<Issu
     let fault = |what: &str| issuer.invalid(format!("{what}; {EXAMPLE}"));
     let mut claims: Vec<(String, ClaimPath)> = Vec::new();
     if let Some(node) = fields.get("issuer_claims") {
-        for (variable, node) in node.map()? {
-            claims.push((variable, ClaimPath::Name(node.name()?.into())));
+        for (variable, node) in node.map()?.iter() {
+            claims.push((variable.to_owned(), ClaimPath::Name(node.name()?.into())));
         }
         if claims.is_empty() || claims.len() > MAX_VARIABLES {
             return Err(node.invalid(format!(

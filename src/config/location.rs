@@ -97,7 +97,7 @@ pub(super) fn read(
     let mut found = Vec::new();
     if let Some(node) = fields.get("from_headers") {
         for element in node.list()? {
-            found.push((element.clone(), read_header(&element, names)?));
+            found.push((element, read_header(&element, names)?));
         }
     }
     if let Some(node) = fields.get("from_params") {

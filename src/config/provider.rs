@@ -187,7 +187,7 @@ pub(super) const FIELDS: &[&str] = &[
 /// A day more or less is no skew of a clock.
 const MAX_SKEW_SECONDS: u64 = 86_400;
 
-pub(super) fn read(name: String, node: &Node<'_>, names: &mut Names) -> Result<Provider, ConfigError> {
+pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Provider, ConfigError> {
     if name.is_empty() {
         return Err(node.invalid("a provider needs a name"));
     }

@@ -9,19 +9,35 @@ use std::time::Duration;
 use super::duration;
 use super::error::{ConfigError, ConfigProblem, form, meant, nearest};
 use super::{FIELDS as TOP_LEVEL, provider, rule};
-use crate::json::{Json, Kind};
+use crate::json::{Json, Kind, Object};
 
 /// A value of the configuration and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'a> {
-    path: String,
+    place: Place<'a>,
     value: Json<'a>,
+}
+
+/// Where a value stands. The steps to it, and no text: few values have a fault, and text would have to be freed wherever a
+/// function ends.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    Root,
+    Member(&'a Self, &'a str),
+    Element(&'a Self, usize),
+}
+
+/// The members of an object whose names are the operator's own.
+#[derive(Debug)]
+pub(super) struct Members<'a> {
+    place: &'a Place<'a>,
+    object: Object<'a>,
 }
 
 /// The fields of an object, all of them known.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
-    path: String,
+    place: &'a Place<'a>,
     entries: Vec<(&'static str, Node<'a>)>,
 }
 
@@ -33,19 +49,17 @@ pub(super) enum FlagOrFields<'a> {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn at(path: String, value: Json<'a>) -> Self {
-        Self { path, value }
+    pub(super) fn root(value: Json<'a>) -> Self {
+        let place = Place::Root;
+        Self { place, value }
     }
 
-    pub(super) fn path(&self) -> &str {
-        &self.path
+    pub(super) fn path(&self) -> String {
+        self.place.path()
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
-        ConfigError {
-            path: self.path.clone(),
-            problem: Box::new(problem),
-        }
+        self.place.error(problem)
     }
 
     pub(super) fn invalid(&self, what: impl Into<String>) -> ConfigError {
@@ -64,7 +78,7 @@ impl<'a> Node<'a> {
         self.error(ConfigProblem::WrongType {
             expected,
             found,
-            form: form(&self.path),
+            form: form(&self.path()),
         })
     }
 
@@ -177,23 +191,23 @@ impl<'a> Node<'a> {
     }
 
     /// A list; text alone is a list of one, as protobuf's JSON reader has it for repeated fields.
-    pub(super) fn list(&self) -> Result<Vec<Self>, ConfigError> {
+    pub(super) fn list(&self) -> Result<Vec<Node<'_>>, ConfigError> {
         if self.value.kind() == Kind::String {
-            return Ok(vec![self.clone()]);
+            return Ok(vec![*self]);
         }
         let elements = self.value.as_array().ok_or_else(|| self.wrong_type("a list"))?;
         Ok(elements
             .into_iter()
             .enumerate()
-            .map(|(index, value)| Self {
-                path: format!("{}[{index}]", self.path),
+            .map(|(index, value)| Node {
+                place: Place::Element(&self.place, index),
                 value,
             })
             .collect())
     }
 
     /// A list that is not empty.
-    pub(super) fn some_list(&self) -> Result<Vec<Self>, ConfigError> {
+    pub(super) fn some_list(&self) -> Result<Vec<Node<'_>>, ConfigError> {
         let list = self.list()?;
         if list.is_empty() {
             Err(self.invalid("must not be empty"))
@@ -210,33 +224,21 @@ impl<'a> Node<'a> {
     }
 
     /// The members of an object whose names are the operator's own.
-    pub(super) fn map(&self) -> Result<Vec<(String, Self)>, ConfigError> {
-        let object = self
-            .value
-            .as_object()
-            .ok_or_else(|| self.wrong_type("an object"))?;
-        Ok(object
-            .members()
-            .map(|(name, value)| {
-                (
-                    name.to_owned(),
-                    Self {
-                        path: join(&self.path, name),
-                        value,
-                    },
-                )
-            })
-            .collect())
+    pub(super) fn map(&self) -> Result<Members<'_>, ConfigError> {
+        Ok(Members {
+            place: &self.place,
+            object: self.object()?,
+        })
+    }
+
+    fn object(&self) -> Result<Object<'a>, ConfigError> {
+        self.value.as_object().ok_or_else(|| self.wrong_type("an object"))
     }
 
     /// The members of an object whose names are ours, in snake_case or lowerCamelCase.
-    pub(super) fn fields(&self, known: &'static [&'static str]) -> Result<Fields<'a>, ConfigError> {
-        let object = self
-            .value
-            .as_object()
-            .ok_or_else(|| self.wrong_type("an object"))?;
-        let mut entries: Vec<(&'static str, Self)> = Vec::new();
-        for (written, value) in object.members() {
+    pub(super) fn fields(&self, known: &'static [&'static str]) -> Result<Fields<'_>, ConfigError> {
+        let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
+        for (written, value) in self.object()?.members() {
             let Some(field) = known
                 .iter()
                 .find(|field| **field == written || is_lower_camel_case(written, field))
@@ -248,8 +250,8 @@ impl<'a> Node<'a> {
                     known,
                 }));
             };
-            let node = Self {
-                path: join(&self.path, field),
+            let node = Node {
+                place: Place::Member(&self.place, field),
                 value,
             };
             if entries.iter().any(|(name, _)| name == field) {
@@ -260,7 +262,7 @@ impl<'a> Node<'a> {
             }
         }
         Ok(Fields {
-            path: self.path.clone(),
+            place: &self.place,
             entries,
         })
     }
@@ -268,7 +270,7 @@ impl<'a> Node<'a> {
     pub(super) fn flag_or_fields(
         &self,
         known: &'static [&'static str],
-    ) -> Result<FlagOrFields<'a>, ConfigError> {
+    ) -> Result<FlagOrFields<'_>, ConfigError> {
         match self.value.kind() {
             Kind::Bool => self.bool().map(FlagOrFields::Flag),
             Kind::Object => self.fields(known).map(FlagOrFields::Fields),
@@ -294,6 +296,40 @@ impl<'a> Node<'a> {
             }),
             None => self.invalid(format!("expected a string: {}", allowed.join(", "))),
         }
+    }
+}
+
+impl Place<'_> {
+    /// Member names and indices from the outside in, as in `rules[2].match.prefix`.
+    fn path(&self) -> String {
+        match *self {
+            Self::Root => String::new(),
+            Self::Member(outer, name) => match outer.path().as_str() {
+                "" => name.to_owned(),
+                outer => format!("{outer}.{name}"),
+            },
+            Self::Element(outer, index) => format!("{}[{index}]", outer.path()),
+        }
+    }
+
+    fn error(&self, problem: ConfigProblem) -> ConfigError {
+        ConfigError {
+            path: self.path(),
+            problem: Box::new(problem),
+        }
+    }
+}
+
+impl Members<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.object.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Node<'_>)> {
+        self.object.members().map(|(name, value)| {
+            let place = Place::Member(self.place, name);
+            (name, Node { place, value })
+        })
     }
 }
 
@@ -325,10 +361,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
-        ConfigError {
-            path: self.path.clone(),
-            problem: Box::new(problem),
-        }
+        self.place.error(problem)
     }
 }
 
@@ -341,14 +374,6 @@ fn home(name: &str) -> Option<&'static str> {
     ];
     let found = homes.iter().find(|(fields, _)| fields.contains(&name));
     found.map(|(_, home)| *home)
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
 }
 
 fn is_lower_camel_case(written: &str, snake: &str) -> bool {

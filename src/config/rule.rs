@@ -39,7 +39,7 @@ fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Ru
     )?;
     let name = match fields.get("name") {
         Some(node) => node.name()?,
-        None => node.path().to_owned(),
+        None => node.path(),
     };
     Ok(Rule {
         name: name.into(),
@@ -58,7 +58,7 @@ pub(super) fn read_filter_state_rules(
         .name()?;
     let mut demands = Vec::new();
     if let Some(node) = fields.get("requires") {
-        for (word, node) in node.map()? {
+        for (word, node) in node.map()?.iter() {
             demands.push((word.into(), known.plain_demand(known.read(&node)?)));
         }
     }
