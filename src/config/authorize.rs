@@ -2,7 +2,7 @@
 
 use super::claim_to_header::read_claim;
 use super::error::ConfigError;
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, read_each};
 use super::string_matcher::StringMatcher;
 use super::{Names, header_name};
 use crate::claims::ClaimPath;
@@ -36,10 +36,7 @@ fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, ConfigError
         (None, Some(node)) => (node, true),
         _ => return Err(node.invalid("write one of `any`, `all`")),
     };
-    let mut wanted: Vec<Box<str>> = Vec::new();
-    for element in list.some_list()? {
-        wanted.push(read_scope(&element)?);
-    }
+    let wanted = read_each(&list.some_list()?, read_scope)?;
     let claims = match fields.get("claim_names") {
         Some(node) => {
             node.some_list()?;
@@ -103,11 +100,7 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Confi
         if fields.len() > 1 {
             return Err(node.invalid("`any` stands alone; write each condition as an element of it"));
         }
-        let conditions = any
-            .some_list()?
-            .iter()
-            .map(|node| read_condition(node, names))
-            .collect::<Result<_, _>>()?;
+        let conditions = read_each(&any.some_list()?, |node| read_condition(node, names))?;
         return Ok(Condition::Any(conditions));
     }
     let invert = fields.flag("invert")?;
@@ -139,7 +132,7 @@ fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest
 
 fn read_scalars(node: &Node<'_>, names: &Names) -> Result<Vec<Scalar>, ConfigError> {
     let nodes = node.some_list()?;
-    nodes.iter().map(|node| read_scalar(node, names)).collect()
+    read_each(&nodes, |node| read_scalar(node, names))
 }
 
 fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, ConfigError> {

@@ -193,7 +193,7 @@ pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> 
         .iter()
         .find(|(word, field, _)| *word == name && known.contains(field))
         .map(|(_, _, meant)| *meant)
-        .or_else(|| nearest(name, known.iter().copied()))
+        .or_else(|| nearest(name, known))
 }
 
 /// How a field looks, by its name, for one that was written as a value of another type.
@@ -225,19 +225,15 @@ pub(super) fn form(path: &str) -> Option<&'static str> {
 
 /// The candidate that a misspelt name most likely means: at most a third of its letters differ, or it is a part of the
 /// candidate's name, as `prefix` is of `value_prefix`.
-pub(super) fn nearest<'c>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'c str> + Clone,
-) -> Option<&'c str> {
+pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
     let allowed = name.chars().count().div_ceil(3).max(1);
     let misspelt = candidates
-        .clone()
-        .into_iter()
+        .iter()
         .map(|candidate| {
             (
                 strsim::osa_distance(&name, &candidate.to_ascii_lowercase()),
-                candidate,
+                *candidate,
             )
         })
         .filter(|(distance, _)| *distance <= allowed)
@@ -246,7 +242,8 @@ pub(super) fn nearest<'c>(
     misspelt.or_else(|| {
         let words = format!("_{name}_");
         candidates
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|candidate| name.len() > 2 && format!("_{candidate}_").contains(&words))
             .min_by_key(|candidate| candidate.len())
     })

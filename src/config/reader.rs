@@ -162,8 +162,8 @@ impl<'a> Node<'a> {
             }
             Kind::Number => {
                 let (text, seconds) = self.number(EXPECTED)?;
-                Duration::try_from_secs_f64(seconds)
-                    .map_err(|_| self.invalid(format!("{text} seconds is not a duration")))?
+                duration::from_secs(seconds)
+                    .ok_or_else(|| self.invalid(format!("{text} seconds is not a duration")))?
             }
             Kind::Object => {
                 let fields = self.fields(&["seconds", "nanos"])?;
@@ -217,10 +217,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn names(&self) -> Result<Vec<Box<str>>, ConfigError> {
-        self.list()?
-            .iter()
-            .map(|node| node.name().map(Into::into))
-            .collect()
+        read_each(&self.list()?, |node| node.name().map(Into::into))
     }
 
     /// The members of an object whose names are the operator's own.
@@ -290,13 +287,25 @@ impl<'a> Node<'a> {
     fn none_of(&self, allowed: Vec<&'static str>) -> ConfigError {
         match self.value.as_str() {
             Some(value) => self.error(ConfigProblem::NotOneOf {
-                nearest: nearest(&value, allowed.iter().copied()),
+                nearest: nearest(&value, &allowed),
                 allowed,
                 value: value.into(),
             }),
             None => self.invalid(format!("expected a string: {}", allowed.join(", "))),
         }
     }
+}
+
+/// What each of the nodes is read as. A loop: `collect` into a `Result` is a function of its own for every type.
+pub(super) fn read_each<T>(
+    nodes: &[Node<'_>],
+    mut read: impl FnMut(&Node<'_>) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    let mut all = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        all.push(read(node)?);
+    }
+    Ok(all)
 }
 
 impl Place<'_> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::error::{ConfigError, ConfigProblem, nearest};
 use super::location::LocationId;
 use super::provider::{self, Provider, ProviderId};
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, read_each};
 use super::{Names, authorize, resource};
 use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement, Strict};
 
@@ -240,17 +240,10 @@ impl Known<'_> {
         let name = node.name()?;
         match self.requirement_map.iter().find(|(known, _)| **known == *name) {
             Some((_, demand)) => Ok(demand.clone()),
-            None => Err(node.error(ConfigProblem::Dangling {
-                kind: "requirement in requirement_map",
-                nearest: nearest(&name, self.requirement_map.iter().map(|(known, _)| &**known))
-                    .map(str::to_owned),
-                known: self
-                    .requirement_map
-                    .iter()
-                    .map(|(known, _)| known.to_string())
-                    .collect(),
-                name,
-            })),
+            None => {
+                let known: Vec<&str> = self.requirement_map.iter().map(|(known, _)| &**known).collect();
+                Err(dangling(node, "requirement in requirement_map", name, &known))
+            }
         }
     }
 
@@ -327,18 +320,12 @@ impl Known<'_> {
                 )
             })
         };
-        let mut parts = nodes
-            .iter()
-            .map(|node| read(node, None))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut parts = read_each(&nodes, |node| read(node, None))?;
         if is_any {
             // `allow_missing` among them speaks of the providers that the others name, at whatever depth, and is asked last,
             // as in jwt_authn: a good token is used before it is done without.
             let named: Vec<_> = parts.iter().flat_map(Requirement::named).cloned().collect();
-            parts = nodes
-                .iter()
-                .map(|node| read(node, Some(&named)))
-                .collect::<Result<Vec<_>, _>>()?;
+            parts = read_each(&nodes, |node| read(node, Some(&named)))?;
             if !named.is_empty() {
                 for part in &mut parts {
                     if matches!(part, Requirement::AllowMissing(_)) {
@@ -383,17 +370,19 @@ impl Known<'_> {
         let name = node.name()?;
         match self.providers.iter().position(|provider| *provider.name == *name) {
             Some(index) => Ok(ProviderId::new(index)),
-            None => Err(node.error(ConfigProblem::Dangling {
-                kind: "provider",
-                nearest: nearest(&name, self.providers.iter().map(|provider| &*provider.name))
-                    .map(str::to_owned),
-                known: self
-                    .providers
-                    .iter()
-                    .map(|provider| provider.name.to_string())
-                    .collect(),
-                name,
-            })),
+            None => {
+                let known: Vec<&str> = self.providers.iter().map(|provider| &*provider.name).collect();
+                Err(dangling(node, "provider", name, &known))
+            }
         }
     }
+}
+
+fn dangling(node: &Node<'_>, kind: &'static str, name: String, known: &[&str]) -> ConfigError {
+    node.error(ConfigProblem::Dangling {
+        kind,
+        nearest: nearest(&name, known).map(str::to_owned),
+        known: known.iter().map(|known| (*known).to_owned()).collect(),
+        name,
+    })
 }

@@ -4,7 +4,7 @@ use super::error::ConfigError;
 use super::http_uri::HttpUri;
 use super::location::Location;
 use super::provider::{Provider, ProviderId};
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, read_each};
 use super::{Names, authorize, remote};
 use crate::policy::{ProtectedResource, RequestPath, ResourceIdentity, ResourceMetadata, is_authority};
 
@@ -55,9 +55,7 @@ pub(super) fn read(
     }
     let mut scopes_supported = Vec::new();
     if let Some(node) = fields.get("scopes_supported") {
-        for element in node.list()? {
-            scopes_supported.push(authorize::read_scope(&element)?);
-        }
+        scopes_supported = read_each(&node.list()?, authorize::read_scope)?;
     }
     let documentation = fields.get("resource_documentation");
     if let Some(node) = &documentation {

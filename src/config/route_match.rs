@@ -1,7 +1,7 @@
 //! `match`: Envoy's `RouteMatch`, as far as jwt_authn looks at it, and `methods` and `hosts`.
 
 use super::error::ConfigError;
-use super::reader::Node;
+use super::reader::{Node, read_each};
 use super::string_matcher::{self, StringMatcher};
 use super::{Names, header_name};
 use crate::policy::{
@@ -104,34 +104,18 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         if is_connect {
             return Err(node.invalid("connect_matcher says the method already"));
         }
-        let methods = node
-            .some_list()?
-            .iter()
-            .map(read_method)
-            .collect::<Result<_, _>>()?;
+        let methods = read_each(&node.some_list()?, read_method)?;
         matcher.methods = Some((names.field(":method"), methods));
     }
     if let Some(node) = fields.get("hosts") {
-        let hosts = node
-            .some_list()?
-            .iter()
-            .map(read_host)
-            .collect::<Result<_, _>>()?;
+        let hosts = read_each(&node.some_list()?, read_host)?;
         matcher.hosts = Some((names.field(":authority"), hosts));
     }
     if let Some(node) = fields.get("headers") {
-        matcher.headers = node
-            .list()?
-            .iter()
-            .map(|node| read_header(node, names))
-            .collect::<Result<_, _>>()?;
+        matcher.headers = read_each(&node.list()?, |node| read_header(node, names))?;
     }
     if let Some(node) = fields.get("query_parameters") {
-        let parameters = node
-            .list()?
-            .iter()
-            .map(read_parameter)
-            .collect::<Result<Vec<_>, _>>()?;
+        let parameters = read_each(&node.list()?, read_parameter)?;
         if !parameters.is_empty() {
             matcher.parameters = Some((names.field(":path"), parameters));
         }

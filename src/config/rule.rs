@@ -2,7 +2,7 @@
 
 use super::Names;
 use super::error::ConfigError;
-use super::reader::Node;
+use super::reader::{Node, read_each};
 use super::requirement::Known;
 use super::route_match;
 use crate::policy::{FilterStateRules, Rule};
@@ -28,7 +28,7 @@ pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Res
             nodes.len()
         )));
     }
-    nodes.iter().map(|node| read_rule(node, known, names)).collect()
+    read_each(&nodes, |node| read_rule(node, known, names))
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
