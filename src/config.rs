@@ -154,7 +154,7 @@ impl Config {
     /// Reads the bytes that the host hands over: JSON text, or a `google.protobuf.Struct` in its binary form.
     ///
     /// Fails at the first fault found, with its path.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, Box<ConfigError>> {
         // JSON is UTF-8 and begins with `{`; a message never passes for it. Bytes that are neither are reported as the
         // JSON that an operator meant to write.
         match Json::parse(bytes) {
@@ -172,7 +172,7 @@ impl Config {
         struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
     }
 
-    fn parse_json(bytes: &[u8], has_doubles: bool) -> Result<Self, ConfigError> {
+    fn parse_json(bytes: &[u8], has_doubles: bool) -> Result<Self, Box<ConfigError>> {
         let root = root(bytes)?;
         let fields = root.fields(FIELDS)?;
         let mut names = Names {
@@ -408,7 +408,7 @@ impl Names {
 
 /// An `iss` that a pattern covers and another provider's is too could be signed by either's keys. Who writes one issuer twice
 /// means that; who writes a pattern hardly knows whom it covers.
-fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Result<(), ConfigError> {
+fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Result<(), Box<ConfigError>> {
     for other in others {
         if (provider.issuer_pattern.is_some() || other.issuer_pattern.is_some())
             && issuer::overlap(&provider.issuer, &other.issuer)
@@ -424,10 +424,12 @@ fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Resu
     Ok(())
 }
 
-fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
-    let fault = |why| ConfigError {
-        path: String::new(),
-        problem: Box::new(ConfigProblem::NotJson(why)),
+fn root(bytes: &[u8]) -> Result<Node<'_>, Box<ConfigError>> {
+    let fault = |why| {
+        Box::new(ConfigError {
+            path: String::new(),
+            problem: ConfigProblem::NotJson(why),
+        })
     };
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(fault(
@@ -446,7 +448,7 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, ConfigError> {
     Ok(Node::root(value))
 }
 
-fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {
+fn read_shown(node: &Node<'_>) -> Result<Shown, Box<ConfigError>> {
     let fields = node.fields(&["subject", "rule", "decision"])?;
     Ok(Shown {
         subject: fields.flag("subject")?,
@@ -455,7 +457,7 @@ fn read_shown(node: &Node<'_>) -> Result<Shown, ConfigError> {
     })
 }
 
-fn read_limits(node: &Node<'_>) -> Result<Limits, ConfigError> {
+fn read_limits(node: &Node<'_>) -> Result<Limits, Box<ConfigError>> {
     let fields = node.fields(&[
         "max_token_bytes",
         "max_waiting_requests",

@@ -11,7 +11,7 @@ use crate::policy::{
     Scopes,
 };
 
-pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, ConfigError> {
+pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
     let fields = node.fields(&["scopes", "claims"])?;
     let scopes = fields
         .get("scopes")
@@ -29,7 +29,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
     Ok(Authorization { scopes, conditions })
 }
 
-fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, ConfigError> {
+fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, Box<ConfigError>> {
     let fields = node.fields(&["any", "all", "claim_names"])?;
     let (list, all) = match (fields.get("any"), fields.get("all")) {
         (Some(node), None) => (node, false),
@@ -54,13 +54,13 @@ fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, ConfigError
 }
 
 /// RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
-pub(super) fn read_scope(node: &Node<'_>) -> Result<Box<str>, ConfigError> {
+pub(super) fn read_scope(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> {
     let scope = node.name()?;
     if scope
         .bytes()
         .all(|byte| (0x21..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\'))
     {
-        Ok(scope.into())
+        Ok(scope)
     } else {
         Err(node.invalid(format!("`{scope}` is not a scope; write one scope an element")))
     }
@@ -94,7 +94,7 @@ const TESTS: &[&str] = &[
     "equals_request",
 ];
 
-fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, ConfigError> {
+fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<ConfigError>> {
     let fields = node.fields(FIELDS)?;
     if let Some(any) = fields.get("any") {
         if fields.len() > 1 {
@@ -119,7 +119,7 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Confi
     }
 }
 
-fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest, ConfigError> {
+fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest, Box<ConfigError>> {
     Ok(match name {
         "equals" => ClaimTest::AnyOf(vec![read_scalar(node, names)?]),
         "any_of" => ClaimTest::AnyOf(read_scalars(node, names)?),
@@ -130,14 +130,14 @@ fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest
     })
 }
 
-fn read_scalars(node: &Node<'_>, names: &Names) -> Result<Vec<Scalar>, ConfigError> {
+fn read_scalars(node: &Node<'_>, names: &Names) -> Result<Vec<Scalar>, Box<ConfigError>> {
     let nodes = node.some_list()?;
     read_each(&nodes, |node| read_scalar(node, names))
 }
 
-fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, ConfigError> {
+fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError>> {
     if let Ok(text) = node.text() {
-        return Ok(Scalar::Text(text.into()));
+        return Ok(Scalar::Text(text));
     }
     if let Ok(flag) = node.bool() {
         return Ok(Scalar::Bool(flag));
@@ -155,7 +155,7 @@ fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, ConfigError> {
 /// From here on a double stands for several whole numbers: 2^53 is also what is left of 2^53 + 1.
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
-fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, ConfigError> {
+fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, Box<ConfigError>> {
     let fields = node.fields(&["path_template", "variable", "header", "host"])?;
     match (
         fields.get("path_template"),
@@ -202,7 +202,7 @@ fn read_path_part(
     node: &Node<'_>,
     fields: &Fields<'_>,
     names: &mut Names,
-) -> Result<RequestPart, ConfigError> {
+) -> Result<RequestPart, Box<ConfigError>> {
     let variable = fields
         .require("variable", "write the name of the template's variable")?
         .name()?;
@@ -264,7 +264,7 @@ mod tests {
         Value { kind: Some(kind) }
     }
 
-    fn as_message(number: &str) -> Result<Config, ConfigError> {
+    fn as_message(number: &str) -> Result<Config, Box<ConfigError>> {
         let config: serde_json::Value = serde_json::from_str(&equal_to(number)).unwrap();
         let fields = config.as_object().unwrap().iter();
         let fields = fields

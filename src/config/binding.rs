@@ -17,10 +17,10 @@ const VALUES: &[(&str, Check)] = &[
 
 /// `off` without quotes is `false` in YAML as Envoy reads it.
 fn is_off(node: &Node<'_>) -> bool {
-    node.bool().is_ok_and(|flag| !flag) || node.text().is_ok_and(|text| text == "off")
+    node.bool().is_ok_and(|flag| !flag) || node.text().is_ok_and(|text| *text == *"off")
 }
 
-pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, ConfigError> {
+pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<ConfigError>> {
     if is_off(node) {
         return Ok(Binding::Off);
     }
@@ -56,7 +56,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Config
 /// More proxies than anybody has in a row.
 const MAX_TRUSTED_HOPS: u64 = 8;
 
-fn read_element(node: &Node<'_>) -> Result<Option<Element>, ConfigError> {
+fn read_element(node: &Node<'_>) -> Result<Option<Element>, Box<ConfigError>> {
     Ok(match node.flag_or_fields(&["trusted_hops"])? {
         FlagOrFields::Flag(false) => None,
         FlagOrFields::Flag(true) => Some(Element::Only),
@@ -74,7 +74,7 @@ fn read_element(node: &Node<'_>) -> Result<Option<Element>, ConfigError> {
 /// Long enough for clocks that are a little off, short enough for the proofs in it to be remembered.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 
-fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, ConfigError> {
+fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError>> {
     let fields = node.fields(&["required", "window", "nonce", "algorithms"])?;
     let required = fields.flag("required")?;
     let window = match fields.get("window") {
@@ -104,7 +104,7 @@ fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, ConfigError> {
 /// Long enough that challenges are few, short enough that nobody hoards proofs.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
-fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, ConfigError> {
+fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, Box<ConfigError>> {
     let mut nonces = Nonces {
         lifetime: DEFAULT_LIFETIME,
         secret: None,
@@ -124,7 +124,7 @@ fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, ConfigError> {
     Ok(Some(nonces))
 }
 
-fn read_secret(node: &Node<'_>) -> Result<NonceSecret, ConfigError> {
+fn read_secret(node: &Node<'_>) -> Result<NonceSecret, Box<ConfigError>> {
     let (inline, secret) = data_source::read(
         node,
         "write the secret, as a string",

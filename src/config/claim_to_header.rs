@@ -30,7 +30,7 @@ pub enum ValueFormat {
     Base64,
 }
 
-pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, ConfigError> {
+pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, Box<ConfigError>> {
     let fields = node.fields(&["header_name", "claim_name", "claim_path", "format"])?;
     let header = fields.require("header_name", "write the header that takes the claim")?;
     let header = names.owned_header(&header_name::read_owned(header)?);
@@ -51,14 +51,14 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, 
     })
 }
 
-pub(super) fn read_claim(node: &Node<'_>, fields: &Fields<'_>) -> Result<ClaimPath, ConfigError> {
+pub(super) fn read_claim(node: &Node<'_>, fields: &Fields<'_>) -> Result<ClaimPath, Box<ConfigError>> {
     match (fields.get("claim_name"), fields.get("claim_path")) {
-        (Some(name), None) => Ok(ClaimPath::Name(name.name()?.into())),
+        (Some(name), None) => Ok(ClaimPath::Name(name.name()?)),
         (None, Some(path)) => {
             let mut keys = Vec::new();
             for step in path.some_list()? {
                 let fields = step.fields(&["key"])?;
-                keys.push(fields.require("key", "write the member's name")?.text()?.into());
+                keys.push(fields.require("key", "write the member's name")?.text()?);
             }
             Ok(ClaimPath::Literal(keys))
         }

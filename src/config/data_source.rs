@@ -11,7 +11,7 @@ pub(super) fn read<'a>(
     node: &'a Node<'_>,
     fix: &'static str,
     instead: &str,
-) -> Result<(Node<'a>, Vec<u8>), ConfigError> {
+) -> Result<(Node<'a>, Vec<u8>), Box<ConfigError>> {
     let fields = node.fields(&[
         "inline_string",
         "inline_bytes",
@@ -29,13 +29,15 @@ pub(super) fn read<'a>(
     match fields.get("inline_bytes") {
         Some(node) => {
             let text = node.text()?;
-            let decoded = STANDARD.decode(&text).or_else(|_| URL_SAFE_NO_PAD.decode(&text));
+            let decoded = STANDARD
+                .decode(&*text)
+                .or_else(|_| URL_SAFE_NO_PAD.decode(&*text));
             let bytes = decoded.map_err(|_| node.invalid("is not base64"))?;
             Ok((*node, bytes))
         }
         None => {
             let node = fields.require("inline_string", fix)?;
-            let bytes = node.text()?.into_bytes();
+            let bytes = node.text()?.into_boxed_bytes().into_vec();
             Ok((*node, bytes))
         }
     }

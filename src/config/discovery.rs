@@ -47,7 +47,7 @@ pub(super) fn read(
     node: &Node<'_>,
     issuer: &str,
     key_cache: KeyCache,
-) -> Result<RemoteKeySource, ConfigError> {
+) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(&["cluster", "uri", "timeout", "cache_duration", "clusters"])?;
     let cluster = remote::read_cluster(&fields)?;
     let uri = match fields.get("uri") {
@@ -73,7 +73,7 @@ pub(super) fn read(
             }
             // In an order of our own: the host may hand the members over in any.
             let place = clusters.partition_point(|(before, _)| **before < *host);
-            clusters.insert(place, (host.into(), node.name()?.into()));
+            clusters.insert(place, (host.into(), node.name()?));
         }
     }
     Ok(RemoteKeySource {

@@ -15,7 +15,7 @@ const FRAMING: &[&str] = &[
 ];
 
 /// A header name, in lower case.
-pub(super) fn read(node: &Node<'_>) -> Result<String, ConfigError> {
+pub(super) fn read(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     let name = node.name()?.to_ascii_lowercase();
     if name.bytes().all(is_token_byte) {
         Ok(name)
@@ -25,7 +25,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<String, ConfigError> {
 }
 
 /// The name of a header that the filter is to own.
-pub(super) fn read_owned(node: &Node<'_>) -> Result<String, ConfigError> {
+pub(super) fn read_owned(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     let name = read(node)?;
     if FRAMING.contains(&name.as_str()) {
         return Err(node.invalid(format!(

@@ -72,13 +72,16 @@ pub(super) fn overlap(one: &str, other: &str) -> bool {
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
 
 /// `None`: an issuer without variables.
-pub(super) fn read(issuer: &Node<'_>, fields: &Fields<'_>) -> Result<Option<IssuerPattern>, ConfigError> {
+pub(super) fn read(
+    issuer: &Node<'_>,
+    fields: &Fields<'_>,
+) -> Result<Option<IssuerPattern>, Box<ConfigError>> {
     let text = issuer.name()?;
     let fault = |what: &str| issuer.invalid(format!("{what}; {EXAMPLE}"));
     let mut claims: Vec<(String, ClaimPath)> = Vec::new();
     if let Some(node) = fields.get("issuer_claims") {
         for (variable, node) in node.map()?.iter() {
-            claims.push((variable.to_owned(), ClaimPath::Name(node.name()?.into())));
+            claims.push((variable.to_owned(), ClaimPath::Name(node.name()?)));
         }
         if claims.is_empty() || claims.len() > MAX_VARIABLES {
             return Err(node.invalid(format!(

@@ -33,7 +33,7 @@ impl KeySource {
     }
 }
 
-pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, ConfigError> {
+pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, Box<ConfigError>> {
     let discovery = fields.get("discovery");
     let remote = fields.get("remote_jwks");
     let local = fields.get("local_jwks");
@@ -67,7 +67,7 @@ pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, Confi
     }
 }
 
-fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, ConfigError> {
+fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, Box<ConfigError>> {
     let (inline, document) = data_source::read(
         node,
         "write the JWKS document, as a string",

@@ -93,7 +93,7 @@ pub(super) fn read(
     fields: &Fields<'_>,
     takes_dpop: bool,
     names: &mut Names,
-) -> Result<Vec<LocationId>, ConfigError> {
+) -> Result<Vec<LocationId>, Box<ConfigError>> {
     let mut found = Vec::new();
     if let Some(node) = fields.get("from_headers") {
         for element in node.list()? {
@@ -104,7 +104,7 @@ pub(super) fn read(
         for element in node.list()? {
             let location = Location::Parameter {
                 field: names.field(":path"),
-                name: element.name()?.into(),
+                name: element.name()?,
             };
             found.push((element, location));
         }
@@ -119,7 +119,7 @@ pub(super) fn read(
                 element,
                 Location::Cookie {
                     field: names.field("cookie"),
-                    name: name.into(),
+                    name,
                 },
             ));
         }
@@ -158,16 +158,16 @@ fn dpop(names: &mut Names) -> LocationId {
     names.locations.id(location)
 }
 
-fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, ConfigError> {
+fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, Box<ConfigError>> {
     let fields = node.fields(&["name", "value_prefix"])?;
     let name = header_name::read(fields.require("name", "write the header that carries the token")?)?;
     let prefix = match fields.get("value_prefix") {
         Some(node) => node.text()?,
-        None => String::new(),
+        None => Box::default(),
     };
     Ok(Location::Header {
         field: names.field(&name),
         name: name.into(),
-        prefix: prefix.into_bytes().into(),
+        prefix: prefix.into_boxed_bytes(),
     })
 }

@@ -17,11 +17,11 @@ pub struct Metadata {
     pub failed_status: Option<Box<str>>,
 }
 
-pub(super) fn read(fields: &Fields<'_>) -> Result<Metadata, ConfigError> {
+pub(super) fn read(fields: &Fields<'_>) -> Result<Metadata, Box<ConfigError>> {
     // An empty name is none, as in jwt_authn.
-    let name = |field| {
+    let name = |field| -> Result<Option<Box<str>>, Box<ConfigError>> {
         let text = fields.get(field).map(|node| node.text()).transpose()?;
-        Ok(text.filter(|text| !text.is_empty()).map(String::into_boxed_str))
+        Ok(text.filter(|text| !text.is_empty()))
     };
     let (payload, header, failed_status) = (
         name("payload_in_metadata")?,

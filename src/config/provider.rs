@@ -187,7 +187,7 @@ pub(super) const FIELDS: &[&str] = &[
 /// A day more or less is no skew of a clock.
 const MAX_SKEW_SECONDS: u64 = 86_400;
 
-pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Provider, ConfigError> {
+pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Provider, Box<ConfigError>> {
     if name.is_empty() {
         return Err(node.invalid("a provider needs a name"));
     }
@@ -276,7 +276,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     }
     Ok(Provider {
         name: name.into(),
-        issuer: issuer.into(),
+        issuer,
         issuer_pattern,
         audiences,
         keys,
@@ -300,7 +300,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
 }
 
 /// RFC 7515 section 4.1.9: media types, with or without `application/`.
-fn read_token_types(fields: &Fields<'_>) -> Result<Vec<Box<str>>, ConfigError> {
+fn read_token_types(fields: &Fields<'_>) -> Result<Vec<Box<str>>, Box<ConfigError>> {
     let Some(node) = fields.get("token_types") else {
         return Ok(Vec::new());
     };
@@ -317,12 +317,12 @@ fn read_token_types(fields: &Fields<'_>) -> Result<Vec<Box<str>>, ConfigError> {
 
 const AUDIENCES_FIX: &str = "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
 
-fn read_audiences(fields: &Fields<'_>) -> Result<Audiences, ConfigError> {
+fn read_audiences(fields: &Fields<'_>) -> Result<Audiences, Box<ConfigError>> {
     let node = fields.require("audiences", AUDIENCES_FIX)?;
     read_audience_list(node)
 }
 
-pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigError> {
+pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, Box<ConfigError>> {
     let audiences = node.names()?;
     if audiences.is_empty() {
         return Err(node.invalid(format!("must not be empty; {AUDIENCES_FIX}")));
@@ -336,7 +336,7 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, ConfigErr
     Ok(Audiences::OneOf(audiences))
 }
 
-pub(super) fn read_algorithms(fields: &Fields<'_>) -> Result<AlgorithmSet, ConfigError> {
+pub(super) fn read_algorithms(fields: &Fields<'_>) -> Result<AlgorithmSet, Box<ConfigError>> {
     let Some(node) = fields.get("algorithms") else {
         return Ok(AlgorithmSet::ALL);
     };

@@ -58,15 +58,15 @@ impl<'a> Node<'a> {
         self.place.path()
     }
 
-    pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
+    pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
         self.place.error(problem)
     }
 
-    pub(super) fn invalid(&self, what: impl Into<String>) -> ConfigError {
+    pub(super) fn invalid(&self, what: impl Into<String>) -> Box<ConfigError> {
         self.error(ConfigProblem::Invalid(what.into()))
     }
 
-    fn wrong_type(&self, expected: &'static str) -> ConfigError {
+    fn wrong_type(&self, expected: &'static str) -> Box<ConfigError> {
         let found = match self.value.kind() {
             Kind::Null => "null",
             Kind::Bool => "a boolean",
@@ -82,13 +82,13 @@ impl<'a> Node<'a> {
         })
     }
 
-    pub(super) fn bool(&self) -> Result<bool, ConfigError> {
+    pub(super) fn bool(&self) -> Result<bool, Box<ConfigError>> {
         self.value
             .as_bool()
             .ok_or_else(|| self.wrong_type("true or false"))
     }
 
-    pub(super) fn text(&self) -> Result<String, ConfigError> {
+    pub(super) fn text(&self) -> Result<Box<str>, Box<ConfigError>> {
         self.value
             .as_str()
             .map(Into::into)
@@ -96,7 +96,7 @@ impl<'a> Node<'a> {
     }
 
     /// A string that is not empty.
-    pub(super) fn name(&self) -> Result<String, ConfigError> {
+    pub(super) fn name(&self) -> Result<Box<str>, Box<ConfigError>> {
         let text = self.text()?;
         if text.is_empty() {
             Err(self.invalid("must not be empty"))
@@ -105,7 +105,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, Box<ConfigError>> {
         let (text, number) = self.number("a whole number")?;
         if number.fract() != 0.0 {
             return Err(self.invalid(format!("must be a whole number, not {text}")));
@@ -123,7 +123,7 @@ impl<'a> Node<'a> {
     }
 
     /// A whole number of either sign.
-    pub(super) fn signed(&self) -> Result<i64, ConfigError> {
+    pub(super) fn signed(&self) -> Result<i64, Box<ConfigError>> {
         let text = self
             .value
             .as_number_text()
@@ -135,7 +135,7 @@ impl<'a> Node<'a> {
     }
 
     /// A number as it is written, and the double nearest to it.
-    pub(super) fn number(&self, expected: &'static str) -> Result<(&'a str, f64), ConfigError> {
+    pub(super) fn number(&self, expected: &'static str) -> Result<(&'a str, f64), Box<ConfigError>> {
         let text = self
             .value
             .as_number_text()
@@ -149,7 +149,7 @@ impl<'a> Node<'a> {
     }
 
     /// `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`, a number of seconds, or `{seconds, nanos}`.
-    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, Box<ConfigError>> {
         const EXPECTED: &str = "a duration such as \"10s\", \"5m\", \"1h\" or a number of seconds";
         let parsed = match self.value.kind() {
             Kind::String => {
@@ -191,7 +191,7 @@ impl<'a> Node<'a> {
     }
 
     /// A list; text alone is a list of one, as protobuf's JSON reader has it for repeated fields.
-    pub(super) fn list(&self) -> Result<Vec<Node<'_>>, ConfigError> {
+    pub(super) fn list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         if self.value.kind() == Kind::String {
             return Ok(vec![*self]);
         }
@@ -207,7 +207,7 @@ impl<'a> Node<'a> {
     }
 
     /// A list that is not empty.
-    pub(super) fn some_list(&self) -> Result<Vec<Node<'_>>, ConfigError> {
+    pub(super) fn some_list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         let list = self.list()?;
         if list.is_empty() {
             Err(self.invalid("must not be empty"))
@@ -216,24 +216,24 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn names(&self) -> Result<Vec<Box<str>>, ConfigError> {
-        read_each(&self.list()?, |node| node.name().map(Into::into))
+    pub(super) fn names(&self) -> Result<Vec<Box<str>>, Box<ConfigError>> {
+        read_each(&self.list()?, |node| node.name())
     }
 
     /// The members of an object whose names are the operator's own.
-    pub(super) fn map(&self) -> Result<Members<'_>, ConfigError> {
+    pub(super) fn map(&self) -> Result<Members<'_>, Box<ConfigError>> {
         Ok(Members {
             place: &self.place,
             object: self.object()?,
         })
     }
 
-    fn object(&self) -> Result<Object<'a>, ConfigError> {
+    fn object(&self) -> Result<Object<'a>, Box<ConfigError>> {
         self.value.as_object().ok_or_else(|| self.wrong_type("an object"))
     }
 
     /// The members of an object whose names are ours, in snake_case or lowerCamelCase.
-    pub(super) fn fields(&self, known: &'static [&'static str]) -> Result<Fields<'_>, ConfigError> {
+    pub(super) fn fields(&self, known: &'static [&'static str]) -> Result<Fields<'_>, Box<ConfigError>> {
         let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
         for (written, value) in self.object()?.members() {
             let Some(field) = known
@@ -267,7 +267,7 @@ impl<'a> Node<'a> {
     pub(super) fn flag_or_fields(
         &self,
         known: &'static [&'static str],
-    ) -> Result<FlagOrFields<'_>, ConfigError> {
+    ) -> Result<FlagOrFields<'_>, Box<ConfigError>> {
         match self.value.kind() {
             Kind::Bool => self.bool().map(FlagOrFields::Flag),
             Kind::Object => self.fields(known).map(FlagOrFields::Fields),
@@ -276,7 +276,7 @@ impl<'a> Node<'a> {
     }
 
     /// The one of the allowed values that stands here.
-    pub(super) fn one_of<T: Copy>(&self, allowed: &[(&'static str, T)]) -> Result<T, ConfigError> {
+    pub(super) fn one_of<T: Copy>(&self, allowed: &[(&'static str, T)]) -> Result<T, Box<ConfigError>> {
         let value = self.value.as_str().unwrap_or_default();
         match allowed.iter().find(|(name, _)| **name == *value) {
             Some((_, meaning)) => Ok(*meaning),
@@ -284,7 +284,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn none_of(&self, allowed: Vec<&'static str>) -> ConfigError {
+    fn none_of(&self, allowed: Vec<&'static str>) -> Box<ConfigError> {
         match self.value.as_str() {
             Some(value) => self.error(ConfigProblem::NotOneOf {
                 nearest: nearest(&value, &allowed),
@@ -299,8 +299,8 @@ impl<'a> Node<'a> {
 /// What each of the nodes is read as. A loop: `collect` into a `Result` is a function of its own for every type.
 pub(super) fn read_each<T>(
     nodes: &[Node<'_>],
-    mut read: impl FnMut(&Node<'_>) -> Result<T, ConfigError>,
-) -> Result<Vec<T>, ConfigError> {
+    mut read: impl FnMut(&Node<'_>) -> Result<T, Box<ConfigError>>,
+) -> Result<Vec<T>, Box<ConfigError>> {
     let mut all = Vec::with_capacity(nodes.len());
     for node in nodes {
         all.push(read(node)?);
@@ -321,11 +321,11 @@ impl Place<'_> {
         }
     }
 
-    fn error(&self, problem: ConfigProblem) -> ConfigError {
-        ConfigError {
+    fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
+        Box::new(ConfigError {
             path: self.path(),
-            problem: Box::new(problem),
-        }
+            problem,
+        })
     }
 }
 
@@ -348,7 +348,11 @@ impl<'a> Fields<'a> {
         entries.find_map(|(name, node)| (*name == field).then_some(node))
     }
 
-    pub(super) fn require(&self, field: &'static str, fix: &'static str) -> Result<&Node<'a>, ConfigError> {
+    pub(super) fn require(
+        &self,
+        field: &'static str,
+        fix: &'static str,
+    ) -> Result<&Node<'a>, Box<ConfigError>> {
         match self.get(field) {
             Some(node) => Ok(node),
             None => Err(self.error(ConfigProblem::Missing { field, fix })),
@@ -356,11 +360,11 @@ impl<'a> Fields<'a> {
     }
 
     /// The field's boolean, false where it is absent.
-    pub(super) fn flag(&self, field: &'static str) -> Result<bool, ConfigError> {
+    pub(super) fn flag(&self, field: &'static str) -> Result<bool, Box<ConfigError>> {
         self.get(field).map_or(Ok(false), |node| node.bool())
     }
 
-    pub(super) fn names(&self, field: &'static str) -> Result<Vec<Box<str>>, ConfigError> {
+    pub(super) fn names(&self, field: &'static str) -> Result<Vec<Box<str>>, Box<ConfigError>> {
         self.get(field)
             .map_or_else(|| Ok(Vec::new()), |node| node.names())
     }
@@ -369,7 +373,7 @@ impl<'a> Fields<'a> {
         self.entries.len()
     }
 
-    pub(super) fn error(&self, problem: ConfigProblem) -> ConfigError {
+    pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
         self.place.error(problem)
     }
 }

@@ -102,7 +102,7 @@ pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, ConfigError> {
+pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(&["http_uri", "cache_duration", "async_fetch", "retry_policy"])?;
     // Keys are always fetched ahead of the requests that need them, and a failed fetch is always tried again.
     if let Some(node) = fields.get("async_fetch") {
@@ -131,7 +131,7 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySour
 }
 
 /// Envoy's `RetryPolicy`, as far as jwt_authn uses it.
-fn read_retry_policy(node: &Node<'_>) -> Result<(), ConfigError> {
+fn read_retry_policy(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
     let fields = node.fields(&["retry_back_off", "num_retries", "retry_on"])?;
     if let Some(node) = fields.get("num_retries") {
         node.integer(0..=u64::from(u32::MAX))?;
@@ -150,26 +150,26 @@ fn read_retry_policy(node: &Node<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-pub(super) fn read_cluster(fields: &Fields<'_>) -> Result<Box<str>, ConfigError> {
+pub(super) fn read_cluster(fields: &Fields<'_>) -> Result<Box<str>, Box<ConfigError>> {
     let fix = "write the name of the Envoy cluster that leads to the issuer";
-    Ok(fields.require("cluster", fix)?.name()?.into())
+    fields.require("cluster", fix)?.name()
 }
 
-pub(super) fn read_timeout(fields: &Fields<'_>) -> Result<Duration, ConfigError> {
+pub(super) fn read_timeout(fields: &Fields<'_>) -> Result<Duration, Box<ConfigError>> {
     match fields.get("timeout") {
         Some(node) => node.duration(Duration::from_millis(1)..=LONGEST_TIMEOUT),
         None => Ok(Duration::from_secs(5)),
     }
 }
 
-pub(super) fn read_cache_duration(fields: &Fields<'_>) -> Result<Duration, ConfigError> {
+pub(super) fn read_cache_duration(fields: &Fields<'_>) -> Result<Duration, Box<ConfigError>> {
     match fields.get("cache_duration") {
         Some(node) => node.duration(SECOND..=DAY.saturating_mul(365)),
         None => Ok(Duration::from_secs(600)),
     }
 }
 
-pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, ConfigError> {
+pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
     let uri = node.name()?;
     if uri.contains(['{', '}']) {
         return Err(
@@ -179,7 +179,7 @@ pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, ConfigError> {
     HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
 }
 
-pub(super) fn read_key_cache(node: &Node<'_>) -> Result<KeyCache, ConfigError> {
+pub(super) fn read_key_cache(node: &Node<'_>) -> Result<KeyCache, Box<ConfigError>> {
     let fields = node.fields(&[
         "refresh_ahead",
         "stale_if_error",

@@ -63,7 +63,7 @@ impl<'f, 'n> Beside<'f, 'n> {
 pub(super) fn read_mode(
     mode: Option<&Node<'_>>,
     percent: Option<&Node<'_>>,
-) -> Result<Option<Mode>, ConfigError> {
+) -> Result<Option<Mode>, Box<ConfigError>> {
     let mode = mode
         .map(|node| {
             node.one_of(&[
@@ -170,7 +170,7 @@ impl Known<'_> {
         &self,
         fields: &Fields<'_>,
         names: &mut Names,
-    ) -> Result<Rc<Demand>, ConfigError> {
+    ) -> Result<Rc<Demand>, Box<ConfigError>> {
         let beside = Beside::read(fields);
         match (fields.get("requires"), fields.get("requirement_name")) {
             (Some(node), None) => self.complete(self.read(node)?, beside, names),
@@ -186,7 +186,11 @@ impl Known<'_> {
     }
 
     /// An entry of `requirement_map`: a requirement with what goes beside it.
-    pub(super) fn read_entry(&self, node: &Node<'_>, names: &mut Names) -> Result<Rc<Demand>, ConfigError> {
+    pub(super) fn read_entry(
+        &self,
+        node: &Node<'_>,
+        names: &mut Names,
+    ) -> Result<Rc<Demand>, Box<ConfigError>> {
         let fields = node.fields(ENTRY_FIELDS)?;
         let beside = Beside::read(&fields);
         let requirement = self
@@ -200,7 +204,7 @@ impl Known<'_> {
         requirement: Requirement,
         beside: Beside<'_, '_>,
         names: &mut Names,
-    ) -> Result<Rc<Demand>, ConfigError> {
+    ) -> Result<Rc<Demand>, Box<ConfigError>> {
         if requirement == Requirement::Nothing {
             if let Some(node) = beside.authorize {
                 return Err(node.invalid("only a token can be asked for claims; write `requires` beside it"));
@@ -236,19 +240,19 @@ impl Known<'_> {
         Ok(self.demand(requirement, authorization, mode, resource))
     }
 
-    fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, ConfigError> {
+    fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, Box<ConfigError>> {
         let name = node.name()?;
         match self.requirement_map.iter().find(|(known, _)| **known == *name) {
             Some((_, demand)) => Ok(demand.clone()),
             None => {
                 let known: Vec<&str> = self.requirement_map.iter().map(|(known, _)| &**known).collect();
-                Err(dangling(node, "requirement in requirement_map", name, &known))
+                Err(dangling(node, "requirement in requirement_map", &name, &known))
             }
         }
     }
 
     /// A requirement as it stands in a rule; an empty one asks for nothing, as in jwt_authn.
-    pub(super) fn read(&self, node: &Node<'_>) -> Result<Requirement, ConfigError> {
+    pub(super) fn read(&self, node: &Node<'_>) -> Result<Requirement, Box<ConfigError>> {
         self.read_within(node, None)
             .map(|read| read.unwrap_or(Requirement::Nothing))
     }
@@ -258,7 +262,7 @@ impl Known<'_> {
         &self,
         node: &Node<'_>,
         siblings: Option<&Vec<ProviderRequirement>>,
-    ) -> Result<Option<Requirement>, ConfigError> {
+    ) -> Result<Option<Requirement>, Box<ConfigError>> {
         self.read_fields(node, &node.fields(FIELDS)?, siblings)
     }
 
@@ -267,7 +271,7 @@ impl Known<'_> {
         node: &Node<'_>,
         fields: &Fields<'_>,
         siblings: Option<&Vec<ProviderRequirement>>,
-    ) -> Result<Option<Requirement>, ConfigError> {
+    ) -> Result<Option<Requirement>, Box<ConfigError>> {
         let mut found: Option<Requirement> = None;
         for name in FIELDS {
             let Some(field) = fields.get(name) else { continue };
@@ -308,7 +312,7 @@ impl Known<'_> {
         Ok(found)
     }
 
-    fn read_list(&self, node: &Node<'_>, is_any: bool) -> Result<Vec<Requirement>, ConfigError> {
+    fn read_list(&self, node: &Node<'_>, is_any: bool) -> Result<Vec<Requirement>, Box<ConfigError>> {
         let fields = node.fields(&["requirements"])?;
         let nodes = fields
             .require("requirements", "write the list of requirements")?
@@ -351,7 +355,7 @@ impl Known<'_> {
         Ok(parts)
     }
 
-    fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, ConfigError> {
+    fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, Box<ConfigError>> {
         let fields = node.fields(&["provider_name", "audiences"])?;
         let name = fields.require(
             "provider_name",
@@ -366,23 +370,23 @@ impl Known<'_> {
         Ok(ProviderRequirement { provider, audiences })
     }
 
-    fn read_provider(&self, node: &Node<'_>) -> Result<ProviderId, ConfigError> {
+    fn read_provider(&self, node: &Node<'_>) -> Result<ProviderId, Box<ConfigError>> {
         let name = node.name()?;
         match self.providers.iter().position(|provider| *provider.name == *name) {
             Some(index) => Ok(ProviderId::new(index)),
             None => {
                 let known: Vec<&str> = self.providers.iter().map(|provider| &*provider.name).collect();
-                Err(dangling(node, "provider", name, &known))
+                Err(dangling(node, "provider", &name, &known))
             }
         }
     }
 }
 
-fn dangling(node: &Node<'_>, kind: &'static str, name: String, known: &[&str]) -> ConfigError {
+fn dangling(node: &Node<'_>, kind: &'static str, name: &str, known: &[&str]) -> Box<ConfigError> {
     node.error(ConfigProblem::Dangling {
         kind,
-        nearest: nearest(&name, known).map(str::to_owned),
+        nearest: nearest(name, known).map(str::to_owned),
         known: known.iter().map(|known| (*known).to_owned()).collect(),
-        name,
+        name: name.to_owned(),
     })
 }

@@ -24,7 +24,7 @@ pub(super) fn read(
     providers: &[Provider],
     ids: &[ProviderId],
     names: &mut Names,
-) -> Result<usize, ConfigError> {
+) -> Result<usize, Box<ConfigError>> {
     let fields = node.fields(FIELDS)?;
     let identity = read_identity(node, &fields, names)?;
     let providers: Vec<&Provider> = ids.iter().filter_map(|id| providers.get(id.index())).collect();
@@ -61,10 +61,7 @@ pub(super) fn read(
     if let Some(node) = &documentation {
         remote::read_uri(node)?;
     }
-    let text = |node: Option<&Node<'_>>| {
-        node.map(|node| node.name().map(String::into_boxed_str))
-            .transpose()
-    };
+    let text = |node: Option<&Node<'_>>| node.map(|node| node.name()).transpose();
     let metadata = ResourceMetadata {
         authorization_servers,
         scopes_supported,
@@ -92,7 +89,7 @@ fn read_identity(
     node: &Node<'_>,
     fields: &Fields<'_>,
     names: &mut Names,
-) -> Result<ResourceIdentity, ConfigError> {
+) -> Result<ResourceIdentity, Box<ConfigError>> {
     let path = fields.get("resource_path");
     match (fields.get("resource"), fields.flag("resource_from_host")?) {
         (Some(resource), false) => {
@@ -112,12 +109,12 @@ fn read_identity(
                     }
                     path
                 }
-                None => String::new(),
+                None => Box::default(),
             };
             Ok(ResourceIdentity::FromHost {
                 authority: names.field(":authority"),
                 scheme: names.field("x-forwarded-proto"),
-                path: path.into(),
+                path,
             })
         }
         _ => Err(node.invalid(
@@ -127,7 +124,7 @@ fn read_identity(
 }
 
 /// RFC 9728 section 1.2: "a URL that uses the https scheme and has no fragment component", and here no query either.
-fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, ConfigError> {
+fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
     let url = node.name()?;
     let fault = || {
         node.invalid(format!(

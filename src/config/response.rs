@@ -7,7 +7,7 @@ use crate::reply::{BodyFormat, ReplyStyle};
 /// RFC 6750 section 3 wants a challenge to have at least one parameter; this realm is it where none is configured.
 const DEFAULT_REALM: &str = "jwt";
 
-pub(super) fn read(node: Option<&Node<'_>>, stripped: bool) -> Result<ReplyStyle, ConfigError> {
+pub(super) fn read(node: Option<&Node<'_>>, stripped: bool) -> Result<ReplyStyle, Box<ConfigError>> {
     let mut style = ReplyStyle {
         realm: DEFAULT_REALM.to_owned(),
         body: BodyFormat::default(),
@@ -21,7 +21,7 @@ pub(super) fn read(node: Option<&Node<'_>>, stripped: bool) -> Result<ReplyStyle
         if !realm.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
             return Err(node.invalid("may hold printable ASCII characters only"));
         }
-        style.realm = realm;
+        style.realm = realm.into();
     }
     if let Some(node) = fields.get("body") {
         style.body = node.one_of(&[

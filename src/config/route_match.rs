@@ -54,7 +54,7 @@ const IGNORED_BY_JWT_AUTHN: &[(&str, &str)] = &[
 
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
 
-pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher, ConfigError> {
+pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher, Box<ConfigError>> {
     let fields = node.fields(FIELDS)?;
     for (field, instead) in IGNORED_BY_JWT_AUTHN {
         if let Some(node) = fields.get(field) {
@@ -132,7 +132,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
     Ok(matcher)
 }
 
-fn read_path(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
+fn read_path(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
     let path = node.name()?;
     if !path.starts_with('/') {
         return Err(node.invalid(format!("a path begins with `/`; write `/{path}`")));
@@ -140,10 +140,10 @@ fn read_path(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
     if path.contains(['?', '#']) {
         return Err(node.invalid("is compared with the path alone, which holds no `?` and no `#`"));
     }
-    Ok(path.into_bytes().into())
+    Ok(path.into_boxed_bytes())
 }
 
-fn read_separated_prefix(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
+fn read_separated_prefix(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
     let path = read_path(node)?;
     if path.ends_with(b"/") {
         return Err(node.invalid("ends before the slash that separates; write it without"));
@@ -151,7 +151,7 @@ fn read_separated_prefix(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
     Ok(path)
 }
 
-fn read_method(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
+fn read_method(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
     let method = node.name()?;
     if !method
         .bytes()
@@ -162,10 +162,10 @@ fn read_method(node: &Node<'_>) -> Result<Box<[u8]>, ConfigError> {
             method.to_ascii_uppercase()
         )));
     }
-    Ok(method.into_bytes().into())
+    Ok(method.into_boxed_bytes())
 }
 
-fn read_host(node: &Node<'_>) -> Result<HostPattern, ConfigError> {
+fn read_host(node: &Node<'_>) -> Result<HostPattern, Box<ConfigError>> {
     let host = node.name()?.to_ascii_lowercase();
     if host == "*" {
         return Ok(HostPattern::Any);
@@ -200,7 +200,7 @@ const HEADER_FIELDS: &[&str] = &[
     "treat_missing_header_as_empty",
 ];
 
-fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, ConfigError> {
+fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<ConfigError>> {
     let fields = node.fields(HEADER_FIELDS)?;
     let name = read_header_name(fields.require("name", "write the header's name")?)?;
     let invert = fields.flag("invert_match")?;
@@ -243,7 +243,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Conf
 }
 
 /// A field's name, a pseudo-field's such as `:method` included.
-fn read_header_name(node: &Node<'_>) -> Result<String, ConfigError> {
+fn read_header_name(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     let name = node.name()?.to_ascii_lowercase();
     match name.as_str() {
         ":path" | ":method" | ":authority" | ":scheme" => Ok(name),
@@ -252,7 +252,7 @@ fn read_header_name(node: &Node<'_>) -> Result<String, ConfigError> {
     }
 }
 
-fn read_parameter(node: &Node<'_>) -> Result<ParameterMatcher, ConfigError> {
+fn read_parameter(node: &Node<'_>) -> Result<ParameterMatcher, Box<ConfigError>> {
     let fields = node.fields(&["name", "string_match", "present_match"])?;
     let name = fields.require("name", "write the parameter's name")?.name()?;
     let value: Option<StringMatcher> = fields
@@ -264,9 +264,5 @@ fn read_parameter(node: &Node<'_>) -> Result<ParameterMatcher, ConfigError> {
         Some(node) => node.bool()?,
         None => true,
     };
-    Ok(ParameterMatcher {
-        name: name.into(),
-        value,
-        present,
-    })
+    Ok(ParameterMatcher { name, value, present })
 }

@@ -20,7 +20,11 @@ pub(super) const FIELDS: &[&str] = &[
     "protected_resource",
 ];
 
-pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Vec<Rule>, ConfigError> {
+pub(super) fn read(
+    node: &Node<'_>,
+    known: &Known<'_>,
+    names: &mut Names,
+) -> Result<Vec<Rule>, Box<ConfigError>> {
     let nodes = node.list()?;
     if nodes.len() > MAX_RULES {
         return Err(node.invalid(format!(
@@ -31,7 +35,7 @@ pub(super) fn read(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Res
     read_each(&nodes, |node| read_rule(node, known, names))
 }
 
-fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, ConfigError> {
+fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, Box<ConfigError>> {
     let fields = node.fields(FIELDS)?;
     let matcher = fields.require(
         "match",
@@ -39,10 +43,10 @@ fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Ru
     )?;
     let name = match fields.get("name") {
         Some(node) => node.name()?,
-        None => node.path(),
+        None => node.path().into(),
     };
     Ok(Rule {
-        name: name.into(),
+        name,
         matcher: route_match::read(matcher, names)?,
         demand: known.read_choice(&fields, names)?,
     })
@@ -51,7 +55,7 @@ fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Ru
 pub(super) fn read_filter_state_rules(
     node: &Node<'_>,
     known: &Known<'_>,
-) -> Result<FilterStateRules, ConfigError> {
+) -> Result<FilterStateRules, Box<ConfigError>> {
     let fields = node.fields(&["name", "requires"])?;
     let name = fields
         .require("name", "write the name of the filter state")?
@@ -62,8 +66,5 @@ pub(super) fn read_filter_state_rules(
             demands.push((word.into(), known.plain_demand(known.read(&node)?)));
         }
     }
-    Ok(FilterStateRules {
-        name: name.into(),
-        demands,
-    })
+    Ok(FilterStateRules { name, demands })
 }

@@ -40,7 +40,7 @@ impl StringMatcher {
 
 impl StringMatcher {
     /// The matcher of one named form: `prefix`, `suffix`, `contains` or `regex`.
-    pub(super) fn of(name: &str, node: &Node<'_>) -> Result<Self, ConfigError> {
+    pub(super) fn of(name: &str, node: &Node<'_>) -> Result<Self, Box<ConfigError>> {
         let pattern = match FORMS.iter().find(|(form, _)| *form == name) {
             Some((_, form)) => read_text(node, *form, false)?,
             None => Pattern::Regex(read_pattern(node)?),
@@ -85,7 +85,7 @@ const FIELDS: &[&str] = &[
 
 const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, contains, safe_regex";
 
-pub(super) fn read(node: &Node<'_>) -> Result<StringMatcher, ConfigError> {
+pub(super) fn read(node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
     let fields = node.fields(FIELDS)?;
     if let Some(node) = fields.get("custom") {
         return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
@@ -119,12 +119,12 @@ fn read_text(
     node: &Node<'_>,
     form: fn(Box<str>) -> Pattern,
     ignore_case: bool,
-) -> Result<Pattern, ConfigError> {
+) -> Result<Pattern, Box<ConfigError>> {
     let mut text = node.text()?;
     if ignore_case {
         text.make_ascii_lowercase();
     }
-    let pattern = form(text.into());
+    let pattern = form(text);
     // An empty exact value matches the empty string, as in Envoy; an empty part would match everything.
     match &pattern {
         Pattern::Prefix(text) | Pattern::Suffix(text) | Pattern::Contains(text) if text.is_empty() => {
@@ -135,7 +135,7 @@ fn read_text(
 }
 
 /// The matchers from the older fields that name their form themselves: `exact_match: x` and so on.
-pub(super) fn read_older(fields: &Fields<'_>) -> Result<Vec<StringMatcher>, ConfigError> {
+pub(super) fn read_older(fields: &Fields<'_>) -> Result<Vec<StringMatcher>, Box<ConfigError>> {
     let forms: [Form; 4] = [
         ("exact_match", Pattern::Exact),
         ("prefix_match", Pattern::Prefix),
@@ -162,7 +162,7 @@ pub(super) fn read_older(fields: &Fields<'_>) -> Result<Vec<StringMatcher>, Conf
 
 /// `RegexMatcher`: `{regex: …}`, which has to match the whole text. Google's RE2 and this engine share their syntax but
 /// for Unicode classes, and both take linear time.
-pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, ConfigError> {
+pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, Box<ConfigError>> {
     let fields = node.fields(&["regex", "google_re2"])?;
     let pattern = fields.require("regex", "write the pattern")?;
     // The engine choice of older configurations; there is one.
@@ -173,7 +173,7 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, ConfigErr
 }
 
 /// A pattern that has to match the whole text.
-fn read_pattern(node: &Node<'_>) -> Result<regex_lite::Regex, ConfigError> {
+fn read_pattern(node: &Node<'_>) -> Result<regex_lite::Regex, Box<ConfigError>> {
     let text = node.name()?;
     regex_lite::Regex::new(&text)
         .and_then(|_| regex_lite::Regex::new(&format!(r"\A(?:{text})\z")))

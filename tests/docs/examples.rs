@@ -9,7 +9,7 @@ use testkit::{Listener, load_yaml, router_filter};
 
 use crate::markdown::{Block, pages, root};
 
-pub(crate) fn parse(config: &Value) -> Result<Config, ConfigError> {
+pub(crate) fn parse(config: &Value) -> Result<Config, Box<ConfigError>> {
     Config::parse(config.to_string().as_bytes())
 }
 

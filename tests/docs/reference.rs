@@ -103,7 +103,7 @@ impl Reference {
         documented: &Documented,
         field: &str,
         value: Option<Value>,
-    ) -> Result<Config, ConfigError> {
+    ) -> Result<Config, Box<ConfigError>> {
         let mut object = self.least(&documented.place);
         match value {
             Some(value) => set(&mut object, field, value),
@@ -227,7 +227,7 @@ fn says(message: &str, words: &str) -> bool {
         .is_some_and(|(_, rest)| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '.'))
 }
 
-fn is_refused(result: Result<Config, ConfigError>, path: &str, message: &str) {
+fn is_refused(result: Result<Config, Box<ConfigError>>, path: &str, message: &str) {
     let error = result.map(drop).expect_err(&format!("{path}: accepted"));
     assert!(
         error.path == path && says(&error.problem.to_string(), message),
