@@ -13,8 +13,9 @@ use crate::jose::AlgorithmSet;
 pub(super) struct Metric(Option<u32>);
 
 impl Metric {
-    fn define(kind: MetricKind, name: &str) -> Self {
-        Self(match abi::define_metric(kind, name) {
+    fn define(kind: MetricKind, prefix: &str, name: &str) -> Self {
+        let name = format!("{prefix}.{name}");
+        Self(match abi::define_metric(kind, &name) {
             Ok(id) => Some(id),
             Err(status) => {
                 log::warn!("the metric {name} could not be defined: {status:?}");
@@ -75,8 +76,8 @@ impl Metrics {
             "" => "jwt".to_owned(),
             stat_prefix => format!("jwt.{stat_prefix}"),
         };
-        let counter = |name: &str| Metric::define(MetricKind::Counter, &format!("{prefix}.{name}"));
-        let gauge = |name: &str| Metric::define(MetricKind::Gauge, &format!("{prefix}.{name}"));
+        let counter = |name: &str| Metric::define(MetricKind::Counter, &prefix, name);
+        let gauge = |name: &str| Metric::define(MetricKind::Gauge, &prefix, name);
         let by_reason = |word: &str| {
             Reason::ALL
                 .iter()
@@ -98,14 +99,16 @@ impl Metrics {
                 .providers
                 .iter()
                 .map(|provider| {
-                    let name = metric_name(&provider.name);
+                    let prefix = format!("{prefix}.provider.{}", metric_name(&provider.name));
+                    let counter = |name| Metric::define(MetricKind::Counter, &prefix, name);
+                    let gauge = |name| Metric::define(MetricKind::Gauge, &prefix, name);
                     ProviderMetrics {
-                        fetch_success: counter(&format!("provider.{name}.fetch_success")),
-                        fetch_failed: counter(&format!("provider.{name}.fetch_failed")),
-                        unknown_kid: counter(&format!("provider.{name}.unknown_kid")),
-                        keys: gauge(&format!("provider.{name}.keys")),
-                        keys_age_seconds: gauge(&format!("provider.{name}.keys_age_seconds")),
-                        keys_stale: gauge(&format!("provider.{name}.keys_stale")),
+                        fetch_success: counter("fetch_success"),
+                        fetch_failed: counter("fetch_failed"),
+                        unknown_kid: counter("unknown_kid"),
+                        keys: gauge("keys"),
+                        keys_age_seconds: gauge("keys_age_seconds"),
+                        keys_stale: gauge("keys_stale"),
                     }
                 })
                 .collect(),

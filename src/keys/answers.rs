@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::backoff::{COLD, WARM};
+use super::backoff::{COLD, WARM, scaled};
 use super::fetch::{Document, FetchError, FetchId, Fetched};
 use super::fetching::{InFlight, REDISCOVERY};
-use super::head::{Discovered, Head, Standing, Trouble};
+use super::head::{Discovered, Standing, Trouble};
 use super::notice::KeyNotice;
 use super::remote::{RemoteKeys, Unpublished};
 use super::{discovery, freshness};
@@ -35,7 +35,7 @@ impl RemoteKeys {
         let answer = answer.map_err(|error| match error {
             // The host tells a timeout in the midst of a body as it tells a broken connection. Its timer and its wall
             // clock need not agree to the millisecond.
-            FetchError::Reset if now.since(in_flight.asked_at) >= in_flight.timeout.mul_f64(0.9) => {
+            FetchError::Reset if now.since(in_flight.asked_at) >= scaled(in_flight.timeout, 0.9) => {
                 FetchError::TimedOut
             }
             error => error,
@@ -150,7 +150,7 @@ impl RemoteKeys {
                 jwks_uri: jwks_uri.clone(),
             });
         }
-        let interval = REDISCOVERY.mul_f64(self.chance.factor(0.9, 1.1));
+        let interval = scaled(REDISCOVERY, self.chance.factor(0.9, 1.1));
         self.head.discovered = Some(Discovered {
             jwks_uri,
             read_again_at: now.after(interval).as_millis(),
@@ -223,19 +223,16 @@ impl RemoteKeys {
             });
         }
         let jitter = self.chance.factor(0.9, 1.1);
-        let ahead = new
-            .lifetime
-            .mul_f64((self.source.key_cache.refresh_ahead * jitter).clamp(0.0, 1.0));
+        let share = (self.source.key_cache.refresh_ahead * jitter).clamp(0.0, 1.0);
+        let ahead = scaled(new.lifetime, share);
         let expires_at = now.after(new.lifetime);
-        self.head = Head {
-            asked_at: in_flight.asked_at.as_millis(),
-            refresh_at: now.after(ahead).as_millis(),
-            expires_at: expires_at.as_millis(),
-            stale_until: expires_at.after(self.source.key_cache.stale_if_error).as_millis(),
-            failures: 0,
-            retry_at: 0,
-            ..std::mem::take(&mut self.head)
-        };
+        let head = &mut self.head;
+        head.asked_at = in_flight.asked_at.as_millis();
+        head.refresh_at = now.after(ahead).as_millis();
+        head.expires_at = expires_at.as_millis();
+        head.stale_until = expires_at.after(self.source.key_cache.stale_if_error).as_millis();
+        head.failures = 0;
+        head.retry_at = 0;
         self.finish(in_flight, published);
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::time::millis;
+
 /// A sequence of numbers that look random (SplitMix64, by Steele, Lea and Flood). Its seed is an argument, so that a test
 /// repeats exactly; nothing secret rests on it.
 #[derive(Clone, Debug)]
@@ -26,6 +28,11 @@ impl Chance {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         low + unit * (high - low)
     }
+}
+
+/// A share of a duration, to the millisecond: nothing here is finer.
+pub(super) fn scaled(duration: Duration, share: f64) -> Duration {
+    Duration::from_millis((millis(duration) as f64 * share) as u64)
 }
 
 /// First and longest pause between attempts.
@@ -55,7 +62,7 @@ impl Backoff {
             .first
             .saturating_mul(1_u32.wrapping_shl(doublings))
             .min(self.longest);
-        full.mul_f64(chance.factor(0.5, 1.0))
+        scaled(full, chance.factor(0.5, 1.0))
     }
 }
 

@@ -97,9 +97,11 @@ impl FetchError {
         const NO_HOST: &str = "no healthy upstream";
         match (status, std::str::from_utf8(body)) {
             (504, Ok(NO_ANSWER)) => Self::TimedOut,
-            (502 | 503, Ok(text)) if text.starts_with(NO_CONNECTION) || text == NO_HOST => {
-                Self::Unreachable(discovery::shown(text.trim_start_matches(NO_CONNECTION)))
-            }
+            (502 | 503, Ok(NO_HOST)) => Self::Unreachable(NO_HOST.to_owned()),
+            (502 | 503, Ok(text)) => match text.strip_prefix(NO_CONNECTION) {
+                Some(why) => Self::Unreachable(discovery::shown(why)),
+                None => Self::Status(status),
+            },
             _ => Self::Status(status),
         }
     }
