@@ -22,16 +22,23 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         Some((whole, decimals)) => (whole, Some(decimals)),
         None => (number, None),
     };
-    // Digits only, so that the library's reader of floating-point numbers stays out of the module: 15 KB.
-    let whole = whole.parse::<u64>().ok()? as f64;
     let part = match decimals {
         Some(decimals) => {
             let places = i32::try_from(decimals.len()).ok()?;
-            decimals.parse::<u64>().ok()? as f64 / 10_f64.powi(places)
+            digits(decimals)? / 10_f64.powi(places)
         }
         None => 0.0,
     };
-    from_secs((whole + part) * factor)
+    from_secs((digits(whole)? + part) * factor)
+}
+
+/// The number of these digits. The library's reader of floating-point numbers would be 15 KB of the module.
+fn digits(text: &str) -> Option<f64> {
+    let number = text.bytes().try_fold(0.0, |number, byte| {
+        let digit = char::from(byte).to_digit(10)?;
+        Some(number * 10.0 + f64::from(digit))
+    });
+    number.filter(|_| !text.is_empty())
 }
 
 /// To the nanosecond, and no longer than 584 years, which every range here is far from. The library's own conversion takes the

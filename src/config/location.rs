@@ -94,10 +94,19 @@ pub(super) fn read(
     takes_dpop: bool,
     names: &mut Names,
 ) -> Result<Vec<LocationId>, Box<ConfigError>> {
-    let mut found = Vec::new();
+    let mut ids = Vec::new();
+    let mut add = |node: &Node<'_>, location, names: &mut Names| {
+        let id = names.locations.id(location);
+        if ids.contains(&id) {
+            return Err(node.invalid("this location stands there twice"));
+        }
+        ids.push(id);
+        Ok(())
+    };
     if let Some(node) = fields.get("from_headers") {
         for element in node.list()? {
-            found.push((element, read_header(&element, names)?));
+            let location = read_header(&element, names)?;
+            add(&element, location, names)?;
         }
     }
     if let Some(node) = fields.get("from_params") {
@@ -106,7 +115,7 @@ pub(super) fn read(
                 field: names.field(":path"),
                 name: element.name()?,
             };
-            found.push((element, location));
+            add(&element, location, names)?;
         }
     }
     if let Some(node) = fields.get("from_cookies") {
@@ -115,45 +124,28 @@ pub(super) fn read(
             if !name.bytes().all(header_name::is_token_byte) {
                 return Err(element.invalid(format!("`{name}` is not a cookie's name")));
             }
-            found.push((
-                element,
-                Location::Cookie {
-                    field: names.field("cookie"),
-                    name,
-                },
-            ));
+            let location = Location::Cookie {
+                field: names.field("cookie"),
+                name,
+            };
+            add(&element, location, names)?;
         }
     }
-    if found.is_empty() {
-        let default = Location::Header {
-            field: names.field("authorization"),
-            name: "authorization".into(),
-            prefix: (*b"Bearer ").into(),
-        };
-        let mut ids = vec![names.locations.id(default)];
-        ids.extend(takes_dpop.then(|| dpop(names)));
-        return Ok(ids);
-    }
-    let mut ids = Vec::new();
-    for (node, location) in found {
-        let id = names.locations.id(location);
-        if ids.contains(&id) {
-            return Err(node.invalid("this location stands there twice"));
-        }
-        ids.push(id);
+    if ids.is_empty() {
+        ids.push(authorization(b"Bearer ", names));
     }
     if takes_dpop {
-        ids.push(dpop(names));
+        // RFC 9449 section 7.1: tokens that a proof goes with have a scheme of their own.
+        ids.push(authorization(DPOP_PREFIX, names));
     }
     Ok(ids)
 }
 
-/// RFC 9449 section 7.1: tokens that a proof goes with have a scheme of their own.
-fn dpop(names: &mut Names) -> LocationId {
+fn authorization(prefix: &[u8], names: &mut Names) -> LocationId {
     let location = Location::Header {
         field: names.field("authorization"),
         name: "authorization".into(),
-        prefix: DPOP_PREFIX.into(),
+        prefix: prefix.into(),
     };
     names.locations.id(location)
 }

@@ -69,20 +69,18 @@ pub(super) fn read(
         resource_name: text(fields.get("resource_name"))?,
         resource_documentation: text(documentation)?,
     };
-    let resource = ProtectedResource::new(identity, metadata);
     // The same words twice are one resource, so that several rules may speak of it; two documents at one address are a fault.
-    for (number, known) in names.resources.iter().enumerate() {
-        if *known == resource {
-            return Ok(number);
-        }
-        if known.identity() == resource.identity() {
-            return Err(node.invalid(
-                "the same resource is described differently elsewhere; a client could be given only one of the two",
-            ));
+    let mut known = names.resources.iter().enumerate();
+    match known.find(|(_, known)| *known.identity() == identity) {
+        Some((number, known)) if *known.metadata() == metadata => Ok(number),
+        Some(_) => Err(node.invalid(
+            "the same resource is described differently elsewhere; a client could be given only one of the two",
+        )),
+        None => {
+            names.resources.push(ProtectedResource::new(identity, metadata));
+            Ok(names.resources.len().saturating_sub(1))
         }
     }
-    names.resources.push(resource);
-    Ok(names.resources.len().saturating_sub(1))
 }
 
 fn read_identity(

@@ -65,7 +65,7 @@ pub enum ResourceIdentity {
 }
 
 /// One of the resources that the configuration speaks of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ProtectedResource {
     identity: ResourceIdentity,
     metadata: ResourceMetadata,
@@ -154,6 +154,12 @@ impl ProtectedResource {
     #[must_use]
     pub fn identity(&self) -> &ResourceIdentity {
         &self.identity
+    }
+
+    /// What its document says.
+    #[must_use]
+    pub fn metadata(&self) -> &ResourceMetadata {
+        &self.metadata
     }
 
     /// Where its document is.
