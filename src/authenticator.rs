@@ -122,8 +122,10 @@ pub struct Authenticator {
     waiting: WaitingRequests,
     decided: VecDeque<(StreamId, Decision)>,
     notices: VecDeque<Notice>,
-    /// What a request without need of a token gets: written once.
-    waived: Rc<HeaderEdits>,
+    /// What a request gets of whose client nothing is known: written once.
+    without_claims: Rc<HeaderEdits>,
+    /// The decision for the last request that no token was asked of.
+    waived: Option<Rc<Forward>>,
     next_fetch: u32,
     verifier: Rc<dyn SignatureVerifier>,
     cache: TokenCache<Kept>,
@@ -146,8 +148,8 @@ impl Authenticator {
                 KeySource::Local(_) => None,
             })
             .collect();
-        let mut waived = HeaderEdits::default();
-        crate::forward::remove_claims(&config, &mut waived);
+        let mut without_claims = HeaderEdits::default();
+        crate::forward::remove_claims(&config, &mut without_claims);
         Self {
             waiting: WaitingRequests::default(),
             cache: TokenCache::new(config.limits.token_cache_entries),
@@ -156,7 +158,8 @@ impl Authenticator {
             remote,
             decided: VecDeque::new(),
             notices: VecDeque::new(),
-            waived: Rc::new(waived),
+            without_claims: Rc::new(without_claims),
+            waived: None,
             next_fetch: 0,
             verifier: Rc::new(Sandbox),
             nonce_secret: None,

@@ -126,7 +126,7 @@ impl Authenticator {
         let config = self.config.clone();
         let demand = match config.policy.demand(choice) {
             Some(demand) if demand.requirement != Requirement::Nothing => demand,
-            _ => return self.without_token(Grant::Waived).by(choice).into(),
+            _ => return Evaluation::Forward(self.waive(choice)),
         };
         let credentials = credential::find(request, &config.locations, &demand.locations);
         if let Ok(credentials) = &credentials
@@ -279,10 +279,20 @@ impl Authenticator {
         Ok((forward, lacking, proof))
     }
 
+    /// The request goes on, since no token is asked for: shared with the next one of the same rule.
+    fn waive(&mut self, choice: Choice) -> Rc<Forward> {
+        let last = self.waived.take();
+        let forward = last
+            .filter(|last| last.rule == Some(choice))
+            .unwrap_or_else(|| Rc::new(self.without_token(Grant::Waived).by(choice)));
+        self.waived = Some(forward.clone());
+        forward
+    }
+
     /// The request goes on with nothing said of its client.
     fn without_token(&self, grant: Grant) -> Forward {
         Forward {
-            edits: self.waived.clone(),
+            edits: self.without_claims.clone(),
             grant,
             state: Vec::new(),
             clears_route_cache: false,
