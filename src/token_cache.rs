@@ -40,8 +40,11 @@ pub(crate) struct TokenCache<T> {
     /// The places of entries, found by their hashes. Two tokens of one hash drive each other out.
     places: HashTable<usize>,
     entries: Vec<Option<Entry<T>>>,
-    /// Of the tokens that there was no room for, a part of the hash of the last one at each place, by another part of it.
-    newcomers: Box<[u32]>,
+    /// Of tokens that there was no room for, a part of the hash: some at each place, which is another part of it.
+    newcomers: Box<[[u32; 4]]>,
+    /// Which newcomer makes room for the next one: as good as by chance. In turn, those of one place that come in turn would
+    /// drive each other out for ever.
+    chance: u64,
     /// The next entry to be judged when room is needed.
     hand: usize,
     bytes: usize,
@@ -56,6 +59,7 @@ impl<T> TokenCache<T> {
             places: HashTable::new(),
             entries: Vec::new(),
             newcomers: Box::default(),
+            chance: 0,
             hand: 0,
             bytes: 0,
             max_entries,
@@ -132,14 +136,29 @@ impl<T> TokenCache<T> {
     /// Whether a token of this hash was to get in lately, and was told to come again.
     fn has_come_before(&mut self, hash: u64) -> bool {
         if self.newcomers.is_empty() {
-            self.newcomers = vec![0; self.max_entries.next_power_of_two()].into();
+            self.newcomers = vec![[0; 4]; self.max_entries.next_power_of_two()].into();
         }
         let [index, mark] = [hash, hash >> 32].map(|half| half as u32);
         let last = self.newcomers.len().saturating_sub(1);
-        match self.newcomers.get_mut(index as usize & last) {
-            Some(known) => std::mem::replace(known, mark) == mark,
-            None => false,
+        let Some(known) = self.newcomers.get_mut(index as usize & last) else {
+            return false;
+        };
+        if known.contains(&mark) {
+            return true;
         }
+        // Knuth's linear congruential generator, whose highest bits are the best.
+        self.chance = self
+            .chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let [a, b, c, d] = known;
+        *match self.chance >> 62 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        } = mark;
+        false
     }
 
     /// A vacant place for so many bytes.
@@ -284,6 +303,20 @@ mod tests {
         assert!((0..100).all(|number| cache.get(context(0), &token(number)).is_some()));
         insert_twice(&mut cache, 500, 0);
         assert_eq!(cache.get(context(0), &token(500)), Some(&500));
+    }
+
+    #[test]
+    fn whoever_comes_again_gets_in_however_many_do() {
+        let mut cache = filled(1000);
+        for _ in 0..20 {
+            for number in 5000..5900 {
+                if cache.get(context(0), &token(number)).is_none() {
+                    cache.insert(context(0), &token(number), number, 0);
+                }
+            }
+        }
+        let known = (5000..5900).filter(|number| cache.get(context(0), &token(*number)).is_some());
+        assert_eq!(known.count(), 900);
     }
 
     #[test]
