@@ -39,7 +39,8 @@ pub struct StreamId(pub u32);
 /// What becomes of a request. Exactly one of these: to resume and to reply cannot both be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes on to the upstream, changed so. Shared with the next request of the same token.
+    /// It goes on to the upstream, changed so. Shared with the next request of the same token, or of the same rule where
+    /// none is asked for.
     Forward(Rc<Forward>),
     /// It is refused here.
     Deny(Refusal),

@@ -137,8 +137,7 @@ impl Authenticator {
         self.meet_anew(choice, demand, request, credentials, moment)
     }
 
-    /// The same, with nothing known of its tokens. Apart from what is done for a token that is known, which is to stay small:
-    /// what it costs is above all to fetch its code.
+    /// The same, with nothing known of its tokens. Not inlined, so that what a known token goes through stays small.
     #[inline(never)]
     fn meet_anew(
         &mut self,
@@ -185,8 +184,7 @@ impl Authenticator {
             Err(denial) => Err(denial.into()),
         };
         match satisfied {
-            Ok((forward, None, proof)) => {
-                let mut forward = forward;
+            Ok((mut forward, None, proof)) => {
                 // One that holds a proof is not kept, so that nothing is copied here.
                 if let Some((id, provider, subject)) = proof {
                     let denial = Denial::new(Reason::ProofReplayed).by(provider);
