@@ -129,7 +129,9 @@ pub struct Authenticator {
     waived: Option<Rc<Forward>>,
     next_fetch: u32,
     verifier: Rc<dyn SignatureVerifier>,
+    /// Tokens that are good, and apart from them, so that they drive none of these out, tokens that are not.
     cache: TokenCache<Kept>,
+    refused: TokenCache<Kept>,
     cache_counts: CacheCounts,
     /// What the process makes nonces with, where a provider has no secret for that.
     nonce_secret: Option<NonceSecret>,
@@ -151,9 +153,11 @@ impl Authenticator {
             .collect();
         let mut without_claims = HeaderEdits::default();
         crate::forward::remove_claims(&config, &mut without_claims);
+        let cache = TokenCache::new(config.limits.token_cache_entries);
         Self {
             waiting: WaitingRequests::default(),
-            cache: TokenCache::new(config.limits.token_cache_entries),
+            refused: cache.sibling(),
+            cache,
             cache_counts: CacheCounts::default(),
             config,
             remote,

@@ -37,7 +37,7 @@
 //! | [`json`] | JSON, read strictly and without copying |
 //! | `percent` | percent-encoding, read strictly |
 //! | [`time`] | a point in time |
-//! | `token_cache` | tokens that were verified before |
+//! | `token_cache` | tokens that were verified or refused before |
 //!
 //! `docs/design.md` says why.
 

@@ -1,9 +1,9 @@
-//! Tokens that were verified before, with what they give: bounded by entries and by bytes.
+//! Tokens that were judged before, with what they give: bounded by entries and by bytes.
 //!
-//! Looked up by a seeded hash, compared byte by byte. Only what was verified gets in, so that no flood of bad tokens drives
-//! anything out. Where there is no room left, neither does a flood of good ones that come once: who is to drive another out
-//! has to come a second time. Then the clock's hand spares what was asked for again since it last came by. What an entry is
-//! still good for, its owner checks at each hit.
+//! Looked up by a seeded hash, compared byte by byte. Where there is no room left, a flood of tokens that come once drives
+//! nothing out: who is to drive another out has to come a second time. Then the clock's hand spares what was asked for again
+//! since it last came by. What an entry is still good for, its owner checks at each hit; and what may drive out what, by
+//! keeping them in caches of their own.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,11 +17,19 @@ const BYTES_PER_ENTRY: usize = 4096;
 /// What an entry takes beside its token and its value: about that much, tables and allocator included.
 const OVERHEAD: usize = 320;
 
-/// For whom a token was verified: a number that the owner gives to the demand, and the place where it stood.
+/// For whom a token was judged: a number that the owner gives to the demand, and the place where it stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Context {
     pub(crate) demand: usize,
     pub(crate) location: LocationId,
+}
+
+/// What an entry is found by.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'t> {
+    hash: u64,
+    context: Context,
+    token: &'t [u8],
 }
 
 struct Entry<T> {
@@ -54,8 +62,17 @@ pub(crate) struct TokenCache<T> {
 impl<T> TokenCache<T> {
     /// A cache of so many entries; 0: of none.
     pub(crate) fn new(max_entries: usize) -> Self {
+        Self::seeded(max_entries, RandomState::new())
+    }
+
+    /// An empty one of the same size, where the same keys are good.
+    pub(crate) fn sibling(&self) -> Self {
+        Self::seeded(self.max_entries, self.seed.clone())
+    }
+
+    fn seeded(max_entries: usize, seed: RandomState) -> Self {
         Self {
-            seed: RandomState::new(),
+            seed,
             places: HashTable::new(),
             entries: Vec::new(),
             newcomers: Box::default(),
@@ -70,18 +87,23 @@ impl<T> TokenCache<T> {
         self.max_entries == 0
     }
 
-    /// The last 16 bytes of a token are those of its signature, in which tokens differ: 96 bits of it.
-    fn hash(&self, context: Context, token: &[u8]) -> u64 {
+    /// What finds this token in this context. The last 16 bytes of a token are those of its signature, in which tokens
+    /// differ: 96 bits of it.
+    pub(crate) fn key<'t>(&self, context: Context, token: &'t [u8]) -> Key<'t> {
         // What is shorter is no token.
         let end = token.last_chunk().copied().map_or(0, u128::from_ne_bytes);
-        self.seed.hash_one((context, end))
+        Key {
+            hash: self.seed.hash_one((context, end)),
+            context,
+            token,
+        }
     }
 
     /// What this very token gives in this context.
-    pub(crate) fn get(&mut self, context: Context, token: &[u8]) -> Option<&T> {
-        let place = self.place(self.hash(context, token))?;
+    pub(crate) fn get(&mut self, key: Key<'_>) -> Option<&T> {
+        let place = self.place(key.hash)?;
         let entry = self.entries.get_mut(place)?.as_mut()?;
-        if entry.context != context || !is_same(&entry.token, token) {
+        if entry.context != key.context || !is_same(&entry.token, key.token) {
             return None;
         }
         entry.is_wanted = true;
@@ -95,13 +117,13 @@ impl<T> TokenCache<T> {
     }
 
     /// Keeps what a token gives, which takes `value_bytes`, and drops what has to make room.
-    pub(crate) fn insert(&mut self, context: Context, token: &[u8], value: T, value_bytes: usize) {
+    pub(crate) fn insert(&mut self, key: Key<'_>, value: T, value_bytes: usize) {
+        let Key { hash, context, token } = key;
         let bytes = token.len().saturating_add(value_bytes).saturating_add(OVERHEAD);
         let max_bytes = self.max_entries.saturating_mul(BYTES_PER_ENTRY);
         if bytes > max_bytes {
             return;
         }
-        let hash = self.hash(context, token);
         let own = self.place(hash);
         let has_room = self.entries.len() < self.max_entries && self.bytes.saturating_add(bytes) <= max_bytes;
         if own.is_none() && !has_room && !self.has_come_before(hash) {
@@ -245,17 +267,26 @@ mod tests {
         format!("header.payload.{number:064}").into_bytes()
     }
 
+    fn get<'c, T>(cache: &'c mut TokenCache<T>, context: Context, token: &[u8]) -> Option<&'c T> {
+        cache.get(cache.key(context, token))
+    }
+
+    fn insert<T>(cache: &mut TokenCache<T>, context: Context, token: &[u8], value: T, size: usize) {
+        let key = TokenCache::key(cache, context, token);
+        cache.insert(key, value, size);
+    }
+
     /// Comes twice, as whoever is to get in where there is no room.
     fn insert_twice(cache: &mut TokenCache<usize>, number: usize, size: usize) {
         for _ in 0..2 {
-            cache.insert(context(0), &token(number), number, size);
+            insert(cache, context(0), &token(number), number, size);
         }
     }
 
     fn filled(count: usize) -> TokenCache<usize> {
         let mut cache = TokenCache::new(count);
         for number in 0..count {
-            cache.insert(context(0), &token(number), number, 0);
+            insert(&mut cache, context(0), &token(number), number, 0);
         }
         cache
     }
@@ -264,30 +295,33 @@ mod tests {
     fn only_the_very_same_token_in_the_same_context_is_found() {
         let mut cache = TokenCache::new(10);
         let mut token = token(1);
-        cache.insert(context(1), &token, "value", 0);
-        assert_eq!(cache.get(context(1), &token), Some(&"value"));
-        assert_eq!(cache.get(context(2), &token), None);
+        insert(&mut cache, context(1), &token, "value", 0);
+        assert_eq!(get(&mut cache, context(1), &token), Some(&"value"));
+        assert_eq!(get(&mut cache, context(2), &token), None);
         // In front of what is hashed, too, every byte counts.
         for index in 0..token.len() {
             token[index] ^= 1;
-            assert_eq!(cache.get(context(1), &token), None, "{index}");
+            assert_eq!(get(&mut cache, context(1), &token), None, "{index}");
             token[index] ^= 1;
         }
-        assert_eq!(cache.get(context(1), &token[1..]), None);
-        assert_eq!(cache.get(context(1), b""), None);
+        assert_eq!(get(&mut cache, context(1), &token[1..]), None);
+        assert_eq!(get(&mut cache, context(1), b""), None);
     }
 
     #[test]
     fn what_is_asked_for_again_outlives_a_flood_of_what_is_not() {
         let mut cache = filled(100);
         for hot in 0..10 {
-            assert!(cache.get(context(0), &token(hot)).is_some());
+            assert!(get(&mut cache, context(0), &token(hot)).is_some());
         }
         for flood in 0..10_000 {
             insert_twice(&mut cache, 1000 + flood, 0);
             if flood % 20 == 0 {
                 for hot in 0..10 {
-                    assert!(cache.get(context(0), &token(hot)).is_some(), "{flood} {hot}");
+                    assert!(
+                        get(&mut cache, context(0), &token(hot)).is_some(),
+                        "{flood} {hot}"
+                    );
                 }
             }
         }
@@ -298,11 +332,11 @@ mod tests {
     fn what_comes_once_drives_nobody_out() {
         let mut cache = filled(100);
         for flood in 0..10_000 {
-            cache.insert(context(0), &token(1000 + flood), flood, 0);
+            insert(&mut cache, context(0), &token(1000 + flood), flood, 0);
         }
-        assert!((0..100).all(|number| cache.get(context(0), &token(number)).is_some()));
+        assert!((0..100).all(|number| get(&mut cache, context(0), &token(number)).is_some()));
         insert_twice(&mut cache, 500, 0);
-        assert_eq!(cache.get(context(0), &token(500)), Some(&500));
+        assert_eq!(get(&mut cache, context(0), &token(500)), Some(&500));
     }
 
     #[test]
@@ -310,12 +344,12 @@ mod tests {
         let mut cache = filled(1000);
         for _ in 0..20 {
             for number in 5000..5900 {
-                if cache.get(context(0), &token(number)).is_none() {
-                    cache.insert(context(0), &token(number), number, 0);
+                if get(&mut cache, context(0), &token(number)).is_none() {
+                    insert(&mut cache, context(0), &token(number), number, 0);
                 }
             }
         }
-        let known = (5000..5900).filter(|number| cache.get(context(0), &token(*number)).is_some());
+        let known = (5000..5900).filter(|number| get(&mut cache, context(0), &token(*number)).is_some());
         assert_eq!(known.count(), 900);
     }
 
@@ -327,32 +361,32 @@ mod tests {
             insert_twice(&mut cache, number, size);
             assert!(cache.places.len() <= 10 && cache.entries.len() <= 10);
             assert!(cache.bytes <= 10 * BYTES_PER_ENTRY, "{cache:?}");
-            let found = cache.get(context(0), &token(number));
+            let found = get(&mut cache, context(0), &token(number));
             assert_eq!(found, Some(&number));
         }
         let sum: usize = cache.entries.iter().flatten().map(|entry| entry.bytes).sum();
         assert_eq!(sum, cache.bytes);
-        cache.insert(context(0), b"too large", 0, 100_000);
-        assert_eq!(cache.get(context(0), b"too large"), None);
+        insert(&mut cache, context(0), b"too large", 0, 100_000);
+        assert_eq!(get(&mut cache, context(0), b"too large"), None);
     }
 
     #[test]
     fn a_cache_of_nothing_keeps_nothing() {
         let mut cache = TokenCache::new(0);
-        cache.insert(context(0), &token(1), 1, 0);
-        assert!(cache.is_off() && cache.get(context(0), &token(1)).is_none());
+        insert(&mut cache, context(0), &token(1), 1, 0);
+        assert!(cache.is_off() && get(&mut cache, context(0), &token(1)).is_none());
         let mut one = TokenCache::new(1);
         for number in 0..3 {
             insert_twice(&mut one, number, 0);
-            assert_eq!(one.get(context(0), &token(number)), Some(&number));
+            assert_eq!(get(&mut one, context(0), &token(number)), Some(&number));
         }
     }
 
     #[test]
     fn a_token_that_comes_again_takes_its_own_place() {
         let mut cache = filled(3);
-        cache.insert(context(0), &token(1), 7, 0);
-        assert_eq!(cache.get(context(0), &token(1)), Some(&7));
+        insert(&mut cache, context(0), &token(1), 7, 0);
+        assert_eq!(get(&mut cache, context(0), &token(1)), Some(&7));
         assert_eq!(cache.places.len(), 3);
     }
 }

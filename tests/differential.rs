@@ -35,8 +35,6 @@ mod faults;
 mod judge;
 #[path = "differential/listeners.rs"]
 mod listeners;
-#[path = "differential/random.rs"]
-mod random;
 #[path = "differential/refusals.rs"]
 mod refusals;
 #[path = "differential/report.rs"]
@@ -56,9 +54,9 @@ mod world;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use random::Random;
 use report::Report;
 use run::Trial;
+use testkit::Random;
 
 /// So many configurations in `make test`, with [`REQUESTS`] requests each.
 const CONFIGURATIONS: u64 = 60;

@@ -10,6 +10,9 @@
 mod backends;
 mod scenarios;
 
+#[path = "engine/recall.rs"]
+mod recall;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -25,6 +28,7 @@ use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 use scenarios::{Says, Scenario};
+use serde_json::Value;
 use testkit::{Request, latin1};
 
 #[test]
@@ -78,7 +82,12 @@ struct Engine {
 
 impl Engine {
     fn new(scenario: &Scenario) -> Self {
-        let config = Config::parse(scenario.config.to_string().as_bytes())
+        Self::with(scenario, &scenario.config)
+    }
+
+    /// The same scenario with another configuration.
+    fn with(scenario: &Scenario, config: &Value) -> Self {
+        let config = Config::parse(config.to_string().as_bytes())
             .unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
         let config = Rc::new(config);
         let seconds = u64::try_from(testkit::unix_now()).expect("a time after 1970");

@@ -57,7 +57,11 @@ pub fn token(bytes: &[u8]) {
     };
     let _ = claims.unverified_issuer();
     for provider in &request::config().providers {
-        let _ = claims.check(provider, &provider.audiences, UnixTime::from_secs(NOW));
+        let _ = claims.check_issuer(provider);
+        let _ = claims
+            .times()
+            .map(|times| times.check(provider, UnixTime::from_secs(NOW)));
+        let _ = claims.check(provider, &provider.audiences);
     }
     if let (Some(set), Some(algorithm)) = (set, header.algorithm) {
         let _ = VerifiedJwt::verify(

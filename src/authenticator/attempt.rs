@@ -138,6 +138,17 @@ pub(super) struct Attempt<'e, 't> {
     granted: Vec<Rc<Granted>>,
     /// Outcomes so far: a provider that stands in the tree twice is asked once.
     tried: Vec<(&'t ProviderRequirement, Result<Rc<Granted>, Obstacle>)>,
+    /// Who looked at a token last, and when that is valid.
+    judged: Option<Judged>,
+    /// A key that was not there might have changed something.
+    lacks_keys: bool,
+}
+
+/// A provider that has looked at a token, and from when until when that is valid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judged {
+    pub(super) provider: ProviderId,
+    pub(super) times: TimeLimits,
 }
 
 impl<'e, 't> Attempt<'e, 't> {
@@ -156,6 +167,8 @@ impl<'e, 't> Attempt<'e, 't> {
             moment,
             granted: Vec::new(),
             tried: Vec::new(),
+            judged: None,
+            lacks_keys: false,
         }
     }
 
@@ -172,6 +185,22 @@ impl<'e, 't> Attempt<'e, 't> {
         match failed.rev().max_by_key(|obstacle| obstacle.rank()) {
             Some(Obstacle::Denial(denial)) => *denial,
             _ => Denial::new(Reason::TokenMissing),
+        }
+    }
+
+    /// Who refused the token, if that was a single provider, and rests on nothing but the token, its times and the keys that
+    /// are there. To all others it was none, or another issuer's.
+    pub(super) fn refused_by(&self) -> Option<Judged> {
+        let mut refusals = self.tried.iter().filter(|(_, outcome)| match outcome {
+            Ok(_) | Err(Obstacle::Need(_)) => true,
+            Err(Obstacle::Denial(denial)) => {
+                !matches!(denial.reason, Reason::IssuerUnknown | Reason::TokenMissing)
+            }
+        });
+        let judged = self.judged.filter(|_| !self.lacks_keys)?;
+        match (refusals.next()?, refusals.next()) {
+            ((named, Err(Obstacle::Denial(_))), None) if named.provider == judged.provider => Some(judged),
+            _ => None,
         }
     }
 
@@ -315,6 +344,8 @@ impl<'e, 't> Attempt<'e, 't> {
             return Err(Denial::new(Reason::IssuerUnknown).into());
         }
         let (jwt, times) = self.verify(named, provider, parts)?;
+        // What is refused from here on rests on the request, too.
+        self.judged = None;
         let presented = Presented {
             token: token.text,
             by_dpop: config
@@ -368,10 +399,13 @@ impl<'e, 't> Attempt<'e, 't> {
             return Err(Denial::new(Reason::TypeRejected).by(id).into());
         }
         let audiences = named.audiences.as_ref().unwrap_or(&provider.audiences);
-        let times = parts
-            .claims
-            .check(provider, audiences, now)
-            .map_err(|denial| denial.by(id))?;
+        let by_provider = |denial: Denial| denial.by(id);
+        let claims = &parts.claims;
+        claims.check_issuer(provider).map_err(by_provider)?;
+        let times = claims.times().map_err(by_provider)?;
+        self.judged = Some(Judged { provider: id, times });
+        times.check(provider, now).map_err(by_provider)?;
+        claims.check(provider, audiences).map_err(by_provider)?;
 
         // An empty name is none, as jwt_authn has it: the signature decides.
         let key_id = parts.header.key_id.as_deref().filter(|key_id| !key_id.is_empty());
@@ -380,6 +414,7 @@ impl<'e, 't> Attempt<'e, 't> {
             KeySource::Remote(_) => self.engine.keys(id).and_then(|keys| keys.serving(now)),
         };
         let Some(set) = set else {
+            self.lacks_keys = true;
             return Err(self.lack(Need::FirstKeys(id)));
         };
         let verifier = &*self.engine.verifier;
@@ -400,6 +435,7 @@ impl<'e, 't> Attempt<'e, 't> {
                 let Some(key_id) = key_id else {
                     return Err(unknown.into());
                 };
+                self.lacks_keys = true;
                 let Moment { since, now, is_last } = self.moment;
                 if since == now && !is_last {
                     self.engine.notices.push_back(Notice::UnknownKid(id));

@@ -129,15 +129,19 @@ impl Authenticator {
             _ => return Evaluation::Forward(self.waive(choice)),
         };
         let credentials = credential::find(request, &config.locations, &demand.locations);
-        if let Ok(credentials) = &credentials
-            && let Some(forward) = self.recall(choice, demand, request, credentials, moment)
-        {
-            return Evaluation::Forward(forward);
-        }
+        let known = match &credentials {
+            Ok(credentials) => self.recall(choice, demand, request, credentials, moment),
+            Err(_) => None,
+        };
+        let credentials = match known {
+            Some(Ok(forward)) => return Evaluation::Forward(forward),
+            Some(Err(denial)) => Err(denial),
+            None => credentials,
+        };
         self.meet_anew(choice, demand, request, credentials, moment)
     }
 
-    /// The same, with nothing known of its tokens. Not inlined, so that what a known token goes through stays small.
+    /// The same, with tokens of which nothing is known, or with what is wrong with them. Not inlined, so that what a known token goes through stays small.
     #[inline(never)]
     fn meet_anew(
         &mut self,
@@ -239,8 +243,16 @@ impl Authenticator {
             authorization: demand.authorization.as_deref(),
         };
         let mut attempt = Attempt::new(self, &config, &asked, &parsed, moment);
-        attempt.meet(&demand.requirement)?;
-        attempt.leave_none_unverified(&demand.requirement)?;
+        let outcome = attempt
+            .meet(&demand.requirement)
+            .and_then(|()| attempt.leave_none_unverified(&demand.requirement));
+        if let Err(obstacle) = outcome {
+            let judged = attempt.refused_by();
+            if let (Obstacle::Denial(denial), Some(judged)) = (obstacle, judged) {
+                self.keep_refusal(demand, credentials, denial, judged, moment.now);
+            }
+            return Err(obstacle);
+        }
         let failure = attempt.failure();
         let mut granted = attempt.into_granted();
         // Who meets the conditions is whom the upstream and the log are told of: were it another, a condition met by one token

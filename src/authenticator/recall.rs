@@ -4,25 +4,37 @@
 
 use std::rc::Rc;
 
-use super::attempt::Granted;
+use super::attempt::{Granted, Judged};
 use super::evaluate::Moment;
 use super::{Authenticator, Forward};
-use crate::config::{KeySource, Location, Provider};
+use crate::config::{Config, KeySource, Location, ProviderId};
 use crate::credential::Credential;
+use crate::denial::Denial;
 use crate::keys::RemoteKeys;
 use crate::policy::{Choice, Demand, Mode};
 use crate::request::RequestHead;
 use crate::time::UnixTime;
-use crate::token_cache::Context;
+use crate::token_cache::{Context, Key};
 
-/// A decision in favour of a token.
+/// What was decided of a token, and what that rests on beside the token and the configuration.
 #[derive(Debug)]
 pub(super) struct Kept {
-    granted: Rc<Granted>,
-    /// The key set that verified it, by its number: a set that comes after it has to verify it anew.
+    verdict: Verdict,
+    judged: Judged,
+    /// The key set of then, by its number: a set that comes after it has to look at the token anew.
     set: Option<u64>,
-    /// The finished decision, where it is the same for every request.
-    forward: Option<Rc<Forward>>,
+    /// What there was to say of the token's times.
+    untimely: Option<Denial>,
+}
+
+#[derive(Debug)]
+enum Verdict {
+    Granted {
+        granted: Rc<Granted>,
+        /// The finished decision, where it is the same for every request.
+        forward: Option<Rc<Forward>>,
+    },
+    Refused(Denial),
 }
 
 /// How often the cache knew a token, and how often not.
@@ -49,18 +61,16 @@ impl Authenticator {
         request: &RequestHead,
         credentials: &[Credential<'_>],
         moment: Moment,
-    ) -> Option<Rc<Forward>> {
-        let (context, credential) = self.recallable(demand, credentials)?;
-        let (config, remote) = (&self.config, &self.remote);
-        let holds = |kept: &&Kept| {
-            let id = kept.granted.provider;
-            config.provider(id).is_some_and(|provider| {
-                kept.set == key_set_number(provider, remote.get(id.index()), moment.now)
-                    && kept.granted.times.check(provider, moment.now).is_ok()
-            })
+    ) -> Option<Result<Rc<Forward>, Denial>> {
+        let key = self.recallable(demand, credentials)?;
+        let state = State {
+            config: &self.config,
+            remote: &self.remote,
+            now: moment.now,
         };
-        let kept = self.cache.get(context, &credential.token).filter(holds);
-        let Some(kept) = kept else {
+        let holds = |kept: &&Kept| state.holds(kept);
+        let known = self.cache.get(key).filter(holds);
+        let Some(kept) = known.or_else(|| self.refused.get(key).filter(holds)) else {
             // A request that waited is looked at more than once.
             if moment.since == moment.now {
                 self.cache_counts.misses = self.cache_counts.misses.saturating_add(1);
@@ -68,20 +78,20 @@ impl Authenticator {
             return None;
         };
         self.cache_counts.hits = self.cache_counts.hits.saturating_add(1);
+        let (granted, forward) = match &kept.verdict {
+            Verdict::Granted { granted, forward } => (granted, forward),
+            Verdict::Refused(denial) => return Some(Err(*denial)),
+        };
         // Another rule may have the same demand.
-        if let Some(forward) = kept
-            .forward
-            .as_ref()
-            .filter(|forward| forward.rule == Some(choice))
-        {
-            return Some(forward.clone());
+        if let Some(forward) = forward.as_ref().filter(|forward| forward.rule == Some(choice)) {
+            return Some(Ok(forward.clone()));
         }
-        let granted = kept.granted.clone();
+        let granted = granted.clone();
         let is_shadowed = demand
             .mode
             .lets_through(granted.subject.as_deref(), request.source_address.as_deref());
         let forward = self.with_tokens(request, std::slice::from_ref(&granted), is_shadowed);
-        Some(Rc::new(forward.by(choice)))
+        Some(Ok(Rc::new(forward.by(choice))))
     }
 
     /// Keeps a decision for the next time, where it is the same for every request.
@@ -93,7 +103,7 @@ impl Authenticator {
         forward: &Rc<Forward>,
         now: UnixTime,
     ) {
-        let Some((context, credential)) = self.recallable(demand, credentials) else {
+        let Some(key) = self.recallable(demand, credentials) else {
             return;
         };
         let [granted] = granted else {
@@ -102,14 +112,10 @@ impl Authenticator {
         if granted.is_bound {
             return;
         }
-        let id = granted.provider;
-        let set = self
-            .config
-            .provider(id)
-            .and_then(|provider| key_set_number(provider, self.remote.get(id.index()), now));
-        if set.is_none() {
-            return;
-        }
+        let judged = Judged {
+            provider: granted.provider,
+            times: granted.times,
+        };
         // A parameter or a cookie stands among others, which are each request's own; and what is only tried out may be so
         // for some clients.
         let is_always_so = demand.mode == Mode::Enforce
@@ -117,23 +123,45 @@ impl Authenticator {
                 self.config.locations.get(granted.location.index()),
                 Some(Location::Header { .. })
             );
-        let kept = Kept {
+        let verdict = Verdict::Granted {
             granted: granted.clone(),
-            set,
             forward: is_always_so.then(|| forward.clone()),
         };
         let bytes = granted
             .bytes()
             .saturating_add(if is_always_so { forward.edits.bytes() } else { 0 });
-        self.cache.insert(context, &credential.token, kept, bytes);
+        let kept = self.state(now).kept(verdict, judged);
+        // Without keys nothing was verified.
+        if kept.set.is_some() {
+            self.cache.insert(key, kept, bytes);
+        }
+    }
+
+    /// Keeps a refusal for the next time: a client whose token is no good tends to come again with it.
+    pub(super) fn keep_refusal(
+        &mut self,
+        demand: &Rc<Demand>,
+        credentials: &[Credential<'_>],
+        denial: Denial,
+        judged: Judged,
+        now: UnixTime,
+    ) {
+        if let Some(key) = self.recallable(demand, credentials) {
+            let kept = self.state(now).kept(Verdict::Refused(denial), judged);
+            self.refused.insert(key, kept, 0);
+        }
+    }
+
+    fn state(&self, now: UnixTime) -> State<'_> {
+        State {
+            config: &self.config,
+            remote: &self.remote,
+            now,
+        }
     }
 
     /// The one token of a request whose decision rests on nothing else of it.
-    fn recallable<'c, 'r>(
-        &self,
-        demand: &Rc<Demand>,
-        credentials: &'c [Credential<'r>],
-    ) -> Option<(Context, &'c Credential<'r>)> {
+    fn recallable<'c>(&self, demand: &Rc<Demand>, credentials: &'c [Credential<'_>]) -> Option<Key<'c>> {
         let [credential] = credentials else { return None };
         let depends_on_request = demand
             .authorization
@@ -147,14 +175,45 @@ impl Authenticator {
             demand: Rc::as_ptr(demand).addr(),
             location: credential.location,
         };
-        Some((context, credential))
+        Some(self.cache.key(context, &credential.token))
     }
 }
 
-/// The number of the key set that serves a provider now; `None`: none does.
-fn key_set_number(provider: &Provider, remote: Option<&Option<RemoteKeys>>, now: UnixTime) -> Option<u64> {
-    match &provider.keys {
-        KeySource::Local(local) => Some(local.set.number()),
-        KeySource::Remote(_) => Some(remote?.as_ref()?.serving(now)?.number()),
+/// What a decision rests on beside the token and the configuration.
+struct State<'e> {
+    config: &'e Config,
+    remote: &'e [Option<RemoteKeys>],
+    now: UnixTime,
+}
+
+impl State<'_> {
+    fn kept(&self, verdict: Verdict, judged: Judged) -> Kept {
+        Kept {
+            set: self.key_set(judged.provider),
+            untimely: self.untimely(&judged),
+            verdict,
+            judged,
+        }
+    }
+
+    fn holds(&self, kept: &Kept) -> bool {
+        self.key_set(kept.judged.provider) == kept.set && self.untimely(&kept.judged) == kept.untimely
+    }
+
+    /// The number of the key set that serves a provider; `None`: none does.
+    fn key_set(&self, id: ProviderId) -> Option<u64> {
+        match &self.config.provider(id)?.keys {
+            KeySource::Local(local) => Some(local.set.number()),
+            KeySource::Remote(_) => {
+                let keys = self.remote.get(id.index())?.as_ref()?;
+                Some(keys.serving(self.now)?.number())
+            }
+        }
+    }
+
+    /// What a provider has against a token because of its times.
+    fn untimely(&self, judged: &Judged) -> Option<Denial> {
+        let provider = self.config.provider(judged.provider)?;
+        judged.times.check(provider, self.now).err()
     }
 }

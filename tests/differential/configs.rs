@@ -1,9 +1,9 @@
 //! Configurations: jwt_authn's, with what ours needs beside it.
 
 use serde_json::{Map, Value, json};
+use testkit::Random;
 
 use crate::listeners::remote_path;
-use crate::random::Random;
 use crate::world::{KeySet, idps};
 
 const NAMES: [&str; 3] = ["corp", "partner", "legacy"];

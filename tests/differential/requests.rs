@@ -1,10 +1,9 @@
 //! Requests: aimed at a configuration, so that most tokens stand where it looks for them.
 
 use serde_json::Value;
-use testkit::Request;
+use testkit::{Random, Request};
 
 use crate::configs::{AUDIENCES, CLAIMS};
-use crate::random::Random;
 use crate::tokens::{self, Maker};
 use crate::world::{idp, idps};
 

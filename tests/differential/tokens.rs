@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 use testkit::{
-    Algorithm, Request, SigningKey, Token, encode_segment, latin1, tamper_claims, tamper_signature, unix_now,
+    Algorithm, Random, Request, SigningKey, Token, encode_segment, latin1, tamper_claims, tamper_signature,
+    unix_now,
 };
 
-use crate::random::Random;
 use crate::world::{Idp, SECRET};
 
 /// Whose token, for whom.

@@ -144,6 +144,55 @@ fn bad_tokens_drive_none_out() {
     assert_eq!(outcome(&mut vm, &good), (200, false));
 }
 
+/// How often the cache knew a token so far.
+fn hits(vm: &mut Vm) -> u64 {
+    vm.pass_to_tick();
+    stub::with(|host| host.metric("jwt.cache_hit")).expect("it is defined")
+}
+
+#[test]
+fn a_token_that_was_refused_is_refused_without_a_check() {
+    let mut vm = local(json!({}));
+    let forged = get("/").bearer(&testkit::tamper_signature(&token().mint()));
+    assert_eq!(outcome(&mut vm, &forged), (401, true));
+    let expired = get("/").bearer(&token().expires_in(-100).mint());
+    assert_eq!(outcome(&mut vm, &expired), (401, false));
+    assert_eq!(hits(&mut vm), 0);
+    for _ in 0..3 {
+        assert_eq!(outcome(&mut vm, &forged), (401, false));
+        assert_eq!(outcome(&mut vm, &expired), (401, false));
+    }
+    assert_eq!(hits(&mut vm), 6);
+    let counted = |name: &str| stub::with(|host| host.metric(name));
+    assert_eq!(counted("jwt.denied.signature_invalid"), Some(4));
+    assert_eq!(counted("jwt.denied.token_expired"), Some(4));
+}
+
+#[test]
+fn a_token_that_was_too_early_is_good_in_time() {
+    let mut vm = local(json!({"clock_skew_seconds": 0}));
+    let request = get("/").bearer(&token().claim("nbf", testkit::unix_now() + 10).mint());
+    for _ in 0..2 {
+        assert_eq!(outcome(&mut vm, &request), (401, false));
+    }
+    vm.pass(Duration::from_secs(11));
+    assert_eq!(outcome(&mut vm, &request), (200, true));
+}
+
+#[test]
+fn keys_that_were_not_there_are_waited_for_again() {
+    let mut vm = Vm::start(&config(remote_provider()));
+    let request = get("/").bearer(&token().mint());
+    let id = vm.open(&request);
+    while vm::state(id) == State::Open {
+        vm.pass(Duration::from_millis(500));
+    }
+    vm.finish(id);
+    let id = vm.open(&request);
+    assert_eq!(vm::state(id), State::Open);
+    vm.finish(id);
+}
+
 #[test]
 fn a_bound_token_is_held_against_each_request() {
     let mut vm = local(json!({"binding": {"mtls": "if_present"}}));

@@ -23,8 +23,14 @@ pub(crate) enum Side {
     Rs256Calls,
     /// for one of ES256,
     Es256Calls,
-    /// and to refuse a request without a token.
-    RefusalCalls,
+    /// to refuse a request without a token,
+    MissingCalls,
+    /// one with an expired token,
+    ExpiredCalls,
+    /// one with a signature of RS256 that is no good,
+    BadRs256Calls,
+    /// and one of ES256.
+    BadEs256Calls,
     /// jwt_authn, as it comes.
     Native,
     /// jwt_authn with `jwt_cache_config`.
@@ -32,7 +38,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::None,
         Self::Ours,
         Self::Uncached,
@@ -42,7 +48,10 @@ impl Side {
         Self::WarmCalls,
         Self::Rs256Calls,
         Self::Es256Calls,
-        Self::RefusalCalls,
+        Self::MissingCalls,
+        Self::ExpiredCalls,
+        Self::BadRs256Calls,
+        Self::BadEs256Calls,
         Self::Native,
         Self::NativeCached,
     ];
@@ -58,7 +67,10 @@ impl Side {
             Self::WarmCalls => "calls, warm",
             Self::Rs256Calls => "calls, cold RS256",
             Self::Es256Calls => "calls, cold ES256",
-            Self::RefusalCalls => "calls, no token",
+            Self::MissingCalls => "calls, no token",
+            Self::ExpiredCalls => "calls, expired",
+            Self::BadRs256Calls => "calls, bad RS256",
+            Self::BadEs256Calls => "calls, bad ES256",
             Self::Native => "jwt_authn",
             Self::NativeCached => "jwt_authn, cache",
         }
@@ -88,8 +100,8 @@ const fn case(name: &'static str, tokens: Kind, sides: &'static [Side]) -> Case 
 }
 
 use Side::{
-    Empty, Es256Calls, Native, NativeCached, None as Nothing, Ours, RefusalCalls, Rs256Calls, Sandbox,
-    Uncached, Waived, WarmCalls,
+    BadEs256Calls, BadRs256Calls, Empty, Es256Calls, ExpiredCalls, MissingCalls, Native, NativeCached,
+    None as Nothing, Ours, Rs256Calls, Sandbox, Uncached, Waived, WarmCalls,
 };
 
 const AGAINST: &[Side] = &[Nothing, Ours, Native];
@@ -139,13 +151,30 @@ pub(crate) fn all() -> Vec<Case> {
             ],
             &[(Ours, NativeCached, 0.95), (Ours, Native, 2.5)],
         ),
-        against("bad signature RS256", Kind::BadRs256, &[(Ours, Native, 1.1)]),
-        against("bad signature ES256", Kind::BadEs256, &[(Ours, Native, 1.1)]),
-        against("expired", Kind::Expired, &[(Ours, Native, 1.3)]),
+        with_floor(
+            "bad signature RS256",
+            Kind::BadRs256,
+            &[Nothing, BadRs256Calls, Ours, Native],
+            &[(Ours, Native, 1.1)],
+        ),
+        with_floor(
+            "bad signature ES256",
+            Kind::BadEs256,
+            &[Nothing, BadEs256Calls, Ours, Native],
+            &[(Ours, Native, 1.1)],
+        ),
+        against("bad signature again", Kind::BadAgain, &[(Ours, Native, 1.1)]),
+        with_floor(
+            "expired",
+            Kind::Expired,
+            &[Nothing, ExpiredCalls, Ours, Native],
+            &[(Ours, Native, 1.3)],
+        ),
+        against("expired again", Kind::ExpiredAgain, &[(Ours, Native, 1.3)]),
         with_floor(
             "no token",
             Kind::Missing,
-            &[Nothing, RefusalCalls, Ours, Native],
+            &[Nothing, MissingCalls, Ours, Native],
             &[(Ours, Native, 0.85)],
         ),
         alone("sandbox RS256", Kind::Rs256, 500.0),
@@ -157,10 +186,6 @@ pub(crate) fn all() -> Vec<Case> {
 impl Case {
     /// Whether this side is to refuse this case's requests.
     pub(crate) fn is_refused(&self, side: Side) -> bool {
-        let is_bad = matches!(
-            self.tokens,
-            Kind::BadRs256 | Kind::BadEs256 | Kind::Expired | Kind::Missing
-        );
-        is_bad && !matches!(side, Side::None | Side::Waived)
+        self.tokens.are_refused() && !matches!(side, Side::None | Side::Waived)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testkit::{Bootstrap, EnvoyProcess, Listener, WasmFilter};
+use testkit::{Bootstrap, EnvoyProcess, Listener, SigningKey, WasmFilter};
 
 use crate::bare::{self, Call, Signed};
 use crate::cases::Side;
@@ -136,16 +136,21 @@ fn listener(side: Side, keys: &Keys, modules: &Path) -> Listener {
         }
         Side::Empty => listener.filter(bare(side, modules, &[])),
         Side::WarmCalls => listener.filter(bare(side, modules, CALLS)),
-        Side::Rs256Calls | Side::Es256Calls => {
-            let key = match side {
-                Side::Rs256Calls => &keys.rsa,
-                _ => &keys.es256,
-            };
-            let signed = Signed::new(key);
-            let calls: Vec<_> = CALLS.iter().copied().chain([Call::Verify(&signed)]).collect();
+        Side::Rs256Calls => listener.filter(verifying(side, modules, CALLS, &keys.rsa)),
+        Side::Es256Calls => listener.filter(verifying(side, modules, CALLS, &keys.es256)),
+        Side::MissingCalls => listener.filter(bare(side, modules, REFUSAL_CALLS)),
+        Side::ExpiredCalls => {
+            let calls = [REFUSAL_CALLS, &[Call::Clock]].concat();
             listener.filter(bare(side, modules, &calls))
         }
-        Side::RefusalCalls => listener.filter(bare(side, modules, REFUSAL_CALLS)),
+        Side::BadRs256Calls | Side::BadEs256Calls => {
+            let key = match side {
+                Side::BadRs256Calls => &keys.rsa,
+                _ => &keys.es256,
+            };
+            let calls = [REFUSAL_CALLS, &[Call::Clock]].concat();
+            listener.filter(verifying(side, modules, &calls, key))
+        }
     }
 }
 
@@ -169,6 +174,12 @@ const REFUSAL_CALLS: &[Call<'_>] = &[
     Call::Header("content-type"),
     Call::Refuse,
 ];
+
+/// These calls, and one that verifies a signature.
+fn verifying(side: Side, modules: &Path, calls: &[Call<'_>], key: &SigningKey) -> Value {
+    let signed = Signed::new(key);
+    bare(side, modules, &[&[Call::Verify(&signed)], calls].concat())
+}
 
 fn bare(side: Side, modules: &Path, calls: &[Call<'_>]) -> Value {
     let name = format!("{side:?}").to_lowercase();

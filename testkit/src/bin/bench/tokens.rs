@@ -23,8 +23,36 @@ pub(crate) enum Kind {
     Warm,
     BadRs256,
     BadEs256,
+    /// A hundred of RS256.
+    BadAgain,
     Expired,
+    /// A hundred.
+    ExpiredAgain,
     Missing,
+}
+
+impl Kind {
+    /// How many there are, where a cold case has this many.
+    fn count(self, cold: usize) -> usize {
+        match self {
+            Self::Warm | Self::BadAgain | Self::ExpiredAgain => 100,
+            Self::Es384 => 5000,
+            Self::Missing => 1,
+            _ => cold,
+        }
+    }
+
+    pub(crate) fn are_refused(self) -> bool {
+        matches!(
+            self,
+            Self::BadRs256
+                | Self::BadEs256
+                | Self::BadAgain
+                | Self::Expired
+                | Self::ExpiredAgain
+                | Self::Missing
+        )
+    }
 }
 
 /// The issuer's keys.
@@ -58,7 +86,12 @@ impl Keys {
 
     pub(crate) fn mint(&self, kind: Kind, number: usize) -> Option<String> {
         let key = match kind {
-            Kind::Rs256 | Kind::Warm | Kind::BadRs256 | Kind::Expired => &self.rsa,
+            Kind::Rs256
+            | Kind::Warm
+            | Kind::BadRs256
+            | Kind::BadAgain
+            | Kind::Expired
+            | Kind::ExpiredAgain => &self.rsa,
             Kind::Ps256 => &self.pss,
             Kind::Es256 | Kind::BadEs256 => &self.es256,
             Kind::Es384 => &self.es384,
@@ -78,10 +111,13 @@ impl Keys {
                 "scope": "openid profile orders:read orders:write",
                 "realm_access": {"roles": ["clerk", "offline_access"]},
             }))
-            .expires_in(if kind == Kind::Expired { -3600 } else { 12 * 3600 })
+            .expires_in(match kind {
+                Kind::Expired | Kind::ExpiredAgain => -3600,
+                _ => 12 * 3600,
+            })
             .mint();
         Some(match kind {
-            Kind::BadRs256 | Kind::BadEs256 => tamper_signature(&token),
+            Kind::BadRs256 | Kind::BadEs256 | Kind::BadAgain => tamper_signature(&token),
             _ => token,
         })
     }
@@ -93,20 +129,10 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// `count` tokens of each kind that is to be cold, fewer of the others.
+    /// `count` tokens of each kind that is to be cold.
     pub(crate) fn write(keys: &Keys, kinds: impl Iterator<Item = Kind>, count: usize) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let kinds: BTreeMap<Kind, usize> = kinds
-            .map(|kind| {
-                let count = match kind {
-                    Kind::Rs256 | Kind::Ps256 | Kind::Es256 | Kind::EdDsa => count,
-                    Kind::Warm => 100,
-                    Kind::Es384 | Kind::BadRs256 | Kind::BadEs256 | Kind::Expired => 5000,
-                    Kind::Missing => 1,
-                };
-                (kind, count)
-            })
-            .collect();
+        let kinds: BTreeMap<Kind, usize> = kinds.map(|kind| (kind, kind.count(count))).collect();
         for (kind, count) in kinds {
             eprintln!("minting {count} tokens: {kind:?}");
             fs::write(dir.path().join(format!("{kind:?}")), lines(keys, kind, count))

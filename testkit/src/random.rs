@@ -2,15 +2,18 @@
 
 /// SplitMix64: small, and good enough to choose test data.
 #[derive(Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The numbers of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Another one, so that what one part of the data uses up does not move the next part.
-    pub(crate) fn fork(&mut self) -> Self {
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
         Self(self.next())
     }
 
@@ -23,21 +26,22 @@ impl Random {
     }
 
     /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
     }
 
     /// True so many times in a hundred.
-    pub(crate) fn percent(&mut self, share: usize) -> bool {
+    pub fn percent(&mut self, share: usize) -> bool {
         self.below(100) < share
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
     /// Some of these, in their order.
-    pub(crate) fn some<T: Copy>(&mut self, from: &[T], share: usize) -> Vec<T> {
+    pub fn some<T: Copy>(&mut self, from: &[T], share: usize) -> Vec<T> {
         from.iter().copied().filter(|_| self.percent(share)).collect()
     }
 }
