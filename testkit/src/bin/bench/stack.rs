@@ -139,17 +139,13 @@ fn listener(side: Side, keys: &Keys, modules: &Path) -> Listener {
         Side::Rs256Calls => listener.filter(verifying(side, modules, CALLS, &keys.rsa)),
         Side::Es256Calls => listener.filter(verifying(side, modules, CALLS, &keys.es256)),
         Side::MissingCalls => listener.filter(bare(side, modules, REFUSAL_CALLS)),
-        Side::ExpiredCalls => {
-            let calls = [REFUSAL_CALLS, &[Call::Clock]].concat();
-            listener.filter(bare(side, modules, &calls))
-        }
+        Side::ExpiredCalls => listener.filter(bare(side, modules, &refusal_of_a_token())),
         Side::BadRs256Calls | Side::BadEs256Calls => {
             let key = match side {
                 Side::BadRs256Calls => &keys.rsa,
                 _ => &keys.es256,
             };
-            let calls = [REFUSAL_CALLS, &[Call::Clock]].concat();
-            listener.filter(verifying(side, modules, &calls, key))
+            listener.filter(verifying(side, modules, &refusal_of_a_token(), key))
         }
     }
 }
@@ -174,6 +170,13 @@ const REFUSAL_CALLS: &[Call<'_>] = &[
     Call::Header("content-type"),
     Call::Refuse,
 ];
+
+/// The same where there is a token: when it comes counts, and the log is told who refused it.
+fn refusal_of_a_token() -> Vec<Call<'static>> {
+    let mut calls = vec![Call::Clock, Call::State("jwt.provider", "corp")];
+    calls.extend(REFUSAL_CALLS);
+    calls
+}
 
 /// These calls, and one that verifies a signature.
 fn verifying(side: Side, modules: &Path, calls: &[Call<'_>], key: &SigningKey) -> Value {
