@@ -123,9 +123,7 @@ build+=(--target "$target" --package proxy-wasm-jwt --lib --crate-type cdylib)
 # The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere: the registry's
 # too, whose names depend on where the crates come from.
 cargo fetch --quiet --locked --target "$target"
-# LLVM copies functions of up to 75 of its units into their callers when it optimizes for size. With 40, a fortieth of the
-# bytes is gone and no request is slower.
-flags=("--remap-path-prefix=$PWD=" -C target-feature=+simd128 -C llvm-args=-inline-threshold=40)
+flags=("--remap-path-prefix=$PWD=" -C target-feature=+simd128)
 for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags+=("--remap-path-prefix=$directory=")
 done
