@@ -155,6 +155,7 @@ impl Engine {
             body,
             cache_control: None,
             etag,
+            retry_after: None,
         };
         let answer = match &says {
             Says::Document(body) => Ok(answer(200, body.as_bytes(), None)),

@@ -32,6 +32,11 @@ impl RemoteKeys {
             return;
         };
         self.in_flight = None;
+        let asked_for = answer.as_ref().ok().and_then(|answer| answer.retry_after);
+        let in_flight = InFlight {
+            pause: freshness::pause_asked_for(asked_for),
+            ..in_flight
+        };
         let answer = answer.map_err(|error| match error {
             // The host tells a timeout in the midst of a body as it tells a broken connection. Its timer and its wall
             // clock need not agree to the millisecond.
@@ -96,7 +101,7 @@ impl RemoteKeys {
                     return;
                 };
                 discovered.failures = discovered.failures.saturating_add(1);
-                let pause = WARM.pause(discovered.failures, &mut self.chance);
+                let pause = WARM.pause(discovered.failures, in_flight.pause, &mut self.chance);
                 discovered.read_again_at = now.after(pause).as_millis();
                 let (standing, until) = (Standing::Fresh, UnixTime::NEVER);
                 let is_news = Trouble::note(
@@ -242,7 +247,7 @@ impl RemoteKeys {
             Some(_) => WARM,
             None => COLD,
         };
-        let pause = backoff.pause(self.head.failures, &mut self.chance);
+        let pause = backoff.pause(self.head.failures, in_flight.pause, &mut self.chance);
         self.head.retry_at = now.after(pause).as_millis();
         if self.serving(now).is_some() {
             // When the keys stop serving, the short pauses begin: not up to a minute later.

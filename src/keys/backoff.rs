@@ -35,34 +35,43 @@ pub(super) fn scaled(duration: Duration, share: f64) -> Duration {
     Duration::from_millis((millis(duration) as f64 * share) as u64)
 }
 
-/// First and longest pause between attempts.
+/// First and longest pause between attempts, and the longest one that an issuer may ask for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     first: Duration,
     longest: Duration,
+    longest_asked_for: Duration,
 }
 
 /// Nothing can be verified yet and requests wait: short pauses.
 pub(super) const COLD: Backoff = Backoff {
     first: Duration::from_millis(200),
     longest: Duration::from_secs(5),
+    longest_asked_for: Duration::from_secs(60),
 };
 
 /// Old keys serve on: the issuer is given time.
 pub(super) const WARM: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(60),
+    longest_asked_for: Duration::from_secs(600),
 };
 
 impl Backoff {
-    /// The pause after so many failures in a row: doubled each time, then shortened by up to half by chance.
-    pub(super) fn pause(self, failures: u32, chance: &mut Chance) -> Duration {
+    /// The pause after so many failures in a row: doubled each time, then shortened by up to half by chance. Where the issuer
+    /// asks for a longer one, that, and up to a tenth more: it asks a whole fleet for the same.
+    pub(super) fn pause(self, failures: u32, asked_for: Duration, chance: &mut Chance) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let full = self
             .first
             .saturating_mul(1_u32.wrapping_shl(doublings))
             .min(self.longest);
-        scaled(full, chance.factor(0.5, 1.0))
+        let own = scaled(full, chance.factor(0.5, 1.0));
+        let asked_for = asked_for.min(self.longest_asked_for);
+        if asked_for <= own {
+            return own;
+        }
+        scaled(asked_for, chance.factor(1.0, 1.1))
     }
 }
 
@@ -81,8 +90,28 @@ mod tests {
             (u32::MAX, 2500, 5000),
         ] {
             for _ in 0..100 {
-                let pause = COLD.pause(failures, &mut chance).as_millis();
+                let pause = COLD.pause(failures, Duration::ZERO, &mut chance).as_millis();
                 assert!((low..=high).contains(&pause), "{failures}: {pause}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_issuer_may_ask_for_a_longer_pause_within_bounds() {
+        let mut chance = Chance::new(1);
+        for (backoff, asked_for, low, high) in [
+            (COLD, 10, 10_000, 11_000),
+            (COLD, 3600, 60_000, 66_000),
+            (WARM, 120, 120_000, 132_000),
+            (WARM, 86_400, 600_000, 660_000),
+            (WARM, 0, 500, 1000),
+        ] {
+            for _ in 0..100 {
+                let pause = backoff.pause(1, Duration::from_secs(asked_for), &mut chance);
+                assert!(
+                    (low..=high).contains(&pause.as_millis()),
+                    "{asked_for}: {pause:?}"
+                );
             }
         }
     }

@@ -63,6 +63,8 @@ pub struct Fetched<'a> {
     pub cache_control: Option<&'a [u8]>,
     /// `etag`.
     pub etag: Option<&'a [u8]>,
+    /// `retry-after` of an answer without keys.
+    pub retry_after: Option<&'a [u8]>,
 }
 
 /// Why a fetch gave no keys: the issuer's fault, or the way to it. The old keys stay.

@@ -30,6 +30,8 @@ pub(super) struct InFlight {
     pub(super) timeout: Duration,
     pub(super) deadline: UnixTime,
     pub(super) holder: u64,
+    /// How long the last answer asks to be left alone, where it gave no keys.
+    pub(super) pause: Duration,
 }
 
 impl RemoteKeys {
@@ -141,6 +143,7 @@ impl RemoteKeys {
             timeout,
             deadline,
             holder,
+            pause: Duration::ZERO,
         });
         Some(request)
     }

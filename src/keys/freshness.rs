@@ -1,4 +1,5 @@
-//! For how long a document is fresh: RFC 9111 section 5.2.2, as far as a private copy of public keys needs it.
+//! When an issuer wants to be asked again. For how long a document is fresh: RFC 9111 section 5.2.2, as far as a private copy
+//! of public keys needs it. How long to wait after a failure: RFC 9110 section 10.2.3.
 
 use std::time::Duration;
 
@@ -37,9 +38,34 @@ pub(super) fn lifetime(cache_control: Option<&[u8]>, otherwise: Duration) -> Dur
         .map_or(otherwise, |age| age.clamp(SHORTEST, LONGEST))
 }
 
+/// The pause that `retry-after` asks for, in seconds. A date there is for clients whose clock is the issuer's: none, as
+/// without the header.
+pub(super) fn pause_asked_for(retry_after: Option<&[u8]>) -> Duration {
+    let text = retry_after.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let seconds = text.and_then(|text| text.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds() {
+        for (retry_after, seconds) in [
+            ("120", 120),
+            (" 7 ", 7),
+            ("0", 0),
+            ("-1", 0),
+            ("1.5", 0),
+            ("99999999999999999999999", 0),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ] {
+            let pause = pause_asked_for(Some(retry_after.as_bytes()));
+            assert_eq!(pause.as_secs(), seconds, "{retry_after}");
+        }
+        assert_eq!(pause_asked_for(None), Duration::ZERO);
+    }
 
     #[test]
     fn the_answer_decides_within_bounds() {

@@ -180,6 +180,29 @@ fn every_outage_cold_and_warm() {
     assert_alive(&envoy);
 }
 
+#[test]
+fn an_issuer_that_asks_to_be_left_alone_is() {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let (upstream, issuer) = (Upstream::start(), Issuer::start());
+    issuer.serve("/jwks", Answer::status(429).header("retry-after", "2"));
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .cluster("busy", issuer.addr())
+        .listener(Listener::wasm("busy", listener("busy")));
+    let envoy = EnvoyProcess::start_with(&bootstrap.build(), &EnvoyOptions::workers(2));
+    let begun = Instant::now();
+    while issuer.fetch_times("/jwks").len() < 3 {
+        assert!(begun.elapsed() < PAUSE * 5, "{}", envoy.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let times = issuer.fetch_times("/jwks");
+    for pause in times.windows(2).map(|pair| pair[1] - pair[0]) {
+        // The clock that it is measured with is not the one that it is kept by.
+        assert!(pause > PAUSE * 9 / 10, "{times:?}");
+    }
+    assert_alive(&envoy);
+}
+
 fn run(case: &Case, envoy: &EnvoyProcess) -> Result<(), String> {
     let client = envoy.client(&case.name);
     let good = token().mint();

@@ -79,6 +79,7 @@ fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) 
                 status,
                 body: body.as_bytes(),
                 cache_control: None,
+                retry_after: None,
                 etag: Some(b"\"v1\""),
             };
             let answered = UnixTime::from_millis(now + ANSWER);

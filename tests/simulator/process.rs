@@ -23,6 +23,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
     pub(crate) cache_control: Option<&'static str>,
+    pub(crate) retry_after: Option<&'static str>,
     /// A request that has it already gets 304.
     pub(crate) etag: Option<&'static str>,
 }
@@ -123,6 +124,7 @@ impl Process {
                 body: answer.body.as_bytes(),
                 cache_control: answer.cache_control.map(str::as_bytes),
                 etag: answer.etag.map(str::as_bytes),
+                retry_after: answer.retry_after.map(str::as_bytes),
             };
             let now = self.now;
             if let Some(engine) = &mut self.workers[call.worker] {

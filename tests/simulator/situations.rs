@@ -116,6 +116,48 @@ fn the_answer_says_when_to_come_again_within_bounds() {
 }
 
 #[test]
+fn an_issuer_that_asks_to_be_left_alone_is_within_bounds() {
+    let keys = keys();
+    let busy = |retry_after| Answer {
+        status: 429,
+        retry_after: Some(retry_after),
+        ..Answer::default()
+    };
+    for (retry_after, cold, warm_pause) in [("20", 20, 20), ("3600", 60, 600), ("soon", 0, 0)] {
+        // While nothing can be verified.
+        let mut process = Process::start(&remote(), 2);
+        process.issuer.insert("/jwks".to_owned(), busy(retry_after));
+        process.pass(Duration::from_secs(300));
+        let least = pauses(&process, "/jwks")
+            .into_iter()
+            .min()
+            .expect("more than one fetch");
+        assert!(
+            least >= Duration::from_secs(cold),
+            "cold, {retry_after}: {least:?}"
+        );
+        assert!(
+            least <= Duration::from_secs(cold) * 11 / 10 + Duration::from_secs(2),
+            "{least:?}"
+        );
+        // While old keys serve, from the time on at which they are to be refreshed.
+        let mut process = warm(&remote(), 2, set(&[&keys.first]));
+        process.issuer.insert("/jwks".to_owned(), busy(retry_after));
+        process.pass(HOUR);
+        let after_first = pauses(&process, "/jwks").into_iter().skip(1).min();
+        let least = after_first.expect("more than two fetches");
+        assert!(
+            least >= Duration::from_secs(warm_pause),
+            "warm, {retry_after}: {least:?}"
+        );
+        assert!(
+            least <= Duration::from_secs(warm_pause) * 11 / 10 + Duration::from_secs(2),
+            "{least:?}"
+        );
+    }
+}
+
+#[test]
 fn an_unchanged_document_is_neither_sent_nor_written_nor_parsed_again() {
     let keys = keys();
     let answer = Answer {

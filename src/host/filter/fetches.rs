@@ -120,6 +120,10 @@ impl Filter {
             Some(status) => {
                 let cache_control = header("cache-control");
                 let etag = header("etag");
+                let retry_after = match status {
+                    200 | 304 => None,
+                    _ => header("retry-after"),
+                };
                 let answer = match body_size {
                     0 => Ok(Vec::new()),
                     size => abi::buffer(Buffer::CallResponseBody, size),
@@ -130,6 +134,7 @@ impl Filter {
                         body,
                         cache_control: cache_control.as_deref(),
                         etag: etag.as_deref(),
+                        retry_after: retry_after.as_deref(),
                     }),
                     Err(_) => Err(FetchError::Reset),
                 };
