@@ -7,6 +7,7 @@ mod attempt;
 mod evaluate;
 mod keys;
 mod recall;
+mod token;
 mod waiting;
 
 use std::collections::VecDeque;

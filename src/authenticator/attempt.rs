@@ -1,43 +1,18 @@
 //! A requirement's tree held against the tokens of one request.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::evaluate::{Moment, Need, Obstacle};
+use super::token::{Parsed, Parts};
 use super::{Authenticator, Notice};
 use crate::binding::Presented;
 use crate::binding::replay::ProofId;
-use crate::claims::{Keys, TimeLimits, UnverifiedClaims, VerifiedJwt};
+use crate::claims::{Keys, TimeLimits, VerifiedJwt};
 use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
-use crate::credential::Credential;
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
-use crate::jose::{Algorithm, JoseHeader, TokenFault, UnverifiedJwt};
 use crate::policy::{Authorization, ProviderRequirement, Requirement};
 use crate::request::RequestHead;
-
-/// A token as it was found, decoded if it can be.
-pub(super) struct Token<'a> {
-    location: LocationId,
-    text: &'a [u8],
-    decoded: Result<UnverifiedJwt<'a>, Denial>,
-}
-
-/// A token taken apart, if it can be.
-pub(super) struct Parsed<'t> {
-    location: LocationId,
-    text: &'t [u8],
-    parts: Result<Parts<'t>, Denial>,
-}
-
-/// The parts of a token, unverified.
-struct Parts<'t> {
-    token: &'t UnverifiedJwt<'t>,
-    header: JoseHeader<'t>,
-    algorithm: Algorithm,
-    claims: UnverifiedClaims<'t>,
-    issuer: Cow<'t, str>,
-}
 
 /// What a verified token gives.
 #[derive(Clone, Debug)]
@@ -58,34 +33,6 @@ pub(super) struct Granted {
     pub(super) times: TimeLimits,
 }
 
-impl<'a> Token<'a> {
-    pub(super) fn decode(credential: &'a Credential<'a>, max_bytes: usize) -> Self {
-        let text: &[u8] = &credential.token;
-        let decoded = if text.len() > max_bytes {
-            Err(Denial::new(Reason::TokenTooLarge))
-        } else {
-            UnverifiedJwt::decode(text).map_err(malformed)
-        };
-        Self {
-            location: credential.location,
-            text,
-            decoded,
-        }
-    }
-
-    pub(super) fn parse(&self) -> Parsed<'_> {
-        let parts = match &self.decoded {
-            Ok(token) => Parts::read(token),
-            Err(denial) => Err(*denial),
-        };
-        Parsed {
-            location: self.location,
-            text: self.text,
-            parts,
-        }
-    }
-}
-
 impl Granted {
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
@@ -100,25 +47,6 @@ impl Granted {
         claims
             .chain(state)
             .fold(0, |sum, bytes| bytes.saturating_add(sum).saturating_add(32))
-    }
-}
-
-impl<'t> Parts<'t> {
-    fn read(token: &'t UnverifiedJwt<'t>) -> Result<Self, Denial> {
-        let header = token.header().map_err(malformed)?;
-        let algorithm = header.algorithm.ok_or(Denial::new(Reason::AlgorithmRejected))?;
-        let claims = UnverifiedClaims::parse(token.payload())
-            .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
-        let issuer = claims
-            .unverified_issuer()?
-            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?;
-        Ok(Self {
-            token,
-            header,
-            algorithm,
-            claims,
-            issuer,
-        })
     }
 }
 
@@ -463,20 +391,4 @@ impl<'e, 't> Attempt<'e, 't> {
             Need::Kid(provider) => Denial::new(Reason::KeyUnknown).by(provider),
         })
     }
-}
-
-fn malformed(fault: TokenFault) -> Denial {
-    let (reason, detail) = match fault {
-        TokenFault::Parts => (Reason::TokenMalformed, "not three parts"),
-        TokenFault::HeaderEncoding => (Reason::TokenMalformed, "header encoding"),
-        TokenFault::HeaderJson(_) => (Reason::TokenMalformed, "header"),
-        TokenFault::HeaderMember(member) => (Reason::TokenMalformed, member),
-        TokenFault::AlgorithmMissing => (Reason::AlgorithmRejected, "no alg"),
-        TokenFault::CriticalHeader => (Reason::CriticalHeader, ""),
-        TokenFault::Encrypted => (Reason::TokenMalformed, "encrypted"),
-        TokenFault::Nested => (Reason::TokenMalformed, "nested"),
-        TokenFault::PayloadEncoding => (Reason::TokenMalformed, "payload encoding"),
-        TokenFault::SignatureEncoding => (Reason::TokenMalformed, "signature encoding"),
-    };
-    Denial::new(reason).with_detail(detail)
 }

@@ -4,7 +4,8 @@
 
 use std::rc::Rc;
 
-use super::attempt::{Asked, Attempt, Granted, Token};
+use super::attempt::{Asked, Attempt, Granted};
+use super::token::Token;
 use super::{Authenticator, Decision, Forward, Grant, Proof};
 use crate::binding::replay::ProofId;
 use crate::config::{Location, ProviderId};

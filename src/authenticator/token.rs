@@ -1,0 +1,95 @@
+//! The tokens of a request, taken apart: nothing of them is believed yet.
+
+use std::borrow::Cow;
+
+use crate::claims::UnverifiedClaims;
+use crate::config::LocationId;
+use crate::credential::Credential;
+use crate::denial::{Denial, Reason};
+use crate::jose::{Algorithm, JoseHeader, TokenFault, UnverifiedJwt};
+
+/// A token as it was found, decoded if it can be.
+pub(super) struct Token<'a> {
+    location: LocationId,
+    text: &'a [u8],
+    decoded: Result<UnverifiedJwt<'a>, Denial>,
+}
+
+/// A token taken apart, if it can be.
+pub(super) struct Parsed<'t> {
+    pub(super) location: LocationId,
+    pub(super) text: &'t [u8],
+    pub(super) parts: Result<Parts<'t>, Denial>,
+}
+
+/// The parts of a token, unverified.
+pub(super) struct Parts<'t> {
+    pub(super) token: &'t UnverifiedJwt<'t>,
+    pub(super) header: JoseHeader<'t>,
+    pub(super) algorithm: Algorithm,
+    pub(super) claims: UnverifiedClaims<'t>,
+    pub(super) issuer: Cow<'t, str>,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn decode(credential: &'a Credential<'a>, max_bytes: usize) -> Self {
+        let text: &[u8] = &credential.token;
+        let decoded = if text.len() > max_bytes {
+            Err(Denial::new(Reason::TokenTooLarge))
+        } else {
+            UnverifiedJwt::decode(text).map_err(malformed)
+        };
+        Self {
+            location: credential.location,
+            text,
+            decoded,
+        }
+    }
+
+    pub(super) fn parse(&self) -> Parsed<'_> {
+        let parts = match &self.decoded {
+            Ok(token) => Parts::read(token),
+            Err(denial) => Err(*denial),
+        };
+        Parsed {
+            location: self.location,
+            text: self.text,
+            parts,
+        }
+    }
+}
+
+impl<'t> Parts<'t> {
+    fn read(token: &'t UnverifiedJwt<'t>) -> Result<Self, Denial> {
+        let header = token.header().map_err(malformed)?;
+        let algorithm = header.algorithm.ok_or(Denial::new(Reason::AlgorithmRejected))?;
+        let claims = UnverifiedClaims::parse(token.payload())
+            .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
+        let issuer = claims
+            .unverified_issuer()?
+            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?;
+        Ok(Self {
+            token,
+            header,
+            algorithm,
+            claims,
+            issuer,
+        })
+    }
+}
+
+fn malformed(fault: TokenFault) -> Denial {
+    let (reason, detail) = match fault {
+        TokenFault::Parts => (Reason::TokenMalformed, "not three parts"),
+        TokenFault::HeaderEncoding => (Reason::TokenMalformed, "header encoding"),
+        TokenFault::HeaderJson(_) => (Reason::TokenMalformed, "header"),
+        TokenFault::HeaderMember(member) => (Reason::TokenMalformed, member),
+        TokenFault::AlgorithmMissing => (Reason::AlgorithmRejected, "no alg"),
+        TokenFault::CriticalHeader => (Reason::CriticalHeader, ""),
+        TokenFault::Encrypted => (Reason::TokenMalformed, "encrypted"),
+        TokenFault::Nested => (Reason::TokenMalformed, "nested"),
+        TokenFault::PayloadEncoding => (Reason::TokenMalformed, "payload encoding"),
+        TokenFault::SignatureEncoding => (Reason::TokenMalformed, "signature encoding"),
+    };
+    Denial::new(reason).with_detail(detail)
+}
