@@ -14,6 +14,9 @@ pub(super) fn list() -> Vec<Scenario> {
         config(remote_provider()),
         json!({"limits": {"max_wait": "400ms"}}),
     );
+    // Another key, under a name that the issuer has used.
+    let replaced = world.rsa_next.with_kid(world.rsa.kid());
+    let forged = token_of(&replaced).mint();
     let order = || Request::post("/orders", "a body that is held").bearer(&token().mint());
 
     let mut scenarios = vec![
@@ -39,6 +42,14 @@ pub(super) fn list() -> Vec<Scenario> {
             .then_issuer("/jwks", Says::keys(&[&world.rsa_next]))
             .token(&new, forwarded())
             .token(&old, denied("key_unknown")),
+        remote("a refused token is good once the issuer has its key")
+            .token(&forged, denied("signature_invalid"))
+            .token(&forged, denied("signature_invalid"))
+            .then_issuer("/jwks", Says::keys(&[&replaced, &world.es256]))
+            .token(token_of(&world.es256).mint(), forwarded())
+            .token(&forged, forwarded())
+            .token(&old, denied("signature_invalid"))
+            .token(&old, denied("signature_invalid")),
         remote("unknown kids cause two fetches at most")
             .token(&old, forwarded())
             .token(token().header("kid", "a").mint(), denied("key_unknown"))
