@@ -63,7 +63,7 @@ token: cc ## a demo token on stdout, nothing else there
 .PHONY: deny
 deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)
 	@command -v cargo-deny >/dev/null || { echo 'deny: cargo-deny is not installed; CI runs it on every change' >&2; exit 1; }
-	cargo deny --all-features check
+	cargo deny --all-features --workspace check
 
 .PHONY: clean
 clean: ## remove everything that these commands made
