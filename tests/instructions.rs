@@ -54,8 +54,10 @@ const BUDGETS: &[Budget] = &[
     budget("warm", 27_400, 8),
     budget("warm, 10 providers, 100 rules", 174_000, 11),
     budget("expired", 140_000, 10),
-    budget("expired, seen before", 140_000, 10),
+    budget("expired, good before", 140_000, 10),
+    budget("expired, refused before", 29_000, 10),
     budget("bad signature", 148_000, 11),
+    budget("bad signature, refused before", 31_800, 10),
     budget("cold RS256", 170_000, 9),
     budget("cold ES256", 148_000, 9),
     budget("cold RS256 in the module", 4_860_000, 8),
@@ -163,7 +165,15 @@ fn measure() -> Vec<Cost> {
         vm.set_time(NOW + 86_400);
         vm.refused(&good, 401)
     });
-    costs.push(vm.refused(&orders().bearer(&tamper_signature(token("RS256"))), 401));
+    costs.push({
+        let (mut vm, _) = Vm::start(NOW + 86_400);
+        vm.configure(&config(&keys));
+        vm.refused(&good, 401);
+        vm.refused(&good, 401)
+    });
+    let forged = orders().bearer(&tamper_signature(token("RS256")));
+    costs.push(vm.refused(&forged, 401));
+    costs.push(vm.refused(&forged, 401));
     costs.push(cold);
     costs.push(vm.forwarded(&orders().bearer(token("ES256"))));
     for algorithm in ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"] {
