@@ -142,7 +142,8 @@ impl Authenticator {
         self.meet_anew(choice, demand, request, credentials, moment)
     }
 
-    /// The same, with tokens of which nothing is known, or with what is wrong with them. Not inlined, so that what a known token goes through stays small.
+    /// The same, with tokens of which nothing is known, or with what is wrong with them. Not inlined, so that what a known token
+    /// goes through stays small.
     #[inline(never)]
     fn meet_anew(
         &mut self,

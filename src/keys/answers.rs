@@ -131,6 +131,8 @@ impl RemoteKeys {
                     document: Document::Jwks,
                     asked_at: now,
                     timeout: self.source.timeout,
+                    // What the discovery document's server asked for is not the keys' server's word.
+                    pause: Duration::ZERO,
                     ..in_flight
                 });
             }
