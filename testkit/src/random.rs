@@ -25,6 +25,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// A number above 0 and up to 1.
+    pub fn unit(&mut self) -> f64 {
+        // 53 bits: as many as a double holds exactly.
+        ((self.next() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
+    }
+
     /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")

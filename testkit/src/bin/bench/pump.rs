@@ -8,6 +8,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use testkit::Random;
+
 /// More than are ever busy at half load.
 const PACED_CONNECTIONS: usize = 64;
 const FLOOD_CONNECTIONS: usize = 16;
@@ -26,16 +28,16 @@ pub(crate) fn request(token: Option<&str>) -> Vec<u8> {
 /// average. The same seed gives the same moments. How long each took, from its moment on, in µs.
 pub(crate) fn at_rate(port: u16, rate: f64, duration: Duration, seed: u64, requests: &[Vec<u8>]) -> Vec<f64> {
     let mut connections = Connections::open(port, PACED_CONNECTIONS);
-    let mut chance = Chance(seed);
+    let mut random = Random::new(seed);
     let mut latencies = Vec::with_capacity((rate * duration.as_secs_f64() * 1.1) as usize);
     let mut requests = requests.iter().cycle();
     let start = Instant::now();
-    let mut next = chance.gap(rate);
+    let mut next = gap(&mut random, rate);
     while next < duration || !connections.busy.is_empty() {
         let now = start.elapsed();
         if next < duration && now >= next && !connections.idle.is_empty() {
             connections.send(start + next, requests.next().expect("there are requests"));
-            next += chance.gap(rate);
+            next += gap(&mut random, rate);
         }
         connections.collect(|due| latencies.push(due.elapsed().as_secs_f64() * 1e6));
     }
@@ -55,23 +57,9 @@ pub(crate) fn flood(port: u16, count: u64, mut request: impl FnMut(u64) -> Vec<u
     }
 }
 
-/// SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From one moment to the next: exponentially distributed.
-    fn gap(&mut self, rate: f64) -> Duration {
-        let uniform = ((self.next() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-        Duration::from_secs_f64(-uniform.ln() / rate)
-    }
+/// From one moment to the next: exponentially distributed.
+fn gap(random: &mut Random, rate: f64) -> Duration {
+    Duration::from_secs_f64(-random.unit().ln() / rate)
 }
 
 struct Connections {
