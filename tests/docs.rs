@@ -13,8 +13,6 @@
 mod constants;
 #[path = "docs/decisions.rs"]
 mod decisions;
-#[path = "docs/deviations.rs"]
-mod deviations;
 #[path = "docs/examples.rs"]
 mod examples;
 #[path = "docs/links.rs"]

@@ -33,7 +33,7 @@ fn paths_that_are_called_not_canonical_are_not() {
 fn paths_that_are_called_another_spelling_are_read_so() {
     let page =
         std::fs::read_to_string(testkit::workspace_root().join("docs/configuration.md")).expect("the page");
-    let section = page.split("### Readings of a path").nth(1).expect("the section");
+    let section = page.split("### Ambiguous paths").nth(1).expect("the section");
     let (_, examples) = section.split_once("written. ").expect("the examples");
     let (examples, _) = examples.split_once(" are `/orders` to some").expect("their end");
     let spellings: Vec<&str> = examples.split('`').skip(1).step_by(2).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::markdown::{Page, codes, page, pages, root};
+use crate::markdown::{Page, codes, page, pages, prose_pages, root};
 
 /// As GitHub makes them.
 fn anchor(heading: &str) -> String {
@@ -30,18 +30,7 @@ fn targets(page: &Page) -> Vec<&str> {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let mut all = pages();
-    all.extend(
-        [
-            "CHANGELOG.md",
-            "CONTRIBUTING.md",
-            "SECURITY.md",
-            "envoy/gateway/README.md",
-            "envoy/issuers/README.md",
-            "envoy/istio/README.md",
-        ]
-        .map(page),
-    );
+    let all = prose_pages();
     let mut followed = 0;
     let mut faults = Vec::new();
     for page in &all {
@@ -69,6 +58,22 @@ fn every_link_leads_somewhere() {
     }
     assert!(faults.is_empty(), "{faults:#?}");
     assert!(followed >= 30, "only {followed} links");
+}
+
+#[test]
+fn the_manifests_name_the_version_of_the_crate() {
+    let mut seen = 0;
+    for manifest in ["istio/gateway.yaml", "istio/mesh.yaml", "gateway/jwt.yaml"] {
+        let text = std::fs::read_to_string(root().join("envoy").join(manifest)).expect("a manifest");
+        for rest in text.split("/proxy-wasm-jwt").skip(1) {
+            let named = rest
+                .strip_prefix([':', '/'])
+                .and_then(|rest| rest.split(['/', '"', '\n', '@', '}', ' ']).next());
+            assert_eq!(named, Some(env!("CARGO_PKG_VERSION")), "envoy/{manifest}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "only {seen} URLs");
 }
 
 #[test]

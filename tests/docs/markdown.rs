@@ -12,6 +12,8 @@ pub(crate) struct Page {
     pub(crate) tables: Vec<Table>,
     /// Everything outside of fenced blocks.
     pub(crate) prose: String,
+    /// The same line by line, with the number of each.
+    pub(crate) prose_lines: Vec<(usize, String)>,
 }
 
 /// A fenced block.
@@ -52,6 +54,32 @@ pub(crate) fn pages() -> Vec<Page> {
     names.iter().map(page).collect()
 }
 
+/// Every page that a person reads: [`pages`], the decision records and the files for contributors and deployers.
+pub(crate) fn prose_pages() -> Vec<Page> {
+    let mut all = pages();
+    let mut more: Vec<PathBuf> = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "RELEASING.md",
+        "SECURITY.md",
+        ".github/pull_request_template.md",
+        "envoy/gateway/README.md",
+        "envoy/issuers/README.md",
+        "envoy/istio/README.md",
+    ]
+    .map(PathBuf::from)
+    .to_vec();
+    for entry in std::fs::read_dir(root().join("docs/adr")).expect("docs/adr/") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            more.push(path.strip_prefix(root()).expect("below the root").to_owned());
+        }
+    }
+    more.sort();
+    all.extend(more.iter().map(page));
+    all
+}
+
 pub(crate) fn page(name: impl AsRef<Path>) -> Page {
     let name = name.as_ref();
     let text = std::fs::read_to_string(root().join(name))
@@ -66,6 +94,7 @@ fn read(name: &Path, text: &str) -> Page {
         blocks: Vec::new(),
         tables: Vec::new(),
         prose: String::new(),
+        prose_lines: Vec::new(),
     };
     let mut open: Option<Block> = None;
     let mut in_table = false;
@@ -124,6 +153,7 @@ fn read(name: &Path, text: &str) -> Page {
         before = line;
         page.prose.push_str(line);
         page.prose.push('\n');
+        page.prose_lines.push((number + 1, line.to_owned()));
     }
     assert!(open.is_none(), "{}: a block does not end", name.display());
     page

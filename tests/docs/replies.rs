@@ -22,7 +22,7 @@ fn header<'r>(reply: &'r LocalReply, name: &str) -> Option<&'r str> {
 
 #[test]
 fn the_table_of_reasons_is_the_list_of_reasons() {
-    let page = page("README.md");
+    let page = page("docs/refusals.md");
     let table = page
         .tables_of(&["reason", "status", "error", "meaning"])
         .next()
@@ -35,7 +35,7 @@ fn the_table_of_reasons_is_the_list_of_reasons() {
     let known: Vec<_> = Reason::ALL.iter().map(|reason| reason.label()).collect();
     assert_eq!(
         documented, known,
-        "README.md: the table of reasons, in the order of Reason::ALL"
+        "docs/refusals.md: the table of reasons, in the order of Reason::ALL"
     );
 
     let replies = replies();
@@ -82,5 +82,5 @@ fn the_documented_replies_are_those_that_are_sent() {
             seen += 1;
         }
     }
-    assert!(seen >= 1, "no reply is shown");
+    assert!(seen >= 2, "only {seen} replies are shown");
 }
