@@ -34,8 +34,8 @@ fn paths_that_are_called_another_spelling_are_read_so() {
     let page =
         std::fs::read_to_string(testkit::workspace_root().join("docs/configuration.md")).expect("the page");
     let section = page.split("### Ambiguous paths").nth(1).expect("the section");
-    let (_, examples) = section.split_once("written. ").expect("the examples");
-    let (examples, _) = examples.split_once(" are `/orders` to some").expect("their end");
+    let (_, examples) = section.split_once("for each of these: ").expect("the examples");
+    let (examples, _) = examples.split_once(". The filter").expect("their end");
     let spellings: Vec<&str> = examples.split('`').skip(1).step_by(2).collect();
     for spelling in &spellings {
         let readings = RequestPath::new(spelling.as_bytes())
