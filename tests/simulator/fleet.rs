@@ -155,7 +155,7 @@ fn thousands(number: u64) -> String {
     format!("{},{:03}", number / 1000, number % 1000)
 }
 
-const BEGIN: &str = "<!-- fleet: written by tests/simulator/fleet.rs; BLESS=1 writes it anew -->\n";
+const BEGIN: &str = "<!-- fleet: written by tests/simulator/fleet.rs; BLESS=1 writes it again -->\n";
 const END: &str = "<!-- end of fleet -->\n";
 
 #[test]
@@ -172,7 +172,7 @@ fn what_an_issuer_sees_of_a_fleet() {
     } else {
         assert_eq!(
             documented, table,
-            "docs/keys.md says otherwise; BLESS=1 writes it anew"
+            "the table in docs/keys.md differs; BLESS=1 writes it again"
         );
     }
 }
