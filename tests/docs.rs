@@ -21,7 +21,11 @@ mod links;
 mod markdown;
 #[path = "docs/operators.rs"]
 mod operators;
+#[path = "docs/performance.rs"]
+mod performance;
 #[path = "docs/reference.rs"]
 mod reference;
 #[path = "docs/replies.rs"]
 mod replies;
+#[path = "docs/style.rs"]
+mod style;
