@@ -16,7 +16,7 @@ fn the_documentation_lists_every_deviation() {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == expected,
-        "docs/deviations.md is not what the list says; write it anew with DIFF_WRITE_DOCS=1 cargo test --test differential docs"
+        "docs/deviations.md differs from the list; write it again with DIFF_WRITE_DOCS=1 cargo test --test differential docs"
     );
 }
 
@@ -38,10 +38,10 @@ fn identifiers_are_stable_words_and_unique() {
 
 fn document() -> String {
     let mut text = String::from(
-        "# Where this filter decides otherwise than jwt_authn\n\n\
-         Both filters run side by side in one Envoy, with the same configurations and requests, generated and directed\n\
-         (`tests/differential.rs`, `make differential`). Each difference found has to be one of these; there are no others\n\
-         that are known. The list is written by the test, and the test fails when a line of it is no longer true.\n\n\
+        "# Where this filter differs from jwt_authn\n\n\
+         Every intentional difference from `jwt_authn` is listed below. The differential test runs both filters in one Envoy\n\
+         on the same configurations and requests, generated and directed (`tests/differential.rs`, `make differential`). It\n\
+         fails on a difference that is not in this list, and on an entry that is no longer true. The test writes this page.\n\n\
          | | here | jwt_authn | why |\n| --- | --- | --- | --- |\n",
     );
     let mut all: Vec<&Deviation> = ALL.iter().collect();
@@ -57,8 +57,8 @@ fn document() -> String {
         writeln!(text, "| `{id}` | {ours} | {theirs} | {why} |").expect("a string grows");
     }
     text.push_str(
-        "\n## Configurations that are refused\n\njwt_authn takes these. Here Envoy does not start with them, or keeps the \
-         configuration that it has, and the log\nsays what to write instead.\n\n\
+        "\n## Configurations that are refused\n\n`jwt_authn` accepts these configurations, and this filter refuses them. Envoy \
+         then does not start, or keeps its\nprevious configuration, and the log says what to write instead.\n\n\
          | | what is written | jwt_authn | why not here |\n| --- | --- | --- | --- |\n",
     );
     let mut all: Vec<&Refusal> = refusals::ALL.iter().collect();
