@@ -1,13 +1,16 @@
 //! The scenarios on the pure engine: no host, no sockets, simulated time.
 
-#![cfg(test)]
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     reason = "a test may fail loudly, and has a clock"
 )]
 
+#[macro_use]
+extern crate testkit_macros;
+
 mod backends;
+mod harness;
 mod scenarios;
 
 #[path = "engine/recall.rs"]
@@ -15,10 +18,12 @@ mod recall;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
 use backends::{Outcome, Running};
+use harness::Tests;
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
 use proxy_wasm_jwt::config::{Config, ProviderId};
@@ -31,28 +36,19 @@ use scenarios::{Says, Scenario};
 use serde_json::Value;
 use testkit::{Request, latin1};
 
-#[test]
-fn every_scenario_on_the_pure_engine() {
-    let scenarios = scenarios::all();
-    let faults = scenarios
-        .iter()
-        .flat_map(|scenario| backends::run(scenario, &mut Engine::new(scenario)))
-        .collect();
-    backends::report(faults, scenarios.len());
-}
-
-#[test]
-fn every_scenario_with_signatures_checked_elsewhere() {
-    let scenarios = scenarios::all();
-    let faults = scenarios
-        .iter()
-        .flat_map(|scenario| {
-            let mut engine = Engine::new(scenario);
-            engine.engine = engine.engine.with_verifier(Rc::new(Elsewhere));
-            backends::run(scenario, &mut engine)
+fn main() -> ExitCode {
+    Tests::new()
+        .scenarios(None, |_| {
+            |_, scenario: &Scenario| backends::run(scenario, &mut Engine::new(scenario))
         })
-        .collect();
-    backends::report(faults, scenarios.len());
+        .scenarios(Some("signatures_checked_elsewhere"), |_| {
+            |_, scenario: &Scenario| {
+                let mut engine = Engine::new(scenario);
+                engine.engine = engine.engine.with_verifier(Rc::new(Elsewhere));
+                backends::run(scenario, &mut engine)
+            }
+        })
+        .run()
 }
 
 /// Another implementation than the module's own.

@@ -1,11 +1,13 @@
 //! The real module in a real Envoy, with real sockets on both sides.
 
-#![cfg(test)]
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     reason = "a test may fail loudly, and has a clock"
 )]
+
+#[macro_use]
+extern crate testkit_macros;
 
 #[path = "envoy/access_log.rs"]
 mod access_log;
@@ -18,6 +20,7 @@ mod configuration;
 mod discovery;
 #[path = "envoy/dpop.rs"]
 mod dpop;
+mod harness;
 #[path = "envoy/load.rs"]
 mod load;
 #[path = "envoy/mcp.rs"]
@@ -42,79 +45,90 @@ mod waiting;
 #[path = "envoy/workers.rs"]
 mod workers;
 
-use std::sync::Mutex;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backends::{Outcome, Running, with_cluster};
-use scenarios::Says;
+use harness::Tests;
+use scenarios::{Says, Scenario};
 use testkit::{
     Answer, Bootstrap, Client, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter, latin1,
 };
 
-/// How many scenarios are under way at a time: some of them wait for seconds.
-const AT_ONCE: usize = 8;
-
-#[test]
-fn every_scenario_in_a_real_envoy() {
-    run_all(scenarios::all());
+fn main() -> ExitCode {
+    // They wait more than they compute.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Tests::new()
+        .at_once(2 * cores)
+        .scenarios(None, |scenarios| {
+            let shared = SharedEnvoy::start(scenarios, |_| {});
+            move |index, scenario: &Scenario| shared.run(index, scenario)
+        })
+        .scenarios(Some("signatures_checked_in_the_sandbox"), |scenarios| {
+            let shared =
+                SharedEnvoy::start(scenarios, |config| config["signature_backend"] = "sandbox".into());
+            move |index, scenario: &Scenario| shared.run(index, scenario)
+        })
+        .run()
 }
 
-#[test]
-fn every_scenario_in_a_real_envoy_with_signatures_checked_in_the_sandbox() {
-    let mut scenarios = scenarios::all();
-    for scenario in &mut scenarios {
-        scenario.config["signature_backend"] = "sandbox".into();
-    }
-    run_all(scenarios);
+/// One Envoy for many scenarios, with a listener and an issuer for each.
+struct SharedEnvoy {
+    issuers: Vec<Issuer>,
+    _upstream: Upstream,
+    envoy: EnvoyProcess,
+    /// How many scenarios have not ended yet.
+    left: AtomicUsize,
 }
 
-fn run_all(scenarios: Vec<scenarios::Scenario>) {
-    let upstream = Upstream::start();
-    let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
-    let mut issuers = Vec::new();
-    for (number, scenario) in scenarios.iter().enumerate() {
-        let issuer = Issuer::start();
-        for (path, says) in &scenario.issuer {
-            issuer.serve(path, answer(says));
+impl SharedEnvoy {
+    fn start(scenarios: &[Scenario], change: impl Fn(&mut serde_json::Value)) -> Self {
+        let upstream = Upstream::start();
+        let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
+        let mut issuers = Vec::new();
+        for (index, scenario) in scenarios.iter().enumerate() {
+            let issuer = Issuer::start();
+            for (path, says) in &scenario.issuer {
+                issuer.serve(path, answer(says));
+            }
+            let cluster = format!("issuer-{index}");
+            let mut config = with_cluster(&scenario.config, &cluster);
+            change(&mut config);
+            let mut filter = WasmFilter::new(config);
+            if scenario.is_text {
+                filter = filter.as_text();
+            }
+            bootstrap = bootstrap
+                .cluster(&cluster, issuer.addr())
+                // Envoy drops `x-forwarded-client-cert` unless told otherwise.
+                .listener(
+                    Listener::new(&index.to_string())
+                        .filter(filter.build())
+                        .manager("forward_client_cert_details", "ALWAYS_FORWARD_ONLY"),
+                );
+            issuers.push(issuer);
         }
-        let cluster = format!("issuer-{number}");
-        let mut filter = WasmFilter::new(with_cluster(&scenario.config, &cluster));
-        if scenario.is_text {
-            filter = filter.as_text();
+        Self {
+            issuers,
+            _upstream: upstream,
+            envoy: EnvoyProcess::start(&bootstrap.build()),
+            left: AtomicUsize::new(scenarios.len()),
         }
-        bootstrap = bootstrap
-            .cluster(&cluster, issuer.addr())
-            // Envoy drops `x-forwarded-client-cert` unless told otherwise.
-            .listener(
-                Listener::new(&number.to_string())
-                    .filter(filter.build())
-                    .manager("forward_client_cert_details", "ALWAYS_FORWARD_ONLY"),
-            );
-        issuers.push(issuer);
     }
-    let envoy = EnvoyProcess::start(&bootstrap.build());
 
-    let next = AtomicUsize::new(0);
-    let faults = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let number = next.fetch_add(1, Ordering::Relaxed)
-                    && let (Some(scenario), Some(issuer)) = (scenarios.get(number), issuers.get(number))
-                {
-                    let mut listener = InEnvoy {
-                        client: envoy.client(&number.to_string()),
-                        issuer,
-                    };
-                    let found = backends::run(scenario, &mut listener);
-                    faults.lock().unwrap().extend(found);
-                }
-            });
+    /// The last to end looks whether every VM has survived.
+    fn run(&self, index: usize, scenario: &Scenario) -> Vec<String> {
+        let mut listener = InEnvoy {
+            client: self.envoy.client(&index.to_string()),
+            issuer: &self.issuers[index],
+        };
+        let faults = backends::run(scenario, &mut listener);
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            assert_alive(&self.envoy);
         }
-    });
-    assert_alive(&envoy);
-    backends::report(faults.into_inner().unwrap(), scenarios.len());
+        faults
+    }
 }
 
 /// One scenario's listener.

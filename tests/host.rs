@@ -7,13 +7,16 @@
 //!                                  stub      answers `proxy_*` as Envoy does, and remembers
 //! ```
 
-#![cfg(test)]
 #![allow(
     clippy::arithmetic_side_effects,
     reason = "a test that overflows fails, which is what it should do"
 )]
 
+#[macro_use]
+extern crate testkit_macros;
+
 mod backends;
+mod harness;
 mod scenarios;
 
 #[path = "host/cache.rs"]
@@ -43,19 +46,28 @@ mod vm;
 #[path = "host/workers.rs"]
 mod workers;
 
-use running::OnStub;
+use std::process::ExitCode;
 
-#[test]
-fn every_scenario_on_the_host_stub() {
-    let scenarios = scenarios::all();
-    let faults = scenarios
-        .iter()
-        .flat_map(|scenario| {
-            let mut running = OnStub::new(scenario);
-            let faults = backends::run(scenario, &mut running);
-            running.close();
-            faults
+use harness::Tests;
+use running::OnStub;
+use scenarios::Scenario;
+
+fn main() -> ExitCode {
+    Tests::new()
+        .scenarios(None, |_| |_, scenario: &Scenario| run(scenario, &scenario.config))
+        .scenarios(Some("signatures_checked_in_the_sandbox"), |_| {
+            |_, scenario: &Scenario| {
+                let mut config = scenario.config.clone();
+                config["signature_backend"] = "sandbox".into();
+                run(scenario, &config)
+            }
         })
-        .collect();
-    backends::report(faults, scenarios.len());
+        .run()
+}
+
+fn run(scenario: &Scenario, config: &serde_json::Value) -> Vec<String> {
+    let mut running = OnStub::new(scenario, config);
+    let faults = backends::run(scenario, &mut running);
+    running.close();
+    faults
 }

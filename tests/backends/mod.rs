@@ -48,8 +48,8 @@ pub(crate) trait Running {
 pub(crate) fn run(scenario: &Scenario, running: &mut dyn Running) -> Vec<String> {
     let mut faults = Vec::new();
     let mut last_reply = Vec::new();
-    for (number, step) in scenario.steps.iter().enumerate() {
-        let mut fault = |what: String| faults.push(format!("{} / step {number}: {what}", scenario.name));
+    for (place, step) in &scenario.steps {
+        let mut fault = |what: String| faults.push(format!("{place}: {what}"));
         match step {
             Step::Request(request, expect) => {
                 let outcome = ask(running, request);
@@ -86,18 +86,6 @@ pub(crate) fn run(scenario: &Scenario, running: &mut dyn Running) -> Vec<String>
 fn ask(running: &mut dyn Running, request: &Request) -> Outcome {
     let mut outcomes = running.requests(std::slice::from_ref(request));
     outcomes.pop().expect("an outcome for each request")
-}
-
-/// Fails with every fault of every scenario, and counts what was run.
-pub(crate) fn report(faults: Vec<String>, scenarios: usize) {
-    assert!(scenarios > 50, "only {scenarios} scenarios were run");
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
-    println!("{scenarios} scenarios");
 }
 
 fn check(request: &Request, expect: &Expect, outcome: &Outcome, fault: &mut dyn FnMut(String)) {

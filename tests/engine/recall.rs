@@ -56,7 +56,7 @@ fn every_scenario_goes_as_without() {
     let mut hits = 0;
     for scenario in scenarios::all() {
         let mut pair = Pair::new(&scenario);
-        for step in &scenario.steps {
+        for (_, step) in &scenario.steps {
             match step {
                 // Whatever comes may come again.
                 Step::Request(request, _) => {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use testkit::tamper_signature;
 
-use super::scenarios::{self, config, get, local_provider, token, token_of, world};
+use super::scenarios::{config, get, local_provider, token, token_of, world};
 use super::stub::{self, Crypto};
 use super::vm::Vm;
 
@@ -84,18 +84,4 @@ fn a_host_that_breaks_later_lets_nobody_in() {
         stub::with(|host| host.crypto = crypto);
         assert_eq!(outcome(&mut vm, &token().mint()), (false, true), "{crypto:?}");
     }
-}
-
-#[test]
-fn every_scenario_in_the_sandbox_too() {
-    let scenarios = scenarios::all();
-    let mut faults = Vec::new();
-    let count = scenarios.len();
-    for mut scenario in scenarios {
-        scenario.config["signature_backend"] = json!("sandbox");
-        let mut running = super::running::OnStub::new(&scenario);
-        faults.extend(super::backends::run(&scenario, &mut running));
-        running.close();
-    }
-    super::backends::report(faults, count);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use testkit::Request;
 
 use super::backends::{Outcome, Running};
@@ -24,9 +25,9 @@ pub(crate) struct OnStub {
 }
 
 impl OnStub {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario, config: &Value) -> Self {
         Self {
-            vm: Vm::start(&scenario.config),
+            vm: Vm::start(config),
             issuer: scenario.issuer.iter().cloned().collect(),
             fetches: HashMap::new(),
         }

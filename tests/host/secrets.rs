@@ -25,7 +25,7 @@ fn no_scenario_shows_anything_of_a_token() {
     let mut found = Vec::new();
     let (mut refusals, mut secrets) = (0, 0);
     for scenario in &scenarios {
-        let mut running = OnStub::new(scenario);
+        let mut running = OnStub::new(scenario, &scenario.config);
         found.extend(backends::run(scenario, &mut running));
         let host = running.close();
         let shown = shown(&host);
@@ -65,7 +65,7 @@ fn shown(host: &Host) -> Vec<String> {
 /// All tokens of a scenario's requests, their telling parts, and the texts inside that the operator has not written into
 /// the configuration.
 fn secrets_of(scenario: &Scenario) -> BTreeSet<String> {
-    let requests = scenario.steps.iter().flat_map(|step| match step {
+    let requests = scenario.steps.iter().flat_map(|(_, step)| match step {
         Step::Request(request, _) => vec![request],
         Step::Together(requests) => requests.iter().map(|(request, _)| request).collect(),
         Step::Following(..) | Step::Issuer(..) | Step::Pass(_) | Step::Fetches(..) => Vec::new(),

@@ -30,11 +30,8 @@ fn shipped(name: &str) -> Value {
 
 fn issuer(name: &'static str, file: &str, path: &str, keys: &[&SigningKey]) -> Scenario {
     Scenario {
-        name,
-        config: shipped(file),
-        is_text: false,
         issuer: vec![(path.to_owned(), Says::keys(keys))],
-        steps: Vec::new(),
+        ..Scenario::new(name, shipped(file))
     }
 }
 

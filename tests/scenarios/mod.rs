@@ -29,6 +29,7 @@ pub(crate) mod told;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::panic::Location;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -71,12 +72,15 @@ pub(crate) fn all() -> Vec<Scenario> {
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
+    /// Where it is written.
+    pub(crate) at: &'static Location<'static>,
     pub(crate) config: Value,
     /// It reaches the filter as JSON text: a message holds doubles.
     pub(crate) is_text: bool,
     /// What the issuer serves at first, by path. The path `/jwks` of a configuration is made unique by the backend.
     pub(crate) issuer: Vec<(String, Says)>,
-    pub(crate) steps: Vec<Step>,
+    /// Each with the place where it is written.
+    pub(crate) steps: Vec<(&'static Location<'static>, Step)>,
 }
 
 #[derive(Debug)]
@@ -157,10 +161,12 @@ pub(crate) enum ReplyHas {
 }
 
 impl Scenario {
+    #[track_caller]
     pub(crate) fn new(name: &'static str, config: Value) -> Self {
         let issuer = vec![("/jwks".to_owned(), Says::keys(&[&world().rsa]))];
         Self {
             name,
+            at: Location::caller(),
             config,
             is_text: false,
             issuer,
@@ -176,11 +182,13 @@ impl Scenario {
     }
 
     /// A scenario of one provider whose keys are in the configuration.
+    #[track_caller]
     pub(crate) fn local(name: &'static str) -> Self {
         Self::new(name, config(local_provider()))
     }
 
     /// The same with these fields of the provider set.
+    #[track_caller]
     pub(crate) fn local_with(name: &'static str, fields: Value) -> Self {
         Self::new(name, config(with(local_provider(), fields)))
     }
@@ -191,16 +199,19 @@ impl Scenario {
         self
     }
 
+    #[track_caller]
     pub(crate) fn step(mut self, step: Step) -> Self {
-        self.steps.push(step);
+        self.steps.push((Location::caller(), step));
         self
     }
 
+    #[track_caller]
     pub(crate) fn request(self, request: Request, expect: Expect) -> Self {
         self.step(Step::Request(request, expect))
     }
 
     /// A request made of the last reply that was ours.
+    #[track_caller]
     pub(crate) fn following(
         self,
         request: impl Fn(&[(String, String)]) -> Request + Send + Sync + 'static,
@@ -210,14 +221,17 @@ impl Scenario {
     }
 
     /// A GET of `/orders` with this bearer token.
+    #[track_caller]
     pub(crate) fn token(self, token: impl AsRef<str>, expect: Expect) -> Self {
         self.request(get("/orders").bearer(token.as_ref()), expect)
     }
 
+    #[track_caller]
     pub(crate) fn then_issuer(self, path: &str, says: Says) -> Self {
         self.step(Step::Issuer(path.to_owned(), says))
     }
 
+    #[track_caller]
     pub(crate) fn fetches(self, count: usize) -> Self {
         self.step(Step::Fetches("/jwks".to_owned(), count))
     }

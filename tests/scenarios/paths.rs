@@ -26,10 +26,18 @@ fn needs(prefix: &str, more: Value) -> Value {
 }
 
 /// Requests that all have the same outcome.
-fn each(scenario: Scenario, paths: &[&str], request: impl Fn(&str) -> Request, expect: &Expect) -> Scenario {
-    paths.iter().fold(scenario, |scenario, path| {
-        scenario.request(request(path), expect.clone())
-    })
+#[track_caller]
+fn each(
+    mut scenario: Scenario,
+    paths: &[&str],
+    request: impl Fn(&str) -> Request,
+    expect: &Expect,
+) -> Scenario {
+    // No closure: it would be the place of each step.
+    for path in paths {
+        scenario = scenario.request(request(path), expect.clone());
+    }
+    scenario
 }
 
 /// Ways to write `/payments` that some server takes for it.
