@@ -21,20 +21,20 @@ mod case;
 mod configs;
 #[path = "differential/deviations.rs"]
 mod deviations;
+#[path = "differential/deviations_page.rs"]
+mod deviations_page;
 #[path = "differential/directed.rs"]
 mod directed;
 #[path = "differential/directed_rules.rs"]
 mod directed_rules;
-#[path = "differential/docs.rs"]
-mod docs;
-#[path = "differential/explain.rs"]
-mod explain;
-#[path = "differential/faults.rs"]
-mod faults;
 #[path = "differential/judge.rs"]
 mod judge;
+#[path = "differential/known_faults.rs"]
+mod known_faults;
 #[path = "differential/listeners.rs"]
 mod listeners;
+#[path = "differential/predicates.rs"]
+mod predicates;
 #[path = "differential/refusals.rs"]
 mod refusals;
 #[path = "differential/report.rs"]
@@ -86,7 +86,7 @@ fn what_is_directed_is_decided_alike_and_shows_every_deviation() {
     report.assert_explained();
     let stale: Vec<_> = deviations::ALL
         .iter()
-        .chain(faults::ALL)
+        .chain(known_faults::ALL)
         .map(|deviation| deviation.id)
         .filter(|id| !report.seen.contains_key(id))
         .collect();

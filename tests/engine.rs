@@ -13,8 +13,8 @@ mod backends;
 mod harness;
 mod scenarios;
 
-#[path = "engine/recall.rs"]
-mod recall;
+#[path = "engine/token_cache.rs"]
+mod token_cache;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -23,6 +23,8 @@ mod dpop;
 mod harness;
 #[path = "envoy/load.rs"]
 mod load;
+#[path = "envoy/malformed_requests.rs"]
+mod malformed_requests;
 #[path = "envoy/mcp.rs"]
 mod mcp;
 #[path = "envoy/operators.rs"]
@@ -38,8 +40,6 @@ mod rotation;
 #[path = "envoy/routes.rs"]
 mod routes;
 mod scenarios;
-#[path = "envoy/survival.rs"]
-mod survival;
 #[path = "envoy/waiting.rs"]
 mod waiting;
 #[path = "envoy/workers.rs"]

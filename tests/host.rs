@@ -1,7 +1,7 @@
 //! The real callbacks of the SDK, natively, against a stub of the host: what the glue in `src/host` does, call by call.
 //!
 //! ```text
-//!  Running, stories, faults …  ──▶ vm        calls `proxy_on_*` as Envoy does: contexts, streams, ticks, answers
+//!  scenarios, cache, faults …  ──▶ vm        calls `proxy_on_*` as Envoy does: contexts, streams, ticks, answers
 //!                                   │ ▲
 //!                                   ▼ │       the SDK's dispatcher and `src/host`, the code that Envoy runs
 //!                                  stub      answers `proxy_*` as Envoy does, and remembers
@@ -25,22 +25,22 @@ mod cache;
 mod crypto;
 #[path = "host/faults.rs"]
 mod faults;
+#[path = "host/filter_state.rs"]
+mod filter_state;
+#[path = "host/host_calls.rs"]
+mod host_calls;
 #[path = "host/leaks.rs"]
 mod leaks;
 #[path = "host/lifecycle.rs"]
 mod lifecycle;
 #[path = "host/routes.rs"]
 mod routes;
-#[path = "host/running.rs"]
-mod running;
+#[path = "host/scenario_backend.rs"]
+mod scenario_backend;
 #[path = "host/secrets.rs"]
 mod secrets;
-#[path = "host/stories.rs"]
-mod stories;
 #[path = "host/stub/mod.rs"]
 mod stub;
-#[path = "host/told.rs"]
-mod told;
 #[path = "host/vm.rs"]
 mod vm;
 #[path = "host/workers.rs"]
@@ -49,7 +49,7 @@ mod workers;
 use std::process::ExitCode;
 
 use harness::Tests;
-use running::OnStub;
+use scenario_backend::OnStub;
 use scenarios::Scenario;
 
 fn main() -> ExitCode {

@@ -9,9 +9,9 @@
 
 #[path = "simulator/fleet.rs"]
 mod fleet;
+#[path = "simulator/key_refresh.rs"]
+mod key_refresh;
 #[path = "simulator/memory.rs"]
 mod memory;
 #[path = "simulator/process.rs"]
 mod process;
-#[path = "simulator/situations.rs"]
-mod situations;

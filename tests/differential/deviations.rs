@@ -4,8 +4,8 @@
 //! both outcomes, so that a difference of another cause is not hidden behind it.
 
 use crate::case::{Aspect, Case, Outcome};
-use crate::explain::*;
-use crate::faults;
+use crate::known_faults;
+use crate::predicates::*;
 use crate::tokens;
 
 /// A difference that is meant.
@@ -448,7 +448,7 @@ pub(crate) fn explaining(case: &Case<'_>, aspect: &Aspect) -> Option<&'static De
     let faults: &[Deviation] = if std::env::var_os("DIFF_STRICT").is_some() {
         &[]
     } else {
-        faults::ALL
+        known_faults::ALL
     };
     ALL.iter()
         .chain(faults)

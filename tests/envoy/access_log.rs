@@ -7,7 +7,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{told, world};
+use crate::scenarios::{filter_state, world};
 
 /// Whether the page shows this line, but for its time.
 fn documented(line: &str) -> bool {
@@ -126,16 +126,16 @@ fn the_access_log_says_who_what_and_why() {
 #[test]
 fn the_access_log_is_told_who_was_refused_and_what_was_answered() {
     let upstream = Upstream::start();
-    let names = told::NAMES.map(|name| format!("%FILTER_STATE(wasm.jwt.{name}:PLAIN)%"));
+    let names = filter_state::NAMES.map(|name| format!("%FILTER_STATE(wasm.jwt.{name}:PLAIN)%"));
     let listener = Listener::new("jwt")
-        .filter(WasmFilter::new(told::config()).build())
+        .filter(WasmFilter::new(filter_state::config()).build())
         .access_log(&format!("{} %RESPONSE_CODE_DETAILS%", names.join(" ")));
     let bootstrap = Bootstrap::new()
         .cluster("upstream", upstream.addr())
         .listener(listener);
     let envoy = EnvoyProcess::start(&bootstrap.build());
     let client = envoy.client("jwt");
-    let (requests, expected): (Vec<_>, Vec<_>) = told::list().into_iter().unzip();
+    let (requests, expected): (Vec<_>, Vec<_>) = filter_state::list().into_iter().unzip();
     for request in requests {
         client.request(request);
     }

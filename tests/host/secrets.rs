@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::{Request, tamper_signature};
 
 use super::backends;
-use super::running::OnStub;
+use super::scenario_backend::OnStub;
 use super::scenarios::{self, Scenario, Step, denied, forwarded, get, token, token_of, world};
 use super::stub::Host;
 

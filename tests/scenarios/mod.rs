@@ -12,6 +12,7 @@ mod claims;
 mod credentials;
 mod discovery;
 pub(crate) mod dpop;
+pub(crate) mod filter_state;
 mod headers;
 mod issuers;
 mod keys;
@@ -25,7 +26,6 @@ mod rules;
 mod signatures;
 mod tenants;
 mod tokens;
-pub(crate) mod told;
 
 use std::collections::HashSet;
 use std::fmt;

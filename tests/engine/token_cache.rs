@@ -1,4 +1,4 @@
-//! What is remembered of tokens changes no decision: two engines side by side, one of which remembers nothing.
+//! The token cache changes no decision: two engines run side by side, one of them without a cache.
 
 use std::time::Duration;
 

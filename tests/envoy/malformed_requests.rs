@@ -1,4 +1,4 @@
-//! Nothing that a client sends takes the filter down.
+//! Malformed requests and credentials do not take the filter down.
 
 use std::time::Duration;
 

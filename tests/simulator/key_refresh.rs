@@ -1,4 +1,4 @@
-//! What one process makes of an issuer that rotates, moves, fails, or is asked for keys that it does not have.
+//! How one process fetches and refreshes keys while its issuer rotates, moves, fails, or lacks the key that is asked for.
 
 use std::time::Duration;
 

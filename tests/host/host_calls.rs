@@ -1,4 +1,4 @@
-//! What the filter asks of the host, call by call: the cost of a request, and the order that Envoy demands.
+//! The exact host calls of each kind of request: what a request costs, in the order that Envoy demands.
 //!
 //! `>` is a callback, `<` what it returned; every other line is a host call.
 

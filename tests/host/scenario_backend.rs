@@ -1,4 +1,4 @@
-//! A scenario under way on the stub.
+//! Runs a scenario on the real callbacks against the stub of the host.
 
 use std::collections::HashMap;
 use std::time::Duration;

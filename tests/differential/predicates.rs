@@ -1,4 +1,4 @@
-//! What the predicates of the deviations look at: locations, owned headers, queries, cookies, audiences.
+//! Predicates of the deviations, over locations, owned headers, queries, cookies and audiences.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the access log is told: the filter state of each request, on the backends that have one.
+//! Requests with the filter state that the filter sets for each, on the backends that have filter state.
 
 use serde_json::{Value, json};
 

@@ -1,10 +1,10 @@
-//! What the access log is told.
+//! The filter state of each request, which the access log shows.
 
-use super::scenarios::told::{NAMES, config, list};
+use super::scenarios::filter_state::{NAMES, config, list};
 use super::vm::Vm;
 
 #[test]
-fn the_access_log_is_told_who_what_and_why() {
+fn each_request_leaves_who_what_and_why_in_filter_state() {
     let mut vm = Vm::start(&config());
     for (request, expected) in list() {
         let state = vm.request(&request).filter_state;
