@@ -24,6 +24,11 @@ run: wasm envoy ## the same stack left running, with the curl lines to try (CONF
 test: wasm trap envoy ## every test, those against the real Envoy included; what cannot run fails
 	cargo test --workspace
 
+.PHONY: bless
+bless: cc ## rewrite the golden files, which tests compare with; read the diff before you commit it
+	BLESS=1 cargo test --test config_errors --test differential --test simulator golden_
+	@git diff --stat
+
 .PHONY: differential
 differential: wasm envoy ## jwt_authn beside this filter on generated traffic without end (DIFF_SEED, DIFF_COUNT)
 	@cargo test --test differential without_end -- --ignored --nocapture

@@ -97,3 +97,37 @@ fn what_is_shipped_fails_closed() {
     }
     assert!(checked > 5, "only {checked} files were checked");
 }
+
+#[test]
+fn make_bless_runs_every_test_with_a_golden_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let makefile = std::fs::read_to_string(root.join("Makefile")).expect("the Makefile");
+    let recipe = makefile
+        .lines()
+        .find(|line| line.contains("BLESS=1 cargo test"))
+        .expect("the recipe of bless");
+    let tests = root.join("tests");
+    let mut found = 0;
+    for path in sources(&tests) {
+        let text = std::fs::read_to_string(&path).expect("a source that can be read");
+        if !text.contains("testkit::assert_golden") || path.ends_with("architecture.rs") {
+            continue;
+        }
+        let below = path
+            .strip_prefix(&tests)
+            .expect("below tests/")
+            .iter()
+            .next()
+            .expect("a name");
+        let binary = Path::new(below)
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("a name");
+        assert!(
+            recipe.split_whitespace().any(|word| word == binary),
+            "make bless does not run the test binary {binary}"
+        );
+        found += 1;
+    }
+    assert!(found >= 3, "only {found} files");
+}

@@ -1,15 +1,15 @@
 //! Faulty configurations and the exact message for each: where the fault is, what it is, and the nearest thing that would do.
 //!
 //! `config_errors.golden` has a block for each: changes to a good configuration, `/path = JSON` to set and `/path -` to take
-//! away, then the message after `> `. With `WRITE_GOLDEN=1` the messages are written anew; read them before you commit them.
+//! away, then the message after `> `. `make bless` rewrites the messages; read them before you commit them.
 
 #![cfg(test)]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
-use std::path::PathBuf;
-
 use proxy_wasm_jwt::config::Config;
 use serde_json::{Value, json};
+
+const FILE: &str = "tests/config_errors.golden";
 
 /// The least number of faulty configurations; a file that was cut off must not pass.
 const AT_LEAST: usize = 100;
@@ -18,9 +18,8 @@ const AT_LEAST: usize = 100;
 const ACCEPTED: &str = "(taken for a good configuration)";
 
 #[test]
-fn every_fault_is_told_with_its_place_and_its_remedy() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/config_errors.golden");
-    let golden = std::fs::read_to_string(&path).expect("the golden file");
+fn golden_message_of_every_fault() {
+    let golden = std::fs::read_to_string(testkit::workspace_root().join(FILE)).expect("the golden file");
     let blocks: Vec<&str> = golden
         .split("\n\n")
         .filter(|block| !block.trim().is_empty())
@@ -32,14 +31,8 @@ fn every_fault_is_told_with_its_place_and_its_remedy() {
     );
     let found: Vec<String> = blocks.iter().map(|block| with_message(block)).collect();
     let found = format!("{}\n", found.join("\n\n"));
-    if std::env::var_os("WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, found).expect("the golden file is written");
-        return;
-    }
+    testkit::assert_golden(FILE, &found);
     assert!(!found.contains(ACCEPTED), "{found}");
-    for (expected, found) in golden.split("\n\n").zip(found.split("\n\n")) {
-        assert_eq!(found.trim_end(), expected.trim_end());
-    }
 }
 
 #[test]

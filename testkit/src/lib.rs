@@ -15,6 +15,7 @@ mod bootstrap;
 mod certificates;
 mod client;
 mod envoy;
+mod golden;
 mod host_crypto;
 mod issuer;
 mod keys;
@@ -32,6 +33,7 @@ pub use bootstrap::{
 pub use certificates::{Authority, Certificate};
 pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};
 pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
+pub use golden::{assert_golden, assert_golden_section};
 pub use host_crypto::{verifies_spki, verify_signature};
 pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};

@@ -1,23 +1,13 @@
 //! The list of deviations as documentation: `docs/deviations.md`, held equal to the list.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use crate::deviations::{ALL, Deviation};
 use crate::refusals::{self, Refusal};
 
 #[test]
-fn the_documentation_lists_every_deviation() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/deviations.md");
-    let expected = document();
-    if std::env::var_os("DIFF_WRITE_DOCS").is_some() {
-        std::fs::write(&path, &expected).expect("the documentation is written");
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == expected,
-        "docs/deviations.md differs from the list; write it again with DIFF_WRITE_DOCS=1 cargo test --test differential docs"
-    );
+fn golden_page_lists_every_deviation() {
+    testkit::assert_golden("docs/deviations.md", &document());
 }
 
 #[test]

@@ -155,26 +155,12 @@ fn thousands(number: u64) -> String {
     format!("{},{:03}", number / 1000, number % 1000)
 }
 
-const BEGIN: &str = "<!-- fleet: written by tests/simulator/fleet.rs; BLESS=1 writes it again -->\n";
-const END: &str = "<!-- end of fleet -->\n";
-
 #[test]
-fn what_an_issuer_sees_of_a_fleet() {
+fn golden_what_an_issuer_sees_of_a_fleet() {
     let begun = std::time::Instant::now();
     let table = table(&[1_000, 10_000, 100_000]);
     println!("{table}\nsimulated in {:?}", begun.elapsed());
-    let path = testkit::workspace_root().join("docs/keys.md");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the begin of the table");
-    let (documented, after) = rest.split_once(END).expect("the end of the table");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, [before, BEGIN, &table, END, after].concat()).unwrap();
-    } else {
-        assert_eq!(
-            documented, table,
-            "the table in docs/keys.md differs; BLESS=1 writes it again"
-        );
-    }
+    testkit::assert_golden_section("docs/keys.md", "fleet", &table);
 }
 
 #[test]
