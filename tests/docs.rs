@@ -27,5 +27,7 @@ mod performance;
 mod reference;
 #[path = "docs/replies.rs"]
 mod replies;
+#[path = "docs/scenarios.rs"]
+mod scenarios;
 #[path = "docs/style.rs"]
 mod style;

@@ -35,7 +35,7 @@ pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, s
 pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
 pub use golden::{assert_golden, assert_golden_section};
 pub use host_crypto::{verifies_spki, verify_signature};
-pub use issuer::{Answer, ClosedPort, Fetch, Issuer};
+pub use issuer::{Answer, ClosedPort, Fetch, Gate, Issuer};
 pub use keys::{Algorithm, SigningKey, jwks};
 pub use random::Random;
 pub use struct_message::struct_message;

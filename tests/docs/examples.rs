@@ -203,8 +203,9 @@ fn every_yaml_block_is_loaded() {
 fn every_block_is_of_a_kind_that_is_checked() {
     for page in pages() {
         for block in &page.blocks {
+            let is_scenario = block.info == "rust" && page.name.ends_with("adding-a-scenario.md");
             assert!(
-                ["yaml", "yaml refused", "text", "http", "sh"].contains(&block.info.as_str()),
+                is_scenario || ["yaml", "yaml refused", "text", "http", "sh"].contains(&block.info.as_str()),
                 "{}:{}: {:?}",
                 page.name.display(),
                 block.line,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,37 @@ use testkit::{Client, Request};
 /// A load under way.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    tokens: Arc<RwLock<Vec<String>>>,
+    tokens: Arc<RwLock<Tokens>>,
+    progress: Arc<Progress>,
     connections: Vec<JoinHandle<Report>>,
+}
+
+/// What is sent, and the number of its change.
+struct Tokens {
+    change: usize,
+    tokens: Vec<String>,
+}
+
+/// How far the connections are, for those who wait for it.
+struct Progress {
+    /// The last change that each connection has seen, and how many requests have ended.
+    state: Mutex<(Vec<usize>, usize)>,
+    moved: Condvar,
+}
+
+impl Progress {
+    /// Longer than any load needs for what a test waits for.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn wait(&self, what: &str, is_there: impl Fn(&[usize], usize) -> bool) {
+        let state = self.state.lock().unwrap();
+        let waited = self
+            .moved
+            .wait_timeout_while(state, Self::PATIENCE, |(changes, ended)| {
+                !is_there(changes, *ended)
+            });
+        assert!(!waited.unwrap().1.timed_out(), "the load stands still: {what}");
+    }
 }
 
 /// What became of the requests.
@@ -31,18 +60,27 @@ impl Load {
     /// request, since a connection that stays open stays with its listener when that is replaced.
     pub(crate) fn start(addr: SocketAddr, connections: usize, pause: Duration, tokens: &[String]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let tokens = Arc::new(RwLock::new(tokens.to_vec()));
+        let tokens = Arc::new(RwLock::new(Tokens {
+            change: 0,
+            tokens: tokens.to_vec(),
+        }));
+        let progress = Arc::new(Progress {
+            state: Mutex::new((vec![0; connections], 0)),
+            moved: Condvar::new(),
+        });
         let connections = (0..connections)
             .map(|number| {
-                let (stop, tokens) = (stop.clone(), tokens.clone());
+                let (stop, tokens, progress) = (stop.clone(), tokens.clone(), progress.clone());
                 std::thread::spawn(move || {
                     let mut report = Report::default();
                     let mut client = Client::new(addr);
                     while !stop.load(Ordering::Relaxed) {
-                        let token = {
-                            let tokens = tokens.read().unwrap();
-                            tokens[(number + report.sent) % tokens.len()].clone()
+                        let (token, change) = {
+                            let Tokens { tokens, change } = &*tokens.read().unwrap();
+                            (tokens[(number + report.sent) % tokens.len()].clone(), *change)
                         };
+                        progress.state.lock().unwrap().0[number] = change;
+                        progress.moved.notify_all();
                         if number % 2 == 0 {
                             client = Client::new(addr);
                         }
@@ -50,6 +88,8 @@ impl Load {
                         let outcome = client.try_request(Request::get("/orders").bearer(&token));
                         report.latencies.push(begun.elapsed());
                         report.sent += 1;
+                        progress.state.lock().unwrap().1 += 1;
+                        progress.moved.notify_all();
                         match outcome {
                             Ok(response) if response.status == 200 => {}
                             Ok(response) => report.refused.push(format!(
@@ -68,13 +108,30 @@ impl Load {
         Self {
             stop,
             tokens,
+            progress,
             connections,
         }
     }
 
-    /// From now on these are sent.
+    /// From now on these are sent: what was sent before has been answered when this returns.
     pub(crate) fn send(&self, tokens: &[String]) {
-        *self.tokens.write().unwrap() = tokens.to_vec();
+        let change = {
+            let mut all = self.tokens.write().unwrap();
+            all.tokens = tokens.to_vec();
+            all.change += 1;
+            all.change
+        };
+        self.progress
+            .wait("a connection still sends the tokens before", |changes, _| {
+                changes.iter().all(|seen| *seen == change)
+            });
+    }
+
+    /// Waits until so many more requests have ended.
+    pub(crate) fn wait_for(&self, requests: usize) {
+        let before = self.progress.state.lock().unwrap().1;
+        self.progress
+            .wait("too few requests end", |_, ended| ended >= before + requests);
     }
 
     /// Ends the load.

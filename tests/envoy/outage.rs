@@ -190,11 +190,7 @@ fn an_issuer_that_asks_to_be_left_alone_is() {
         .cluster("busy", issuer.addr())
         .listener(Listener::wasm("busy", listener("busy")));
     let envoy = EnvoyProcess::start_with(&bootstrap.build(), &EnvoyOptions::workers(2));
-    let begun = Instant::now();
-    while issuer.fetch_times("/jwks").len() < 3 {
-        assert!(begun.elapsed() < PAUSE * 5, "{}", envoy.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert!(issuer.wait_for_fetches("/jwks", 3, PAUSE * 5), "{}", envoy.log());
     let times = issuer.fetch_times("/jwks");
     for pause in times.windows(2).map(|pair| pair[1] - pair[0]) {
         // The clock that it is measured with is not the one that it is kept by.

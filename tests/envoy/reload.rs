@@ -37,7 +37,7 @@ fn a_listener_is_replaced_under_load_without_a_refusal_or_a_fetch() {
         std::slice::from_ref(&good),
     );
     for round in 0..6 {
-        std::thread::sleep(Duration::from_millis(300));
+        load.wait_for(100);
         // Every other time nothing of the filter changes, only something beside it.
         let listener =
             Listener::wasm("jwt", changed(round / 2)).manager("server_name", format!("round-{round}"));
@@ -46,7 +46,7 @@ fn a_listener_is_replaced_under_load_without_a_refusal_or_a_fetch() {
             .reload_listeners(&[listener.build()])
             .expect("a good configuration");
     }
-    std::thread::sleep(Duration::from_millis(500));
+    load.wait_for(200);
     load.finish().assert_none_refused(300, "replaced listeners");
     assert_eq!(stack.issuer.fetches("/jwks"), 1);
     let response = Client::new(stack.client.addr())
@@ -119,14 +119,14 @@ fn the_filter_alone_is_replaced_under_load_without_a_refusal_or_a_fetch() {
         std::slice::from_ref(&good),
     );
     for round in 0..5 {
-        std::thread::sleep(Duration::from_millis(300));
+        load.wait_for(100);
         let before = reloads();
         write_filter(&file, changed(round));
         let name = "extension_config_discovery.http_filter.jwt.config_reload";
         let reloaded = envoy.wait_for_stat(name, Duration::from_secs(5), |count| count > before);
         assert!(reloaded.is_ok(), "{}", envoy.log());
     }
-    std::thread::sleep(Duration::from_millis(500));
+    load.wait_for(200);
     load.finish().assert_none_refused(300, "replaced filters");
     assert_eq!(issuer.fetches("/jwks"), 1);
     let last = token().claim("aud", "another-4").mint();

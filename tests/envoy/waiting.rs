@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testkit::{
-    Answer, Bootstrap, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter,
+    Answer, Bootstrap, EnvoyOptions, EnvoyProcess, Gate, Issuer, Listener, Request, Upstream, WasmFilter,
 };
 
 use super::{Stack, assert_alive, resident_bytes};
@@ -17,19 +17,39 @@ fn slow_issuer(delay: Duration) -> Issuer {
     issuer
 }
 
+/// An issuer that answers when the gate is opened. The fetch has ten seconds for it, and so has a request.
+fn gated_issuer() -> (Issuer, Gate) {
+    let (issuer, gate) = (Issuer::start(), Gate::closed());
+    issuer.serve("/jwks", Answer::jwks(&[&world().rsa]).behind(&gate));
+    (issuer, gate)
+}
+
+/// The configuration for it.
+fn patient() -> serde_json::Value {
+    let mut config = config(remote_provider());
+    config["providers"]["corp"]["remote_jwks"]["http_uri"]["timeout"] = json!("10s");
+    config["limits"] = json!({"max_wait": "10s"});
+    config
+}
+
+/// So many requests have been held so far.
+fn wait_until_held(envoy: &EnvoyProcess, count: u64) {
+    let held = envoy.wait_for_stat("wasmcustom.jwt.waiting", Duration::from_secs(5), |held| {
+        held == count
+    });
+    assert_eq!(held, Ok(count), "held requests");
+}
+
 #[test]
 fn body_and_trailers_are_held_until_the_keys_are_there() {
     // With `allow_on_headers_stop_iteration` the host goes on to call for the body of a held request.
     for stop_iteration in [false, true] {
-        let filter = WasmFilter::new(config(remote_provider()))
+        let filter = WasmFilter::new(patient())
             .option("allow_on_headers_stop_iteration", stop_iteration)
             .build();
         let listener = Listener::new("jwt").filter(filter);
-        let stack = Stack::start_around(
-            slow_issuer(Duration::from_millis(900)),
-            listener,
-            &EnvoyOptions::default(),
-        );
+        let (issuer, gate) = gated_issuer();
+        let stack = Stack::start_around(issuer, listener, &EnvoyOptions::default());
         let request = Request::post("/orders", "")
             .bearer(&token().mint())
             .header("trailer", "x-sum");
@@ -37,16 +57,15 @@ fn body_and_trailers_are_held_until_the_keys_are_there() {
         for piece in 0..50 {
             assert!(body.send(format!("piece {piece:03};").as_bytes()));
         }
-        assert!(
-            pending.poll(Duration::from_millis(200)).is_none(),
-            "answered before the keys"
-        );
+        wait_until_held(&stack.envoy, 1);
+        assert!(pending.poll(Duration::ZERO).is_none(), "answered before the keys");
         assert_eq!(
             stack.upstream.count(),
             0,
             "the upstream saw a request that was not decided"
         );
         body.finish_with_trailers(&[("x-sum", "42")]);
+        gate.open();
         let echo = pending.wait().echo();
         assert_eq!(echo.body_len, 50 * 10, "stop_iteration {stop_iteration}");
         assert_eq!(echo.trailers, [("x-sum".to_owned(), "42".to_owned())]);
@@ -127,16 +146,11 @@ fn more_requests_than_may_wait_get_503_at_once() {
 
 #[test]
 fn clients_that_leave_make_room() {
-    let limited = with(
-        config(remote_provider()),
-        json!({"limits": {"max_waiting_requests": 5, "max_wait": "10s"}}),
-    );
-    let stack = Stack::start_around(
-        slow_issuer(Duration::from_millis(900)),
-        Listener::wasm("jwt", limited),
-        &EnvoyOptions::default(),
-    );
-    for _ in 0..4 {
+    let mut limited = patient();
+    limited["limits"]["max_waiting_requests"] = json!(5);
+    let (issuer, gate) = gated_issuer();
+    let stack = Stack::start_around(issuer, Listener::wasm("jwt", limited), &EnvoyOptions::default());
+    for round in 1..=4 {
         let leaving: Vec<_> = (0..5)
             .map(|_| {
                 stack
@@ -144,17 +158,25 @@ fn clients_that_leave_make_room() {
                     .start(Request::get("/orders").bearer(&token().mint()))
             })
             .collect();
+        wait_until_held(&stack.envoy, 5 * round);
         assert!(
             leaving
                 .iter()
-                .all(|pending| pending.poll(Duration::from_millis(20)).is_none())
+                .all(|pending| pending.poll(Duration::ZERO).is_none())
         );
         drop(leaving);
-        std::thread::sleep(Duration::from_millis(50));
+        let active = stack.envoy.wait_for_stat(
+            "http.jwt.downstream_rq_active",
+            Duration::from_secs(5),
+            |active| active == 0,
+        );
+        assert_eq!(active, Ok(0), "requests whose clients have left");
     }
     let held = stack
         .client
         .start(Request::get("/orders").bearer(&token().mint()));
+    wait_until_held(&stack.envoy, 21);
+    gate.open();
     assert_eq!(held.wait().status, 200);
     assert_eq!(
         stack.upstream.count(),
@@ -167,9 +189,9 @@ fn clients_that_leave_make_room() {
 #[test]
 fn a_large_body_is_held_by_envoys_own_watermarks() {
     const MEGABYTES: usize = 16;
-    let issuer = slow_issuer(Duration::from_millis(900));
+    let (issuer, gate) = gated_issuer();
     let upstream = Upstream::start();
-    let mut listener = Listener::wasm("jwt", config(remote_provider())).build();
+    let mut listener = Listener::wasm("jwt", patient()).build();
     listener["per_connection_buffer_limit_bytes"] = json!(65_536);
     let bootstrap = Bootstrap::new()
         .cluster("issuer", issuer.addr())
@@ -185,16 +207,23 @@ fn a_large_body_is_held_by_envoys_own_watermarks() {
             client.start(Request::post("/orders", body).bearer(&token().mint()))
         })
         .collect();
-    assert!(
-        held.iter()
-            .all(|pending| pending.poll(Duration::from_millis(100)).is_none())
-    );
+    wait_until_held(&envoy, 4);
+    // What fits into the buffers has arrived when Envoy reads no more.
+    let read = || envoy.stat("http.jwt.downstream_cx_rx_bytes_total");
+    let (mut before_pause, mut after_pause) = (0, read());
+    while before_pause == 0 || before_pause != after_pause {
+        before_pause = after_pause;
+        assert!(held[0].poll(Duration::from_millis(100)).is_none());
+        after_pause = read();
+    }
+    assert!(held.iter().all(|pending| pending.poll(Duration::ZERO).is_none()));
     let grown = resident_bytes(&envoy).saturating_sub(before);
     println!("4 bodies of {MEGABYTES} MB held: {grown} bytes more");
     assert!(
         grown < MEGABYTES << 20,
         "{grown} bytes more while four bodies are held"
     );
+    gate.open();
     for pending in held {
         assert_eq!(pending.wait().echo().body_len, MEGABYTES << 20);
     }

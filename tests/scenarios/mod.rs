@@ -26,6 +26,7 @@ mod rules;
 mod signatures;
 mod tenants;
 mod tokens;
+mod worked_example;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         discovery::list(),
         issuers::list(),
         tenants::list(),
+        worked_example::list(),
     ];
     let scenarios: Vec<Scenario> = lists.into_iter().flatten().collect();
     let names: HashSet<&str> = scenarios.iter().map(|scenario| scenario.name).collect();

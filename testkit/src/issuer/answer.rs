@@ -1,6 +1,9 @@
 //! What an issuer answers on a path: a document, or a fault in every shape that an operator meets.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use serde_json::Value;
 
@@ -26,6 +29,7 @@ pub struct Answer {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) delay: Duration,
+    pub(crate) gate: Option<Gate>,
     pub(crate) ending: Ending,
     pub(crate) etag: Option<String>,
     pub(crate) chunked: bool,
@@ -40,6 +44,7 @@ impl Answer {
             headers: vec![("content-type".into(), content_type.into())],
             body: body.into(),
             delay: Duration::ZERO,
+            gate: None,
             ending: Ending::Whole,
             etag: None,
             chunked: false,
@@ -116,6 +121,12 @@ impl Answer {
     /// Waits before the first byte.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// Comes when the gate is opened, and not before.
+    pub fn behind(mut self, gate: &Gate) -> Self {
+        self.gate = Some(gate.clone());
         self
     }
 
@@ -208,5 +219,26 @@ fn reason(status: u16) -> &'static str {
         500 => "Internal Server Error",
         503 => "Service Unavailable",
         _ => "Scripted",
+    }
+}
+
+/// Holds answers back until a test opens it.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    /// A closed gate.
+    pub fn closed() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets every answer through, now and later.
+    pub fn open(&self) {
+        self.0.close();
+    }
+
+    pub(crate) async fn passed(&self) {
+        // There are no permits: this ends when the gate is opened.
+        let _ = self.0.acquire().await;
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::task::{AbortHandle, JoinHandle};
 
-pub use answer::Answer;
+pub use answer::{Answer, Gate};
 
 use crate::keys::SigningKey;
 use crate::rt::{block_on, runtime};
@@ -84,8 +84,8 @@ impl Shared {
 #[derive(Debug)]
 enum Door {
     Open(JoinHandle<()>),
-    /// Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
-    Closed(TcpSocket),
+    /// Nothing listens: connections are refused.
+    Closed,
 }
 
 /// A running issuer. Dropping it closes its port and its connections.
@@ -94,6 +94,8 @@ pub struct Issuer {
     addr: SocketAddr,
     shared: Arc<Shared>,
     door: Mutex<Option<Door>>,
+    /// Bound and not listening, so that no other connection gets the port while the issuer is stopped.
+    _port: TcpSocket,
 }
 
 impl Issuer {
@@ -104,12 +106,13 @@ impl Issuer {
 
     /// Starts on this address.
     pub fn start_on(addr: SocketAddr) -> io::Result<Self> {
-        let socket = bind(addr)?;
-        let addr = socket.local_addr()?;
+        let port = bind(addr)?;
+        let addr = port.local_addr()?;
         let issuer = Self {
             addr,
             shared: Arc::default(),
-            door: Mutex::new(Some(Door::Closed(socket))),
+            door: Mutex::new(Some(Door::Closed)),
+            _port: port,
         };
         issuer.restart()?;
         Ok(issuer)
@@ -213,9 +216,7 @@ impl Issuer {
         let mut door = self.door.lock().expect("stop and restart do not panic");
         if let Some(Door::Open(accepting)) = door.take() {
             self.close(accepting);
-            *door = Some(Door::Closed(
-                bind(self.addr).expect("the issuer's port is still its own"),
-            ));
+            *door = Some(Door::Closed);
         } else {
             panic!("the issuer is stopped already");
         }
@@ -224,11 +225,11 @@ impl Issuer {
     /// Listens again on the same port, with the same documents and counts.
     pub fn restart(&self) -> io::Result<()> {
         let mut door = self.door.lock().expect("stop and restart do not panic");
-        let Some(Door::Closed(socket)) = door.take() else {
+        let Some(Door::Closed) = door.take() else {
             panic!("the issuer is running already")
         };
         let _entered = runtime().enter();
-        let listener = socket.listen(1024)?;
+        let listener = bind(self.addr)?.listen(1024)?;
         *door = Some(Door::Open(
             runtime().spawn(serve::accept(listener, Arc::clone(&self.shared))),
         ));

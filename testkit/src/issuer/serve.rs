@@ -48,6 +48,9 @@ async fn reply(stream: &mut TcpStream, fetch: Fetch, shared: &Shared) -> io::Res
         .is_none_or(|value| !value.eq_ignore_ascii_case("close"));
     let answer = shared.take(fetch);
     tokio::time::sleep(answer.delay).await;
+    if let Some(gate) = &answer.gate {
+        gate.passed().await;
+    }
     let (mut bytes, body) = answer.render(&method, if_none_match.as_deref());
     let sent = match answer.ending {
         Ending::Whole => Some(body.len()),
