@@ -9,7 +9,12 @@
 
 #![allow(
     clippy::arithmetic_side_effects,
-    reason = "a test that overflows fails, which is what it should do"
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test may fail loudly, and has a clock; clippy does not see that this is one, since `main` is ours"
 )]
 
 #[macro_use]
