@@ -3,6 +3,8 @@
 //! Only a [`VerifiedJwt`] makes headers. An owned header that has nothing to say is removed, so that a client's own value
 //! never reaches the upstream.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -119,7 +121,8 @@ fn header_value(value: Json<'_>, format: ValueFormat) -> Option<Vec<u8>> {
         }
         (ValueFormat::Csv, Kind::Array) => comma_separated(value)?,
         (ValueFormat::Csv, Kind::Object) => return None,
-        (ValueFormat::Auto | ValueFormat::Csv, _) => scalar_text(value)?.into_owned().into_bytes(),
+        (ValueFormat::Csv, _) => csv_member(value)?.into_owned().into_bytes(),
+        (ValueFormat::Auto, _) => scalar_text(value)?.into_owned().into_bytes(),
     };
     // An empty value says nothing, and jwt_authn leaves such a header out too.
     (!bytes.is_empty() && is_header_value(&bytes)).then_some(bytes)
@@ -131,21 +134,27 @@ fn compact(value: Json<'_>) -> Vec<u8> {
     out
 }
 
-/// A list's scalars with commas between; `None` where an element would be read as something else: one that is no scalar,
-/// or holds a comma itself.
+/// A list's scalars with commas between; `None` where the upstream would not read the same list.
 fn comma_separated(list: Json<'_>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for (index, element) in list.as_array()?.into_iter().enumerate() {
-        let text = scalar_text(element)?;
-        if text.contains(',') || text.trim_ascii().len() != text.len() {
-            return None;
-        }
         if index > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(csv_member(element)?.as_bytes());
     }
     Some(out)
+}
+
+/// A scalar as one member of a list; `None` where the upstream would read another member, several, or none. It splits at
+/// commas, and some split at semicolons (RFC 9110 section 5.6.6) or take quotation marks for a quoted-string (section 5.6.4);
+/// most drop empty members and the white space around each, be it ASCII or not.
+fn csv_member(value: Json<'_>) -> Option<Cow<'_, str>> {
+    let text = scalar_text(value)?;
+    let is_one = !text.is_empty()
+        && text.trim().len() == text.len()
+        && !text.contains(|letter: char| matches!(letter, ',' | ';' | '"') || letter.is_control());
+    is_one.then_some(text)
 }
 
 /// RFC 9110 section 5.5: no control characters, and no white space at the ends, which every parser drops: " alice" would
@@ -185,6 +194,24 @@ mod tests {
             (r#"["a,b"]"#, Csv, None),
             (r#"[["a"]]"#, Csv, None),
             (r#""a b""#, Csv, Some("a b")),
+            ("7", Csv, Some("7")),
+            // A text is one member, as an element of a list is: what would be read as another list is no header.
+            (r#""clerk,admin""#, Csv, None),
+            (r#""clerk;admin""#, Csv, None),
+            (r#""\"admin\"""#, Csv, None),
+            (r#""clerk\tadmin""#, Csv, None),
+            (r#""clerk\u0085""#, Csv, None),
+            (r#""\u00a0admin""#, Csv, None),
+            (r#""admin\u3000""#, Csv, None),
+            (r#""""#, Csv, None),
+            (r#"[""]"#, Csv, None),
+            (r#"["a", "", "b"]"#, Csv, None),
+            (r#"["a", null]"#, Csv, None),
+            (r#"["a", "b\tc"]"#, Csv, None),
+            (r#"["a", "b;c"]"#, Csv, None),
+            (r#"["\"a", "b\""]"#, Csv, None),
+            (r#"["a", "\u2003b"]"#, Csv, None),
+            (r#""clerk,admin""#, Auto, Some("clerk,admin")),
             (r#"{"a": 1}"#, Csv, None),
             (r#"{"a": [1, "\n"]}"#, Json, Some(r#"{"a":[1,"\n"]}"#)),
             (r#""a""#, Json, Some(r#""a""#)),

@@ -66,6 +66,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(token().claim("sub", "a\u{0}b").mint(), forwarded().no_header("x-jwt-sub"))
             .token(token().claim("sub", " alice").mint(), forwarded().no_header("x-jwt-sub"))
             .token(token().without_claim("sub").mint(), forwarded().no_header("x-jwt-sub")),
+        csv_keeps_members_apart(),
         Scenario::new(
             "owned headers are removed where no token is needed too",
             json!({
@@ -102,4 +103,55 @@ pub(super) fn list() -> Vec<Scenario> {
             forwarded().header("x-partner", "alice").no_header("x-corp"),
         ),
     ]
+}
+
+/// Whoever fills a claim, be it with a display name or a group's, must not become a member of other groups by it.
+fn csv_keeps_members_apart() -> Scenario {
+    let scenario = Scenario::local_with(
+        "a claim in csv has as many members at the upstream as in the token",
+        json!({"claim_to_headers": [
+            {"claim_name": "roles", "header_name": "x-roles", "format": "csv"},
+            {"claim_name": "roles", "header_name": "x-auto"},
+        ]}),
+    );
+    let with_roles = |roles: Value| {
+        get("/orders")
+            .bearer(&token().claim("roles", roles).mint())
+            .header("x-roles", "admin")
+    };
+    let hostile = [
+        json!("clerk,admin"),
+        json!("clerk;admin"),
+        json!("\"admin\""),
+        json!(",admin"),
+        json!(""),
+        json!("\u{a0}admin"),
+        json!(["clerk,admin"]),
+        json!(["clerk", ""]),
+        json!([""]),
+        json!(["clerk", "x;admin"]),
+        json!(["\"clerk", "admin\""]),
+        json!(["clerk", " admin"]),
+        json!(["clerk", "\u{3000}admin"]),
+        json!(["clerk", "a\tb"]),
+        json!(["clerk", null]),
+        json!(["clerk", ["admin"]]),
+    ];
+    let scenario = hostile.into_iter().fold(scenario, |scenario, roles| {
+        scenario.request(with_roles(roles), forwarded().no_header("x-roles"))
+    });
+    scenario
+        .request(
+            with_roles(json!("clerk")),
+            forwarded().header("x-roles", "clerk").header("x-auto", "clerk"),
+        )
+        .request(
+            with_roles(json!(["clerk", "sales team", 7, true])),
+            forwarded().header("x-roles", "clerk,sales team,7,true"),
+        )
+        // Without `format` a text is written as it is, as jwt_authn has it.
+        .request(
+            with_roles(json!("clerk,admin")),
+            forwarded().no_header("x-roles").header("x-auto", "clerk,admin"),
+        )
 }
