@@ -35,8 +35,12 @@ thread_local! {
 }
 
 impl Ed25519Key {
-    /// The key whose encoding this is (RFC 8032 section 5.1.5).
+    /// The key whose encoding this is (RFC 8032 section 5.1.5); `None` where it is that of no point, not the only one of
+    /// its point, or that of a point of small order.
     pub(super) fn new(bytes: &[u8; 32]) -> Option<Self> {
+        if !is_canonical(bytes) {
+            return None;
+        }
         let key = VerifyingKey::from_bytes(bytes)
             .ok()
             .filter(|key| !key.is_weak())?;
@@ -88,6 +92,14 @@ impl Ed25519Key {
         let r = BASE.with(|base| base.mul_base(&s)) + table.mul_base(&k);
         !r.is_small_order() && r.compress().as_bytes() == signature.r_bytes()
     }
+}
+
+/// RFC 8032 section 5.1.3 step 1: "If the resulting value is >= p, decoding fails." The value is y, little-endian, below the
+/// bit that is the sign of x; p is 2^255 - 19. The library takes such a y for y - p, so that one key had two encodings.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = bytes;
+    let is_beyond = *first >= 0xed && middle.iter().all(|byte| *byte == 0xff) && *last & 0x7f == 0x7f;
+    !is_beyond
 }
 
 /// The algorithm; verifies only.
@@ -183,6 +195,47 @@ mod tests {
                 assert_eq!(verify_twice(&key, &message, &signature), (false, false), "{bit}");
                 signature[bit / 8] ^= 1 << (bit % 8);
             }
+        }
+    }
+
+    /// 2^255 - 19 + `surplus`, with the bit for the sign of x.
+    fn beyond_p(surplus: u8, is_negative: bool) -> [u8; 32] {
+        let mut bytes = [0xff; 32];
+        bytes[0] = 0xed + surplus;
+        bytes[31] = if is_negative { 0xff } else { 0x7f };
+        bytes
+    }
+
+    #[test]
+    fn a_key_has_one_encoding_and_no_small_order() {
+        let mut points = 0;
+        for surplus in 0..19 {
+            for is_negative in [false, true] {
+                let bytes = beyond_p(surplus, is_negative);
+                // The library would take some of them, and not for being of small order.
+                points += u8::from(VerifyingKey::from_bytes(&bytes).is_ok_and(|key| !key.is_weak()));
+                assert!(Ed25519Key::new(&bytes).is_none(), "{surplus}");
+                // The same point, or none, as it is to be written; those of y = 0 and y = 1 are of small order.
+                let mut canonical = [0; 32];
+                canonical[0] = surplus;
+                canonical[31] = if is_negative { 0x80 } else { 0 };
+                let library = VerifyingKey::from_bytes(&canonical);
+                assert_eq!(
+                    Ed25519Key::new(&canonical).is_some(),
+                    library.is_ok_and(|key| !key.is_weak()),
+                    "{surplus}"
+                );
+            }
+        }
+        assert!(points > 4, "{points}");
+        // The largest y is -1, of order two.
+        let mut largest = beyond_p(0, false);
+        largest[0] -= 1;
+        assert!(is_canonical(&largest) && Ed25519Key::new(&largest).is_none());
+        largest[0] -= 1;
+        assert!(is_canonical(&largest));
+        for point in curve25519_dalek::constants::EIGHT_TORSION {
+            assert!(Ed25519Key::new(&point.compress().to_bytes()).is_none());
         }
     }
 
