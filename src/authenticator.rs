@@ -78,7 +78,9 @@ pub struct Proof {
     /// What is remembered.
     pub id: ProofId,
     /// The decision, where it was used before.
-    pub otherwise: Box<Decision>,
+    pub if_used: Box<Decision>,
+    /// The decision, where it cannot be remembered.
+    pub if_no_room: Box<Decision>,
 }
 
 /// Why a request may go on.

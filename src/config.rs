@@ -195,6 +195,7 @@ impl Config {
             keep_apart(&node, &provider, &providers)?;
             providers.push(provider);
         }
+        binding::remember_for_widest_window(&mut providers);
 
         let mode = requirement::read_mode(fields.get("mode"), fields.get("shadow_percent"))?;
         let mode = mode.unwrap_or_default();

@@ -55,6 +55,8 @@ pub enum Reason {
     ProofNonce,
     /// The proof of possession was used before.
     ProofReplayed,
+    /// There is no room to remember that the proof of possession was used.
+    ProofStoreFull,
     /// The token lacks a scope that `authorize` asks for.
     ScopeInsufficient,
     /// A claim does not meet a condition of `authorize`.
@@ -67,7 +69,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -90,6 +92,7 @@ impl Reason {
         Self::ProofInvalid,
         Self::ProofNonce,
         Self::ProofReplayed,
+        Self::ProofStoreFull,
         Self::ScopeInsufficient,
         Self::ClaimRejected,
         Self::KeysUnavailable,
@@ -122,6 +125,7 @@ impl Reason {
             Self::ProofInvalid => "proof_invalid",
             Self::ProofNonce => "proof_nonce",
             Self::ProofReplayed => "proof_replayed",
+            Self::ProofStoreFull => "proof_store_full",
             Self::ScopeInsufficient => "scope_insufficient",
             Self::ClaimRejected => "claim_rejected",
             Self::KeysUnavailable => "keys_unavailable",

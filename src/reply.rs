@@ -212,6 +212,12 @@ impl Answer {
                 description: "the proof of possession needs a nonce that was given here, and lately",
             },
             Reason::ProofReplayed => Self::invalid_proof("the proof of possession was used before"),
+            // As with keys: the proof may be good, and a new one may be taken in a while.
+            Reason::ProofStoreFull => Self {
+                status: 503,
+                error: None,
+                description: "too many proofs of possession were used lately",
+            },
             // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
             // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
             Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a scope that is needed"),

@@ -31,6 +31,7 @@ use backends::{Outcome, Running};
 use harness::Tests;
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
+use proxy_wasm_jwt::binding::replay::Entered;
 use proxy_wasm_jwt::config::{Config, ProviderId};
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
 use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
@@ -204,8 +205,11 @@ impl Engine {
                 if let Some(proof) = &forward.proof {
                     let record = self.proofs.borrow().get(&proof.id.record()).cloned();
                     match proof.id.enter(&record.unwrap_or_default(), self.now) {
-                        Some(record) => drop(self.proofs.borrow_mut().insert(proof.id.record(), record)),
-                        None => return self.outcome(request, &proof.otherwise),
+                        Entered::New(record) => {
+                            drop(self.proofs.borrow_mut().insert(proof.id.record(), record));
+                        }
+                        Entered::Used => return self.outcome(request, &proof.if_used),
+                        Entered::NoRoom => return self.outcome(request, &proof.if_no_room),
                     }
                 }
                 let mut path = request.path.clone();

@@ -107,7 +107,8 @@ fn check(config: &Config, decision: &Decision) {
                 assert!(!breaks_a_field(value), "{edit:?}");
             }
             if let Some(proof) = &forward.proof {
-                check(config, &proof.otherwise);
+                check(config, &proof.if_used);
+                check(config, &proof.if_no_room);
             }
         }
         Decision::Deny(refusal) => {

@@ -35,7 +35,7 @@ impl Evaluation {
                 let forward = Rc::make_mut(forward);
                 forward.shadowed = forward.shadowed.or(other.shadowed);
                 // There is one proof, whoever asks for it. Who refuses a request for it has the last word.
-                let refuses = |proof: &Proof| matches!(*proof.otherwise, Decision::Deny(_));
+                let refuses = |proof: &Proof| matches!(*proof.if_used, Decision::Deny(_));
                 if forward.proof.is_none() || other.proof.as_ref().is_some_and(refuses) {
                     forward.proof = other.proof.clone();
                 }
@@ -193,16 +193,21 @@ impl Authenticator {
             Ok((mut forward, None, proof)) => {
                 // One that holds a proof is not kept, so that nothing is copied here.
                 if let Some((id, provider, subject)) = proof {
-                    let denial = Denial::new(Reason::ProofReplayed).by(provider);
-                    let otherwise = if demand.mode.lets_through(forward.subject.as_deref(), address) {
-                        let forward = self.without_token(Grant::Anonymous).by(choice).shadowing(denial);
-                        Decision::Forward(Rc::new(Forward { subject, ..forward }))
-                    } else {
-                        Decision::Deny(refusal(denial, subject))
+                    let is_let_through = demand.mode.lets_through(forward.subject.as_deref(), address);
+                    let otherwise = |reason| {
+                        let denial = Denial::new(reason).by(provider);
+                        let subject = subject.clone();
+                        Box::new(if is_let_through {
+                            let forward = self.without_token(Grant::Anonymous).by(choice).shadowing(denial);
+                            Decision::Forward(Rc::new(Forward { subject, ..forward }))
+                        } else {
+                            Decision::Deny(refusal(denial, subject))
+                        })
                     };
                     Rc::make_mut(&mut forward).proof = Some(Proof {
                         id,
-                        otherwise: Box::new(otherwise),
+                        if_used: otherwise(Reason::ProofReplayed),
+                        if_no_room: otherwise(Reason::ProofStoreFull),
                     });
                 }
                 Evaluation::Forward(forward)

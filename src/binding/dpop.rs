@@ -25,6 +25,8 @@ pub struct Dpop {
     pub required: bool,
     /// How far `iat` of a proof may be from now.
     pub window: Duration,
+    /// The widest window of the configuration's providers. A proof is remembered for as long as any of them would take it.
+    pub widest_window: Duration,
     /// A proof must hold a nonce, and one that is good.
     pub nonce: Option<Nonces>,
     /// `alg` of a proof must be one of these.
@@ -148,8 +150,8 @@ impl Dpop {
         if !verifier.verify(&key, algorithm, jwt.signing_input(), jwt.signature()) {
             return Err(invalid("signature"));
         }
-        // No proof is good for longer than from one end of the window to the other.
-        let until = now.after(self.window).after(self.window);
+        // The check of `iat` refuses it from then on.
+        let until = issued_at.rounded_up().after(self.widest_window);
         Ok(ProofId::new(thumbprint, &jti, until))
     }
 

@@ -1,98 +1,253 @@
 //! Which proofs have been used: a bounded window, shared by the workers of a process (RFC 9449 section 11.1).
 //!
-//! A proof has its place in one of many records, by its own hash, so that workers seldom write the same one. A record forgets
-//! what is out of time, and takes no more than so many: then proofs are refused rather than forgotten.
+//! A proof has its place in one of many records, by its own hash, so that workers seldom write the same one, and a client that
+//! sends many proofs spreads them over all records. A record forgets what is out of time. What is not, it never forgets: then
+//! proofs are refused.
+//!
+//! The room of a record is shared. A part of it is kept for the first proof of each client. The rest goes by a threshold that
+//! moves, as switches share a buffer among queues: a client may have a quarter as many proofs in the record as this part has
+//! room left. So a flood takes away the room of those that flood, and to shut a client out takes a hundred others, each with a
+//! key and a token of its own: only a proof that has passed every other check comes here.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::time::UnixTime;
 
 /// Records of a process.
-const RECORDS: u16 = 4096;
-/// Proofs of a record: half a million in all, of 24 bytes each.
-const PROOFS: usize = 128;
+const RECORDS: u16 = 8192;
+/// Proofs of a record: two million in all.
+const PROOFS: usize = 256;
+/// Of which are kept for clients that have none in the record yet.
+const FOR_FIRST: usize = 96;
+/// How many times as much room as a client has proofs must be left in the rest.
+const ROOM_PER_PROOF: usize = 4;
 
-const HASH: usize = 16;
-const ENTRY: usize = 24;
+/// Of a thumbprint's hash, and of a proof's. Nobody else's proof counts as a client's own or as used, unless two hashes agree.
+const HASH: usize = 8;
+const TIME: usize = 4;
+/// Client, proof, and the second in which it is out of time.
+const ENTRY: usize = HASH + HASH + TIME;
+
+/// No proof is good for longer than this: from one end of the widest window to the other.
+const LONGEST: u32 = 600;
 
 /// A proof, as it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofId {
-    hash: [u8; HASH],
-    until: UnixTime,
+    client: [u8; HASH],
+    proof: [u8; HASH],
+    record: u16,
+    /// Seconds.
+    until: u32,
+}
+
+/// What a record makes of a proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// It is new. The record with the proof in it.
+    New(Vec<u8>),
+    /// It was used before.
+    Used,
+    /// There is no room to remember it: for this client, or for anybody. Or it may have been forgotten already, since the clock
+    /// was set back.
+    NoRoom,
 }
 
 impl ProofId {
     /// The proof of this key and name, which is out of time then.
     #[must_use]
     pub fn new(thumbprint: &str, jti: &str, until: UnixTime) -> Self {
-        let digest = Sha256::new()
-            .chain_update(thumbprint)
-            .chain_update([0])
-            .chain_update(jti)
-            .finalize();
-        let mut hash = [0; HASH];
-        for (to, from) in hash.iter_mut().zip(digest) {
-            *to = from;
+        let of_client = Sha256::new().chain_update(thumbprint).chain_update([0]);
+        let client: [u8; 32] = of_client.clone().finalize().into();
+        let proof: [u8; 32] = of_client.chain_update(jti).finalize().into();
+        let [high, low, ..] = proof;
+        let seconds = until.as_millis().div_ceil(1000);
+        Self {
+            client: part(client),
+            proof: part(proof),
+            record: u16::from_be_bytes([high, low]) % RECORDS,
+            until: u32::try_from(seconds).unwrap_or(u32::MAX),
         }
-        Self { hash, until }
     }
 
     /// The number of its record.
     #[must_use]
     pub fn record(&self) -> u16 {
-        let [first, second, ..] = self.hash;
-        u16::from_be_bytes([first, second]) % RECORDS
+        self.record
     }
 
-    /// Its record with the proof in it. `None`: it was used before, or there is no room to remember it.
+    /// Enters it into its record.
     #[must_use]
-    pub fn enter(&self, record: &[u8], now: UnixTime) -> Option<Vec<u8>> {
-        let mut kept = Vec::with_capacity(record.len().saturating_add(ENTRY));
-        for entry in record.chunks_exact(ENTRY) {
-            let (hash, until) = entry.split_first_chunk::<HASH>()?;
-            let until = UnixTime::from_millis(u64::from_le_bytes(until.try_into().ok()?));
-            if until <= now {
+    pub fn enter(&self, record: &[u8], now: UnixTime) -> Entered {
+        let now = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
+        // In front: until when the latest proof was good that the record has forgotten. One that is good no longer than that may
+        // have been among them, where the clock was set back. Further ahead than any proof lasts, the clock was wrong then.
+        let (forgotten, entries) = record
+            .split_first_chunk::<TIME>()
+            .map_or((0, record), |(time, entries)| {
+                (u32::from_le_bytes(*time), entries)
+            });
+        let mut forgotten = match forgotten.saturating_sub(now) > LONGEST {
+            true => 0,
+            false => forgotten,
+        };
+        let mut kept = Vec::with_capacity(record.len().saturating_add(TIME).saturating_add(ENTRY));
+        kept.extend_from_slice(&[0; TIME]);
+        let (mut count, mut own) = (0_usize, 0_usize);
+        for entry in entries.chunks_exact(ENTRY) {
+            let Some(known) = Self::read(entry) else { continue };
+            if known.until <= now {
+                forgotten = forgotten.max(known.until);
                 continue;
             }
-            if *hash == self.hash {
-                return None;
+            if known.client == self.client {
+                if known.proof == self.proof {
+                    return Entered::Used;
+                }
+                own = own.saturating_add(1);
             }
+            count = count.saturating_add(1);
             kept.extend_from_slice(entry);
         }
-        if kept.len() >= PROOFS.saturating_mul(ENTRY) {
-            return None;
+        let kept_free = if own == 0 { 0 } else { FOR_FIRST };
+        let room = PROOFS.saturating_sub(count).saturating_sub(kept_free);
+        if own.saturating_mul(ROOM_PER_PROOF) >= room || self.until <= forgotten {
+            return Entered::NoRoom;
         }
-        kept.extend_from_slice(&self.hash);
-        kept.extend_from_slice(&self.until.as_millis().to_le_bytes());
-        Some(kept)
+        kept.extend_from_slice(&self.client);
+        kept.extend_from_slice(&self.proof);
+        kept.extend_from_slice(&self.until.to_le_bytes());
+        if let Some(time) = kept.first_chunk_mut::<TIME>() {
+            *time = forgotten.to_le_bytes();
+        }
+        Entered::New(kept)
     }
+
+    fn read(entry: &[u8]) -> Option<Self> {
+        let (client, rest) = entry.split_first_chunk::<HASH>()?;
+        let (proof, until) = rest.split_first_chunk::<HASH>()?;
+        Some(Self {
+            client: *client,
+            proof: *proof,
+            record: 0,
+            until: u32::from_le_bytes(until.try_into().ok()?),
+        })
+    }
+}
+
+/// The end of a hash: its beginning says which record it is.
+fn part(hash: [u8; 32]) -> [u8; HASH] {
+    hash.last_chunk::<HASH>().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW: UnixTime = UnixTime::from_secs(10);
+
+    fn proof(client: &str, jti: &str) -> ProofId {
+        ProofId::new(client, jti, UnixTime::from_secs(100))
+    }
+
+    /// The record with the proof in it, which has to be new.
+    fn with(record: &[u8], id: ProofId, now: UnixTime) -> Vec<u8> {
+        match id.enter(record, now) {
+            Entered::New(record) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The record after everything that a client gets into it, and how much that was.
+    fn flooded(mut record: Vec<u8>, client: &str) -> (Vec<u8>, usize) {
+        for number in 0.. {
+            match proof(client, &number.to_string()).enter(&record, NOW) {
+                Entered::New(more) => record = more,
+                Entered::NoRoom => return (record, number),
+                Entered::Used => panic!("none is sent twice"),
+            }
+        }
+        unreachable!()
+    }
+
     #[test]
     fn a_proof_is_good_once_and_forgotten_in_time() {
-        let proof = |jti: &str| ProofId::new("key", jti, UnixTime::from_secs(100));
-        let now = UnixTime::from_secs(10);
-        let one = proof("a").enter(&[], now).unwrap();
-        assert_eq!(proof("a").enter(&one, now), None);
-        let two = proof("b").enter(&one, now).unwrap();
-        assert_eq!(two.len(), 2 * ENTRY);
-        assert_eq!(proof("a").enter(&two, now), None);
-        assert!(
-            ProofId::new("other", "a", UnixTime::from_secs(100))
-                .enter(&two, now)
-                .is_some()
+        let one = with(&[], proof("key", "a"), NOW);
+        assert_eq!(proof("key", "a").enter(&one, NOW), Entered::Used);
+        let two = with(&one, proof("key", "b"), NOW);
+        assert_eq!(two.len(), TIME + 2 * ENTRY);
+        assert_eq!(proof("key", "a").enter(&two, NOW), Entered::Used);
+        with(&two, proof("other", "a"), NOW);
+        // To the end of the second in which it is out of time.
+        let last = ProofId::new("key", "c", UnixTime::from_millis(99_001));
+        let three = with(&[], last, NOW);
+        assert_eq!(last.enter(&three, UnixTime::from_millis(99_999)), Entered::Used);
+        let later = ProofId::new("key", "c", UnixTime::from_secs(200));
+        assert_eq!(with(&two, later, UnixTime::from_secs(100)).len(), TIME + ENTRY);
+    }
+
+    #[test]
+    fn a_flood_of_one_client_leaves_room_for_the_others() {
+        let (record, count) = flooded(Vec::new(), "flood");
+        assert_eq!(count, 32);
+        assert_eq!(proof("flood", "0").enter(&record, NOW), Entered::Used);
+        // Others get as much as is a fair share of what is left.
+        let (record, count) = flooded(record, "second");
+        assert!((20..32).contains(&count), "{count}");
+        with(&record, proof("another", "a"), NOW);
+    }
+
+    #[test]
+    fn a_hundred_floods_leave_room_for_another_client() {
+        let mut record = Vec::new();
+        for number in 0..100 {
+            (record, _) = flooded(record, &format!("flood {number}"));
+        }
+        with(&record, proof("new", "a"), NOW);
+        // They do not last for ever either.
+        with(
+            &record,
+            ProofId::new("new", "b", UnixTime::from_secs(200)),
+            UnixTime::from_secs(100),
         );
-        let later = proof("c").enter(&two, UnixTime::from_secs(100)).unwrap();
-        assert_eq!(later.len(), ENTRY);
+    }
+
+    #[test]
+    fn a_record_is_full_when_as_many_clients_as_it_has_room_for_have_filled_it() {
         let mut record = Vec::new();
         for number in 0..PROOFS {
-            record = proof(&number.to_string()).enter(&record, now).unwrap();
+            record = with(&record, proof(&number.to_string(), "a"), NOW);
         }
-        assert_eq!(proof("one too many").enter(&record, now), None);
+        assert_eq!(record.len(), TIME + PROOFS * ENTRY);
+        assert_eq!(proof("new", "a").enter(&record, NOW), Entered::NoRoom);
+        // What was used stays used.
+        assert_eq!(proof("7", "a").enter(&record, NOW), Entered::Used);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_used_proof_new() {
+        let at = UnixTime::from_secs;
+        let old = ProofId::new("key", "a", at(100));
+        let record = with(&[], old, at(10));
+        // The clock goes on, and the proof is forgotten.
+        let record = with(&record, ProofId::new("key", "b", at(200)), at(150));
+        assert_eq!(record.len(), TIME + ENTRY);
+        // It is set back by a minute and a half.
+        assert_eq!(old.enter(&record, at(60)), Entered::NoRoom);
+        // A fresh proof was not forgotten, since it is good for longer.
+        with(&record, ProofId::new("key", "c", at(120)), at(60));
+        // A clock that was years ahead does not shut everybody out when it is set right.
+        let ahead = with(&[], ProofId::new("key", "a", at(1_000_000)), at(999_940));
+        let ahead = with(&ahead, ProofId::new("key", "b", at(1_000_100)), at(1_000_050));
+        with(&ahead, ProofId::new("key", "c", at(120)), at(60));
+    }
+
+    #[test]
+    fn any_bytes_are_a_record() {
+        for length in 0..200 {
+            for byte in [0, 1, 0xff] {
+                let _ = proof("key", "a").enter(&vec![byte; length], NOW);
+            }
+        }
     }
 }

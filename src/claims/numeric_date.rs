@@ -58,6 +58,13 @@ impl NumericDate {
         })
     }
 
+    /// The first whole millisecond that is not before the date.
+    #[must_use]
+    pub fn rounded_up(self) -> UnixTime {
+        let millis = self.floor_millis.saturating_add(i64::from(self.fraction));
+        UnixTime::from_millis(u64::try_from(millis).unwrap_or_default())
+    }
+
     /// Whether the date is at or before `time`; a fraction of a millisecond counts as not there.
     #[must_use]
     pub fn is_on_or_before(self, time: UnixTime) -> bool {
@@ -120,6 +127,14 @@ mod tests {
             "9223372036854776",
         ] {
             assert_eq!(NumericDate::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rounded_up_a_date_is_not_earlier() {
+        for (text, millis) in [("1", 1_000), ("1.0004", 1_001), ("1.001", 1_001), ("0", 0)] {
+            let date = NumericDate::parse(text).unwrap();
+            assert_eq!(date.rounded_up(), UnixTime::from_millis(millis), "{text}");
         }
     }
 

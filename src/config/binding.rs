@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::reader::{FlagOrFields, Node};
-use super::{Names, data_source};
+use super::{Names, Provider, data_source};
 use crate::binding::dpop::{Dpop, DpopFields};
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::{Binding, Check, Element, Forwarded};
@@ -89,6 +89,7 @@ fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError
     Ok(Dpop {
         required,
         window,
+        widest_window: window,
         nonce,
         algorithms,
         fields: DpopFields {
@@ -99,6 +100,19 @@ fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError
             scheme: names.field("x-forwarded-proto"),
         },
     })
+}
+
+/// A proof that one provider has taken may come again with the rule of another, whose window is wider.
+pub(super) fn remember_for_widest_window(providers: &mut [Provider]) {
+    let windows = providers.iter().filter_map(|provider| provider.binding.dpop());
+    let Some(widest) = windows.map(|dpop| dpop.window).max() else {
+        return;
+    };
+    for provider in providers {
+        if let Binding::Checked { dpop: Some(dpop), .. } = &mut provider.binding {
+            dpop.widest_window = widest;
+        }
+    }
 }
 
 /// Long enough that challenges are few, short enough that nobody hoards proofs.

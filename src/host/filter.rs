@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::abi::{self, Map};
 use super::crypto::HostCrypto;
 use super::metrics::Metrics;
-use super::shared_data::{self, Place};
+use super::shared_data::{self, Place, Remembered};
 use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
@@ -166,10 +166,12 @@ impl Filter {
                 send(reply)
             }
             Decision::Forward(forward) => {
-                if let Some(proof) = &forward.proof
-                    && !shared_data::remember(&proof.id)
-                {
-                    return self.apply(&proof.otherwise);
+                if let Some(proof) = &forward.proof {
+                    match shared_data::remember(&proof.id) {
+                        Remembered::New => {}
+                        Remembered::Used => return self.apply(&proof.if_used),
+                        Remembered::NoRoom => return self.apply(&proof.if_no_room),
+                    }
                 }
                 for edit in forward.edits.iter() {
                     let done = match &edit.value {

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use super::abi::{self, Status};
 use crate::binding::nonce::NonceSecret;
-use crate::binding::replay::ProofId;
+use crate::binding::replay::{Entered, ProofId};
 
 /// The two names of a key source.
 #[derive(Debug)]
@@ -89,26 +89,41 @@ fn replace(key: &str, seen: &Seen, value: &[u8]) -> bool {
 /// How often a record is read anew that another worker has written meanwhile.
 const ATTEMPTS: u32 = 16;
 
-/// Remembers a proof of possession for the whole process. False: it was used before, or nobody can tell.
-pub(super) fn remember(proof: &ProofId) -> bool {
-    let Ok(now) = abi::now() else { return false };
-    let key = format!("proxy-wasm-jwt/1/dpop/{}", proof.record());
+/// What became of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remembered {
+    /// It was not known, and is now.
+    New,
+    /// It was used before.
+    Used,
+    /// It could not be written down, so that nobody would know of it the next time.
+    NoRoom,
+}
+
+/// Remembers a proof of possession for the whole process.
+pub(super) fn remember(proof: &ProofId) -> Remembered {
+    let Ok(now) = abi::now() else {
+        return Remembered::NoRoom;
+    };
+    let key = format!("proxy-wasm-jwt/2/dpop/{}", proof.record());
     for _ in 0..ATTEMPTS {
         let (record, cas) = match abi::shared_data(&key) {
             Ok(Some(found)) => found,
             Ok(None) => (Vec::new(), ABSENT),
-            Err(_) => return false,
+            Err(_) => return Remembered::NoRoom,
         };
-        let Some(entered) = proof.enter(&record, now) else {
-            return false;
+        let entered = match proof.enter(&record, now) {
+            Entered::New(entered) => entered,
+            Entered::Used => return Remembered::Used,
+            Entered::NoRoom => return Remembered::NoRoom,
         };
         match abi::set_shared_data(&key, &entered, cas) {
-            Ok(()) => return true,
+            Ok(()) => return Remembered::New,
             Err(Status::CAS_MISMATCH) => {}
-            Err(_) => return false,
+            Err(_) => return Remembered::NoRoom,
         }
     }
-    false
+    Remembered::NoRoom
 }
 
 const NONCE_SECRET: &str = "proxy-wasm-jwt/1/nonce-secret";

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -214,6 +216,7 @@ pub(super) fn list() -> Vec<Scenario> {
     ]
     .into_iter()
     .chain(nonces())
+    .chain(flood_scenarios())
     .collect()
 }
 
@@ -302,6 +305,66 @@ fn nonces() -> Vec<Scenario> {
             .request(claiming("n12", json!({"nonce": "any"})), forwarded()),
         Scenario::new("in shadow mode no nonce is given, and none is missed", shadow)
             .request(claiming("n13", json!({})), forwarded()),
+    ]
+}
+
+/// The record of the process that a proof stands in, as `binding/replay.rs` has it.
+fn record(key: &SigningKey, jti: &str) -> [u8; 2] {
+    let digest = testkit::sha256_segment(&format!("{}\0{jti}", key.thumbprint()));
+    let first = URL_SAFE_NO_PAD.decode(&digest[..4]).expect("base64url");
+    [first[0] & 0x1f, first[1]]
+}
+
+/// Names of proofs that all stand in this record.
+fn names_in(wanted: [u8; 2], key: &SigningKey, count: usize) -> Vec<String> {
+    (0_u32..)
+        .map(|number| format!("flood {number}"))
+        .filter(|jti| record(key, jti) == wanted)
+        .take(count)
+        .collect()
+}
+
+/// A client that chooses the names of its proofs so that they share a record takes its own share of it and no other's.
+fn flood_scenarios() -> Vec<Scenario> {
+    let keys: &'static [SigningKey; 2] = Box::leak(Box::new([
+        SigningKey::generate(Algorithm::Es256, None),
+        SigningKey::generate(Algorithm::EdDsa, None),
+    ]));
+    let [flood, other] = keys;
+    let record = [7, 42];
+    let mut names = names_in(record, flood, 40);
+    let later = names.split_off(32);
+    let client = Client::new(flood);
+    let proof = |jti: &String| client.request(&client.proof(jti, json!({})).mint());
+    let full = || {
+        denied("proof_store_full")
+            .reply(ReplyHas::Header("retry-after", "5".into()))
+            .reply(ReplyHas::NoHeader("www-authenticate"))
+    };
+    let mut scenario = Scenario::local_with(
+        "a client's flood of proofs takes its own share of the store",
+        json!({"binding": {"dpop": {"required": true, "window": "300s"}}}),
+    );
+    for jti in &names {
+        scenario = scenario.request(proof(jti), forwarded());
+    }
+    for jti in &later {
+        scenario = scenario.request(proof(jti), full());
+    }
+    let victim = Client::new(other);
+    for jti in names_in(record, other, 3) {
+        let request = victim.request(&victim.proof(&jti, json!({})).mint());
+        scenario = scenario
+            .request(request.clone(), forwarded())
+            .request(request, denied("proof_replayed"));
+    }
+    let elsewhere = names_in([7, 43], flood, 1);
+    vec![
+        scenario
+            .request(proof(&names[0]), denied("proof_replayed"))
+            .request(proof(&names[31]), denied("proof_replayed"))
+            // Proofs that are spread as honest names are find room.
+            .request(proof(&elsewhere[0]), forwarded()),
     ]
 }
 

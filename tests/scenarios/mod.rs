@@ -261,7 +261,7 @@ pub(crate) fn denied(reason: &'static str) -> Expect {
     let status = match reason {
         "token_multiple" | "request_malformed" => 400,
         "scope_insufficient" | "claim_rejected" => 403,
-        "keys_unavailable" => 503,
+        "keys_unavailable" | "proof_store_full" => 503,
         _ => 401,
     };
     Expect::Denied {
