@@ -19,7 +19,9 @@ use proxy_wasm_jwt::authenticator::{Authenticator, StreamId};
 use proxy_wasm_jwt::claims::{Keys, UnverifiedClaims, VerifiedJwt};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::denial::{Denial, Reason, Refusal};
-use proxy_wasm_jwt::jose::{Algorithm, Jwk, JwkSet, Sandbox, SignatureVerifier, UnverifiedJwt};
+use proxy_wasm_jwt::jose::{
+    Algorithm, AlgorithmSet, Checks, Jwk, JwkSet, Sandbox, SignatureVerifier, Spent, UnverifiedJwt,
+};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
@@ -156,7 +158,10 @@ mod verify {
         let set = JwkSet::parse(world.jwks().to_string().as_bytes())
             .expect("keys")
             .set;
-        let key: &Jwk = set.candidates(algorithm, None).next().expect("a key");
+        let key: &Jwk = set
+            .candidates(algorithm, None, AlgorithmSet::ALL)
+            .next()
+            .expect("a key");
         bencher.bench_local(|| {
             let is_good = Sandbox.verify(
                 key,
@@ -196,7 +201,17 @@ mod policy {
         let set = JwkSet::parse(world.jwks().to_string().as_bytes())
             .expect("keys")
             .set;
-        let verified = VerifiedJwt::verify(&token, Algorithm::EdDsa, None, &claims, &set, &Sandbox);
+        let spent = Spent::default();
+        let checks = Checks::new(&Sandbox, &spent);
+        let verified = VerifiedJwt::verify(
+            &token,
+            Algorithm::EdDsa,
+            None,
+            &claims,
+            &set,
+            AlgorithmSet::ALL,
+            checks,
+        );
         let Keys::Verify(jwt) = verified else {
             panic!("the token is good");
         };
@@ -229,6 +244,10 @@ mod engine {
     impl SignatureVerifier for Yes {
         fn verify(&self, _: &Jwk, _: Algorithm, _: &[u8], _: &[u8]) -> bool {
             true
+        }
+
+        fn cost(&self, _: &Jwk, _: Algorithm) -> Option<u32> {
+            Some(0)
         }
     }
 

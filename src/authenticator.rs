@@ -19,7 +19,7 @@ use crate::binding::replay::ProofId;
 use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
-use crate::jose::{Sandbox, SignatureVerifier};
+use crate::jose::{Checks, Sandbox, SignatureVerifier, Spent};
 use crate::keys::{Chance, KeyNotice, RemoteKeys};
 use crate::policy::Choice;
 use crate::reply::LocalReply;
@@ -132,6 +132,8 @@ pub struct Authenticator {
     waived: Option<Rc<Forward>>,
     next_fetch: u32,
     verifier: Rc<dyn SignatureVerifier>,
+    /// By the signature checks of the request under way.
+    spent: Spent,
     /// Tokens that are good, and apart from them, so that they drive none of these out, tokens that are not.
     cache: TokenCache<Kept>,
     refused: TokenCache<Kept>,
@@ -170,6 +172,7 @@ impl Authenticator {
             waived: None,
             next_fetch: 0,
             verifier: Rc::new(Sandbox),
+            spent: Spent::default(),
             nonce_secret: None,
         }
     }
@@ -328,6 +331,11 @@ impl Authenticator {
 
     fn keys_mut(&mut self, provider: ProviderId) -> Option<&mut RemoteKeys> {
         self.remote.get_mut(provider.index())?.as_mut()
+    }
+
+    /// The signature checks of the request under way.
+    fn checks(&self) -> Checks<'_> {
+        Checks::new(&*self.verifier, &self.spent)
     }
 
     fn announce(&mut self, provider: ProviderId, notices: Vec<KeyNotice>) {

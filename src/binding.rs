@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::claims::VerifiedJwt;
 use crate::denial::{Denial, Reason};
-use crate::jose::SignatureVerifier;
+use crate::jose::Checks;
 use crate::request::{FieldId, RequestHead};
 use crate::time::UnixTime;
 use dpop::Dpop;
@@ -131,7 +131,7 @@ impl Binding {
         self,
         jwt: &VerifiedJwt<'_>,
         presented: Presented<'_>,
-        verifier: &dyn SignatureVerifier,
+        checks: Checks<'_>,
         now: UnixTime,
     ) -> Result<Option<ProofId>, Denial> {
         let Self::Checked {
@@ -182,7 +182,7 @@ impl Binding {
                     return mismatch("a bound token by the scheme Bearer");
                 }
                 let thumbprint = thumbprint.as_str().ok_or_else(malformed)?;
-                dpop.check(&thumbprint, presented, verifier, now).map(Some)
+                dpop.check(&thumbprint, presented, checks, now).map(Some)
             }
             (None, Some(dpop)) if dpop.required => mismatch("no key in cnf"),
             (None, _) if presented.by_dpop => mismatch("a token that is not bound by the scheme DPoP"),

@@ -444,6 +444,7 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, Box<ConfigError>> {
             JsonError::NotAnObject => "it is of another type",
             JsonError::DuplicateMember => "a member stands there twice",
             JsonError::TooDeep => "it is nested too deep",
+            JsonError::TooManyMembers => "it has too many members",
         })
     })?;
     Ok(Node::root(value))

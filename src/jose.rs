@@ -22,7 +22,7 @@ pub use header::JoseHeader;
 pub use jwk::{Jwk, JwkFault};
 pub use jwk_set::{JwkSet, JwksFault, ParsedJwkSet};
 pub use jws::{TokenFault, UnverifiedJwt};
-pub use verifier::{Sandbox, SignatureVerifier};
+pub use verifier::{CHECKS_BUDGET, Checked, Checks, Sandbox, SignatureVerifier, Spent};
 
 /// Appends to `out` what `text` stands for; false when it is not base64url.
 ///

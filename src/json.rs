@@ -16,7 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use self::read::{Check, Members, are_distinct};
+use self::read::{Check, Elements, Members, are_distinct};
 
 /// How deep objects and arrays may nest; the outermost object is depth 1.
 pub const MAX_DEPTH: usize = 16;
@@ -35,6 +35,8 @@ pub enum JsonError {
     DuplicateMember,
     /// Objects and arrays nest deeper than [`MAX_DEPTH`].
     TooDeep,
+    /// There are more members than whoever reads the text has set.
+    TooManyMembers,
 }
 
 impl fmt::Display for JsonError {
@@ -45,6 +47,7 @@ impl fmt::Display for JsonError {
             Self::NotAnObject => "not a JSON object",
             Self::DuplicateMember => "a JSON member is named twice",
             Self::TooDeep => "JSON nested too deep",
+            Self::TooManyMembers => "JSON with too many members",
         })
     }
 }
@@ -64,24 +67,37 @@ impl<'a> Object<'a> {
     ///
     /// Fails for every reason that [`JsonError`] lists; nothing in the object is left to fail later.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonError> {
-        let object = Self::outline(bytes)?;
+        Self::parse_up_to(usize::MAX, bytes)
+    }
+
+    /// The same of an object that has so many members at most, those of objects in it included: to see that no two are the
+    /// same takes longer than all else, and a short text has room for many.
+    pub(crate) fn parse_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
+        let object = Self::outline_up_to(most, bytes)?;
+        let room = Cell::new(most.saturating_sub(object.len()));
         for (_, value) in &object.members {
-            value.check()?;
+            value.check(&room)?;
         }
         Ok(object)
     }
 
     /// Reads `bytes` as one JSON object whose members' values are checked for grammar only: the caller takes
     /// one value at a time through [`Object::parse`], so that a fault in one does not spoil its neighbours.
-    pub(crate) fn outline(bytes: &'a [u8]) -> Result<Self, JsonError> {
+    pub(crate) fn outline_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
         let mut reader = serde_json::Deserializer::from_str(text);
-        let members = reader
-            .deserialize_map(Members)
-            .map_err(|fault| match fault.classify() {
-                Category::Data => JsonError::NotAnObject,
-                Category::Io | Category::Syntax | Category::Eof => JsonError::Syntax,
-            })?;
+        let mut members = Vec::with_capacity(8);
+        let read = reader.deserialize_map(Members {
+            most,
+            members: &mut members,
+        });
+        if members.len() > most {
+            return Err(JsonError::TooManyMembers);
+        }
+        read.map_err(|fault| match fault.classify() {
+            Category::Data => JsonError::NotAnObject,
+            Category::Io | Category::Syntax | Category::Eof => JsonError::Syntax,
+        })?;
         reader.end().map_err(|_| JsonError::Syntax)?;
         if !are_distinct(&members, |(name, _)| name) {
             return Err(JsonError::DuplicateMember);
@@ -156,7 +172,7 @@ impl<'a> Json<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
         let value = Self(serde_json::from_str(text).map_err(|_| JsonError::Syntax)?);
-        value.check()?;
+        value.check(&Cell::new(usize::MAX))?;
         Ok(value)
     }
 
@@ -217,10 +233,23 @@ impl<'a> Json<'a> {
         Some(elements.into_iter().map(Self).collect())
     }
 
+    /// The first elements of an array: all of them, or one more than `most`; `None` for any other kind.
+    pub(crate) fn as_array_up_to(self, most: usize) -> Option<Vec<Self>> {
+        if self.kind() != Kind::Array {
+            return None;
+        }
+        let mut elements = Vec::new();
+        let read = serde_json::Deserializer::from_str(self.text()).deserialize_seq(Elements {
+            most,
+            elements: &mut elements,
+        });
+        (read.is_ok() || elements.len() > most).then_some(elements)
+    }
+
     /// The object that the value is; `None` for any other kind.
     #[must_use]
     pub fn as_object(self) -> Option<Object<'a>> {
-        Object::outline(self.text().as_bytes()).ok()
+        Object::outline_up_to(usize::MAX, self.text().as_bytes()).ok()
     }
 
     /// Appends the same JSON without insignificant white space; strings and numbers stay byte for byte.
@@ -239,8 +268,9 @@ impl<'a> Json<'a> {
         }));
     }
 
-    /// Checks what the capture of the raw text left open. A member of the outermost object, so depth 2.
-    fn check(self) -> Result<(), JsonError> {
+    /// Checks what the capture of the raw text left open. A member of the outermost object, so depth 2. `room` is how many
+    /// more members there may be.
+    fn check(self, room: &Cell<usize>) -> Result<(), JsonError> {
         let text = self.text();
         let is_sound = match self.kind() {
             Kind::Null | Kind::Bool => true,
@@ -257,6 +287,7 @@ impl<'a> Json<'a> {
                 let check = Check {
                     depth: 1,
                     fault: &fault,
+                    room,
                 };
                 let outcome = check.deserialize(&mut serde_json::Deserializer::from_str(text));
                 if let Some(fault) = fault.get() {

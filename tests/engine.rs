@@ -33,7 +33,7 @@ use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
 use proxy_wasm_jwt::binding::replay::Entered;
 use proxy_wasm_jwt::config::{Config, ProviderId};
-use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
+use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
 use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
 use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
@@ -65,6 +65,10 @@ impl SignatureVerifier for Elsewhere {
     fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
         let algorithm: testkit::Algorithm = algorithm.name().parse().expect("the same names");
         testkit::verifies_spki(algorithm, key.spki_der(), signing_input, signature)
+    }
+
+    fn cost(&self, key: &Jwk, algorithm: Algorithm) -> Option<u32> {
+        Sandbox.cost(key, algorithm)
     }
 }
 

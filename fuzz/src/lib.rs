@@ -9,7 +9,7 @@ pub use request::request;
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::claims::{UnverifiedClaims, VerifiedJwt};
 use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::jose::{JwkSet, Sandbox, UnverifiedJwt};
+use proxy_wasm_jwt::jose::{AlgorithmSet, Checks, JwkSet, Sandbox, Spent, UnverifiedJwt};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 
@@ -70,7 +70,8 @@ pub fn token(bytes: &[u8]) {
             header.key_id.as_deref(),
             &claims,
             &set,
-            &Sandbox,
+            AlgorithmSet::ALL,
+            Checks::new(&Sandbox, &Spent::default()),
         );
     }
 }

@@ -285,7 +285,7 @@ impl<'e, 't> Attempt<'e, 't> {
         };
         let proof = provider
             .binding
-            .check(&jwt, presented, &*self.engine.verifier, self.moment.now)
+            .check(&jwt, presented, self.engine.checks(), self.moment.now)
             .map_err(|denial| denial.by(named.provider))?;
         Ok(Granted {
             provider: named.provider,
@@ -345,14 +345,34 @@ impl<'e, 't> Attempt<'e, 't> {
             self.lacks_keys = true;
             return Err(self.lack(Need::FirstKeys(id)));
         };
-        let verifier = &*self.engine.verifier;
-        match VerifiedJwt::verify(parts.token, parts.algorithm, key_id, &parts.claims, set, verifier) {
+        let verdict = VerifiedJwt::verify(
+            parts.token,
+            parts.algorithm,
+            key_id,
+            &parts.claims,
+            set,
+            provider.algorithms_of_any_key,
+            self.engine.checks(),
+        );
+        match verdict {
             Keys::Verify(jwt) => Ok((jwt, times)),
             Keys::Refuse => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
             Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected)
                 .by(id)
                 .with_detail("key")
                 .into()),
+            Keys::TooLarge => Err(Denial::new(Reason::AlgorithmRejected)
+                .by(id)
+                .with_detail("a key that only the host could use")
+                .into()),
+            Keys::NothingLeft => {
+                // Another request has other tokens, and may have this one checked.
+                self.lacks_keys = true;
+                Err(Denial::new(Reason::SignatureInvalid)
+                    .by(id)
+                    .with_detail("too many signatures to check")
+                    .into())
+            }
             Keys::Lack { tried } => {
                 let reason = if tried {
                     Reason::SignatureInvalid

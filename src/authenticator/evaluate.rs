@@ -119,6 +119,7 @@ impl Authenticator {
             }
             evaluation.and(self.meet(choice, request, moment));
         }
+        self.spent.clear();
         evaluation
     }
 

@@ -13,7 +13,7 @@ use super::nonce::Nonces;
 use super::replay::ProofId;
 use crate::claims::NumericDate;
 use crate::denial::{Denial, Reason};
-use crate::jose::{AlgorithmSet, Jwk, SignatureVerifier, UnverifiedJwt};
+use crate::jose::{AlgorithmSet, Checked, Checks, Jwk, UnverifiedJwt};
 use crate::json::Object;
 use crate::request::{FieldId, RequestHead};
 use crate::time::UnixTime;
@@ -65,7 +65,7 @@ impl Dpop {
         &self,
         thumbprint: &str,
         presented: Presented<'_>,
-        verifier: &dyn SignatureVerifier,
+        checks: Checks<'_>,
         now: UnixTime,
     ) -> Result<ProofId, Denial> {
         let Presented { token, request, .. } = presented;
@@ -94,6 +94,10 @@ impl Dpop {
             .and_then(crate::json::Json::as_object)
             .ok_or_else(|| invalid("jwk"))?;
         let key = Jwk::parse(&object).map_err(|_| invalid("jwk"))?;
+        // Who makes the proof chooses the key, and what it costs to check it. The host would take larger ones.
+        if !key.is_within_module() {
+            return Err(invalid("a key that is too large"));
+        }
         // 12. "the public key to which the access token is bound matches the public key from the DPoP proof". Before the
         // signature: that costs far more.
         if jwk_thumbprint(&object).as_deref() != Some(thumbprint) {
@@ -147,8 +151,10 @@ impl Dpop {
             }
         }
         // 6. "The JWT signature verifies with the public key contained in the jwk JOSE Header Parameter."
-        if !verifier.verify(&key, algorithm, jwt.signing_input(), jwt.signature()) {
-            return Err(invalid("signature"));
+        match checks.check(&key, algorithm, jwt.signing_input(), jwt.signature()) {
+            Checked::Good => {}
+            Checked::NothingLeft => return Err(invalid("too many signatures to check")),
+            Checked::Bad | Checked::KeyTooLarge => return Err(invalid("signature")),
         }
         // The check of `iat` refuses it from then on.
         let until = issued_at.rounded_up().after(self.widest_window);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::claims::{ClaimPath, UnverifiedClaims};
-use crate::jose::{Algorithm, JwkSet, SignatureVerifier, UnverifiedJwt};
+use crate::jose::{Algorithm, AlgorithmSet, Checked, Checks, JwkSet, UnverifiedJwt};
 use crate::json::{Json, Object};
 
 /// A token whose signature a key of its provider has verified, and whose claims may be used.
@@ -21,6 +21,10 @@ pub enum Keys<'a> {
     Refuse,
     /// The set has a key of that `kid`, but for another algorithm or curve.
     Misfit,
+    /// The keys to try are larger than the verifier takes.
+    TooLarge,
+    /// The request has had as many signatures checked as it may have.
+    NothingLeft,
     /// The set has no key of that `kid`, or without a `kid` none that fits; whether keys without a name were tried in its
     /// place.
     Lack {
@@ -30,7 +34,8 @@ pub enum Keys<'a> {
 }
 
 impl<'a> VerifiedJwt<'a> {
-    /// Checks the signature with the keys of `set` that fit `algorithm` and `key_id` (RFC 7515 section 5.2 step 8).
+    /// Checks the signature with the keys of `set` that fit `algorithm` and `key_id` (RFC 7515 section 5.2 step 8); what keys
+    /// without an `alg` of their own may be used with is `of_any_key`.
     #[must_use]
     pub fn verify(
         token: &UnverifiedJwt<'_>,
@@ -38,16 +43,25 @@ impl<'a> VerifiedJwt<'a> {
         key_id: Option<&str>,
         claims: &'a UnverifiedClaims<'a>,
         set: &JwkSet,
-        verifier: &dyn SignatureVerifier,
+        of_any_key: AlgorithmSet,
+        checks: Checks<'_>,
     ) -> Keys<'a> {
         let mut tried = false;
-        for key in set.candidates(algorithm, key_id) {
-            tried = true;
-            if verifier.verify(key, algorithm, token.signing_input(), token.signature()) {
-                return Keys::Verify(Self {
-                    claims: &claims.members,
-                });
+        let mut is_too_large = false;
+        for key in set.candidates(algorithm, key_id, of_any_key) {
+            match checks.check(key, algorithm, token.signing_input(), token.signature()) {
+                Checked::Good => {
+                    return Keys::Verify(Self {
+                        claims: &claims.members,
+                    });
+                }
+                Checked::Bad => tried = true,
+                Checked::KeyTooLarge => is_too_large = true,
+                Checked::NothingLeft => return Keys::NothingLeft,
             }
+        }
+        if is_too_large && !tried {
+            return Keys::TooLarge;
         }
         match key_id.map(|key_id| set.has_kid(key_id)) {
             Some(true) | None if tried => Keys::Refuse,

@@ -48,6 +48,8 @@ pub struct Provider {
     pub keys: KeySource,
     /// `alg` must be one of these.
     pub algorithms: AlgorithmSet,
+    /// Of which keys without an `alg` of their own may verify these.
+    pub algorithms_of_any_key: AlgorithmSet,
     /// `typ` must be one of these, where any is named.
     pub token_types: Vec<Box<str>>,
     /// A token without `exp` is refused.
@@ -198,6 +200,11 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     let audiences = read_audiences(&fields)?;
     let keys = key_source::read(&fields, &issuer)?;
     let algorithms = read_algorithms(&fields)?;
+    // Whoever names PSS has said that the issuer uses it.
+    let algorithms_of_any_key = match fields.get("algorithms") {
+        Some(_) => algorithms,
+        None => AlgorithmSet::OF_ANY_KEY,
+    };
     let mut token_types = read_token_types(&fields)?;
     let profile = fields
         .get("profile")
@@ -281,6 +288,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
         audiences,
         keys,
         algorithms,
+        algorithms_of_any_key,
         token_types,
         require_expiration,
         clock_skew,

@@ -143,6 +143,13 @@ impl SignatureVerifier for HostCrypto {
             && key.signature_len(algorithm) == signature.len()
             && self.ask(key, algorithm, signing_input, signature) == Some(true)
     }
+
+    fn cost(&self, key: &Jwk, algorithm: Algorithm) -> Option<u32> {
+        match self.serves.contains(algorithm) {
+            true => key.host_cost(algorithm),
+            false => Sandbox.cost(key, algorithm),
+        }
+    }
 }
 
 #[cfg(test)]

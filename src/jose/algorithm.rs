@@ -85,6 +85,12 @@ impl Algorithm {
         }
     }
 
+    /// Whether it is RSASSA-PSS.
+    #[must_use]
+    pub const fn is_pss(self) -> bool {
+        matches!(self, Self::Ps256 | Self::Ps384 | Self::Ps512)
+    }
+
     const fn bit(self) -> u16 {
         self as u16
     }
@@ -106,6 +112,11 @@ impl AlgorithmSet {
 
     /// The set of every [`Algorithm`].
     pub const ALL: Self = Self((1 << Algorithm::ALL.len()) - 1);
+
+    /// What a key without `alg` is used with where nobody says more: everything that fits it but PSS. Hardly any key is meant
+    /// for that and does not say so, and the host does not have it, so that whoever signs could choose the slower way.
+    pub const OF_ANY_KEY: Self =
+        Self(Self::ALL.0 & !(Algorithm::Ps256.bit() | Algorithm::Ps384.bit() | Algorithm::Ps512.bit()));
 
     /// Whether `algorithm` is in the set.
     #[must_use]
@@ -173,6 +184,12 @@ mod tests {
             Algorithm::ALL.into_iter().collect::<AlgorithmSet>(),
             AlgorithmSet::ALL
         );
+        for algorithm in Algorithm::ALL {
+            assert_eq!(
+                AlgorithmSet::OF_ANY_KEY.contains(algorithm),
+                !algorithm.name().starts_with("PS")
+            );
+        }
         assert!(AlgorithmSet::EMPTY.is_empty() && AlgorithmSet::EMPTY.iter().next().is_none());
 
         let mut set = AlgorithmSet::EMPTY;

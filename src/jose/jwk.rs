@@ -41,6 +41,9 @@ pub enum JwkFault {
     RsaModulusEven,
     /// The RSA exponent is even, less than 3, or has more than 33 bits.
     RsaExponent,
+    /// `alg` is one of PSS, which the host does not have, and the RSA key is larger than the module takes: more than 4096 bits,
+    /// or an exponent above 65537.
+    RsaBeyondModule,
     /// The coordinates are not those of a point on the curve, or of one with a small order.
     PointInvalid,
     /// The key comes with its private half, which is thereby not private any more.
@@ -67,6 +70,7 @@ impl fmt::Display for JwkFault {
             Self::RsaTooLarge => formatter.write_str("the modulus has more than 8192 bits"),
             Self::RsaModulusEven => formatter.write_str("the modulus is even"),
             Self::RsaExponent => formatter.write_str("the exponent is unusable"),
+            Self::RsaBeyondModule => formatter.write_str("modulus or exponent are too large for PSS"),
             Self::PointInvalid => formatter.write_str("the point is not usable on its curve"),
             Self::PrivateMembers => formatter.write_str("the key comes with its private members"),
             Self::UseNotSignature => formatter.write_str("use is not sig"),
@@ -126,6 +130,9 @@ impl Jwk {
         if algorithm.is_some_and(|algorithm| !key.fits(algorithm)) {
             return Err(JwkFault::AlgorithmMismatch);
         }
+        if algorithm.is_some_and(Algorithm::is_pss) && !key.is_within_module() {
+            return Err(JwkFault::RsaBeyondModule);
+        }
         let spki_der = key.to_spki_der().into();
         Ok(Self {
             key_id,
@@ -153,11 +160,32 @@ impl Jwk {
         self.algorithm.is_none_or(|own| own == algorithm) && self.key.fits(algorithm)
     }
 
+    /// Whether the module itself checks signatures by this key: RSA keys above 4096 bits, or with an exponent above 65537, it
+    /// leaves to the host.
+    #[must_use]
+    pub fn is_within_module(&self) -> bool {
+        self.key.is_within_module()
+    }
+
+    /// About how many microseconds a check takes in the module; `None` where it makes none with this key.
+    #[must_use]
+    pub fn module_cost(&self, algorithm: Algorithm) -> Option<u32> {
+        (self.fits(algorithm) && self.is_within_module()).then(|| self.key.module_micros())
+    }
+
+    /// About how many microseconds a check by the host takes; `None` where the key does not fit.
+    #[must_use]
+    pub fn host_cost(&self, algorithm: Algorithm) -> Option<u32> {
+        self.fits(algorithm).then(|| self.key.host_micros())
+    }
+
     /// Whether `signature` is one of `algorithm` over `signing_input` by this key's holder; false also when the key
-    /// does not fit.
+    /// does not fit, or is larger than the module takes.
     #[must_use]
     pub fn verify(&self, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
-        self.fits(algorithm) && self.key.verify(algorithm, signing_input, signature)
+        self.fits(algorithm)
+            && self.is_within_module()
+            && self.key.verify(algorithm, signing_input, signature)
     }
 
     /// How long every signature of `algorithm` by this key is (RFC 7518 sections 3.3 to 3.5, RFC 8037 section 3.1).

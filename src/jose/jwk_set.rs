@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, AlgorithmSet};
 use super::jwk::{Jwk, JwkFault};
 use crate::json::{JsonError, Object};
 
@@ -42,6 +42,10 @@ impl fmt::Display for JwksFault {
 
 impl std::error::Error for JwksFault {}
 
+/// How many members a document may have beside its keys, and each key, those of objects in it included. No issuer writes
+/// half as many.
+const MAX_MEMBERS: usize = 64;
+
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// The usable keys of one document, in its order, found by `kid`.
@@ -75,8 +79,9 @@ impl JwkSet {
     /// How many keys a document may have, the unusable ones included.
     pub const MAX_KEYS: usize = 200;
 
-    /// How many keys are tried for a token that names none: each costs a signature check.
-    pub const MAX_KEYS_WITHOUT_KID: usize = 4;
+    /// How many keys are tried for a token, be it that it names none, or that several have the name: each costs a signature
+    /// check.
+    pub const MAX_TRIES: usize = 4;
 
     /// Reads a document and skips the keys that cannot be used one by one. RFC 7517 section 5: "Implementations SHOULD
     /// ignore JWKs within a JWK Set that use 'kty' […] values that are not understood by them, that are missing
@@ -86,16 +91,18 @@ impl JwkSet {
     ///
     /// Fails with a [`JwksFault`] when the document is no key set, or none of its keys is usable.
     pub fn parse(document: &[u8]) -> Result<ParsedJwkSet, JwksFault> {
-        let document = Object::outline(document).map_err(JwksFault::Json)?;
+        let document = Object::outline_up_to(MAX_MEMBERS, document).map_err(JwksFault::Json)?;
         let elements = document.member("keys").ok_or(JwksFault::KeysMissing)?;
-        let elements = elements.as_array().ok_or(JwksFault::KeysNotAnArray)?;
+        let elements = elements
+            .as_array_up_to(Self::MAX_KEYS)
+            .ok_or(JwksFault::KeysNotAnArray)?;
         if elements.len() > Self::MAX_KEYS {
             return Err(JwksFault::TooManyKeys);
         }
         let mut keys = Vec::with_capacity(elements.len());
         let mut skipped = Vec::new();
         for (index, element) in elements.into_iter().enumerate() {
-            let key = Object::parse(element.text().as_bytes())
+            let key = Object::parse_up_to(MAX_MEMBERS, element.text().as_bytes())
                 .map_err(|fault| match fault {
                     JsonError::NotAnObject => JwkFault::NotAnObject,
                     fault => JwkFault::Json(fault),
@@ -155,20 +162,18 @@ impl JwkSet {
     }
 
     /// The keys to try for a token of `algorithm`: with a `kid` those of exactly this `kid` or, where there are none, those
-    /// without a name; without one all. Of the latter two the first [`JwkSet::MAX_KEYS_WITHOUT_KID`]; only keys that fit the
-    /// algorithm, in document order. A key of another name is never tried.
+    /// without a name; without one all. Of these the first [`JwkSet::MAX_TRIES`] that fit the algorithm, in document order. A
+    /// key of another name is never tried, and one without an `alg` of its own only for what is in `of_any_key`.
     pub fn candidates<'s>(
         &'s self,
         algorithm: Algorithm,
         key_id: Option<&str>,
+        of_any_key: AlgorithmSet,
     ) -> impl Iterator<Item = &'s Jwk> + use<'s> {
         let named = key_id.map_or(&[][..], |key_id| self.with_key_id(key_id));
-        let (unnamed, limit): (&[Jwk], _) = if named.is_empty() {
-            (&self.keys, Self::MAX_KEYS_WITHOUT_KID)
-        } else {
-            (&[], usize::MAX)
-        };
+        let unnamed: &[Jwk] = if named.is_empty() { &self.keys } else { &[] };
         let only_nameless = key_id.is_some();
+        let is_for_any = of_any_key.contains(algorithm);
         named
             .iter()
             .filter_map(|index| self.keys.get(*index))
@@ -177,8 +182,8 @@ impl JwkSet {
                     .iter()
                     .filter(move |key| !only_nameless || key.key_id().is_none()),
             )
-            .filter(move |key| key.fits(algorithm))
-            .take(limit)
+            .filter(move |key| key.fits(algorithm) && (is_for_any || key.algorithm().is_some()))
+            .take(Self::MAX_TRIES)
     }
 
     /// Whether any key has exactly this `kid`, whatever its algorithm.
@@ -216,7 +221,9 @@ mod tests {
                 .position(|key| std::ptr::eq(key, found))
                 .unwrap()
         };
-        set.candidates(algorithm, kid).map(position).collect()
+        set.candidates(algorithm, kid, AlgorithmSet::OF_ANY_KEY)
+            .map(position)
+            .collect()
     }
 
     #[test]
@@ -315,5 +322,27 @@ mod tests {
         assert_eq!(tried(&set, Algorithm::Es256, None), [1, 2, 4, 5]);
         assert_eq!(tried(&set, Algorithm::EdDsa, None), [0, 3]);
         assert_eq!(tried(&set, Algorithm::Ps256, None), [0; 0]);
+    }
+
+    #[test]
+    fn with_a_kid_no_more_keys_are_tried() {
+        let keys = vec![format!(r#"{P256},"kid":"a"}}"#); 100];
+        let set = parse(&keys.join(",")).unwrap().set;
+        assert_eq!(tried(&set, Algorithm::Es256, Some("a")), [0, 1, 2, 3]);
+        let keys = vec![format!("{P256}}}"); 100];
+        let set = parse(&keys.join(",")).unwrap().set;
+        assert_eq!(tried(&set, Algorithm::Es256, Some("a")), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn an_rsa_key_is_for_pss_where_it_or_the_operator_says_so() {
+        let n = format!("{}AQ", "_".repeat(340));
+        let key = |more: &str| format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB"{more}}}"#);
+        let keys = [key(""), key(r#","alg":"PS256""#), key(r#","alg":"RS256""#)];
+        let set = parse(&keys.join(",")).unwrap().set;
+        assert_eq!(tried(&set, Algorithm::Ps256, None), [1]);
+        assert_eq!(tried(&set, Algorithm::Rs256, None), [0, 2]);
+        let named = AlgorithmSet::from_iter([Algorithm::Ps256]);
+        assert_eq!(set.candidates(Algorithm::Ps256, None, named).count(), 2);
     }
 }

@@ -1,7 +1,8 @@
-//! Who checks signatures: the seam at which something faster than the sandbox can be put in.
+//! Who checks signatures, and how many a request may cost: the seam at which something faster than the sandbox can be put in.
 //!
 //! Pure functions of bytes. Whether a key may be used at all, and which, is settled before.
 
+use std::cell::Cell;
 use std::fmt;
 
 use super::algorithm::Algorithm;
@@ -10,8 +11,11 @@ use super::jwk::Jwk;
 /// Checks signatures.
 pub trait SignatureVerifier: fmt::Debug {
     /// Whether `signature` is one of `algorithm` over `signing_input` by the holder of `key`; false also when the key does
-    /// not fit the algorithm.
+    /// not fit the algorithm, or is larger than the verifier takes.
     fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool;
+
+    /// About how many microseconds a check takes; `None` where the key is larger than the verifier takes.
+    fn cost(&self, key: &Jwk, algorithm: Algorithm) -> Option<u32>;
 }
 
 /// Checks them in this module's own code.
@@ -21,5 +25,197 @@ pub struct Sandbox;
 impl SignatureVerifier for Sandbox {
     fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
         key.verify(algorithm, signing_input, signature)
+    }
+
+    fn cost(&self, key: &Jwk, algorithm: Algorithm) -> Option<u32> {
+        key.module_cost(algorithm)
+    }
+}
+
+/// What the checks of one request may take together, in microseconds. A check that would take more is not made: neither many
+/// keys of an issuer nor many tokens of a client keep a worker from its other requests.
+pub const CHECKS_BUDGET: u32 = 4_000;
+
+/// What the checks of a request have taken so far, and what came out.
+pub struct Spent {
+    /// Microseconds.
+    left: Cell<u32>,
+    /// Another rule may ask for the same token.
+    known: Cell<Vec<Known>>,
+}
+
+impl Default for Spent {
+    fn default() -> Self {
+        Self {
+            left: Cell::new(CHECKS_BUDGET),
+            known: Cell::default(),
+        }
+    }
+}
+
+impl Spent {
+    /// The checks of the request before are over.
+    pub fn clear(&mut self) {
+        self.left.set(CHECKS_BUDGET);
+        self.known.get_mut().clear();
+    }
+}
+
+/// A check that was made.
+struct Known {
+    algorithm: Algorithm,
+    key: Box<[u8]>,
+    signing_input: Box<[u8]>,
+    signature: Box<[u8]>,
+    is_good: bool,
+}
+
+// It holds a client's tokens, which never reach a log.
+impl fmt::Debug for Spent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Spent")
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The checks of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Checks<'c> {
+    verifier: &'c dyn SignatureVerifier,
+    spent: &'c Spent,
+}
+
+/// The outcome of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// The signature is by this key's holder.
+    Good,
+    /// It is not.
+    Bad,
+    /// It was not checked: the key is larger than the verifier takes.
+    KeyTooLarge,
+    /// It was not checked: the request's checks have used up what they may take.
+    NothingLeft,
+}
+
+impl<'c> Checks<'c> {
+    /// Checks by this verifier, after those that were made before.
+    #[must_use]
+    pub fn new(verifier: &'c dyn SignatureVerifier, spent: &'c Spent) -> Self {
+        Self { verifier, spent }
+    }
+
+    /// Checks a signature, if the request may still have it checked. One that was checked already is not checked again.
+    #[must_use]
+    pub fn check(self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> Checked {
+        // Of another length it is bad at once, and costs nothing.
+        if !key.fits(algorithm) || key.signature_len(algorithm) != signature.len() {
+            return Checked::Bad;
+        }
+        let Some(cost) = self.verifier.cost(key, algorithm) else {
+            return Checked::KeyTooLarge;
+        };
+        let mut known = self.spent.known.take();
+        let before = known.iter().find(|known| {
+            known.algorithm == algorithm
+                && *known.signature == *signature
+                && *known.signing_input == *signing_input
+                && *known.key == *key.spki_der()
+        });
+        let is_good = match (before, self.spent.left.get().checked_sub(cost)) {
+            (Some(known), _) => Some(known.is_good),
+            (None, None) => None,
+            (None, Some(left)) => {
+                self.spent.left.set(left);
+                let is_good = self.verifier.verify(key, algorithm, signing_input, signature);
+                known.push(Known {
+                    algorithm,
+                    key: key.spki_der().into(),
+                    signing_input: signing_input.into(),
+                    signature: signature.into(),
+                    is_good,
+                });
+                Some(is_good)
+            }
+        };
+        self.spent.known.set(known);
+        match is_good {
+            Some(true) => Checked::Good,
+            Some(false) => Checked::Bad,
+            None => Checked::NothingLeft,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Object;
+
+    /// Says how often it was asked.
+    #[derive(Debug)]
+    struct Costly(Cell<u32>, Option<u32>);
+
+    impl SignatureVerifier for Costly {
+        fn verify(&self, _: &Jwk, _: Algorithm, _: &[u8], signature: &[u8]) -> bool {
+            self.0.set(self.0.get() + 1);
+            signature == [1; 64]
+        }
+
+        fn cost(&self, _: &Jwk, _: Algorithm) -> Option<u32> {
+            self.1
+        }
+    }
+
+    fn key() -> Jwk {
+        // RFC 8037 appendix A.
+        let jwk = br#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        Jwk::parse(&Object::parse(jwk).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn checks_end_when_they_have_taken_what_they_may() {
+        let verifier = Costly(Cell::new(0), Some(CHECKS_BUDGET / 3));
+        let mut spent = Spent::default();
+        let key = key();
+        let check = |spent: &Spent, message: &[u8], signature: &[u8]| {
+            Checks::new(&verifier, spent).check(&key, Algorithm::EdDsa, message, signature)
+        };
+        assert_eq!(check(&spent, b"a", &[1; 64]), Checked::Good);
+        assert_eq!(check(&spent, b"b", &[1; 64]), Checked::Good);
+        assert_eq!(check(&spent, b"b", &[2; 64]), Checked::Bad);
+        assert_eq!(check(&spent, b"c", &[1; 64]), Checked::NothingLeft);
+        // What was checked is known, and costs nothing; nor does what cannot be a signature.
+        assert_eq!(check(&spent, b"a", &[1; 64]), Checked::Good);
+        assert_eq!(check(&spent, b"b", &[2; 64]), Checked::Bad);
+        assert_eq!(check(&spent, b"c", &[1; 63]), Checked::Bad);
+        assert_eq!(verifier.0.get(), 3);
+        spent.clear();
+        assert_eq!(check(&spent, b"c", &[1; 64]), Checked::Good);
+        assert_eq!(check(&spent, b"a", &[1; 64]), Checked::Good);
+        assert_eq!(verifier.0.get(), 5);
+    }
+
+    #[test]
+    fn a_key_that_the_verifier_does_not_take_is_not_tried() {
+        let verifier = Costly(Cell::new(0), None);
+        let spent = Spent::default();
+        let checked = Checks::new(&verifier, &spent).check(&key(), Algorithm::EdDsa, b"a", &[1; 64]);
+        assert_eq!((checked, verifier.0.get()), (Checked::KeyTooLarge, 0));
+    }
+
+    #[test]
+    fn no_single_check_of_the_module_takes_more_than_a_request_may() {
+        for (jwk, algorithm) in [
+            (r#"{"kty":"RSA","n":"MODULUS","e":"AQAB"}"#, Algorithm::Rs256),
+            (r#"{"kty":"RSA","n":"MODULUS","e":"__8"}"#, Algorithm::Ps512),
+        ] {
+            let jwk = jwk.replace("MODULUS", &format!("{}8", "_".repeat(682)));
+            let key = Jwk::parse(&Object::parse(jwk.as_bytes()).unwrap()).unwrap();
+            let cost = Sandbox.cost(&key, algorithm).unwrap();
+            assert!((500..CHECKS_BUDGET / 2).contains(&cost), "{cost}");
+        }
     }
 }

@@ -56,22 +56,51 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     }
 }
 
-/// Reads one object into its members, values raw.
-pub(super) struct Members;
+/// Reads one object into its members, values raw. It fails at the first member beyond `most`, which is there then.
+pub(super) struct Members<'v, 'a> {
+    pub(super) most: usize,
+    pub(super) members: &'v mut Vec<(Cow<'a, str>, Json<'a>)>,
+}
 
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(Cow<'de, str>, Json<'de>)>;
+impl<'de> Visitor<'de> for Members<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(8);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-            members.push((name, Json(value)));
+            self.members.push((name, Json(value)));
+            if self.members.len() > self.most {
+                return Err(de::Error::custom(JsonError::TooManyMembers));
+            }
         }
-        Ok(members)
+        Ok(())
+    }
+}
+
+/// Reads an array into its elements, raw. It fails at the first beyond `most`, which is there then.
+pub(super) struct Elements<'v, 'a> {
+    pub(super) most: usize,
+    pub(super) elements: &'v mut Vec<Json<'a>>,
+}
+
+impl<'de> Visitor<'de> for Elements<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while let Some(element) = elements.next_element::<&'de RawValue>()? {
+            self.elements.push(Json(element));
+            if self.elements.len() > self.most {
+                return Err(de::Error::custom(JsonError::TooManyMembers));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -81,6 +110,8 @@ impl<'de> Visitor<'de> for Members {
 pub(super) struct Check<'f> {
     pub(super) depth: usize,
     pub(super) fault: &'f Cell<Option<JsonError>>,
+    /// How many more members there may be.
+    pub(super) room: &'f Cell<usize>,
 }
 
 impl Check<'_> {
@@ -148,6 +179,10 @@ impl<'de> Visitor<'de> for Check<'_> {
         let value = self.deeper()?;
         let mut names = Vec::new();
         while let Some(name) = members.next_key::<Name<'de>>()? {
+            match self.room.get().checked_sub(1) {
+                Some(room) => self.room.set(room),
+                None => return Err(self.refuse(JsonError::TooManyMembers)),
+            }
             names.push(name);
             members.next_value_seed(value)?;
         }

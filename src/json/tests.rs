@@ -211,3 +211,30 @@ fn every_fault_reads_as_a_phrase() {
         "{texts:?}"
     );
 }
+
+#[test]
+fn members_are_counted_at_every_depth() {
+    let text = br#"{"a":{"b":[{"c":1},{"d":{}}]},"e":2}"#;
+    assert!(Object::parse_up_to(5, text).is_ok());
+    for most in 0..5 {
+        assert_eq!(
+            Object::parse_up_to(most, text).unwrap_err(),
+            JsonError::TooManyMembers,
+            "{most}"
+        );
+    }
+    assert!(Object::outline_up_to(2, text).is_ok());
+    assert_eq!(
+        Object::outline_up_to(1, text).unwrap_err(),
+        JsonError::TooManyMembers
+    );
+}
+
+#[test]
+fn of_a_long_array_only_the_beginning_is_read() {
+    let value = Json::parse(b"[1,2,3]").unwrap();
+    for (most, count) in [(0, 1), (1, 2), (2, 3), (3, 3), (4, 3)] {
+        assert_eq!(value.as_array_up_to(most).unwrap().len(), count, "{most}");
+    }
+    assert!(Json::parse(b"{}").unwrap().as_array_up_to(1).is_none());
+}

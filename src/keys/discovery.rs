@@ -6,6 +6,9 @@ use std::fmt;
 use crate::config::{HttpUri, HttpUriFault};
 use crate::json::{JsonError, Object};
 
+/// How many members a document may have. The standards name about a hundred.
+const MAX_MEMBERS: usize = 1000;
+
 /// What an issuer writes is shown in a log up to this length.
 const SHOWN: usize = 200;
 
@@ -53,7 +56,7 @@ impl fmt::Display for DiscoveryFault {
 /// Issuer URL that was used as the prefix to /.well-known/openid-configuration"; without that, whoever can write one
 /// document on a shared host could give keys for another's tokens.
 pub(super) fn read(document: &[u8], issuer: &str) -> Result<HttpUri, DiscoveryFault> {
-    let document = Object::outline(document).map_err(DiscoveryFault::Json)?;
+    let document = Object::outline_up_to(MAX_MEMBERS, document).map_err(DiscoveryFault::Json)?;
     let text = |name| document.member(name).and_then(|value| value.as_str());
     let found = text("issuer").ok_or(DiscoveryFault::IssuerMissing)?;
     if found != issuer {

@@ -377,6 +377,26 @@ pub(crate) const ALL: &[Deviation] = &[
         },
     },
     Deviation {
+        id: "pss-by-keys-that-say-so",
+        ours: "Without `algorithms`, `PS256`, `PS384` and `PS512` need a key whose own `alg` says so.",
+        theirs: "Any RSA key without `alg` verifies them.",
+        why: "Whoever signs does not choose the scheme (RFC 8725 section 3.1), nor the slowest way to be checked. Write `algorithms` where the issuer signs so and its keys have no `alg`.",
+        explains: |case, aspect| {
+            let is_left_open = |keys: String| {
+                let keys: serde_json::Value = serde_json::from_str(&keys).unwrap_or_default();
+                list(&keys, "keys").any(|key| key["kty"] == "RSA" && key.get("alg").is_none())
+            };
+            case.providers()
+                .any(|provider| provider.get("algorithms").is_none())
+                && refused(case, aspect, &["algorithm_rejected", "key_unknown"], |token| {
+                    token.header["alg"]
+                        .as_str()
+                        .is_some_and(|alg| alg.starts_with("PS"))
+                        && key_sets(case).any(is_left_open)
+                })
+        },
+    },
+    Deviation {
         id: "token-in-query-by-choice",
         ours: "The only default location is `Authorization: Bearer`.",
         theirs: "The query parameter `access_token` too.",

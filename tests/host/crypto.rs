@@ -85,3 +85,56 @@ fn a_host_that_breaks_later_lets_nobody_in() {
         assert_eq!(outcome(&mut vm, &token().mint()), (false, true), "{crypto:?}");
     }
 }
+
+/// An RSA key with an exponent that the module does not take, and a token of it.
+fn large_key_and_token() -> (serde_json::Value, String) {
+    use rsa::pkcs8::DecodePrivateKey as _;
+    use rsa::sha2::{Digest as _, Sha256};
+    use rsa::traits::PrivateKeyParts as _;
+    use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey};
+
+    let usual = RsaPrivateKey::from_pkcs8_der(&world().rsa.to_pkcs8()).expect("a key");
+    let [p, q] = usual.primes() else {
+        panic!("two primes")
+    };
+    let key = RsaPrivateKey::from_p_q(p.clone(), q.clone(), BigUint::from(65_539_u32))
+        .expect("a key of the same primes");
+    let jwk = scenarios::with(
+        world().rsa.public_jwk(),
+        json!({"kid": "large", "e": testkit::encode_segment(&[1, 0, 3])}),
+    );
+    let unsigned = token().header("kid", "large");
+    let text = unsigned.mint();
+    let (input, _) = text.rsplit_once('.').expect("three parts");
+    let signature = key
+        .sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(input))
+        .expect("a signature");
+    (jwk, unsigned.signature(&signature).mint())
+}
+
+#[test]
+fn a_key_that_the_module_does_not_take_is_left_to_the_host() {
+    let (key, good) = large_key_and_token();
+    for (crypto, backend, expected) in [
+        (Crypto::Envoys, "auto", (true, true)),
+        (Crypto::Envoys, "host", (true, true)),
+        (Crypto::Envoys, "sandbox", (false, false)),
+        (Crypto::None, "auto", (false, false)),
+    ] {
+        let mut vm = Vm::boot(|host| host.crypto = crypto);
+        let provider = scenarios::with(
+            local_provider(),
+            json!({"local_jwks": {"inline_string": json!({"keys": [key]}).to_string()}}),
+        );
+        let mut config = config(provider);
+        config["signature_backend"] = json!(backend);
+        assert!(vm.configure(config.to_string()));
+        assert_eq!(outcome(&mut vm, &good), expected, "{crypto:?} {backend}");
+        let bad = tamper_signature(&good);
+        assert_eq!(
+            outcome(&mut vm, &bad),
+            (false, expected.1),
+            "{crypto:?} {backend}"
+        );
+    }
+}

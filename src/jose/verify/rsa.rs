@@ -49,8 +49,42 @@ impl RsaKey {
         &self.modulus
     }
 
+    /// How many bits the modulus has.
+    pub(super) fn modulus_bits(&self) -> usize {
+        let zeros = self
+            .modulus
+            .first()
+            .map_or(0, |byte| byte.leading_zeros() as usize);
+        self.modulus.len().saturating_mul(8).saturating_sub(zeros)
+    }
+
     pub(super) fn exponent(&self) -> u64 {
         self.exponent
+    }
+
+    /// Whether what is made once of the key is there.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.params.get().is_some()
+    }
+
+    /// What a check costs, if the first with a key of 2048 bits and the exponent 65537 costs `usual`: it goes with the square
+    /// of the modulus and the products that the power takes, and half of `usual` is what is made of the key beforehand.
+    pub(super) fn cost(&self, usual: u32, is_prepared: bool) -> u32 {
+        /// Sixteen squares, one product, and back from Montgomery's form.
+        const PRODUCTS: u32 = 18;
+        let words = u32::try_from(self.modulus.len().div_ceil(64)).unwrap_or(u32::MAX);
+        let of_exponent = self
+            .exponent
+            .checked_ilog2()
+            .unwrap_or_default()
+            .saturating_add(self.exponent.count_ones());
+        let beforehand = if is_prepared { 0 } else { PRODUCTS };
+        usual
+            .saturating_mul(words)
+            .saturating_mul(words)
+            .saturating_div(16)
+            .saturating_mul(of_exponent.saturating_add(beforehand))
+            .saturating_div(PRODUCTS.saturating_mul(2))
     }
 
     /// RSAVP1 (section 5.2.2): the message that `signature` represents, as long as the modulus; `None` where the
@@ -146,13 +180,7 @@ impl Algorithm for Rsa {
             Self::Pkcs1(Hash::Sha512) => is_pkcs1(&encoded, SHA512_INFO, &Sha512::digest(message)),
             Self::Pss(hash) => {
                 // Section 8.1.2 step 2: the encoded message is one bit shorter than the modulus.
-                let first = key.modulus.first().copied().unwrap_or_default();
-                let bits = key
-                    .modulus
-                    .len()
-                    .saturating_mul(8)
-                    .saturating_sub(first.leading_zeros() as usize)
-                    .saturating_sub(1);
+                let bits = key.modulus_bits().saturating_sub(1);
                 match hash {
                     Hash::Sha256 => is_pss::<Sha256>(&encoded, bits, message),
                     Hash::Sha384 => is_pss::<Sha384>(&encoded, bits, message),
@@ -295,6 +323,18 @@ mod tests {
         assert!(key.recover(&[1; 257]).is_none());
         assert!(key.recover(&[1; 256]).is_some());
         assert!(RsaKey::new(&[0xfe; 256], 3).is_none());
+    }
+
+    #[test]
+    fn a_check_costs_what_its_key_takes() {
+        let key = |bytes: usize, exponent| RsaKey::new(&vec![0xff; bytes], exponent).unwrap();
+        assert_eq!(key(256, 65_537).cost(100, false), 100);
+        assert_eq!(key(256, 65_537).cost(100, true), 50);
+        assert_eq!(key(512, 65_537).cost(100, false), 400);
+        assert_eq!(key(1024, 65_537).cost(100, true), 800);
+        // All bits of the exponent set: a product for each square.
+        assert!(key(256, 65_535).cost(100, true) > 80);
+        assert!(key(1024, (1 << 33) - 1).cost(100, true) > 2_800);
     }
 
     #[test]
