@@ -167,7 +167,7 @@ mod tests {
                 Entered::Used => panic!("none is sent twice"),
             }
         }
-        unreachable!()
+        panic!("a record has an end")
     }
 
     #[test]

@@ -311,7 +311,9 @@ fn nonces() -> Vec<Scenario> {
 /// The record of the process that a proof stands in, as `binding/replay.rs` has it.
 fn record(key: &SigningKey, jti: &str) -> [u8; 2] {
     let digest = testkit::sha256_segment(&format!("{}\0{jti}", key.thumbprint()));
-    let first = URL_SAFE_NO_PAD.decode(&digest[..4]).expect("base64url");
+    let first = URL_SAFE_NO_PAD
+        .decode(digest.get(..4).expect("a hash"))
+        .expect("base64url");
     [first[0] & 0x1f, first[1]]
 }
 

@@ -252,7 +252,7 @@ fn several_tokens_share_what_checks_may_take() -> Scenario {
     let with_tokens = |tokens: &[String; 7], numbers: &[usize]| {
         let each = names.iter().zip(numbers);
         each.fold(get("/orders"), |request, (name, number)| {
-            request.header(*name, &tokens[*number])
+            request.header(name, &tokens[*number])
         })
     };
     scenario

@@ -211,7 +211,7 @@ mod tests {
     /// 2^255 - 19 + `surplus`, with the bit for the sign of x.
     fn beyond_p(surplus: u8, is_negative: bool) -> [u8; 32] {
         let mut bytes = [0xff; 32];
-        bytes[0] = 0xed + surplus;
+        bytes[0] = surplus.saturating_add(0xed);
         bytes[31] = if is_negative { 0xff } else { 0x7f };
         bytes
     }
@@ -223,7 +223,7 @@ mod tests {
             for is_negative in [false, true] {
                 let bytes = beyond_p(surplus, is_negative);
                 // The library would take some of them, and not for being of small order.
-                points += u8::from(VerifyingKey::from_bytes(&bytes).is_ok_and(|key| !key.is_weak()));
+                points += u32::from(VerifyingKey::from_bytes(&bytes).is_ok_and(|key| !key.is_weak()));
                 assert!(Ed25519Key::new(&bytes).is_none(), "{surplus}");
                 // The same point, or none, as it is to be written; those of y = 0 and y = 1 are of small order.
                 let mut canonical = [0; 32];

@@ -72,6 +72,7 @@ impl RsaKey {
     pub(super) fn cost(&self, usual: u32, is_prepared: bool) -> u32 {
         /// Sixteen squares, one product, and back from Montgomery's form.
         const PRODUCTS: u32 = 18;
+        const TWICE: u32 = 2 * PRODUCTS;
         let words = u32::try_from(self.modulus.len().div_ceil(64)).unwrap_or(u32::MAX);
         let of_exponent = self
             .exponent
@@ -84,7 +85,7 @@ impl RsaKey {
             .saturating_mul(words)
             .saturating_div(16)
             .saturating_mul(of_exponent.saturating_add(beforehand))
-            .saturating_div(PRODUCTS.saturating_mul(2))
+            .saturating_div(TWICE)
     }
 
     /// RSAVP1 (section 5.2.2): the message that `signature` represents, as long as the modulus; `None` where the
