@@ -3,7 +3,7 @@
 use serde_json::json;
 use testkit::tamper_signature;
 
-use super::scenarios::{config, get, local_provider, token, token_of, world};
+use super::scenarios::{config, get, local_provider, token, token_of, with, world};
 use super::stub::{self, Crypto};
 use super::vm::Vm;
 
@@ -99,7 +99,7 @@ fn large_key_and_token() -> (serde_json::Value, String) {
     };
     let key = RsaPrivateKey::from_p_q(p.clone(), q.clone(), BigUint::from(65_539_u32))
         .expect("a key of the same primes");
-    let jwk = scenarios::with(
+    let jwk = with(
         world().rsa.public_jwk(),
         json!({"kid": "large", "e": testkit::encode_segment(&[1, 0, 3])}),
     );
@@ -122,7 +122,7 @@ fn a_key_that_the_module_does_not_take_is_left_to_the_host() {
         (Crypto::None, "auto", (false, false)),
     ] {
         let mut vm = Vm::boot(|host| host.crypto = crypto);
-        let provider = scenarios::with(
+        let provider = with(
             local_provider(),
             json!({"local_jwks": {"inline_string": json!({"keys": [key]}).to_string()}}),
         );
