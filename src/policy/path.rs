@@ -2,6 +2,8 @@
 
 mod readings;
 
+use std::borrow::Cow;
+
 use crate::percent;
 
 /// The path of a request, without its query.
@@ -111,6 +113,17 @@ impl<'a> RequestPath<'a> {
         self.path
     }
 
+    /// A `:path` field with this path in place of its own.
+    #[must_use]
+    pub fn with_query_of(&self, field: &'a [u8]) -> Cow<'a, [u8]> {
+        let at = field.iter().position(|byte| *byte == b'?');
+        match at.and_then(|at| field.get(at..)).filter(|_| self.is_reading) {
+            Some(query) => Cow::Owned([self.path, query].concat()),
+            None if self.is_reading => Cow::Borrowed(self.path),
+            None => Cow::Borrowed(field),
+        }
+    }
+
     /// Whether every server finds the same segments in the path: it begins with `/`, has no empty segments, no dot segments
     /// and none that some servers take for one (`..;v=1`, `..%00`), no backslash, no control character, no slash, backslash,
     /// dot or percent sign in percent-encoding, and no broken escape.
@@ -130,6 +143,9 @@ impl<'a> RequestPath<'a> {
         // Three dots are a name, and so is whatever follows a plain character.
         const NAME: u8 = 3;
         let mut dots = None;
+        // Whether the byte before was a dot at the end of a name.
+        let mut ends_in_dot = false;
+        let mut is_ascii = true;
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
             let byte = match (byte, after) {
@@ -144,10 +160,15 @@ impl<'a> RequestPath<'a> {
                 },
                 (byte, _) => *byte,
             };
+            is_ascii &= byte.is_ascii();
+            if byte == b'/' && ends_in_dot {
+                found = Spelling::Several;
+            }
+            ends_in_dot = byte == b'.' && dots == Some(NAME);
             dots = match (byte, dots) {
                 (b'/', Some(NAME)) => None,
                 (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
-                (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return Spelling::Loose,
+                (b'/' | b'\\' | b'#' | b'%' | 0..=0x1f | 0x7f, _) => return Spelling::Loose,
                 (byte, _) if readings::is_plain(byte) => Some(NAME),
                 // Parameters of nothing, or of a dot segment; or dots that something follows which others may drop.
                 (b';', None) | (_, Some(1 | 2)) => return Spelling::Loose,
@@ -157,8 +178,13 @@ impl<'a> RequestPath<'a> {
                 }
             };
         }
+        // What looks like a dot or a slash in another script, or is a longer form of one.
+        if !is_ascii && readings::decoded_loosely(self.path).1 {
+            return Spelling::Loose;
+        }
         match dots {
             Some(1 | 2) => Spelling::Loose,
+            _ if ends_in_dot => Spelling::Several,
             _ => found,
         }
     }
@@ -169,6 +195,8 @@ impl<'a> RequestPath<'a> {
     pub fn readings(&self) -> Option<Vec<Vec<u8>>> {
         match self.spelling() {
             Spelling::Plain => Some(Vec::new()),
+            // To who takes it for a URL, `http://a/orders` and `orders` are `/orders`, and `//` is not needed for that.
+            _ if !self.path.starts_with(b"/") && !matches!(self.path, b"" | b"*") => None,
             Spelling::Several | Spelling::Loose => readings::of(self.path),
         }
     }

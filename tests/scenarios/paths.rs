@@ -251,6 +251,94 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get(&endless).bearer(&good), denied("token_missing"))
         .request(get(&endless).header("x-partner", &partner), denied("token_missing"))
         .request(get(&endless).bearer(&good).header("x-partner", &partner), forwarded()),
+        each(
+            each(
+                Scenario::new(
+                    "a path is whatever some server makes of it",
+                    ruled(json!([
+                        needs("/admin", json!({"authorize": {"scopes": {"all": ["reports"]}}})),
+                        needs("/tenants", json!({"authorize": {"claims": [{
+                            "claim_name": "tenant",
+                            "equals_request": {"path_template": "/tenants/{tenant}/**", "variable": "tenant"},
+                        }]}})),
+                        needs("/", json!({})),
+                    ])),
+                )
+                .request(get("//x/admin").bearer(&scoped), forwarded())
+                .request(get("//x/orders").bearer(&good), forwarded()),
+                &[
+                    "//x/admin",
+                    "///x/admin",
+                    "/\\x/admin",
+                    "//x\\admin",
+                    "/%2fx/admin",
+                    "/%09/x/admin",
+                    "//user@x:80//admin",
+                    "/ad%09min",
+                    "/%0aadmin",
+                    "/x/..%0a/admin",
+                    "/x/%c0%ae%c0%ae/admin",
+                    "/x/%e0%80%ae%e0%80%ae/admin",
+                    "/x/%f0%80%80%ae%f0%80%80%ae%c0%afadmin",
+                    "/x%e0%80%afadmin/../../admin",
+                    "/x/%ef%bc%8e%ef%bc%8e/admin",
+                    "/x/..%ef%bc%8fadmin",
+                    "/x/%e2%80%a4%e2%80%a4%e2%88%95admin",
+                    "/x%ef%bc%bc..%ef%bc%bcadmin",
+                    "/x/%e2%80%a5/admin",
+                    "/%ef%bd%81dmin",
+                    "/%ef%bc%856%31dmin",
+                    "/x/%u002e%u002e/admin",
+                    "/x/..%u2215admin",
+                    "/%u0061dmin",
+                    "/a%c1%a4min",
+                ],
+                with_token,
+                &denied("scope_insufficient"),
+            ),
+            &["/tenants/acme./x", "/tenants/acme%20/x", "/tenants/acme%0a/x", "/tenants/%ef%bd%81cme/x"],
+            |path| get(path).bearer(&token().claim("tenant", "acme").mint()),
+            &denied("claim_rejected"),
+        ),
+        each(
+            Scenario::new(
+                "the end of a path may be left out",
+                ruled(json!([
+                    {"match": {"path": "/admin"}, "requires": {"provider_name": "partner"}},
+                    needs("/", json!({})),
+                ])),
+            )
+            .request(get("/admin.txt").bearer(&good), forwarded()),
+            &[
+                "/admin", "/admin%0a", "/admin%0d%0a", "/admin.", "/admin%20", "/admin%20.%20", "/admin%09",
+                "//admin.",
+            ],
+            with_token,
+            &denied("token_missing"),
+        ),
+        each(
+            Scenario::new(
+                "what looks like a dot or a slash to some waives nothing",
+                ruled(json!([{"match": {"prefix": "/open"}}])),
+            )
+            .request(get("/open/a.%20b./%e4%b8%ad"), forwarded())
+            .request(get("/open/%ef%bc%a1"), forwarded()),
+            &[
+                "/open/%ef%bc%8e%ef%bc%8e/admin",
+                "/open%ef%bc%8f..%ef%bc%8fadmin",
+                "/open/%e2%80%a4%e2%80%a4/admin",
+                "/open/..%e2%81%84admin",
+                "/open/%e2%88%95",
+                "/open/%ef%bc%bc",
+                "/open/%ef%bc%85",
+                "/open/%e0%80%ae%e0%80%ae/admin",
+                "/open/%f0%80%80%af",
+                "/open/%e0%81%a1",
+                "/open/%cd%be",
+            ],
+            without_token,
+            &denied("token_missing"),
+        ),
         Scenario::new("a path is waited for in each of its readings", {
             let mut config = config(with(remote_provider(), json!({"audiences": [AUDIENCE]})));
             config["rules"] = json!([needs("/reports", json!({})), {"match": {"prefix": "/"}}]);

@@ -28,9 +28,18 @@ enum Step {
     ResolveStrangeDots,
     /// The same by who leaves no slash behind at the end.
     ResolveWithoutSlash,
+    /// RFC 3986 section 4.2: to who takes a path for a reference, an authority follows two slashes, and by the URL standard
+    /// more than two, and backslashes.
+    DropAuthority,
+    /// The URL standard, section 4.4, leaves tabs and line breaks out, and others all control characters.
+    DropControls,
+    /// Windows leaves out dots and spaces at the end of a name, and others spaces.
+    TrimSegments,
+    /// Who reads overlong forms of UTF-8 and `%u002e`, or takes characters for what they are compatible with (NFKC).
+    DecodeLoosely,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 13] = [
     Step::Normalize,
     Step::Decode,
     Step::DropParameters,
@@ -40,6 +49,10 @@ const STEPS: [Step; 9] = [
     Step::ResolveDots,
     Step::ResolveStrangeDots,
     Step::ResolveWithoutSlash,
+    Step::DropAuthority,
+    Step::DropControls,
+    Step::TrimSegments,
+    Step::DecodeLoosely,
 ];
 
 impl Step {
@@ -69,6 +82,10 @@ impl Step {
             Self::ResolveStrangeDots | Self::ResolveWithoutSlash => {
                 return without_dot_segments(&in_normal_form(path), self);
             }
+            Self::DropAuthority => return without_authority(path),
+            Self::DropControls => return without_controls(&in_normal_form(path)),
+            Self::TrimSegments => return with_trimmed_segments(&in_normal_form(path)),
+            Self::DecodeLoosely => return decoded_loosely(path).0,
         }
         made
     }
@@ -77,7 +94,7 @@ impl Step {
 /// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a millisecond, and no more.
 const MOST: usize = 32 * 1024;
 /// What the shortest reading counts: so there are 33 at most.
-const LEAST: usize = 1024;
+const LEAST: usize = 768;
 
 /// Every reading in normal form; `None`: there are too many to look for. No client has use for such a path.
 ///
@@ -181,6 +198,137 @@ fn without_dot_segments(path: &[u8], step: Step) -> Vec<u8> {
         left.push(b'/');
     }
     left
+}
+
+/// What follows the authority, if there is one.
+fn without_authority(path: &[u8]) -> Vec<u8> {
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let start = path.iter().position(|byte| !is_slash(byte)).unwrap_or(path.len());
+    if start < 2 {
+        return path.to_vec();
+    }
+    let rest = path.get(start..).unwrap_or_default();
+    let mut left = vec![b'/'];
+    if let Some(end) = rest.iter().position(is_slash) {
+        left.extend_from_slice(rest.get(end.saturating_add(1)..).unwrap_or_default());
+    }
+    left
+}
+
+/// The path in normal form without what are control characters, encoded.
+fn without_controls(mut path: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(path.len());
+    while let [byte, after @ ..] = path {
+        path = match path {
+            [b'%', b'0' | b'1', _, after @ ..] | [b'%', b'7', b'F', after @ ..] => after,
+            _ => {
+                left.push(*byte);
+                after
+            }
+        };
+    }
+    left
+}
+
+/// The path in normal form, each segment without the dots, spaces and control characters at its end, unless it has nothing
+/// else.
+fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(path.len());
+    for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
+        if number > 0 {
+            left.push(b'/');
+        }
+        let mut trimmed = segment;
+        while let [before @ .., b'.']
+        | [before @ .., b'%', b'2', b'0']
+        | [before @ .., b'%', b'0' | b'1', _] = trimmed
+        {
+            trimmed = before;
+        }
+        left.extend_from_slice(if trimmed.is_empty() { segment } else { trimmed });
+    }
+    left
+}
+
+/// The path in normal form, with characters as the loosest of decoders have them; and whether any of these is more than a
+/// letter or a digit, or is in no UTF-8.
+pub(super) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
+    let normal = in_normal_form(path);
+    let mut path = &*normal;
+    let mut made = Vec::with_capacity(path.len());
+    let mut is_structural = false;
+    while let [byte, after @ ..] = path {
+        match loose_character(path) {
+            Some((character, is_overlong, rest)) if let Some((ascii, count)) = compatible(character) => {
+                is_structural |= is_overlong || !ascii.is_ascii_alphanumeric();
+                made.extend(std::iter::repeat_n(ascii, count));
+                path = rest;
+            }
+            _ => {
+                made.push(*byte);
+                path = after;
+            }
+        }
+    }
+    (in_normal_form(&made), is_structural)
+}
+
+/// The first character of a path in normal form where it is none of ASCII in a single escape; whether it is longer than
+/// need be; and what follows.
+fn loose_character(path: &[u8]) -> Option<(u32, bool, &[u8])> {
+    if let [b'%', b'u' | b'U', a, b, c, d, rest @ ..] = path {
+        let octets = percent::octet(*a, *b).zip(percent::octet(*c, *d));
+        return octets.map(|(high, low)| (u32::from(high) << 8 | u32::from(low), true, rest));
+    }
+    let (lead, mut rest) = escape(path)?;
+    let count = lead.leading_ones();
+    if !(2..=6).contains(&count) {
+        return None;
+    }
+    // Some take whatever follows the first of two.
+    let is_careless = matches!(lead, 0xc0 | 0xc1);
+    let mut character = u32::from(lead) & (0x7f_u32 >> count);
+    for _ in 1..count {
+        let (octet, after) = match (escape(rest), rest) {
+            (Some(found), _) => found,
+            (None, [byte, after @ ..]) => (*byte, after),
+            (None, []) => return None,
+        };
+        if octet & 0xc0 != 0x80 && !is_careless {
+            return None;
+        }
+        character = character << 6 | u32::from(octet & 0x3f);
+        rest = after;
+    }
+    Some((character, character < 0x80, rest))
+}
+
+/// The octet of an escape, and what follows.
+fn escape(path: &[u8]) -> Option<(u8, &[u8])> {
+    match path {
+        [b'%', high, low, rest @ ..] => Some((percent::octet(*high, *low)?, rest)),
+        _ => None,
+    }
+}
+
+/// What a character is in ASCII, to who normalizes (NFKC, NFC) or looks for the nearest; and how often.
+const fn compatible(character: u32) -> Option<(u8, usize)> {
+    let ascii = match character {
+        0..=0x7f => character.to_le_bytes()[0],
+        // Full width.
+        0xff01..=0xff5e => (character - 0xfee0).to_le_bytes()[0],
+        0x2025 => return Some((b'.', 2)),
+        0x2026 => return Some((b'.', 3)),
+        0x2024 | 0x3002 | 0xfe52 | 0xff61 => b'.',
+        0x2044 | 0x2215 | 0x29f8 => b'/',
+        0x2216 | 0x29f5 | 0xfe68 => b'\\',
+        0xfe6a => b'%',
+        0x037e | 0xfe54 => b';',
+        0xfe56 => b'?',
+        0xfe5f => b'#',
+        _ => return None,
+    };
+    Some((ascii, 1))
 }
 
 #[cfg(test)]
