@@ -281,7 +281,7 @@ impl Config {
         // What waives the token, or only tries a rule out, needs the path to be canonical, whatever it is chosen by.
         let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
         let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
-        let reads_path = rules.iter().any(|rule| rule.matcher.path.is_some())
+        let reads_path = rules.iter().any(|rule| rule.matcher.reads_path())
             || by_name
                 .chain(rules.iter().map(|rule| &rule.demand))
                 .any(|demand| demand.is_stricter(false) || demand.mode != Mode::Enforce);

@@ -5,8 +5,10 @@
 mod authorize;
 mod header;
 mod host;
+mod likeness;
 mod matcher;
 mod path;
+mod query;
 mod requirement;
 mod resource;
 mod template;
@@ -15,11 +17,13 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 pub use authorize::{Authorization, ClaimCondition, ClaimTest, Condition, RequestPart, Scalar, Scopes};
-pub use header::{HeaderMatcher, HeaderTest};
-pub use host::HostPattern;
+pub use header::{FieldKind, HeaderMatcher, HeaderTest};
 pub(crate) use host::is_authority;
-pub use matcher::{ParameterMatcher, RequestMatcher};
+pub use host::{Authority, HostPattern};
+pub use likeness::Match;
+pub use matcher::{Matched, RequestMatcher};
 pub use path::{PathPattern, PathTest, RequestPath, Spelling};
+pub use query::{ParameterMatcher, Query};
 pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub use template::PathTemplate;
@@ -88,9 +92,9 @@ pub enum Choice {
 /// Everything that has its say about one request. What each of them needs has to be met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choices {
-    /// What has, for the path as it came.
+    /// What has, for the request as it is written.
     pub first: Choice,
-    /// What else has, where servers may read the path otherwise.
+    /// What else has, where servers may read the request otherwise.
     pub others: Vec<Choice>,
 }
 
@@ -135,7 +139,7 @@ impl CorsPreflight {
 }
 
 impl Policy {
-    /// What has its say about the request: once for each way in which servers may read its path.
+    /// What has its say about the request: once for each way in which servers may read it.
     ///
     /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
     pub fn choose(&self, request: &RequestHead) -> Result<Choices, Denial> {
@@ -164,7 +168,14 @@ impl Policy {
             };
             return Ok(Choices { first, others });
         }
-        let first = self.choice(request, &path, is_canonical);
+        let matched = Matched::new(request);
+        let mut first = None;
+        self.collect(&matched, &path, is_canonical, |choice, is_literal| match first {
+            None if is_literal => first = Some(choice),
+            _ => others.push(choice),
+        });
+        // The last one is literal: nothing that is unsure ends the search.
+        let first = first.unwrap_or(Choice::Otherwise);
         if spelling != Spelling::Plain {
             let mut add = |choice| {
                 if choice != first && !others.contains(&choice) {
@@ -174,7 +185,7 @@ impl Policy {
             let readings = path.readings();
             for reading in readings.iter().flatten() {
                 let path = RequestPath::reading(reading);
-                add(self.choice(request, &path, path.is_canonical()));
+                self.collect(&matched, &path, path.is_canonical(), |choice, _| add(choice));
             }
             // A path that can be read in so many ways may be any.
             if readings.is_none() {
@@ -190,21 +201,33 @@ impl Policy {
         Ok(Choices { first, others })
     }
 
-    /// What has its say where the path is read so.
-    fn choice(&self, request: &RequestHead, path: &RequestPath<'_>, is_canonical: bool) -> Choice {
-        let by_rule = self
-            .rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| rule.matcher.matches(request, path))
-            .find(|(_, rule)| is_canonical || rule.demand.without_waiver().is_some());
-        match by_rule {
-            Some((number, rule)) => Choice::Rule {
-                number,
-                is_strict: rule.demand.is_stricter(is_canonical),
-            },
-            None => self.otherwise(request, is_canonical),
+    /// What has its say where the path is read so: each rule that may be the first to match, by what servers make of method,
+    /// host, header fields and query, and whether it is so for the request as it is written. The last is what has its say
+    /// where none of the others does.
+    fn collect(
+        &self,
+        matched: &Matched<'_>,
+        path: &RequestPath<'_>,
+        is_canonical: bool,
+        mut add: impl FnMut(Choice, bool),
+    ) {
+        for (number, rule) in self.rules.iter().enumerate() {
+            let found = rule.matcher.matches(matched, path);
+            if found == Match::NO {
+                continue;
+            }
+            // What waives the token does so for what it was written for, and for nothing that may be read as something else.
+            let is_clear = is_canonical && found.is_sure;
+            if !is_clear && rule.demand.without_waiver().is_none() {
+                continue;
+            }
+            let is_strict = rule.demand.is_stricter(is_clear);
+            add(Choice::Rule { number, is_strict }, found.is_literal);
+            if found.is_sure {
+                return;
+            }
         }
+        add(self.otherwise(matched.request, is_canonical), true);
     }
 
     /// What has its say where no rule does. A word that is not in the list is no word: the default holds.

@@ -5,7 +5,8 @@ use super::reader::{Node, read_each};
 use super::string_matcher::{self, StringMatcher};
 use super::{Names, header_name};
 use crate::policy::{
-    HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest, RequestMatcher,
+    Authority, FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
+    RequestMatcher,
 };
 
 const FIELDS: &[&str] = &[
@@ -170,20 +171,16 @@ fn read_host(node: &Node<'_>) -> Result<HostPattern, Box<ConfigError>> {
     if host == "*" {
         return Ok(HostPattern::Any);
     }
-    let (pattern, name) = match host.strip_prefix("*.") {
-        Some(suffix) => (
-            HostPattern::Under(format!(".{suffix}").into_bytes().into()),
-            suffix,
-        ),
-        None => (HostPattern::Exact(host.clone().into_bytes().into()), &*host),
+    let (name, pattern): (_, fn(Authority<'static>) -> HostPattern) = match host.strip_prefix("*.") {
+        Some(suffix) => (suffix, HostPattern::Under),
+        None => (&*host, HostPattern::Exact),
     };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-    if name.is_empty() || !name.bytes().all(plain) {
-        return Err(node.invalid(format!(
+    match Authority::parse(name.as_bytes()) {
+        Some(authority) => Ok(pattern(authority.into_owned())),
+        None => Err(node.invalid(format!(
             "`{host}` is not a host; write it as in `example.com` or `*.example.com`"
-        )));
+        ))),
     }
-    Ok(pattern)
 }
 
 const HEADER_FIELDS: &[&str] = &[
@@ -235,6 +232,12 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
     };
     Ok(HeaderMatcher {
         field: names.field(&name),
+        kind: match name.as_str() {
+            ":method" => FieldKind::Method,
+            ":path" => FieldKind::Path,
+            ":authority" => FieldKind::Authority,
+            _ => FieldKind::Other,
+        },
         is_owned: names.owned_headers.iter().any(|owned| **owned == *name),
         test,
         invert,

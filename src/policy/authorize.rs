@@ -8,6 +8,7 @@ use crate::claims::{ClaimPath, Decimal, VerifiedJwt, scalar_text};
 use crate::config::StringMatcher;
 use crate::denial::Shortfall;
 use crate::json::{Json, Kind};
+use crate::policy::host::Authority;
 use crate::policy::path::RequestPath;
 use crate::policy::template::PathTemplate;
 use crate::request::{FieldId, RequestHead};
@@ -234,13 +235,14 @@ impl RequestPart {
             }
             Self::Field { field, is_host } => {
                 let mut values = request.all(*field);
-                let value = values.next().filter(|value| !value.is_empty())?;
+                // Spaces around a value are no part of it (RFC 9110 section 5.5).
+                let value = values.next()?.trim_ascii();
                 // Of several values nobody knows which one the upstream takes.
-                if values.next().is_some() {
+                if values.next().is_some() || value.is_empty() {
                     return None;
                 }
                 Some(match is_host {
-                    true => Cow::Owned(super::host::without_port(value).to_ascii_lowercase()),
+                    true => Cow::Owned(Authority::of(request, *field)?.host().into_owned()),
                     false => Cow::Borrowed(value),
                 })
             }

@@ -1,13 +1,20 @@
 //! `match.headers`: Envoy's `HeaderMatcher`.
 
+use std::borrow::Cow;
+
+use super::likeness::Match;
+use super::matcher::{Matched, is_method};
+use super::path::RequestPath;
 use crate::config::StringMatcher;
-use crate::request::{FieldId, RequestHead};
+use crate::request::FieldId;
 
 /// Matches the values of a header field.
 #[derive(Debug)]
 pub struct HeaderMatcher {
     /// The field.
     pub field: FieldId,
+    /// What servers make of its values.
+    pub kind: FieldKind,
     /// What is asked of it.
     pub test: HeaderTest,
     /// `invert_match`.
@@ -16,6 +23,19 @@ pub struct HeaderMatcher {
     pub is_owned: bool,
     /// `treat_missing_header_as_empty`.
     pub missing_is_empty: bool,
+}
+
+/// What servers make of a field's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// `:method`.
+    Method,
+    /// `:path`, with its query.
+    Path,
+    /// `:authority`.
+    Authority,
+    /// Any other.
+    Other,
 }
 
 /// What is asked of a header field.
@@ -29,21 +49,100 @@ pub enum HeaderTest {
     Range(i64, i64),
 }
 
+/// Where a field has more values, or a value more elements, they may hold anything: to look at each would take too long.
+const MAX_VALUES: usize = 16;
+
 impl HeaderMatcher {
     /// Whether it matches: one of several values does. A field that is not there matches no text and no range, inverted or
     /// not.
     #[must_use]
-    pub fn matches(&self, request: &RequestHead) -> bool {
-        let mut values = request.all(self.field).filter(|_| !self.is_owned).peekable();
+    pub fn matches(&self, matched: &Matched<'_>, path: &RequestPath<'_>) -> Match {
+        let mut values = matched
+            .request
+            .all(self.field)
+            .filter(|_| !self.is_owned)
+            .peekable();
         if let HeaderTest::Present(wanted) = self.test {
-            return (values.peek().is_some() == wanted) != self.invert;
+            return Match::sure(values.peek().is_some() == wanted).inverted(self.invert);
         }
-        let matches = match values.peek() {
-            Some(_) => values.any(|value| self.test.matches(value)),
-            None if self.missing_is_empty => self.test.matches(&[]),
-            None => return false,
+        let Some(first) = values.next() else {
+            return match self.missing_is_empty {
+                true => Match::sure(self.test.matches(&[])).inverted(self.invert),
+                false => Match::NO,
+            };
         };
-        matches != self.invert
+        let mut found = self.matches_value(first, matched, path);
+        if let Some(second) = values.next() {
+            let rest: Vec<&[u8]> = std::iter::once(second).chain(values).collect();
+            found = match rest.len() < MAX_VALUES {
+                true => self.matches_all(found, first, &rest, matched, path),
+                false => Match::sure(found.is_literal || rest.iter().any(|value| self.test.matches(value)))
+                    .unless(true),
+            };
+        }
+        found.inverted(self.invert)
+    }
+
+    /// One of several values will do. A server may take any of them, or all in one (RFC 9110 section 5.3).
+    fn matches_all(
+        &self,
+        found: Match,
+        first: &[u8],
+        rest: &[&[u8]],
+        matched: &Matched<'_>,
+        path: &RequestPath<'_>,
+    ) -> Match {
+        let mut all = vec![found];
+        all.extend(rest.iter().map(|value| self.matches_value(value, matched, path)));
+        if all.iter().all(|found| *found == Match::YES) {
+            return Match::YES;
+        }
+        let is_joined = || {
+            let joined = |separator: &[u8]| {
+                let mut all = vec![first];
+                all.extend_from_slice(rest);
+                self.test.matches(&all.join(separator))
+            };
+            joined(b",") || joined(b", ")
+        };
+        let is_none = all.iter().all(|found| *found == Match::NO);
+        Match::sure(all.iter().any(|found| found.is_literal)).unless(!is_none || is_joined())
+    }
+
+    /// Whether a value passes the test.
+    fn matches_value(&self, value: &[u8], matched: &Matched<'_>, path: &RequestPath<'_>) -> Match {
+        let passes = |value: &[u8]| self.test.matches(value);
+        let spelt: Cow<'_, [u8]> = match self.kind {
+            // The path is read in one way at a time.
+            FieldKind::Path => return Match::sure(passes(&path.with_query_of(value))),
+            FieldKind::Method if !is_method(value) => return Match::sure(passes(value)).unless(true),
+            FieldKind::Method => match value.iter().any(u8::is_ascii_lowercase) {
+                true => Cow::Owned(value.to_ascii_uppercase()),
+                false => Cow::Borrowed(value),
+            },
+            FieldKind::Authority => match matched.authority(self.field) {
+                Some(authority) => authority.text(),
+                None => return Match::sure(passes(value)).unless(true),
+            },
+            FieldKind::Other => Cow::Borrowed(value.trim_ascii()),
+        };
+        let literal = passes(value);
+        if *spelt != *value && passes(&spelt) != literal {
+            return Match::sure(literal).unless(true);
+        }
+        // What matches as it is written does so for sure: not to every server is `a,b` two values, or a port of no account.
+        let is_other = || match self.kind {
+            FieldKind::Method | FieldKind::Path => false,
+            FieldKind::Authority => matched
+                .authority(self.field)
+                .is_some_and(|authority| authority.others().any(|other| passes(&other))),
+            FieldKind::Other => {
+                let mut elements = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                value.contains(&b',')
+                    && (elements.by_ref().take(MAX_VALUES).any(passes) || elements.next().is_some())
+            }
+        };
+        Match::sure(literal).unless(!literal && is_other())
     }
 }
 

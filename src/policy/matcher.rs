@@ -1,9 +1,12 @@
 //! `match`: Envoy's `RouteMatch`, as far as a request's head decides it, and `methods` and `hosts`.
 
-use super::header::HeaderMatcher;
-use super::host::HostPattern;
+use std::cell::OnceCell;
+
+use super::header::{FieldKind, HeaderMatcher};
+use super::host::{Authority, HostPattern};
+use super::likeness::Match;
 use super::path::{PathPattern, RequestPath};
-use crate::config::StringMatcher;
+use super::query::{ParameterMatcher, Query};
 use crate::request::{FieldId, RequestHead};
 
 /// Matches a request; all parts must.
@@ -21,61 +24,88 @@ pub struct RequestMatcher {
     pub parameters: Option<(FieldId, Vec<ParameterMatcher>)>,
 }
 
-/// `query_parameters`: one parameter, compared as the query spells it.
+/// A request with what the rules make of it, each made once and where a rule asks for it only.
 #[derive(Debug)]
-pub struct ParameterMatcher {
-    /// Its name.
-    pub name: Box<str>,
-    /// What its first value must be; `None`: it must be there.
-    pub value: Option<StringMatcher>,
-    /// Whether it must be there at all.
-    pub present: bool,
+pub struct Matched<'r> {
+    /// The request.
+    pub request: &'r RequestHead,
+    authority: OnceCell<Option<Authority<'r>>>,
+    query: OnceCell<Query<'r>>,
+}
+
+impl<'r> Matched<'r> {
+    /// Nothing is made of it yet.
+    #[must_use]
+    pub const fn new(request: &'r RequestHead) -> Self {
+        Self {
+            request,
+            authority: OnceCell::new(),
+            query: OnceCell::new(),
+        }
+    }
+
+    /// `None`: it may be any.
+    pub(super) fn authority(&self, field: FieldId) -> Option<&Authority<'r>> {
+        let read = || Authority::of(self.request, field);
+        self.authority.get_or_init(read).as_ref()
+    }
+
+    fn query(&self, path: FieldId) -> &Query<'r> {
+        let read = || Query::new(self.request.first(path).unwrap_or_default());
+        self.query.get_or_init(read)
+    }
 }
 
 impl RequestMatcher {
-    /// Whether the request matches.
+    /// Whether it looks at the path.
     #[must_use]
-    pub fn matches(&self, request: &RequestHead, path: &RequestPath<'_>) -> bool {
-        self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
-            && self.methods.as_ref().is_none_or(|(field, methods)| {
-                let method = request.first(*field).unwrap_or_default();
-                methods.iter().any(|known| **known == *method)
-            })
-            && self.hosts.as_ref().is_none_or(|(field, hosts)| {
-                let host = request.first(*field).unwrap_or_default();
-                hosts.iter().any(|pattern| pattern.matches(host))
-            })
-            && self.headers.iter().all(|matcher| matcher.matches(request))
-            && self.parameters.as_ref().is_none_or(|(field, parameters)| {
-                let query = query(request.first(*field).unwrap_or_default());
-                parameters.iter().all(|matcher| matcher.matches(query))
-            })
+    pub fn reads_path(&self) -> bool {
+        let is_path = |matcher: &HeaderMatcher| matcher.kind == FieldKind::Path;
+        self.path.is_some() || self.headers.iter().any(is_path)
     }
-}
 
-impl ParameterMatcher {
-    fn matches(&self, query: &[u8]) -> bool {
-        let mut values = query.split(|byte| *byte == b'&').filter_map(|pair| {
-            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
-                Some(at) => pair.split_at_checked(at)?,
-                None => (pair, &[][..]),
-            };
-            (name == self.name.as_bytes()).then(|| value.strip_prefix(b"=").unwrap_or(value))
-        });
-        match (values.next(), &self.value) {
-            (Some(value), Some(matcher)) => matcher.matches_bytes(value),
-            (None, Some(_)) => false,
-            (value, None) => value.is_some() == self.present,
+    /// Whether the request matches, with its path read so.
+    #[must_use]
+    pub fn matches(&self, matched: &Matched<'_>, path: &RequestPath<'_>) -> Match {
+        let is_path = self.path.as_ref().is_none_or(|pattern| pattern.matches(path));
+        if !is_path {
+            return Match::NO;
         }
+        let mut found = Match::YES;
+        if let Some((field, methods)) = &self.methods {
+            let method = matched.request.first(*field).unwrap_or_default();
+            found = match_method(methods, method);
+        }
+        if let Some((field, hosts)) = &self.hosts {
+            found = found.and(|| {
+                let authority = matched.authority(*field);
+                let matches = |found: Match, pattern: &HostPattern| found.or(|| pattern.matches(authority));
+                hosts.iter().fold(Match::NO, matches)
+            });
+        }
+        found = self.headers.iter().fold(found, |found, matcher| {
+            found.and(|| matcher.matches(matched, path))
+        });
+        if let Some((field, parameters)) = &self.parameters {
+            found = parameters.iter().fold(found, |found, matcher| {
+                found.and(|| matcher.matches(matched.query(*field)))
+            });
+        }
+        found
     }
 }
 
-/// What follows the question mark; a fragment is no part of it.
-fn query(path: &[u8]) -> &[u8] {
-    let end = path.iter().position(|byte| *byte == b'#').unwrap_or(path.len());
-    let path = path.get(..end).unwrap_or_default();
-    match path.iter().position(|byte| *byte == b'?') {
-        Some(at) => path.get(at.saturating_add(1)..).unwrap_or_default(),
-        None => &[],
+/// Methods are case-sensitive (RFC 9110 section 9.1), but not to every server.
+fn match_method(methods: &[Box<[u8]>], method: &[u8]) -> Match {
+    if methods.iter().any(|known| **known == *method) {
+        return Match::YES;
     }
+    let is_alike = |known: &Box<[u8]>| known.eq_ignore_ascii_case(method);
+    Match::NO.unless(!is_method(method) || methods.iter().any(is_alike))
+}
+
+/// Whether it is a method at all (RFC 9110 section 9.1: a token). What is none may be any.
+pub(super) fn is_method(method: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !method.is_empty() && method.iter().all(is_token)
 }

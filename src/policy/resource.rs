@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::host::{is_authority, without_port};
+use super::host::{Authority, is_authority};
 use super::path::RequestPath;
 use crate::denial::{Denial, Reason};
 use crate::reply::LocalReply;
@@ -69,6 +69,8 @@ pub enum ResourceIdentity {
 pub struct ProtectedResource {
     identity: ResourceIdentity,
     metadata: ResourceMetadata,
+    /// Where it is, unless it is on every host.
+    host: Option<Authority<'static>>,
     /// Where its document is: the well-known path, and the resource's own appended.
     document_path: Box<str>,
     /// What is answered there and named in challenges, where the request has no say in it.
@@ -142,9 +144,17 @@ impl ProtectedResource {
             }
             ResourceIdentity::FromHost { .. } => None,
         };
+        let host = match &identity {
+            ResourceIdentity::Fixed { origin, .. } => origin
+                .split_once("://")
+                .and_then(|(_, host)| Authority::parse(host.as_bytes()))
+                .map(Authority::into_owned),
+            ResourceIdentity::FromHost { .. } => None,
+        };
         Self {
             identity,
             metadata,
+            host,
             document_path,
             fixed,
         }
@@ -262,20 +272,17 @@ impl ProtectedResources {
             },
             (only, None) => only,
             _ => {
-                let authority = self.authority.and_then(|field| request.first(field))?;
-                let of_host = |wanted: &[u8]| {
+                let authority = Authority::of(request, self.authority?);
+                let of_host = |is_it: fn(&Authority<'_>, &Authority<'_>) -> bool| {
+                    let is_it =
+                        |host: &Authority<'_>| authority.as_ref().is_some_and(|asked| is_it(host, asked));
                     self.all
                         .iter()
                         .filter(at_path)
-                        .find(|resource| match &resource.identity {
-                            ResourceIdentity::Fixed { origin, .. } => origin
-                                .split_once("://")
-                                .is_some_and(|(_, host)| host.as_bytes().eq_ignore_ascii_case(wanted)),
-                            ResourceIdentity::FromHost { .. } => false,
-                        })
+                        .find(|resource| resource.host.as_ref().is_some_and(is_it))
                 };
-                of_host(authority)
-                    .or_else(|| of_host(without_port(authority)))
+                of_host(|host, asked| host == asked)
+                    .or_else(|| of_host(|host, asked| host.has_no_port() && host.is_host_of(asked)))
                     .or_else(|| {
                         self.all
                             .iter()

@@ -16,6 +16,7 @@ pub(crate) mod filter_state;
 mod headers;
 mod issuers;
 mod keys;
+mod likeness;
 mod locations;
 mod matches;
 mod paths;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         replies::list(),
         rules::list(),
         matches::list(),
+        likeness::list(),
         paths::list(),
         authorize::list(),
         binding::list(),

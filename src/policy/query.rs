@@ -1,0 +1,194 @@
+//! `match.query_parameters`: parameters of the query, in every way in which servers read one.
+
+use std::borrow::Cow;
+
+use super::likeness::Match;
+use crate::config::StringMatcher;
+use crate::percent;
+
+/// One of `query_parameters`.
+#[derive(Debug)]
+pub struct ParameterMatcher {
+    /// Its name.
+    pub name: Box<str>,
+    /// What its first value must be; `None`: it must be there.
+    pub value: Option<StringMatcher>,
+    /// Whether it must be there at all.
+    pub present: bool,
+}
+
+/// The query of a request, taken apart.
+#[derive(Debug)]
+pub struct Query<'q> {
+    /// As the URL standard splits it, at `&`.
+    pairs: Vec<Pair<'q>>,
+    /// As others do, at `;` too; empty where it holds none.
+    finer: Vec<Pair<'q>>,
+    /// It may hold any parameter.
+    is_unclear: bool,
+}
+
+#[derive(Debug)]
+struct Pair<'q> {
+    /// As it is written.
+    name: &'q [u8],
+    /// Decoded again and again.
+    decoded: Cow<'q, [u8]>,
+    value: &'q [u8],
+}
+
+/// Where there are more, the query may hold any parameter: to look for each rule's would take too long.
+const MAX_PAIRS: usize = 256;
+
+/// So often something is decoded; what then still holds an escape may be anything.
+const MAX_ROUNDS: usize = 3;
+
+impl<'q> Query<'q> {
+    /// The query of a `:path` field: what follows the first question mark.
+    #[must_use]
+    pub fn new(field: &'q [u8]) -> Self {
+        let at = |byte| field.iter().position(|known| *known == byte);
+        let end = at(b'#').unwrap_or(field.len());
+        let start = at(b'?').filter(|start| *start < end).unwrap_or(end);
+        let path = field.get(..start).unwrap_or(field);
+        let query = field.get(start.saturating_add(1)..end).unwrap_or_default();
+        // Who decodes a path before looking for its query finds another one.
+        let hides_query =
+            path.contains(&b'%') && decoded(path, false).is_none_or(|path| path.contains(&b'?'));
+        let mut is_unclear = hides_query || end < field.len();
+        let mut split = |is_separator: fn(&u8) -> bool| {
+            let mut pairs = Vec::new();
+            for pair in query.split(is_separator).filter(|pair| !pair.is_empty()) {
+                match Pair::new(pair) {
+                    Some(pair) if pairs.len() < MAX_PAIRS => pairs.push(pair),
+                    _ => {
+                        is_unclear = true;
+                        break;
+                    }
+                }
+            }
+            pairs
+        };
+        let pairs = split(|byte| *byte == b'&');
+        let finer = match query.contains(&b';') {
+            true => split(|byte| matches!(byte, b'&' | b';')),
+            false => Vec::new(),
+        };
+        Self {
+            pairs,
+            finer,
+            is_unclear,
+        }
+    }
+}
+
+impl<'q> Pair<'q> {
+    /// `None`: its name may be any.
+    fn new(pair: &'q [u8]) -> Option<Self> {
+        let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        let (name, value) = pair.split_at_checked(end)?;
+        Some(Self {
+            name,
+            decoded: decoded(name, true)?,
+            value: value.strip_prefix(b"=").unwrap_or(value),
+        })
+    }
+
+    /// Whether some server takes its name for this one: PHP has underscores for dots and spaces, and it and others leave out
+    /// what stands in brackets; some ignore the case of letters, or stop at a NUL.
+    fn is_named(&self, name: &[u8]) -> bool {
+        let plain = |byte: &u8| match byte {
+            b'.' | b' ' => b'_',
+            byte => byte.to_ascii_lowercase(),
+        };
+        let is_alike = |text: &[u8]| text.iter().map(plain).eq(name.iter().map(plain));
+        if self.decoded.len() < name.len() {
+            return false;
+        }
+        let text = self.decoded.trim_ascii_start();
+        let end = text.iter().position(|byte| matches!(byte, b'[' | 0));
+        is_alike(&self.decoded) || is_alike(text.get(..end.unwrap_or(text.len())).unwrap_or(text))
+    }
+}
+
+impl ParameterMatcher {
+    /// Whether the parameter matches. As it is written, the first of several counts, by its name and value as the query spells
+    /// them. A server may take another of them, decode both, or split the query otherwise.
+    #[must_use]
+    pub fn matches(&self, query: &Query<'_>) -> Match {
+        let name = self.name.as_bytes();
+        let of = |value: Option<&[u8]>| match &self.value {
+            Some(matcher) => value.is_some_and(|value| matcher.matches_bytes(value)),
+            None => value.is_some() == self.present,
+        };
+        let first = query.pairs.iter().find(|pair| pair.name == name);
+        let literal = of(first.map(|pair| pair.value));
+        let is_doubtful = query.is_unclear
+            || [&query.pairs, &query.finer].into_iter().any(|pairs| {
+                // Without pairs of its own, the second is the first.
+                let mut found = pairs.iter().filter(|pair| pair.is_named(name)).peekable();
+                let is_absent = found.peek().is_none() && !pairs.is_empty();
+                is_absent && of(None) != literal
+                    || found.any(|pair| {
+                        pair.name != name && of(None) != literal
+                            || self.values_differ(pair.value, literal, of)
+                    })
+            });
+        Match::sure(literal).unless(is_doubtful)
+    }
+
+    /// Whether the value, read in some way, comes to another result than this.
+    fn values_differ(&self, value: &[u8], literal: bool, of: impl Fn(Option<&[u8]>) -> bool) -> bool {
+        if of(Some(value)) != literal {
+            return true;
+        }
+        if self.value.is_none() || !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+            return false;
+        }
+        [true, false].into_iter().any(|plus_is_space| {
+            let once = decode_once(value, plus_is_space);
+            of(Some(&once)) != literal
+                || once.contains(&b'%')
+                    && decoded(&once, false).is_none_or(|value| of(Some(&value)) != literal)
+        })
+    }
+}
+
+/// Decoded again and again; `None`: there is no end of it.
+fn decoded(text: &[u8], plus_is_space: bool) -> Option<Cow<'_, [u8]>> {
+    let mut found = Cow::Borrowed(text);
+    for _ in 0..MAX_ROUNDS {
+        match decode_once(&found, plus_is_space) {
+            Cow::Borrowed(_) => return Some(found),
+            Cow::Owned(next) => found = Cow::Owned(next),
+        }
+    }
+    match decode_once(&found, false) {
+        Cow::Borrowed(_) => Some(found),
+        Cow::Owned(_) => None,
+    }
+}
+
+/// Decoded as most servers do it, who leave a broken escape as it is. Borrowed where there is nothing to decode.
+fn decode_once(mut text: &[u8], plus_is_space: bool) -> Cow<'_, [u8]> {
+    let whole = text;
+    let mut made = Vec::new();
+    let mut is_changed = false;
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(whole);
+    }
+    while let [byte, after @ ..] = text {
+        text = after;
+        let escaped = match (byte, after) {
+            (b'%', [high, low, after @ ..]) => percent::octet(*high, *low).inspect(|_| text = after),
+            (b'+', _) if plus_is_space => Some(b' '),
+            _ => None,
+        };
+        is_changed |= escaped.is_some();
+        made.push(escaped.unwrap_or(*byte));
+    }
+    match is_changed {
+        true => Cow::Owned(made),
+        false => Cow::Borrowed(whole),
+    }
+}

@@ -1,0 +1,224 @@
+//! Requests that servers read in more than one way: what a rule asks for cannot be got round by another spelling of the host,
+//! the query or a header, and what a rule waives is waived for what it was written for.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn ruled(rules: Value) -> Value {
+    json!({
+        "providers": {
+            "corp": local_provider(),
+            "partner": with(local_provider(), json!({
+                "issuer": "https://partner.example", "from_headers": [{"name": "x-partner"}],
+            })),
+        },
+        "rules": rules,
+    })
+}
+
+/// Requests of this kind need a token of `partner`, all others one of `corp`.
+fn strict(name: &'static str, matcher: Value) -> Scenario {
+    Scenario::new(
+        name,
+        ruled(json!([
+            {"match": matcher, "requires": {"provider_name": "partner"}},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+        ])),
+    )
+}
+
+/// Requests of this kind need no token, all others one of `corp`.
+fn waiving(name: &'static str, matcher: Value) -> Scenario {
+    Scenario::new(
+        name,
+        ruled(json!([
+            {"match": matcher},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+        ])),
+    )
+}
+
+fn all(scenario: Scenario, requests: Vec<Request>, expect: &Expect) -> Scenario {
+    let mut requests = requests.into_iter();
+    requests.by_ref().fold(scenario, |scenario, request| {
+        scenario.request(request, expect.clone())
+    })
+}
+
+pub(super) fn list() -> Vec<Scenario> {
+    let good = token().mint();
+    let partner = token().claim("iss", "https://partner.example").mint();
+    let missing = denied("token_missing");
+    let on = |host: &str| get("/x").header("host", host);
+    let of = |query: &str| get(&format!("/x?{query}"));
+    let corp = |requests: Vec<Request>| -> Vec<Request> {
+        requests
+            .into_iter()
+            .map(|request| request.bearer(&good))
+            .collect()
+    };
+    let on_all = |hosts: &[&str]| hosts.iter().map(|host| on(host)).collect::<Vec<_>>();
+    let of_all = |queries: &[&str]| queries.iter().map(|query| of(query)).collect::<Vec<_>>();
+    let parameter =
+        |test: Value| json!({"prefix": "/", "query_parameters": [with(json!({"name": "mode"}), test)]});
+    let header = |test: Value| json!({"prefix": "/", "headers": [with(json!({"name": "x-env"}), test)]});
+    let env = |values: &[&str]| {
+        values
+            .iter()
+            .fold(get("/x"), |request, value| request.header("x-env", *value))
+    };
+    let exact = |text: &str| json!({"string_match": {"exact": text}});
+
+    vec![
+        all(
+            all(
+                strict("a host is the same however it is spelt", json!({"hosts": ["admin.example", "[2001:db8::1]", "127.0.0.1"]}))
+                    .request(on("admin.example.").header("x-partner", &partner), forwarded())
+                    .request(on("[2001:DB8:0::1]:80").header("x-partner", &partner), forwarded()),
+                corp(on_all(&[
+                    "admin.example", "Admin.Example.", "admin.example:80", "admin.example.:0080",
+                    "[2001:db8::1]", "[2001:DB8:0:0:0:0:0:1]", "[2001:0db8::0:1]:8443", "127.0.0.1.",
+                ])),
+                &missing,
+            ),
+            corp(on_all(&["other.example", "xadmin.example", "[2001:db8::2]", "127.0.0.2"])),
+            &forwarded(),
+        ),
+        all(
+            strict("a host pattern with a port holds where the port is left out", json!({"hosts": ["admin.example:443", "*.ops.example:8443"]}))
+                .request(on("admin.example:8080").bearer(&good), forwarded())
+                .request(on("ops.example:8443").bearer(&good), forwarded())
+                .request(on("a.ops.example").bearer(&good), forwarded()),
+            corp(on_all(&["admin.example:443", "admin.example", "admin.example.", "A.ops.example.:08443"])),
+            &missing,
+        ),
+        all(
+            waiving("a host that cannot be read waives nothing", json!({"hosts": ["*.open.example", "127.0.0.1"]}))
+                .request(on("a.open.example"), forwarded())
+                .request(on("a.open.example.:80"), forwarded())
+                .request(on("127.0.0.1"), forwarded()),
+            on_all(&["open.example", "127.0.1", "[::ffff:7f00:1]", "0177.0.0.1"]),
+            &missing,
+        ),
+        all(
+            all(
+                strict(
+                    "a matcher of the host header sees every spelling of it",
+                    json!({"prefix": "/", "headers": [{"name": "host", "string_match": {"exact": "admin.example"}}]}),
+                ),
+                corp(on_all(&["admin.example", "ADMIN.example", "admin.example.", "admin.example:8080", "admin.example.:80"])),
+                &missing,
+            ),
+            corp(on_all(&["other.example", "admin.example.org"])),
+            &forwarded(),
+        ),
+        all(
+            waiving(
+                "an inverted matcher of the host header waives nothing for another spelling",
+                json!({"prefix": "/", "headers": [{"name": ":authority", "string_match": {"prefix": "admin."}, "invert_match": true}]}),
+            )
+            .request(on("other.example:8080"), forwarded()),
+            on_all(&["admin.example", "Admin.example", "ADMIN.example.:80"]),
+            &missing,
+        ),
+        all(
+            all(
+                strict("a parameter is the same however it is spelt", parameter(exact("all of it"))),
+                corp(of_all(&[
+                    "mode=all+of%20it", "mode=all%20of%20it", "m%6fde=all+of+it", "%6D%6F%64%65=%61ll%20of+it",
+                    "mode=x&mode=all+of+it", "mode=all+of+it&mode=x", "a=1;mode=all+of+it", "mode=all+of+it;a",
+                    "mode=all%2520of%2520it", "m%256fde=all+of+it", "mode[]=all+of+it", "mode%5B0%5D=all+of+it",
+                    "+mode=all+of+it", "mode%00x=all+of+it", "MODE=all+of+it",
+                ])),
+                &missing,
+            ),
+            corp(of_all(&["mode=all", "mode", "x=all+of+it", "a=mode=all+of+it", "modes=all+of+it", "mode_=all+of+it"])),
+            &forwarded(),
+        ),
+        all(
+            all(
+                strict("a parameter that must not be there", parameter(json!({"present_match": false}))),
+                corp(of_all(&["", "a", "MODE", "m%6Fde", "a;mode=1", "mode[]"])),
+                &missing,
+            ),
+            corp(of_all(&["mode", "mode=1&mode=2", "a=1&mode=%41"])),
+            &forwarded(),
+        ),
+        all(
+            all(
+                waiving("a parameter waives the token where every server finds it", parameter(exact("open"))),
+                of_all(&["mode=open", "a=1&mode=open&b=%20", "mode=open&mode=open", "mode=open&a=;"]),
+                &forwarded(),
+            ),
+            of_all(&[
+                "mode=closed", "mode=open&mode=closed", "mode=closed&mode=open", "m%6fde=open", "mode=%6fpen",
+                "mode=open;mode=closed", "a=1;mode=open", "mode=open&mode[]=closed", "mode=open&Mode=closed",
+                "mode=open&m%256Fde=closed", "mode=open&%25252525256dode",
+            ]),
+            &missing,
+        ),
+        all(
+            strict("a query that is hidden in the path is one", parameter(exact("x")))
+                .request(get("/a%20b?mode=y").bearer(&good), forwarded()),
+            corp(vec![get("/a%3fmode=x"), get("/a%253Fmode=x"), get("/a%3fb?c")]),
+            &missing,
+        ),
+        all(
+            strict("a query of very many parameters may hold any", parameter(exact("x"))),
+            corp(of_all(&[&"a&".repeat(300)])),
+            &missing,
+        ),
+        all(
+            all(
+                strict("one of several values of a header asks for what it does", header(exact("prod"))),
+                corp(vec![
+                    env(&["prod"]), env(&["x", "prod"]), env(&["prod", "x"]), env(&["x, prod"]), env(&["prod,x"]),
+                    env(&["x", "y,prod"]), env(&[&",".repeat(40)]),
+                ]),
+                &missing,
+            ),
+            corp(vec![env(&["x"]), env(&["x", "y"]), env(&["product, x"]), env(&[]), env(&["x prod"])]),
+            &forwarded(),
+        ),
+        all(
+            all(
+                waiving("every value of a header waives the token, or none does", header(exact("test"))),
+                vec![env(&["test"]), env(&["test", "test"])],
+                &forwarded(),
+            ),
+            vec![env(&["x", "test"]), env(&["test", "x"]), env(&["test,x"]), env(&["x"])],
+            &missing,
+        ),
+        all(
+            all(
+                waiving("an inverted test of a header waives the token where no value is that", header(json!({
+                    "string_match": {"exact": "prod"}, "invert_match": true,
+                }))),
+                vec![env(&["test"]), env(&["a", "b, c"])],
+                &forwarded(),
+            ),
+            vec![env(&["prod"]), env(&["prod", "x"]), env(&["x", "prod"]), env(&["x,prod"]), env(&[])],
+            &missing,
+        ),
+        all(
+            strict(
+                "a matcher of the path as a header sees every reading of it",
+                json!({"prefix": "/", "headers": [{"name": ":path", "prefix_match": "/audit?"}]}),
+            )
+            .request(get("/audits?x").bearer(&good), forwarded())
+            .request(get("//b%20c?x").bearer(&good), forwarded()),
+            corp(["/audit?x", "//audit?x", "/%61udit?x", "/x/..;/audit?x"].map(get).into()),
+            &missing,
+        ),
+        Scenario::new(
+            "a claim that must equal the host is held against what every server takes for it",
+            ruled(json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}, "authorize": {"claims": [{
+                "claim_name": "host", "equals_request": {"host": true},
+            }]}}])),
+        )
+        .request(on("Acme.example.:80").bearer(&token().claim("host", "acme.example").mint()), forwarded())
+        .request(on("[2001:DB8:0::1]").bearer(&token().claim("host", "[2001:db8::1]").mint()), forwarded())
+        .request(on("127.1").bearer(&token().claim("host", "127.1").mint()), denied("claim_rejected")),
+    ]
+}
