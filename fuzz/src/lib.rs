@@ -2,8 +2,10 @@
 //!
 //! `make fuzz` gives them inputs that reach new code; a test gives them the seeds, from which the fuzzer begins.
 
+mod pairs;
 mod request;
 
+pub use pairs::pairs;
 pub use request::request;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
@@ -17,10 +19,11 @@ use proxy_wasm_jwt::time::UnixTime;
 pub type Target = fn(&[u8]);
 
 /// All of them, by their names.
-pub const TARGETS: [(&str, Target); 3] = [
+pub const TARGETS: [(&str, Target); 4] = [
     ("configuration", configuration),
     ("token", token),
     ("request", request),
+    ("pairs", pairs),
 ];
 
 /// Seconds since the epoch at which everything happens.
