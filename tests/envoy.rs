@@ -26,6 +26,8 @@ mod discovery;
 #[path = "envoy/dpop.rs"]
 mod dpop;
 mod harness;
+#[path = "envoy/http2.rs"]
+mod http2;
 #[path = "envoy/load.rs"]
 mod load;
 #[path = "envoy/malformed_requests.rs"]
