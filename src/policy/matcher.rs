@@ -100,8 +100,8 @@ fn match_method(methods: &[Box<[u8]>], method: &[u8]) -> Match {
     if methods.iter().any(|known| **known == *method) {
         return Match::YES;
     }
-    let is_alike = |known: &Box<[u8]>| known.eq_ignore_ascii_case(method);
-    Match::NO.unless(!is_method(method) || methods.iter().any(is_alike))
+    let is_alike = methods.iter().any(|known| known.eq_ignore_ascii_case(method));
+    Match::NO.unless(!is_method(method) || is_alike)
 }
 
 /// Whether it is a method at all (RFC 9110 section 9.1: a token). What is none may be any.

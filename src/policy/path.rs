@@ -126,7 +126,7 @@ impl<'a> RequestPath<'a> {
 
     /// Whether every server finds the same segments in the path: it begins with `/`, has no empty segments, no dot segments
     /// and none that some servers take for one (`..;v=1`, `..%00`), no backslash, no control character, no slash, backslash,
-    /// dot or percent sign in percent-encoding, and no broken escape.
+    /// dot or percent sign in percent-encoding or in another script, and no broken escape.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
         self.spelling() != Spelling::Loose
@@ -168,7 +168,7 @@ impl<'a> RequestPath<'a> {
             dots = match (byte, dots) {
                 (b'/', Some(NAME)) => None,
                 (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
-                (b'/' | b'\\' | b'#' | b'%' | 0..=0x1f | 0x7f, _) => return Spelling::Loose,
+                (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return Spelling::Loose,
                 (byte, _) if readings::is_plain(byte) => Some(NAME),
                 // Parameters of nothing, or of a dot segment; or dots that something follows which others may drop.
                 (b';', None) | (_, Some(1 | 2)) => return Spelling::Loose,

@@ -48,6 +48,18 @@ pub(crate) const ALL: &[Deviation] = &[
         explains: |_, _| false,
     },
     Deviation {
+        id: "every-reading-of-a-request",
+        ours: "The same for header fields and parameters of the query that a `match` looks at: what one of several values may match, or a name or a value once decoded, has to be met as well, and waives nothing.",
+        theirs: "Values of a header are joined with commas, parameters compared as the query spells them, and the first counts.",
+        why: "A second value, `%76=1` or `prod,x` must not get round what `v=1` or `prod` needs.",
+        explains: |case, aspect| {
+            decided(aspect)
+                && case.reason().is_some()
+                && matches!(case.theirs, Outcome::Forwarded(_))
+                && is_read_in_several_ways(case)
+        },
+    },
+    Deviation {
         id: "cookies-stripped",
         ours: "With `forward: false` a token is taken out of the cookies as well.",
         theirs: "It stays there.",

@@ -19,6 +19,10 @@ pub(crate) fn matches() -> Vec<Trial> {
         "/",
         "/orders?v=1",
         "/orders?v=1&v=2",
+        "/orders?v=2&v=1",
+        "/orders?%76=1",
+        "/orders?v=%31",
+        "/orders?w;v=1",
         "/orders?v",
     ];
     let fields = [
@@ -36,6 +40,8 @@ pub(crate) fn matches() -> Vec<Trial> {
             .map(|(name, value)| get("/orders?v=1").header(name, value)),
     );
     requests.push(get("/orders").header("x-env", "prod").header("x-env", "x"));
+    requests.push(get("/orders").header("x-env", "x").header("x-env", "prod"));
+    requests.push(get("/orders").header("x-env", "x,prod"));
     requests.push(Request::new("POST", "/orders"));
     let preflight = Request::new("OPTIONS", "/orders").header("origin", "https://app.example.com");
     requests.push(preflight.clone().header("access-control-request-method", "GET"));

@@ -240,6 +240,27 @@ pub(crate) fn parameters(path: &str) -> (String, BTreeMap<String, Vec<String>>) 
     (path.to_owned(), found)
 }
 
+/// A header field or a parameter that some rule looks at has several values, or one that is spelt otherwise.
+pub(crate) fn is_read_in_several_ways(case: &Case<'_>) -> bool {
+    let rules = || list(case.config, "rules");
+    let names = |field: &'static str| {
+        rules()
+            .flat_map(move |rule| list(&rule["match"], field))
+            .filter_map(|matcher| matcher["name"].as_str())
+    };
+    let has_several = names("headers").any(|name| {
+        let values = case.sent(name);
+        values.len() > 1 || values.iter().any(|value| value.contains(','))
+    });
+    let query = case.request.path.split_once('?').map_or("", |(_, query)| query);
+    let found = parameters(&case.request.path).1;
+    has_several
+        || names("query_parameters").any(|name| {
+            let is_repeated = found.get(name).is_some_and(|values| values.len() > 1);
+            is_repeated || found.contains_key(name) && query.contains(['%', '+']) || query.contains(';')
+        })
+}
+
 pub(crate) fn decoded(text: &str) -> String {
     let mut bytes = text.bytes();
     let mut out = Vec::new();

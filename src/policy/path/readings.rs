@@ -93,7 +93,7 @@ impl Step {
 
 /// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a millisecond, and no more.
 const MOST: usize = 32 * 1024;
-/// What the shortest reading counts: so there are 33 at most.
+/// What the shortest reading counts: so there are 42 at most.
 const LEAST: usize = 768;
 
 /// Every reading in normal form; `None`: there are too many to look for. No client has use for such a path.
@@ -316,7 +316,7 @@ const fn compatible(character: u32) -> Option<(u8, usize)> {
     let ascii = match character {
         0..=0x7f => character.to_le_bytes()[0],
         // Full width.
-        0xff01..=0xff5e => (character - 0xfee0).to_le_bytes()[0],
+        0xff01..=0xff5e => character.wrapping_sub(0xfee0).to_le_bytes()[0],
         0x2025 => return Some((b'.', 2)),
         0x2026 => return Some((b'.', 3)),
         0x2024 | 0x3002 | 0xfe52 | 0xff61 => b'.',
