@@ -35,7 +35,7 @@ enum Step {
     DropControls,
     /// Windows leaves out dots and spaces at the end of a name, and others spaces.
     TrimSegments,
-    /// Who reads overlong forms of UTF-8 and `%u002e`, or takes characters for what they are compatible with (NFKC).
+    /// Programs that take characters for what they are compatible with (NFKC), or for the nearest.
     DecodeLoosely,
 }
 
@@ -96,7 +96,8 @@ const MOST: usize = 32 * 1024;
 /// What the shortest reading counts: so there are 42 at most.
 const LEAST: usize = 768;
 
-/// Every reading in normal form; `None`: there are too many to look for. No client has use for such a path.
+/// Every reading in normal form; `None`: there are too many to look for, or it may be read as anything. No client has use for
+/// such a path.
 ///
 /// What is not in normal form is left out, since to a pattern it is what its normal form is.
 pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -104,6 +105,9 @@ pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut left = MOST;
     let mut next = 0_usize;
     while let Some(path) = found.get(next).cloned() {
+        if is_deceptive(&path) {
+            return None;
+        }
         for step in STEPS {
             let reading = step.take(&path);
             if !found.contains(&reading) {
@@ -250,21 +254,21 @@ fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// The path in normal form, with characters as the loosest of decoders have them; and whether any of these is more than a
-/// letter or a digit, or is in no UTF-8.
+/// The path in normal form, with characters for what they are compatible with; and whether any of these is more than a letter
+/// or a digit.
 pub(super) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
     let normal = in_normal_form(path);
     let mut path = &*normal;
     let mut made = Vec::with_capacity(path.len());
     let mut is_structural = false;
     while let [byte, after @ ..] = path {
-        match loose_character(path) {
-            Some((character, is_overlong, rest)) if let Some((ascii, count)) = compatible(character) => {
-                is_structural |= is_overlong || !ascii.is_ascii_alphanumeric();
+        match character(path).and_then(|(character, rest)| Some((compatible(character)?, rest))) {
+            Some(((ascii, count), rest)) => {
+                is_structural |= !ascii.is_ascii_alphanumeric();
                 made.extend(std::iter::repeat_n(ascii, count));
                 path = rest;
             }
-            _ => {
+            None => {
                 made.push(*byte);
                 path = after;
             }
@@ -273,34 +277,41 @@ pub(super) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
     (in_normal_form(&made), is_structural)
 }
 
-/// The first character of a path in normal form where it is none of ASCII in a single escape; whether it is longer than
-/// need be; and what follows.
-fn loose_character(path: &[u8]) -> Option<(u32, bool, &[u8])> {
-    if let [b'%', b'u' | b'U', a, b, c, d, rest @ ..] = path {
-        let octets = percent::octet(*a, *b).zip(percent::octet(*c, *d));
-        return octets.map(|(high, low)| (u32::from(high) << 8 | u32::from(low), true, rest));
-    }
+/// Whether the path holds what no client has use for and some servers read as anything: a form of UTF-8 that is longer than
+/// need be, or a `%u002e`.
+pub(super) fn is_deceptive(path: &[u8]) -> bool {
+    let normal = in_normal_form(path);
+    (0..normal.len()).any(|at| match normal.get(at..) {
+        Some([b'%', b'u' | b'U', a, b, c, d, ..]) => {
+            percent::octet(*a, *b).is_some() && percent::octet(*c, *d).is_some()
+        }
+        Some(path) => match escape(path) {
+            Some((0xc0 | 0xc1 | 0xf8..=0xfd, _)) => true,
+            Some((0xe0, rest)) => matches!(escape(rest), Some((0x80..=0x9f, _))),
+            Some((0xf0, rest)) => matches!(escape(rest), Some((0x80..=0x8f, _))),
+            _ => false,
+        },
+        None => false,
+    })
+}
+
+/// The first character of a path in normal form where it is none of ASCII, and what follows.
+fn character(path: &[u8]) -> Option<(u32, &[u8])> {
     let (lead, mut rest) = escape(path)?;
     let count = lead.leading_ones();
-    if !(2..=6).contains(&count) {
+    if !(2..=4).contains(&count) {
         return None;
     }
-    // Some take whatever follows the first of two.
-    let is_careless = matches!(lead, 0xc0 | 0xc1);
     let mut character = u32::from(lead) & (0x7f_u32 >> count);
     for _ in 1..count {
-        let (octet, after) = match (escape(rest), rest) {
-            (Some(found), _) => found,
-            (None, [byte, after @ ..]) => (*byte, after),
-            (None, []) => return None,
-        };
-        if octet & 0xc0 != 0x80 && !is_careless {
+        let (octet, after) = escape(rest)?;
+        if octet & 0xc0 != 0x80 {
             return None;
         }
         character = character << 6 | u32::from(octet & 0x3f);
         rest = after;
     }
-    Some((character, character < 0x80, rest))
+    Some((character, rest))
 }
 
 /// The octet of an escape, and what follows.
@@ -314,7 +325,6 @@ fn escape(path: &[u8]) -> Option<(u8, &[u8])> {
 /// What a character is in ASCII, to who normalizes (NFKC, NFC) or looks for the nearest; and how often.
 const fn compatible(character: u32) -> Option<(u8, usize)> {
     let ascii = match character {
-        0..=0x7f => character.to_le_bytes()[0],
         // Full width.
         0xff01..=0xff5e => character.wrapping_sub(0xfee0).to_le_bytes()[0],
         0x2025 => return Some((b'.', 2)),
