@@ -26,6 +26,9 @@ struct Asked {
     headers: Vec<(&'static str, Vec<u8>)>,
 }
 
+/// Header fields.
+type Fields = Vec<(&'static str, Vec<u8>)>;
+
 /// The choices that the bytes of an input make; zeros where they end.
 struct Bytes<'b>(&'b [u8]);
 
@@ -164,8 +167,8 @@ fn config() -> Rc<Config> {
 }
 
 /// What clients have who ask: nothing, or tokens that are good for some of it.
-fn credentials() -> Rc<[Vec<(&'static str, Vec<u8>)>]> {
-    fn make() -> Rc<[Vec<(&'static str, Vec<u8>)>]> {
+fn credentials() -> Rc<[Fields]> {
+    fn make() -> Rc<[Fields]> {
         let token = |claims: Value| {
             let header = json!({"alg": "EdDSA", "kid": "ed"}).to_string();
             let parts = [header.as_bytes(), claims.to_string().as_bytes(), b"signature"].map(segment);
@@ -191,7 +194,7 @@ fn credentials() -> Rc<[Vec<(&'static str, Vec<u8>)>]> {
         .into()
     }
     thread_local! {
-        static CREDENTIALS: Rc<[Vec<(&'static str, Vec<u8>)>]> = make();
+        static CREDENTIALS: Rc<[Fields]> = make();
     }
     CREDENTIALS.with(Rc::clone)
 }

@@ -224,7 +224,8 @@ fn without_controls(mut path: &[u8]) -> Vec<u8> {
     let mut left = Vec::with_capacity(path.len());
     while let [byte, after @ ..] = path {
         path = match path {
-            [b'%', b'0' | b'1', _, after @ ..] | [b'%', b'7', b'F', after @ ..] => after,
+            [b'%', b'0' | b'1', digit, after @ ..] if digit.is_ascii_hexdigit() => after,
+            [b'%', b'7', b'F', after @ ..] => after,
             _ => {
                 left.push(*byte);
                 after
