@@ -52,7 +52,7 @@ const BUDGETS: &[Budget] = &[
     budget("no token asked", 14_200, 5),
     budget("no token", 26_200, 8),
     budget("warm", 27_400, 8),
-    budget("warm, 10 providers, 100 rules", 174_000, 11),
+    budget("warm, 10 providers, 100 rules", 176_000, 11),
     budget("expired", 140_000, 10),
     budget("expired, good before", 140_000, 10),
     budget("expired, refused before", 29_000, 10),

@@ -410,6 +410,7 @@ fn vary_path(path: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
     let byte = path[at];
     let end = path.len();
     let ends_in_name = path.last().is_some_and(u8::is_ascii_alphanumeric);
+    let has_authority = matches!(path.as_slice(), [b'/', b'/' | b'\\', ..]);
     let mut put =
         |range: std::ops::Range<usize>, text: &[u8]| path.splice(range, text.iter().copied()).for_each(drop);
     let escaped = |octets: &[u8]| -> String { octets.iter().map(|octet| format!("%{octet:02x}")).collect() };
@@ -417,7 +418,8 @@ fn vary_path(path: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
         // But for the first slash, without which no path reaches a filter.
         0 if at > 0 => put(at..at + 1, escaped(&[byte]).as_bytes()),
         1 if at > 0 => put(at..at + 1, escaped(&[byte]).to_ascii_uppercase().as_bytes()),
-        2 => put(slash..slash, b"/"),
+        // Who merges slashes leaves no authority behind, so that nothing undoes this and then drops one.
+        2 if !has_authority => put(slash..slash, b"/"),
         3 => put(slash..slash, b"/."),
         4 => put(slash..slash, b"/u/.."),
         5 if slash > 0 => put(slash..slash, b";v=1"),
