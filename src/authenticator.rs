@@ -220,6 +220,7 @@ impl Authenticator {
                 since: now,
                 now,
                 is_last: false,
+                may_prefer: true,
             },
         ) {
             Evaluation::Forward(forward) => return Decision::Forward(forward),
@@ -351,6 +352,7 @@ impl Authenticator {
                 since,
                 now,
                 is_last: true,
+                may_prefer: true,
             },
         ) {
             Evaluation::Forward(forward) => Decision::Forward(forward),
@@ -369,6 +371,7 @@ impl Authenticator {
                 since: waiting.since,
                 now,
                 is_last: false,
+                may_prefer: true,
             };
             match self.evaluate(&waiting.request, moment) {
                 Evaluation::Forward(forward) => self.decided.push_back((id, Decision::Forward(forward))),

@@ -19,6 +19,8 @@ use crate::request::RequestHead;
 pub(super) struct Granted {
     pub(super) provider: ProviderId,
     pub(super) location: LocationId,
+    /// Other places that this decided.
+    pub(super) beside: Vec<Beside>,
     pub(super) claims: Vec<ClaimValue>,
     pub(super) state: Vec<StateEntry>,
     /// What the token lacks to be allowed what the request asks for.
@@ -33,7 +35,29 @@ pub(super) struct Granted {
     pub(super) times: TimeLimits,
 }
 
+/// A further place at which a provider that has granted a token looks, and what it holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Beside {
+    /// The same token, byte for byte: what was verified holds for it too.
+    Copy(LocationId),
+    /// A token that another was preferred to. Nothing is known of it, so it must not go on.
+    Passed(LocationId),
+}
+
+impl Beside {
+    pub(super) fn location(self) -> LocationId {
+        match self {
+            Self::Copy(location) | Self::Passed(location) => location,
+        }
+    }
+}
+
 impl Granted {
+    /// Whether it says what becomes of the token at this place.
+    pub(super) fn settles(&self, location: LocationId) -> bool {
+        self.location == location || self.beside.iter().any(|beside| beside.location() == location)
+    }
+
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
         let claims = self
@@ -209,11 +233,7 @@ impl<'e, 't> Attempt<'e, 't> {
             return Ok(());
         }
         for token in self.tokens {
-            if self
-                .granted
-                .iter()
-                .any(|granted| granted.location == token.location)
-            {
+            if self.granted.iter().any(|granted| granted.settles(token.location)) {
                 continue;
             }
             let mut looking = requirement.providers();
@@ -233,6 +253,40 @@ impl<'e, 't> Attempt<'e, 't> {
         self.tokens
             .iter()
             .filter(move |token| self.looks_at(provider, token.location))
+    }
+
+    /// The token of a provider: the only one, or the preferred one. Browsers may send it in a header and a cookie at once.
+    fn one_token(&self, provider: ProviderId) -> Result<(&'t Parsed<'t>, Vec<Beside>), Denial> {
+        let prefers = |token: &Parsed<'_>| {
+            self.moment.may_prefer
+                && self
+                    .config
+                    .provider(provider)
+                    .is_some_and(|provider| provider.preferred.contains(&token.location))
+        };
+        let by_dpop = |token: &Parsed<'_>| {
+            let location = self.config.locations.get(token.location.index());
+            location.is_some_and(Location::is_dpop)
+        };
+        let preferred = self.tokens_of(provider).find(|token| prefers(token));
+        let token = preferred
+            .or_else(|| self.tokens_of(provider).next())
+            .ok_or(Denial::new(Reason::TokenMissing))?;
+        let mut beside = Vec::new();
+        for other in self.tokens_of(provider) {
+            if other.location == token.location {
+                continue;
+            }
+            // With a proof and without is not the same.
+            if other.text == token.text && by_dpop(other) == by_dpop(token) {
+                beside.push(Beside::Copy(other.location));
+            } else if preferred.is_some() && !prefers(other) {
+                beside.push(Beside::Passed(other.location));
+            } else {
+                return Err(Denial::new(Reason::TokenMultiple));
+            }
+        }
+        Ok((token, beside))
     }
 
     fn meet_provider(&mut self, named: &'t ProviderRequirement) -> Result<(), Obstacle> {
@@ -256,12 +310,7 @@ impl<'e, 't> Attempt<'e, 't> {
     }
 
     fn try_provider(&mut self, named: &ProviderRequirement) -> Result<Granted, Obstacle> {
-        let mut tokens = self.tokens_of(named.provider);
-        let token = tokens.next().ok_or(Denial::new(Reason::TokenMissing))?;
-        if tokens.next().is_some() {
-            return Err(Denial::new(Reason::TokenMultiple).into());
-        }
-        drop(tokens);
+        let (token, beside) = self.one_token(named.provider)?;
         let parts = token.parts.as_ref().map_err(|denial| *denial)?;
         let config = self.config.clone();
         let Some(provider) = config.provider(named.provider) else {
@@ -290,6 +339,7 @@ impl<'e, 't> Attempt<'e, 't> {
         Ok(Granted {
             provider: named.provider,
             location: token.location,
+            beside,
             claims: forward::claim_values(provider, &jwt, parts.token.payload_text()),
             state: forward::state_entries(provider, &jwt, parts.token),
             is_bound: provider.binding.asks_each_request(&jwt),
@@ -384,7 +434,9 @@ impl<'e, 't> Attempt<'e, 't> {
                     return Err(unknown.into());
                 };
                 self.lacks_keys = true;
-                let Moment { since, now, is_last } = self.moment;
+                let Moment {
+                    since, now, is_last, ..
+                } = self.moment;
                 if since == now && !is_last {
                     self.engine.notices.push_back(Notice::UnknownKid(id));
                 }

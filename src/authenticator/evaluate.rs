@@ -4,11 +4,11 @@
 
 use std::rc::Rc;
 
-use super::attempt::{Asked, Attempt, Granted};
+use super::attempt::{Asked, Attempt, Beside, Granted};
 use super::token::Token;
 use super::{Authenticator, Decision, Forward, Grant, Proof};
 use crate::binding::replay::ProofId;
-use crate::config::{Location, ProviderId};
+use crate::config::{Location, LocationId, ProviderId};
 use crate::credential::{self, Credential};
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
@@ -64,6 +64,8 @@ pub(super) struct Moment {
     pub(super) now: UnixTime,
     /// What is not there now is not waited for any longer.
     pub(super) is_last: bool,
+    /// Of several tokens one may be preferred, since the others are taken out of the request.
+    pub(super) may_prefer: bool,
 }
 
 /// Why a token is not good: for ever, or for now.
@@ -113,6 +115,11 @@ impl Authenticator {
             Err(denial) => return Evaluation::Deny(denial.into()),
         };
         let mut evaluation = self.meet(choices.first, request, moment);
+        // These only refuse: they take nothing out of the request.
+        let moment = Moment {
+            may_prefer: false,
+            ..moment
+        };
         for choice in choices.others {
             if matches!(evaluation, Evaluation::Deny(_)) {
                 break;
@@ -332,14 +339,31 @@ impl Authenticator {
         let mut edits = HeaderEdits::default();
         let mut state: Vec<StateEntry> = Vec::new();
         let mut clears_route_cache = false;
-        let mut spent: Vec<&Location> = Vec::new();
+        let mut spent: Vec<LocationId> = Vec::new();
+        let mut spend = |location: LocationId| {
+            if !spent.contains(&location) {
+                spent.push(location);
+            }
+        };
         for grant in granted {
             let Some(provider) = config.provider(grant.provider) else {
                 continue;
             };
             // What is only tried out takes nothing away from an upstream that still looks at tokens itself.
-            if !provider.forward && !is_shadowed {
-                spent.extend(config.locations.get(grant.location.index()));
+            if !is_shadowed {
+                if !provider.forward {
+                    spend(grant.location);
+                }
+                for beside in &grant.beside {
+                    match *beside {
+                        Beside::Copy(_) if provider.forward => {}
+                        Beside::Copy(location) => spend(location),
+                        // Another provider may have verified it, and says itself what becomes of it.
+                        Beside::Passed(location)
+                            if granted.iter().any(|other| other.location == location) => {}
+                        Beside::Passed(location) => spend(location),
+                    }
+                }
             }
             for (name, value) in &grant.state {
                 // As with headers, the first that has something to say counts.
@@ -351,6 +375,10 @@ impl Authenticator {
             clears_route_cache |=
                 provider.clear_route_cache && (writes_headers || provider.metadata.payload.is_some());
         }
+        let spent: Vec<&Location> = spent
+            .iter()
+            .filter_map(|location| config.locations.get(location.index()))
+            .collect();
         credential::strip(request, &spent, &mut edits);
         forward::write_claims(
             config,

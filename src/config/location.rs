@@ -141,6 +141,32 @@ pub(super) fn read(
     Ok(ids)
 }
 
+/// Reads `prefer`: the kind of place whose token goes first.
+pub(super) fn read_preferred(
+    node: &Node<'_>,
+    locations: &[LocationId],
+    names: &Names,
+) -> Result<Vec<LocationId>, Box<ConfigError>> {
+    type IsOfKind = fn(&Location) -> bool;
+    let kinds: [(&'static str, IsOfKind); 3] = [
+        ("header", |location| matches!(location, Location::Header { .. })),
+        ("param", |location| matches!(location, Location::Parameter { .. })),
+        ("cookie", |location| matches!(location, Location::Cookie { .. })),
+    ];
+    let is_of_kind = node.one_of(&kinds)?;
+    let preferred: Vec<LocationId> = locations
+        .iter()
+        .filter(|id| names.locations.get(**id).is_some_and(is_of_kind))
+        .copied()
+        .collect();
+    if preferred.is_empty() || preferred.len() == locations.len() {
+        return Err(node.invalid(
+            "prefers nothing: name places of this kind and of another in `from_headers`, `from_params`, `from_cookies`",
+        ));
+    }
+    Ok(preferred)
+}
+
 fn authorization(prefix: &[u8], names: &mut Names) -> LocationId {
     let location = Location::Header {
         field: names.field("authorization"),

@@ -68,6 +68,8 @@ pub struct Provider {
     pub binding: Binding,
     /// Where its tokens are looked for.
     pub locations: Vec<LocationId>,
+    /// Those of them whose token goes first, where others hold another (`prefer`); none: nothing goes first.
+    pub preferred: Vec<LocationId>,
     /// The token goes on to the upstream.
     pub forward: bool,
     /// The owned header that takes the payload, as the token has it (base64url).
@@ -174,6 +176,7 @@ pub(super) const FIELDS: &[&str] = &[
     "from_headers",
     "from_params",
     "from_cookies",
+    "prefer",
     "forward",
     "forward_payload_header",
     "pad_forward_payload_header",
@@ -248,6 +251,10 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
         .get("binding")
         .map_or_else(|| Ok(Binding::default()), |node| binding::read(node, names))?;
     let locations = location::read(&fields, binding.dpop().is_some(), names)?;
+    let preferred = match fields.get("prefer") {
+        Some(node) => location::read_preferred(node, &locations, names)?,
+        None => Vec::new(),
+    };
     let forward = fields.flag("forward")?;
     let mut own: Vec<usize> = Vec::new();
     let forward_payload_header = match fields.get("forward_payload_header") {
@@ -298,6 +305,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
         required_claims,
         binding,
         locations,
+        preferred,
         forward,
         forward_payload_header,
         pads_payload,

@@ -167,6 +167,11 @@ fn set(object: &mut Value, field: &str, value: Value) {
         "normalize_payload_in_metadata" => {
             drop(members.insert("payload_in_metadata".into(), json!("claims")))
         }
+        "prefer" => {
+            members.insert("from_headers".into(), json!([{"name": "x-token"}]));
+            members.insert("from_params".into(), json!(["token"]));
+            members.insert("from_cookies".into(), json!(["token"]));
+        }
         "trust_xfcc" if value.is_object() => drop(members.insert("mtls".into(), json!("required"))),
         "shadow_percent" => drop(members.insert("mode".into(), json!("shadow"))),
         "resource_path" => {

@@ -1,6 +1,6 @@
 //! `from_headers`, `from_params`, `from_cookies`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -19,6 +19,10 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/orders").bearer(&good), denied("token_missing"))
         .request(
             get("/orders").header("x-token", &good).header("x-jwt", format!("JWT {good}")),
+            forwarded().no_header("x-token").no_header("x-jwt"),
+        )
+        .request(
+            get("/orders").header("x-token", &good).header("x-jwt", format!("JWT {good}x")),
             denied("token_multiple"),
         )
         .request(get("/orders").header("x-token", &good).header("x-token", "bad"), denied("token_multiple")),
@@ -53,5 +57,170 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .request(get("/orders").bearer(&good).header("cookie", "c=bad"), denied("token_multiple"))
         .request(get("/orders").bearer(&good), forwarded()),
+    ]
+    .into_iter()
+    .chain(two_places())
+    .collect()
+}
+
+/// A request with the bearer token and the cookies.
+fn both(bearer: &str, cookies: &str) -> Request {
+    get("/orders").bearer(bearer).header("cookie", cookies)
+}
+
+/// A provider that takes tokens from the header and from the cookie `c`.
+fn header_and_cookie(fields: Value) -> Value {
+    let places = json!({"from_headers": [{"name": "authorization", "value_prefix": "Bearer "}], "from_cookies": ["c"]});
+    with(with(local_provider(), places), fields)
+}
+
+/// A browser sends its token in a header and in a cookie at once.
+fn two_places() -> Vec<Scenario> {
+    let good = token().mint();
+    let other = token().claim("sub", "bob").mint();
+    let expired = token().expires_in(-600).mint();
+    let admin = token()
+        .claim("iss", "https://admin.example")
+        .claim("sub", "root")
+        .mint();
+    let copied = |name, fields| Scenario::new(name, config(header_and_cookie(fields)));
+    let sub = json!([{"claim_name": "sub", "header_name": "x-jwt-sub"}]);
+    let cookie_of_another = |requirement: Value, forward: bool| {
+        let admin = with(
+            local_provider(),
+            json!({"issuer": "https://admin.example", "from_cookies": ["c"], "forward": forward}),
+        );
+        json!({
+            "providers": {"corp": header_and_cookie(json!({"prefer": "header"})), "admin": admin},
+            "rules": [{"match": {"prefix": "/"}, "requires": requirement}],
+        })
+    };
+    let all =
+        json!({"requires_all": {"requirements": [{"provider_name": "corp"}, {"provider_name": "admin"}]}});
+    let any =
+        json!({"requires_any": {"requirements": [{"provider_name": "corp"}, {"provider_name": "admin"}]}});
+    vec![
+        copied("the same token at two places counts as one, and is taken out of both", json!({}))
+            .request(
+                both(&good, &format!("a=1; c={good}; b=2")),
+                forwarded().no_header("authorization").header("cookie", "a=1; b=2"),
+            )
+            .request(both(&good, &format!("c={good}")), forwarded().no_header("authorization").no_header("cookie"))
+            .request(both(&expired, &format!("c={expired}")), denied("token_expired"))
+            .request(both("x", "c=x"), denied("token_malformed"))
+            .request(both(&good, &format!("c={other}")), denied("token_multiple"))
+            .request(both(&good, &format!("c={good}x")), denied("token_multiple"))
+            .request(both(&good, &format!("c={good}; c={good}")), denied("token_multiple")),
+        copied("the same token at two places is forwarded at both", json!({"forward": true}))
+            .request(
+                both(&good, &format!("a=1; c={good}")),
+                forwarded()
+                    .header("authorization", &format!("Bearer {good}"))
+                    .header("cookie", &format!("a=1; c={good}")),
+            ),
+        Scenario::local_with(
+            "the same token at three places counts as one, however it is escaped",
+            json!({"from_headers": [{"name": "x-tok"}], "from_cookies": ["c"], "from_params": ["t"]}),
+        )
+        .request(
+            get(&format!("/orders?a=1&t={}", good.replace('.', "%2e")))
+                .header("x-tok", &good)
+                .header("cookie", format!("c={good}")),
+            forwarded().path("/orders?a=1").no_header("x-tok").no_header("cookie"),
+        )
+        .request(
+            get(&format!("/orders?t={other}")).header("x-tok", &good).header("cookie", format!("c={good}")),
+            denied("token_multiple"),
+        ),
+        copied("the header's token goes before the cookie's", json!({"prefer": "header", "claim_to_headers": sub}))
+            .request(
+                both(&good, &format!("a=1; c={other}; b=2")),
+                forwarded().header("x-jwt-sub", "alice").no_header("authorization").header("cookie", "a=1; b=2"),
+            )
+            .request(both(&good, "c=bad"), forwarded().header("x-jwt-sub", "alice").no_header("cookie"))
+            .request(both(&good, &format!("c={good}")), forwarded().no_header("authorization").no_header("cookie"))
+            .request(both(&expired, &format!("c={good}")), denied("token_expired"))
+            .request(both("", &format!("c={good}")), denied("token_malformed"))
+            .request(
+                get("/orders").header("cookie", format!("c={other}")),
+                forwarded().header("x-jwt-sub", "bob").no_header("cookie"),
+            )
+            .request(
+                get("/orders").header("authorization", "Basic YTpi").header("cookie", format!("c={other}")),
+                forwarded().header("x-jwt-sub", "bob").header("authorization", "Basic YTpi"),
+            )
+            .request(both(&good, "c=x; c=y"), denied("token_multiple"))
+            .request(
+                both(&good, &format!("c={other}")).header("authorization", format!("Bearer {good}")),
+                denied("token_multiple"),
+            ),
+        copied(
+            "a token that another was preferred to does not go on where tokens are forwarded",
+            json!({"prefer": "header", "forward": true}),
+        )
+        .request(
+            both(&good, &format!("a=1; c={other}")),
+            forwarded().header("authorization", &format!("Bearer {good}")).header("cookie", "a=1"),
+        )
+        .request(
+            both(&good, &format!("c={good}")),
+            forwarded().header("cookie", &format!("c={good}")),
+        ),
+        copied("the cookie's token goes before the header's", json!({"prefer": "cookie", "forward": true, "claim_to_headers": sub}))
+            .request(
+                both(&good, &format!("c={other}")),
+                forwarded()
+                    .header("x-jwt-sub", "bob")
+                    .no_header("authorization")
+                    .header("cookie", &format!("c={other}")),
+            )
+            .request(both(&good, "c=bad"), denied("token_malformed")),
+        Scenario::local_with(
+            "two tokens of the preferred kind are two",
+            json!({"from_headers": [{"name": "x-a"}, {"name": "x-b"}], "from_params": ["t"], "prefer": "header"}),
+        )
+        .request(get("/orders").header("x-a", &good).header("x-b", &other), denied("token_multiple"))
+        .request(get("/orders").header("x-a", &good).header("x-b", &good), forwarded().no_header("x-a").no_header("x-b"))
+        .request(get(&format!("/orders?t={other}")).header("x-a", &good), forwarded().path("/orders").no_header("x-a")),
+        Scenario::new("what one provider passes over another may have verified", cookie_of_another(all, true))
+            .request(
+                both(&good, &format!("c={admin}")),
+                forwarded().no_header("authorization").header("cookie", &format!("c={admin}")),
+            )
+            .request(both(&good, "c=bad"), denied("token_malformed"))
+            .request(both(&good, &format!("c={good}")), denied("issuer_unknown")),
+        Scenario::new("a token passed over is taken out, whose it may be", cookie_of_another(any, true))
+            .request(both(&good, &format!("c={admin}")), forwarded().no_header("authorization").no_header("cookie"))
+            .request(get("/orders").header("cookie", format!("c={admin}")), forwarded().header("cookie", &format!("c={admin}"))),
+        Scenario::new(
+            "a rule that is met beside the first one passes no token over, since it takes none out",
+            json!({
+                "providers": {
+                    "corp": header_and_cookie(json!({"prefer": "header"})),
+                    "a": with(local_provider(), json!({"from_headers": [{"name": "x-a"}]})),
+                },
+                "rules": [
+                    {"match": {"prefix": "/a"}, "requires": {"provider_name": "a"}},
+                    {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+                ],
+            }),
+        )
+        .request(both(&good, &format!("c={other}")), forwarded().no_header("cookie"))
+        .request(
+            get("/a/..%2forders").header("x-a", &good).bearer(&good).header("cookie", format!("c={other}")),
+            denied("token_multiple"),
+        )
+        .request(get("/a/..%2forders").header("x-a", &good).bearer(&good), forwarded().no_header("x-a")),
+        Scenario::new(
+            "what is only tried out takes no token out",
+            with(
+                config(header_and_cookie(json!({"prefer": "header"}))),
+                json!({"mode": "shadow"}),
+            ),
+        )
+        .request(
+            both(&good, &format!("c={other}")),
+            forwarded().header("authorization", &format!("Bearer {good}")).header("cookie", &format!("c={other}")),
+        ),
     ]
 }
