@@ -19,6 +19,8 @@ mod access_log;
 mod backends;
 #[path = "envoy/binding.rs"]
 mod binding;
+#[path = "envoy/bridges.rs"]
+mod bridges;
 #[path = "envoy/configuration.rs"]
 mod configuration;
 #[path = "envoy/discovery.rs"]
