@@ -17,7 +17,7 @@ demo: wasm envoy ## from nothing to a verdict: the filter in a real Envoy, each 
 	@cargo run $(DEMO) walk
 
 .PHONY: run
-run: wasm envoy ## the same stack left running, with the curl lines to try (CONFIG=envoy/access-log.yaml for another one)
+run: wasm envoy ## the same stack left running, with the curl lines to try (CONFIG=FILE for a configuration of one's own)
 	@cargo run $(DEMO) run $(if $(CONFIG),--config $(CONFIG))
 
 .PHONY: test
@@ -62,8 +62,8 @@ fuzz: cc ## arbitrary configurations, tokens, keys, requests and pairs of them, 
 	@scripts/fuzz.sh
 
 .PHONY: token
-token: cc ## a demo token on stdout, nothing else there
-	@cargo run --quiet $(DEMO) token
+token: cc ## a demo token on stdout, nothing else there (CONFIG=FILE PROVIDER=NAME for one of that configuration)
+	@cargo run --quiet $(DEMO) token $(if $(CONFIG),--config $(CONFIG)) $(if $(PROVIDER),--provider $(PROVIDER))
 
 .PHONY: deny
 deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)

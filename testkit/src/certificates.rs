@@ -42,13 +42,41 @@ impl Authority {
 
     /// A certificate for this name, of a server or a client.
     pub fn issue(&self, name: &str) -> Certificate {
+        self.sign(name, &named(name))
+    }
+
+    fn sign(&self, name: &str, params: &CertificateParams) -> Certificate {
         let key = KeyPair::generate().expect("a key");
-        let certificate = named(name).signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Certificate {
             chain: write(self.dir.path(), &format!("{name}.pem"), &certificate.pem()),
             key: write(self.dir.path(), &format!("{name}.key"), &key.serialize_pem()),
             der: certificate.der().to_vec(),
         }
+    }
+
+    /// A server's certificate for these host names.
+    pub fn issue_for(&self, hosts: &[String]) -> Certificate {
+        let mut params = CertificateParams::new(hosts.to_vec()).expect("names of hosts");
+        let name = hosts.first().map_or("server", String::as_str);
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(name, &params)
+    }
+
+    /// A cluster's transport socket with this authority in place of those that it trusts. All else it checks as before.
+    pub fn trusted_by(&self, socket: &Value) -> Value {
+        let mut socket = socket.clone();
+        let context = &mut socket["typed_config"]["common_tls_context"];
+        let validation = match context.get("combined_validation_context") {
+            Some(_) => &mut context["combined_validation_context"]["default_validation_context"],
+            None => &mut context["validation_context"],
+        };
+        // Without one, Envoy would take anybody's certificate, here as there.
+        if let Some(validation) = validation.as_object_mut() {
+            validation.remove("system_root_certs");
+            validation.insert("trusted_ca".into(), json!({"filename": self.pem}));
+        }
+        socket
     }
 
     /// The transport socket of a listener that shows this certificate, and asks clients for theirs without insisting.

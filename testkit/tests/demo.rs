@@ -1,13 +1,16 @@
 //! The demo as `make` calls it.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use testkit::{Client, Request};
 
 fn demo(key_dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
@@ -67,6 +70,199 @@ fn tokens_are_signed_with_one_key_that_only_its_owner_may_read() {
         1,
         "nothing is left beside the key"
     );
+}
+
+/// The demo left running with a configuration; killed when it is dropped.
+struct Run {
+    child: Child,
+    lines: Vec<String>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Run {
+    fn start(key_dir: &Path, config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_demo"))
+            .env("DEMO_KEY_DIR", key_dir)
+            .args(["run", "--port", "0", "--config"])
+            .arg(config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the demo runs");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut lines = Vec::new();
+        for line in output.lines() {
+            let line = line.expect("text");
+            let is_last = line.contains("Ctrl-C");
+            lines.push(line);
+            if is_last {
+                return Self { child, lines };
+            }
+        }
+        let mut errors = String::new();
+        let mut stderr = child.stderr.take().expect("piped");
+        stderr.read_to_string(&mut errors).expect("text");
+        let _ = child.wait();
+        panic!("the demo ended: {lines:?}\n{errors}");
+    }
+
+    fn client(&self, listener: &str) -> Client {
+        let start = format!("Envoy's listener {listener} on http://");
+        let address = self.lines.iter().find_map(|line| line.strip_prefix(&start));
+        Client::new(
+            address
+                .expect("a listener")
+                .parse::<SocketAddr>()
+                .expect("an address"),
+        )
+    }
+}
+
+/// A token of this provider of the configuration.
+fn token_for(key_dir: &Path, config: &Path, provider: &str) -> String {
+    let config = config.to_str().expect("a path");
+    let output = demo(key_dir, &["token", "--config", config, "--provider", provider]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .expect("text")
+        .trim_end()
+        .to_owned()
+}
+
+const OF_THE_FILTER_ALONE: &str = r#"
+providers:
+  blue.corp:
+    issuer: https://blue.example/realms/x
+    audiences: [a, b]
+    discovery: {cluster: blue-keys}
+    claim_to_headers: [{claim_name: sub, header_name: x-who}]
+  "red corp":
+    issuer: "https://red.example/{tenant}/v2"
+    issuer_claims: {tenant: tid}
+    audiences: ["*"]
+    algorithms: [ES512]
+    required_claims: [sub, department]
+    remoteJwks: {httpUri: {uri: "https://red.example:8443/keys?x=1", cluster: red, timeout: 5s}}
+  local:
+    issuer: https://local.example
+    audiences: ["*"]
+    from_headers: [{name: x-local}]
+    local_jwks: {inline_string: '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"mXlAcwJGe599Calg3ytCDlPNFg0U03vfo5Ifvc1xoks"}]}'}
+rules:
+- match: {prefix: /}
+  requires: {requires_any: {requirements: [{provider_name: blue.corp}, {provider_name: "red corp"}]}}
+"#;
+
+#[test]
+fn a_configuration_of_the_filter_alone_runs_whatever_its_providers_are_called() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("filter.yaml");
+    fs::write(&config, OF_THE_FILTER_ALONE).expect("written");
+    let run = Run::start(dir.path(), &config);
+    let client = run.client("main");
+    assert_eq!(client.get("/").status, 401);
+    for provider in ["blue.corp", "red corp"] {
+        let token = token_for(dir.path(), &config, provider);
+        let response = client.request(Request::get("/x").bearer(&token));
+        assert_eq!(response.status, 200, "{provider}: {}", response.text());
+        if provider == "blue.corp" {
+            assert_eq!(response.echo().header("x-who"), Some("alice"));
+        }
+    }
+    let none = demo(
+        dir.path(),
+        &[
+            "token",
+            "--config",
+            config.to_str().expect("a path"),
+            "--provider",
+            "local",
+        ],
+    );
+    assert!(!none.status.success());
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no provider local that fetches its keys"));
+}
+
+#[test]
+fn a_configuration_of_envoy_runs_with_its_own_names_of_everything() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shipped =
+        fs::read_to_string(testkit::workspace_root().join("envoy/issuers/logto.yaml")).expect("a file");
+    // Other names, a certificate of the listener's own that is not here, and the filter under another name.
+    let text = shipped
+        .replace("- name: main\n", "- name: edge\n")
+        .replace("cluster: logto", "cluster: the-idp")
+        .replace("cluster_name: logto", "cluster_name: the-idp")
+        .replace("- name: logto", "- name: the-idp")
+        .replace("logto:\n", "whoever:\n")
+        .replace("- name: envoy.filters.http.wasm", "- name: our.jwt")
+        .replace("my-tenant.logto.app", "login.corp.example")
+        .replace(
+            "    filter_chains:\n    - filters:\n",
+            "    filter_chains:\n    - transport_socket:\n        name: envoy.transport_sockets.tls\n        typed_config:\n          \
+             \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext\n          \
+             common_tls_context: {tls_certificates: [{certificate_chain: {filename: /nowhere.pem}}]}\n      filters:\n",
+        );
+    assert!(
+        text.contains("whoever:") && text.contains("/nowhere.pem"),
+        "{text}"
+    );
+    let config = dir.path().join("envoy.yaml");
+    fs::write(&config, text).expect("written");
+    let run = Run::start(dir.path(), &config);
+    let client = run.client("edge");
+    assert_eq!(client.get("/api").status, 401);
+    let token = token_for(dir.path(), &config, "whoever");
+    let response = client.request(Request::get("/api").bearer(&token));
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert!(
+        run.lines.iter().any(|line| line.contains("plain HTTP")),
+        "{:?}",
+        run.lines
+    );
+}
+
+#[test]
+fn a_file_that_cannot_run_says_why() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (text, why) in [
+        (
+            "a: 1",
+            "neither `static_resources`, as Envoy's configuration, nor `providers`",
+        ),
+        (
+            "static_resources: {listeners: [], clusters: []}",
+            "no Wasm filter in it has `providers`",
+        ),
+        (
+            "providers: {p: {issuer: https://a.example, audiences: [a], algorithms: [HS256], discovery: {cluster: c}}}",
+            "providers.p.algorithms: the stand-in signs with none of",
+        ),
+        (
+            "providers: {p: {issuer: https://a.example, audience: [a], discovery: {cluster: c}}}",
+            "unknown field `audience`; did you mean `audiences`?",
+        ),
+    ] {
+        let config = dir.path().join("faulty.yaml");
+        fs::write(&config, text).expect("written");
+        let output = demo(
+            dir.path(),
+            &["run", "--port", "0", "--config", config.to_str().expect("a path")],
+        );
+        assert!(!output.status.success(), "{text}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(why), "{text}: {errors}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The demo's signing key: made once, so that a token of `demo token` is good at an issuer that another run started.
+//! The demo's signing keys: made once, so that a token of `demo token` is good at an issuer that another run started.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,23 +7,32 @@ use std::path::Path;
 
 use testkit::{Algorithm, SigningKey};
 
+/// What the demo's own issuer signs with.
 const ALGORITHM: Algorithm = Algorithm::Rs256;
 
-/// The key kept in `dir`; its `kid` is its thumbprint.
+/// The key of the demo's own issuer, kept in `dir`; its `kid` is its thumbprint.
 pub(crate) fn stable(dir: &Path) -> Result<SigningKey, String> {
-    let path = dir.join("signing-key.pem");
+    stable_for(dir, ALGORITHM)
+}
+
+/// The key for this algorithm, kept in `dir`.
+pub(crate) fn stable_for(dir: &Path, algorithm: Algorithm) -> Result<SigningKey, String> {
+    let path = dir.join(match algorithm {
+        ALGORITHM => "signing-key.pem".to_owned(),
+        _ => format!("signing-key.{}.pem", algorithm.name().to_lowercase()),
+    });
     if !path.exists() {
-        create(dir, &path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+        create(dir, &path, algorithm).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
     }
-    let key = SigningKey::load(&path, ALGORITHM, None)?;
+    let key = SigningKey::load(&path, algorithm, None)?;
     Ok(key.with_kid(Some(&key.thumbprint())))
 }
 
 /// Written aside and linked into place: of two that start at once one key stays, and nobody reads half of it.
-fn create(dir: &Path, path: &Path) -> std::io::Result<()> {
+fn create(dir: &Path, path: &Path, algorithm: Algorithm) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let aside = dir.join(format!(".signing-key.{}", std::process::id()));
-    SigningKey::generate(ALGORITHM, None).save(&aside)?;
+    SigningKey::generate(algorithm, None).save(&aside)?;
     let linked = fs::hard_link(&aside, path);
     fs::remove_file(&aside)?;
     match linked {

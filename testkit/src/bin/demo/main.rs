@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
-use testkit::{Issuer, Token, Upstream, workspace_root};
+use testkit::{EnvoyOptions, EnvoyProcess, Issuer, Provider, StandIns, Token, Upstream, workspace_root};
 
-use crate::stack::{AUDIENCE, ISSUER, Stack};
+use crate::stack::{AUDIENCE, ISSUER};
 
 /// The parts of the demo.
 #[derive(Debug, Parser)]
@@ -38,7 +38,8 @@ enum Command {
         /// Envoy's port on 127.0.0.1; 0 takes a free one
         #[arg(long, default_value_t = 10000)]
         port: u16,
-        /// Envoy's configuration, with the clusters and the provider of envoy/envoy.yaml, which is the default
+        /// A configuration of Envoy, or of the filter alone, whose issuers and services are played here [default:
+        /// envoy/envoy.yaml]
         #[arg(long)]
         config: Option<PathBuf>,
     },
@@ -59,18 +60,24 @@ struct ListenArgs {
 
 #[derive(Debug, Args)]
 struct TokenArgs {
-    /// The claim `sub`
-    #[arg(long, default_value = "alice")]
-    sub: String,
-    /// The claim `iss`
-    #[arg(long, default_value = ISSUER)]
-    iss: String,
-    /// The claim `aud`
-    #[arg(long, default_value = AUDIENCE)]
-    aud: String,
-    /// The claim `scope`, space-delimited
-    #[arg(long, default_value = "orders:read")]
-    scope: String,
+    /// A configuration of Envoy, or of the filter alone: the token is one of its issuers' [default: envoy/envoy.yaml]
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Which provider's of that configuration [default: the first one's]
+    #[arg(long, requires = "config")]
+    provider: Option<String>,
+    /// The claim `sub` [default: alice, or what the issuer publishes]
+    #[arg(long)]
+    sub: Option<String>,
+    /// The claim `iss` [default: what the configuration asks for]
+    #[arg(long)]
+    iss: Option<String>,
+    /// The claim `aud` [default: what the configuration asks for]
+    #[arg(long)]
+    aud: Option<String>,
+    /// The claim `scope`, space-delimited [default: orders:read, or what the issuer publishes]
+    #[arg(long)]
+    scope: Option<String>,
     /// Seconds until `exp`; negative: so long ago
     #[arg(long, default_value_t = 3600, allow_negative_numbers = true)]
     expires_in: i64,
@@ -102,34 +109,44 @@ fn main() -> ExitCode {
 
 fn run(key_dir: &Path, port: u16, config: Option<&Path>) -> Result<ExitCode, String> {
     let template = config.map_or_else(stack::template, Path::to_owned);
-    let stack = Stack::start(&key::stable(key_dir)?, &template, port)?;
-    let envoy = format!("http://{}", stack.envoy.addr("main"));
+    stack::need_module()?;
+    let upstream = Upstream::start();
+    let stand_ins = StandIns::start(&template, upstream.addr(), port, |algorithm| {
+        key::stable_for(key_dir, algorithm)
+    })?;
+    let envoy = EnvoyProcess::try_start(stand_ins.bootstrap(), &EnvoyOptions::workers(2))
+        .map_err(|log| format!("Envoy did not start:\n{log}"))?;
+    for name in stand_ins.listeners() {
+        println!("Envoy's listener {name} on http://{}", envoy.addr(name));
+    }
     println!(
-        "Envoy on {envoy}, its admin on http://{}",
-        stack.envoy.admin_addr()
+        "its admin on http://{}, upstream on http://{}",
+        envoy.admin_addr(),
+        upstream.addr()
     );
-    println!(
-        "issuer on {}, upstream on http://{}",
-        stack.issuer.url("/jwks"),
-        stack.upstream.addr()
-    );
+    for provider in stand_ins.providers() {
+        if let Some(issuer) = stand_ins.issuer(&provider.cluster) {
+            let keys = issuer.url(&provider.jwks_path);
+            println!("{} is played: its keys are on {keys}", provider.issuer);
+        }
+    }
+    for sentence in stand_ins.left_out() {
+        println!("{sentence}");
+    }
     println!();
-    println!("  TOKEN=$(make -s token)");
-    println!("  curl -i {envoy}/orders");
-    println!("  curl -i -H \"authorization: Bearer $TOKEN\" {envoy}/orders");
-    println!("  curl -i -H \"authorization: Bearer ${{TOKEN%?????}}AAAAA\" {envoy}/orders");
-    println!("  EXPIRED=$(cargo run -q -p testkit --bin demo -- token --expires-in -600)");
-    println!("  curl -i -H \"authorization: Bearer $EXPIRED\" {envoy}/orders");
-    println!("  curl -i --path-as-is {envoy}/healthz/../orders");
-    println!("  curl -i -H 'x-jwt-sub: forged' {envoy}/healthz");
-    println!("  curl 'http://{}/stats?filter=jwt'", stack.envoy.admin_addr());
+    let main = stand_ins
+        .listeners()
+        .first()
+        .map(|name| format!("http://{}", envoy.addr(name)))
+        .unwrap_or_default();
+    print_requests(&main, envoy.admin_addr(), config, stand_ins.providers());
     println!();
     println!("Envoy's access log follows; Ctrl-C ends it.");
     println!();
     let ended = end_signal();
     let mut shown = 0;
     while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(200)) {
-        let lines = stack.envoy.access_log();
+        let lines = envoy.access_log();
         for line in &lines[shown..] {
             println!("  {line}");
         }
@@ -138,11 +155,62 @@ fn run(key_dir: &Path, port: u16, config: Option<&Path>) -> Result<ExitCode, Str
     Ok(ExitCode::SUCCESS)
 }
 
+/// What to try on a stack that runs.
+fn print_requests(envoy: &str, admin: SocketAddr, config: Option<&Path>, providers: &[Provider]) {
+    let Some(config) = config else {
+        println!("  TOKEN=$(make -s token)");
+        println!("  curl -i {envoy}/orders");
+        println!("  curl -i -H \"authorization: Bearer $TOKEN\" {envoy}/orders");
+        println!("  curl -i -H \"authorization: Bearer ${{TOKEN%?????}}AAAAA\" {envoy}/orders");
+        println!("  EXPIRED=$(cargo run -q -p testkit --bin demo -- token --expires-in -600)");
+        println!("  curl -i -H \"authorization: Bearer $EXPIRED\" {envoy}/orders");
+        println!("  curl -i --path-as-is {envoy}/healthz/../orders");
+        println!("  curl -i -H 'x-jwt-sub: forged' {envoy}/healthz");
+        println!("  curl 'http://{admin}/stats?filter=jwt'");
+        return;
+    };
+    println!("  curl -i {envoy}/");
+    for provider in providers {
+        println!(
+            "  TOKEN=$(make -s token CONFIG={} PROVIDER={})",
+            config.display(),
+            provider.name
+        );
+        println!("  curl -i -H \"authorization: Bearer $TOKEN\" {envoy}/");
+    }
+    if providers.is_empty() {
+        println!("  No provider fetches its keys, so that only its own issuer has tokens for it.");
+    }
+    println!("  curl 'http://{admin}/stats?filter=jwt'");
+}
+
 fn token(key_dir: &Path, args: TokenArgs) -> Result<ExitCode, String> {
-    let named = json!({"iss": args.iss, "aud": args.aud, "sub": args.sub, "scope": args.scope});
-    let token = Token::new(&key::stable(key_dir)?)
-        .expires_in(args.expires_in)
-        .claims(named);
+    let token = match &args.config {
+        Some(config) => {
+            let providers = Provider::all_of(config)?;
+            let is_wanted =
+                |provider: &&Provider| args.provider.as_ref().is_none_or(|name| *name == provider.name);
+            let provider = providers.iter().find(is_wanted).ok_or_else(|| {
+                let wanted = args.provider.as_deref().unwrap_or("of any name");
+                format!("{}: no provider {wanted} that fetches its keys", config.display())
+            })?;
+            provider.token(&key::stable_for(key_dir, provider.algorithm)?)
+        }
+        None => Token::new(&key::stable(key_dir)?)
+            .claims(json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "scope": "orders:read"})),
+    };
+    let named = [
+        ("iss", args.iss),
+        ("aud", args.aud),
+        ("sub", args.sub),
+        ("scope", args.scope),
+    ];
+    let token = named
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .fold(token.expires_in(args.expires_in), |token, (name, value)| {
+            token.claim(name, value)
+        });
     println!("{}", token.claims(args.claims.into_iter().collect()).mint());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! The demo's processes and servers, started from `envoy/envoy.yaml` or a configuration like it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use testkit::{
     ClosedPort, EnvoyOptions, EnvoyProcess, Issuer, SigningKey, Template, Upstream, jwks, module_path,
@@ -24,23 +24,17 @@ pub(crate) struct Stack {
     /// Listener `main` is the template's; at listener `cold` the issuer has never been reachable.
     pub(crate) envoy: EnvoyProcess,
     pub(crate) issuer: Issuer,
-    pub(crate) upstream: Upstream,
+    _upstream: Upstream,
     _closed: ClosedPort,
 }
 
 impl Stack {
-    /// Starts it from this configuration, with Envoy on this port of 127.0.0.1 and `key` published.
-    pub(crate) fn start(key: &SigningKey, template: &Path, port: u16) -> Result<Self, String> {
-        let module = module_path();
-        if !module.exists() {
-            return Err(format!(
-                "{} is not there: `make wasm` builds it",
-                module.display()
-            ));
-        }
+    /// Starts it with `key` published.
+    pub(crate) fn start(key: &SigningKey) -> Result<Self, String> {
+        let module = need_module()?;
         let (issuer, upstream, closed) = (Issuer::start(), Upstream::start(), ClosedPort::reserve());
         publish(&issuer, &[key]);
-        let config = Template::load(template)?
+        let config = Template::load(&template())?
             .module(&module)
             .cluster("issuer", issuer.addr())
             .cluster("upstream", upstream.addr())
@@ -51,7 +45,7 @@ impl Stack {
                 uri["cluster"] = "unreachable".into();
                 uri["uri"] = "http://unreachable:8080/jwks".into();
             })
-            .listen("main", ([127, 0, 0, 1], port).into())
+            .listen("main", ([127, 0, 0, 1], 0).into())
             .listen("cold", ([127, 0, 0, 1], 0).into())
             .build();
         let envoy = EnvoyProcess::try_start(&config, &EnvoyOptions::workers(2))
@@ -59,9 +53,21 @@ impl Stack {
         Ok(Self {
             envoy,
             issuer,
-            upstream,
+            _upstream: upstream,
             _closed: closed,
         })
+    }
+}
+
+/// The module, if it was built.
+pub(crate) fn need_module() -> Result<PathBuf, String> {
+    let module = module_path();
+    match module.exists() {
+        true => Ok(module),
+        false => Err(format!(
+            "{} is not there: `make wasm` builds it",
+            module.display()
+        )),
     }
 }
 

@@ -7,13 +7,13 @@ use testkit::{Client, Echo, Response};
 
 use crate::key;
 use crate::screen::Screen;
-use crate::stack::{self, JWKS, Stack};
+use crate::stack::{JWKS, Stack};
 use crate::steps::{Ask, Challenge, Expect, Step, World, steps};
 
 /// Walks through every step; success only if each was as expected.
 pub(crate) fn walk(key_dir: &Path) -> Result<ExitCode, String> {
     let key = key::stable(key_dir)?;
-    let world = World::new(Stack::start(&key, &stack::template(), 0)?, key);
+    let world = World::new(Stack::start(&key)?, key);
     let screen = Screen::new();
     let steps = steps();
     let taken: Vec<bool> = steps
