@@ -33,6 +33,10 @@ bless: cc ## rewrite the golden files, which tests compare with; read the diff b
 differential: wasm envoy ## jwt_authn beside this filter on generated traffic without end (DIFF_SEED, DIFF_COUNT)
 	@cargo test --test differential without_end -- --ignored --nocapture
 
+.PHONY: guides
+guides: wasm envoy ## the applications of envoy/issuers/apps behind their configurations (needs Go, Node and Python 3)
+	@scripts/guides.sh
+
 .PHONY: wasm
 wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
 	@scripts/wasm.sh

@@ -16,6 +16,8 @@ extern crate testkit_macros;
 
 #[path = "envoy/access_log.rs"]
 mod access_log;
+#[path = "envoy/applications.rs"]
+mod applications;
 mod backends;
 #[path = "envoy/binding.rs"]
 mod binding;
@@ -27,6 +29,8 @@ mod configuration;
 mod discovery;
 #[path = "envoy/dpop.rs"]
 mod dpop;
+#[path = "envoy/guides.rs"]
+mod guides;
 mod harness;
 #[path = "envoy/http2.rs"]
 mod http2;

@@ -291,8 +291,8 @@ fn every_shipped_configuration_is_accepted() {
             }
         }
     }
-    // Four issuers, two of Istio, one of Envoy Gateway, the demo's.
-    assert!(accepted.len() >= 8, "only {accepted:?}");
+    // Five of issuers, two of Istio, one of Envoy Gateway, the demo's.
+    assert!(accepted.len() >= 9, "only {accepted:?}");
 }
 
 #[test]

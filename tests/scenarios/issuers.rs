@@ -6,14 +6,30 @@ use testkit::{Algorithm, SigningKey, Token};
 use super::*;
 
 pub(super) fn list() -> Vec<Scenario> {
-    vec![authgear(), authress(), logto(), authaction()]
+    vec![
+        authgear(),
+        authress(),
+        authress_of_many_tenants(),
+        logto(),
+        authaction(),
+    ]
 }
 
-/// The shipped file, with the cluster that the tests have.
+/// The filter's configuration in the shipped file, with the cluster that the tests have.
 fn shipped(name: &str) -> Value {
     let path = testkit::workspace_root().join(format!("envoy/issuers/{name}.yaml"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut config = testkit::load_yaml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let bootstrap = testkit::load_yaml(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let filters = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+    let filters = bootstrap
+        .pointer(filters)
+        .and_then(Value::as_array)
+        .expect("filters");
+    let ours = filters
+        .iter()
+        .find(|filter| filter["name"] == "envoy.filters.http.wasm")
+        .expect("our filter");
+    let mut config = ours["typed_config"]["config"]["configuration"]["value"].clone();
     for provider in config["providers"]
         .as_object_mut()
         .expect("providers")
@@ -44,6 +60,19 @@ fn discovery(issuer: &str, jwks_uri: &str) -> Says {
     Says::Document(document.to_string())
 }
 
+/// What a browser asks before it sends a request of another origin's page.
+fn preflight(path: &str) -> Request {
+    Request::new("OPTIONS", path)
+        .header("origin", "https://app.example.com")
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "authorization")
+}
+
+/// The payload as the token has it.
+fn payload(token: &str) -> String {
+    token.split('.').nth(1).expect("a payload").to_owned()
+}
+
 fn authgear() -> Scenario {
     let endpoint = "https://my-project.authgear.cloud";
     let token = || {
@@ -55,17 +84,32 @@ fn authgear() -> Scenario {
             }))
             .expires_in(300)
     };
+    let good = token().mint();
+    let nobody = token().without_claim("sub").mint();
     issuer("Authgear", "authgear", "/oauth2/jwks", &[&world().rsa])
         .issuer(
             "/.well-known/openid-configuration",
             discovery(endpoint, &format!("{endpoint}/oauth2/jwks")),
         )
         .request(
-            get("/api").header("authorization", format!("bearer {}", token().mint())),
+            get("/api").header("authorization", format!("bearer {good}")),
             forwarded()
+                .header("x-jwt-payload", &payload(&good))
                 .header("x-jwt-sub", "user-1")
                 .header("x-user-verified", "true")
                 .header("x-user-anonymous", "false"),
+        )
+        .request(preflight("/api"), forwarded())
+        .request(
+            get("/healthz").header("x-jwt-payload", "forged"),
+            forwarded().no_header("x-jwt-payload"),
+        )
+        // The guide's code hands on what the token says, whoever it is.
+        .request(
+            get("/api").bearer(&nobody),
+            forwarded()
+                .header("x-jwt-payload", &payload(&nobody))
+                .no_header("x-jwt-sub"),
         )
         // The guide tells these three apart: no header, no token in it, a token that does not decode.
         .request(get("/api"), denied("token_missing"))
@@ -78,22 +122,27 @@ fn authgear() -> Scenario {
         .token(token_of(&world().rsa).mint(), denied("issuer_unknown"))
 }
 
+/// A token as Authress publishes it.
+fn authress_token(key: &SigningKey) -> Token {
+    Token::new(key)
+        .header("typ", "at+jwt")
+        .claims(json!({
+            "iss": "https://auth.yourdomain.com", "sub": "google-oauth2|109357119042447700062",
+            "iat": testkit::unix_now(), "scope": "openid profile email", "azp": "google", "client_id": "AUTHRESS",
+            "aud": ["user_company_tenant_id"],
+        }))
+        .expires_in(86_400)
+}
+
+const AUTHRESS_KEYS: &str = "/.well-known/openid-configuration/jwks";
+
 fn authress() -> Scenario {
     let first = SigningKey::generate(Algorithm::EdDsa, Some("pve478iGSx8W2gszzQYmkT"));
     let second = SigningKey::generate(Algorithm::EdDsa, Some("second"));
-    let token = |key: &SigningKey| {
-        Token::new(key)
-            .header("typ", "at+jwt")
-            .claims(json!({
-                "iss": "https://auth.yourdomain.com", "sub": "google-oauth2|109357119042447700062",
-                "iat": testkit::unix_now(), "scope": "openid profile email", "azp": "google", "client_id": "AUTHRESS",
-                "aud": ["user_company_tenant_id"],
-            }))
-            .expires_in(86_400)
-    };
-    let path = "/.well-known/openid-configuration/jwks";
-    let good = token(&first).mint();
-    issuer("Authress", "authress", path, &[&first, &second])
+    let good = authress_token(&first).mint();
+    let other = authress_token(&second).claim("sub", "somebody-else").mint();
+    let cookie = |token: &str| format!("theme=dark; authorization={token}");
+    issuer("Authress", "authress", AUTHRESS_KEYS, &[&first, &second])
         .request(
             get("/api").bearer(&good),
             forwarded()
@@ -103,13 +152,86 @@ fn authress() -> Scenario {
                 .header("x-jwt-client-id", "AUTHRESS")
                 .header("authorization", &format!("Bearer {good}")),
         )
-        .request(get("/api").bearer(&token(&second).mint()), forwarded())
+        .request(preflight("/api"), forwarded())
+        .request(get("/healthz"), forwarded())
+        .request(get("/api").bearer(&other), forwarded())
+        .request(get("/api").header("cookie", cookie(&good)), forwarded())
+        // A browser sends both at once.
         .request(
-            get("/api").header("cookie", format!("authorization={good}")),
-            forwarded(),
+            get("/api").bearer(&good).header("cookie", cookie(&good)),
+            forwarded()
+                .header("authorization", &format!("Bearer {good}"))
+                .header("cookie", &cookie(&good)),
         )
-        .token(token(&first).header("typ", "JWT").mint(), denied("type_rejected"))
+        .request(
+            get("/api").bearer(&good).header("cookie", cookie(&other)),
+            forwarded()
+                .header("x-jwt-sub", "google-oauth2|109357119042447700062")
+                .header("cookie", "theme=dark"),
+        )
+        .request(
+            get("/api").bearer("not.a.jwt").header("cookie", cookie(&good)),
+            denied("token_malformed"),
+        )
+        .token(
+            authress_token(&first).header("typ", "JWT").mint(),
+            denied("type_rejected"),
+        )
+        .token(
+            authress_token(&first)
+                .claim("aud", json!(["another_tenant"]))
+                .mint(),
+            denied("audience_mismatch"),
+        )
         .token(token_of(&world().rsa).mint(), denied("issuer_unknown"))
+}
+
+fn authress_of_many_tenants() -> Scenario {
+    let key = SigningKey::generate(Algorithm::EdDsa, Some("first"));
+    let of = |tenants: &[&str]| authress_token(&key).claim("aud", json!(tenants)).mint();
+    let good = of(&["blue"]);
+    issuer(
+        "Authress, many tenants",
+        "authress-tenants",
+        AUTHRESS_KEYS,
+        &[&key],
+    )
+    .request(get("/api").bearer(&good), forwarded().header("x-jwt-aud", "blue"))
+    .request(
+        get("/api").bearer(&of(&["red", "blue"])),
+        forwarded().header("x-jwt-aud", "red,blue"),
+    )
+    .request(get("/tenants/blue/orders").bearer(&good), forwarded())
+    .request(
+        get("/tenants/blue/orders").bearer(&of(&["red", "blue"])),
+        forwarded(),
+    )
+    .request(get("/tenants/red/orders").bearer(&good), denied("claim_rejected"))
+    .request(
+        get("/tenants/blue/../red/orders").bearer(&good),
+        denied("claim_rejected"),
+    )
+    .request(get("/tenants/red").bearer(&good), denied("claim_rejected"))
+    .request(get("/tenants").bearer(&good), denied("claim_rejected"))
+    .request(
+        get("/api")
+            .bearer(&good)
+            .header("cookie", format!("authorization={good}")),
+        forwarded().header("x-jwt-aud", "blue"),
+    )
+    .token(
+        authress_token(&key).without_claim("aud").mint(),
+        denied("claim_missing"),
+    )
+    .token(
+        authress_token(&key).header("typ", "JWT").mint(),
+        denied("type_rejected"),
+    )
+    .request(preflight("/tenants/blue/orders"), forwarded())
+    .request(
+        get("/healthz").header("x-jwt-aud", "forged"),
+        forwarded().no_header("x-jwt-aud"),
+    )
 }
 
 fn logto() -> Scenario {
@@ -134,6 +256,8 @@ fn logto() -> Scenario {
                 .header("x-jwt-sub", "user-1")
                 .header("x-jwt-scope", "read:orders write:orders"),
         )
+        .request(preflight("/api"), forwarded())
+        .request(get("/healthz"), forwarded())
         // The guide's four codes.
         .request(get("/api"), denied("token_missing"))
         .request(
@@ -165,12 +289,23 @@ fn authaction() -> Scenario {
     };
     let path = "/.well-known/jwks.json";
     let (old, new) = (&world().rsa, &world().rsa_next);
+    let (good, nobody) = (token(old).mint(), token(old).without_claim("sub").mint());
     issuer("AuthAction", "authaction", path, &[old])
         .request(get("/public"), forwarded())
+        .request(get("/healthz"), forwarded())
+        .request(preflight("/protected"), forwarded())
+        .request(
+            get("/protected").bearer(&nobody),
+            forwarded()
+                .header("x-jwt-payload", &payload(&nobody))
+                .no_header("x-jwt-sub"),
+        )
         .request(get("/protected"), denied("token_missing"))
         .request(
-            get("/protected").bearer(&token(old).mint()),
-            forwarded().header("x-jwt-sub", "user-1"),
+            get("/protected").bearer(&good),
+            forwarded()
+                .header("x-jwt-sub", "user-1")
+                .header("x-jwt-payload", &payload(&good)),
         )
         .request(
             get("/protected").bearer(&token(old).expires_in(-600).mint()),
