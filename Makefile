@@ -67,7 +67,7 @@ fuzz: cc ## arbitrary configurations, tokens, keys, requests and pairs of them, 
 
 .PHONY: token
 token: cc ## a demo token on stdout, nothing else there (CONFIG=FILE PROVIDER=NAME for one of that configuration)
-	@cargo run --quiet $(DEMO) token $(if $(CONFIG),--config $(CONFIG)) $(if $(PROVIDER),--provider $(PROVIDER))
+	@cargo run --quiet $(DEMO) token $(if $(CONFIG),--config $(CONFIG)) $(if $(PROVIDER),--provider '$(PROVIDER)')
 
 .PHONY: deny
 deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)

@@ -172,7 +172,7 @@ fn print_requests(envoy: &str, admin: SocketAddr, config: Option<&Path>, provide
     println!("  curl -i {envoy}/");
     for provider in providers {
         println!(
-            "  TOKEN=$(make -s token CONFIG={} PROVIDER={})",
+            "  TOKEN=$(make -s token CONFIG={} PROVIDER='{}')",
             config.display(),
             provider.name
         );
