@@ -27,8 +27,8 @@ pub struct StandIns {
     /// By cluster.
     issuers: BTreeMap<String, Issuer>,
     left_out: Vec<String>,
-    _authority: Authority,
-    _sockets: tempfile::TempDir,
+    authority: Authority,
+    sockets: tempfile::TempDir,
 }
 
 /// A provider of the configuration whose issuer is played.
@@ -83,8 +83,8 @@ impl StandIns {
             providers: Vec::new(),
             issuers: BTreeMap::new(),
             left_out: Vec::new(),
-            _authority: Authority::generate(),
-            _sockets: tempfile::tempdir().map_err(|error| named(error.to_string()))?,
+            authority: Authority::generate(),
+            sockets: tempfile::tempdir().map_err(|error| named(error.to_string()))?,
         };
         let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for config in &configs {
@@ -202,19 +202,19 @@ impl StandIns {
             let mut replaced = static_cluster(name, issuer.addr());
             if let Some(socket) = cluster.get("transport_socket") {
                 let names = hosts.get(name).cloned().unwrap_or_default();
-                let certificate = self._authority.issue_for(&server_names(socket, names));
+                let certificate = self.authority.issue_for(&server_names(socket, names));
                 let behind = format!("{name} without TLS");
-                let path = self._sockets.path().join(format!("{}.sock", clusters.len()));
+                let path = self.sockets.path().join(format!("{}.sock", clusters.len()));
                 let address = json!({"pipe": {"path": path}});
                 replaced["load_assignment"]["endpoints"] =
                     json!([{"lb_endpoints": [{"endpoint": {"address": address}}]}]);
-                replaced["transport_socket"] = self._authority.trusted_by(socket);
+                replaced["transport_socket"] = self.authority.trusted_by(socket);
                 clusters.push(static_cluster(&behind, issuer.addr()));
                 doors.push(json!({
                     "name": format!("{name} with TLS"),
                     "address": address,
                     "filter_chains": [{
-                        "transport_socket": self._authority.downstream(&certificate),
+                        "transport_socket": self.authority.downstream(&certificate),
                         "filters": [{
                             "name": "envoy.filters.network.tcp_proxy",
                             "typed_config": {
