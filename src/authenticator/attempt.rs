@@ -255,9 +255,24 @@ impl<'e, 't> Attempt<'e, 't> {
             .filter(move |token| self.looks_at(provider, token.location))
     }
 
-    /// The token of a provider: the only one, or the preferred one. Browsers may send it in a header and a cookie at once.
+    /// The token of a provider: the only one, or the one among several that counts.
     fn one_token(&self, provider: ProviderId) -> Result<(&'t Parsed<'t>, Vec<Beside>), Denial> {
-        let prefers = |token: &Parsed<'_>| {
+        let mut tokens = self.tokens_of(provider);
+        let token = tokens.next().ok_or(Denial::new(Reason::TokenMissing))?;
+        match tokens.next() {
+            None => Ok((token, Vec::new())),
+            Some(_) => self.one_of_several(provider, token),
+        }
+    }
+
+    /// A browser may send tokens in a header and a cookie at once. Not inlined, since most requests have one token.
+    #[inline(never)]
+    fn one_of_several(
+        &self,
+        provider: ProviderId,
+        first: &'t Parsed<'t>,
+    ) -> Result<(&'t Parsed<'t>, Vec<Beside>), Denial> {
+        let prefers = |token: &&Parsed<'_>| {
             self.moment.may_prefer
                 && self
                     .config
@@ -268,19 +283,17 @@ impl<'e, 't> Attempt<'e, 't> {
             let location = self.config.locations.get(token.location.index());
             location.is_some_and(Location::is_dpop)
         };
-        let preferred = self.tokens_of(provider).find(|token| prefers(token));
-        let token = preferred
-            .or_else(|| self.tokens_of(provider).next())
-            .ok_or(Denial::new(Reason::TokenMissing))?;
+        let preferred = self.tokens_of(provider).find(prefers);
+        let token = preferred.unwrap_or(first);
         let mut beside = Vec::new();
         for other in self.tokens_of(provider) {
             if other.location == token.location {
                 continue;
             }
-            // With a proof and without is not the same.
+            // The same token with a proof of possession and without one is not the same credential.
             if other.text == token.text && by_dpop(other) == by_dpop(token) {
                 beside.push(Beside::Copy(other.location));
-            } else if preferred.is_some() && !prefers(other) {
+            } else if preferred.is_some() && !prefers(&other) {
                 beside.push(Beside::Passed(other.location));
             } else {
                 return Err(Denial::new(Reason::TokenMultiple));
