@@ -28,4 +28,4 @@ for main in "$apps"/*/main.go; do
     go build -o "$here/$(basename "$(dirname "$main")")" "$main"
 done
 
-GUIDES_DIR=$here cargo test --test envoy applications -- --ignored --nocapture
+GUIDES_DIR=$here cargo test --test applications -- --ignored --nocapture

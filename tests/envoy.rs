@@ -16,8 +16,6 @@ extern crate testkit_macros;
 
 #[path = "envoy/access_log.rs"]
 mod access_log;
-#[path = "envoy/applications.rs"]
-mod applications;
 mod backends;
 #[path = "envoy/binding.rs"]
 mod binding;

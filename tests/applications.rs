@@ -2,6 +2,14 @@
 //!
 //! They need Flask, Express and Go, which `make guides` gets and the other tests do without.
 
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly, and has a clock"
+)]
+
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
