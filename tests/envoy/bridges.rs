@@ -146,3 +146,42 @@ fn lua_reads_filter_state_and_the_old_namespace() {
     assert_eq!(seen(forged), ["nobody", "nobody"]);
     assert_alive(&envoy);
 }
+
+#[test]
+fn the_roll_out_of_the_page_opens_nothing_at_any_step() {
+    let upstream = Upstream::start();
+    let corp = local_provider();
+    let rules = json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}]);
+    let native = json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"corp": corp.clone()},
+            "rules": rules.clone(),
+        },
+    });
+    let ours = |fields: Value, mode: &str| json!({"providers": {"corp": with(corp.clone(), fields)}, "rules": rules.clone(), "mode": mode});
+    let steps = [
+        ("tried", ours(json!({}), "shadow"), true),
+        ("both", ours(json!({"forward": true}), "enforce"), true),
+        ("swapped", ours(json!({}), "enforce"), false),
+    ];
+    let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
+    for (name, config, keeps_native) in &steps {
+        let listener = Listener::new(name).filter(wasm_filter(config.clone()));
+        bootstrap = bootstrap.listener(match keeps_native {
+            true => listener.filter(native.clone()),
+            false => listener,
+        });
+    }
+    let envoy = EnvoyProcess::start(&bootstrap.build());
+    for (name, ..) in &steps {
+        let client = envoy.client(name);
+        assert_eq!(client.request(of("/orders", "alice")).status, 200, "{name}");
+        assert_eq!(client.get("/orders").status, 401, "{name}");
+        let bad = Request::get("/orders").bearer(&token().expires_in(-600).mint());
+        assert_eq!(client.request(bad).status, 401, "{name}");
+    }
+    assert_eq!(upstream.count(), steps.len());
+    assert_alive(&envoy);
+}
