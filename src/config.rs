@@ -27,6 +27,7 @@ mod rule;
 mod string_matcher;
 mod struct_message;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
 use crate::json::{Json, JsonError};
+use crate::pattern::PatternSet;
 use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement};
 use crate::reply::Replies;
 use crate::request::{FieldId, RequestHead, WantedFields};
@@ -290,6 +292,9 @@ impl Config {
             true => None,
             false => Some(names.protected_resources(own_resource.is_some())),
         };
+        for patterns in names.patterns.values() {
+            patterns.finish();
+        }
         let policy = Policy {
             rules,
             requirement_map,
@@ -358,9 +363,16 @@ struct Names {
     scopes: Vec<String>,
     conditions: Vec<String>,
     resources: Vec<ProtectedResource>,
+    /// The patterns that stand on each text: the path, each header field, each parameter.
+    patterns: BTreeMap<String, Rc<PatternSet>>,
 }
 
 impl Names {
+    /// The patterns that stand on this text.
+    fn patterns(&mut self, text: &str) -> Rc<PatternSet> {
+        self.patterns.entry(text.to_owned()).or_default().clone()
+    }
+
     /// The resources, with the fields by which a request for their metadata is told.
     fn protected_resources(&mut self, has_own: bool) -> ProtectedResources {
         let all = std::mem::take(&mut self.resources);

@@ -55,6 +55,7 @@ mod host;
 pub mod jose;
 pub mod json;
 pub mod keys;
+pub mod pattern;
 mod percent;
 pub mod policy;
 pub mod reply;

@@ -119,6 +119,44 @@ pub struct Policy {
     pub resources: Option<ProtectedResources>,
 }
 
+/// What else has its say, each once.
+#[derive(Debug, Default)]
+struct Others {
+    list: Vec<Choice>,
+    /// Which rules are in the list: a bit for each, and one for what is left of it without its waiver.
+    rules: Vec<u8>,
+}
+
+impl Others {
+    fn add(&mut self, choice: Choice) {
+        let is_new = match choice {
+            Choice::Rule { number, is_strict } => {
+                if self.rules.len() <= number {
+                    self.rules.resize(number.saturating_add(1), 0);
+                }
+                let bit = if is_strict { 2 } else { 1 };
+                self.rules.get_mut(number).is_some_and(|known| {
+                    let is_new = *known & bit == 0;
+                    *known |= bit;
+                    is_new
+                })
+            }
+            other => !self.list.contains(&other),
+        };
+        if is_new {
+            self.list.push(choice);
+        }
+    }
+
+    fn and(mut self, first: Choice) -> Choices {
+        self.list.retain(|choice| *choice != first);
+        Choices {
+            first,
+            others: self.list,
+        }
+    }
+}
+
 impl CorsPreflight {
     /// Registers the fields.
     #[must_use]
@@ -149,10 +187,11 @@ impl Policy {
         let path = RequestPath::new(field.unwrap_or_default());
         let spelling = field.map_or(Spelling::Plain, |_| path.spelling());
         let is_canonical = spelling != Spelling::Loose;
-        let mut others = Vec::new();
+        let mut others = Others::default();
+        let readings;
         if self.cors.is_some_and(|cors| cors.matches(request)) {
             let first = Choice::CorsPreflight;
-            return Ok(Choices { first, others });
+            return Ok(others.and(first));
         }
         if let Some(name) = &request.route_requirement {
             let (number, demand) =
@@ -160,54 +199,51 @@ impl Policy {
             // Nothing tells which route another path would have had, so what is only tried out does not go before what is
             // asked of every request.
             if !is_canonical && demand.mode != Mode::Enforce && demand.mode != self.mode {
-                others.push(Choice::Otherwise);
+                others.add(Choice::Otherwise);
             }
             let first = Choice::Route {
                 number,
                 is_strict: demand.is_stricter(is_canonical),
             };
-            return Ok(Choices { first, others });
+            return Ok(others.and(first));
         }
         let matched = Matched::new(request);
         let mut first = None;
         self.collect(&matched, &path, is_canonical, |choice, is_literal| match first {
             None if is_literal => first = Some(choice),
-            _ => others.push(choice),
+            _ => others.add(choice),
         });
         // The last one is literal: nothing that is unsure ends the search.
         let first = first.unwrap_or(Choice::Otherwise);
         if spelling != Spelling::Plain {
-            let mut add = |choice| {
-                if choice != first && !others.contains(&choice) {
-                    others.push(choice);
-                }
-            };
-            let readings = path.readings();
+            readings = path.readings();
             for reading in readings.iter().flatten() {
                 let path = RequestPath::reading(reading);
-                self.collect(&matched, &path, path.is_canonical(), |choice, _| add(choice));
+                self.collect(&matched, &path, path.is_canonical(), |choice, _| {
+                    others.add(choice);
+                });
             }
             // A path that can be read in so many ways may be any.
             if readings.is_none() {
-                add(self.otherwise(request, true));
-                for number in 0..self.rules.len() {
-                    add(Choice::Rule {
+                others.add(self.otherwise(request, true));
+                for (number, rule) in self.rules.iter().enumerate() {
+                    others.add(Choice::Rule {
                         number,
-                        is_strict: true,
+                        is_strict: rule.demand.is_stricter(false),
                     });
                 }
             }
         }
-        Ok(Choices { first, others })
+        Ok(others.and(first))
     }
 
     /// What has its say where the path is read so: each rule that may be the first to match, by what servers make of method,
     /// host, header fields and query, and whether it is so for the request as it is written. The last is what has its say
     /// where none of the others does.
-    fn collect(
+    fn collect<'r>(
         &self,
-        matched: &Matched<'_>,
-        path: &RequestPath<'_>,
+        matched: &Matched<'r>,
+        path: &RequestPath<'r>,
         is_canonical: bool,
         mut add: impl FnMut(Choice, bool),
     ) {

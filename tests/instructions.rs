@@ -341,3 +341,88 @@ fn memory_stops_growing_however_many_tokens_come() {
     assert_eq!(half, end, "memory goes on growing");
     assert!(end <= MAX_PAGES, "{end} pages");
 }
+
+/// What a client without a token may make a worker do, at Envoy's limit of 60 KiB for all header fields: as above.
+const WORST: &[Budget] = &[
+    budget("1 pattern", 2_000_000, 8),
+];
+
+/// Something that many patterns look at: as long as it may be, and made of what they look for.
+fn candidates(patterns: usize, ends: &[&str], length: usize) -> String {
+    let mut chance = testkit::Random::new(7);
+    let mut text = "/x".to_owned();
+    while text.len() < length {
+        let (number, end) = (chance.below(patterns), chance.below(ends.len()));
+        text += &format!("/svc{number}{}", ends[end]);
+    }
+    text.truncate(length);
+    text
+}
+
+fn worst() -> Vec<(String, Cost)> {
+    let rules = |matchers: Vec<Value>| {
+        let mut config = config(&keys());
+        let rules = matchers.into_iter().map(|matcher| json!({"match": matcher, "requires": {"provider_name": "corp"}}));
+        config["rules"] = rules.chain([json!({"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}})]).collect();
+        config
+    };
+    let pattern = |number: usize| json!({"regex": format!("/.*/svc{number}/.*")});
+    let mut costs = Vec::new();
+    let mut measure = |what: String, config: &Value, requests: &[Request]| {
+        let worst = requests.iter().map(|request| {
+            let (mut vm, _) = Vm::start(NOW);
+            vm.configure(config);
+            vm.refused(&Request::get("/orders/4711"), 401);
+            let first = vm.refused(request, 401);
+            let again = vm.refused(request, 401);
+            println!("    {what}: {} first, {} again", first.instructions, again.instructions);
+            first
+        });
+        let worst = worst.max_by_key(|cost| cost.instructions).expect("a request");
+        costs.push((what, worst));
+    };
+    for patterns in [1, 20, 50, 100] {
+        let config = rules((0..patterns).map(|number| json!({"safe_regex": pattern(number)})).collect());
+        let requests: Vec<Request> = [&[""][..], &["/", "", "x"], &["/"], &["/é", "%20/"]]
+            .into_iter()
+            .map(|ends| Request::get(&candidates(patterns, ends, 57_000)))
+            .collect();
+        measure(format!("{patterns} patterns"), &config, &requests);
+    }
+    let by_header = |number: usize| json!({"prefix": "/", "headers": [{"name": "x-env", "string_match": {"safe_regex": pattern(number)}}]});
+    let config = rules((0..20).map(by_header).collect());
+    let requests: Vec<Request> = [&[""][..], &["/", ""], &["/"]]
+        .into_iter()
+        .map(|ends| orders().header("x-env", candidates(20, ends, 58_000)))
+        .collect();
+    measure("20 header patterns".to_owned(), &config, &requests);
+    let config = rules((0..1000).map(|number| json!({"prefix": format!("/api/v1/service-{number}/")})).collect());
+    let readings = |part: &str, times: usize| Request::get(&format!("/api/v1/service-999/{}", part.repeat(times)));
+    measure("1000 prefixes, plain".to_owned(), &config, &[Request::get("/api/v1/other/orders")]);
+    measure("1000 prefixes".to_owned(), &config, &[
+        readings("a;b/%2e%2e\\c%252f%3fd/..;/", 1),
+        readings("a;b/..%2f", 3),
+        readings("%2525252525252e/", 1),
+        readings("//a/%2e%2e/", 700),
+        readings("%20", 10_000),
+        Request::get(&format!("/{}", "a".repeat(57_000))),
+    ]);
+    let config = rules((0..1000).map(|number| json!({"prefix": "/", "query_parameters": [{"name": format!("p{number}"), "string_match": {"contains": "x"}}]})).collect());
+    measure("1000 parameters".to_owned(), &config, &[
+        Request::get(&format!("/?{}", "a&".repeat(28_000))),
+        Request::get(&format!("/?{}", (0..8000).map(|number| format!("p{number}=a&")).collect::<String>())),
+    ]);
+    let config = rules((0..1000).map(|number| json!({"prefix": "/", "headers": [{"name": "x-env", "string_match": {"contains": format!("c{number}"), "ignore_case": true}}]})).collect());
+    measure("1000 parts".to_owned(), &config, &[orders().header("x-env", candidates(1000, &["c"], 58_000)), orders().header("x-env", "c1".repeat(28_000))]);
+    let config = rules((0..1000).map(|number| json!({"prefix": "/", "headers": [{"name": "x-env", "string_match": {"exact": format!("c{number}")}}]})).collect());
+    let many = (0..90).fold(Request::get("/"), |request, _| request.header("x-env", "c1000"));
+    measure("1000 values of 90".to_owned(), &config, &[many]);
+    costs
+}
+
+#[test]
+fn no_client_makes_a_worker_do_more_than_its_budget() {
+    for (what, cost) in worst() {
+        println!("{what:<40} {:>10} instructions {:>3} host calls", cost.instructions, cost.host_calls());
+    }
+}

@@ -234,7 +234,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     };
     let subjects = fields
         .get("subjects")
-        .map(|node| string_matcher::read(node))
+        .map(|node| string_matcher::read(node, &std::rc::Rc::default()))
         .transpose()?;
     let mut required_claims: Vec<ClaimPath> = fields
         .names("required_claims")?

@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::reader::{Node, read_each};
-use super::string_matcher::{self, StringMatcher};
+use super::string_matcher;
 use super::{Names, header_name};
 use crate::policy::{
     Authority, FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
@@ -84,7 +84,10 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
             "path" => path = Some(PathTest::Exact(read_path(found)?)),
             "prefix" => path = Some(PathTest::Prefix(read_path(found)?)),
             "path_separated_prefix" => path = Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
-            "safe_regex" => path = Some(PathTest::Regex(string_matcher::read_regex(found)?)),
+            "safe_regex" => {
+                let pattern = string_matcher::read_regex(found)?;
+                path = Some(PathTest::Pattern(names.patterns("path").add(pattern)));
+            }
             _ => {
                 found.fields(&[])?;
                 matcher.methods = Some((names.field(":method"), vec![(*b"CONNECT").into()]));
@@ -116,7 +119,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         matcher.headers = read_each(&node.list()?, |node| read_header(node, names))?;
     }
     if let Some(node) = fields.get("query_parameters") {
-        let parameters = read_each(&node.list()?, read_parameter)?;
+        let parameters = read_each(&node.list()?, |node| read_parameter(node, names))?;
         if !parameters.is_empty() {
             matcher.parameters = Some((names.field(":path"), parameters));
         }
@@ -200,11 +203,12 @@ const HEADER_FIELDS: &[&str] = &[
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<ConfigError>> {
     let fields = node.fields(HEADER_FIELDS)?;
     let name = read_header_name(fields.require("name", "write the header's name")?)?;
+    let set = names.patterns(&format!("header {name}"));
     let invert = fields.flag("invert_match")?;
     let missing_is_empty = fields.flag("treat_missing_header_as_empty")?;
     let mut tests = Vec::new();
     if let Some(node) = fields.get("string_match") {
-        tests.push(HeaderTest::Text(string_matcher::read(node)?));
+        tests.push(HeaderTest::Text(string_matcher::read(node, &set)?));
     }
     if let Some(node) = fields.get("present_match") {
         tests.push(HeaderTest::Present(node.bool()?));
@@ -221,7 +225,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
         tests.push(HeaderTest::Range(start, end));
     }
     tests.extend(
-        string_matcher::read_older(&fields)?
+        string_matcher::read_older(&fields, &set)?
             .into_iter()
             .map(HeaderTest::Text),
     );
@@ -255,12 +259,13 @@ fn read_header_name(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     }
 }
 
-fn read_parameter(node: &Node<'_>) -> Result<ParameterMatcher, Box<ConfigError>> {
+fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher, Box<ConfigError>> {
     let fields = node.fields(&["name", "string_match", "present_match"])?;
     let name = fields.require("name", "write the parameter's name")?.name()?;
-    let value: Option<StringMatcher> = fields
+    let set = names.patterns(&format!("parameter {name}"));
+    let value = fields
         .get("string_match")
-        .map(|node| string_matcher::read(node))
+        .map(|node| string_matcher::read(node, &set))
         .transpose()?;
     let present = match fields.get("present_match") {
         Some(node) if value.is_some() => return Err(node.invalid("write one of string_match, present_match")),

@@ -1,76 +1,92 @@
 //! Envoy's `StringMatcher`.
 
+use std::rc::Rc;
+
 use super::error::ConfigError;
 use super::reader::{Fields, Node};
+use crate::pattern::{Effort, Member, Pattern, PatternSet, Search};
 
-/// Matches a whole string, a part of it, or a pattern.
+/// Matches a whole string, a part of it, or a pattern. A string is bytes: what is no UTF-8 hides nothing of the rest.
 #[derive(Clone, Debug)]
 pub struct StringMatcher {
-    pattern: Pattern,
+    test: Test,
     ignore_case: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Pattern {
-    Exact(Box<str>),
-    Prefix(Box<str>),
-    Suffix(Box<str>),
-    Contains(Box<str>),
-    /// Matches as a whole.
-    Regex(regex_lite::Regex),
+enum Test {
+    Exact(Box<[u8]>),
+    Prefix(Box<[u8]>),
+    Suffix(Box<[u8]>),
+    /// A pattern, or a part: what takes a look at the whole string.
+    Pattern(Member),
 }
 
 impl StringMatcher {
-    /// Whether the text matches. With `ignore_case`, ASCII letters match in either case; a pattern says so itself.
+    /// Whether the text matches; `None`: to find out would cost too much. With `ignore_case`, ASCII letters match in either
+    /// case; a pattern says so itself.
     #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        if self.ignore_case {
-            self.pattern.matches(&text.to_ascii_lowercase())
-        } else {
-            self.pattern.matches(text)
+    pub fn matches<'t>(&self, text: &'t [u8], search: &mut Search<'t>) -> Option<bool> {
+        match &self.test {
+            Test::Pattern(pattern) => pattern.matches(text, search),
+            test => Some(test.matches(text, self.ignore_case)),
         }
     }
 
-    /// Whether the bytes are text that matches; bytes that are none match nothing.
+    /// The same for a text that no other matcher looks at.
     #[must_use]
-    pub fn matches_bytes(&self, bytes: &[u8]) -> bool {
-        std::str::from_utf8(bytes).is_ok_and(|text| self.matches(text))
+    pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
+        match &self.test {
+            Test::Pattern(pattern) => pattern.matches_once(text, effort),
+            test => Some(test.matches(text, self.ignore_case)),
+        }
     }
-}
 
-impl StringMatcher {
     /// The matcher of one named form: `prefix`, `suffix`, `contains` or `regex`.
     pub(super) fn of(name: &str, node: &Node<'_>) -> Result<Self, Box<ConfigError>> {
-        let pattern = match FORMS.iter().find(|(form, _)| *form == name) {
-            Some((_, form)) => read_text(node, *form, false)?,
-            None => Pattern::Regex(read_pattern(node)?),
+        let test = match FORMS.iter().find(|(form, _)| *form == name) {
+            Some((_, form)) => read_text(node, *form, false, &Rc::default())?,
+            None => Test::Pattern(Member::alone(read_pattern(node)?)),
         };
         Ok(Self {
-            pattern,
+            test,
             ignore_case: false,
         })
     }
 }
 
-impl Pattern {
-    fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exact(pattern) => text == &**pattern,
-            Self::Prefix(pattern) => text.starts_with(&**pattern),
-            Self::Suffix(pattern) => text.ends_with(&**pattern),
-            Self::Contains(pattern) => text.contains(&**pattern),
-            Self::Regex(regex) => regex.is_match(text),
-        }
+impl Test {
+    /// Whether a text matches that does not have to be gone through as a whole.
+    fn matches(&self, text: &[u8], ignore_case: bool) -> bool {
+        let (part, expected) = match self {
+            Self::Exact(expected) => (Some(text), expected),
+            Self::Prefix(expected) => (text.get(..expected.len()), expected),
+            Self::Suffix(expected) => {
+                let start = text.len().checked_sub(expected.len());
+                (start.and_then(|start| text.get(start..)), expected)
+            }
+            Self::Pattern(_) => return false,
+        };
+        part.is_some_and(|part| match ignore_case {
+            true => part.eq_ignore_ascii_case(expected),
+            false => *part == **expected,
+        })
     }
 }
 
-type Form = (&'static str, fn(Box<str>) -> Pattern);
+#[derive(Clone, Copy)]
+enum Form {
+    Exact,
+    Prefix,
+    Suffix,
+    Contains,
+}
 
-const FORMS: [Form; 4] = [
-    ("exact", Pattern::Exact),
-    ("prefix", Pattern::Prefix),
-    ("suffix", Pattern::Suffix),
-    ("contains", Pattern::Contains),
+const FORMS: [(&str, Form); 4] = [
+    ("exact", Form::Exact),
+    ("prefix", Form::Prefix),
+    ("suffix", Form::Suffix),
+    ("contains", Form::Contains),
 ];
 
 const FIELDS: &[&str] = &[
@@ -85,84 +101,88 @@ const FIELDS: &[&str] = &[
 
 const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, contains, safe_regex";
 
-pub(super) fn read(node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
+/// Reads a matcher; its pattern becomes one of this set, with the others that look at the same text.
+pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatcher, Box<ConfigError>> {
     let fields = node.fields(FIELDS)?;
     if let Some(node) = fields.get("custom") {
         return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
     }
     let ignore_case = fields.flag("ignore_case")?;
-    let mut pattern = None;
+    let mut test = None;
     for (field, form) in FORMS {
         if let Some(node) = fields.get(field) {
-            if pattern.is_some() {
+            if test.is_some() {
                 return Err(node.invalid(FIX));
             }
-            pattern = Some(read_text(node, form, ignore_case)?);
+            test = Some(read_text(node, form, ignore_case, set)?);
         }
     }
     if let Some(node) = fields.get("safe_regex") {
-        if pattern.is_some() {
+        if test.is_some() {
             return Err(node.invalid(FIX));
         }
         if ignore_case {
             return Err(node.invalid("ignore_case has no effect on a pattern; begin it with (?i)"));
         }
-        pattern = Some(Pattern::Regex(read_regex(node)?));
+        test = Some(Test::Pattern(set.add(read_regex(node)?)));
     }
-    match pattern {
-        Some(pattern) => Ok(StringMatcher { pattern, ignore_case }),
+    match test {
+        Some(test) => Ok(StringMatcher { test, ignore_case }),
         None => Err(node.invalid(FIX)),
     }
 }
 
 fn read_text(
     node: &Node<'_>,
-    form: fn(Box<str>) -> Pattern,
+    form: Form,
     ignore_case: bool,
-) -> Result<Pattern, Box<ConfigError>> {
-    let mut text = node.text()?;
-    if ignore_case {
-        text.make_ascii_lowercase();
-    }
-    let pattern = form(text);
+    set: &Rc<PatternSet>,
+) -> Result<Test, Box<ConfigError>> {
+    let text = node.text()?;
     // An empty exact value matches the empty string, as in Envoy; an empty part would match everything.
-    match &pattern {
-        Pattern::Prefix(text) | Pattern::Suffix(text) | Pattern::Contains(text) if text.is_empty() => {
-            Err(node.invalid("must not be empty"))
-        }
-        _ => Ok(pattern),
+    if text.is_empty() && !matches!(form, Form::Exact) {
+        return Err(node.invalid("must not be empty"));
     }
+    let bytes = text.as_bytes().into();
+    Ok(match form {
+        Form::Exact => Test::Exact(bytes),
+        Form::Prefix => Test::Prefix(bytes),
+        Form::Suffix => Test::Suffix(bytes),
+        Form::Contains => Test::Pattern(set.add(Pattern::containing(&text, ignore_case))),
+    })
 }
 
 /// The matchers from the older fields that name their form themselves: `exact_match: x` and so on.
-pub(super) fn read_older(fields: &Fields<'_>) -> Result<Vec<StringMatcher>, Box<ConfigError>> {
-    let forms: [Form; 4] = [
-        ("exact_match", Pattern::Exact),
-        ("prefix_match", Pattern::Prefix),
-        ("suffix_match", Pattern::Suffix),
-        ("contains_match", Pattern::Contains),
+pub(super) fn read_older(
+    fields: &Fields<'_>,
+    set: &Rc<PatternSet>,
+) -> Result<Vec<StringMatcher>, Box<ConfigError>> {
+    let forms = [
+        ("exact_match", Form::Exact),
+        ("prefix_match", Form::Prefix),
+        ("suffix_match", Form::Suffix),
+        ("contains_match", Form::Contains),
     ];
     let mut found = Vec::new();
-    let mut add = |pattern| {
+    let mut add = |test| {
         found.push(StringMatcher {
-            pattern,
+            test,
             ignore_case: false,
         });
     };
     for (field, form) in forms {
         if let Some(node) = fields.get(field) {
-            add(read_text(node, form, false)?);
+            add(read_text(node, form, false, set)?);
         }
     }
     if let Some(node) = fields.get("safe_regex_match") {
-        add(Pattern::Regex(read_regex(node)?));
+        add(Test::Pattern(set.add(read_regex(node)?)));
     }
     Ok(found)
 }
 
-/// `RegexMatcher`: `{regex: …}`, which has to match the whole text. Google's RE2 and this engine share their syntax but
-/// for Unicode classes, and both take linear time.
-pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, Box<ConfigError>> {
+/// `RegexMatcher`: `{regex: …}`, which has to match the whole text.
+pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     let fields = node.fields(&["regex", "google_re2"])?;
     let pattern = fields.require("regex", "write the pattern")?;
     // The engine choice of older configurations; there is one.
@@ -173,9 +193,7 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<regex_lite::Regex, Box<Confi
 }
 
 /// A pattern that has to match the whole text.
-fn read_pattern(node: &Node<'_>) -> Result<regex_lite::Regex, Box<ConfigError>> {
+fn read_pattern(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     let text = node.name()?;
-    regex_lite::Regex::new(&text)
-        .and_then(|_| regex_lite::Regex::new(&format!(r"\A(?:{text})\z")))
-        .map_err(|error| node.invalid(format!("the pattern cannot be read: {error}")))
+    Pattern::parse(&text).map_err(|fault| node.invalid(format!("the pattern cannot be read: {fault}")))
 }

@@ -8,6 +8,7 @@ use crate::claims::{ClaimPath, Decimal, VerifiedJwt, scalar_text};
 use crate::config::StringMatcher;
 use crate::denial::Shortfall;
 use crate::json::{Json, Kind};
+use crate::pattern::Effort;
 use crate::policy::host::Authority;
 use crate::policy::path::RequestPath;
 use crate::policy::template::PathTemplate;
@@ -120,10 +121,11 @@ impl Authorization {
         {
             return Err(Shortfall::Scope);
         }
+        let mut effort = Effort::of_a_request();
         match self
             .conditions
             .iter()
-            .find(|(_, condition)| !condition.holds(jwt, request))
+            .find(|(_, condition)| !condition.holds(jwt, request, &mut effort))
         {
             Some((number, _)) => Err(Shortfall::Condition(*number)),
             None => Ok(()),
@@ -159,16 +161,18 @@ impl Scopes {
 }
 
 impl Condition {
-    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> bool {
+    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> bool {
         match self {
-            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(jwt, request)),
-            Self::Claim(condition) => condition.holds(jwt, request),
+            Self::Any(conditions) => conditions
+                .iter()
+                .any(|condition| condition.holds(jwt, request, effort)),
+            Self::Claim(condition) => condition.holds(jwt, request, effort),
         }
     }
 }
 
 impl ClaimCondition {
-    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> bool {
+    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> bool {
         let claim = jwt.claim(&self.claim).filter(|claim| claim.kind() != Kind::Null);
         let holds = match (&self.test, claim) {
             (ClaimTest::Exists(wanted), claim) => claim.is_some() == *wanted,
@@ -192,10 +196,19 @@ impl ClaimCondition {
                     .iter()
                     .all(|wanted| elements.iter().any(|element| wanted.is(*element)))
             }
-            (ClaimTest::Text(matcher), Some(claim)) => elements(claim)
-                .into_iter()
-                .filter_map(scalar_text)
-                .any(|text| matcher.matches(&text)),
+            (ClaimTest::Text(matcher), Some(claim)) => {
+                // What would cost too much to find out holds neither way.
+                let mut is_unknown = false;
+                let found = elements(claim).into_iter().filter_map(scalar_text).any(|text| {
+                    let found = matcher.matches_once(text.as_bytes(), effort);
+                    is_unknown |= found.is_none();
+                    found == Some(true)
+                });
+                if is_unknown {
+                    return false;
+                }
+                found
+            }
         };
         holds != self.invert
     }

@@ -56,7 +56,15 @@ impl HeaderMatcher {
     /// Whether it matches: one of several values does. A field that is not there matches no text and no range, inverted or
     /// not.
     #[must_use]
-    pub fn matches(&self, matched: &Matched<'_>, path: &RequestPath<'_>) -> Match {
+    pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
+        let found = self.find(matched, path);
+        match matched.gives_up() {
+            true => Match::PERHAPS,
+            false => found,
+        }
+    }
+
+    fn find<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
         let mut values = matched
             .request
             .all(self.field)
@@ -67,30 +75,32 @@ impl HeaderMatcher {
         }
         let Some(first) = values.next() else {
             return match self.missing_is_empty {
-                true => Match::sure(self.test.matches(&[])).inverted(self.invert),
+                true => Match::sure(self.test.matches(&Cow::Borrowed(&[]), matched)).inverted(self.invert),
                 false => Match::NO,
             };
         };
         let mut found = self.matches_value(first, matched, path);
         if let Some(second) = values.next() {
-            let rest: Vec<&[u8]> = std::iter::once(second).chain(values).collect();
+            let rest: Vec<&'r [u8]> = std::iter::once(second).chain(values).collect();
             found = match rest.len() < MAX_VALUES {
                 true => self.matches_all(found, first, &rest, matched, path),
-                false => Match::sure(found.is_literal || rest.iter().any(|value| self.test.matches(value)))
-                    .unless(true),
+                false => {
+                    let passes = |value: &&'r [u8]| self.test.matches(&Cow::Borrowed(*value), matched);
+                    Match::sure(found.is_literal || rest.iter().any(passes)).unless(true)
+                }
             };
         }
         found.inverted(self.invert)
     }
 
     /// One of several values will do. A server may take any of them, or all in one (RFC 9110 section 5.3).
-    fn matches_all(
+    fn matches_all<'r>(
         &self,
         found: Match,
-        first: &[u8],
-        rest: &[&[u8]],
-        matched: &Matched<'_>,
-        path: &RequestPath<'_>,
+        first: &'r [u8],
+        rest: &[&'r [u8]],
+        matched: &Matched<'r>,
+        path: &RequestPath<'r>,
     ) -> Match {
         let mut all = vec![found];
         all.extend(rest.iter().map(|value| self.matches_value(value, matched, path)));
@@ -101,7 +111,7 @@ impl HeaderMatcher {
             let joined = |separator: &[u8]| {
                 let mut all = vec![first];
                 all.extend_from_slice(rest);
-                self.test.matches(&all.join(separator))
+                self.test.matches(&Cow::Owned(all.join(separator)), matched)
             };
             joined(b",") || joined(b", ")
         };
@@ -110,36 +120,43 @@ impl HeaderMatcher {
     }
 
     /// Whether a value passes the test.
-    fn matches_value(&self, value: &[u8], matched: &Matched<'_>, path: &RequestPath<'_>) -> Match {
-        let passes = |value: &[u8]| self.test.matches(value);
-        let spelt: Cow<'_, [u8]> = match self.kind {
+    fn matches_value<'r>(&self, value: &'r [u8], matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
+        let passes = |value: &Cow<'r, [u8]>| self.test.matches(value, matched);
+        let whole = Cow::Borrowed(value);
+        let spelt: Cow<'r, [u8]> = match self.kind {
             // The path is read in one way at a time.
             FieldKind::Path => return Match::sure(passes(&path.with_query_of(value))),
-            FieldKind::Method if !is_method(value) => return Match::sure(passes(value)).unless(true),
+            FieldKind::Method if !is_method(value) => return Match::sure(passes(&whole)).unless(true),
             FieldKind::Method => match value.iter().any(u8::is_ascii_lowercase) {
                 true => Cow::Owned(value.to_ascii_uppercase()),
                 false => Cow::Borrowed(value),
             },
             FieldKind::Authority => match matched.authority(self.field) {
-                Some(authority) => authority.text(),
-                None => return Match::sure(passes(value)).unless(true),
+                Some(authority) => Cow::Owned(authority.text().into_owned()),
+                None => return Match::sure(passes(&whole)).unless(true),
             },
             FieldKind::Other => Cow::Borrowed(value.trim_ascii()),
         };
-        let literal = passes(value);
+        let literal = passes(&whole);
         if *spelt != *value && passes(&spelt) != literal {
             return Match::sure(literal).unless(true);
         }
         // What matches as it is written does so for sure: not to every server is `a,b` two values, or a port of no account.
         let is_other = || match self.kind {
             FieldKind::Method | FieldKind::Path => false,
-            FieldKind::Authority => matched
-                .authority(self.field)
-                .is_some_and(|authority| authority.others().any(|other| passes(&other))),
+            FieldKind::Authority => matched.authority(self.field).is_some_and(|authority| {
+                authority
+                    .others()
+                    .any(|other| passes(&Cow::Owned(other.into_owned())))
+            }),
             FieldKind::Other => {
                 let mut elements = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 value.contains(&b',')
-                    && (elements.by_ref().take(MAX_VALUES).any(passes) || elements.next().is_some())
+                    && (elements
+                        .by_ref()
+                        .take(MAX_VALUES)
+                        .any(|element| passes(&Cow::Borrowed(element)))
+                        || elements.next().is_some())
             }
         };
         Match::sure(literal).unless(!literal && is_other())
@@ -147,10 +164,10 @@ impl HeaderMatcher {
 }
 
 impl HeaderTest {
-    fn matches(&self, value: &[u8]) -> bool {
+    fn matches<'r>(&self, value: &Cow<'r, [u8]>, matched: &Matched<'r>) -> bool {
         match self {
             Self::Present(wanted) => *wanted,
-            Self::Text(matcher) => matcher.matches_bytes(value),
+            Self::Text(matcher) => matched.passes(matcher, value),
             Self::Range(start, end) => std::str::from_utf8(value)
                 .ok()
                 .and_then(|text| text.parse::<i64>().ok())

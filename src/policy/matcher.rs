@@ -1,12 +1,15 @@
 //! `match`: Envoy's `RouteMatch`, as far as a request's head decides it, and `methods` and `hosts`.
 
-use std::cell::OnceCell;
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell, RefCell};
 
 use super::header::{FieldKind, HeaderMatcher};
 use super::host::{Authority, HostPattern};
 use super::likeness::Match;
 use super::path::{PathPattern, RequestPath};
 use super::query::{ParameterMatcher, Query};
+use crate::config::StringMatcher;
+use crate::pattern::{Member, Search};
 use crate::request::{FieldId, RequestHead};
 
 /// Matches a request; all parts must.
@@ -31,6 +34,8 @@ pub struct Matched<'r> {
     pub request: &'r RequestHead,
     authority: OnceCell<Option<Authority<'r>>>,
     query: OnceCell<Query<'r>>,
+    search: RefCell<Search<'r>>,
+    gave_up: Cell<bool>,
 }
 
 impl<'r> Matched<'r> {
@@ -41,7 +46,33 @@ impl<'r> Matched<'r> {
             request,
             authority: OnceCell::new(),
             query: OnceCell::new(),
+            search: RefCell::new(Search::new()),
+            gave_up: Cell::new(false),
         }
+    }
+
+    /// Whether a text passes the test. No, where it would cost too much to find out, which [`Self::gives_up`] says then.
+    pub(super) fn passes(&self, matcher: &StringMatcher, text: &Cow<'r, [u8]>) -> bool {
+        let mut search = self.search.borrow_mut();
+        self.known(match text {
+            Cow::Borrowed(text) => matcher.matches(text, &mut search),
+            Cow::Owned(text) => matcher.matches_once(text, &mut search.effort),
+        })
+    }
+
+    /// The same for a pattern.
+    pub(super) fn is_match(&self, pattern: &Member, text: &'r [u8]) -> bool {
+        self.known(pattern.matches(text, &mut self.search.borrow_mut()))
+    }
+
+    fn known(&self, found: Option<bool>) -> bool {
+        self.gave_up.set(self.gave_up.get() || found.is_none());
+        found == Some(true)
+    }
+
+    /// Whether anything since the last time would have cost too much. What was asked may be so, or not.
+    pub(super) fn gives_up(&self) -> bool {
+        self.gave_up.take()
     }
 
     /// `None`: it may be any.
@@ -66,15 +97,22 @@ impl RequestMatcher {
 
     /// Whether the request matches, with its path read so.
     #[must_use]
-    pub fn matches(&self, matched: &Matched<'_>, path: &RequestPath<'_>) -> Match {
-        let is_path = self.path.as_ref().is_none_or(|pattern| pattern.matches(path));
-        if !is_path {
-            return Match::NO;
+    pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
+        let is_path = self
+            .path
+            .as_ref()
+            .is_none_or(|pattern| pattern.matches(path, matched));
+        let by_path = match matched.gives_up() {
+            true => Match::PERHAPS,
+            false => Match::sure(is_path),
+        };
+        if by_path == Match::NO {
+            return by_path;
         }
-        let mut found = Match::YES;
+        let mut found = by_path;
         if let Some((field, methods)) = &self.methods {
             let method = matched.request.first(*field).unwrap_or_default();
-            found = match_method(methods, method);
+            found = found.and(|| match_method(methods, method));
         }
         if let Some((field, hosts)) = &self.hosts {
             found = found.and(|| {
@@ -88,7 +126,7 @@ impl RequestMatcher {
         });
         if let Some((field, parameters)) = &self.parameters {
             found = parameters.iter().fold(found, |found, matcher| {
-                found.and(|| matcher.matches(matched.query(*field)))
+                found.and(|| matcher.matches(matched.query(*field), matched))
             });
         }
         found

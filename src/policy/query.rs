@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::likeness::Match;
+use super::matcher::Matched;
 use crate::config::StringMatcher;
 use crate::percent;
 
@@ -115,14 +116,14 @@ impl ParameterMatcher {
     /// Whether the parameter matches. As it is written, the first of several counts, by its name and value as the query spells
     /// them. A server may take another of them, decode both, or split the query otherwise.
     #[must_use]
-    pub fn matches(&self, query: &Query<'_>) -> Match {
+    pub fn matches<'q>(&self, query: &Query<'q>, matched: &Matched<'q>) -> Match {
         let name = self.name.as_bytes();
-        let of = |value: Option<&[u8]>| match &self.value {
-            Some(matcher) => value.is_some_and(|value| matcher.matches_bytes(value)),
+        let of = |value: Option<&Cow<'q, [u8]>>| match &self.value {
+            Some(matcher) => value.is_some_and(|value| matched.passes(matcher, value)),
             None => value.is_some() == self.present,
         };
         let first = query.pairs.iter().find(|pair| pair.name == name);
-        let literal = of(first.map(|pair| pair.value));
+        let literal = of(first.map(|pair| Cow::Borrowed(pair.value)).as_ref());
         let is_doubtful = query.is_unclear
             || [&query.pairs, &query.finer].into_iter().any(|pairs| {
                 // Without pairs of its own, the second is the first.
@@ -134,12 +135,20 @@ impl ParameterMatcher {
                             || self.values_differ(pair.value, literal, of)
                     })
             });
-        Match::sure(literal).unless(is_doubtful)
+        match matched.gives_up() {
+            true => Match::PERHAPS,
+            false => Match::sure(literal).unless(is_doubtful),
+        }
     }
 
     /// Whether the value, read in some way, comes to another result than this.
-    fn values_differ(&self, value: &[u8], literal: bool, of: impl Fn(Option<&[u8]>) -> bool) -> bool {
-        if of(Some(value)) != literal {
+    fn values_differ<'q>(
+        &self,
+        value: &'q [u8],
+        literal: bool,
+        of: impl Fn(Option<&Cow<'q, [u8]>>) -> bool,
+    ) -> bool {
+        if of(Some(&Cow::Borrowed(value))) != literal {
             return true;
         }
         if self.value.is_none() || !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
@@ -149,7 +158,8 @@ impl ParameterMatcher {
             let once = decode_once(value, plus_is_space);
             of(Some(&once)) != literal
                 || once.contains(&b'%')
-                    && decoded(&once, false).is_none_or(|value| of(Some(&value)) != literal)
+                    && decoded(&once, false)
+                        .is_none_or(|value| of(Some(&Cow::Owned(value.into_owned()))) != literal)
         })
     }
 }

@@ -12,6 +12,17 @@ fn matching(name: &'static str, matcher: Value) -> Scenario {
     )
 }
 
+/// What the matcher matches needs a token, everything else does not.
+fn demanding(name: &'static str, matcher: Value) -> Scenario {
+    Scenario::new(
+        name,
+        json!({"providers": {"corp": local_provider()}, "rules": [
+            {"match": matcher, "requires": {"provider_name": "corp"}},
+            {"match": {"prefix": "/"}},
+        ]}),
+    )
+}
+
 pub(super) fn list() -> Vec<Scenario> {
     let refused = || denied("token_missing");
     let header = |matcher: Value| json!({"prefix": "/", "headers": [matcher]});
@@ -88,6 +99,43 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/?a&b=2&b=1"), refused())
         .request(get("/?a&b=1&c"), refused())
         .request(get("/?b=1"), refused()),
+        // Bytes that are no UTF-8 hide nothing of what stands beside them.
+        demanding("a header with a byte that is no text has its beginning", header(json!({"name": "x-env", "string_match": {"prefix": "prod"}})))
+            .request(get("/").header("x-env", b"prod\xff"), refused())
+            .request(get("/").header("x-env", b"\xffprod"), forwarded()),
+        demanding("a header with a byte that is no text has its end", header(json!({"name": "x-env", "string_match": {"suffix": "PROD", "ignore_case": true}})))
+            .request(get("/").header("x-env", b"\xe9prod"), refused())
+            .request(get("/").header("x-env", b"prod\xe9"), forwarded()),
+        demanding("a header with a byte that is no text has its parts", header(json!({"name": "x-env", "string_match": {"contains": "Prod", "ignore_case": true}})))
+            .request(get("/").header("x-env", b"\xffPROD\xc3"), refused())
+            .request(get("/").header("x-env", b"\xffpr\xc3od"), forwarded()),
+        demanding("a header with a byte that is no text matches patterns", header(json!({"name": "x-env", "string_match": {"safe_regex": {"regex": "prod.|[^a-z]+prod"}}})))
+            .request(get("/").header("x-env", b"prod\xff"), refused())
+            .request(get("/").header("x-env", b"\xff\xc3prod"), refused())
+            .request(get("/").header("x-env", b"prod\xff\xff"), forwarded()),
+        matching(
+            "a byte that is no text does not turn an inverted matcher round",
+            json!({"prefix": "/", "headers": [
+                {"name": "cookie", "string_match": {"contains": "session="}, "invert_match": true, "treat_missing_header_as_empty": true},
+                {"name": "x-env", "string_match": {"safe_regex": {"regex": "prod.*"}}, "invert_match": true, "treat_missing_header_as_empty": true},
+            ]}),
+        )
+        .request(get("/"), forwarded())
+        .request(get("/").header("cookie", "a=1"), forwarded())
+        .request(get("/").header("cookie", b"a=\xff"), forwarded())
+        .request(get("/").header("cookie", "session=1"), refused())
+        .request(get("/").header("cookie", b"session=1; a=\xff"), refused())
+        .request(get("/").header("cookie", b"a=\xff; session=1"), refused())
+        .request(get("/").header("x-env", b"prod\xc3"), refused()),
+        demanding("a parameter's bytes", json!({"prefix": "/", "query_parameters": [
+            {"name": "env", "string_match": {"prefix": "caf\u{e9}"}},
+        ]}))
+        .request(get("/?env=caf\u{e9}&x"), refused())
+        .request(get("/?env=caf"), forwarded()),
+        demanding("a pattern takes a path's characters", json!({"safe_regex": {"regex": "/caf./.*"}}))
+            .request(get("/caf\u{e9}/x"), refused())
+            .request(get("/cafe/x"), refused())
+            .request(get("/cafee/x"), forwarded()),
         matching("CONNECT", json!({"connect_matcher": {}})).request(get("/"), refused()),
     ]
 }

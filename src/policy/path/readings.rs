@@ -102,7 +102,8 @@ const LEAST: usize = 768;
 /// What is not in normal form is left out, since to a pattern it is what its normal form is.
 pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut found = vec![path.to_vec()];
-    let mut left = MOST;
+    // The path itself counts, too: each step looks at all of it.
+    let mut left = MOST.checked_sub(path.len())?;
     let mut next = 0_usize;
     while let Some(path) = found.get(next).cloned() {
         if is_deceptive(&path) {

@@ -1,0 +1,209 @@
+//! Patterns (`safe_regex`, `regex`, `contains`): all that stand on one text are decided in one pass over it.
+//!
+//! RE2's syntax without Unicode classes. A pattern has to match the whole text. The text is bytes: what is UTF-8 counts as its
+//! characters, and each byte that is not as a character of its own, which `.` and every negated class match. No such byte
+//! hides what stands beside it.
+//!
+//! A text costs a step for each byte, and more only where no text led there before. What that may cost one request is bounded
+//! by [`Effort`]; beyond it the answer is [`Hits::Unknown`], and who asked has to decide for the safe side.
+
+mod automaton;
+mod program;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use automaton::States;
+use program::{Compiler, Program};
+pub use syntax::Fault;
+use syntax::Node;
+
+/// One pattern, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(Node);
+
+/// Which patterns match a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hits {
+    /// These, by their numbers, in order.
+    Known(Rc<[u32]>),
+    /// To find out would have cost too much.
+    Unknown,
+}
+
+/// How much one request may still cost, in steps of about two nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort(usize);
+
+/// Patterns that stand on one text.
+#[derive(Debug, Default)]
+pub struct PatternSet {
+    /// Those that are no part of the program yet.
+    patterns: RefCell<Vec<Node>>,
+    program: RefCell<Option<Program>>,
+    states: RefCell<States>,
+}
+
+/// One pattern of a set.
+#[derive(Clone, Debug)]
+pub struct Member {
+    set: Rc<PatternSet>,
+    number: u32,
+}
+
+/// One request's questions: what they may still cost, and the answers, so that no text is gone through twice.
+#[derive(Debug)]
+pub struct Search<'t> {
+    /// What it may still cost.
+    pub effort: Effort,
+    found: Vec<(*const PatternSet, &'t [u8], Hits)>,
+    /// Where the next answer is, if questions come in the same order again.
+    next: usize,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for whoever wrote it.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let node = syntax::parse(text)?;
+        program::check(&node)?;
+        Ok(Self(node))
+    }
+
+    /// Every text that holds this one.
+    #[must_use]
+    pub fn containing(text: &str, ignore_case: bool) -> Self {
+        let text = syntax::literal(text, ignore_case);
+        Self(Node::Concat(vec![syntax::anything(), text, syntax::anything()]))
+    }
+}
+
+impl PatternSet {
+    /// Adds a pattern. All have to be there before the first text is.
+    #[must_use]
+    pub fn add(self: &Rc<Self>, pattern: Pattern) -> Member {
+        let mut patterns = self.patterns.borrow_mut();
+        let number = u32::try_from(patterns.len()).unwrap_or(u32::MAX);
+        patterns.push(pattern.0);
+        Member {
+            set: self.clone(),
+            number,
+        }
+    }
+
+    /// No pattern is added any more: does now what the first text would have to wait for.
+    pub fn finish(&self) {
+        self.program.borrow_mut().get_or_insert_with(|| {
+            let mut compiler = Compiler::default();
+            for (number, pattern) in (0..).zip(self.patterns.take()) {
+                compiler.add(pattern, number);
+            }
+            compiler.finish()
+        });
+    }
+
+    /// The patterns that match this text as a whole.
+    #[must_use]
+    pub fn matching(&self, text: &[u8], effort: &mut Effort) -> Hits {
+        if self.program.borrow().is_none() {
+            self.finish();
+        }
+        match &*self.program.borrow() {
+            Some(program) => self.states.borrow_mut().run(program, text, effort),
+            None => Hits::Unknown,
+        }
+    }
+}
+
+impl Member {
+    /// A pattern that stands alone.
+    #[must_use]
+    pub fn alone(pattern: Pattern) -> Self {
+        let member = Rc::new(PatternSet::default()).add(pattern);
+        member.set.finish();
+        member
+    }
+
+    /// Whether it matches this text; `None`: to find out would cost too much.
+    #[must_use]
+    pub fn matches<'t>(&self, text: &'t [u8], search: &mut Search<'t>) -> Option<bool> {
+        search.matching(&self.set, text).hold(self.number)
+    }
+
+    /// The same for a text that nobody asks of again.
+    #[must_use]
+    pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
+        self.set.matching(text, effort).hold(self.number)
+    }
+}
+
+impl<'t> Search<'t> {
+    /// With what one request may cost.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            effort: Effort::of_a_request(),
+            found: Vec::new(),
+            next: 0,
+        }
+    }
+
+    fn matching(&mut self, set: &PatternSet, text: &'t [u8]) -> &Hits {
+        let is_it = |(known, of, _): &(*const PatternSet, &[u8], Hits)| {
+            std::ptr::eq(*known, set) && std::ptr::eq(*of, text)
+        };
+        let (before, after) = self.found.split_at(self.next.min(self.found.len()));
+        let found = match after.iter().position(is_it) {
+            Some(at) => before.len().saturating_add(at),
+            None => before.iter().position(is_it).unwrap_or(self.found.len()),
+        };
+        if found == self.found.len() {
+            let hits = set.matching(text, &mut self.effort);
+            self.found.push((set, text, hits));
+        }
+        self.next = found;
+        self.found.get(found).map_or(&Hits::Unknown, |(_, _, hits)| hits)
+    }
+}
+
+impl Default for Search<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hits {
+    /// Whether the pattern of this number matches; `None`: nobody knows.
+    #[must_use]
+    pub fn hold(&self, number: u32) -> Option<bool> {
+        match self {
+            Self::Known(hits) => Some(hits.binary_search(&number).is_ok()),
+            Self::Unknown => None,
+        }
+    }
+}
+
+impl Effort {
+    /// What one request may cost.
+    #[must_use]
+    pub const fn of_a_request() -> Self {
+        Self(1_000_000)
+    }
+
+    /// A step for each byte.
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(bytes)?;
+        Some(())
+    }
+
+    /// What is done to make a state takes longer than a step.
+    fn spend_more(&mut self, places: usize) -> Option<()> {
+        self.spend(places.saturating_mul(4))
+    }
+}

@@ -1,0 +1,294 @@
+//! Programs run over texts: each set of places that was reached before is known as one state, with what leads on from it.
+//!
+//! States are made when a text first comes to them, and forgotten all at once when they take too much memory. So a text costs
+//! a step a byte where its like was seen before, and otherwise as much more as states have to be made; what that may come to
+//! is bounded by [`Effort`].
+
+use std::rc::Rc;
+
+use hashbrown::HashTable;
+
+use super::program::{Place, Program, Side, bit, index};
+use super::{Effort, Hits, syntax};
+
+/// What the states of one program may take, in numbers of four bytes: half a MiB.
+const MAX_MEMORY: usize = 128 * 1024;
+/// What is not known yet.
+const UNKNOWN: u32 = u32::MAX;
+
+/// What is known of a program's states.
+#[derive(Clone, Debug, Default)]
+pub(super) struct States {
+    /// For each state and class, the state that follows, times the number of classes.
+    table: Vec<u32>,
+    states: Vec<State>,
+    /// The places of all states.
+    places: Vec<u32>,
+    known: HashTable<u32>,
+    /// Those that were just reached, one bit for each place, and those that are to be looked at.
+    reached: Vec<u64>,
+    open: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    from: u32,
+    to: u32,
+    before: Side,
+    /// The patterns that match a text that ends here.
+    hits: Option<Rc<[u32]>>,
+}
+
+impl States {
+    /// The patterns that match the text as a whole.
+    pub(super) fn run(&mut self, program: &Program, text: &[u8], effort: &mut Effort) -> Hits {
+        match self.try_run(program, text, effort) {
+            Some(hits) => Hits::Known(hits),
+            None => {
+                // What was given up must leave nothing half made.
+                self.reached.fill(0);
+                if self.states.len() < 2 {
+                    self.states.clear();
+                }
+                Hits::Unknown
+            }
+        }
+    }
+
+    fn try_run(&mut self, program: &Program, text: &[u8], effort: &mut Effort) -> Option<Rc<[u32]>> {
+        effort.spend(text.len())?;
+        if self.states.is_empty() {
+            self.reset(program, effort)?;
+        }
+        let classes = &program.classes;
+        // The state after nothing is the first, but for the dead one.
+        let mut state = classes.count;
+        let mut rest = text;
+        while let Some((byte, after)) = rest.split_first() {
+            let class = match classes.ascii.get(usize::from(*byte)) {
+                Some(class) => {
+                    rest = after;
+                    *class
+                }
+                None => {
+                    let (code, length) = syntax::decode(rest);
+                    rest = rest.get(length..)?;
+                    classes.of(code)
+                }
+            };
+            let entry = index(state.saturating_add(class));
+            let next = self.table.get(entry).copied()?;
+            state = match next {
+                UNKNOWN => self.follow(program, state, class, effort)?,
+                next => next,
+            };
+            if state == 0 {
+                break;
+            }
+        }
+        self.end(program, state, effort)
+    }
+
+    /// Forgets everything but that nothing leads anywhere, and where texts begin.
+    fn reset(&mut self, program: &Program, effort: &mut Effort) -> Option<()> {
+        self.table.clear();
+        self.states.clear();
+        self.places.clear();
+        self.known.clear();
+        self.reached.resize(program.places.len().div_ceil(64), 0);
+        self.intern(program, Side::Edge, effort)?;
+        self.reach(program, program.start, effort)?;
+        self.intern(program, Side::Edge, effort)?;
+        Some(())
+    }
+
+    /// What follows a state at a character of this class.
+    fn follow(&mut self, program: &Program, state: u32, class: u32, effort: &mut Effort) -> Option<u32> {
+        let after = match program.looks {
+            true => program.classes.sides.get(index(class)).copied()?,
+            false => Side::Edge,
+        };
+        self.pass_looks(program, state, after, effort)?;
+        let passed = std::mem::take(&mut self.open);
+        for place in &passed {
+            match program.places.get(index(*place)) {
+                Some(Place::Class(wanted, next)) if *wanted == class => {
+                    self.reach(program, *next, effort)?;
+                }
+                Some(Place::Set(set, next)) => {
+                    let set = program.sets.get(index(*set))?;
+                    if set.get(index(class / 64))? & bit(class) != 0 {
+                        self.reach(program, *next, effort)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        effort.spend_more(passed.len())?;
+        let (next, is_fresh) = self.intern(program, after, effort)?;
+        if !is_fresh {
+            let entry = index(state.saturating_add(class));
+            *self.table.get_mut(entry)? = next;
+        }
+        Some(next)
+    }
+
+    /// Leaves in `open` the places of a state, with those behind whatever the text shows to be so here.
+    fn pass_looks(&mut self, program: &Program, state: u32, after: Side, effort: &mut Effort) -> Option<()> {
+        let number = state.checked_div(program.classes.count)?;
+        let State { from, to, before, .. } = *self.states.get(index(number))?;
+        self.open.clear();
+        let places = self.places.get(index(from)..index(to))?;
+        self.open.extend_from_slice(places);
+        if !program.looks {
+            return Some(());
+        }
+        for place in self.open.clone() {
+            if let Some(Place::Look(look, next)) = program.places.get(index(place))
+                && look.holds(before, after)
+            {
+                self.reach_if(program, *next, effort, &|look| look.holds(before, after))?;
+            }
+        }
+        let mut open = std::mem::take(&mut self.open);
+        self.drain(&mut open);
+        self.open = open;
+        Some(())
+    }
+
+    /// The patterns that match a text which ends here.
+    fn end(&mut self, program: &Program, state: u32, effort: &mut Effort) -> Option<Rc<[u32]>> {
+        let number = index(state.checked_div(program.classes.count)?);
+        if let Some(hits) = &self.states.get(number)?.hits {
+            return Some(hits.clone());
+        }
+        self.pass_looks(program, state, Side::Edge, effort)?;
+        effort.spend_more(self.open.len())?;
+        let mut hits: Vec<u32> = self
+            .open
+            .iter()
+            .filter_map(|place| match program.places.get(index(*place)) {
+                Some(Place::End(pattern)) => Some(*pattern),
+                _ => None,
+            })
+            .collect();
+        hits.sort_unstable();
+        hits.dedup();
+        let hits: Rc<[u32]> = hits.into();
+        self.states.get_mut(number)?.hits = Some(hits.clone());
+        Some(hits)
+    }
+
+    /// Marks a place, and all that are reached from it without a character.
+    fn reach(&mut self, program: &Program, place: u32, effort: &mut Effort) -> Option<()> {
+        self.reach_if(program, place, effort, &|_| false)
+    }
+
+    fn reach_if(
+        &mut self,
+        program: &Program,
+        place: u32,
+        effort: &mut Effort,
+        holds: &dyn Fn(super::syntax::Look) -> bool,
+    ) -> Option<()> {
+        let mut open = std::mem::take(&mut self.open);
+        let before = open.len();
+        open.push(place);
+        while open.len() > before {
+            let Some(place) = open.pop() else { break };
+            let word = self.reached.get_mut(index(place / 64))?;
+            if *word & bit(place) != 0 {
+                continue;
+            }
+            *word |= bit(place);
+            effort.spend_more(1)?;
+            match program.places.get(index(place))? {
+                Place::Split(one, other) => open.extend([*other, *one]),
+                Place::Look(look, next) if holds(*look) => open.push(*next),
+                _ => {}
+            }
+        }
+        self.open = open;
+        Some(())
+    }
+
+    /// The places that are marked, in order; then none is.
+    fn drain(&mut self, into: &mut Vec<u32>) {
+        for (number, word) in (0_u32..).zip(&mut self.reached) {
+            let mut left = std::mem::take(word);
+            while left != 0 {
+                into.push(number.saturating_mul(64).saturating_add(left.trailing_zeros()));
+                left &= left.wrapping_sub(1);
+            }
+        }
+    }
+
+    /// The state of the places that are marked, and whether all others were forgotten for it.
+    fn intern(&mut self, program: &Program, before: Side, effort: &mut Effort) -> Option<(u32, bool)> {
+        effort.spend_more(self.reached.len().checked_div(8)?)?;
+        let from = self.places.len();
+        let mut places = std::mem::take(&mut self.places);
+        self.drain(&mut places);
+        // What only leads on to others is none of a state's own.
+        let mut kept = from;
+        for at in from..places.len() {
+            let place = *places.get(at)?;
+            if !matches!(program.places.get(index(place))?, Place::Split(..) | Place::Fail) {
+                *places.get_mut(kept)? = place;
+                kept = kept.saturating_add(1);
+            }
+        }
+        places.truncate(kept);
+        self.places = places;
+        let own = self.places.get(from..)?;
+        effort.spend_more(own.len())?;
+        let hash = own.iter().fold(before as u64, |hash, place| {
+            (hash.rotate_left(5) ^ u64::from(*place)).wrapping_mul(0x517c_c1b7_2722_0a95)
+        });
+        let count = program.classes.count;
+        let is_it = |known: &u32| {
+            self.states.get(index(*known)).is_some_and(|state| {
+                let places = self.places.get(index(state.from)..index(state.to));
+                state.before == before && places == Some(own)
+            })
+        };
+        if let Some(known) = self.known.find(hash, is_it).copied() {
+            self.places.truncate(from);
+            return Some((known.saturating_mul(count), false));
+        }
+        let memory = self.table.len().saturating_add(self.places.len());
+        if memory.saturating_add(index(count)) > MAX_MEMORY && self.states.len() > 2 {
+            let own = own.to_vec();
+            self.reset(program, effort)?;
+            for place in own {
+                *self.reached.get_mut(index(place / 64))? |= bit(place);
+            }
+            return Some((self.intern(program, before, effort)?.0, true));
+        }
+        let number = u32::try_from(self.states.len()).ok()?;
+        self.states.push(State {
+            from: u32::try_from(from).ok()?,
+            to: u32::try_from(self.places.len()).ok()?,
+            before,
+            hits: None,
+        });
+        let unknown = if number == 0 { 0 } else { UNKNOWN };
+        self.table
+            .resize(self.table.len().saturating_add(index(count)), unknown);
+        let hashes = &self.states;
+        let all = &self.places;
+        self.known.insert_unique(hash, number, |known| {
+            let Some(state) = hashes.get(index(*known)) else {
+                return 0;
+            };
+            let places = all.get(index(state.from)..index(state.to));
+            places
+                .unwrap_or_default()
+                .iter()
+                .fold(state.before as u64, |hash, place| {
+                    (hash.rotate_left(5) ^ u64::from(*place)).wrapping_mul(0x517c_c1b7_2722_0a95)
+                })
+        });
+        Some((number.saturating_mul(count), false))
+    }
+}
