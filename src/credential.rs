@@ -20,6 +20,17 @@ pub struct Credential<'a> {
     pub token: Cow<'a, [u8]>,
 }
 
+impl Credential<'_> {
+    /// The same, without a copy of the token.
+    #[must_use]
+    pub fn borrowed(&self) -> Credential<'_> {
+        Credential {
+            location: self.location,
+            token: Cow::Borrowed(&self.token),
+        }
+    }
+}
+
 /// Looks for tokens at these locations: at each there may be one.
 ///
 /// Fails with `token_multiple` where a location holds several, since a good token must not hide a bad one that the upstream

@@ -85,7 +85,7 @@ pub(super) struct Attempt<'e, 't> {
     engine: &'e mut Authenticator,
     config: &'e Rc<Config>,
     asked: &'e Asked<'e>,
-    tokens: &'t [Parsed<'t>],
+    tokens: &'t [&'t Parsed<'t>],
     moment: Moment,
     granted: Vec<Rc<Granted>>,
     /// Outcomes so far: a provider that stands in the tree twice is asked once.
@@ -108,7 +108,7 @@ impl<'e, 't> Attempt<'e, 't> {
         engine: &'e mut Authenticator,
         config: &'e Rc<Config>,
         asked: &'e Asked<'e>,
-        tokens: &'t [Parsed<'t>],
+        tokens: &'t [&'t Parsed<'t>],
         moment: Moment,
     ) -> Self {
         Self {
@@ -252,6 +252,7 @@ impl<'e, 't> Attempt<'e, 't> {
     fn tokens_of(&self, provider: ProviderId) -> impl Iterator<Item = &'t Parsed<'t>> + use<'_, 'e, 't> {
         self.tokens
             .iter()
+            .copied()
             .filter(move |token| self.looks_at(provider, token.location))
     }
 
@@ -336,9 +337,40 @@ impl<'e, 't> Attempt<'e, 't> {
         let (jwt, times) = self.verify(named, provider, parts)?;
         // What is refused from here on rests on the request, too.
         self.judged = None;
+        let shortfall = self
+            .asked
+            .authorization
+            .and_then(|authorization| authorization.check(&jwt, self.asked.request).err());
+        let of_provider =
+            |known: &&(ProviderId, Result<Granted, Denial>)| known.0 == named.provider;
+        if let Some((_, known)) = token.granted.borrow().iter().find(of_provider) {
+            let granted = known.clone()?;
+            return Ok(Granted { shortfall, beside, ..granted });
+        }
+        let granted = self.grant(named.provider, provider, token, parts, &jwt, times);
+        let known = (named.provider, granted.clone());
+        token.granted.borrow_mut().push(known);
+        Ok(Granted {
+            shortfall,
+            beside,
+            ..granted?
+        })
+    }
+
+    /// What a verified token gives, whatever rules ask for.
+    fn grant(
+        &self,
+        id: ProviderId,
+        provider: &Provider,
+        token: &Parsed<'_>,
+        parts: &Parts<'_>,
+        jwt: &VerifiedJwt<'_>,
+        times: TimeLimits,
+    ) -> Result<Granted, Denial> {
         let presented = Presented {
             token: token.text,
-            by_dpop: config
+            by_dpop: self
+                .config
                 .locations
                 .get(token.location.index())
                 .is_some_and(Location::is_dpop),
@@ -347,25 +379,22 @@ impl<'e, 't> Attempt<'e, 't> {
         };
         let proof = provider
             .binding
-            .check(&jwt, presented, self.engine.checks(), self.moment.now)
-            .map_err(|denial| denial.by(named.provider))?;
+            .check(jwt, presented, self.engine.checks(), self.moment.now)
+            .map_err(|denial| denial.by(id))?;
         Ok(Granted {
-            provider: named.provider,
+            provider: id,
             location: token.location,
-            beside,
-            claims: forward::claim_values(provider, &jwt, parts.token.payload_text()),
-            state: forward::state_entries(provider, &jwt, parts.token),
-            is_bound: provider.binding.asks_each_request(&jwt),
+            beside: Vec::new(),
+            claims: forward::claim_values(provider, jwt, parts.token.payload_text()),
+            state: forward::state_entries(provider, jwt, parts.token),
+            is_bound: provider.binding.asks_each_request(jwt),
             times,
             proof,
             subject: match self.config.asks_subject {
                 true => jwt.subject().map(Rc::from),
                 false => None,
             },
-            shortfall: self
-                .asked
-                .authorization
-                .and_then(|authorization| authorization.check(&jwt, self.asked.request).err()),
+            shortfall: None,
         })
     }
 
@@ -451,7 +480,11 @@ impl<'e, 't> Attempt<'e, 't> {
                     since, now, is_last, ..
                 } = self.moment;
                 if since == now && !is_last {
-                    self.engine.notices.push_back(Notice::UnknownKid(id));
+                    // Told once, however many rules ask for the token.
+                    let notice = Notice::UnknownKid(id);
+                    if self.engine.notices.back() != Some(&notice) {
+                        self.engine.notices.push_back(notice);
+                    }
                 }
                 let may_learn = self
                     .engine

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::attempt::{Asked, Attempt, Beside, Granted};
-use super::token::Token;
+use super::token::{Parsed, Token};
 use super::{Authenticator, Decision, Forward, Grant, Proof};
 use crate::binding::replay::ProofId;
 use crate::config::{Location, LocationId, ProviderId};
@@ -44,6 +44,40 @@ impl Evaluation {
             (Self::Need(_), Self::Forward(_) | Self::Need(_)) => {}
             (this, other) => *this = other,
         }
+    }
+}
+
+/// For so many rules a token is looked up one by one.
+const MOST_RECALLED: usize = 8;
+
+/// What was found of a request's tokens, for all rules that it has to meet.
+#[derive(Clone, Copy)]
+struct Shared<'s> {
+    found: &'s [Found<'s>],
+    parsed: &'s [Parsed<'s>],
+    /// There are few rules.
+    recalls: bool,
+}
+
+/// The token at one location, if there is one.
+struct Found<'r> {
+    location: LocationId,
+    credentials: Result<Vec<Credential<'r>>, Denial>,
+}
+
+impl<'s> Shared<'s> {
+    /// As [`credential::find`] has them.
+    fn credentials(self, locations: &[LocationId]) -> Result<Vec<Credential<'s>>, Denial> {
+        let mut all = Vec::with_capacity(locations.len());
+        for id in locations {
+            let found = self.found.iter().find(|found| found.location == *id);
+            match found.map(|found| &found.credentials) {
+                Some(Ok(credentials)) => all.extend(credentials.iter().map(Credential::borrowed)),
+                Some(Err(denial)) => return Err(*denial),
+                None => {}
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -114,31 +148,74 @@ impl Authenticator {
             }
             Err(denial) => return Evaluation::Deny(denial.into()),
         };
-        let mut evaluation = self.meet(choices.first, request, moment);
-        // These only refuse: they take nothing out of the request.
-        let moment = Moment {
-            may_prefer: false,
-            ..moment
+        if choices.others.is_empty() {
+            let evaluation = self.meet(choices.first, request, moment, None);
+            self.spent.clear();
+            return evaluation;
+        }
+        // However many rules have to be met: the tokens are looked for, taken apart and verified once.
+        let mut all = choices.others;
+        all.insert(0, choices.first);
+        let mut found: Vec<Found<'_>> = Vec::new();
+        for demand in all.iter().filter_map(|choice| policy.demand(*choice)) {
+            for id in &demand.locations {
+                if found.iter().all(|known| known.location != *id) {
+                    found.push(Found {
+                        location: *id,
+                        credentials: credential::find(request, &config.locations, &[*id]),
+                    });
+                }
+            }
+        }
+        let credentials = found.iter().flat_map(|found| found.credentials.iter().flatten());
+        let tokens: Vec<Token<'_>> = credentials
+            .map(|credential| Token::decode(credential, config.limits.max_token_bytes))
+            .collect();
+        let parsed: Vec<Parsed<'_>> = tokens.iter().map(Token::parse).collect();
+        let shared = Shared {
+            found: &found,
+            parsed: &parsed,
+            recalls: all.len() <= MOST_RECALLED,
         };
-        for choice in choices.others {
-            if matches!(evaluation, Evaluation::Deny(_)) {
+        let mut evaluation: Option<Evaluation> = None;
+        for choice in all {
+            // All but the first only refuse: they take nothing out of the request.
+            let may_prefer = moment.may_prefer && evaluation.is_none();
+            let moment = Moment { may_prefer, ..moment };
+            let next = self.meet(choice, request, moment, Some(shared));
+            match &mut evaluation {
+                Some(evaluation) => evaluation.and(next),
+                None => evaluation = Some(next),
+            }
+            if matches!(evaluation, Some(Evaluation::Deny(_))) {
                 break;
             }
-            evaluation.and(self.meet(choice, request, moment));
         }
         self.spent.clear();
-        evaluation
+        // There is a first one.
+        evaluation.unwrap_or_else(|| Evaluation::Deny(Denial::new(Reason::TokenMissing).into()))
     }
 
     /// Decides a request of which this has been chosen.
-    fn meet(&mut self, choice: Choice, request: &RequestHead, moment: Moment) -> Evaluation {
+    fn meet(
+        &mut self,
+        choice: Choice,
+        request: &RequestHead,
+        moment: Moment,
+        shared: Option<Shared<'_>>,
+    ) -> Evaluation {
         let config = self.config.clone();
         let demand = match config.policy.demand(choice) {
             Some(demand) if demand.requirement != Requirement::Nothing => demand,
             _ => return Evaluation::Forward(self.waive(choice)),
         };
-        let credentials = credential::find(request, &config.locations, &demand.locations);
+        let credentials = match shared {
+            Some(shared) => shared.credentials(&demand.locations),
+            None => credential::find(request, &config.locations, &demand.locations),
+        };
+        // To look a token up takes a look at all of it: where there are many rules it is verified sooner.
         let known = match &credentials {
+            _ if shared.is_some_and(|shared| !shared.recalls) => None,
             Ok(credentials) => self.recall(choice, demand, request, credentials, moment),
             Err(_) => None,
         };
@@ -147,7 +224,7 @@ impl Authenticator {
             Some(Err(denial)) => Err(denial),
             None => credentials,
         };
-        self.meet_anew(choice, demand, request, credentials, moment)
+        self.meet_anew(choice, demand, request, credentials, moment, shared)
     }
 
     /// The same, with tokens of which nothing is known, or with what is wrong with them. Not inlined, so that what a known token
@@ -160,6 +237,7 @@ impl Authenticator {
         request: &RequestHead,
         credentials: Result<Vec<Credential<'_>>, Denial>,
         moment: Moment,
+        shared: Option<Shared<'_>>,
     ) -> Evaluation {
         let config = self.config.clone();
         let policy = &config.policy;
@@ -194,7 +272,7 @@ impl Authenticator {
             ..moment
         };
         let satisfied = match credentials {
-            Ok(credentials) => self.satisfy(choice, demand, request, &credentials, moment),
+            Ok(credentials) => self.satisfy(choice, demand, request, &credentials, moment, shared),
             Err(denial) => Err(denial.into()),
         };
         match satisfied {
@@ -245,13 +323,25 @@ impl Authenticator {
         request: &RequestHead,
         credentials: &[Credential<'_>],
         moment: Moment,
+        shared: Option<Shared<'_>>,
     ) -> Result<Satisfied, Obstacle> {
         let config = self.config.clone();
-        let tokens: Vec<Token<'_>> = credentials
-            .iter()
-            .map(|credential| Token::decode(credential, config.limits.max_token_bytes))
-            .collect();
-        let parsed: Vec<_> = tokens.iter().map(Token::parse).collect();
+        let tokens: Vec<Token<'_>>;
+        let own: Vec<Parsed<'_>>;
+        let parsed: Vec<&Parsed<'_>> = match shared {
+            Some(shared) => {
+                let is_here = |token: &&Parsed<'_>| demand.locations.contains(&token.location);
+                shared.parsed.iter().filter(is_here).collect()
+            }
+            None => {
+                tokens = credentials
+                    .iter()
+                    .map(|credential| Token::decode(credential, config.limits.max_token_bytes))
+                    .collect();
+                own = tokens.iter().map(Token::parse).collect();
+                own.iter().collect()
+            }
+        };
 
         let asked = Asked {
             request,

@@ -1,9 +1,11 @@
 //! The tokens of a request, taken apart: nothing of them is believed yet.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use crate::claims::UnverifiedClaims;
-use crate::config::LocationId;
+use super::attempt::Granted;
+use crate::config::{LocationId, ProviderId};
 use crate::credential::Credential;
 use crate::denial::{Denial, Reason};
 use crate::jose::{Algorithm, JoseHeader, TokenFault, UnverifiedJwt};
@@ -20,6 +22,9 @@ pub(super) struct Parsed<'t> {
     pub(super) location: LocationId,
     pub(super) text: &'t [u8],
     pub(super) parts: Result<Parts<'t>, Denial>,
+    /// What each provider makes of it that knows its signature to be good, but for what rules ask for: found out once for all
+    /// rules that a request has to meet.
+    pub(super) granted: RefCell<Vec<(ProviderId, Result<Granted, Denial>)>>,
 }
 
 /// The parts of a token, unverified.
@@ -55,6 +60,7 @@ impl<'a> Token<'a> {
             location: self.location,
             text: self.text,
             parts,
+            granted: RefCell::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod report;
 mod stack;
 mod start;
 mod tokens;
+mod worst;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ pub(crate) struct Options {
     /// Different tokens of the flood after which memory is read.
     #[arg(long)]
     flood: Option<u64>,
-    /// Only what has this in its name: a case, "latency at half load", "start", "memory".
+    /// Only what has this in its name: a case, "latency at half load", "start", "memory", "worst request".
     #[arg(long, default_value = "")]
     only: String,
     /// Where results.json and results.svg go.
@@ -77,6 +78,7 @@ fn main() {
 
     let keys = tokens::Keys::generate();
     let start = is_wanted(start::NAME).then(|| start::measure(&keys, rounds));
+    let worst = is_wanted(worst::NAME).then(|| worst::measure(&keys));
     let count = if options.quick { 20_000 } else { 50_000 };
     let kinds = cases.iter().map(|case| case.tokens);
     let files = tokens::Files::write(&keys, kinds.chain([Kind::Warm]), count);
@@ -130,6 +132,7 @@ fn main() {
         start: start.as_deref(),
         latency: latency.as_ref(),
         memory: memory.as_deref(),
+        worst: worst.as_deref(),
         rounds,
         seconds,
     };

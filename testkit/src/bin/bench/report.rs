@@ -9,7 +9,7 @@ use crate::cases::{Case, Side};
 use crate::latency::{self, Latency};
 use crate::load::Sample;
 use crate::memory::{self, Reading};
-use crate::{Samples, picture, start};
+use crate::{Samples, picture, start, worst};
 
 /// How long a VM may take to read the configuration of [`crate::start`], in ms.
 const START_GOAL: f64 = 5.0;
@@ -24,6 +24,7 @@ pub(crate) struct Report<'r> {
     pub(crate) start: Option<&'r [f64]>,
     pub(crate) latency: Option<&'r Latency>,
     pub(crate) memory: Option<&'r [Reading]>,
+    pub(crate) worst: Option<&'r [worst::Cost]>,
     pub(crate) rounds: usize,
     pub(crate) seconds: u32,
 }
@@ -40,7 +41,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 
 impl Report<'_> {
     pub(crate) fn is_empty(&self) -> bool {
-        self.cases.is_empty() && self.start.is_none() && self.latency.is_none() && self.memory.is_none()
+        self.cases.is_empty() && self.start.is_none() && self.latency.is_none() && self.memory.is_none() && self.worst.is_none()
     }
 
     fn of(&self, case: usize, side: Side, figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
@@ -156,6 +157,10 @@ impl Report<'_> {
             }
             line(verdict(memory_verdict(readings)));
         }
+        for cost in self.worst.into_iter().flatten() {
+            line(format!("{}: {}", worst::NAME, cost.name));
+            line(verdict(cost.verdict()));
+        }
         text
     }
 
@@ -234,6 +239,21 @@ impl Report<'_> {
                 .map(|of| json!({"tokens": of.tokens, "vm_kib": of.vm, "envoy_resident_kib": of.resident}))
                 .collect();
             results["memory"] = json!({"readings": rows, "goals": [goal(memory_verdict(readings))]});
+        }
+        if let Some(costs) = self.worst {
+            let rows: Vec<Value> = costs
+                .iter()
+                .map(|cost| {
+                    json!({
+                        "what": cost.name,
+                        "plain_us": cost.plain.round(),
+                        "this_filter_us": cost.ours.round(),
+                        "jwt_authn_us": cost.native.round(),
+                        "goals": [goal(cost.verdict())],
+                    })
+                })
+                .collect();
+            results["worst"] = rows.into();
         }
         results
     }

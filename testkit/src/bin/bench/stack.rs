@@ -218,6 +218,20 @@ fn ours(side: Side, keys: &Keys) -> Value {
     config
 }
 
+/// Ours with these rules.
+pub(crate) fn ours_rules(keys: &Keys, rules: &[Value]) -> Value {
+    let mut config = ours(Side::Ours, keys);
+    config["rules"] = rules.into();
+    config
+}
+
+/// jwt_authn with these rules.
+pub(crate) fn native_rules(keys: &Keys, rules: &[Value]) -> Value {
+    let mut filter = native(keys, Value::Null);
+    filter["typed_config"]["rules"] = rules.into();
+    filter
+}
+
 fn native(keys: &Keys, cache: Value) -> Value {
     let mut provider = provider(keys);
     if !cache.is_null() {
