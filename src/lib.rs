@@ -35,6 +35,7 @@
 //! | [`edits`] | changes to a request's header fields |
 //! | [`request`] | a request's head, as far as the configuration asks for it |
 //! | [`json`] | JSON, read strictly and without copying |
+//! | [`pattern`] | patterns, all that stand on one text in one pass |
 //! | `percent` | percent-encoding, read strictly |
 //! | [`time`] | a point in time |
 //! | `token_cache` | tokens that were verified or refused before |

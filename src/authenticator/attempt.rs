@@ -341,8 +341,7 @@ impl<'e, 't> Attempt<'e, 't> {
             .asked
             .authorization
             .and_then(|authorization| authorization.check(&jwt, self.asked.request).err());
-        let of_provider =
-            |known: &&(ProviderId, Result<Granted, Denial>)| known.0 == named.provider;
+        let of_provider = |known: &&(ProviderId, Result<Granted, Denial>)| known.0 == named.provider;
         if let Some((_, known)) = token.granted.borrow().iter().find(of_provider) {
             let granted = known.clone()?;
             return Ok(Granted { shortfall, beside, ..granted });

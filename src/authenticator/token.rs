@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use crate::claims::UnverifiedClaims;
 use super::attempt::Granted;
+use crate::claims::UnverifiedClaims;
 use crate::config::{LocationId, ProviderId};
 use crate::credential::Credential;
 use crate::denial::{Denial, Reason};

@@ -295,7 +295,10 @@ mod tests {
     #[test]
     fn the_query_is_no_part_of_the_path() {
         let is_match = |pattern: &PathPattern, path: &[u8]| {
-            pattern.matches(&RequestPath::new(path), &Matched::new(&RequestHead::new()))
+            pattern.matches(
+                &RequestPath::new(path),
+                &Matched::new(&crate::request::RequestHead::new()),
+            )
         };
         let sensitive = |test| PathPattern::new(test, false);
         let exact = sensitive(PathTest::Exact((*b"/a").into()));

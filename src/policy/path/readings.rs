@@ -93,8 +93,8 @@ impl Step {
 
 /// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a millisecond, and no more.
 const MOST: usize = 16 * 1024;
-/// What the shortest reading counts: so there are 33 at most.
-const LEAST: usize = 768;
+/// What the shortest reading counts: so there are 42 at most.
+const LEAST: usize = 384;
 
 /// Every reading in normal form; `None`: there are too many to look for, or it may be read as anything. No client has use for
 /// such a path.

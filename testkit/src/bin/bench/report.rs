@@ -41,7 +41,11 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 
 impl Report<'_> {
     pub(crate) fn is_empty(&self) -> bool {
-        self.cases.is_empty() && self.start.is_none() && self.latency.is_none() && self.memory.is_none() && self.worst.is_none()
+        self.cases.is_empty()
+            && self.start.is_none()
+            && self.latency.is_none()
+            && self.memory.is_none()
+            && self.worst.is_none()
     }
 
     fn of(&self, case: usize, side: Side, figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
