@@ -341,14 +341,17 @@ impl<'e, 't> Attempt<'e, 't> {
             .asked
             .authorization
             .and_then(|authorization| authorization.check(&jwt, self.asked.request).err());
+        let Some(all) = &token.granted else {
+            let granted = self.grant(named.provider, provider, token, parts, &jwt, times)?;
+            return Ok(Granted { shortfall, ..granted });
+        };
         let of_provider = |known: &&(ProviderId, Result<Granted, Denial>)| known.0 == named.provider;
-        if let Some((_, known)) = token.granted.borrow().iter().find(of_provider) {
+        if let Some((_, known)) = all.borrow().iter().find(of_provider) {
             let granted = known.clone()?;
             return Ok(Granted { shortfall, beside, ..granted });
         }
         let granted = self.grant(named.provider, provider, token, parts, &jwt, times);
-        let known = (named.provider, granted.clone());
-        token.granted.borrow_mut().push(known);
+        all.borrow_mut().push((named.provider, granted.clone()));
         Ok(Granted {
             shortfall,
             beside,

@@ -171,7 +171,7 @@ impl Authenticator {
         let tokens: Vec<Token<'_>> = credentials
             .map(|credential| Token::decode(credential, config.limits.max_token_bytes))
             .collect();
-        let parsed: Vec<Parsed<'_>> = tokens.iter().map(Token::parse).collect();
+        let parsed: Vec<Parsed<'_>> = tokens.iter().map(|token| token.parse().for_many()).collect();
         let shared = Shared {
             found: &found,
             parsed: &parsed,

@@ -24,7 +24,8 @@ pub(super) struct Parsed<'t> {
     pub(super) parts: Result<Parts<'t>, Denial>,
     /// What each provider makes of it that knows its signature to be good, but for what rules ask for: found out once for all
     /// rules that a request has to meet.
-    pub(super) granted: RefCell<Vec<(ProviderId, Result<Granted, Denial>)>>,
+    /// `None`: there is one rule.
+    pub(super) granted: Option<RefCell<Vec<(ProviderId, Result<Granted, Denial>)>>>,
 }
 
 /// The parts of a token, unverified.
@@ -60,7 +61,17 @@ impl<'a> Token<'a> {
             location: self.location,
             text: self.text,
             parts,
-            granted: RefCell::default(),
+            granted: None,
+        }
+    }
+}
+
+impl Parsed<'_> {
+    /// The same, for several rules.
+    pub(super) fn for_many(self) -> Self {
+        Self {
+            granted: Some(RefCell::default()),
+            ..self
         }
     }
 }

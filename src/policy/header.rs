@@ -50,7 +50,7 @@ pub enum HeaderTest {
 }
 
 /// Where a field has more values, or a value more elements, they may hold anything: to look at each would take too long.
-const MAX_VALUES: usize = 16;
+pub(super) const MAX_VALUES: usize = 16;
 
 impl HeaderMatcher {
     /// Whether it matches: one of several values does. A field that is not there matches no text and no range, inverted or
@@ -138,7 +138,12 @@ impl HeaderMatcher {
             FieldKind::Other => Cow::Borrowed(value.trim_ascii()),
         };
         let literal = passes(&whole);
-        if *spelt != *value && passes(&spelt) != literal {
+        let is_same = match &spelt {
+            // Only trimmed: to compare it would take a look at all of it, for each rule.
+            Cow::Borrowed(spelt) => spelt.len() == value.len(),
+            Cow::Owned(spelt) => **spelt == *value,
+        };
+        if !is_same && passes(&spelt) != literal {
             return Match::sure(literal).unless(true);
         }
         // What matches as it is written does so for sure: not to every server is `a,b` two values, or a port of no account.
@@ -150,13 +155,12 @@ impl HeaderMatcher {
                     .any(|other| passes(&Cow::Owned(other.into_owned())))
             }),
             FieldKind::Other => {
-                let mut elements = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                value.contains(&b',')
-                    && (elements
-                        .by_ref()
-                        .take(MAX_VALUES)
-                        .any(|element| passes(&Cow::Borrowed(element)))
-                        || elements.next().is_some())
+                let elements = matched.elements(value);
+                elements.is_cut
+                    || elements
+                        .first
+                        .iter()
+                        .any(|element| passes(&Cow::Borrowed(*element)))
             }
         };
         Match::sure(literal).unless(!literal && is_other())

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
 
-use super::header::{FieldKind, HeaderMatcher};
+use super::header::{FieldKind, HeaderMatcher, MAX_VALUES};
 use super::host::{Authority, HostPattern};
 use super::likeness::Match;
 use super::path::{PathPattern, RequestPath};
@@ -35,7 +36,16 @@ pub struct Matched<'r> {
     authority: OnceCell<Option<Authority<'r>>>,
     query: OnceCell<Query<'r>>,
     search: RefCell<Search<'r>>,
+    elements: RefCell<Vec<(&'r [u8], Rc<Elements<'r>>)>>,
     gave_up: Cell<bool>,
+}
+
+/// What stands between the commas of a value, if it has any.
+#[derive(Debug)]
+pub(super) struct Elements<'r> {
+    pub(super) first: Vec<&'r [u8]>,
+    /// There are more than are looked at.
+    pub(super) is_cut: bool,
 }
 
 impl<'r> Matched<'r> {
@@ -47,8 +57,26 @@ impl<'r> Matched<'r> {
             authority: OnceCell::new(),
             query: OnceCell::new(),
             search: RefCell::new(Search::new()),
+            elements: RefCell::new(Vec::new()),
             gave_up: Cell::new(false),
         }
+    }
+
+    /// The elements of a header's value, looked for once for all rules.
+    pub(super) fn elements(&self, value: &'r [u8]) -> Rc<Elements<'r>> {
+        let mut known = self.elements.borrow_mut();
+        if let Some((_, elements)) = known.iter().find(|(known, _)| std::ptr::eq(*known, value)) {
+            return elements.clone();
+        }
+        let mut all = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let first: Vec<&[u8]> = all.by_ref().take(MAX_VALUES).collect();
+        let elements = Rc::new(Elements {
+            is_cut: all.next().is_some(),
+            // One alone is the value itself.
+            first: if first.len() > 1 { first } else { Vec::new() },
+        });
+        known.push((value, elements.clone()));
+        elements
     }
 
     /// Whether a text passes the test. No, where it would cost too much to find out, which [`Self::gives_up`] says then.

@@ -180,7 +180,11 @@ impl<'a> RequestPath<'a> {
             };
         }
         // What looks like a dot or a slash in another script, or is a longer form of one.
-        if !is_ascii && (readings::is_deceptive(self.path) || readings::decoded_loosely(self.path).1) {
+        if !is_ascii
+            && (self.path.len() > readings::MOST
+                || readings::is_deceptive(self.path)
+                || readings::decoded_loosely(self.path).1)
+        {
             return Spelling::Loose;
         }
         match dots {

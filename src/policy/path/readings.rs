@@ -92,7 +92,7 @@ impl Step {
 }
 
 /// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a millisecond, and no more.
-const MOST: usize = 16 * 1024;
+pub(super) const MOST: usize = 16 * 1024;
 /// What the shortest reading counts: so there are 42 at most.
 const LEAST: usize = 384;
 
