@@ -344,15 +344,15 @@ fn memory_stops_growing_however_many_tokens_come() {
 
 /// What a client without a token may make a worker do, at Envoy's limit of 60 KiB for all header fields: as above.
 const WORST: &[Budget] = &[
-    budget("1 pattern", 1, 8),
-    budget("20 patterns", 1, 8),
-    budget("100 patterns", 1, 8),
-    budget("20 patterns on a header", 1, 8),
-    budget("1000 prefixes, an ordinary path", 1, 8),
-    budget("1000 prefixes", 1, 8),
-    budget("1000 parameters", 1, 8),
-    budget("1000 parts of a header", 1, 8),
-    budget("1000 matchers of 90 values", 1, 8),
+    budget("1 pattern", 30_200_000, 8),
+    budget("20 patterns", 36_400_000, 8),
+    budget("100 patterns", 64_600_000, 8),
+    budget("20 patterns on a header", 14_400_000, 7),
+    budget("1000 prefixes, an ordinary path", 828_000, 8),
+    budget("1000 prefixes", 19_800_000, 8),
+    budget("1000 parameters", 21_400_000, 8),
+    budget("1000 parts of a header", 11_400_000, 7),
+    budget("1000 matchers of 90 values", 34_400_000, 7),
 ];
 
 /// As long as a text may be, and made of what the patterns look for.
