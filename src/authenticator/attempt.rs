@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::evaluate::{Moment, Need, Obstacle};
-use super::token::{Parsed, Parts};
+use super::token::{ByProvider, Parsed, Parts};
 use super::{Authenticator, Notice};
 use crate::binding::Presented;
 use crate::binding::replay::ProofId;
@@ -345,7 +345,7 @@ impl<'e, 't> Attempt<'e, 't> {
             let granted = self.grant(named.provider, provider, token, parts, &jwt, times)?;
             return Ok(Granted { shortfall, ..granted });
         };
-        let of_provider = |known: &&(ProviderId, Result<Granted, Denial>)| known.0 == named.provider;
+        let of_provider = |known: &&ByProvider| known.0 == named.provider;
         if let Some((_, known)) = all.borrow().iter().find(of_provider) {
             let granted = known.clone()?;
             return Ok(Granted { shortfall, beside, ..granted });

@@ -17,6 +17,9 @@ pub(super) struct Token<'a> {
     decoded: Result<UnverifiedJwt<'a>, Denial>,
 }
 
+/// What a provider makes of a token.
+pub(super) type ByProvider = (ProviderId, Result<Granted, Denial>);
+
 /// A token taken apart, if it can be.
 pub(super) struct Parsed<'t> {
     pub(super) location: LocationId,
@@ -25,7 +28,7 @@ pub(super) struct Parsed<'t> {
     /// What each provider makes of it that knows its signature to be good, but for what rules ask for: found out once for all
     /// rules that a request has to meet.
     /// `None`: there is one rule.
-    pub(super) granted: Option<RefCell<Vec<(ProviderId, Result<Granted, Denial>)>>>,
+    pub(super) granted: Option<RefCell<Vec<ByProvider>>>,
 }
 
 /// The parts of a token, unverified.

@@ -155,10 +155,7 @@ impl<'p> Parser<'p> {
         let mut items: Vec<Node> = Vec::new();
         // What a repetition may follow: an item, and not another repetition.
         let mut is_repeatable = false;
-        loop {
-            let Some(char) = self.peek().filter(|char| *char != ')') else {
-                break;
-            };
+        while let Some(char) = self.peek().filter(|char| *char != ')') {
             self.next();
             let item = match char {
                 '|' => {

@@ -123,14 +123,17 @@ impl Chance {
         for _ in 0..self.below(5) {
             match self.below(if depth == 0 { 1 } else { 4 }) {
                 1 => {
-                    let inner = self.pattern(depth - 1);
+                    let inner = self.pattern(depth.saturating_sub(1));
                     pattern += &format!(
                         "(?:{inner}){}",
                         self.of(&["", "*", "+", "?", "{2}", "{1,3}", "{2,}"])
                     );
                 }
                 2 => {
-                    let (one, other) = (self.pattern(depth - 1), self.pattern(depth - 1));
+                    let (one, other) = (
+                        self.pattern(depth.saturating_sub(1)),
+                        self.pattern(depth.saturating_sub(1)),
+                    );
                     pattern += &format!("(?:{one}|{other})");
                 }
                 _ => pattern += self.of(&ATOMS),

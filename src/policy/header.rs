@@ -168,6 +168,10 @@ impl HeaderMatcher {
 }
 
 impl HeaderTest {
+    #[allow(
+        clippy::ptr_arg,
+        reason = "a text of the request itself is remembered, another is not"
+    )]
     fn matches<'r>(&self, value: &Cow<'r, [u8]>, matched: &Matched<'r>) -> bool {
         match self {
             Self::Present(wanted) => *wanted,

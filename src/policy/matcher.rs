@@ -80,6 +80,10 @@ impl<'r> Matched<'r> {
     }
 
     /// Whether a text passes the test. No, where it would cost too much to find out, which [`Self::gives_up`] says then.
+    #[allow(
+        clippy::ptr_arg,
+        reason = "a text of the request itself is remembered, another is not"
+    )]
     pub(super) fn passes(&self, matcher: &StringMatcher, text: &Cow<'r, [u8]>) -> bool {
         let mut search = self.search.borrow_mut();
         self.known(match text {
