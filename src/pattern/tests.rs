@@ -1,3 +1,5 @@
+//! Patterns held against another engine, and against texts that are made to cost much.
+
 use super::*;
 
 fn is_match(pattern: &str, text: &[u8]) -> bool {

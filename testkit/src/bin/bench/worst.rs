@@ -23,6 +23,8 @@ pub(crate) struct Cost {
     pub(crate) plain: f64,
     pub(crate) ours: f64,
     pub(crate) native: f64,
+    /// The worst ratio of the two for the same request.
+    pub(crate) ratio: f64,
     /// What it may cost more than a request without a filter, or than an ordinary one.
     pub(crate) limit: Limit,
 }
@@ -37,16 +39,12 @@ impl Cost {
     /// In words, the figure, and whether it is within its limit.
     pub(crate) fn verdict(&self) -> (String, f64, bool) {
         let ours = self.ours;
-        let beside = format!(
-            "{:.2} of jwt_authn's, plain {:.0} µs",
-            ours / self.native,
-            self.plain
-        );
+        let beside = format!("{:.2} of jwt_authn's, plain {:.0} µs", self.ratio, self.plain);
         match self.limit {
             Limit::Micros(limit) => (
                 format!("{ours:.0} µs, {beside}, goal {limit:.0} µs and 1"),
                 ours,
-                ours <= limit && ours <= self.native,
+                ours <= limit && self.ratio <= 1.0,
             ),
             Limit::Plain(limit) => (
                 format!("{ours:.0} µs, {beside}, goal {limit:.0} × plain"),
@@ -65,13 +63,12 @@ struct Kind {
 }
 
 /// Text in which every pattern finds what it looks for again and again, or nearly.
-fn candidates(patterns: usize, ends: &[&str]) -> String {
+fn candidates(patterns: std::ops::Range<usize>, ends: &[&str]) -> String {
     let mut random = Random::new(7);
     let mut text = "/x".to_owned();
     while text.len() < LENGTH {
         let end = ends[random.below(ends.len())];
-        // The last patterns only: whoever takes them one by one has to take them all.
-        let number = patterns / 2 + random.below(patterns.div_ceil(2));
+        let number = patterns.start + random.below(patterns.len());
         text += &format!("/svc{number}{end}");
     }
     text
@@ -88,14 +85,19 @@ fn kinds() -> Vec<Kind> {
         rules: (0..patterns)
             .map(|number| json!({"safe_regex": pattern(number)}))
             .collect(),
-        requests: [&["x"][..], &[""], &["/", "", "x"], &["/"], &["//%20/"]]
+        // The last patterns only: whoever takes them one by one has to take them all. All: as many states as can be.
+        requests: [patterns / 2..patterns, 0..patterns]
             .into_iter()
-            .map(|ends| request(&candidates(patterns, ends), ""))
+            .flat_map(|numbers| {
+                [&["x"][..], &[""], &["/", "", "x"], &["//%20/"]]
+                    .into_iter()
+                    .map(move |ends| request(&candidates(numbers.clone(), ends), ""))
+            })
             .collect(),
         limit: Limit::Micros(limit),
     };
     let by_header = |number: usize| json!({"prefix": "/", "headers": [{"name": "x-env", "string_match": {"safe_regex": pattern(number)}}]});
-    let in_header = |ends: &[&str]| request("/", &format!("x-env: {}\r\n", candidates(20, ends)));
+    let in_header = |ends: &[&str]| request("/", &format!("x-env: {}\r\n", candidates(10..20, ends)));
     let deep = |part: &str, times: usize| request(&format!("/api/service-999/{}", part.repeat(times)), "");
     vec![
         by_path("1 pattern", 1, 3000.0),
@@ -193,6 +195,10 @@ pub(crate) fn measure(keys: &Keys) -> Vec<Cost> {
                 plain,
                 ours: of(|cost| cost.0),
                 native: of(|cost| cost.1),
+                ratio: worst
+                    .values()
+                    .map(|(ours, native)| ours / native)
+                    .fold(0.0, f64::max),
                 limit: kind.limit,
             }
         })
