@@ -56,7 +56,7 @@ const BUDGETS: &[Budget] = &[
     budget("expired", 140_000, 10),
     budget("expired, good before", 140_000, 10),
     budget("expired, refused before", 29_000, 10),
-    budget("bad signature", 148_000, 11),
+    budget("bad signature", 160_000, 11),
     budget("bad signature, refused before", 31_800, 10),
     budget("cold RS256", 170_000, 9),
     budget("cold ES256", 148_000, 9),
