@@ -36,6 +36,7 @@
 //! | [`request`] | a request's head, as far as the configuration asks for it |
 //! | [`json`] | JSON, read strictly and without copying |
 //! | [`pattern`] | patterns, all that stand on one text in one pass |
+//! | [`seal`] | MACs over what stands where other modules can write |
 //! | `percent` | percent-encoding, read strictly |
 //! | [`time`] | a point in time |
 //! | `token_cache` | tokens that were verified or refused before |
@@ -61,6 +62,7 @@ mod percent;
 pub mod policy;
 pub mod reply;
 pub mod request;
+pub mod seal;
 pub mod time;
 mod token_cache;
 

@@ -1,0 +1,212 @@
+//! Seals for what a process keeps where other modules can write: a MAC over each entry and its name, under a key that only
+//! the configuration gives.
+//!
+//! Envoy's shared data belongs to a `vm_id`, and every module that runs under the same one reads and writes it. A seal shows
+//! that an entry was written by a VM with the same key, under this name. It hides nothing, and an entry that was erased is gone.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::json::{Json, Kind};
+
+/// Bytes of a key, and of the MAC before each entry.
+const SIZE: usize = 32;
+
+/// What each key that is derived is for: one of them tells nothing of another (RFC 5869 section 3.2 calls it `info`).
+const FROM_SECRET: &[u8] = b"proxy-wasm-jwt/2/seal/from-secret";
+const FROM_CONFIGURATION: &[u8] = b"proxy-wasm-jwt/2/seal/from-configuration";
+const FOR_ENTRIES: &[u8] = b"proxy-wasm-jwt/2/seal/entries";
+const FOR_NAMES: &[u8] = b"proxy-wasm-jwt/2/seal/names";
+const FOR_NONCES: &[u8] = b"proxy-wasm-jwt/2/seal/nonces";
+
+/// The key of one configuration, or of all that share an operator's secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealKey {
+    entries: [u8; SIZE],
+    nonces: [u8; SIZE],
+    id: Box<str>,
+}
+
+impl SealKey {
+    /// From a secret that an operator has written.
+    #[must_use]
+    pub fn from_secret(secret: &[u8]) -> Self {
+        Self::derive(FROM_SECRET, &Sha256::digest(secret).into())
+    }
+
+    /// From a configuration: the same key for the same values, in whatever order the members of its objects stand and
+    /// however its numbers are written.
+    #[must_use]
+    pub fn from_configuration(configuration: Json<'_>) -> Self {
+        let mut hash = Sha256::new();
+        digest(configuration, &mut hash);
+        Self::derive(FROM_CONFIGURATION, &hash.finalize().into())
+    }
+
+    fn derive(label: &[u8], material: &[u8; SIZE]) -> Self {
+        let root = mac(material, &[label]).finalize().into_bytes().into();
+        let of = |label: &[u8]| -> [u8; SIZE] { mac(&root, &[label]).finalize().into_bytes().into() };
+        let id = of(FOR_NAMES);
+        Self {
+            entries: of(FOR_ENTRIES),
+            nonces: of(FOR_NONCES),
+            id: URL_SAFE_NO_PAD
+                .encode(id.first_chunk::<12>().map_or(&id[..], |short| &short[..]))
+                .into(),
+        }
+    }
+
+    /// A public name of the key, a part of the names of its entries: two keys do not fight over one entry.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The entry to write under a name.
+    #[must_use]
+    pub fn seal(&self, name: &str, content: &[u8]) -> Vec<u8> {
+        let tag = self.tag(name, content).finalize().into_bytes();
+        [tag.as_slice(), content].concat()
+    }
+
+    /// What was sealed, if this entry was, with this key and for this name.
+    #[must_use]
+    pub fn open<'e>(&self, name: &str, entry: &'e [u8]) -> Option<&'e [u8]> {
+        let (tag, content) = entry.split_first_chunk::<SIZE>()?;
+        // In constant time, so that no tag is found byte by byte.
+        self.tag(name, content).verify_slice(tag).ok()?;
+        Some(content)
+    }
+
+    fn tag(&self, name: &str, content: &[u8]) -> Hmac<Sha256> {
+        let length = u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes();
+        mac(&self.entries, &[&length, name.as_bytes(), content])
+    }
+
+    /// A secret of this key and of random bytes that all can read: who lacks either cannot make it.
+    #[must_use]
+    pub fn secret_of(&self, random: &[u8]) -> [u8; SIZE] {
+        mac(&self.nonces, &[random]).finalize().into_bytes().into()
+    }
+}
+
+// A key is shown to nobody.
+impl fmt::Debug for SealKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SealKey(…)")
+    }
+}
+
+fn mac(key: &[u8; SIZE], parts: &[&[u8]]) -> Hmac<Sha256> {
+    // A key of a whole block, as the type asks for; RFC 2104 section 2 fills shorter ones up so too.
+    let mut block = [0; 64];
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    for part in parts {
+        mac.update(part);
+    }
+    mac
+}
+
+/// Hashes a value so that no two different ones give the same bytes. A member that is `null` is absent, as in all of the
+/// configuration.
+fn digest(value: Json<'_>, hash: &mut Sha256) {
+    let mut number = |kind: u8, number: u64| {
+        hash.update([kind]);
+        hash.update(number.to_be_bytes());
+    };
+    let size = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    match value.kind() {
+        Kind::Null => number(b'n', 0),
+        Kind::Bool => number(b'b', u64::from(value.as_bool().unwrap_or_default())),
+        // A whole number may have been a double on its way here.
+        Kind::Number => number(b'd', value.text().parse::<f64>().unwrap_or_default().to_bits()),
+        Kind::String => {
+            let text = value.as_str().unwrap_or_default();
+            number(b's', size(text.len()));
+            hash.update(text.as_bytes());
+        }
+        Kind::Array => {
+            let elements = value.as_array().unwrap_or_default();
+            number(b'a', size(elements.len()));
+            for element in elements {
+                digest(element, hash);
+            }
+        }
+        Kind::Object => {
+            let Some(object) = value.as_object() else { return };
+            let present = object.members().filter(|(_, value)| value.kind() != Kind::Null);
+            let mut members: Vec<_> = present.collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            number(b'o', size(members.len()));
+            for (name, value) in members {
+                hash.update(size(name.len()).to_be_bytes());
+                hash.update(name.as_bytes());
+                digest(value, hash);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(configuration: &str) -> SealKey {
+        SealKey::from_configuration(Json::parse(configuration.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn an_entry_is_opened_under_its_own_name_and_key_only() {
+        let key = SealKey::from_secret(b"one");
+        for content in [&b""[..], b"content"] {
+            let entry = key.seal("name", content);
+            assert_eq!(key.open("name", &entry), Some(content));
+            assert_eq!(key.open("nam", &entry), None);
+            assert_eq!(SealKey::from_secret(b"other").open("name", &entry), None);
+            for at in 0..entry.len() {
+                let mut changed = entry.clone();
+                changed[at] ^= 1;
+                assert_eq!(key.open("name", &changed), None, "{at}");
+                assert_eq!(key.open("name", &entry[..at]), None, "{at}");
+            }
+        }
+        // A name does not pass for the beginning of a content.
+        assert_eq!(key.open("na", &key.seal("n", b"ab")), None);
+        assert_eq!(key.open("n", &key.seal("na", b"b")), None);
+    }
+
+    #[test]
+    fn a_configuration_gives_the_same_key_in_any_order_and_another_one_another() {
+        let key = of(r#"{"a":{"b":600,"c":["x",true]},"d":"\u0061"}"#);
+        assert_eq!(key, of(r#"{"d":"a","a":{"c":["x",true],"b":6e2},"e":null}"#));
+        for other in [
+            r#"{"a":{"b":601,"c":["x",true]},"d":"a"}"#,
+            r#"{"a":{"b":600,"c":[true,"x"]},"d":"a"}"#,
+            r#"{"a":{"b":600,"c":["x",false]},"d":"a"}"#,
+            r#"{"a":{"b":600,"c":["x",true]},"d":"ab"}"#,
+            r#"{"a":{"b":"600","c":["x",true]},"d":"a"}"#,
+            r#"{"a":{"b":600,"c":["x"],"t":true},"d":"a"}"#,
+            r#"{"a":{"b":600,"c":["x",true],"d":"a"}}"#,
+        ] {
+            assert_ne!(key, of(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn keys_secrets_and_names_are_apart() {
+        let key = SealKey::from_secret(b"{}");
+        assert_ne!(key.id(), of("{}").id());
+        assert_ne!(key.entries, key.nonces);
+        assert_eq!(key.id().len(), 16);
+        assert_ne!(key.secret_of(b"a"), key.secret_of(b"b"));
+        assert_ne!(key.secret_of(b"a"), SealKey::from_secret(b"other").secret_of(b"a"));
+        assert_eq!(format!("{key:?}"), "SealKey(…)");
+    }
+}
