@@ -29,7 +29,7 @@ use crate::token_cache::TokenCache;
 
 use evaluate::{Evaluation, Moment, Need};
 use recall::Kept;
-use waiting::{Waiting, WaitingRequests};
+use waiting::{Room, Waiting, WaitingRequests};
 
 pub use recall::CacheCounts;
 
@@ -117,6 +117,13 @@ pub struct KeyGauges {
 /// A request for an unknown `kid` waits no longer than this for the keys to be fetched anew.
 const KID_WAIT: Duration = Duration::from_secs(2);
 
+/// It waits no longer than this where that fetch may begin only after the longest wait: a second request for the same `kid`
+/// makes it begin earlier.
+const BRIEF_WAIT: Duration = Duration::from_millis(500);
+
+/// So many of those that wait are looked at in vain in one call.
+const LOOKS_PER_CALL: u32 = 16;
+
 /// The decision engine of one filter configuration.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -124,6 +131,10 @@ pub struct Authenticator {
     /// A provider's remote keys; `None` where its keys are local.
     remote: Vec<Option<RemoteKeys>>,
     waiting: WaitingRequests,
+    /// When something happened last.
+    now: UnixTime,
+    /// The number of the last request.
+    serial: u64,
     decided: VecDeque<(StreamId, Decision)>,
     notices: VecDeque<Notice>,
     /// What a request gets of whose client nothing is known: written once.
@@ -161,6 +172,8 @@ impl Authenticator {
         let cache = TokenCache::new(config.limits.token_cache_entries);
         Self {
             waiting: WaitingRequests::default(),
+            now: UnixTime::default(),
+            serial: 0,
             refused: cache.sibling(),
             cache,
             cache_counts: CacheCounts::default(),
@@ -212,11 +225,25 @@ impl Authenticator {
 
     // --- requests ---
 
-    /// A request's head has arrived.
+    /// A request's head has arrived, from nobody knows where.
     pub fn handle_request(&mut self, id: StreamId, request: RequestHead, now: UnixTime) -> Decision {
+        self.handle_request_from(id, request, || None, now)
+    }
+
+    /// A request's head has arrived. Its address and port are asked for only where it has to wait.
+    pub fn handle_request_from(
+        &mut self,
+        id: StreamId,
+        request: RequestHead,
+        address: impl FnOnce() -> Option<Vec<u8>>,
+        now: UnixTime,
+    ) -> Decision {
+        self.now = now;
+        self.serial = self.serial.wrapping_add(1).max(1);
         let need = match self.evaluate(
             &request,
             Moment {
+                serial: self.serial,
                 since: now,
                 now,
                 is_last: false,
@@ -228,13 +255,29 @@ impl Authenticator {
             Evaluation::Answer(reply) => return Decision::Answer(reply),
             Evaluation::Need(need) => need,
         };
-        let max_wait = self.config.limits.max_wait;
-        let deadline = now.after(match need {
-            Need::FirstKeys(_) => max_wait,
-            Need::Kid(_) => max_wait.min(KID_WAIT),
-        });
-        if self.waiting.len() >= self.config.limits.max_waiting_requests || deadline <= now {
+        let limits = self.config.limits;
+        let latest = now.after(limits.max_wait);
+        let deadline = match need {
+            Need::FirstKeys(_) => latest,
+            Need::Kid(_, at) if at < latest => latest.min(at.after(KID_WAIT)),
+            Need::Kid(..) => latest.min(now.after(BRIEF_WAIT)),
+        };
+        let limit = limits.max_waiting_requests;
+        if limit == 0 || deadline <= now {
             return self.decide_now(&request, now, now);
+        }
+        let address = request.source_address.clone().or_else(address);
+        let peer = self.waiting.peer(address.as_deref());
+        let places = WaitingRequests::places(&request, limit);
+        loop {
+            match self.waiting.room_for(peer, places, limit) {
+                Room::Free => break,
+                Room::Instead(other, waiting) => {
+                    let decision = self.decide_now(&waiting.request, waiting.since, now);
+                    self.decided.push_back((other, decision));
+                }
+                Room::Taken => return self.decide_now(&request, now, now),
+            }
         }
         self.waiting.insert(
             id,
@@ -242,6 +285,8 @@ impl Authenticator {
                 request,
                 since: now,
                 deadline,
+                peer,
+                places,
             },
         );
         Decision::Wait
@@ -253,16 +298,43 @@ impl Authenticator {
         self.decided.retain(|(decided, _)| *decided != id);
     }
 
-    /// A decision for a request that waited.
+    /// A decision for a request that waited. It is made only now, and `None` may mean that enough was done for one call: a
+    /// thousand signatures at once would hold up all that a worker does. See [`Self::has_decisions`].
     #[must_use]
     pub fn poll_decision(&mut self) -> Option<(StreamId, Decision)> {
-        self.decided.pop_front()
+        if let Some(decided) = self.decided.pop_front() {
+            return Some(decided);
+        }
+        let now = self.now;
+        for _ in 0..LOOKS_PER_CALL {
+            let (arrival, id, waiting) = self.waiting.take_due(now)?;
+            let Waiting { since, deadline, .. } = waiting;
+            let is_last = deadline <= now;
+            let moment = Moment {
+                serial: 0,
+                since,
+                now,
+                is_last,
+                may_prefer: true,
+            };
+            match self.evaluate(&waiting.request, moment) {
+                Evaluation::Forward(forward) => return Some((id, Decision::Forward(forward))),
+                Evaluation::Deny(refusal) => return Some((id, Decision::Deny(refusal))),
+                Evaluation::Answer(reply) => return Some((id, Decision::Answer(reply))),
+                // What it waits for now cannot come in time.
+                Evaluation::Need(Need::Kid(_, at)) if at > deadline => {
+                    return Some((id, self.decide_now(&waiting.request, since, now)));
+                }
+                Evaluation::Need(_) => self.waiting.put_back(arrival, id, waiting),
+            }
+        }
+        None
     }
 
-    /// Whether there is one.
+    /// Whether there is one, or may be after another look.
     #[must_use]
     pub fn has_decisions(&self) -> bool {
-        !self.decided.is_empty()
+        !self.decided.is_empty() || self.waiting.is_due(self.now)
     }
 
     /// How many requests wait.
@@ -273,8 +345,9 @@ impl Authenticator {
 
     // --- time ---
 
-    /// Time has passed: fetches whose answer never came are given up, and requests that waited too long answered.
+    /// Time has passed: fetches whose answer never came are given up, and requests that waited too long are due.
     pub fn handle_timeout(&mut self, now: UnixTime) {
+        self.now = now;
         for id in self.config.clone().provider_ids() {
             let mut notices = Vec::new();
             if let Some(keys) = self.keys_mut(id) {
@@ -285,18 +358,12 @@ impl Authenticator {
                 self.reconsider(now);
             }
         }
-        for (id, waiting) in self.waiting.take_overdue(now) {
-            let decision = self.decide_now(&waiting.request, waiting.since, now);
-            self.decided.push_back((id, decision));
-        }
     }
 
     /// This engine is replaced by another: every request that still waits is decided with what is there.
     pub fn handle_end(&mut self, now: UnixTime) {
-        for (id, waiting) in self.waiting.take_all() {
-            let decision = self.decide_now(&waiting.request, waiting.since, now);
-            self.decided.push_back((id, decision));
-        }
+        self.now = now;
+        self.waiting.end();
     }
 
     /// When there is something to do next, if nothing else happens.
@@ -349,6 +416,7 @@ impl Authenticator {
         match self.evaluate(
             request,
             Moment {
+                serial: 0,
                 since,
                 now,
                 is_last: true,
@@ -358,27 +426,16 @@ impl Authenticator {
             Evaluation::Forward(forward) => Decision::Forward(forward),
             Evaluation::Deny(refusal) => Decision::Deny(refusal),
             Evaluation::Answer(reply) => Decision::Answer(reply),
-            Evaluation::Need(Need::FirstKeys(provider) | Need::Kid(provider)) => {
+            Evaluation::Need(Need::FirstKeys(provider) | Need::Kid(provider, _)) => {
                 Decision::Deny(Denial::new(Reason::KeysUnavailable).by(provider).into())
             }
         }
     }
 
-    /// Keys have changed, or it is known that they will not: decides the waiting requests that can be decided now.
+    /// Keys have changed, or it is known that they will not: the waiting requests that can be decided now are, one by one, in
+    /// [`Self::poll_decision`].
     fn reconsider(&mut self, now: UnixTime) {
-        for (id, waiting) in self.waiting.take_all() {
-            let moment = Moment {
-                since: waiting.since,
-                now,
-                is_last: false,
-                may_prefer: true,
-            };
-            match self.evaluate(&waiting.request, moment) {
-                Evaluation::Forward(forward) => self.decided.push_back((id, Decision::Forward(forward))),
-                Evaluation::Deny(refusal) => self.decided.push_back((id, Decision::Deny(refusal))),
-                Evaluation::Answer(reply) => self.decided.push_back((id, Decision::Answer(reply))),
-                Evaluation::Need(_) => self.waiting.insert(id, waiting),
-            }
-        }
+        self.now = now;
+        self.waiting.look_again();
     }
 }

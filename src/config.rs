@@ -52,6 +52,7 @@ use crate::pattern::PatternSet;
 use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement};
 use crate::reply::Replies;
 use crate::request::{FieldId, RequestHead, WantedFields};
+use crate::seal::SealKey;
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -84,6 +85,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who checks signatures.
     pub signature_backend: SignatureBackend,
+    /// What entries in shared data are sealed with.
+    pub seal: SealKey,
 }
 
 /// Who checks signatures: `signature_backend`.
@@ -148,6 +151,7 @@ const FIELDS: &[&str] = &[
     "protected_resource",
     "limits",
     "signature_backend",
+    "shared_data",
 ];
 
 const MAX_PROVIDERS: usize = 64;
@@ -280,6 +284,18 @@ impl Config {
             ])?,
             None => SignatureBackend::default(),
         };
+        let secret = match fields.get("shared_data") {
+            Some(node) => read_shared_data(node)?,
+            None => None,
+        };
+        let fetches = |provider: &Provider| matches!(provider.keys, KeySource::Remote(_));
+        let seal = match secret {
+            Some(secret) => secret,
+            // Whoever writes a module that shares our `vm_id` does not know how this one is configured.
+            None if providers.iter().any(fetches) => SealKey::from_configuration(root.value()),
+            // Nothing is sealed.
+            None => SealKey::default(),
+        };
         // What waives the token, or only tries a rule out, needs the path to be canonical, whatever it is chosen by.
         let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
         let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
@@ -329,6 +345,7 @@ impl Config {
             replies,
             limits,
             signature_backend,
+            seal,
         })
     }
 
@@ -469,6 +486,18 @@ fn read_shown(node: &Node<'_>) -> Result<Shown, Box<ConfigError>> {
         rule: fields.flag("rule")?,
         decision: fields.flag("decision")?,
     })
+}
+
+fn read_shared_data(node: &Node<'_>) -> Result<Option<SealKey>, Box<ConfigError>> {
+    let fields = node.fields(&["secret"])?;
+    let Some(node) = fields.get("secret") else {
+        return Ok(None);
+    };
+    let secret = data_source::read_secret(
+        node,
+        "write the secret into `inline_string`, or leave `secret` out: then the whole configuration is one",
+    )?;
+    Ok(Some(SealKey::from_secret(&secret)))
 }
 
 fn read_limits(node: &Node<'_>) -> Result<Limits, Box<ConfigError>> {

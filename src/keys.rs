@@ -20,10 +20,11 @@ mod freshness;
 mod head;
 mod notice;
 mod remote;
+mod sightings;
 
 pub(crate) use backoff::Chance;
 pub use discovery::DiscoveryFault;
 pub use fetch::{Claim, Document, FetchError, FetchId, FetchRequest, Fetched, Publication};
-pub use head::{Head, Standing};
+pub use head::{Head, Standing, supersedes};
 pub use notice::KeyNotice;
 pub use remote::{RemoteKeys, Settled};

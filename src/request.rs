@@ -80,6 +80,20 @@ impl RequestHead {
         }
     }
 
+    /// How many bytes are kept of it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let others = [
+            &self.route_requirement,
+            &self.filter_state,
+            &self.peer_certificate,
+            &self.source_address,
+        ];
+        let values = self.values.iter().map(|(_, value)| value.len());
+        let others = others.into_iter().flatten().map(Vec::len);
+        values.chain(others).fold(0, usize::saturating_add)
+    }
+
     /// Adds a field's value, as bytes: nothing says that they are text.
     pub fn push(&mut self, field: FieldId, value: Vec<u8>) {
         self.values.push((field, value));

@@ -24,11 +24,12 @@ const FOR_NAMES: &[u8] = b"proxy-wasm-jwt/2/seal/names";
 const FOR_NONCES: &[u8] = b"proxy-wasm-jwt/2/seal/nonces";
 
 /// The key of one configuration, or of all that share an operator's secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SealKey {
     entries: [u8; SIZE],
     nonces: [u8; SIZE],
     id: Box<str>,
+    is_secret: bool,
 }
 
 impl SealKey {
@@ -54,6 +55,7 @@ impl SealKey {
         Self {
             entries: of(FOR_ENTRIES),
             nonces: of(FOR_NONCES),
+            is_secret: label == FROM_SECRET,
             id: URL_SAFE_NO_PAD
                 .encode(id.first_chunk::<12>().map_or(&id[..], |short| &short[..]))
                 .into(),
@@ -64,6 +66,12 @@ impl SealKey {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether an operator has written a secret for it.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        self.is_secret
     }
 
     /// The entry to write under a name.
@@ -126,7 +134,10 @@ fn digest(value: Json<'_>, hash: &mut Sha256) {
         Kind::Null => number(b'n', 0),
         Kind::Bool => number(b'b', u64::from(value.as_bool().unwrap_or_default())),
         // A whole number may have been a double on its way here.
-        Kind::Number => number(b'd', value.text().parse::<f64>().unwrap_or_default().to_bits()),
+        Kind::Number => {
+            let double: f64 = serde_json::from_str(value.text()).unwrap_or_default();
+            number(b'd', double.to_bits());
+        }
         Kind::String => {
             let text = value.as_str().unwrap_or_default();
             number(b's', size(text.len()));
@@ -141,9 +152,12 @@ fn digest(value: Json<'_>, hash: &mut Sha256) {
         }
         Kind::Object => {
             let Some(object) = value.as_object() else { return };
-            let present = object.members().filter(|(_, value)| value.kind() != Kind::Null);
-            let mut members: Vec<_> = present.collect();
-            members.sort_unstable_by_key(|(name, _)| *name);
+            let mut members: Vec<(&str, Json<'_>)> = Vec::new();
+            for (name, value) in object.members().filter(|(_, value)| value.kind() != Kind::Null) {
+                // One by one: a sorting routine is several KB of the module.
+                let place = members.partition_point(|(before, _)| *before < name);
+                members.insert(place, (name, value));
+            }
             number(b'o', size(members.len()));
             for (name, value) in members {
                 hash.update(size(name.len()).to_be_bytes());
@@ -206,7 +220,10 @@ mod tests {
         assert_ne!(key.entries, key.nonces);
         assert_eq!(key.id().len(), 16);
         assert_ne!(key.secret_of(b"a"), key.secret_of(b"b"));
-        assert_ne!(key.secret_of(b"a"), SealKey::from_secret(b"other").secret_of(b"a"));
+        assert_ne!(
+            key.secret_of(b"a"),
+            SealKey::from_secret(b"other").secret_of(b"a")
+        );
         assert_eq!(format!("{key:?}"), "SealKey(…)");
     }
 }

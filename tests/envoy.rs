@@ -38,6 +38,8 @@ mod load;
 mod malformed_requests;
 #[path = "envoy/mcp.rs"]
 mod mcp;
+#[path = "envoy/neighbour.rs"]
+mod neighbour;
 #[path = "envoy/operators.rs"]
 mod operators;
 #[path = "envoy/outage.rs"]

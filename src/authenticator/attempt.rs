@@ -479,7 +479,11 @@ impl<'e, 't> Attempt<'e, 't> {
                 };
                 self.lacks_keys = true;
                 let Moment {
-                    since, now, is_last, ..
+                    serial,
+                    since,
+                    now,
+                    is_last,
+                    ..
                 } = self.moment;
                 if since == now && !is_last {
                     // Told once, however many rules ask for the token.
@@ -491,11 +495,10 @@ impl<'e, 't> Attempt<'e, 't> {
                 let may_learn = self
                     .engine
                     .keys_mut(id)
-                    .is_some_and(|keys| keys.may_learn(key_id, since, now));
-                Err(if may_learn {
-                    self.lack(Need::Kid(id))
-                } else {
-                    unknown.into()
+                    .and_then(|keys| keys.may_learn(key_id, serial, since, now));
+                Err(match may_learn {
+                    Some(at) => self.lack(Need::Kid(id, at)),
+                    None => unknown.into(),
                 })
             }
         }
@@ -506,9 +509,8 @@ impl<'e, 't> Attempt<'e, 't> {
         if !self.moment.is_last {
             return Obstacle::Need(need);
         }
-        Obstacle::Denial(match need {
-            Need::FirstKeys(provider) => Denial::new(Reason::KeysUnavailable).by(provider),
-            Need::Kid(provider) => Denial::new(Reason::KeyUnknown).by(provider),
-        })
+        // Whether the issuer has the key, nobody knows: no fault of the client's.
+        let (Need::FirstKeys(provider) | Need::Kid(provider, _)) = need;
+        Denial::new(Reason::KeysUnavailable).by(provider).into()
     }
 }

@@ -86,13 +86,15 @@ impl<'s> Shared<'s> {
 pub(super) enum Need {
     /// Any keys at all of this provider.
     FirstKeys(ProviderId),
-    /// A key that this provider may have published since its keys were fetched.
-    Kid(ProviderId),
+    /// A key that this provider may have published since its keys were fetched, and when it may be asked for that.
+    Kid(ProviderId, UnixTime),
 }
 
 /// When a request is decided, and whether it may still wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
+    /// The number of a request that has just come; 0: it is looked at again.
+    pub(super) serial: u64,
     /// When it came.
     pub(super) since: UnixTime,
     pub(super) now: UnixTime,

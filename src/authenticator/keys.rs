@@ -112,6 +112,20 @@ impl Authenticator {
             .is_some_and(|(keys, head)| keys.needs_document(&head))
     }
 
+    /// Whether the provider's keys are fetched, and there are none that serve.
+    #[must_use]
+    pub fn lacks_keys(&self, provider: ProviderId, now: UnixTime) -> bool {
+        self.keys(provider)
+            .is_some_and(|keys| keys.serving(now).is_none())
+    }
+
+    /// What this worker knows of the provider's keys, as a record; `None`: it knows none.
+    #[must_use]
+    pub fn record(&self, provider: ProviderId) -> Option<Vec<u8>> {
+        let keys = self.keys(provider)?;
+        (keys.count() > 0).then(|| keys.head().encode())
+    }
+
     /// The provider's record in shared data, and the document where [`Self::needs_document`] says so.
     pub fn handle_shared(
         &mut self,
@@ -124,7 +138,7 @@ impl Authenticator {
         let has_changed = self
             .keys_mut(provider)
             .zip(Head::decode(record))
-            .is_some_and(|(keys, head)| keys.handle_shared(head, document, &mut notices));
+            .is_some_and(|(keys, head)| keys.handle_shared(head, document, now, &mut notices));
         self.announce(provider, notices);
         if has_changed {
             self.reconsider(now);

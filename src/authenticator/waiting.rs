@@ -1,11 +1,22 @@
-//! Requests that wait for keys, in the order of their arrival.
+//! Requests that wait for keys, in the order of their arrival: whose turn it is, and who gets a place.
+//!
+//! Places are few, and anybody can send requests that want one. So where they run out, whoever holds most of them gives one
+//! up, the newest first, for whoever holds fewer.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher as _;
 
 use super::StreamId;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
+
+/// A request takes a place for each of so many bytes that are kept of it.
+const BYTES_PER_PLACE: usize = 8192;
+
+/// Where requests come from, as far as places are shared out by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Peer(u64);
 
 /// A request that waits.
 #[derive(Debug)]
@@ -13,6 +24,19 @@ pub(super) struct Waiting {
     pub(super) request: RequestHead,
     pub(super) since: UnixTime,
     pub(super) deadline: UnixTime,
+    pub(super) peer: Peer,
+    /// How many places it takes.
+    pub(super) places: usize,
+}
+
+/// Whether there is a place for one more.
+#[derive(Debug)]
+pub(super) enum Room {
+    Free,
+    /// If this one gives up its own.
+    Instead(StreamId, Waiting),
+    /// All places are held by such as hold no more than the newcomer.
+    Taken,
 }
 
 /// All of them. A client that leaves is found by its number, so that leaving costs nothing however many wait.
@@ -21,6 +45,12 @@ pub(super) struct WaitingRequests {
     by_arrival: BTreeMap<u64, (StreamId, Waiting)>,
     arrivals: HashMap<StreamId, u64>,
     next_arrival: u64,
+    taken: usize,
+    by_peer: HashMap<Peer, usize>,
+    hasher: RandomState,
+    /// Those that arrived from here on and before there are to be looked at again.
+    look_from: u64,
+    look_until: u64,
 }
 
 impl WaitingRequests {
@@ -28,38 +58,123 @@ impl WaitingRequests {
         self.by_arrival.len()
     }
 
+    /// Who sends from this address and port: all ports of it, and all addresses that an IPv6 client has, are one.
+    pub(super) fn peer(&self, address: Option<&[u8]>) -> Peer {
+        let address = address.unwrap_or_default();
+        // `[2001:db8::1]:443`, or `192.0.2.1:443`.
+        let Some(end) = address.iter().rposition(|byte| *byte == b':') else {
+            return Peer(self.hasher.hash_one(address));
+        };
+        let host = address.get(..end).unwrap_or_default();
+        let site = host
+            .strip_prefix(b"[")
+            .and_then(|host| site(host.strip_suffix(b"]")?));
+        Peer(match site {
+            Some(site) => self.hasher.hash_one(site),
+            None => self.hasher.hash_one(host),
+        })
+    }
+
+    /// How many of these places the request takes.
+    pub(super) fn places(request: &RequestHead, limit: usize) -> usize {
+        (request.bytes() / BYTES_PER_PLACE)
+            .saturating_add(1)
+            .min(limit.max(1))
+    }
+
+    /// Looks for so many places, of this many in all.
+    pub(super) fn room_for(&mut self, peer: Peer, places: usize, limit: usize) -> Room {
+        if self.taken.saturating_add(places) <= limit {
+            return Room::Free;
+        }
+        let own = self.by_peer.get(&peer).copied().unwrap_or_default();
+        let most = self.by_peer.iter().max_by_key(|(_, held)| **held);
+        let Some((heaviest, _)) = most.filter(|(_, held)| **held > own.saturating_add(places)) else {
+            return Room::Taken;
+        };
+        let heaviest = *heaviest;
+        let mut newest_first = self.by_arrival.values().rev();
+        let newest = newest_first
+            .find(|(_, waiting)| waiting.peer == heaviest)
+            .map(|(id, _)| *id);
+        match newest.and_then(|id| Some((id, self.remove(id)?))) {
+            Some((id, waiting)) => Room::Instead(id, waiting),
+            None => Room::Taken,
+        }
+    }
+
     pub(super) fn insert(&mut self, id: StreamId, waiting: Waiting) {
         self.remove(id);
-        self.by_arrival.insert(self.next_arrival, (id, waiting));
-        self.arrivals.insert(id, self.next_arrival);
+        self.put(self.next_arrival, id, waiting);
         self.next_arrival = self.next_arrival.wrapping_add(1);
     }
 
-    pub(super) fn remove(&mut self, id: StreamId) {
-        if let Some(arrival) = self.arrivals.remove(&id) {
-            self.by_arrival.remove(&arrival);
+    fn put(&mut self, arrival: u64, id: StreamId, waiting: Waiting) {
+        self.taken = self.taken.saturating_add(waiting.places);
+        let held = self.by_peer.entry(waiting.peer).or_default();
+        *held = held.saturating_add(waiting.places);
+        self.by_arrival.insert(arrival, (id, waiting));
+        self.arrivals.insert(id, arrival);
+    }
+
+    pub(super) fn remove(&mut self, id: StreamId) -> Option<Waiting> {
+        let arrival = self.arrivals.remove(&id)?;
+        let (_, waiting) = self.by_arrival.remove(&arrival)?;
+        self.taken = self.taken.saturating_sub(waiting.places);
+        if let Some(held) = self.by_peer.get_mut(&waiting.peer) {
+            *held = held.saturating_sub(waiting.places);
+            if *held == 0 {
+                self.by_peer.remove(&waiting.peer);
+            }
+        }
+        if self.by_arrival.is_empty() {
+            // A table from which entries were removed one by one grows when it is filled again.
+            drop(std::mem::take(&mut self.arrivals));
+        }
+        Some(waiting)
+    }
+
+    /// All that wait now are to be looked at again.
+    pub(super) fn look_again(&mut self) {
+        self.look_from = 0;
+        self.look_until = self.next_arrival;
+    }
+
+    /// From now on nobody may wait any longer.
+    pub(super) fn end(&mut self) {
+        for (_, waiting) in self.by_arrival.values_mut() {
+            waiting.deadline = UnixTime::default();
         }
     }
 
-    /// Takes them all, in order.
-    pub(super) fn take_all(&mut self) -> Vec<(StreamId, Waiting)> {
-        self.arrivals.clear();
-        std::mem::take(&mut self.by_arrival).into_values().collect()
+    /// The next one to look at: its deadline has come, or something that it may have waited for.
+    fn due(&self, now: UnixTime) -> Option<(u64, StreamId)> {
+        let again = || {
+            let range = self.look_from..self.look_until.max(self.look_from);
+            self.by_arrival.range(range).next()
+        };
+        let overdue = || {
+            let mut all = self.by_arrival.iter();
+            all.find(|(_, (_, waiting))| waiting.deadline <= now)
+        };
+        let (arrival, (id, _)) = again().or_else(overdue)?;
+        Some((*arrival, *id))
     }
 
-    /// Takes those whose deadline has come.
-    pub(super) fn take_overdue(&mut self, now: UnixTime) -> Vec<(StreamId, Waiting)> {
-        if self.next_deadline().is_none_or(|deadline| deadline > now) {
-            return Vec::new();
-        }
-        let (overdue, rest): (Vec<_>, Vec<_>) = self
-            .take_all()
-            .into_iter()
-            .partition(|(_, waiting)| waiting.deadline <= now);
-        for (id, waiting) in rest {
-            self.insert(id, waiting);
-        }
-        overdue
+    pub(super) fn is_due(&self, now: UnixTime) -> bool {
+        self.due(now).is_some()
+    }
+
+    /// Takes the next one that is due, with its place in the order.
+    pub(super) fn take_due(&mut self, now: UnixTime) -> Option<(u64, StreamId, Waiting)> {
+        let (arrival, id) = self.due(now)?;
+        self.look_from = self.look_from.max(arrival.saturating_add(1));
+        Some((arrival, id, self.remove(id)?))
+    }
+
+    /// Gives it its place back.
+    pub(super) fn put_back(&mut self, arrival: u64, id: StreamId, waiting: Waiting) {
+        self.put(arrival, id, waiting);
     }
 
     pub(super) fn next_deadline(&self) -> Option<UnixTime> {
@@ -67,5 +182,109 @@ impl WaitingRequests {
             .values()
             .map(|(_, waiting)| waiting.deadline)
             .min()
+    }
+}
+
+/// The first 64 bits of an IPv6 address: RFC 6177 section 2, a site gets as many addresses at least. By hand, since the
+/// standard library's reader is several KB of the module.
+fn site(address: &[u8]) -> Option<[u16; 4]> {
+    let text = std::str::from_utf8(address).ok()?;
+    let (head, tail) = text.split_once("::").unwrap_or((text, ""));
+    let mut groups = [0; 4];
+    let mut given = head.split(':').filter(|group| !group.is_empty());
+    let mut count = 0_usize;
+    for group in &mut groups {
+        let Some(digits) = given.next() else { break };
+        *group = u16::from_str_radix(digits, 16).ok()?;
+        count = count.saturating_add(1);
+    }
+    // Behind `::` the groups are counted from the end.
+    let behind = tail.split(':').filter(|group| !group.is_empty()).count();
+    let first_behind = 8_usize.checked_sub(behind)?;
+    if head.len() < text.len() && first_behind < groups.len() {
+        for (group, digits) in groups
+            .iter_mut()
+            .skip(first_behind.max(count))
+            .zip(tail.split(':'))
+        {
+            *group = u16::from_str_radix(digits, 16).ok()?;
+        }
+    }
+    Some(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(peer: Peer) -> Waiting {
+        Waiting {
+            request: RequestHead::new(),
+            since: UnixTime::default(),
+            deadline: UnixTime::NEVER,
+            peer,
+            places: 1,
+        }
+    }
+
+    #[test]
+    fn addresses_are_told_apart_without_their_ports_and_within_a_site_not_at_all() {
+        let all = WaitingRequests::default();
+        let peer = |address: &str| all.peer(Some(address.as_bytes()));
+        assert_eq!(peer("127.0.0.1:1"), peer("127.0.0.1:2"));
+        assert_ne!(peer("127.0.0.1:1"), peer("127.0.0.2:1"));
+        assert_eq!(peer("[2001:db8:1:2::3]:4"), peer("[2001:db8:1:2:ffff::]:5"));
+        assert_ne!(peer("[2001:db8:1:2::3]:4"), peer("[2001:db8:1:3::3]:4"));
+        for (address, expected) in [
+            ("::1", [0; 4]),
+            ("::2:3:4:5:6:7:8", [0, 2, 3, 4]),
+            ("1::6:7:8", [1, 0, 0, 0]),
+            ("1:2:3:4:5:6:7:8", [1, 2, 3, 4]),
+            ("1:2:3::", [1, 2, 3, 0]),
+            ("fe80::1:2:3:4:5:6", [0xfe80, 0, 1, 2]),
+        ] {
+            assert_eq!(site(address.as_bytes()), Some(expected), "{address}");
+        }
+        assert_eq!(site(b"::x:2:3:4:5:6:7"), None);
+        assert_eq!(site(b"::1:2:3:4:5:6:7:8:9"), None);
+        assert_eq!(peer("internal"), peer("internal"));
+        assert_eq!(all.peer(None), peer(""));
+    }
+
+    #[test]
+    fn whoever_holds_most_gives_way_with_its_newest() {
+        let mut all = WaitingRequests::default();
+        let peers = [1, 2, 3].map(Peer);
+        for number in 0..12 {
+            assert!(matches!(all.room_for(peers[0], 1, 12), Room::Free));
+            all.insert(StreamId(number), waiting(peers[0]));
+        }
+        assert!(matches!(all.room_for(peers[0], 1, 12), Room::Taken));
+        let mut next = 100;
+        for (peer, expected) in [(peers[1], 6), (peers[2], 4)] {
+            let mut gained = 0;
+            while let Room::Instead(id, gone) = all.room_for(peer, 1, 12) {
+                assert!(id.0 > 0 && gone.peer != peer, "the oldest stays");
+                next += 1;
+                all.insert(StreamId(next), waiting(peer));
+                gained += 1;
+            }
+            assert!((expected - 1..=expected).contains(&gained), "{gained}");
+        }
+        assert_eq!((all.len(), all.taken), (12, 12));
+        assert!(
+            all.by_peer.values().all(|held| (3..=5).contains(held)),
+            "{:?}",
+            all.by_peer
+        );
+    }
+
+    #[test]
+    fn a_large_head_takes_several_places() {
+        let mut head = RequestHead::new();
+        assert_eq!(WaitingRequests::places(&head, 1024), 1);
+        head.filter_state = Some(vec![0; 60_000]);
+        assert_eq!(WaitingRequests::places(&head, 1024), 8);
+        assert_eq!(WaitingRequests::places(&head, 4), 4);
     }
 }

@@ -43,6 +43,12 @@ impl NonceSecret {
         bytes.try_into().ok().map(Self)
     }
 
+    /// These bytes, of which everybody knows a part at most.
+    #[must_use]
+    pub const fn new(bytes: [u8; Self::SIZE]) -> Self {
+        Self(bytes)
+    }
+
     /// Made of what an operator has written, however long.
     #[must_use]
     pub fn derive(text: &[u8]) -> Self {

@@ -139,14 +139,9 @@ fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, Box<ConfigError>> {
 }
 
 fn read_secret(node: &Node<'_>) -> Result<NonceSecret, Box<ConfigError>> {
-    let (inline, secret) = data_source::read(
+    let secret = data_source::read_secret(
         node,
-        "write the secret, as a string",
         "write the secret into `inline_string`, or leave `secret` out: then each process makes its own",
     )?;
-    // Fewer bytes could be guessed.
-    if secret.len() < NonceSecret::SIZE {
-        return Err(inline.invalid("must hold at least 32 bytes, made at random: openssl rand -base64 32"));
-    }
     Ok(NonceSecret::derive(&secret))
 }

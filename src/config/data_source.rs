@@ -42,3 +42,15 @@ pub(super) fn read<'a>(
         }
     }
 }
+
+/// Fewer bytes could be guessed.
+const SHORTEST_SECRET: usize = 32;
+
+/// A secret that an operator has made.
+pub(super) fn read_secret(node: &Node<'_>, instead: &str) -> Result<Vec<u8>, Box<ConfigError>> {
+    let (inline, secret) = read(node, "write the secret, as a string", instead)?;
+    if secret.len() < SHORTEST_SECRET {
+        return Err(inline.invalid("must hold at least 32 bytes, made at random: openssl rand -base64 32"));
+    }
+    Ok(secret)
+}

@@ -54,6 +54,10 @@ impl<'a> Node<'a> {
         Self { place, value }
     }
 
+    pub(super) fn value(&self) -> Json<'a> {
+        self.value
+    }
+
     pub(super) fn path(&self) -> String {
         self.place.path()
     }

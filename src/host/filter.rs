@@ -34,6 +34,8 @@ const SINGLE: &[&str] = &[
 /// Envoy carries out replies and resumptions when the call that asked for them has returned. Each may call the module
 /// again, and only within that call the next is carried out: 300 replies from one tick overflow the stack, and the VM dies.
 const DECISIONS_PER_CALL: u32 = 32;
+/// Nor may it take longer than this, in milliseconds: the requests of all other clients of this worker wait meanwhile.
+const DECIDING_PER_CALL: u64 = 2;
 
 /// While somebody waits, look again after so many milliseconds,
 const HURRIED_TICK: u32 = 5;
@@ -78,7 +80,7 @@ impl Filter {
             .filter_map(|id| {
                 engine
                     .shared_place(id)
-                    .map(|fingerprint| (id, Place::new(&fingerprint)))
+                    .map(|fingerprint| (id, Place::new(&fingerprint, &config.seal)))
             })
             .collect();
         let reads_by_name = config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
@@ -133,7 +135,10 @@ impl Filter {
         let known = Some(self.last_seen.get())
             .filter(|time| *time != UnixTime::default() && !self.config.may_hold_token(&request));
         match known.or_else(|| self.now()) {
-            Some(now) => self.engine(|engine| engine.handle_request(id, request, now)),
+            Some(now) => self.engine(|engine| {
+                let address = || abi::property("source\0address").ok().flatten();
+                engine.handle_request_from(id, request, address, now)
+            }),
             // Without a clock no token can be told from an expired one.
             None => Decision::Deny(
                 Denial::new(Reason::KeysUnavailable)
@@ -294,7 +299,14 @@ impl Filter {
     /// Carries out decisions for requests that waited, then speaks for the root again. What is left is for the next tick.
     fn decide_waiting(&self) {
         let mut carried_out = 0;
+        // The time of the event that has led here; asked for again only where there is more than one to decide.
+        let begun = self.last_seen.get();
+        let has_time = || {
+            let took = self.now().map(|now| millis(now.since(begun)));
+            took.is_none_or(|took| took < DECIDING_PER_CALL)
+        };
         while carried_out < DECISIONS_PER_CALL
+            && (carried_out == 0 || (self.has_decisions() && has_time()))
             && let Some((StreamId(stream), decision)) = self.engine(Authenticator::poll_decision)
         {
             let held = self.held.borrow_mut().remove(&stream);

@@ -1,12 +1,10 @@
 //! Key ids that the issuer was just asked for and does not have.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::time::UnixTime;
 
 const CAPACITY: usize = 128;
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 /// A longer `kid` is not remembered: 128 of any size would be memory that strangers fill.
 const MAX_KID_BYTES: usize = 256;
 
@@ -15,20 +13,21 @@ const MAX_KID_BYTES: usize = 256;
 pub(super) struct AbsentKids(VecDeque<(Box<str>, UnixTime)>);
 
 impl AbsentKids {
-    pub(super) fn insert(&mut self, kid: &str, now: UnixTime) {
+    /// Remembers it until then.
+    pub(super) fn insert(&mut self, kid: &str, until: UnixTime, now: UnixTime) {
         if kid.len() > MAX_KID_BYTES || self.contains(kid, now) {
             return;
         }
-        while self.0.len() >= CAPACITY || self.0.front().is_some_and(|(_, since)| is_over(*since, now)) {
+        while self.0.len() >= CAPACITY || self.0.front().is_some_and(|(_, until)| *until <= now) {
             self.0.pop_front();
         }
-        self.0.push_back((kid.into(), now));
+        self.0.push_back((kid.into(), until));
     }
 
     pub(super) fn contains(&self, kid: &str, now: UnixTime) -> bool {
         self.0
             .iter()
-            .any(|(known, since)| !is_over(*since, now) && **known == *kid)
+            .any(|(known, until)| *until > now && **known == *kid)
     }
 
     /// New keys may hold what the old ones did not.
@@ -37,28 +36,24 @@ impl AbsentKids {
     }
 }
 
-fn is_over(since: UnixTime, now: UnixTime) -> bool {
-    now.since(since) >= REMEMBERED_FOR
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_remembered_for_a_minute_and_in_bounded_number() {
+    fn ids_are_remembered_for_a_while_and_in_bounded_number() {
         let mut absent = AbsentKids::default();
-        let start = UnixTime::from_secs(1000);
-        absent.insert("a", start);
-        assert!(absent.contains("a", start.after(Duration::from_secs(59))));
-        assert!(!absent.contains("a", start.after(Duration::from_secs(60))));
+        let (start, until) = (UnixTime::from_secs(1000), UnixTime::from_secs(1005));
+        absent.insert("a", until, start);
+        assert!(absent.contains("a", UnixTime::from_secs(1004)));
+        assert!(!absent.contains("a", until));
         for number in 0..1000 {
-            absent.insert(&number.to_string(), start);
+            absent.insert(&number.to_string(), until, start);
         }
         assert_eq!(absent.0.len(), CAPACITY);
         assert!(!absent.contains("a", start));
         assert!(absent.contains("999", start));
-        absent.insert(&"x".repeat(MAX_KID_BYTES + 1), start);
+        absent.insert(&"x".repeat(MAX_KID_BYTES + 1), until, start);
         assert!(absent.contains("999", start) && absent.0.len() == CAPACITY);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::backoff::{COLD, WARM, scaled};
 use super::fetch::{Document, FetchError, FetchId, Fetched};
 use super::fetching::{InFlight, REDISCOVERY};
-use super::head::{Discovered, Standing, Trouble};
+use super::head::{Discovered, Standing, Trouble, Wants};
 use super::notice::KeyNotice;
 use super::remote::{RemoteKeys, Unpublished};
 use super::{discovery, freshness};
@@ -51,7 +51,7 @@ impl RemoteKeys {
                 self.handle_document(in_flight, jwks_uri, now, notices);
             }
             Document::Jwks => {
-                self.wants_kid = false;
+                self.wants = Wants::Nothing;
                 match answer.and_then(|answer| self.read_keys(&answer)) {
                     Ok(new) => self.succeed(in_flight, new, now, notices),
                     Err(error) => self.fail(in_flight, error, now, notices),
@@ -64,7 +64,7 @@ impl RemoteKeys {
     pub fn handle_timeout(&mut self, now: UnixTime, notices: &mut Vec<KeyNotice>) {
         if let Some(in_flight) = self.in_flight.filter(|in_flight| in_flight.deadline <= now) {
             self.next_request = None;
-            self.wants_kid = false;
+            self.wants = Wants::Nothing;
             self.in_flight = None;
             self.fail(in_flight, FetchError::Lost, now, notices);
         }
@@ -96,7 +96,7 @@ impl RemoteKeys {
             Err(error) => {
                 let Some(discovered) = &mut self.head.discovered else {
                     // Nothing is known to go on with.
-                    self.wants_kid = false;
+                    self.wants = Wants::Nothing;
                     self.fail(in_flight, error, now, notices);
                     return;
                 };
@@ -122,7 +122,7 @@ impl RemoteKeys {
                 false
             }
         };
-        let are_keys_due = has_moved || self.wants_kid || now.as_millis() >= self.keys_due_at();
+        let are_keys_due = has_moved || self.wants != Wants::Nothing || now.as_millis() >= self.keys_due_at();
         match self.keys_at().filter(|_| are_keys_due) {
             Some(keys_at) => {
                 let request = self.request(in_flight.id, Document::Jwks, &keys_at, self.source.timeout);
@@ -208,11 +208,10 @@ impl RemoteKeys {
                 // An unchanged set keeps its version, so that no worker parses it again.
                 if changed || self.head.version == 0 || self.unreadable.take().is_some() {
                     self.head.version = self.chance.next().max(1);
-                    self.absent.clear();
                     published = Some(document);
                 }
                 self.head.etag = etag;
-                self.held = Some(set);
+                self.hold(set, changed, now);
             }
             None => {
                 notices.push(KeyNotice::Loaded {

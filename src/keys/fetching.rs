@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::fetch::{Document, FetchId, FetchRequest};
-use super::head::{Head, Lease};
+use super::head::{Head, Lease, Wants};
 use super::remote::RemoteKeys;
 use crate::config::{Endpoint, HttpUri, KeyLocation};
 use crate::time::UnixTime;
@@ -68,10 +68,7 @@ impl RemoteKeys {
     }
 
     fn wants_kid_fetch(&self, now: UnixTime) -> bool {
-        self.wants_kid
-            && self
-                .head
-                .has_kid_budget(self.source.key_cache.unknown_kid_cooldown, now)
+        self.wants != Wants::Nothing && self.next_kid_fetch(now) <= now
     }
 
     /// When there may be something to do next; spurious calls are harmless.
@@ -80,7 +77,10 @@ impl RemoteKeys {
         if let Some(in_flight) = self.in_flight {
             return in_flight.deadline;
         }
-        let due = self.due_at().max(self.head.retry_at);
+        let mut due = self.due_at().max(self.head.retry_at);
+        if self.wants != Wants::Nothing {
+            due = due.min(self.next_kid_fetch(UnixTime::NEVER).as_millis());
+        }
         UnixTime::from_millis(due.max(self.head.lease.map_or(0, |lease| lease.until)))
     }
 
@@ -89,7 +89,7 @@ impl RemoteKeys {
     /// Takes the lease, if with the process's present record a fetch is still due: the request to send once
     /// [`Self::head`] has been written by compare-and-swap. If that does not succeed, call [`Self::lose_lease`].
     pub fn claim(&mut self, id: FetchId, current: Option<Head>, now: UnixTime) -> Option<FetchRequest> {
-        if let Some(head) = current {
+        if let Some(head) = current.filter(|head| !self.is_behind(head, now)) {
             if head.version == self.head.version {
                 self.head = head;
             } else if self.unreadable == Some(head.version) {
@@ -109,7 +109,8 @@ impl RemoteKeys {
         }
         let for_kid = self.held.is_some() && self.wants_kid_fetch(now);
         if for_kid {
-            self.head.spend_kid_budget(now);
+            let window = self.source.key_cache.unknown_kid_cooldown;
+            self.head.spend_kid_budget(window, self.wants, now);
         }
         let keys_at = self.keys_at();
         let document = self.document_to_read(for_kid, now).or_else(|| {

@@ -38,8 +38,10 @@ pub struct Head {
     /// What the operator was told of these failures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trouble: Option<Trouble>,
-    /// When the last fetches for an unknown `kid` began.
-    pub(super) kid_fetches: [u64; 2],
+    /// When the last fetches for an unknown `kid` began, the last one last.
+    pub(super) kid_fetches: [u64; 3],
+    /// When the last one began that only a `kid` which had come before could cause.
+    pub(super) kid_came_again: u64,
     /// What the discovery document said, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discovered: Option<Discovered>,
@@ -123,7 +125,8 @@ impl Head {
             failures: record.count("failures")?,
             retry_at: record.number("retry_at")?,
             trouble: Trouble::read(record)?,
-            kid_fetches: record.pair("kid_fetches")?,
+            kid_fetches: record.three("kid_fetches")?,
+            kid_came_again: record.number("kid_came_again")?,
             discovered: match record.part("discovered")? {
                 Some(discovered) => Some(Discovered {
                     jwks_uri: discovered.text("jwks_uri")?.unwrap_or_default(),
@@ -157,18 +160,59 @@ impl Head {
         }
     }
 
-    /// Whether an unknown `kid` may cause a fetch: two of them in a window.
-    pub(super) fn has_kid_budget(&self, window: Duration, now: UnixTime) -> bool {
-        let since = now.before(window).as_millis();
-        self.kid_fetches
-            .iter()
-            .any(|begun| *begun == 0 || *begun <= since)
+    /// When an unknown `kid` may cause a fetch next: three in a window at most. One of the three is kept for a `kid` that has
+    /// come before, and the others are half a window apart; so a stranger who makes up another `kid` for each token never
+    /// takes the fetch that a rotated key needs. One who lets them come again gets a third of a window between them, so that
+    /// the next fetch is never far.
+    pub(super) fn next_kid_fetch(&self, window: Duration, wants: Wants, now: UnixTime) -> UnixTime {
+        let after = |begun: u64, pause: Duration| {
+            // What began in the future began before the clock was set back.
+            let began = (1..=now.as_millis()).contains(&begun);
+            began.then(|| UnixTime::from_millis(begun).after(pause))
+        };
+        let [third, second, last] = self.kid_fetches;
+        let part = |of: u32| window.checked_div(of).unwrap_or_default();
+        let whole = after(third, window);
+        let (one, other) = match wants {
+            Wants::Again => (after(self.kid_came_again, part(3)), None),
+            Wants::Nothing | Wants::Once => (after(second, window), after(last, part(2))),
+        };
+        whole.max(one).max(other).unwrap_or_default()
     }
 
-    pub(super) fn spend_kid_budget(&mut self, now: UnixTime) {
-        let [_, newer] = self.kid_fetches;
-        self.kid_fetches = [newer, now.as_millis()];
+    pub(super) fn spend_kid_budget(&mut self, window: Duration, wants: Wants, now: UnixTime) {
+        if self.next_kid_fetch(window, Wants::Once, now) > now && wants == Wants::Again {
+            self.kid_came_again = now.as_millis();
+        }
+        let [_, second, last] = self.kid_fetches;
+        self.kid_fetches = [second, last, now.as_millis()];
     }
+}
+
+/// What requests want of a key source that does not have their `kid`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wants {
+    #[default]
+    Nothing,
+    /// A `kid` that has not come before.
+    Once,
+    /// One that has.
+    Again,
+}
+
+/// Whether a record tells of the same source what another, of another configuration, does not know yet: newer keys, or how
+/// the fetch has ended that the other waits for.
+#[must_use]
+pub fn supersedes(record: &[u8], other: Option<&[u8]>) -> bool {
+    let Some(record) = Head::decode(record) else {
+        return false;
+    };
+    let Some(other) = other.and_then(Head::decode) else {
+        return true;
+    };
+    let has_ended =
+        || record.asked_at == other.asked_at && other.lease.is_some() && record.failures > other.failures;
+    record.asked_at > other.asked_at || has_ended()
 }
 
 impl Trouble {
@@ -213,12 +257,12 @@ impl<'a> Record<'a> {
         u32::try_from(self.number(name)?).map_err(|_| Unreadable)
     }
 
-    fn pair(&self, name: &str) -> Result<[u64; 2], Unreadable> {
+    fn three(&self, name: &str) -> Result<[u64; 3], Unreadable> {
         let Some(list) = self.0.member(name) else {
-            return Ok([0; 2]);
+            return Ok([0; 3]);
         };
         match list.as_array().as_deref() {
-            Some([first, second]) => Ok([whole(*first)?, whole(*second)?]),
+            Some([first, second, third]) => Ok([whole(*first)?, whole(*second)?, whole(*third)?]),
             _ => Err(Unreadable),
         }
     }
@@ -243,8 +287,64 @@ fn whole(number: Json<'_>) -> Result<u64, Unreadable> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(30);
+
+    /// When fetches begin within ten minutes, where there is always somebody who wants one.
+    fn fetches(wants: impl Fn(u64) -> Wants) -> Vec<u64> {
+        let mut head = Head::default();
+        let begin = 1_000_000;
+        let mut begun = Vec::new();
+        for second in 0..600 {
+            let now = UnixTime::from_secs(begin + second);
+            let wants = wants(second);
+            if wants != Wants::Nothing && head.next_kid_fetch(WINDOW, wants, now) <= now {
+                head.spend_kid_budget(WINDOW, wants, now);
+                begun.push(second);
+            }
+        }
+        for (at, first) in begun.iter().enumerate() {
+            let within = |length| {
+                begun[at..]
+                    .iter()
+                    .filter(|later| **later < first + length)
+                    .count()
+            };
+            assert!(within(30) <= 3 && within(60) <= 6, "{begun:?}");
+        }
+        begun
+    }
+
+    #[test]
+    fn whoever_makes_up_kids_leaves_a_fetch_for_one_that_comes_again() {
+        let at = |rotation| {
+            let begun = fetches(|second| match second {
+                second if second == rotation => Wants::Again,
+                _ => Wants::Once,
+            });
+            begun.contains(&rotation)
+        };
+        for rotation in 0..300 {
+            assert!(at(rotation), "{rotation}");
+        }
+        assert_eq!(fetches(|_| Wants::Once)[..4], [0, 15, 30, 45]);
+    }
+
+    #[test]
+    fn whoever_lets_kids_come_again_gets_no_long_pause() {
+        for begin in 0..20 {
+            let begun = fetches(|second| match second {
+                second if second < begin => Wants::Once,
+                _ => Wants::Again,
+            });
+            let pauses: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(pauses.iter().all(|pause| *pause <= 20), "{begun:?}");
+            assert!(pauses.iter().skip(6).all(|pause| *pause <= 11), "{begun:?}");
+        }
+    }
 
     #[test]
     fn a_lease_that_the_clock_cannot_have_given_is_none() {
@@ -282,7 +382,8 @@ mod tests {
             failures: 7,
             retry_at: 8,
             trouble: trouble(Standing::Without),
-            kid_fetches: [10, 11],
+            kid_fetches: [10, 11, 14],
+            kid_came_again: 15,
             discovered: Some(Discovered {
                 jwks_uri: "https://a/".to_owned(),
                 read_again_at: 12,

@@ -6,8 +6,9 @@ use super::absent::AbsentKids;
 use super::backoff::Chance;
 use super::fetch::{FetchRequest, Publication};
 use super::fetching::InFlight;
-use super::head::Head;
+use super::head::{Head, Wants};
 use super::notice::KeyNotice;
+use super::sightings::Sightings;
 use crate::config::RemoteKeySource;
 use crate::jose::JwkSet;
 use crate::time::UnixTime;
@@ -23,8 +24,9 @@ pub struct RemoteKeys {
     pub(super) in_flight: Option<InFlight>,
     /// The next request under the lease that is held.
     pub(super) next_request: Option<FetchRequest>,
-    /// A request waits for a `kid` that the keys do not have.
-    pub(super) wants_kid: bool,
+    /// A request has named a `kid` that the keys do not have.
+    pub(super) wants: Wants,
+    pub(super) sightings: Sightings,
     pub(super) absent: AbsentKids,
     /// The outcome of a fetch that the process does not know yet.
     pub(super) unpublished: Option<Unpublished>,
@@ -49,7 +51,8 @@ impl RemoteKeys {
             held: None,
             in_flight: None,
             next_request: None,
-            wants_kid: false,
+            wants: Wants::Nothing,
+            sightings: Sightings::new(seed),
             absent: AbsentKids::default(),
             unpublished: None,
             unreadable: None,
@@ -85,23 +88,64 @@ impl RemoteKeys {
 
     // --- unknown kids ---
 
-    /// Whether a request that came at `since` may wait for a `kid` that the keys do not have. If not, the issuer was asked
-    /// since then, or a moment ago, or must not be asked again so soon.
-    pub(crate) fn may_learn(&mut self, kid: &str, since: UnixTime, now: UnixTime) -> bool {
+    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer has been asked
+    /// since then, or a moment ago, and does not have it either. The number is that of a request that has just come, or 0.
+    pub(crate) fn may_learn(
+        &mut self,
+        kid: &str,
+        serial: u64,
+        since: UnixTime,
+        now: UnixTime,
+    ) -> Option<UnixTime> {
         if self.absent.contains(kid, now) {
-            return false;
+            return None;
         }
-        if self.head.asked_at >= since.as_millis() {
-            self.absent.insert(kid, now);
-            return false;
+        // Keys from the future are from before the clock was set back.
+        if (since.as_millis()..=now.as_millis()).contains(&self.head.asked_at) {
+            self.absent.insert(kid, now.after(self.absence()), now);
+            return None;
         }
-        let may_ask = self
-            .head
-            .has_kid_budget(self.source.key_cache.unknown_kid_cooldown, now);
-        if may_ask {
-            self.wants_kid = true;
+        let wants = match serial != 0 && self.sightings.note(kid, serial) {
+            true => Wants::Again,
+            false => Wants::Once,
+        };
+        self.wants = self.wants.max(wants);
+        Some(match self.is_awaited(now) {
+            true => now,
+            false => self.next_kid_fetch(now).max(now),
+        })
+    }
+
+    pub(super) fn next_kid_fetch(&self, now: UnixTime) -> UnixTime {
+        let window = self.source.key_cache.unknown_kid_cooldown;
+        self.head.next_kid_fetch(window, self.wants, now)
+    }
+
+    /// For how long the issuer's word counts that it does not have a `kid`. Short: somebody may have asked for a key a moment
+    /// before the issuer published it, to have its tokens refused.
+    fn absence(&self) -> Duration {
+        let window = self.source.key_cache.unknown_kid_cooldown;
+        window.checked_div(6).unwrap_or_default()
+    }
+
+    /// Takes these keys.
+    pub(super) fn hold(&mut self, set: JwkSet, is_new: bool, now: UnixTime) {
+        if is_new {
+            // New keys may hold what the old ones did not; and what they do not hold any more, nobody has to ask for.
+            self.absent.clear();
+            let until = now.after(self.absence());
+            let withdrawn = self
+                .held
+                .iter()
+                .flat_map(JwkSet::keys)
+                .filter_map(|key| key.key_id());
+            for kid in withdrawn {
+                if !set.has_kid(kid) {
+                    self.absent.insert(kid, until, now);
+                }
+            }
         }
-        may_ask || self.is_awaited(now)
+        self.held = Some(set);
     }
 
     // --- shared data ---
@@ -142,10 +186,12 @@ impl RemoteKeys {
         &mut self,
         head: Head,
         document: Option<&[u8]>,
+        now: UnixTime,
         notices: &mut Vec<KeyNotice>,
     ) -> bool {
         // Our own fetch will tell more than the record, which is ours anyway.
-        if self.in_flight.is_some() || self.unpublished.is_some() || head == self.head {
+        let is_busy = self.in_flight.is_some() || self.unpublished.is_some();
+        if is_busy || head == self.head || self.is_behind(&head, now) {
             return false;
         }
         if head.version != self.head.version {
@@ -161,15 +207,20 @@ impl RemoteKeys {
             notices.push(KeyNotice::Adopted {
                 keys: parsed.set.len(),
             });
-            self.held = Some(parsed.set);
+            self.hold(parsed.set, true, now);
             self.unreadable = None;
-            self.absent.clear();
         }
         if head.asked_at != self.head.asked_at {
-            self.wants_kid = false;
+            self.wants = Wants::Nothing;
         }
         self.head = head;
         true
+    }
+
+    /// Whether a record tells of older keys than ours: somebody has put back what once stood there, and a key that the issuer
+    /// has withdrawn since must not come back with it. Where our own are from the future, the clock was set back.
+    pub(super) fn is_behind(&self, head: &Head, now: UnixTime) -> bool {
+        self.held.is_some() && head.asked_at < self.head.asked_at && self.head.asked_at <= now.as_millis()
     }
 
     /// Whether a fetch is under way, here or in another worker.

@@ -318,3 +318,49 @@ fn a_thousand_that_wait_are_let_through_at_once_or_refused_at_once() {
         );
     }
 }
+
+#[test]
+fn one_address_cannot_keep_others_from_waiting_for_the_first_keys() {
+    const PLACES: u32 = 60;
+    let limited = with(
+        config(remote_provider()),
+        json!({"limits": {"max_waiting_requests": PLACES, "max_wait": "10s"}}),
+    );
+    let issuer = Issuer::start();
+    // No keys until all have come.
+    issuer.serve("/jwks", Answer::status(500));
+    let stack = Stack::start_around(issuer, Listener::wasm("jwt", limited), &EnvoyOptions::default());
+    let client = |last: u8| testkit::Client::from_address(stack.client.addr(), [127, 0, 0, last].into());
+    let forged = |number: u32| {
+        token()
+            .header("kid", format!("forged-{number}"))
+            .signature(&[7; 256])
+            .mint()
+    };
+    let flood = client(2);
+    let flood: Vec<_> = (0..2 * PLACES)
+        .map(|number| flood.start(Request::get("/orders").bearer(&forged(number))))
+        .collect();
+    stack
+        .envoy
+        .wait_for_stat("wasmcustom.jwt.denied", Duration::from_secs(5), |denied| {
+            denied >= u64::from(PLACES)
+        })
+        .expect("half of the flood finds no place");
+    // Three more addresses, each with its share of the places.
+    let clients: Vec<_> = (3..6).map(client).collect();
+    let good: Vec<_> = (0..PLACES / 4)
+        .flat_map(|_| &clients)
+        .map(|client| client.start(Request::get("/orders").bearer(&token().mint())))
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    stack.issuer.serve_jwks("/jwks", &[&world().rsa]);
+    let statuses: Vec<_> = good.into_iter().map(|pending| pending.wait().status).collect();
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert!(
+        flood
+            .into_iter()
+            .all(|pending| matches!(pending.wait().status, 401 | 503))
+    );
+    assert_alive(&stack.envoy);
+}

@@ -160,6 +160,7 @@ fn a_request_that_waits() {
             "header authorization",
             "property xds.route_metadata.filter_metadata.proxy-wasm-jwt: status 1",
             "time",
+            "property source.address: status 1",
             "count jwt.waiting",
             "< pause",
             "> body",

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::seal::SealKey;
 use serde_json::{Value, json};
 use testkit::Request;
 
 use super::scenarios::dpop::Client;
-use super::scenarios::{self, get, token, world};
+use super::scenarios::{self, get, token, token_of, world};
 use super::stub::{self, Fault, Host, SharedData, State};
 use super::vm::{self, Answer, Vm, document};
 
@@ -212,8 +214,15 @@ fn a_rotated_key_is_fetched_once_for_both() {
     }
 }
 
-/// Leaves keys in shared data, then other bytes in place of one of its two values.
-fn spoiled(place: &str, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Process {
+/// What a filter with this configuration seals its entries with.
+fn seal(config: &Value) -> SealKey {
+    let config = Config::parse(config.to_string().as_bytes()).expect("a good configuration");
+    config.seal
+}
+
+/// Leaves keys in shared data, then other bytes in place of one of its two values: under the filter's own seal, or as a
+/// stranger would write them.
+fn spoiled(place: &str, is_sealed: bool, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Process {
     let process = Process::new();
     let worker = Worker::start(&process);
     worker.run(Vm::pass_to_tick);
@@ -223,7 +232,13 @@ fn spoiled(place: &str, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Process {
     let key = shared.keys().find(|key| key.ends_with(place)).map(str::to_owned);
     let key = key.expect("it was written");
     let (value, _) = shared.get(&key).expect("its value");
-    shared.set(&key, &spoil(&value), 0);
+    let seal = seal(&scenarios::config(scenarios::remote_provider()));
+    let content = spoil(seal.open(&key, &value).expect("our seal"));
+    let entry = match is_sealed {
+        true => seal.seal(&key, &content),
+        false => content,
+    };
+    shared.set(&key, &entry, 0);
     drop(shared);
     process
 }
@@ -241,17 +256,179 @@ fn recovers(process: &Process) {
 #[test]
 fn a_record_that_cannot_be_read_is_none() {
     for bytes in [&b""[..], b"[]", b"{", b"{\"version\":-1}", b"\xff"] {
-        recovers(&spoiled("/head", |_| bytes.into()));
+        recovers(&spoiled("/head", true, |_| bytes.into()));
+        recovers(&spoiled("/head", false, |_| bytes.into()));
     }
 }
 
 #[test]
 fn a_document_that_cannot_be_used_is_fetched_anew() {
     for bytes in [&b""[..], b"garbage", b"{\"keys\":[]}"] {
-        recovers(&spoiled("/jwks", |_| bytes.into()));
+        recovers(&spoiled("/jwks", false, |_| bytes.into()));
+        recovers(&spoiled("/jwks", true, |_| bytes.into()));
         // The same, as if the head's writer had written it.
-        recovers(&spoiled("/jwks", |value| [&value[..8], bytes].concat()));
+        recovers(&spoiled("/jwks", true, |value| [&value[..8], bytes].concat()));
     }
+}
+
+/// What a process has in shared data.
+fn entries(process: &Process) -> Vec<(String, Vec<u8>)> {
+    let shared = process.shared.lock().unwrap();
+    let names: Vec<String> = shared.keys().map(str::to_owned).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let (value, _) = shared.get(&name).expect("its value");
+            (name, value)
+        })
+        .collect()
+}
+
+fn put(process: &Process, entries: &[(String, Vec<u8>)]) {
+    let mut shared = process.shared.lock().unwrap();
+    for (name, value) in entries {
+        shared.set(name, value, 0);
+    }
+}
+
+/// A process that has keys from its issuer, and its only worker.
+fn warm(config: Value, document: &str) -> (Process, Worker) {
+    let process = Process::new();
+    let worker = Worker::start_with(&process, config, |_| {});
+    let answer = Answer::document(document);
+    worker.run(Vm::pass_to_tick);
+    worker.run(move |vm| vm.answer_next(&answer));
+    (process, worker)
+}
+
+fn remote() -> Value {
+    scenarios::config(scenarios::remote_provider())
+}
+
+#[test]
+fn keys_that_a_neighbour_plants_serve_nobody() {
+    let planted = testkit::jwks(&[&world().rsa_next]).to_string();
+    let by_planted = || token_of(&world().rsa_next).mint();
+    // As the filter itself would have written them, with all seals that a stranger can make: none, another configuration's,
+    // a secret's, and the filter's own of another entry.
+    let (theirs, _) = warm(remote(), &planted);
+    let own = seal(&remote());
+    let contents: Vec<_> = entries(&theirs)
+        .into_iter()
+        .map(|(name, entry)| {
+            let content = own.open(&name, &entry).expect("our seal").to_vec();
+            (name, content)
+        })
+        .collect();
+    let other = seal(&scenarios::config(scenarios::with(
+        scenarios::remote_provider(),
+        json!({"audiences": ["another"]}),
+    )));
+    for number in 0..4 {
+        let (process, _worker) = warm(remote(), &document());
+        let genuine = entries(&process);
+        let planted: Vec<_> = contents
+            .iter()
+            .map(|(name, content)| {
+                let entry = match number {
+                    0 => content.clone(),
+                    1 => other.seal(name, content),
+                    2 => SealKey::from_secret(b"").seal(name, content),
+                    _ => {
+                        let (_, swapped) = genuine.iter().find(|(known, _)| known != name).expect("two");
+                        swapped.clone()
+                    }
+                };
+                (name.clone(), entry)
+            })
+            .collect();
+        put(&process, &planted);
+        let worker = Worker::start(&process);
+        let forged = worker.run(move |vm| vm.open(&get("/orders").bearer(&by_planted())));
+        worker.pass(MOMENT);
+        assert_eq!(worker.calls(), 1, "{number}: it asks the issuer itself");
+        worker.run(|vm| vm.answer_next(&Answer::document(&document())));
+        assert_ne!(worker.state(forged), State::Forwarded, "{number}");
+        let good = worker.open();
+        assert_eq!(worker.state(good), State::Forwarded, "{number}");
+    }
+}
+
+#[test]
+fn a_neighbour_that_overwrites_everything_all_the_time_costs_fetches_and_no_request() {
+    let (process, worker) = warm(remote(), &document());
+    let other = Worker::start(&process);
+    other.pass(MOMENT);
+    let garbage: Vec<_> = entries(&process)
+        .into_iter()
+        .map(|(name, _)| (name, b"garbage".to_vec()))
+        .collect();
+    let mut fetches = 0;
+    // Past the time at which the keys are refreshed.
+    for second in 0..590 {
+        put(&process, &garbage);
+        for (number, worker) in [&worker, &other].into_iter().enumerate() {
+            worker.pass(Duration::from_secs(1));
+            if second % 10 == 0 {
+                let good = worker.open();
+                assert_eq!(worker.state(good), State::Forwarded, "{number} {second}");
+            }
+            if worker.calls() > 0 {
+                fetches += 1;
+                worker.run(|vm| vm.answer_next(&Answer::document(&document())));
+            }
+        }
+    }
+    // One by itself, and the other too unless it has seen the first one's in time.
+    assert!((1..=2).contains(&fetches), "{fetches}");
+}
+
+#[test]
+fn keys_that_were_withdrawn_do_not_come_back_with_an_old_record() {
+    let both = testkit::jwks(&[&world().rsa, &world().rsa_next]).to_string();
+    let (process, worker) = warm(remote(), &both);
+    let old = entries(&process);
+    let by_withdrawn = |worker: &Worker| {
+        let id = worker.run(|vm| vm.open(&get("/orders").bearer(&token_of(&world().rsa_next).mint())));
+        worker.state(id)
+    };
+    assert_eq!(by_withdrawn(&worker), State::Forwarded);
+    while worker.calls() == 0 {
+        worker.pass(Duration::from_millis(500));
+    }
+    worker.run(|vm| vm.answer_next(&Answer::document(&document())));
+    assert_ne!(by_withdrawn(&worker), State::Forwarded);
+    for _ in 0..3 {
+        put(&process, &old);
+        worker.pass(Duration::from_secs(2));
+        assert_ne!(by_withdrawn(&worker), State::Forwarded);
+        let good = worker.open();
+        assert_eq!(worker.state(good), State::Forwarded);
+    }
+}
+
+#[test]
+fn a_new_configuration_in_the_same_vm_finds_the_keys_and_leaves_them_for_the_other_workers() {
+    let (process, worker) = warm(remote(), &document());
+    let changed = || {
+        let fields = json!({"audiences": ["another", scenarios::AUDIENCE]});
+        scenarios::config(scenarios::with(scenarios::remote_provider(), fields))
+    };
+    assert!(worker.run(move |vm| vm.configure(changed().to_string())));
+    let good = worker.open();
+    assert_eq!(worker.state(good), State::Forwarded);
+    // A VM that never knew the first configuration.
+    let other = Worker::start_with(&process, changed(), |_| {});
+    let good = other.open();
+    assert_eq!(other.state(good), State::Forwarded);
+    other.pass(MOMENT);
+    assert_eq!((worker.calls(), other.calls()), (0, 0));
+    // What stands under a secret comes from nobody without it.
+    let mut with_secret = changed();
+    with_secret["shared_data"] = json!({"secret": {"inline_string": "0123456789abcdef0123456789abcdef"}});
+    assert!(worker.run(move |vm| vm.configure(with_secret.to_string())));
+    worker.pass(MOMENT);
+    assert_eq!(worker.calls(), 1);
 }
 
 #[test]
@@ -269,7 +446,8 @@ fn the_two_places_in_shared_data_are_named_by_format_and_source() {
         panic!("{keys:?}");
     };
     let place = head.strip_suffix("/head").expect("a head");
-    assert!(place.starts_with("proxy-wasm-jwt/1/"));
+    let seal = seal(&scenarios::config(scenarios::remote_provider()));
+    assert!(place.starts_with(&format!("proxy-wasm-jwt/2/{}/", seal.id())));
     assert_eq!(document, format!("{place}/jwks"));
 }
 

@@ -319,9 +319,14 @@ fn authaction() -> Scenario {
             ),
             denied("issuer_unknown"),
         )
-        // Key not found: the cache is dropped and fetched once more, then the token is refused.
+        // Key not found: the cache is dropped and fetched once more, then the token is refused. Here a `kid` that nobody has
+        // named before waits for its turn.
         .then_issuer(path, Says::keys(&[old, new]))
         .request(get("/protected").bearer(&token(new).mint()), forwarded())
+        .request(
+            get("/protected").bearer(&token(old).header("kid", "gone").mint()),
+            denied("keys_unavailable"),
+        )
         .request(
             get("/protected").bearer(&token(old).header("kid", "gone").mint()),
             denied("key_unknown"),

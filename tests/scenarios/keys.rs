@@ -50,14 +50,38 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(&forged, forwarded())
             .token(&old, denied("signature_invalid"))
             .token(&old, denied("signature_invalid")),
-        remote("unknown kids cause two fetches at most")
+        remote("kids that are made up leave a fetch for the one of a rotated key")
             .token(&old, forwarded())
             .token(token().header("kid", "a").mint(), denied("key_unknown"))
             .token(token().header("kid", "a").mint(), denied("key_unknown"))
-            .token(token().header("kid", "b").mint(), denied("key_unknown"))
-            .token(token().header("kid", "c").mint(), denied("key_unknown"))
-            .token(token().header("kid", "d").mint(), denied("key_unknown"))
+            .fetches(2)
+            // Whether the issuer has these, nobody has asked it.
+            .token(token().header("kid", "b").mint(), denied("keys_unavailable"))
+            .token(token().header("kid", "c").mint(), denied("keys_unavailable"))
+            .fetches(2)
+            .then_issuer("/jwks", Says::keys(&[&world.rsa, &world.rsa_next]))
+            .token(&new, denied("keys_unavailable"))
+            .fetches(2)
+            .token(&new, forwarded())
             .token(&old, forwarded())
+            .fetches(3),
+        remote("a kid that is asked for before the issuer has it is good once it has")
+            .token(&old, forwarded())
+            .token(&new, denied("key_unknown"))
+            .then_issuer("/jwks", Says::keys(&[&world.rsa, &world.rsa_next]))
+            .step(Step::Pass(Duration::from_millis(5100)))
+            .token(&new, forwarded()),
+        remote("requests for one unknown kid cause a fetch where one alone would wait for its turn")
+            .token(&old, forwarded())
+            .token(token().header("kid", "a").mint(), denied("key_unknown"))
+            .then_issuer("/jwks", Says::keys(&[&world.rsa, &world.rsa_next]))
+            .step(Step::Together(vec![
+                (get("/orders").bearer(&new), forwarded()),
+                (
+                    get("/orders").bearer(&token_of(&world.rsa_next).claim("jti", "2").mint()),
+                    forwarded(),
+                ),
+            ]))
             .fetches(3),
         remote("only a token that could be good causes a fetch")
             .token(&old, forwarded())
@@ -95,10 +119,10 @@ pub(super) fn list() -> Vec<Scenario> {
         remote("a failing issuer leaves the old keys")
             .token(&old, forwarded())
             .then_issuer("/jwks", Says::Status(503))
-            .token(&new, denied("key_unknown"))
+            .token(&new, denied("keys_unavailable"))
             .token(&old, forwarded())
             .then_issuer("/jwks", Says::Document("{\"keys\":[]}".into()))
-            .token(token().header("kid", "other").mint(), denied("key_unknown"))
+            .token(token().header("kid", "other").mint(), denied("keys_unavailable"))
             .token(&old, forwarded()),
         remote("unusable members of a document are skipped")
             .issuer(

@@ -7,7 +7,7 @@ use crate::authenticator::Authenticator;
 use crate::config::{KeySource, ProviderId};
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::shared_data::{self, Place, Seen};
-use crate::keys::{Claim, FetchError, FetchRequest, Fetched};
+use crate::keys::{Claim, FetchError, FetchRequest, Fetched, supersedes};
 use crate::time::UnixTime;
 
 impl Filter {
@@ -41,6 +41,7 @@ impl Filter {
                 );
             }
         }
+        shared_data::remember_seal(&self.config.seal);
         if let Some(now) = self.now() {
             self.read_shared(now);
         }
@@ -51,7 +52,7 @@ impl Filter {
     /// Finds the secret that all workers make nonces with. A VM that only tries the configuration may make it too: it is nobody's.
     fn agree_on_nonces(&self) {
         if self.engine(|engine| engine.needs_nonce_secret())
-            && let Some(secret) = shared_data::nonce_secret()
+            && let Some(secret) = shared_data::nonce_secret(&self.config.seal)
         {
             self.engine(|engine| engine.handle_nonce_secret(secret));
         }
@@ -60,6 +61,9 @@ impl Filter {
     /// Takes over what other workers have learnt.
     fn read_shared(&self, now: UnixTime) {
         for (provider, place) in &self.places {
+            if self.engine(|engine| engine.lacks_keys(*provider, now)) {
+                self.take_over(*provider, place, now);
+            }
             let Some(Seen {
                 value: Some(head), ..
             }) = place.look()
@@ -74,14 +78,43 @@ impl Filter {
         }
     }
 
+    /// Takes over what another configuration of this VM has left of the same keys, where it is newer than what this one
+    /// knows, and leaves it for the other workers.
+    fn take_over(&self, provider: ProviderId, place: &Place, now: UnixTime) {
+        for elder in shared_data::elders(&self.config.seal) {
+            let elder = place.of_elder(&elder);
+            let (Some(own), Some(theirs)) = (place.look(), elder.look()) else {
+                return;
+            };
+            let known = match &own.value {
+                Some(head) => Some(head.clone()),
+                None => self.engine(|engine| engine.record(provider)),
+            };
+            let Some(head) = theirs.value.filter(|head| supersedes(head, known.as_deref())) else {
+                continue;
+            };
+            let document = elder.document();
+            // Not by way of the place alone: a stranger may write there faster than anybody reads it.
+            self.engine(|engine| engine.handle_shared(provider, &head, document.as_deref(), now));
+            if let Some(document) = document {
+                place.write_document(&document);
+            }
+            place.replace_head(&own, &head);
+        }
+    }
+
     fn fetch(&self, claim: Claim, now: UnixTime) {
         let Some(place) = self.place(claim.provider) else {
             return;
         };
+        // Another configuration may have just asked.
+        self.take_over(claim.provider, place, now);
         let Some(seen) = place.look() else { return };
         let claimed = self.engine(|engine| engine.claim(claim, seen.value.as_deref(), now));
         let Some((head, request)) = claimed else { return };
-        if !place.replace_head(&seen, &head) {
+        // Where a stranger writes all the time, no lease can be had, and none is needed: this worker asks for itself.
+        let is_taken = || place.look().is_none_or(|seen| seen.value.is_some());
+        if !place.replace_head(&seen, &head) && is_taken() {
             self.engine(|engine| engine.lose_lease(claim));
             return;
         }

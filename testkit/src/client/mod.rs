@@ -3,7 +3,7 @@
 mod raw;
 mod request;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -36,13 +36,20 @@ pub struct Client {
 impl Client {
     /// A client of the server at `addr`.
     pub fn new(addr: impl Into<SocketAddr>) -> Self {
+        Self::connect(addr.into(), None)
+    }
+
+    /// The same with connections from this address of our own machine.
+    pub fn from_address(addr: impl Into<SocketAddr>, own: IpAddr) -> Self {
+        Self::connect(addr.into(), Some(own))
+    }
+
+    fn connect(addr: SocketAddr, own: Option<IpAddr>) -> Self {
         let mut connector = HttpConnector::new();
+        connector.set_local_address(own);
         connector.set_nodelay(true);
         let pool = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Self {
-            addr: addr.into(),
-            pool,
-        }
+        Self { addr, pool }
     }
 
     /// A client of a port on 127.0.0.1.

@@ -1,0 +1,102 @@
+//! A hostile module in the same Envoy and under the same `vm_id`: it writes into our entries of shared data without a pause.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use std::{fmt::Write as _, fs};
+
+use proxy_wasm_jwt::authenticator::Authenticator;
+use proxy_wasm_jwt::config::{Config, ProviderId};
+use serde_json::{Value, json};
+use testkit::{EnvoyOptions, Issuer, Listener, WasmFilter};
+
+use super::{Stack, assert_alive};
+use crate::scenarios::{config, remote_provider, token, token_of, world};
+
+/// Where the filter with this configuration keeps record and document.
+fn names(config: &Value) -> [String; 2] {
+    let config = std::rc::Rc::new(Config::parse(config.to_string().as_bytes()).unwrap());
+    let home = format!("proxy-wasm-jwt/2/{}", config.seal.id());
+    let place = Authenticator::new(config, 1)
+        .shared_place(ProviderId::new(0))
+        .unwrap();
+    ["head", "jwks"].map(|what| format!("{home}/{place}/{what}"))
+}
+
+/// A module that writes these entries every 5 ms, whatever stands there.
+fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
+    let (mut data, mut calls) = (Vec::new(), String::new());
+    let mut bytes = |bytes: &[u8]| {
+        let address = 1024 + data.len();
+        data.extend_from_slice(bytes);
+        format!("(i32.const {address}) (i32.const {})", bytes.len())
+    };
+    for (name, value) in entries {
+        let (name, value) = (bytes(name.as_bytes()), bytes(value));
+        let _ = writeln!(calls, "(drop (call $set {name} {value} (i32.const 0)))");
+    }
+    let data: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    let text = format!(
+        r#"(module
+            (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+            (import "env" "proxy_set_tick_period_milliseconds" (func $ticks (param i32) (result i32)))
+            (memory (export "memory") 2)
+            (func (export "_initialize"))
+            (func (export "proxy_abi_version_0_2_1"))
+            (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 65536))
+            (func (export "proxy_on_context_create") (param i32 i32))
+            (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (drop (call $ticks (i32.const 5))) {calls} (i32.const 1))
+            (func (export "proxy_on_tick") (param i32) {calls})
+            (data (i32.const 1024) "{data}"))"#
+    );
+    let path =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("neighbour-{}.wasm", std::process::id()));
+    fs::write(&path, wat::parse_str(&text).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
+    let config = config(remote_provider());
+    let [head, document] = names(&config);
+    // A record that promises keys for years, as far as somebody can write it who does not know the configuration.
+    let now = u64::try_from(testkit::unix_now()).unwrap() * 1000;
+    let later = now + 1_000_000_000;
+    let record = json!({
+        "version": 7, "asked_at": now + 60_000, "refresh_at": later, "expires_at": later, "stale_until": later,
+        "failures": 0, "retry_at": 0, "kid_fetches": [0, 0, 0],
+    });
+    let keys = testkit::jwks(&[&world().rsa_next]).to_string();
+    let no_seal = [0; 32];
+    let planted = [
+        (head, [&no_seal[..], record.to_string().as_bytes()].concat()),
+        (
+            document,
+            [&no_seal[..], &7_u64.to_le_bytes(), keys.as_bytes()].concat(),
+        ),
+    ];
+    let mut neighbour = WasmFilter::new(Value::Null);
+    neighbour.module = module(&planted);
+    neighbour.name = "neighbour".into();
+    let issuer = Issuer::start();
+    issuer.serve_jwks("/jwks", &[&world().rsa]);
+    let listener = Listener::new("jwt")
+        .filter(neighbour.build())
+        .filter(WasmFilter::new(config).build());
+    let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
+    let (good, by_planted) = (token().mint(), token_of(&world().rsa_next).mint());
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        assert_eq!(stack.status(&good), 200, "{}", stack.envoy.log());
+        let refused = stack.status(&by_planted);
+        assert!(matches!(refused, 401 | 503), "{refused}");
+    }
+    let log = stack.envoy.log();
+    assert!(log.contains("was not written by this filter"), "{log}");
+    // Three VMs, and a `kid` that the issuer does not have: each asks for itself.
+    let fetches = stack.issuer.fetches("/jwks");
+    println!("neighbour: {fetches} fetches");
+    assert!((1..=12).contains(&fetches), "{fetches} fetches");
+    assert_alive(&stack.envoy);
+}
