@@ -112,8 +112,8 @@ fn head(config: &Config, path: &str, token: Option<&str>) -> RequestHead {
     ];
     let mut head = RequestHead::new();
     for (name, value) in fields {
-        if let (Some(field), Some(value)) = (config.wanted.find(name.as_bytes()), value) {
-            head.push(field, value.into());
+        if let Some(value) = value {
+            head.take(&config.headers, name.as_bytes(), value.as_bytes());
         }
     }
     head

@@ -54,7 +54,7 @@ pub enum Decision {
 /// A request that goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// What is changed of it.
+    /// What is changed of it, beside [`RequestHead::removed`], which goes in any case.
     pub edits: Rc<HeaderEdits>,
     /// Why it may go on.
     pub grant: Grant,
@@ -137,8 +137,8 @@ pub struct Authenticator {
     serial: u64,
     decided: VecDeque<(StreamId, Decision)>,
     notices: VecDeque<Notice>,
-    /// What a request gets of whose client nothing is known: written once.
-    without_claims: Rc<HeaderEdits>,
+    /// No change.
+    no_edits: Rc<HeaderEdits>,
     /// The decision for the last request that no token was asked of.
     waived: Option<Rc<Forward>>,
     next_fetch: u32,
@@ -167,8 +167,6 @@ impl Authenticator {
                 KeySource::Local(_) => None,
             })
             .collect();
-        let mut without_claims = HeaderEdits::default();
-        crate::forward::remove_claims(&config, &mut without_claims);
         let cache = TokenCache::new(config.limits.token_cache_entries);
         Self {
             waiting: WaitingRequests::default(),
@@ -181,7 +179,7 @@ impl Authenticator {
             remote,
             decided: VecDeque::new(),
             notices: VecDeque::new(),
-            without_claims: Rc::new(without_claims),
+            no_edits: Rc::default(),
             waived: None,
             next_fetch: 0,
             verifier: Rc::new(Sandbox),

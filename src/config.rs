@@ -51,7 +51,7 @@ use crate::json::{Json, JsonError};
 use crate::pattern::PatternSet;
 use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement};
 use crate::reply::Replies;
-use crate::request::{FieldId, RequestHead, WantedFields};
+use crate::request::{FieldId, HeaderFields, RequestHead, SpellingAction, WantedFields};
 use crate::seal::SealKey;
 
 /// A checked configuration.
@@ -67,6 +67,8 @@ pub struct Config {
     pub wanted: WantedFields,
     /// The headers that the filter owns: set or removed on every request that passes.
     pub owned_headers: Vec<Rc<str>>,
+    /// All the header fields that it names, for whoever reads a request.
+    pub headers: HeaderFields,
     /// A word of the metrics' names; empty for none.
     pub stat_prefix: String,
     /// Where each condition of `authorize` stands in the configuration.
@@ -152,6 +154,7 @@ const FIELDS: &[&str] = &[
     "limits",
     "signature_backend",
     "shared_data",
+    "headers_with_underscores_action",
 ];
 
 const MAX_PROVIDERS: usize = 64;
@@ -296,6 +299,14 @@ impl Config {
             // Nothing is sealed.
             None => SealKey::default(),
         };
+        let spelling_action = match fields.get("headers_with_underscores_action") {
+            Some(node) => node.one_of(&[
+                ("DROP_HEADER", SpellingAction::DropHeader),
+                ("REJECT_REQUEST", SpellingAction::RejectRequest),
+                ("ALLOW", SpellingAction::Allow),
+            ])?,
+            None => SpellingAction::default(),
+        };
         // What waives the token, or only tries a rule out, needs the path to be canonical, whatever it is chosen by.
         let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
         let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
@@ -334,6 +345,7 @@ impl Config {
             providers,
             locations: names.locations.into_vec(),
             policy,
+            headers: HeaderFields::new(&names.wanted, names.owned_headers.iter(), spelling_action),
             wanted: names.wanted,
             owned_headers: names.owned_headers,
             conditions: names.conditions,

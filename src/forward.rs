@@ -1,7 +1,6 @@
 //! What the upstream learns of a verified token: claims and payload in the headers that the filter owns.
 //!
-//! Only a [`VerifiedJwt`] makes headers. An owned header that has nothing to say is removed, so that a client's own value
-//! never reaches the upstream.
+//! Only a [`VerifiedJwt`] makes headers. A client's own values in them are gone before: [`crate::request::HeaderFields`].
 
 use std::borrow::Cow;
 
@@ -40,7 +39,7 @@ pub(crate) fn claim_values(provider: &Provider, jwt: &VerifiedJwt<'_>, payload: 
     claims.chain(payload).collect()
 }
 
-/// Sets the owned headers that the tokens fill, and removes the others. Where two tokens fill the same, the first counts.
+/// Sets the owned headers that the tokens fill. Where two tokens fill the same, the first counts.
 pub(crate) fn write_claims<'c>(
     config: &Config,
     tokens: impl Iterator<Item = &'c [ClaimValue]> + Clone,
@@ -51,7 +50,10 @@ pub(crate) fn write_claims<'c>(
             .clone()
             .flatten()
             .find_map(|(header, value)| if *header == index { value.clone() } else { None });
-        edits.push(name.clone(), value);
+        // What is not changed does not make the host choose the route again, either.
+        if value.is_some() {
+            edits.push(name.clone(), value);
+        }
     }
 }
 
@@ -100,13 +102,6 @@ fn normalized(jwt: &VerifiedJwt<'_>, space_delimited: &[Box<str>]) -> Vec<u8> {
 /// Appends JSON; strings and lists of them always have one.
 fn push_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
     out.extend(serde_json::to_vec(value).unwrap_or_default());
-}
-
-/// Removes every owned header.
-pub(crate) fn remove_claims(config: &Config, edits: &mut HeaderEdits) {
-    for name in &config.owned_headers {
-        edits.push(name.clone(), None);
-    }
 }
 
 /// The claim as a header's value; `None` where it cannot be one. Nothing is cut or escaped to make it fit: a header says

@@ -1,6 +1,7 @@
 //! A request's head, as far as the configuration needs it.
 //!
-//! The configuration says once which fields a decision reads ([`WantedFields`]); the host reads those and no others.
+//! The configuration says once which fields a decision reads ([`WantedFields`]), and which of a client's fields must not reach
+//! the upstream ([`HeaderFields`]); the host reads and removes those and no others.
 
 /// The number of a wanted field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,10 +51,144 @@ impl WantedFields {
     }
 }
 
+/// What becomes of a header whose name some servers take for one of the configuration's: Envoy's
+/// `headers_with_underscores_action`, for these names only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpellingAction {
+    /// It is removed.
+    #[default]
+    DropHeader,
+    /// The request is refused.
+    RejectRequest,
+    /// It goes on to the upstream.
+    Allow,
+}
+
+/// The header fields that the configuration names.
+///
+/// CGI, WSGI and their kin hand a field over as a variable, in which every character but letters and digits is `_`: the
+/// application cannot tell `X_Jwt_Sub` or `x.jwt.sub` from `x-jwt-sub`. All of these are spellings of one name.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderFields {
+    known: Vec<KnownField>,
+    /// A bit for the length of each known name, so that most fields of a request cost one look.
+    lengths: u64,
+    action: SpellingAction,
+}
+
+#[derive(Clone, Debug)]
+struct KnownField {
+    name: Box<[u8]>,
+    id: Option<FieldId>,
+    /// The filter alone may write it.
+    is_owned: bool,
+    /// Other spellings of it are kept from the upstream, and trailers of its name.
+    is_guarded: bool,
+}
+
+/// What a field of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sorted {
+    /// One of the names, as it is written in the configuration.
+    Known { id: Option<FieldId>, is_owned: bool },
+    /// Another spelling of one.
+    Spelling,
+}
+
+impl HeaderFields {
+    /// The fields that decisions read, those that the filter owns, and what becomes of other spellings of both. Pseudo-fields
+    /// have no other spelling.
+    #[must_use]
+    pub fn new(
+        wanted: &WantedFields,
+        owned: impl Iterator<Item = impl AsRef<str>>,
+        action: SpellingAction,
+    ) -> Self {
+        let mut known: Vec<KnownField> = wanted
+            .iter()
+            .map(|(id, name)| KnownField {
+                name: name.as_bytes().into(),
+                id: Some(id),
+                is_owned: false,
+                is_guarded: !name.starts_with(':'),
+            })
+            .collect();
+        for name in owned {
+            let name = name.as_ref().as_bytes();
+            match known.iter_mut().find(|field| *field.name == *name) {
+                Some(field) => field.is_owned = true,
+                None => known.push(KnownField {
+                    name: name.into(),
+                    id: None,
+                    is_owned: true,
+                    is_guarded: true,
+                }),
+            }
+        }
+        let lengths = known
+            .iter()
+            .fold(0, |lengths, field| lengths | length_bit(&field.name));
+        Self {
+            known,
+            lengths,
+            action,
+        }
+    }
+
+    fn sort(&self, name: &[u8]) -> Option<Sorted> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        // As nearly everybody writes it, there is nothing to interpret.
+        if let Some(field) = self.known.iter().find(|field| *field.name == *name) {
+            return Some(Sorted::Known {
+                id: field.id,
+                is_owned: field.is_owned,
+            });
+        }
+        self.known
+            .iter()
+            .any(|field| field.is_guarded && is_spelling(name, &field.name))
+            .then_some(Sorted::Spelling)
+    }
+
+    /// Whether a trailer of this name is kept from the upstream: servers that put trailers beside headers would take it for one
+    /// that was looked at.
+    #[must_use]
+    pub fn removes_trailer(&self, name: &[u8]) -> bool {
+        match self.sort(name) {
+            None => false,
+            Some(Sorted::Known { .. }) => true,
+            Some(Sorted::Spelling) => self.action != SpellingAction::Allow,
+        }
+    }
+}
+
+fn length_bit(name: &[u8]) -> u64 {
+    1 << (name.len() % 64)
+}
+
+/// Whether servers may take the one name for the other: equal but for characters that are neither letters nor digits.
+fn is_spelling(name: &[u8], known: &[u8]) -> bool {
+    let fold = |byte: &u8| match byte.is_ascii_alphanumeric() {
+        true => byte.to_ascii_lowercase(),
+        false => b'_',
+    };
+    name.len() == known.len()
+        && name
+            .iter()
+            .zip(known)
+            .all(|(one, other)| fold(one) == fold(other))
+}
+
 /// The values of the wanted fields, in the order of the request; a field that stands there twice has two.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     values: Vec<(FieldId, Vec<u8>)>,
+    /// Fields of the client's own that must not reach the upstream, whatever is decided: each name once.
+    pub removed: Vec<Box<[u8]>>,
+    /// It has a header whose name is another spelling of one of the configuration's, and such requests are refused.
+    pub is_misspelt: bool,
     /// The requirement that the route's metadata names.
     pub route_requirement: Option<Vec<u8>>,
     /// The filter state that `filter_state_rules` ask for.
@@ -94,6 +229,33 @@ impl RequestHead {
         values.chain(others).fold(0, usize::saturating_add)
     }
 
+    /// Adds a header field of the request, if it is any of the configuration's.
+    pub fn take(&mut self, fields: &HeaderFields, name: &[u8], value: &[u8]) {
+        let is_removed = match fields.sort(name) {
+            None => false,
+            Some(Sorted::Known { id, is_owned }) => {
+                if let Some(id) = id {
+                    self.push(id, value.to_vec());
+                }
+                is_owned
+            }
+            Some(Sorted::Spelling) => {
+                self.is_misspelt |= fields.action == SpellingAction::RejectRequest;
+                fields.action == SpellingAction::DropHeader
+            }
+        };
+        if is_removed && self.removed.iter().all(|known| **known != *name) {
+            self.removed.push(name.into());
+        }
+    }
+
+    /// Whether the host chooses the route again, since a field that may have chosen it is removed. The host does not tell a
+    /// filter which route that will be, so that the request has to be good for any.
+    #[must_use]
+    pub fn route_is_in_doubt(&self) -> bool {
+        !self.removed.is_empty()
+    }
+
     /// Adds a field's value, as bytes: nothing says that they are text.
     pub fn push(&mut self, field: FieldId, value: Vec<u8>) {
         self.values.push((field, value));
@@ -111,5 +273,102 @@ impl RequestHead {
             .iter()
             .filter(move |(id, _)| *id == field)
             .map(|(_, value)| value.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(action: SpellingAction) -> (HeaderFields, FieldId) {
+        let mut wanted = WantedFields::default();
+        let token = wanted.id("x-token");
+        wanted.id(":path");
+        wanted.id("authorization");
+        (
+            HeaderFields::new(&wanted, ["x-jwt-sub", "user", "x_jwt_id"].iter(), action),
+            token,
+        )
+    }
+
+    fn taken(names: &[&str], action: SpellingAction) -> RequestHead {
+        let mut head = RequestHead::new();
+        for name in names {
+            head.take(&fields(action).0, name.as_bytes(), b"v");
+        }
+        head
+    }
+
+    fn removed(names: &[&str], action: SpellingAction) -> Vec<String> {
+        let head = taken(names, action);
+        let text = |name: &Box<[u8]>| String::from_utf8(name.to_vec()).unwrap();
+        head.removed.iter().map(text).collect()
+    }
+
+    #[test]
+    fn owned_names_are_removed_in_every_spelling() {
+        let spellings = [
+            "x-jwt-sub",
+            "x_jwt_sub",
+            "x-jwt_sub",
+            "x.jwt.sub",
+            "x~jwt!sub",
+            "X_Jwt_Sub",
+            "user",
+            "x-jwt-id",
+            "x_jwt_id",
+        ];
+        assert_eq!(removed(&spellings, SpellingAction::DropHeader), spellings);
+        let others = [
+            "x-jwt-sub2",
+            "xx-jwt-sub",
+            "x-jwtasub",
+            "xjwt-sub",
+            "users",
+            "",
+            "_path",
+            "-path",
+        ];
+        assert_eq!(removed(&others, SpellingAction::DropHeader), Vec::<String>::new());
+        assert_eq!(removed(&["user", "user"], SpellingAction::DropHeader), ["user"]);
+    }
+
+    #[test]
+    fn spellings_of_fields_that_are_read_never_pass_for_them() {
+        let (known, token) = fields(SpellingAction::DropHeader);
+        let mut head = RequestHead::new();
+        head.take(&known, b"x_token", b"a");
+        head.take(&known, b"x-token", b"b");
+        assert_eq!(head.all(token).collect::<Vec<_>>(), [b"b"]);
+        assert_eq!(
+            removed(
+                &["x_token", "x-token", "authorization"],
+                SpellingAction::DropHeader
+            ),
+            ["x_token"]
+        );
+    }
+
+    #[test]
+    fn the_operator_may_refuse_or_allow_them() {
+        let names = ["x_token", "x_jwt_sub", "x-jwt-sub"];
+        assert_eq!(removed(&names, SpellingAction::Allow), ["x-jwt-sub"]);
+        assert!(!taken(&names, SpellingAction::Allow).is_misspelt);
+        assert!(!taken(&names, SpellingAction::DropHeader).is_misspelt);
+        assert!(taken(&["x.token"], SpellingAction::RejectRequest).is_misspelt);
+        assert!(!taken(&["x-token", "x-jwt-sub"], SpellingAction::RejectRequest).is_misspelt);
+    }
+
+    #[test]
+    fn trailers_of_all_of_these_names_are_removed() {
+        let (known, _) = fields(SpellingAction::DropHeader);
+        for name in ["x-jwt-sub", "x_jwt_sub", "x-token", "X.Token", "authorization"] {
+            assert!(known.removes_trailer(name.as_bytes()), "{name}");
+        }
+        for name in ["grpc-status", "x-other", "_path"] {
+            assert!(!known.removes_trailer(name.as_bytes()), "{name}");
+        }
+        assert!(!fields(SpellingAction::Allow).0.removes_trailer(b"x_token"));
+        assert!(fields(SpellingAction::Allow).0.removes_trailer(b"x-token"));
     }
 }

@@ -196,9 +196,7 @@ impl Engine {
         }
         let mut head = RequestHead::new();
         for (name, value) in fields {
-            if let Some(field) = self.config.wanted.find(name.as_bytes()) {
-                head.push(field, value);
-            }
+            head.take(&self.config.headers, name.as_bytes(), &value);
         }
         head
     }
@@ -222,6 +220,8 @@ impl Engine {
                     .iter()
                     .map(|(name, value)| (name.to_ascii_lowercase(), latin1(value)))
                     .collect();
+                let removed = self.head(request).removed;
+                headers.retain(|(name, _)| removed.iter().all(|removed| **removed != *name.as_bytes()));
                 for edit in forward.edits.iter() {
                     headers.retain(|(name, _)| *name != *edit.name);
                     match &edit.value {

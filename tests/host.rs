@@ -46,6 +46,8 @@ mod scenario_backend;
 mod secrets;
 #[path = "host/stub/mod.rs"]
 mod stub;
+#[path = "host/trailers.rs"]
+mod trailers;
 #[path = "host/vm.rs"]
 mod vm;
 #[path = "host/workers.rs"]

@@ -79,11 +79,7 @@ fn head(config: &Config, bytes: &[u8]) -> RequestHead {
             b"state" => head.filter_state = Some(value),
             b"certificate" => head.peer_certificate = Some(value),
             b"address" => head.source_address = Some(value),
-            name => {
-                if let Some(field) = config.wanted.find(name) {
-                    head.push(field, value);
-                }
-            }
+            name => head.take(&config.headers, name, &value),
         }
     }
     head

@@ -135,6 +135,11 @@ impl Authenticator {
     pub(super) fn evaluate(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
         let config = self.config.clone();
         let policy = &config.policy;
+        // As with Envoy's own setting of that name, whatever the mode.
+        if request.is_misspelt {
+            let denial = Denial::new(Reason::RequestMalformed).with_detail("header spelling");
+            return Evaluation::Deny(denial.into());
+        }
         // Before any rule, and whatever the mode: who asks how to get a token has none.
         if let Some(answer) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
             return match answer {
@@ -409,7 +414,7 @@ impl Authenticator {
     /// The request goes on with nothing said of its client.
     fn without_token(&self, grant: Grant) -> Forward {
         Forward {
-            edits: self.without_claims.clone(),
+            edits: self.no_edits.clone(),
             grant,
             state: Vec::new(),
             clears_route_cache: false,

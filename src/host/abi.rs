@@ -26,6 +26,7 @@ impl Status {
 #[repr(u32)]
 pub(super) enum Map {
     RequestHeaders = 0,
+    RequestTrailers = 1,
     CallResponseHeaders = 6,
 }
 
@@ -155,31 +156,39 @@ type Pair<'b> = (&'b [u8], &'b [u8]);
 /// The pairs of a serialized map: their number, then the sizes of each name and value (32 bits, little-endian), then the
 /// names and values themselves, each with a NUL after it. Fails where the bytes are cut short.
 pub(super) fn pairs(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
-    read_pairs(bytes).ok_or(Status::PARSE_FAILURE)
+    let mut pairs = Vec::new();
+    each_pair(bytes, |name, value| pairs.push((name, value)))?;
+    Ok(pairs)
 }
 
-fn read_pairs(bytes: &[u8]) -> Option<Vec<Pair<'_>>> {
+/// The same one by one. What came before a fault was handed over.
+pub(super) fn each_pair<'b>(bytes: &'b [u8], take: impl FnMut(&'b [u8], &'b [u8])) -> Result<(), Status> {
+    read_pairs(bytes, take).ok_or(Status::PARSE_FAILURE)
+}
+
+fn read_pairs<'b>(bytes: &'b [u8], mut take: impl FnMut(&'b [u8], &'b [u8])) -> Option<()> {
     if bytes.is_empty() {
-        return Some(Vec::new());
+        return Some(());
     }
     let (count, rest) = read_size(bytes)?;
     let (mut sizes, mut texts) = rest.split_at_checked(count.checked_mul(8)?)?;
-    let mut pairs = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (name_size, rest) = read_size(sizes)?;
-        let (value_size, rest) = read_size(rest)?;
-        sizes = rest;
-        let (name, rest) = read_text(texts, name_size)?;
-        let (value, rest) = read_text(rest, value_size)?;
-        texts = rest;
-        pairs.push((name, value));
+    while let Some((size, rest)) = sizes.split_first_chunk::<8>() {
+        let [a, b, c, d, e, f, g, h] = *size;
+        let (name, rest_of_texts) = read_text(texts, number([a, b, c, d])?)?;
+        let (value, rest_of_texts) = read_text(rest_of_texts, number([e, f, g, h])?)?;
+        take(name, value);
+        (sizes, texts) = (rest, rest_of_texts);
     }
-    Some(pairs)
+    Some(())
+}
+
+fn number(bytes: [u8; 4]) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(bytes)).ok()
 }
 
 fn read_size(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (size, rest) = bytes.split_first_chunk::<4>()?;
-    Some((usize::try_from(u32::from_le_bytes(*size)).ok()?, rest))
+    Some((number(*size)?, rest))
 }
 
 fn read_text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
@@ -224,9 +233,9 @@ pub(super) fn replace_request_header(name: &str, value: &[u8]) -> Result<(), Sta
 }
 
 /// Removes the header, however often it stands there.
-pub(super) fn remove_request_header(name: &str) -> Result<(), Status> {
+pub(super) fn remove_header(map: Map, name: &[u8]) -> Result<(), Status> {
     // SAFETY: the pointers are to the argument.
-    check(unsafe { proxy_remove_header_map_value(Map::RequestHeaders as u32, name.as_ptr(), name.len()) })
+    check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
 
 /// A property of the stream; `path` is its segments with NUL between them.

@@ -83,7 +83,8 @@ impl Filter {
                     .map(|fingerprint| (id, Place::new(&fingerprint, &config.seal)))
             })
             .collect();
-        let reads_by_name = config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
+        let reads_by_name =
+            config.owned_headers.is_empty() && config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
         Ok(Self {
             root,
             metrics,
@@ -181,7 +182,7 @@ impl Filter {
                 for edit in forward.edits.iter() {
                     let done = match &edit.value {
                         Some(value) => abi::replace_request_header(&edit.name, value),
-                        None => abi::remove_request_header(&edit.name),
+                        None => abi::remove_header(Map::RequestHeaders, edit.name.as_bytes()),
                     };
                     // A request whose headers cannot be set right must not go on with those of its client.
                     if let Err(status) = done {

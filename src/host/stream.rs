@@ -71,7 +71,8 @@ impl HttpContext for Stream {
             let _ = abi::send_local_response(&LocalReply::not_configured());
             return Action::Pause;
         };
-        let decision = match read_head(filter) {
+        let read = read_head(filter).and_then(|request| remove_fields(&request).map(|()| request));
+        let decision = match read {
             Ok(request) => filter.handle_request(StreamId(self.id), request),
             Err(_) => Decision::Deny(
                 Denial::new(Reason::RequestMalformed)
@@ -96,6 +97,13 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if let Some(filter) = &self.filter
+            && let Err(status) = remove_trailers(filter)
+        {
+            // Held, as a request that is not decided: its client waits in vain, and the upstream gets no trailers of its.
+            log::error!("the trailers cannot be changed: {status:?}");
+            return Action::Pause;
+        }
         self.action()
     }
 }
@@ -131,8 +139,8 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
     Ok(request)
 }
 
-/// Reads the wanted fields: one by one where each is known to stand there once, else all in one call, since a read by name
-/// gives the first of several values only.
+/// Reads the fields: one by one where each is known to stand there once and no name has another spelling, else all in one
+/// call, since a read by name gives the first of several values only.
 fn read_fields(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     let wanted = filter.wanted();
     if filter.reads_by_name() {
@@ -144,9 +152,24 @@ fn read_fields(filter: &Filter, request: &mut RequestHead) -> Result<(), Status>
         return Ok(());
     }
     let bytes = abi::headers(Map::RequestHeaders)?;
-    for (name, value) in abi::pairs(&bytes)? {
-        if let Some(field) = wanted.find(name) {
-            request.push(field, value.to_vec());
+    let known = &filter.config().headers;
+    abi::each_pair(&bytes, |name, value| request.take(known, name, value))
+}
+
+/// Takes out of the request what its client must not send, before anything waits.
+fn remove_fields(request: &RequestHead) -> Result<(), Status> {
+    request
+        .removed
+        .iter()
+        .try_for_each(|name| abi::remove_header(Map::RequestHeaders, name))
+}
+
+/// The same of its trailers.
+fn remove_trailers(filter: &Filter) -> Result<(), Status> {
+    let bytes = abi::headers(Map::RequestTrailers)?;
+    for (name, _) in abi::pairs(&bytes)? {
+        if filter.config().headers.removes_trailer(name) {
+            abi::remove_header(Map::RequestTrailers, name)?;
         }
     }
     Ok(())

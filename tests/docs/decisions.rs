@@ -89,9 +89,10 @@ fn claims_become_the_documented_headers() {
             let edit = forward
                 .edits
                 .iter()
-                .find(|edit| *edit.name == format!("x-{format}"))
-                .expect("an owned header");
-            let seen = edit.value.as_deref().map(|value| String::from_utf8_lossy(value));
+                .find(|edit| *edit.name == format!("x-{format}"));
+            let seen = edit
+                .and_then(|edit| edit.value.as_deref())
+                .map(|value| String::from_utf8_lossy(value));
             assert_eq!(seen.as_deref(), code(cell), "{claim} as {format}");
             assert!(cell == "none" || code(cell).is_some(), "{cell}");
         }

@@ -165,7 +165,7 @@ fn a_route_is_chosen_again_after_the_claims_are_in_their_headers() {
         story,
         [
             "> headers",
-            "header authorization",
+            "all of the headers",
             "property xds.route_metadata.filter_metadata.proxy-wasm-jwt: status 1",
             "time",
             "verify_signature",

@@ -151,11 +151,21 @@ impl Vm {
 
     /// A request arrives: its head, and as far as the filter lets it come, its body in two pieces, and trailers.
     pub(crate) fn open(&mut self, request: &Request) -> u32 {
+        self.open_with_trailers(request, &[])
+    }
+
+    /// The same with these trailers, which a request has only behind a body.
+    pub(crate) fn open_with_trailers(&mut self, request: &Request, trailers: &[(&str, &str)]) -> u32 {
         let id = next_context();
         let headers = HeaderMap::of_request(request);
         let count = headers.len();
         let has_body = !request.body.is_empty();
-        stub::with(|host| host.streams.insert(id, Stream::new(headers)));
+        assert!(has_body || trailers.is_empty(), "trailers without a body");
+        let mut stream = Stream::new(headers);
+        for (name, value) in trailers {
+            stream.trailers.push(name, value.as_bytes());
+        }
+        stub::with(|host| host.streams.insert(id, stream));
         enter(id, || proxy_on_context_create(id, self.root));
         deliver(id, "headers", || proxy_on_request_headers(id, count, !has_body));
         if has_body {

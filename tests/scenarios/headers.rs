@@ -4,6 +4,18 @@ use serde_json::json;
 
 use super::*;
 
+/// What CGI and its kin take for `x-jwt-sub` and `x_payload`.
+const SPELLINGS: &[&str] = &[
+    "X_JWT_Sub",
+    "x-jwt_sub",
+    "x_jwt-sub",
+    "x.jwt.sub",
+    "x-jwt.sub",
+    "x!jwt~sub",
+    "x-payload",
+    "x.payload",
+];
+
 pub(super) fn list() -> Vec<Scenario> {
     let claims = json!({"claim_to_headers": [
         {"claim_name": "sub", "header_name": "X-Jwt-Sub"},
@@ -67,6 +79,94 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(token().claim("sub", " alice").mint(), forwarded().no_header("x-jwt-sub"))
             .token(token().without_claim("sub").mint(), forwarded().no_header("x-jwt-sub")),
         csv_keeps_members_apart(),
+        Scenario::local_with(
+            "other spellings of owned headers never arrive",
+            json!({
+                "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+                "forward_payload_header": "x_payload",
+            }),
+        )
+        .request(
+            SPELLINGS.iter().fold(get("/orders").bearer(&good).header("x-other_one", "o"), |request, name| {
+                request.header(name, "root")
+            }),
+            SPELLINGS.iter().fold(
+                forwarded().header("x-jwt-sub", "alice").header("x_payload", &payload(&good)).header("x-other_one", "o"),
+                |expect, name| expect.no_header(&name.to_ascii_lowercase()),
+            ),
+        ),
+        Scenario::new(
+            "other spellings of owned headers never arrive without a token either",
+            json!({
+                "providers": {"corp": with(local_provider(), json!({
+                    "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+                }))},
+                "mode": "shadow",
+                "rules": [{"match": {"prefix": "/open"}}, {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+            }),
+        )
+        .request(get("/open").header("x_jwt_sub", "root"), forwarded().no_header("x_jwt_sub"))
+        .request(get("/orders").header("X_JWT-Sub", "root"), forwarded().no_header("x_jwt-sub"))
+        .request(get("/orders").bearer("bad").header("x.jwt.sub", "root"), forwarded().no_header("x.jwt.sub")),
+        Scenario::new(
+            "a header that is looked at has no other spelling",
+            json!({
+                "providers": {"corp": with(local_provider(), json!({"from_headers": [{"name": "x-token"}], "forward": true}))},
+                "rules": [
+                    {
+                        "match": {"prefix": "/", "headers": [{"name": "x-env", "string_match": {"exact": "test"}}]},
+                        "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing": {}}]}},
+                    },
+                    {
+                        "match": {"prefix": "/tenant"},
+                        "requires": {"provider_name": "corp"},
+                        "authorize": {"claims": [{"claim_name": "sub", "equals_request": {"header": "x-tenant-id"}}]},
+                    },
+                ],
+            }),
+        )
+        .request(get("/").header("x-env", "test").header("x_token", "bad"), forwarded().no_header("x_token"))
+        .request(
+            get("/").header("x-env", "test").header("x-token", &good).header("X.Token", "bad"),
+            forwarded().header("x-token", &good).no_header("x.token"),
+        )
+        .request(get("/").header("x_env", "test"), denied("token_missing"))
+        .request(get("/").header("x_env", "test").header("x-token", &good), forwarded().no_header("x_env"))
+        .request(
+            get("/tenant").header("x-token", &good).header("x-tenant-id", "alice").header("x_tenant_id", "bob"),
+            forwarded().header("x-tenant-id", "alice").no_header("x_tenant_id"),
+        )
+        .request(
+            get("/tenant").header("x-token", &good).header("x_tenant_id", "alice"),
+            denied("claim_rejected"),
+        ),
+        Scenario::new(
+            "other spellings may be refused",
+            json!({
+                "providers": {"corp": with(local_provider(), json!({
+                    "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+                }))},
+                "headers_with_underscores_action": "REJECT_REQUEST",
+            }),
+        )
+        .request(get("/orders").bearer(&good).header("x_jwt_sub", "root"), denied("request_malformed"))
+        .request(
+            get("/orders").bearer(&good).header("x-jwt-sub", "root").header("x_other", "o"),
+            forwarded().header("x-jwt-sub", "alice").header("x_other", "o"),
+        ),
+        Scenario::new(
+            "other spellings may be allowed",
+            json!({
+                "providers": {"corp": with(local_provider(), json!({
+                    "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+                }))},
+                "headers_with_underscores_action": "ALLOW",
+            }),
+        )
+        .request(
+            get("/orders").bearer(&good).header("x-jwt-sub", "root").header("x_jwt_sub", "o"),
+            forwarded().header("x-jwt-sub", "alice").header("x_jwt_sub", "o"),
+        ),
         Scenario::new(
             "owned headers are removed where no token is needed too",
             json!({

@@ -86,6 +86,8 @@ pub(crate) struct Host {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) headers: HeaderMap,
+    /// What stands behind its body.
+    pub(crate) trailers: HeaderMap,
     pub(crate) state: State,
     pub(crate) reply: Option<Reply>,
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
@@ -161,6 +163,7 @@ impl Stream {
     pub(crate) fn new(headers: HeaderMap) -> Self {
         Self {
             headers,
+            trailers: HeaderMap::default(),
             state: State::Open,
             reply: None,
             filter_state: BTreeMap::new(),

@@ -11,6 +11,8 @@ impl Host {
                 .stream()
                 .filter(|stream| stream.state != State::Forwarded)
                 .map(|stream| &mut stream.headers),
+            // Those are held by themselves.
+            1 => self.stream().map(|stream| &mut stream.trailers),
             6 => self.answer.as_mut().map(|(headers, _)| headers),
             _ => None,
         }
@@ -20,6 +22,7 @@ impl Host {
 fn map_name(map: u32) -> &'static str {
     match map {
         0 => "header",
+        1 => "trailer",
         6 => "answer's header",
         _ => "unknown map",
     }
@@ -81,7 +84,10 @@ extern "C" fn proxy_replace_header_map_value(
 #[unsafe(no_mangle)]
 extern "C" fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32 {
     let key = passed_text(key, key_size);
-    let words = format!("remove {key}");
+    let words = match map {
+        0 => format!("remove {key}"),
+        map => format!("remove {} {key}", map_name(map)),
+    };
     call("proxy_remove_header_map_value", words, |host| {
         match host.map(map) {
             None => BAD_ARGUMENT,
