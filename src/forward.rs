@@ -3,6 +3,7 @@
 //! Only a [`VerifiedJwt`] makes headers. A client's own values in them are gone before: [`crate::request::HeaderFields`].
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -75,7 +76,65 @@ pub(crate) fn state_entries(
         .header
         .as_ref()
         .map(|name| (name.clone(), token.header_json().to_vec()));
-    payload.into_iter().chain(header).collect()
+    payload
+        .into_iter()
+        .chain(header)
+        .map(|(name, json)| (name, json_on_one_line(json)))
+        .collect()
+}
+
+/// Longer text is cut in filter state.
+const LONGEST_TEXT: usize = 1024;
+
+/// Text of a token for an access log: what a reader of lines may take for the end of one, or a terminal for a command, is
+/// written as `\u` and four digits; what is too long is cut, and ends in an ellipsis.
+pub(crate) fn text_on_one_line(text: &str) -> Cow<'_, str> {
+    let is_long = text.len() > LONGEST_TEXT;
+    if !is_long && !text.contains(breaks_a_line) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len().min(LONGEST_TEXT));
+    for character in text.chars() {
+        if out.len() >= LONGEST_TEXT {
+            out.push('…');
+            break;
+        }
+        push_escaped(&mut out, character);
+    }
+    Cow::Owned(out)
+}
+
+/// The same of JSON, which stays JSON that says the same: white space between its values is a space, and such characters in
+/// its strings are escaped as JSON escapes them.
+fn json_on_one_line(json: Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(&json) {
+        Ok(text) if text.contains(breaks_a_line) => {
+            let mut out = String::with_capacity(json.len());
+            for character in text.chars() {
+                match character {
+                    // No string of JSON holds one of these.
+                    '\t' | '\n' | '\r' => out.push(' '),
+                    other => push_escaped(&mut out, other),
+                }
+            }
+            out.into_bytes()
+        }
+        _ => json,
+    }
+}
+
+fn push_escaped(out: &mut String, character: char) {
+    if breaks_a_line(character) {
+        // All of them have four digits at most.
+        let _ = write!(out, "\\u{:04x}", u32::from(character));
+    } else {
+        out.push(character);
+    }
+}
+
+/// The control characters of ASCII and Unicode, and Unicode's separators of lines and paragraphs.
+fn breaks_a_line(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// The claims with the named strings as lists of what stands between their spaces (RFC 8693 section 4.2).
@@ -229,5 +288,34 @@ mod tests {
             assert_eq!(written(json, ValueFormat::Auto), None, "{json}");
         }
         assert_eq!(written(r#""Zoë""#, ValueFormat::Auto).as_deref(), Some("Zoë"));
+    }
+
+    #[test]
+    fn text_of_a_token_stays_on_its_line() {
+        for (text, expected) in [
+            ("alice", "alice"),
+            ("Zoë\\", "Zoë\\"),
+            ("a\nb\r\tc\u{0}", "a\\u000ab\\u000d\\u0009c\\u0000"),
+            ("\u{7f}\u{85}\u{9b}2J", "\\u007f\\u0085\\u009b2J"),
+            ("\u{2028}\u{2029}\u{1b}", "\\u2028\\u2029\\u001b"),
+        ] {
+            assert_eq!(text_on_one_line(text), expected);
+        }
+        assert_eq!(text_on_one_line(&"x".repeat(1024)), "x".repeat(1024));
+        let long = text_on_one_line(&"\n".repeat(100_000)).into_owned();
+        assert!(long.len() < 1100 && long.ends_with('…'), "{}", long.len());
+        assert!(text_on_one_line(&"ë".repeat(600)).ends_with("ë…"));
+    }
+
+    #[test]
+    fn json_of_a_token_stays_on_its_line_and_says_the_same() {
+        let json = "{\n\t\"a\" :\r\n\"x\u{7f}\u{85}\u{2028}\u{2029}\\n\\\\\",\n\"é\": [1 ,\n2]}";
+        let line = json_on_one_line(json.as_bytes().to_vec());
+        let text = std::str::from_utf8(&line).unwrap();
+        assert!(!text.contains(breaks_a_line), "{text}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(text), value(json));
+        let plain = br#"{"a":"b\n"}"#.to_vec();
+        assert_eq!(json_on_one_line(plain.clone()), plain);
     }
 }

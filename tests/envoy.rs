@@ -27,6 +27,8 @@ mod configuration;
 mod discovery;
 #[path = "envoy/dpop.rs"]
 mod dpop;
+#[path = "envoy/fields.rs"]
+mod fields;
 #[path = "envoy/guides.rs"]
 mod guides;
 mod harness;

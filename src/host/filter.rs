@@ -16,6 +16,7 @@ use super::stream::Progress;
 use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
 use crate::denial::{Denial, Reason, Refusal, Shortfall};
+use crate::forward::text_on_one_line;
 use crate::keys::{FetchId, KeyNotice};
 use crate::policy::{Choice, Policy};
 use crate::reply::{LocalReply, is_grpc};
@@ -252,7 +253,7 @@ impl Filter {
 
     fn show_subject(&self, subject: Option<&str>) {
         if let Some(subject) = subject.filter(|_| self.config.shown.subject) {
-            let _ = abi::set_filter_state("jwt.sub", subject.as_bytes());
+            let _ = abi::set_filter_state("jwt.sub", text_on_one_line(subject).as_bytes());
         }
     }
 
