@@ -7,6 +7,7 @@ mod attempt;
 mod evaluate;
 mod keys;
 mod recall;
+mod reroute;
 mod token;
 mod waiting;
 
@@ -29,6 +30,7 @@ use crate::token_cache::TokenCache;
 
 use evaluate::{Evaluation, Moment, Need};
 use recall::Kept;
+use reroute::Reroutes;
 use waiting::{Room, Waiting, WaitingRequests};
 
 pub use recall::CacheCounts;
@@ -141,6 +143,8 @@ pub struct Authenticator {
     no_edits: Rc<HeaderEdits>,
     /// The decision for the last request that no token was asked of.
     waived: Option<Rc<Forward>>,
+    /// Which routes requests have taken once their fields were changed, where these name another requirement.
+    reroutes: Reroutes,
     next_fetch: u32,
     verifier: Rc<dyn SignatureVerifier>,
     /// By the signature checks of the request under way.
@@ -181,6 +185,7 @@ impl Authenticator {
             notices: VecDeque::new(),
             no_edits: Rc::default(),
             waived: None,
+            reroutes: Reroutes::default(),
             next_fetch: 0,
             verifier: Rc::new(Sandbox),
             spent: Spent::default(),

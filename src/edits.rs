@@ -23,6 +23,12 @@ impl HeaderEdits {
         self.edits.push(HeaderEdit { name, value });
     }
 
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+    }
+
     /// About how much memory they take.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -98,6 +98,14 @@ pub struct Choices {
     pub others: Vec<Choice>,
 }
 
+impl Choices {
+    fn add(&mut self, choice: Choice) {
+        if choice != self.first && !self.others.contains(&choice) {
+            self.others.push(choice);
+        }
+    }
+}
+
 /// Everything that says what a request needs.
 #[derive(Debug)]
 pub struct Policy {
@@ -181,6 +189,25 @@ impl Policy {
     ///
     /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
     pub fn choose(&self, request: &RequestHead) -> Result<Choices, Denial> {
+        let mut choices = self.choose_by(request, request.route_requirement.as_deref())?;
+        if choices.first == Choice::CorsPreflight {
+            return Ok(choices);
+        }
+        let mut routes: Vec<Option<&[u8]>> = request.further_routes.iter().map(Option::as_deref).collect();
+        if request.route_is_in_doubt() && !self.requirement_map.is_empty() {
+            routes.push(None);
+            routes.extend(self.requirement_map.iter().map(|(name, _)| Some(name.as_bytes())));
+        }
+        for route in routes {
+            let further = self.choose_by(request, route)?;
+            choices.add(further.first);
+            further.others.into_iter().for_each(|choice| choices.add(choice));
+        }
+        Ok(choices)
+    }
+
+    /// The same where the route names this.
+    fn choose_by(&self, request: &RequestHead, route: Option<&[u8]>) -> Result<Choices, Denial> {
         let field = self
             .path_field
             .map(|field| request.first(field).unwrap_or_default());
@@ -193,7 +220,7 @@ impl Policy {
             let first = Choice::CorsPreflight;
             return Ok(others.and(first));
         }
-        if let Some(name) = &request.route_requirement {
+        if let Some(name) = route {
             let (number, demand) =
                 find(&self.requirement_map, name).ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
             // Nothing tells which route another path would have had, so what is only tried out does not go before what is

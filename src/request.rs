@@ -191,6 +191,8 @@ pub struct RequestHead {
     pub is_misspelt: bool,
     /// The requirement that the route's metadata names.
     pub route_requirement: Option<Vec<u8>>,
+    /// What other routes name that it may take once its fields are changed.
+    pub further_routes: Vec<Option<Vec<u8>>>,
     /// The filter state that `filter_state_rules` ask for.
     pub filter_state: Option<Vec<u8>>,
     /// The SHA-256 of the client's certificate in hexadecimal digits, where a provider's tokens may be bound to it.

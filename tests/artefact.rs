@@ -25,6 +25,7 @@ const EXPORTS: &[&str] = &[
     "proxy_on_request_body",
     "proxy_on_request_headers",
     "proxy_on_request_trailers",
+    "proxy_on_response_headers",
     "proxy_on_tick",
 ];
 

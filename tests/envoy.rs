@@ -50,6 +50,8 @@ mod outage;
 mod reload;
 #[path = "envoy/replies.rs"]
 mod replies;
+#[path = "envoy/reroutes.rs"]
+mod reroutes;
 #[path = "envoy/rotation.rs"]
 mod rotation;
 #[path = "envoy/routes.rs"]

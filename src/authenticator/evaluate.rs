@@ -133,6 +133,16 @@ impl From<Forward> for Evaluation {
 impl Authenticator {
     /// Decides a request.
     pub(super) fn evaluate(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
+        let evaluation = self.evaluate_once(request, moment);
+        if let Evaluation::Forward(forward) = &evaluation
+            && let Some(request) = self.with_further_routes(request, forward)
+        {
+            return self.evaluate_once(&request, moment);
+        }
+        evaluation
+    }
+
+    fn evaluate_once(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
         let config = self.config.clone();
         let policy = &config.policy;
         // As with Envoy's own setting of that name, whatever the mode.

@@ -12,8 +12,8 @@ use super::abi::{self, Map};
 use super::crypto::HostCrypto;
 use super::metrics::Metrics;
 use super::shared_data::{self, Place, Remembered};
-use super::stream::Progress;
-use crate::authenticator::{Authenticator, Decision, Grant, Notice, StreamId};
+use super::stream::{Held, Progress};
+use crate::authenticator::{Authenticator, Decision, Forward, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
 use crate::denial::{Denial, Reason, Refusal, Shortfall};
 use crate::forward::text_on_one_line;
@@ -52,7 +52,7 @@ pub(super) struct Filter {
     /// The remote providers and their places in shared data.
     places: Vec<(ProviderId, Place)>,
     reads_by_name: bool,
-    held: RefCell<HashMap<u32, Rc<Cell<Progress>>>>,
+    held: RefCell<HashMap<u32, Rc<Held>>>,
     /// The host's number of each fetch under way.
     calls: RefCell<HashMap<u32, (ProviderId, FetchId)>>,
     tick_period: Cell<u32>,
@@ -150,10 +150,45 @@ impl Filter {
         }
     }
 
+    /// The time as it was last known.
+    pub(super) fn last_seen(&self) -> UnixTime {
+        self.last_seen.get()
+    }
+
+    /// Whether the route of a request that went on is to be looked at once more.
+    pub(super) fn watches_route(&self, request: &RequestHead, forward: &Forward) -> bool {
+        self.engine(|engine| engine.may_be_rerouted(request, forward))
+    }
+
+    /// A request has taken a route that names this, and another by which it was decided; true: it may stay there.
+    pub(super) fn handle_rerouted(
+        &self,
+        request: &RequestHead,
+        forward: &Forward,
+        route: Option<Vec<u8>>,
+        then: UnixTime,
+    ) -> bool {
+        let decision = self.engine(|engine| engine.handle_rerouted(request, forward, route, then));
+        match decision {
+            Decision::Deny(refusal) => {
+                self.deny(&refusal);
+                false
+            }
+            Decision::Forward(forward) => {
+                if let Some(denial) = &forward.shadowed {
+                    self.metrics.shadow_denied(denial.reason);
+                    self.show_denial(denial, "shadow_denied");
+                }
+                true
+            }
+            Decision::Answer(_) | Decision::Wait => true,
+        }
+    }
+
     /// Keeps a request that waits, and hurries the ticks that will decide it.
-    pub(super) fn hold(&self, stream: u32, progress: Rc<Cell<Progress>>) {
+    pub(super) fn hold(&self, stream: u32, held: Rc<Held>) {
         self.metrics.waiting.increment();
-        self.held.borrow_mut().insert(stream, progress);
+        self.held.borrow_mut().insert(stream, held);
         self.set_tick_period(1);
     }
 
@@ -231,7 +266,7 @@ impl Filter {
         }
     }
 
-    fn deny(&self, refusal: &Refusal) -> Progress {
+    pub(super) fn deny(&self, refusal: &Refusal) -> Progress {
         self.metrics.denied(refusal.denial.reason);
         self.show_rule(refusal.rule);
         self.show_subject(refusal.subject.as_deref());
@@ -313,12 +348,15 @@ impl Filter {
         {
             let held = self.held.borrow_mut().remove(&stream);
             // The stream may be gone already; then there is nobody to answer.
-            if let Some(progress) = held
+            if let Some(held) = held
                 && abi::set_effective_context(stream).is_ok()
             {
                 carried_out = carried_out.saturating_add(1);
-                progress.set(self.apply(&decision));
-                if progress.get() == Progress::Forwarded
+                held.progress.set(self.apply(&decision));
+                if let Decision::Forward(forward) = decision {
+                    held.forward.replace(Some((forward, self.last_seen.get())));
+                }
+                if held.progress.get() == Progress::Forwarded
                     && let Err(status) = abi::resume_request()
                 {
                     log::error!("the request cannot be resumed: {status:?}");

@@ -1,6 +1,6 @@
 //! One request: its head is read and decided; what must wait is held, body and trailers included.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
@@ -8,10 +8,11 @@ use proxy_wasm::types::Action;
 
 use super::abi::{self, Map, Status};
 use super::filter::Filter;
-use crate::authenticator::{Decision, StreamId};
+use crate::authenticator::{Decision, Forward, StreamId};
 use crate::denial::{Denial, Reason};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
+use crate::time::UnixTime;
 
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,19 @@ pub(super) struct Stream {
     /// `None` where the root was never configured: then nothing passes.
     filter: Option<Rc<Filter>>,
     progress: Progress,
-    /// Its progress from when on it waits: who decides it then writes it here.
-    waiting: Option<Rc<Cell<Progress>>>,
+    /// From when on it waits: who decides it then writes it here.
+    waiting: Option<Rc<Held>>,
+    /// As its client sent it, where it may yet take another route.
+    request: Option<RequestHead>,
+    /// As it went on, where it did not wait, and when.
+    forward: Option<(Rc<Forward>, UnixTime)>,
+}
+
+/// What becomes of a request that waits.
+pub(super) struct Held {
+    pub(super) progress: Cell<Progress>,
+    /// As it went on, and when.
+    pub(super) forward: RefCell<Option<(Rc<Forward>, UnixTime)>>,
 }
 
 impl Stream {
@@ -41,13 +53,15 @@ impl Stream {
             filter,
             progress: Progress::Held,
             waiting: None,
+            request: None,
+            forward: None,
         }
     }
 
     fn progress(&self) -> Progress {
         self.waiting
             .as_ref()
-            .map_or(self.progress, |waiting| waiting.get())
+            .map_or(self.progress, |waiting| waiting.progress.get())
     }
 
     fn action(&self) -> Action {
@@ -73,7 +87,13 @@ impl HttpContext for Stream {
         };
         let read = read_head(filter).and_then(|request| remove_fields(&request).map(|()| request));
         let decision = match read {
-            Ok(request) => filter.handle_request(StreamId(self.id), request),
+            Ok(request) => {
+                // Only then may a route ask for something else than another.
+                if !filter.policy().requirement_map.is_empty() {
+                    self.request = Some(request.clone());
+                }
+                filter.handle_request(StreamId(self.id), request)
+            }
             Err(_) => Decision::Deny(
                 Denial::new(Reason::RequestMalformed)
                     .with_detail("headers")
@@ -82,11 +102,19 @@ impl HttpContext for Stream {
         };
         match decision {
             Decision::Wait => {
-                let progress = Rc::new(Cell::new(Progress::Held));
-                filter.hold(self.id, progress.clone());
-                self.waiting = Some(progress);
+                let held = Rc::new(Held {
+                    progress: Cell::new(Progress::Held),
+                    forward: RefCell::default(),
+                });
+                filter.hold(self.id, held.clone());
+                self.waiting = Some(held);
             }
-            decision => self.progress = filter.apply(&decision),
+            decision => {
+                self.progress = filter.apply(&decision);
+                if let Decision::Forward(forward) = decision {
+                    self.forward = Some((forward, filter.last_seen()));
+                }
+            }
         }
         filter.tell();
         self.action()
@@ -105,6 +133,42 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         self.action()
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.check_route()
+    }
+}
+
+impl Stream {
+    /// Looks at the route that the request has taken. Only now does the host show it, since it chooses the route again where a
+    /// field was changed, and that after the filters.
+    fn check_route(&mut self) -> Action {
+        let forward = match &self.waiting {
+            Some(held) => held.forward.take(),
+            None => self.forward.take(),
+        };
+        let (Some(filter), Some(request), Some((forward, then))) =
+            (&self.filter, self.request.take(), forward)
+        else {
+            return Action::Continue;
+        };
+        if self.progress() != Progress::Forwarded || !filter.watches_route(&request, &forward) {
+            return Action::Continue;
+        }
+        let may_stay = match route_requirement() {
+            Ok(route) if route == request.route_requirement => true,
+            Ok(route) => filter.handle_rerouted(&request, &forward, route, then),
+            Err(_) => {
+                let denial = Denial::new(Reason::RequestMalformed).with_detail("route");
+                filter.deny(&denial.into());
+                false
+            }
+        };
+        match may_stay {
+            true => Action::Continue,
+            false => Action::Pause,
+        }
     }
 }
 

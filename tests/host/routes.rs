@@ -5,7 +5,7 @@ use testkit::Request;
 
 use super::scenarios::{self, get, token};
 use super::stub::{self, HeaderMap, Stream};
-use super::vm::Vm;
+use super::vm::{Answer, Vm, document};
 
 const METADATA: &str = "xds.route_metadata.filter_metadata.proxy-wasm-jwt";
 
@@ -180,6 +180,131 @@ fn a_route_is_chosen_again_after_the_claims_are_in_their_headers() {
     );
     let claims: Value = serde_json::from_slice(&stream.filter_state["jwt.metadata.claims"]).expect("JSON");
     assert_eq!(claims["sub"], "alice");
+}
+
+/// Two providers, and a requirement for each, with and without a token.
+fn two_requirements() -> Value {
+    let provider = scenarios::with(
+        scenarios::local_provider(),
+        json!({"claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}], "from_params": ["t"],
+            "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}]}),
+    );
+    let admin = scenarios::with(provider.clone(), json!({"issuer": "https://admin.example"}));
+    json!({
+        "providers": {"corp": provider, "admin": admin},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+        "requirement_map": {
+            "corp": {"provider_name": "corp"},
+            "admin": {"provider_name": "admin"},
+            "open": {},
+        },
+    })
+}
+
+fn set_routes(chosen: Option<&str>, taken: Option<&str>) {
+    set(chosen.and_then(metadata));
+    stub::with(|host| host.rerouted = Some(taken.and_then(metadata).into_iter().collect()));
+}
+
+#[test]
+fn a_request_that_is_changed_meets_what_the_route_asks_for_that_it_takes() {
+    for is_remote in [false, true] {
+        let mut config = two_requirements();
+        if is_remote {
+            config["providers"]["corp"]["local_jwks"].take();
+            config["providers"]["corp"]["remote_jwks"] = scenarios::remote_jwks("/jwks");
+        }
+        let mut vm = Vm::start(&config);
+        let corp = get("/").bearer(&token().mint());
+        set_routes(Some("corp"), Some("admin"));
+        // The first is on its way when its route shows: its answer is replaced.
+        let id = vm.open(&corp);
+        if is_remote {
+            vm.pass_to_tick();
+            vm.answer_next(&Answer::document(&document()));
+        }
+        vm.finish(id);
+        let stream = stub::with(|host| host.past.pop()).expect("the stream has ended");
+        assert_eq!(outcome(&stream).as_deref(), Some("jwt_issuer_unknown"));
+        assert!(stream.is_answering);
+        // From then on nothing gets there.
+        let stream = vm.request(&corp);
+        assert_eq!(outcome(&stream).as_deref(), Some("jwt_issuer_unknown"));
+        assert!(!stream.is_answering);
+        // A request that is changed otherwise may take another route.
+        set_routes(Some("corp"), Some("corp"));
+        let stream = vm.request(&get(&format!("/?t={}", token().mint())));
+        assert_eq!(outcome(&stream), None);
+    }
+}
+
+#[test]
+fn a_route_without_a_requirement_and_one_with_an_unknown_one_count_too() {
+    for (chosen, taken, expected) in [
+        (Some("corp"), None, None),
+        (None, Some("corp"), None),
+        (Some("admin"), None, Some("jwt_issuer_unknown")),
+        (None, Some("admin"), Some("jwt_issuer_unknown")),
+        (None, Some("unheard-of"), Some("jwt_route_requirement_unknown")),
+    ] {
+        let mut vm = Vm::start(&two_requirements());
+        let issuer = if chosen == Some("admin") {
+            "https://admin.example"
+        } else {
+            scenarios::ISSUER
+        };
+        let request = get("/").bearer(&token().claim("iss", issuer).mint());
+        set_routes(chosen, taken);
+        for _ in 0..2 {
+            assert_eq!(
+                outcome(&vm.request(&request)).as_deref(),
+                expected,
+                "{chosen:?} {taken:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_that_sends_an_owned_header_meets_what_any_route_may_ask_for() {
+    let mut vm = Vm::start(&two_requirements());
+    for (chosen, spelling) in [
+        ("open", "x-jwt-sub"),
+        ("open", "X_Jwt_Sub"),
+        ("corp", "x-jwt-sub"),
+    ] {
+        set_routes(Some(chosen), Some("admin"));
+        let request = get("/").header(spelling, "lenient");
+        let stream = vm.request(&request);
+        assert_eq!(
+            outcome(&stream).as_deref(),
+            Some("jwt_token_missing"),
+            "{chosen} {spelling}"
+        );
+        assert!(!stream.is_answering);
+        let stream = vm.request(&request.bearer(&token().mint()));
+        assert_eq!(
+            outcome(&stream).as_deref(),
+            Some("jwt_issuer_unknown"),
+            "{chosen} {spelling}"
+        );
+        assert!(!stream.is_answering);
+    }
+    // Without such a header nothing is changed, and the route stays.
+    set_routes(Some("open"), Some("admin"));
+    assert_eq!(outcome(&vm.request(&get("/"))), None);
+}
+
+#[test]
+fn in_shadow_mode_another_route_is_counted() {
+    let mut config = two_requirements();
+    config["mode"] = "shadow".into();
+    let mut vm = Vm::start(&config);
+    set_routes(Some("corp"), Some("admin"));
+    assert_eq!(outcome(&vm.request(&get("/").bearer(&token().mint()))), None);
+    let counted = stub::with(|host| host.metric("jwt.shadow_denied.issuer_unknown"));
+    // In shadow mode the token stays, but the claim is written: the route is chosen again.
+    assert_eq!(counted, Some(1));
 }
 
 #[test]

@@ -182,13 +182,25 @@ impl Vm {
     /// The stream ends, whatever has become of it: answered by the upstream, or by the filter, or left by its client.
     pub(crate) fn finish(&mut self, id: u32) {
         if state(id) == State::Forwarded {
-            let actions = [
-                enter(id, || proxy_on_response_headers(id, 1, false)),
-                enter(id, || proxy_on_response_body(id, 1, false)),
-                enter(id, || proxy_on_response_trailers(id, 1)),
-            ];
-            if actions != [CONTINUE; 3] {
-                stub::with(|host| host.misuse.push("a response is held".into()));
+            stub::with(|host| host.streams.get_mut(&id).expect("it is open").is_answering = true);
+            let action = enter(id, || proxy_on_response_headers(id, 1, false));
+            let is_replaced = state(id) == State::Answered;
+            // A host that takes no reply leaves it held.
+            let has_fault = stub::with(|host| host.fault.is_some());
+            if is_replaced == (action == CONTINUE) && !(has_fault && action != CONTINUE) {
+                stub::with(|host| {
+                    host.misuse
+                        .push("a response is held, or replaced and let through".into())
+                });
+            }
+            if action == CONTINUE {
+                let actions = [
+                    enter(id, || proxy_on_response_body(id, 1, false)),
+                    enter(id, || proxy_on_response_trailers(id, 1)),
+                ];
+                if actions != [CONTINUE; 2] {
+                    stub::with(|host| host.misuse.push("a response is held".into()));
+                }
             }
         }
         enter(id, || proxy_on_log(id));

@@ -58,6 +58,8 @@ pub(crate) struct Host {
     pub(crate) ticks: Option<Ticks>,
     /// What every stream has, by its path with dots between the segments.
     pub(crate) properties: HashMap<String, Vec<u8>>,
+    /// The same once a request is on its way, if its headers were changed: the route is chosen again then.
+    pub(crate) rerouted: Option<HashMap<String, Vec<u8>>>,
     pub(crate) shared: Arc<Mutex<SharedData>>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) lines: Vec<Line>,
@@ -91,6 +93,10 @@ pub(crate) struct Stream {
     pub(crate) state: State,
     pub(crate) reply: Option<Reply>,
     pub(crate) filter_state: BTreeMap<String, Vec<u8>>,
+    /// Its headers were changed.
+    pub(crate) is_edited: bool,
+    /// Its answer comes back: it may be replaced.
+    pub(crate) is_answering: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +173,8 @@ impl Stream {
             state: State::Open,
             reply: None,
             filter_state: BTreeMap::new(),
+            is_edited: false,
+            is_answering: false,
         }
     }
 }

@@ -19,6 +19,14 @@ impl Host {
     }
 }
 
+impl Host {
+    fn mark_edited(&mut self) {
+        if let Some(stream) = self.stream() {
+            stream.is_edited = true;
+        }
+    }
+}
+
 fn map_name(map: u32) -> &'static str {
     match map {
         0 => "header",
@@ -75,6 +83,7 @@ extern "C" fn proxy_replace_header_map_value(
             None => BAD_ARGUMENT,
             Some(map) => {
                 map.replace(&key, &value);
+                host.mark_edited();
                 OK
             }
         }
@@ -93,6 +102,7 @@ extern "C" fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: 
             None => BAD_ARGUMENT,
             Some(map) => {
                 map.remove(&key);
+                host.mark_edited();
                 OK
             }
         }
@@ -112,7 +122,14 @@ extern "C" fn proxy_get_property(
         if host.stream().is_none() {
             host.misuse(format!("the property {path} of no stream"));
         }
-        match host.properties.get(&path) {
+        let is_rerouted = host
+            .stream()
+            .is_some_and(|stream| stream.is_edited && stream.is_answering);
+        let properties = match &host.rerouted {
+            Some(rerouted) if is_rerouted => rerouted,
+            _ => &host.properties,
+        };
+        match properties.get(&path) {
             None => NOT_FOUND,
             Some(value) => give(value, data, size),
         }
@@ -233,9 +250,9 @@ extern "C" fn proxy_send_local_response(
         match host.stream() {
             None => host.misuse("a reply to no stream"),
             Some(stream) => match stream.state {
-                State::Forwarded => host.misuse("a reply after the request went on"),
+                State::Forwarded if !stream.is_answering => host.misuse("a reply after the request went on"),
                 State::Answered => host.misuse("two replies"),
-                State::Open => {
+                State::Open | State::Forwarded => {
                     stream.state = State::Answered;
                     stream.reply = Some(Reply {
                         status,
