@@ -31,6 +31,29 @@ impl Credential<'_> {
     }
 }
 
+/// Stands for a token that some upstream may find and that is not written as it should be: malformed, since no token has this
+/// byte. So it is not missing where a token may be.
+const NO_TOKEN: &[u8] = b"?";
+
+/// Whether PHP takes this for a parameter or a cookie of that name: white space before it is dropped, a NUL ends it, a bracket
+/// behind it makes it a list, and `.`, ` ` and `[` are `_`.
+fn is_folded(key: &[u8], name: &[u8]) -> bool {
+    let fold = |byte: u8| match byte {
+        b'.' | b' ' | b'[' => b'_',
+        other => other,
+    };
+    let Some((start, rest)) = key.trim_ascii_start().split_at_checked(name.len()) else {
+        return false;
+    };
+    // The name itself is none of these.
+    key != name
+        && matches!(rest.first(), None | Some(b'[' | 0))
+        && start
+            .iter()
+            .zip(name)
+            .all(|(one, other)| fold(*one) == fold(*other))
+}
+
 /// Looks for tokens at these locations: at each there may be one.
 ///
 /// Fails with `token_multiple` where a location holds several, since a good token must not hide a bad one that the upstream

@@ -1,8 +1,45 @@
 //! RFC 6265 section 4.2: the `cookie` field.
 
-/// The values of the cookies of this name in a `cookie` field; quotes around a value are dropped.
+use crate::config::is_token_byte;
+use crate::percent::{self, Plus};
+
+/// The values of the cookies of this name in a `cookie` field; quotes around a value are dropped. A cookie that some servers
+/// take for one of this name, by another separator or spelling, has a value that is no token.
 pub(super) fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    pairs(line).filter_map(move |pair| value_of(pair, name))
+    pairs(line).filter_map(move |pair| {
+        value_of(pair, name).or_else(|| passes_for(pair, name).then_some(super::NO_TOKEN))
+    })
+}
+
+/// Whether some server reads this pair, or a part of it, as a cookie of this name: those that split at commas and white space
+/// too, or decode names, and PHP, which finds `my_session` in `my.session`.
+fn passes_for(pair: &[u8], name: &[u8]) -> bool {
+    let mut rest = pair;
+    // Every `=` may end a name, wherever that begins.
+    while let Some(at) = memchr::memchr(b'=', rest)
+        && let Some((before, after)) = rest.split_at_checked(at)
+    {
+        let before = before.trim_ascii_end();
+        let start = before.iter().rposition(|byte| !is_name_byte(*byte));
+        let key = start
+            .and_then(|start| before.get(start.saturating_add(1)..))
+            .unwrap_or(before);
+        if key == name
+            || super::is_folded(key, name)
+            || super::is_folded(before, name)
+            || memchr::memchr(b'%', key).is_some()
+                && percent::decode(key, Plus::Plus).is_ok_and(|key| *key == *name)
+        {
+            return true;
+        }
+        rest = after.get(1..).unwrap_or_default();
+    }
+    false
+}
+
+/// What no server takes for the end of a cookie.
+fn is_name_byte(byte: u8) -> bool {
+    is_token_byte(byte) || byte == b'['
 }
 
 /// The fields' cookies but those of this name, as one field.
@@ -61,6 +98,42 @@ mod tests {
         assert_eq!(found("xsession=x; Session=y; session"), Vec::<String>::new());
         assert_eq!(found("session="), [""]);
         assert_eq!(found("session=\""), ["\""]);
+    }
+
+    #[test]
+    fn what_servers_take_for_a_cookie_is_one_that_holds_no_token() {
+        let found = |line: &str| -> Vec<Vec<u8>> {
+            values(line.as_bytes(), b"my_session")
+                .map(<[u8]>::to_vec)
+                .collect()
+        };
+        for line in [
+            "a=1 my_session=E",
+            "a=1\tmy_session=E",
+            "a=1,my_session=E",
+            "a=1, my_session =E",
+            "a=\"1\"my_session=E",
+            "\u{b}my_session=E",
+            "my.session=E",
+            "my[session=E",
+            "my session=E",
+            "my%5Fsession=E",
+            "a my_session=E",
+            "my_session[0]=E",
+        ] {
+            assert_eq!(found(line), [super::super::NO_TOKEN], "{line}");
+        }
+        for line in [
+            "a=my_session",
+            "xmy_session=1",
+            "my-session=1",
+            "a=1 b=2, c=3",
+            "a=x.my_session=",
+            "my_sessions=1",
+            "===",
+        ] {
+            assert!(found(line).is_empty(), "{line}");
+        }
     }
 
     #[test]

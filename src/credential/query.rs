@@ -4,15 +4,39 @@ use std::borrow::Cow;
 
 use crate::percent::{self, BadEscape, Plus};
 
-/// The decoded values of the parameters of this name.
+/// The decoded values of the parameters of this name. A parameter that some servers take for one of this name, by another
+/// separator or spelling, has a value that is no token.
 pub(super) fn values<'a>(
     path: &'a [u8],
     name: &[u8],
 ) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
     split(path).1.filter_map(move |pair| {
         let (key, value) = key_and_value(pair);
-        is_named(key, name).then(|| decode(value))
+        if is_named(key, name) {
+            Some(decode(value))
+        } else {
+            passes_for(pair, key, name).then_some(Ok(Cow::Borrowed(super::NO_TOKEN)))
+        }
     })
+}
+
+/// Whether some server reads this pair, or a part of it, as a parameter of this name: those that split at `;` too, and PHP,
+/// which finds `access_token` in `access.token`, `+access[token` and `access_token[]`.
+fn passes_for(pair: &[u8], key: &[u8], name: &[u8]) -> bool {
+    if is_folded(key, name) {
+        return true;
+    }
+    let has_several = memchr::memchr(b';', pair).is_some();
+    has_several
+        && pair.split(|byte| *byte == b';').any(|part| {
+            let key = key_and_value(part).0;
+            is_named(key, name) || is_folded(key, name)
+        })
+}
+
+fn is_folded(key: &[u8], name: &[u8]) -> bool {
+    // Hardly any name that is long enough begins alike.
+    key.len() >= name.len() && decode(key).is_ok_and(|key| super::is_folded(&key, name))
 }
 
 /// The path without the parameters of this name; the others stay byte by byte as they were, and in their order.
@@ -90,6 +114,43 @@ mod tests {
         assert_eq!(found("/a?token=%2"), [Err(BadEscape)]);
         assert!(found("/a?mytoken=1&Token=2&%zz=3").is_empty());
         assert!(found("/token=1").is_empty());
+    }
+
+    #[test]
+    fn what_servers_take_for_a_parameter_is_one_that_holds_no_token() {
+        let found = |path: &str| -> Vec<Vec<u8>> {
+            let values = values(path.as_bytes(), b"access_token");
+            values.map(|value| value.unwrap().into_owned()).collect()
+        };
+        for path in [
+            "/?a=1;access_token=E",
+            "/?;access_token=E",
+            "/?a;b;access%5ftoken=E;c",
+            "/?access.token=E",
+            "/?access%2Etoken=E",
+            "/?access+token=E",
+            "/?access[token=E",
+            "/?+access_token=E",
+            "/?%20%20access.token=E",
+            "/?access_token[]=E",
+            "/?access_token%5B0%5D=E",
+            "/?access_token%00x=E",
+            "/?a=1;access.token=E",
+        ] {
+            assert_eq!(found(path), [super::super::NO_TOKEN], "{path}");
+        }
+        for path in [
+            "/?a=1;b=2",
+            "/?a=access_token",
+            "/?xaccess.token=E",
+            "/?access.tokens=E",
+            "/?access-token=E",
+            "/?a=;=;;",
+        ] {
+            assert!(found(path).is_empty(), "{path}");
+        }
+        assert_eq!(found("/?access_token=a.b.c;d=1"), [b"a.b.c;d=1"]);
+        assert_eq!(found("/?access_token=a&b;access_token=b").len(), 2);
     }
 
     #[test]

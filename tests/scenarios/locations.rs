@@ -36,6 +36,32 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(get("/orders?access_token=%zz"), denied("request_malformed"))
             .request(get("/orders?access_token="), denied("token_malformed"))
             .request(get(&format!("/orders?Access_Token={good}")), denied("token_missing")),
+        Scenario::new("what servers take for a token is not missing", {
+            let places = json!({"from_params": ["access_token"], "from_cookies": ["my_session"]});
+            let mut config = config(with(local_provider(), places));
+            config["rules"] = json!([{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [
+                {"provider_name": "corp"}, {"allow_missing": {}},
+            ]}}}]);
+            config
+        })
+        .request(get("/orders?a=1;b=2"), forwarded().path("/orders?a=1;b=2"))
+        .request(get("/orders?a=1;access_token=E"), denied("token_malformed"))
+        .request(get(&format!("/orders?a=1;access_token={good}")), denied("token_malformed"))
+        .request(get("/orders?access.token=E"), denied("token_malformed"))
+        .request(get("/orders?access%20token=E"), denied("token_malformed"))
+        .request(get("/orders?access_token[]=E"), denied("token_malformed"))
+        .request(get(&format!("/orders?access_token={good}&access.token=E")), denied("token_multiple"))
+        .request(get(&format!("/orders?access_token={good}&a=1;b=2")), forwarded().path("/orders?a=1;b=2"))
+        .request(get("/orders").header("cookie", "a=1 b=2, c=3"), forwarded())
+        .request(get("/orders").header("cookie", "a=1 my_session=E"), denied("token_malformed"))
+        .request(get("/orders").header("cookie", "a=1\tmy_session=E"), denied("token_malformed"))
+        .request(get("/orders").header("cookie", "a=1,my_session=E"), denied("token_malformed"))
+        .request(get("/orders").header("cookie", "my.session=E"), denied("token_malformed"))
+        .request(
+            get("/orders").header("cookie", format!("my_session={good}; a=1, my_session=E")),
+            denied("token_multiple"),
+        )
+        .request(get("/orders").header("cookie", format!("my_session={good}; a=1")), forwarded().header("cookie", "a=1")),
         Scenario::local_with("a cookie is found among others, and taken out", json!({"from_cookies": ["session"]}))
             .request(
                 get("/orders").header("cookie", format!("a=1; session={good}; b=2")),
