@@ -303,8 +303,8 @@ mod tests {
 
     fn removed(names: &[&str], action: SpellingAction) -> Vec<String> {
         let head = taken(names, action);
-        let text = |name: &Box<[u8]>| String::from_utf8(name.to_vec()).unwrap();
-        head.removed.iter().map(text).collect()
+        let text = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
+        head.removed.iter().map(|name| text(name)).collect()
     }
 
     #[test]
