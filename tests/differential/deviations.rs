@@ -461,6 +461,45 @@ pub(crate) const ALL: &[Deviation] = &[
         },
     },
     Deviation {
+        id: "parameter-written-otherwise",
+        ours: "A parameter or a cookie that some servers read as the one that holds the token (behind `;`, a comma or white space, or `access.token` for `access_token`) is a malformed token, and beside the right one a second token.",
+        theirs: "It is no token: with `allow_missing` the request passes.",
+        why: "The upstream may read a token there, and nobody has verified it.",
+        explains: |case, aspect| {
+            (decided(aspect) || *aspect == Aspect::Status)
+                && matches!(case.reason(), Some("token_malformed" | "token_multiple"))
+                && has_lookalike(case)
+        },
+    },
+    Deviation {
+        id: "other-spellings-of-headers",
+        ours: "A header whose name differs from one of the configuration only in characters that are neither letters nor digits (`x_jwt_sub`) does not reach the upstream.",
+        theirs: "It does.",
+        why: "CGI, WSGI, Rack and PHP read it as the header that the filter owns, or as one that holds a token.",
+        explains: |case, aspect| {
+            header(case, aspect)
+                .is_some_and(|(name, ours, _)| ours.is_empty() && is_other_spelling(case, name))
+        },
+    },
+    Deviation {
+        id: "owned-header-and-any-route",
+        ours: "If there is a `requirement_map`, a request with a claim header of its client's own has to meet every requirement that a route may name, and that of a route without a name.",
+        theirs: "It has to meet the requirement of the route that Envoy selected first.",
+        why: "The client may have selected that route by the header, and Envoy selects again when the filter removes it.",
+        explains: |case, aspect| {
+            (decided(aspect) || *aspect == Aspect::Status)
+                && matches!(case.ours, Outcome::Denied { .. })
+                && case.config["requirement_map"]
+                    .as_object()
+                    .is_some_and(|map| !map.is_empty())
+                && case
+                    .request
+                    .headers
+                    .iter()
+                    .any(|(name, _)| owned(case, name) || is_other_spelling(case, name))
+        },
+    },
+    Deviation {
         id: "scheme-in-any-case",
         ours: "The scheme `Bearer` may be written in any case.",
         theirs: "Exactly so.",

@@ -21,6 +21,7 @@ pub(crate) fn all() -> Vec<Trial> {
     ];
     trials.extend(providers());
     trials.extend(locations());
+    trials.extend(look_alikes());
     trials.extend(claims());
     trials.extend(crate::directed_rules::matches());
     trials.extend(crate::directed_rules::requirements());
@@ -252,6 +253,46 @@ fn locations() -> Vec<Trial> {
         ],
         &requests,
     )
+}
+
+/// What an upstream may read as a token or as a claim, and neither filter does.
+fn look_alikes() -> Vec<Trial> {
+    let token = good(0);
+    let cookie = |text: &str| get("/orders").header("cookie", text);
+    let places = json!({
+        "claim_to_headers": [{"claim_name": "iss", "header_name": "x-jwt-iss"}],
+        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}, {"name": "x-token"}],
+        "from_params": ["access_token"],
+        "from_cookies": ["my_session"],
+    });
+    let mut config = one(places);
+    config["rules"][0]["requires"] = json!({"requires_any": {"requirements": [
+        {"provider_name": "corp"}, {"allow_missing": {}},
+    ]}});
+    let mut mapped = config.clone();
+    mapped["requirement_map"] = json!({"strict": {"provider_name": "corp"}});
+    let requests = vec![
+        get("/orders?a=1;b=2"),
+        get("/orders?a=1;access_token=E"),
+        get("/orders?access.token=E"),
+        get("/orders?access%20token=E"),
+        get(&format!("/orders?access_token={token}")),
+        get(&format!("/orders?access_token={token}&access.token=E")),
+        cookie("a=1 b=2, c=3"),
+        cookie("a=1 my_session=E"),
+        cookie("a=1,my_session=E"),
+        cookie("my.session=E"),
+        get("/orders").header("x_token", "E"),
+        get("/orders").header("x_jwt_iss", "root"),
+        get("/orders").header("x-jwt-iss", "root"),
+        bearer(&token)
+            .header("X.Jwt.Iss", "root")
+            .header("x-jwt-iss", "root"),
+    ];
+    vec![
+        Trial::new("look-alikes", config, requests.clone()),
+        Trial::new("look-alikes and routes", mapped, requests),
+    ]
 }
 
 fn claims() -> Vec<Trial> {

@@ -155,6 +155,54 @@ pub(crate) fn owned(case: &Case<'_>, name: &str) -> bool {
     })
 }
 
+/// Whether some servers take the name for one of the configuration's headers, which it is not.
+pub(crate) fn is_other_spelling(case: &Case<'_>, name: &str) -> bool {
+    let fold = |name: &str| -> String {
+        name.chars()
+            .map(|letter| match letter.is_ascii_alphanumeric() {
+                true => letter.to_ascii_lowercase(),
+                false => '_',
+            })
+            .collect()
+    };
+    let owned = case.providers().flat_map(|provider| {
+        let claims = list(provider, "claim_to_headers").map(|entry| &entry["header_name"]);
+        claims.chain([&provider["forward_payload_header"]])
+    });
+    let mut known: Vec<String> = owned.filter_map(Value::as_str).map(str::to_owned).collect();
+    known.extend(header_locations(case).into_iter().map(|(name, _)| name));
+    known
+        .iter()
+        .any(|known| fold(known) == fold(name) && !known.eq_ignore_ascii_case(name))
+}
+
+/// Whether something in the query or in the cookies is a token to some servers, and not to jwt_authn.
+pub(crate) fn has_lookalike(case: &Case<'_>) -> bool {
+    let fold = |text: &str| text.replace(['.', ' ', '+', '['], "_");
+    let query = case.request.path.split_once('?').map_or("", |(_, query)| query);
+    let cookies = case.sent("cookie").join("; ");
+    [
+        ("from_params", query, "&"),
+        ("from_cookies", cookies.as_str(), ";"),
+    ]
+    .into_iter()
+    .any(|(field, text, separator)| {
+        case.providers()
+            .flat_map(|provider| list(provider, field))
+            .filter_map(Value::as_str)
+            .any(|name| {
+                text.split(separator).map(str::trim).any(|pair| {
+                    let key = decoded(pair.split('=').next().unwrap_or_default());
+                    key != name
+                        && (fold(&key) == fold(name)
+                            || pair
+                                .split([';', ',', ' ', '\t'])
+                                .any(|part| part.split('=').next() == Some(name)))
+                })
+            })
+    })
+}
+
 /// The claims that any provider writes to the header.
 pub(crate) fn claims_for<'a>(case: &Case<'a>, name: &'a str) -> impl Iterator<Item = &'a str> {
     case.providers()
