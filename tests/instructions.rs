@@ -350,6 +350,7 @@ const WORST: &[Budget] = &[
     budget("20 patterns on a header", 14_400_000, 7),
     budget("1000 prefixes, an ordinary path", 828_000, 8),
     budget("1000 prefixes", 19_800_000, 8),
+    budget("1000 rules to be met with a token", 76_400_000, 9),
     budget("1000 parameters", 21_400_000, 8),
     budget("1000 parts of a header", 11_400_000, 7),
     budget("1000 matchers of 90 values", 34_400_000, 7),
@@ -411,6 +412,16 @@ fn worst() -> Vec<Cost> {
         deep("a", 56_000),
     ];
     costs.push(dearest(prefixes(), &requests));
+    // Every rule has to be met, with one token that is found, read and verified once.
+    let request = orders().bearer(token("RS256"));
+    let path = "//a/%2e%2e/".repeat(700);
+    let (mut vm, _) = Vm::start(NOW);
+    let mut all = config(&keys());
+    all["rules"] = prefixes()
+        .map(|matcher| json!({"match": matcher, "requires": {"provider_name": "corp"}, "authorize": {"scopes": {"all": ["orders:read"]}}}))
+        .collect();
+    vm.configure(&all);
+    costs.push(vm.forwarded(&Request { path, ..request }));
     let parameters = (0..1000).map(|number| {
         let test = json!({"contains": format!("x{number}")});
         json!({"prefix": "/", "query_parameters": [{"name": format!("p{number}"), "string_match": test}]})

@@ -343,12 +343,20 @@ impl<'e, 't> Attempt<'e, 't> {
             .and_then(|authorization| authorization.check(&jwt, self.asked.request).err());
         let Some(all) = &token.granted else {
             let granted = self.grant(named.provider, provider, token, parts, &jwt, times)?;
-            return Ok(Granted { shortfall, ..granted });
+            return Ok(Granted {
+                shortfall,
+                beside,
+                ..granted
+            });
         };
         let of_provider = |known: &&ByProvider| known.0 == named.provider;
         if let Some((_, known)) = all.borrow().iter().find(of_provider) {
             let granted = known.clone()?;
-            return Ok(Granted { shortfall, beside, ..granted });
+            return Ok(Granted {
+                shortfall,
+                beside,
+                ..granted
+            });
         }
         let granted = self.grant(named.provider, provider, token, parts, &jwt, times);
         all.borrow_mut().push((named.provider, granted.clone()));

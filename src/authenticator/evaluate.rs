@@ -404,7 +404,7 @@ impl Authenticator {
             .iter()
             .find_map(|grant| Some((grant.proof?, grant.provider, grant.subject.clone())));
         let forward = Rc::new(self.with_tokens(request, &granted, is_shadowed).by(choice));
-        if lacking.is_none() {
+        if lacking.is_none() && shared.is_none_or(|shared| shared.recalls) {
             let now = moment.now;
             self.keep(demand, credentials, &granted, &forward, now);
         }
