@@ -202,6 +202,16 @@ impl Config {
         for (name, node) in provider_nodes.iter() {
             let provider = provider::read(name, &node, &mut names)?;
             keep_apart(&node, &provider, &providers)?;
+            // Prometheus has no `-` in a name either.
+            let shown = |provider: &Provider| provider.metric_name().replace('-', "_");
+            let is_shared = |other: &&Provider| shown(other) == shown(&provider);
+            if let Some(other) = providers.iter().find(is_shared) {
+                return Err(node.invalid(format!(
+                    "its metrics would have the same name as those of `{}`, `{}`; give one of the two another name",
+                    other.name,
+                    provider.metric_name()
+                )));
+            }
             providers.push(provider);
         }
         binding::remember_for_widest_window(&mut providers);

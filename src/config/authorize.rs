@@ -137,7 +137,18 @@ fn read_scalars(node: &Node<'_>, names: &Names) -> Result<Vec<Scalar>, Box<Confi
 
 fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError>> {
     if let Ok(text) = node.text() {
-        return Ok(Scalar::Text(text));
+        // Istio reads such values as patterns; here they would match nothing but themselves.
+        let instead = match (text.strip_prefix('*'), text.strip_suffix('*')) {
+            (Some(""), _) => "exists: true".to_owned(),
+            (Some(rest), Some(_)) => format!("contains: {}", rest.trim_end_matches('*')),
+            (Some(rest), None) => format!("suffix: {rest}"),
+            (None, Some(rest)) => format!("prefix: {rest}"),
+            (None, None) => return Ok(Scalar::Text(text)),
+        };
+        return Err(node.invalid(format!(
+            "`{text}` is compared exactly, so that `*` matches only itself; write `{instead}`, or `regex` for the \
+             character itself"
+        )));
     }
     if let Ok(flag) = node.bool() {
         return Ok(Scalar::Bool(flag));

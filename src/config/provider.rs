@@ -120,6 +120,18 @@ impl Profile {
 }
 
 impl Provider {
+    /// Its name as a part of a metric's name: `_` replaces what is neither a letter, a digit, `-` nor `_`.
+    #[must_use]
+    pub fn metric_name(&self) -> String {
+        let letters = self.name.chars();
+        letters
+            .map(|letter| match letter.is_ascii_alphanumeric() || letter == '-' {
+                true => letter,
+                false => '_',
+            })
+            .collect()
+    }
+
     /// Whether tokens of this `iss` are its.
     #[must_use]
     pub fn is_issuer(&self, issuer: &str) -> bool {
@@ -234,7 +246,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     };
     let subjects = fields
         .get("subjects")
-        .map(|node| string_matcher::read(node, &std::rc::Rc::default()))
+        .map(|node| string_matcher::read_for_claim(node))
         .transpose()?;
     let mut required_claims: Vec<ClaimPath> = fields
         .names("required_claims")?
@@ -348,6 +360,12 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, Box<Confi
             return Err(node.invalid("\"*\" accepts any audience, so it stands alone"));
         }
         return Ok(Audiences::Any);
+    }
+    if let Some(audience) = audiences.iter().find(|audience| audience.contains('*')) {
+        return Err(node.invalid(format!(
+            "audiences are compared exactly, so that `*` in `{audience}` matches only itself; list the audiences, or write \
+             [\"*\"] and a condition on `aud` under `authorize`"
+        )));
     }
     Ok(Audiences::OneOf(audiences))
 }

@@ -81,8 +81,8 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
             return Err(found.invalid(format!("write exactly one of {PATH_FIELDS}")));
         }
         match field {
-            "path" => path = Some(PathTest::Exact(read_path(found)?)),
-            "prefix" => path = Some(PathTest::Prefix(read_path(found)?)),
+            "path" => path = Some(PathTest::Exact(read_path(found, "")?)),
+            "prefix" => path = Some(PathTest::Prefix(read_path(found, ".*")?)),
             "path_separated_prefix" => path = Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
             "safe_regex" => {
                 let pattern = string_matcher::read_regex(found)?;
@@ -136,7 +136,8 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
     Ok(matcher)
 }
 
-fn read_path(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
+/// The text that a path is compared with. `rest` is the pattern for what may follow it.
+fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>> {
     let path = node.name()?;
     if !path.starts_with('/') {
         return Err(node.invalid(format!("a path begins with `/`; write `/{path}`")));
@@ -144,11 +145,47 @@ fn read_path(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
     if path.contains(['?', '#']) {
         return Err(node.invalid("is compared with the path alone, which holds no `?` and no `#`"));
     }
+    if path.contains(['*', '{', '}']) {
+        return Err(node.invalid(format!(
+            "`{path}` is compared byte by byte, so that `*`, `{{` and `}}` match only themselves; {}",
+            instead_of_wildcards(&path, rest)
+        )));
+    }
     Ok(path.into_boxed_bytes())
 }
 
+/// What to write in place of a path with the wildcards of another product.
+fn instead_of_wildcards(path: &str, rest: &str) -> String {
+    // `/admin/*` is how Istio and others write a prefix.
+    let prefix = path.trim_end_matches('*');
+    if prefix.len() < path.len() && !prefix.contains(['*', '{', '}']) {
+        return format!("write `prefix: {prefix}`");
+    }
+    let mut pattern = String::new();
+    let mut left = path;
+    while let Some(letter) = left.chars().next() {
+        let (piece, length) = match (letter, left.find('}')) {
+            ('{', Some(end)) => ("[^/]+", end.saturating_add(1)),
+            ('*', _) if left.starts_with("**") => (".*", 2),
+            ('*', _) => ("[^/]*", 1),
+            _ => ("", letter.len_utf8()),
+        };
+        let (here, after) = left.split_at_checked(length).unwrap_or((left, ""));
+        if piece.is_empty() {
+            if ".+*?()|[]{}^$\\".contains(letter) {
+                pattern.push('\\');
+            }
+            pattern.push_str(here);
+        } else {
+            pattern.push_str(piece);
+        }
+        left = after;
+    }
+    format!("write `safe_regex: {{regex: '{pattern}{rest}'}}`, in which `\\*` is the character itself")
+}
+
 fn read_separated_prefix(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
-    let path = read_path(node)?;
+    let path = read_path(node, "(/.*)?")?;
     if path.ends_with(b"/") {
         return Err(node.invalid("ends before the slash that separates; write it without"));
     }

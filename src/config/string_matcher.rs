@@ -45,7 +45,10 @@ impl StringMatcher {
     /// The matcher of one named form: `prefix`, `suffix`, `contains` or `regex`.
     pub(super) fn of(name: &str, node: &Node<'_>) -> Result<Self, Box<ConfigError>> {
         let test = match FORMS.iter().find(|(form, _)| *form == name) {
-            Some((_, form)) => read_text(node, *form, false, &Rc::default())?,
+            Some((_, form)) => {
+                refuse_wildcard(node, "regex")?;
+                read_text(node, *form, false, &Rc::default())?
+            }
             None => Test::Pattern(Member::alone(read_pattern(node)?)),
         };
         Ok(Self {
@@ -100,6 +103,29 @@ const FIELDS: &[&str] = &[
 ];
 
 const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, contains, safe_regex";
+
+/// Refuses the wildcard of another product, which would match only itself; a claim hardly ever holds one.
+fn refuse_wildcard(node: &Node<'_>, pattern: &str) -> Result<(), Box<ConfigError>> {
+    let text = node.text()?;
+    if text.contains('*') {
+        return Err(node.invalid(format!(
+            "`*` in `{text}` matches only itself; write one of prefix, suffix, contains without it, or {pattern}"
+        )));
+    }
+    Ok(())
+}
+
+/// Reads a matcher for a claim.
+pub(super) fn read_for_claim(node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
+    let matcher = read(node, &Rc::default())?;
+    let fields = node.fields(FIELDS)?;
+    for (field, _) in FORMS {
+        if let Some(node) = fields.get(field) {
+            refuse_wildcard(node, "safe_regex")?;
+        }
+    }
+    Ok(matcher)
+}
 
 /// Reads a matcher; its pattern becomes one of this set, with the others that look at the same text.
 pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatcher, Box<ConfigError>> {

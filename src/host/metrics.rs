@@ -99,7 +99,7 @@ impl Metrics {
                 .providers
                 .iter()
                 .map(|provider| {
-                    let prefix = format!("{prefix}.provider.{}", metric_name(&provider.name));
+                    let prefix = format!("{prefix}.provider.{}", provider.metric_name());
                     let counter = |name| Metric::define(MetricKind::Counter, &prefix, name);
                     let gauge = |name| Metric::define(MetricKind::Gauge, &prefix, name);
                     ProviderMetrics {
@@ -154,17 +154,4 @@ impl ProviderMetrics {
             .set(gauges.age.map_or(0, |age| age.as_secs()));
         self.keys_stale.set(u64::from(gauges.stale));
     }
-}
-
-/// A provider's name as a part of a metric's: what is neither a letter, a digit, `-` nor `_` becomes `_`.
-fn metric_name(name: &str) -> String {
-    name.chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() || letter == '-' {
-                letter
-            } else {
-                '_'
-            }
-        })
-        .collect()
 }

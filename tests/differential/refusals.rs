@@ -132,6 +132,37 @@ pub(crate) const ALL: &[Refusal] = &[
         says: "a path begins with `/`",
     },
     Refusal {
+        id: "wildcard-in-a-path",
+        what: "`*`, `{` or `}` in `path`, `prefix` or `path_separated_prefix`",
+        theirs: "matches the characters themselves.",
+        why: "`/admin/*` is how other products write a prefix; here such a rule would guard nothing. The message \
+              says what to write.",
+        config: || ruled(json!({"match": {"prefix": "/admin/*"}, "requires": {"provider_name": "corp"}})),
+        says: "write `prefix: /admin/`",
+    },
+    Refusal {
+        id: "wildcard-in-a-value",
+        what: "`*` in `audiences` beside other characters, or in `subjects`",
+        theirs: "matches the character itself.",
+        why: "Other products read it as a pattern; here it would match no token.",
+        config: || one(json!({"audiences": ["https://*.example.com"]})),
+        says: "audiences are compared exactly",
+    },
+    Refusal {
+        id: "providers-with-one-metric-name",
+        what: "Two providers whose names differ only in characters that metrics do not have (`a.b`, `a_b`)",
+        theirs: "has no metrics by provider.",
+        why: "Their metrics could not be told apart.",
+        config: || {
+            let mut config = one(json!({}));
+            let provider = config["providers"]["corp"].clone();
+            config["providers"]["a.b"] = provider.clone();
+            config["providers"]["a_b"] = provider;
+            config
+        },
+        says: "metrics would have the same name",
+    },
+    Refusal {
         id: "unicode-classes",
         what: "`safe_regex` with Unicode classes such as `\\pL`",
         theirs: "takes all of RE2.",
