@@ -34,7 +34,7 @@ pub(super) struct Waiting {
 pub(super) enum Room {
     Free,
     /// If this one gives up its own.
-    Instead(StreamId, Waiting),
+    Instead(StreamId, Box<Waiting>),
     /// All places are held by such as hold no more than the newcomer.
     Taken,
 }
@@ -98,7 +98,7 @@ impl WaitingRequests {
             .find(|(_, waiting)| waiting.peer == heaviest)
             .map(|(id, _)| *id);
         match newest.and_then(|id| Some((id, self.remove(id)?))) {
-            Some((id, waiting)) => Room::Instead(id, waiting),
+            Some((id, waiting)) => Room::Instead(id, Box::new(waiting)),
             None => Room::Taken,
         }
     }
