@@ -29,5 +29,7 @@ mod reference;
 mod replies;
 #[path = "docs/scenarios.rs"]
 mod scenarios;
+#[path = "docs/security.rs"]
+mod security;
 #[path = "docs/style.rs"]
 mod style;
