@@ -308,20 +308,22 @@ fn nonces() -> Vec<Scenario> {
     ]
 }
 
-/// The record of the process that a proof stands in, as `binding/replay.rs` has it.
-fn record(key: &SigningKey, jti: &str) -> [u8; 2] {
-    let digest = testkit::sha256_segment(&format!("{}\0{jti}", key.thumbprint()));
+/// The record of the process for a proof with this key, as `binding/replay.rs` chooses it.
+fn record(thumbprint: &str, jti: &str) -> [u8; 2] {
+    let digest = testkit::sha256_segment(&format!("{thumbprint}\0{jti}"));
     let first = URL_SAFE_NO_PAD
         .decode(digest.get(..4).expect("a hash"))
         .expect("base64url");
     [first[0] & 0x1f, first[1]]
 }
 
-/// Names of proofs that all stand in this record.
+/// Names of proofs that all go into this record.
 fn names_in(wanted: [u8; 2], key: &SigningKey, count: usize) -> Vec<String> {
+    // Thousands are tried for each, whenever the list of scenarios is made.
+    let thumbprint = key.thumbprint();
     (0_u32..)
         .map(|number| format!("flood {number}"))
-        .filter(|jti| record(key, jti) == wanted)
+        .filter(|jti| record(&thumbprint, jti) == wanted)
         .take(count)
         .collect()
 }
