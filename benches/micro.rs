@@ -159,7 +159,7 @@ mod verify {
             .expect("keys")
             .set;
         let key: &Jwk = set
-            .candidates(algorithm, None, AlgorithmSet::ALL)
+            .candidates(algorithm, None, None, AlgorithmSet::ALL)
             .next()
             .expect("a key");
         bencher.bench_local(|| {

@@ -4,6 +4,8 @@
 //! time, providers or the host; whether an algorithm is *allowed* is the caller's policy.
 
 mod algorithm;
+mod certificate;
+mod fault;
 mod header;
 mod jwk;
 mod jwk_set;
@@ -14,21 +16,10 @@ mod spki;
 mod verifier;
 mod verify;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 pub use algorithm::{Algorithm, AlgorithmSet};
+pub use fault::{JwkFault, JwksFault, SkippedKey, SkippedKeys, TokenFault};
 pub use header::JoseHeader;
-pub use jwk::{Jwk, JwkFault};
-pub use jwk_set::{JwkSet, JwksFault, ParsedJwkSet};
-pub use jws::{TokenFault, UnverifiedJwt};
+pub use jwk::Jwk;
+pub use jwk_set::{JwkSet, ParsedJwkSet};
+pub use jws::UnverifiedJwt;
 pub use verifier::{CHECKS_BUDGET, Checked, Checks, Sandbox, SignatureVerifier, Spent};
-
-/// Appends to `out` what `text` stands for; false when it is not base64url.
-///
-/// RFC 7515 section 2: "with all trailing '=' characters omitted […] and without the inclusion of any line breaks,
-/// whitespace, or other additional characters". The engine also refuses stray bits in the last character, which
-/// would give one token many spellings.
-fn decode_base64url(text: &[u8], out: &mut Vec<u8>) -> bool {
-    URL_SAFE_NO_PAD.decode_vec(text, out).is_ok()
-}

@@ -233,17 +233,13 @@ impl<'a> Json<'a> {
         Some(elements.into_iter().map(Self).collect())
     }
 
-    /// The first elements of an array: all of them, or one more than `most`; `None` for any other kind.
-    pub(crate) fn as_array_up_to(self, most: usize) -> Option<Vec<Self>> {
+    /// Gives the elements of an array in order to `take`; false for any other kind.
+    pub(crate) fn each_element(self, take: &mut dyn FnMut(Self)) -> bool {
         if self.kind() != Kind::Array {
-            return None;
+            return false;
         }
-        let mut elements = Vec::new();
-        let read = serde_json::Deserializer::from_str(self.text()).deserialize_seq(Elements {
-            most,
-            elements: &mut elements,
-        });
-        (read.is_ok() || elements.len() > most).then_some(elements)
+        let mut reader = serde_json::Deserializer::from_str(self.text());
+        reader.deserialize_seq(Elements { take }).is_ok()
     }
 
     /// The object that the value is; `None` for any other kind.

@@ -181,7 +181,9 @@ fn keys_that_share_a_kid_are_told_apart_by_algorithm() {
         let header = token.header().unwrap();
         let kid = header.key_id.as_deref();
         assert_eq!(kid, Some("bilbo.baggins@hobbiton.example"));
-        let found: Vec<&Jwk> = set.candidates(vector.algorithm, kid, AlgorithmSet::ALL).collect();
+        let found: Vec<&Jwk> = set
+            .candidates(vector.algorithm, kid, None, AlgorithmSet::ALL)
+            .collect();
         assert_eq!(found, [&key(vector.jwk)], "{}", vector.name);
         assert!(found[0].verify(vector.algorithm, token.signing_input(), token.signature()));
     }
@@ -189,6 +191,7 @@ fn keys_that_share_a_kid_are_told_apart_by_algorithm() {
         set.candidates(
             Algorithm::Es256,
             Some("bilbo.baggins@hobbiton.example"),
+            None,
             AlgorithmSet::ALL
         )
         .count(),

@@ -48,7 +48,9 @@ impl<'a> VerifiedJwt<'a> {
     ) -> Keys<'a> {
         let mut tried = false;
         let mut is_too_large = false;
-        for key in set.candidates(algorithm, key_id, of_any_key) {
+        let issuer = claims.unverified_issuer().ok().flatten();
+        let issuer = issuer.as_deref();
+        for key in set.candidates(algorithm, key_id, issuer, of_any_key) {
             match checks.check(key, algorithm, token.signing_input(), token.signature()) {
                 Checked::Good => {
                     return Keys::Verify(Self {
@@ -63,7 +65,7 @@ impl<'a> VerifiedJwt<'a> {
         if is_too_large && !tried {
             return Keys::TooLarge;
         }
-        match key_id.map(|key_id| set.has_kid(key_id)) {
+        match key_id.map(|key_id| set.has_kid(key_id, issuer)) {
             Some(true) | None if tried => Keys::Refuse,
             Some(true) => Keys::Misfit,
             Some(false) | None => Keys::Lack { tried },

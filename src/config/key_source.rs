@@ -77,7 +77,7 @@ fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, Box<ConfigError>> {
         Ok(parsed) => Ok(parsed),
         Err(fault) => Err(inline.invalid(format!(
             "not a usable JWKS document: {fault}{}",
-            match fault {
+            match &fault {
                 JwksFault::Json(_) | JwksFault::NoUsableKey(_) => "",
                 _ => r#"; it looks like {"keys":[{"kty":…}]}"#,
             }

@@ -6,22 +6,13 @@ use crate::keys::{Document, KeyNotice, Standing};
 pub(super) fn tell(provider: &str, notice: &KeyNotice) {
     match notice {
         KeyNotice::Loaded { changed: false, .. } => {}
-        KeyNotice::Loaded {
-            keys,
-            skipped,
-            first_skipped: None,
-            ..
-        } => log::info!("provider {provider}: {keys} keys loaded, {skipped} skipped"),
-        KeyNotice::Loaded {
-            keys,
-            skipped,
-            first_skipped: Some((position, fault)),
-            ..
-        } => {
-            log::warn!(
-                "provider {provider}: {keys} keys loaded, {skipped} skipped, first keys[{position}]: {fault}"
-            );
+        KeyNotice::Loaded { keys, skipped, .. } if skipped.is_empty() => {
+            log::info!("provider {provider}: {keys} keys loaded, 0 skipped");
         }
+        KeyNotice::Loaded { keys, skipped, .. } => log::warn!(
+            "provider {provider}: {keys} keys loaded, {} skipped: {skipped}",
+            skipped.count()
+        ),
         KeyNotice::Failed {
             is_news: false,
             error,

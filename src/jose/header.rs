@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::algorithm::Algorithm;
-use super::jws::TokenFault;
+use super::fault::TokenFault;
 use crate::json::{Json, Object};
 
 /// What a token's header says about itself, unverified.

@@ -8,124 +8,114 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 use super::algorithm::Algorithm;
-use super::decode_base64url;
+use super::certificate;
+use super::fault::JwkFault;
 use super::verify::{Curve, PublicKey};
-use crate::json::{JsonError, Object};
+use crate::json::{Json, Kind, Object};
 
 /// The members that carry private or shared material (RFC 7518 sections 6.2.2, 6.3.2, 6.4.1; RFC 8037 section 2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Why a JWK is not used.
+/// base64url with or without padding. Stray bits after the last octet change no key.
+const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// How exactly a key has to follow its RFCs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum JwkFault {
-    /// The element of `keys` is not an object.
-    NotAnObject,
-    /// The element of `keys` is an object, but not strict JSON.
-    Json(JsonError),
-    /// `kty` is not `RSA`, `EC` or `OKP`.
-    KeyTypeUnknown,
-    /// `kty` is `oct`: a shared secret, which a public document cannot hold.
-    Symmetric,
-    /// `crv` is not one that the key type's algorithms use.
-    CurveUnknown,
-    /// The named member is required and absent.
-    MemberMissing(&'static str),
-    /// The named member is of a wrong type, not base64url, or of a wrong length.
-    MemberMalformed(&'static str),
-    /// The RSA modulus has fewer than 2048 bits.
-    RsaTooSmall,
-    /// The RSA modulus has more than 8192 bits.
-    RsaTooLarge,
-    /// The RSA modulus is even, so not the product of two large primes.
-    RsaModulusEven,
-    /// The RSA exponent is even, less than 3, or has more than 33 bits.
-    RsaExponent,
-    /// `alg` is one of PSS, which the host does not have, and the RSA key is larger than the module takes: more than 4096 bits,
-    /// or an exponent above 65537.
-    RsaBeyondModule,
-    /// The coordinates are not those of a point on the curve, or of one with a small order.
-    PointInvalid,
-    /// The key comes with its private half, which is thereby not private any more.
-    PrivateMembers,
-    /// `use` is other than `sig`.
-    UseNotSignature,
-    /// `key_ops` is present without `verify`.
-    OperationsWithoutVerify,
-    /// The key's own `alg` is not implemented or does not go with its type and curve.
-    AlgorithmMismatch,
+enum Form {
+    /// As the RFCs define it. A client writes this key itself.
+    Exact,
+    /// As issuers write it, over a connection of their own: what says nothing may be null or empty, and numbers may
+    /// have another length. The key itself is checked as well as in the other form.
+    AsPublished,
 }
-
-impl fmt::Display for JwkFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAnObject => formatter.write_str("not a JSON object"),
-            Self::Json(fault) => fault.fmt(formatter),
-            Self::KeyTypeUnknown => formatter.write_str("kty is unknown"),
-            Self::Symmetric => formatter.write_str("kty is oct, a shared secret"),
-            Self::CurveUnknown => formatter.write_str("crv is unknown"),
-            Self::MemberMissing(name) => write!(formatter, "{name} is missing"),
-            Self::MemberMalformed(name) => write!(formatter, "{name} is malformed"),
-            Self::RsaTooSmall => formatter.write_str("the modulus has fewer than 2048 bits"),
-            Self::RsaTooLarge => formatter.write_str("the modulus has more than 8192 bits"),
-            Self::RsaModulusEven => formatter.write_str("the modulus is even"),
-            Self::RsaExponent => formatter.write_str("the exponent is unusable"),
-            Self::RsaBeyondModule => formatter.write_str("modulus or exponent are too large for PSS"),
-            Self::PointInvalid => formatter.write_str("the point is not usable on its curve"),
-            Self::PrivateMembers => formatter.write_str("the key comes with its private members"),
-            Self::UseNotSignature => formatter.write_str("use is not sig"),
-            Self::OperationsWithoutVerify => formatter.write_str("key_ops has no verify"),
-            Self::AlgorithmMismatch => formatter.write_str("alg does not go with the key"),
-        }
-    }
-}
-
-impl std::error::Error for JwkFault {}
 
 /// A public key that may verify signatures, parsed once.
 pub struct Jwk {
     key_id: Option<Box<str>>,
     algorithm: Option<Algorithm>,
+    issuer: Option<Box<str>>,
     key: PublicKey,
     spki_der: Box<[u8]>,
 }
 
 impl Jwk {
-    /// Reads a JWK.
+    /// Reads a JWK that a client has written, exactly as the RFCs define it.
     ///
     /// # Errors
     ///
-    /// Fails with any [`JwkFault`] but `NotAnObject` and `Json`, which are the fault of whoever read the object.
+    /// Fails with any [`JwkFault`] of a single key.
     pub fn parse(object: &Object<'_>) -> Result<Self, JwkFault> {
-        let key_type = optional_string(object, "kty")?.ok_or(JwkFault::MemberMissing("kty"))?;
+        Self::read(object, Form::Exact, true)
+    }
+
+    /// Reads a JWK that an issuer publishes. Optional members may be null or empty, base64url may be padded, the
+    /// coordinates of a point may have too few or too many leading zeros, and `x5c` may be all that there is of the
+    /// key. `is_checked_now` says whether a point that takes long to find is found now, or when it is first used.
+    ///
+    /// # Errors
+    ///
+    /// Fails with any [`JwkFault`] of a single key.
+    pub(super) fn parse_published(object: &Object<'_>, is_checked_now: bool) -> Result<Self, JwkFault> {
+        Self::read(object, Form::AsPublished, is_checked_now)
+    }
+
+    /// Reads a key that an issuer publishes as a certificate under its `kid`. RSA keys of that form are for RS256.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the faults of the certificate and of its key.
+    pub(super) fn of_pem(key_id: &str, pem: &str) -> Result<Self, JwkFault> {
+        let key = certificate::from_pem(pem)?;
+        Ok(Self {
+            key_id: Some(key_id.into()).filter(|key_id: &Box<str>| !key_id.is_empty()),
+            algorithm: key.fits(Algorithm::Rs256).then_some(Algorithm::Rs256),
+            issuer: None,
+            spki_der: key.to_spki_der().into(),
+            key,
+        })
+    }
+
+    fn read(object: &Object<'_>, form: Form, is_checked_now: bool) -> Result<Self, JwkFault> {
+        let members = Members { object, form };
+        let key_type = members.text("kty")?.ok_or(JwkFault::MemberMissing("kty"))?;
         match &*key_type {
             "RSA" | "EC" | "OKP" => {}
             "oct" => return Err(JwkFault::Symmetric),
             _ => return Err(JwkFault::KeyTypeUnknown),
         }
-        if PRIVATE_MEMBERS.iter().any(|name| object.member(name).is_some()) {
-            return Err(JwkFault::PrivateMembers);
+        if let Some(name) = PRIVATE_MEMBERS.iter().find(|name| members.value(name).is_some()) {
+            return Err(JwkFault::PrivateMember(name));
         }
-        if optional_string(object, "use")?.is_some_and(|usage| usage != "sig") {
-            return Err(JwkFault::UseNotSignature);
+        match members.text("use")?.as_deref() {
+            None | Some("sig") => {}
+            // SPIFFE's trust domain and bundle, section 4.1: such a key signs JWT-SVIDs, which are JWTs.
+            Some("jwt-svid") if form == Form::AsPublished => {}
+            Some(_) => return Err(JwkFault::UseNotSignature),
         }
-        check_operations(object)?;
-        let key_id = optional_string(object, "kid")?.map(Box::from);
-        let algorithm = match optional_string(object, "alg")? {
+        members.check_operations()?;
+        let key_id = members.text("kid")?.map(Box::from);
+        let algorithm = match members.text("alg")? {
             Some(name) => Some(Algorithm::from_name(&name).ok_or(JwkFault::AlgorithmMismatch)?),
             None => None,
         };
-
-        let key = match &*key_type {
-            "RSA" => PublicKey::rsa(&bytes(object, "n")?, &bytes(object, "e")?)?,
-            "EC" => {
-                let curve = Curve::from_name(&curve_name(object)?).ok_or(JwkFault::CurveUnknown)?;
-                PublicKey::ec(curve, &bytes(object, "x")?, &bytes(object, "y")?)?
-            }
-            _ => match curve_name(object)?.as_ref() {
-                "Ed25519" => PublicKey::ed25519(&bytes(object, "x")?)?,
-                _ => return Err(JwkFault::CurveUnknown),
-            },
+        let issuer = match form {
+            Form::Exact => None,
+            Form::AsPublished => members.text("issuer")?.map(Box::from),
+        };
+        let key = match members.certificate(&key_type)? {
+            Some(key) => key,
+            None => members.key(&key_type, is_checked_now)?,
         };
         if algorithm.is_some_and(|algorithm| !key.fits(algorithm)) {
             return Err(JwkFault::AlgorithmMismatch);
@@ -137,6 +127,7 @@ impl Jwk {
         Ok(Self {
             key_id,
             algorithm,
+            issuer,
             key,
             spki_der,
         })
@@ -152,6 +143,28 @@ impl Jwk {
     #[must_use]
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
+    }
+
+    /// Whether the key may verify tokens of this issuer. The key's own member `issuer` names one, or is a template: a
+    /// segment in braces, as in `https://login.example.com/{tenantid}/v2.0`, matches one segment of any value. The
+    /// claims' check has compared that segment with the tenant's claim.
+    #[must_use]
+    pub fn serves_issuer(&self, issuer: Option<&str>) -> bool {
+        let Some(template) = &self.issuer else {
+            return true;
+        };
+        let Some(issuer) = issuer else {
+            return false;
+        };
+        let is_variable =
+            |segment: &str| segment.len() > 2 && segment.starts_with('{') && segment.ends_with('}');
+        let mut segments = issuer.split('/');
+        let is_alike = template.split('/').all(|expected| {
+            segments
+                .next()
+                .is_some_and(|segment| segment == expected || is_variable(expected) && !segment.is_empty())
+        });
+        is_alike && segments.next().is_none()
     }
 
     /// Whether the key may verify signatures of `algorithm`: by type, by curve, and by its own `alg`.
@@ -209,7 +222,10 @@ impl Jwk {
 /// The same key under the same name: what it verifies is equal.
 impl PartialEq for Jwk {
     fn eq(&self, other: &Self) -> bool {
-        self.key_id == other.key_id && self.algorithm == other.algorithm && self.spki_der == other.spki_der
+        self.key_id == other.key_id
+            && self.algorithm == other.algorithm
+            && self.issuer == other.issuer
+            && self.spki_der == other.spki_der
     }
 }
 
@@ -225,40 +241,105 @@ impl fmt::Debug for Jwk {
     }
 }
 
-/// RFC 7517 section 4.3: the values are strings, "verify" the one that a verifier needs.
-fn check_operations(object: &Object<'_>) -> Result<(), JwkFault> {
-    let Some(operations) = object.member("key_ops") else {
-        return Ok(());
-    };
-    let malformed = JwkFault::MemberMalformed("key_ops");
-    let mut may_verify = false;
-    for operation in operations.as_array().ok_or(malformed)? {
-        may_verify |= operation.as_str().ok_or(malformed)? == "verify";
-    }
-    if may_verify {
-        Ok(())
-    } else {
-        Err(JwkFault::OperationsWithoutVerify)
-    }
+/// The members of a key, read in its form.
+struct Members<'o, 'a> {
+    object: &'o Object<'a>,
+    form: Form,
 }
 
-fn optional_string<'a>(object: &Object<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, JwkFault> {
-    match object.member(name) {
-        Some(value) => value.as_str().map(Some).ok_or(JwkFault::MemberMalformed(name)),
-        None => Ok(None),
+impl<'a> Members<'_, 'a> {
+    /// A member that says something. In a published key null, an empty text and an empty list do not: serializers
+    /// write them for what is absent.
+    fn value(&self, name: &str) -> Option<Json<'a>> {
+        let value = self.object.member(name)?;
+        let is_absent = self.form == Form::AsPublished
+            && match value.kind() {
+                Kind::Null => true,
+                Kind::String => value.text() == "\"\"",
+                Kind::Array => {
+                    let inside = value
+                        .text()
+                        .strip_prefix('[')
+                        .and_then(|text| text.strip_suffix(']'));
+                    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+                }
+                Kind::Bool | Kind::Number | Kind::Object => false,
+            };
+        (!is_absent).then_some(value)
     }
-}
 
-fn curve_name<'a>(object: &Object<'a>) -> Result<Cow<'a, str>, JwkFault> {
-    optional_string(object, "crv")?.ok_or(JwkFault::MemberMissing("crv"))
-}
+    fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, JwkFault> {
+        match self.value(name) {
+            Some(value) => value.as_str().map(Some).ok_or(JwkFault::MemberMalformed(name)),
+            None => Ok(None),
+        }
+    }
 
-fn bytes(object: &Object<'_>, name: &'static str) -> Result<Vec<u8>, JwkFault> {
-    let text = optional_string(object, name)?.ok_or(JwkFault::MemberMissing(name))?;
-    let mut bytes = Vec::new();
-    if decode_base64url(text.as_bytes(), &mut bytes) {
-        Ok(bytes)
-    } else {
-        Err(JwkFault::MemberMalformed(name))
+    fn bytes(&self, name: &'static str) -> Result<Vec<u8>, JwkFault> {
+        let text = self.text(name)?.ok_or(JwkFault::MemberMissing(name))?;
+        let decoded = match self.form {
+            Form::Exact => URL_SAFE_NO_PAD.decode(&*text),
+            Form::AsPublished => PADDED_OR_NOT.decode(&*text),
+        };
+        decoded.map_err(|_| JwkFault::MemberMalformed(name))
+    }
+
+    /// [RFC 7517 section 4.3](https://www.rfc-editor.org/rfc/rfc7517#section-4.3): the values are strings, and a
+    /// verifier needs "verify".
+    fn check_operations(&self) -> Result<(), JwkFault> {
+        let Some(operations) = self.value("key_ops") else {
+            return Ok(());
+        };
+        let malformed = JwkFault::MemberMalformed("key_ops");
+        let mut may_verify = false;
+        for operation in operations.as_array().ok_or(malformed)? {
+            may_verify |= operation.as_str().ok_or(malformed)? == "verify";
+        }
+        if may_verify {
+            Ok(())
+        } else {
+            Err(JwkFault::OperationsWithoutVerify)
+        }
+    }
+
+    /// The key of the first certificate in `x5c`, in a published key that has no other.
+    fn certificate(&self, key_type: &str) -> Result<Option<PublicKey>, JwkFault> {
+        if self.form == Form::Exact || ["n", "e", "x", "y"].iter().any(|name| self.value(name).is_some()) {
+            return Ok(None);
+        }
+        let Some(chain) = self.value("x5c") else {
+            return Ok(None);
+        };
+        let chain = chain.as_array().ok_or(JwkFault::MemberMalformed("x5c"))?;
+        let first = chain.first().and_then(|first| first.as_str());
+        let key = certificate::from_base64(&first.ok_or(JwkFault::MemberMalformed("x5c"))?)?;
+        let (own_type, own_curve) = key.type_and_curve();
+        let curve = self.text("crv")?;
+        let fits = own_type == key_type && (curve.is_none() || curve.as_deref() == own_curve);
+        if fits {
+            Ok(Some(key))
+        } else {
+            Err(JwkFault::CertificateMismatch)
+        }
+    }
+
+    /// The key of the members that its type defines.
+    fn key(&self, key_type: &str, is_checked_now: bool) -> Result<PublicKey, JwkFault> {
+        if key_type == "RSA" {
+            return PublicKey::rsa(&self.bytes("n")?, &self.bytes("e")?);
+        }
+        let curve = self.text("crv")?.ok_or(JwkFault::MemberMissing("crv"))?;
+        if key_type == "OKP" {
+            return match &*curve {
+                "Ed25519" => PublicKey::ed25519(&self.bytes("x")?, is_checked_now),
+                _ => Err(JwkFault::CurveUnknown),
+            };
+        }
+        let curve = Curve::from_name(&curve).ok_or(JwkFault::CurveUnknown)?;
+        let (x, y) = (self.bytes("x")?, self.bytes("y")?);
+        match self.form {
+            Form::Exact => PublicKey::ec(curve, &x, &y),
+            Form::AsPublished => PublicKey::ec_of_numbers(curve, &x, &y),
+        }
     }
 }

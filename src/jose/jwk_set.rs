@@ -3,48 +3,20 @@
 //! Owns the split of a document into keys, and which of them a token asks for. It must not know how the document
 //! was fetched or how long it is good for.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::algorithm::{Algorithm, AlgorithmSet};
-use super::jwk::{Jwk, JwkFault};
-use crate::json::{JsonError, Object};
+use super::certificate;
+use super::fault::{JwkFault, JwksFault, SkippedKeys};
+use super::jwk::Jwk;
+use crate::json::{Json, Kind, Object};
 
-/// Why a document gives no key set at all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum JwksFault {
-    /// The document is not one JSON object, or names a member twice.
-    Json(JsonError),
-    /// There is no `keys`.
-    KeysMissing,
-    /// `keys` is not an array.
-    KeysNotAnArray,
-    /// There are more than [`JwkSet::MAX_KEYS`] keys.
-    TooManyKeys,
-    /// None of the keys can be used; why the first cannot, if there is one.
-    NoUsableKey(Option<JwkFault>),
-}
-
-impl fmt::Display for JwksFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Json(fault) => write!(formatter, "the key set is faulty: {fault}"),
-            Self::KeysMissing => formatter.write_str("the key set has no keys member"),
-            Self::KeysNotAnArray => formatter.write_str("keys is not an array"),
-            Self::TooManyKeys => formatter.write_str("the key set has too many keys"),
-            Self::NoUsableKey(None) => formatter.write_str("the key set has no keys"),
-            Self::NoUsableKey(Some(fault)) => {
-                write!(formatter, "the key set has no usable key (the first: {fault})")
-            }
-        }
-    }
-}
-
-impl std::error::Error for JwksFault {}
-
-/// How many members a document may have beside its keys, and each key, those of objects in it included. No issuer writes
-/// half as many.
+/// How many members a key may have, those of objects in it included. Issuers write at most half as many.
 const MAX_MEMBERS: usize = 64;
+
+/// How many Ed25519 keys of a set are checked when it is read, and not when they are first used. Finding a point takes
+/// longer than reading the rest of its key.
+const CHECKED_AT_ONCE: usize = 200;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
@@ -67,54 +39,56 @@ impl PartialEq for JwkSet {
 impl Eq for JwkSet {}
 
 /// A key set, and what was left out of it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ParsedJwkSet {
     /// The usable keys, at least one.
     pub set: JwkSet,
-    /// The others: position in `keys`, and why.
-    pub skipped: Vec<(usize, JwkFault)>,
+    /// The others.
+    pub skipped: SkippedKeys,
 }
 
 impl JwkSet {
-    /// How many keys a document may have, the unusable ones included.
-    pub const MAX_KEYS: usize = 200;
+    /// How many usable keys a set holds; further ones are skipped.
+    pub const MAX_KEYS: usize = 2048;
 
-    /// How many keys are tried for a token, be it that it names none, or that several have the name: each costs a signature
-    /// check.
+    /// How many keys the filter tries for a token that names none, or whose `kid` several keys have: each costs a
+    /// signature check.
     pub const MAX_TRIES: usize = 4;
 
-    /// Reads a document and skips the keys that cannot be used one by one. RFC 7517 section 5: "Implementations SHOULD
-    /// ignore JWKs within a JWK Set that use 'kty' […] values that are not understood by them, that are missing
+    /// Reads a document: a JWK set, or an object that has a certificate in PEM for each `kid`. It skips keys that it
+    /// cannot use one by one. [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5): "Implementations
+    /// SHOULD ignore JWKs within a JWK Set that use 'kty' […] values that are not understood by them, that are missing
     /// required members, or for which values are out of the supported ranges."
     ///
     /// # Errors
     ///
     /// Fails with a [`JwksFault`] when the document is no key set, or none of its keys is usable.
     pub fn parse(document: &[u8]) -> Result<ParsedJwkSet, JwksFault> {
-        let document = Object::outline_up_to(MAX_MEMBERS, document).map_err(JwksFault::Json)?;
-        let elements = document.member("keys").ok_or(JwksFault::KeysMissing)?;
-        let elements = elements
-            .as_array_up_to(Self::MAX_KEYS)
-            .ok_or(JwksFault::KeysNotAnArray)?;
-        if elements.len() > Self::MAX_KEYS {
-            return Err(JwksFault::TooManyKeys);
-        }
-        let mut keys = Vec::with_capacity(elements.len());
-        let mut skipped = Vec::new();
-        for (index, element) in elements.into_iter().enumerate() {
-            let key = Object::parse_up_to(MAX_MEMBERS, element.text().as_bytes())
-                .map_err(|fault| match fault {
-                    JsonError::NotAnObject => JwkFault::NotAnObject,
-                    fault => JwkFault::Json(fault),
-                })
-                .and_then(|object| Jwk::parse(&object));
-            match key {
-                Ok(key) => keys.push(key),
-                Err(fault) => skipped.push((index, fault)),
+        // RFC 8259 section 8.1: parsers "MAY ignore the presence of a byte order mark". Some servers write one.
+        let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
+        let document = Object::outline_up_to(Self::MAX_KEYS, document).map_err(JwksFault::Json)?;
+        let mut reading = Reading::default();
+        match document.member("keys") {
+            // Null is an empty set: some issuers write it before they have made a key.
+            Some(keys) if keys.kind() == Kind::Null => {}
+            Some(keys) => {
+                if !keys.each_element(&mut |element| reading.take_jwk(element)) {
+                    return Err(JwksFault::KeysNotAnArray);
+                }
+            }
+            None => {
+                let is_pem = |value: Json<'_>| value.as_str().is_some_and(|text| certificate::is_pem(&text));
+                if !document.members().any(|(_, value)| is_pem(value)) {
+                    return Err(JwksFault::KeysMissing);
+                }
+                for (key_id, value) in document.members() {
+                    reading.take_pem(key_id, value);
+                }
             }
         }
+        let Reading { keys, skipped, .. } = reading;
         if keys.is_empty() {
-            return Err(JwksFault::NoUsableKey(skipped.first().map(|(_, fault)| *fault)));
+            return Err(JwksFault::NoUsableKey(skipped));
         }
         Ok(ParsedJwkSet {
             set: Self::new(keys),
@@ -126,11 +100,11 @@ impl JwkSet {
         let mut named: Vec<(&str, usize)> = Vec::with_capacity(keys.len());
         for (index, key) in keys.iter().enumerate() {
             if let Some(key_id) = key.key_id() {
-                // Put where it belongs, behind those of its name: a set is small, and a sort is not.
-                let place = named.partition_point(|(before, _)| *before <= key_id);
-                named.insert(place, (key_id, index));
+                named.push((key_id, index));
             }
         }
+        // By name, and in document order where several keys have it.
+        named.sort_unstable();
         let by_key_id = named.into_iter().map(|(_, index)| index).collect();
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -161,13 +135,15 @@ impl JwkSet {
         &self.keys
     }
 
-    /// The keys to try for a token of `algorithm`: with a `kid` those of exactly this `kid` or, where there are none, those
-    /// without a name; without one all. Of these the first [`JwkSet::MAX_TRIES`] that fit the algorithm, in document order. A
-    /// key of another name is never tried, and one without an `alg` of its own only for what is in `of_any_key`.
+    /// The keys to try for a token of `algorithm` and `issuer`. With a `kid`, these are the keys of exactly this `kid`
+    /// or, without any such key, the keys without a `kid`. Without a `kid`, these are all keys. Of these the first
+    /// [`JwkSet::MAX_TRIES`] that fit the algorithm and serve the issuer, in document order. The filter never tries a
+    /// key of another `kid`, and a key without `alg` only for the algorithms in `of_any_key`.
     pub fn candidates<'s>(
         &'s self,
         algorithm: Algorithm,
         key_id: Option<&str>,
+        issuer: Option<&'s str>,
         of_any_key: AlgorithmSet,
     ) -> impl Iterator<Item = &'s Jwk> + use<'s> {
         let named = key_id.map_or(&[][..], |key_id| self.with_key_id(key_id));
@@ -183,13 +159,17 @@ impl JwkSet {
                     .filter(move |key| !only_nameless || key.key_id().is_none()),
             )
             .filter(move |key| key.fits(algorithm) && (is_for_any || key.algorithm().is_some()))
+            .filter(move |key| key.serves_issuer(issuer))
             .take(Self::MAX_TRIES)
     }
 
-    /// Whether any key has exactly this `kid`, whatever its algorithm.
+    /// Whether any key has exactly this `kid` and serves this issuer, whatever its algorithm.
     #[must_use]
-    pub fn has_kid(&self, key_id: &str) -> bool {
-        !self.with_key_id(key_id).is_empty()
+    pub fn has_kid(&self, key_id: &str, issuer: Option<&str>) -> bool {
+        let named = self.with_key_id(key_id).iter();
+        named
+            .filter_map(|index| self.keys.get(*index))
+            .any(|key| key.serves_issuer(issuer))
     }
 
     fn with_key_id(&self, key_id: &str) -> &[usize] {
@@ -201,9 +181,56 @@ impl JwkSet {
     }
 }
 
+/// The keys of a document that were read so far.
+#[derive(Default)]
+struct Reading {
+    position: usize,
+    keys: Vec<Jwk>,
+    skipped: SkippedKeys,
+    ed25519: usize,
+}
+
+impl Reading {
+    fn take_jwk(&mut self, element: Json<'_>) {
+        if element.kind() != Kind::Object {
+            return self.take(None, Err(JwkFault::NotAnObject));
+        }
+        match Object::parse_up_to(MAX_MEMBERS, element.text().as_bytes()) {
+            Err(fault) => self.take(None, Err(JwkFault::Json(fault))),
+            Ok(object) => {
+                let key = Jwk::parse_published(&object, self.ed25519 < CHECKED_AT_ONCE);
+                let is_ed25519 = object
+                    .member("crv")
+                    .is_some_and(|crv| crv.text() == "\"Ed25519\"");
+                self.ed25519 = self.ed25519.saturating_add(usize::from(is_ed25519));
+                let key_id = object.member("kid").and_then(Json::as_str);
+                self.take(key_id.as_deref(), key);
+            }
+        }
+    }
+
+    fn take_pem(&mut self, key_id: &str, value: Json<'_>) {
+        let key = match value.as_str() {
+            Some(pem) => Jwk::of_pem(key_id, &pem),
+            None => Err(JwkFault::CertificateMalformed),
+        };
+        self.take(Some(key_id), key);
+    }
+
+    fn take(&mut self, key_id: Option<&str>, key: Result<Jwk, JwkFault>) {
+        match key {
+            Ok(key) if self.keys.len() < JwkSet::MAX_KEYS => self.keys.push(key),
+            Ok(_) => self.skipped.add(self.position, key_id, JwkFault::TooManyKeys),
+            Err(fault) => self.skipped.add(self.position, key_id, fault),
+        }
+        self.position = self.position.saturating_add(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::JsonError;
 
     /// RFC 7515 appendix A.3 and RFC 8037 appendix A, open for more members.
     const P256: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
@@ -221,7 +248,7 @@ mod tests {
                 .position(|key| std::ptr::eq(key, found))
                 .unwrap()
         };
-        set.candidates(algorithm, kid, AlgorithmSet::OF_ANY_KEY)
+        set.candidates(algorithm, kid, None, AlgorithmSet::OF_ANY_KEY)
             .map(position)
             .collect()
     }
@@ -237,13 +264,10 @@ mod tests {
                 JwksFault::Json(JsonError::DuplicateMember),
             ),
             (r#"{"error":"x"}"#, JwksFault::KeysMissing),
-            (r#"{"keys":null}"#, JwksFault::KeysNotAnArray),
             (r#"{"keys":{}}"#, JwksFault::KeysNotAnArray),
-            (r#"{"keys":[]}"#, JwksFault::NoUsableKey(None)),
-            (
-                r#"{"keys":[{"kty":"oct"},1]}"#,
-                JwksFault::NoUsableKey(Some(JwkFault::Symmetric)),
-            ),
+            (r#"{"keys":"-----BEGIN"}"#, JwksFault::KeysNotAnArray),
+            (r#"{"keys":null}"#, JwksFault::NoUsableKey(SkippedKeys::default())),
+            (r#"{"keys":[]}"#, JwksFault::NoUsableKey(SkippedKeys::default())),
         ] {
             assert_eq!(
                 JwkSet::parse(document.as_bytes()).unwrap_err(),
@@ -257,15 +281,55 @@ mod tests {
             JwksFault::Json(JsonError::NotUtf8)
         );
 
+        let fault = JwkSet::parse(br#"{"keys":[{"kty":"oct","kid":"a"},1]}"#).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "the key set has no usable key: keys[0] (kid `a`): kty is oct, a shared secret; \
+             keys[1]: not a JSON object"
+        );
+    }
+
+    #[test]
+    fn keys_beyond_the_most_are_skipped() {
         let keys = |count: usize| vec![format!("{P256}}}"); count].join(",");
+        let full = parse(&keys(JwkSet::MAX_KEYS)).unwrap();
+        assert!(full.set.len() == JwkSet::MAX_KEYS && full.skipped.is_empty());
+        let more = parse(&keys(JwkSet::MAX_KEYS + 3)).unwrap();
+        assert_eq!((more.set.len(), more.skipped.count()), (JwkSet::MAX_KEYS, 3));
+        assert_eq!(more.skipped.first()[0].position, JwkSet::MAX_KEYS);
+        assert_eq!(more.skipped.first()[0].fault, JwkFault::TooManyKeys);
+        // Unusable members take no place.
+        let junk = format!("{}{P256}}}", "0,".repeat(100_000));
+        let junk = parse(&junk).unwrap();
+        assert_eq!((junk.set.len(), junk.skipped.count()), (1, 100_000));
+        assert_eq!(junk.skipped.first().len(), SkippedKeys::NAMED);
+        assert!(junk.skipped.to_string().ends_with("; and 99984 more"));
+    }
+
+    #[test]
+    fn a_skipped_key_is_named_by_the_beginning_of_its_kid() {
+        let kid = format!(r"\n\u0000`{}", "x".repeat(1_000));
+        let parsed = parse(&format!(r#"{P256}}},{P256},"kid":"{kid}","use":"enc"}}"#)).unwrap();
         assert_eq!(
-            parse(&keys(JwkSet::MAX_KEYS)).unwrap().set.len(),
-            JwkSet::MAX_KEYS
+            parsed.skipped.to_string(),
+            format!(r"keys[1] (kid `\n\0`{}`): use is not sig", "x".repeat(61))
         );
-        assert_eq!(
-            parse(&keys(JwkSet::MAX_KEYS + 1)).unwrap_err(),
-            JwksFault::TooManyKeys
-        );
+    }
+
+    #[test]
+    fn points_are_checked_in_any_number() {
+        let small = r#"{"kty":"OKP","crv":"Ed25519","x":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+        let mut keys = vec![format!("{ED25519}}}"); CHECKED_AT_ONCE];
+        keys[0] = small.to_owned();
+        keys.push(small.to_owned());
+        let parsed = parse(&keys.join(",")).unwrap();
+        assert_eq!(parsed.skipped.count(), 1);
+        assert_eq!(parsed.skipped.first()[0].fault, JwkFault::PointInvalid);
+        // The last is checked when it is used: R of order one, and S of zero, are a signature of the neutral element.
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        let last = parsed.set.keys().last().unwrap();
+        assert!(!last.verify(Algorithm::EdDsa, b"message", &signature));
     }
 
     #[test]
@@ -278,13 +342,18 @@ mod tests {
         assert_eq!(parsed.set.len(), 1);
         assert_eq!(parsed.set.keys()[0].key_id(), Some("good"));
         assert_eq!(
-            parsed.skipped,
+            parsed
+                .skipped
+                .first()
+                .iter()
+                .map(|key| (key.position, key.fault))
+                .collect::<Vec<_>>(),
             [
                 (0, JwkFault::NotAnObject),
                 (1, JwkFault::Json(JsonError::DuplicateMember)),
                 (2, JwkFault::KeyTypeUnknown),
                 (3, JwkFault::Json(JsonError::TooDeep)),
-                (5, JwkFault::PrivateMembers),
+                (5, JwkFault::PrivateMember("d")),
             ]
         );
     }
@@ -304,13 +373,12 @@ mod tests {
         assert_eq!(tried(&set, Algorithm::Es256, Some("a")), [3, 5]);
         assert_eq!(tried(&set, Algorithm::EdDsa, Some("a")), [1]);
         assert_eq!(tried(&set, Algorithm::Es256, Some("b")), [0]);
-        assert_eq!(tried(&set, Algorithm::Es256, Some("")), [4]);
-        // A name that no key has: the key without a name is tried, those of other names never.
-        for kid in ["A", "aa", "c", "abc", "\\u0061"] {
-            assert_eq!(tried(&set, Algorithm::Es256, Some(kid)), [2], "{kid}");
-            assert!(!set.has_kid(kid), "{kid}");
+        // A name that no key has: the keys without a name are tried, those of other names never. An empty name is none.
+        for kid in ["", "A", "aa", "c", "abc", "\\u0061"] {
+            assert_eq!(tried(&set, Algorithm::Es256, Some(kid)), [2, 4], "{kid}");
+            assert!(!set.has_kid(kid, None), "{kid}");
         }
-        assert!(set.has_kid("a") && set.has_kid("b") && set.has_kid("") && set.has_kid("ab"));
+        assert!(set.has_kid("a", None) && set.has_kid("b", None) && set.has_kid("ab", None));
         assert_eq!(tried(&set, Algorithm::Rs256, Some("a")), [0; 0]);
     }
 
@@ -343,6 +411,6 @@ mod tests {
         assert_eq!(tried(&set, Algorithm::Ps256, None), [1]);
         assert_eq!(tried(&set, Algorithm::Rs256, None), [0, 2]);
         let named = AlgorithmSet::from_iter([Algorithm::Ps256]);
-        assert_eq!(set.candidates(Algorithm::Ps256, None, named).count(), 2);
+        assert_eq!(set.candidates(Algorithm::Ps256, None, None, named).count(), 2);
     }
 }

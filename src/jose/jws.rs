@@ -7,52 +7,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::fault::TokenFault;
 use super::header::JoseHeader;
-use crate::json::JsonError;
-
-/// What is wrong with a token before anyone asks who signed it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TokenFault {
-    /// Not three parts with two periods between them.
-    Parts,
-    /// The header is not base64url.
-    HeaderEncoding,
-    /// The header is not one strict JSON object.
-    HeaderJson(JsonError),
-    /// The named header member is not of the type that its definition asks for.
-    HeaderMember(&'static str),
-    /// The header has no `alg`, which RFC 7515 section 4.1.1 requires.
-    AlgorithmMissing,
-    /// The header asks for an extension that is not implemented: `crit`, or `b64` other than true (RFC 7797).
-    CriticalHeader,
-    /// The token is a JWE: five parts, or an `enc` member.
-    Encrypted,
-    /// The payload is a token again (RFC 7519 section 5.2).
-    Nested,
-    /// The payload is not base64url.
-    PayloadEncoding,
-    /// The signature is not base64url.
-    SignatureEncoding,
-}
-
-impl fmt::Display for TokenFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Parts => formatter.write_str("the token is not three parts"),
-            Self::HeaderEncoding => formatter.write_str("the header is not base64url"),
-            Self::HeaderJson(fault) => write!(formatter, "the header is faulty: {fault}"),
-            Self::HeaderMember(name) => write!(formatter, "the header member {name} is of a wrong type"),
-            Self::AlgorithmMissing => formatter.write_str("the header has no alg"),
-            Self::CriticalHeader => formatter.write_str("the header asks for an unknown extension"),
-            Self::Encrypted => formatter.write_str("the token is encrypted"),
-            Self::Nested => formatter.write_str("the token holds another token"),
-            Self::PayloadEncoding => formatter.write_str("the payload is not base64url"),
-            Self::SignatureEncoding => formatter.write_str("the signature is not base64url"),
-        }
-    }
-}
-
-impl std::error::Error for TokenFault {}
 
 /// A token taken apart and decoded, of which nothing may be believed yet.
 pub struct UnverifiedJwt<'a> {
@@ -174,6 +130,7 @@ impl fmt::Debug for UnverifiedJwt<'_> {
 mod tests {
     use super::*;
     use crate::jose::Algorithm;
+    use crate::json::JsonError;
 
     #[test]
     fn a_token_comes_apart_into_what_it_was_made_of() {

@@ -93,6 +93,7 @@ fn read_everything(bytes: &[u8], set: &JwkSet) {
     if let Ok(object) = Object::parse(bytes) {
         object.members().for_each(|(_, value)| read_json(value));
         let _ = Jwk::parse(&object);
+        let _ = Jwk::parse_published(&object, true);
     }
     let _ = JoseHeader::parse(bytes);
     if let Ok(parsed) = JwkSet::parse(bytes) {
@@ -102,7 +103,7 @@ fn read_everything(bytes: &[u8], set: &JwkSet) {
         assert!(
             parsed
                 .set
-                .candidates(Algorithm::Es256, Some("ed"), AlgorithmSet::ALL)
+                .candidates(Algorithm::Es256, Some("ed"), None, AlgorithmSet::ALL)
                 .count()
                 <= parsed.set.len()
         );
@@ -111,7 +112,7 @@ fn read_everything(bytes: &[u8], set: &JwkSet) {
         let header = jwt.header();
         let kid = header.as_ref().ok().and_then(|header| header.key_id.as_deref());
         let is_right = bytes == TOKEN;
-        for key in set.candidates(Algorithm::EdDsa, kid, AlgorithmSet::ALL) {
+        for key in set.candidates(Algorithm::EdDsa, kid, None, AlgorithmSet::ALL) {
             assert_eq!(
                 key.verify(Algorithm::EdDsa, jwt.signing_input(), jwt.signature()),
                 is_right

@@ -2,12 +2,12 @@
 //!
 //! Owns the few DER forms that takes. It writes only and must not know JSON or JWK.
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const SEQUENCE: u8 = 0x30;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const SEQUENCE: u8 = 0x30;
 
 /// `rsaEncryption` with its NULL parameters (RFC 3279 section 2.3.1).
-const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+pub(super) const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 /// `id-ecPublicKey` with `secp256r1`, `secp384r1`, `secp521r1` (RFC 5480 section 2.1).
 pub(super) const P256: &[u8] =
     b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";

@@ -15,7 +15,7 @@ use self::ecdsa::{Es256, Es384, Es512};
 use self::ed25519::{Ed25519Key, StrictEd25519};
 use self::rsa::{Hash, Rsa, RsaKey};
 use super::algorithm::Algorithm;
-use super::jwk::JwkFault;
+use super::fault::JwkFault;
 use super::spki;
 
 /// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms."
@@ -87,7 +87,7 @@ impl PublicKey {
         Ok(Self::Rsa(Box::new(key)))
     }
 
-    /// The point (`x`, `y`) of `curve`.
+    /// The point (`x`, `y`) of `curve`, both coordinates of the full size.
     pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, JwkFault> {
         // RFC 7518 section 6.2.1.2: "The length of this octet string MUST be the full size of a coordinate for the
         // curve".
@@ -108,11 +108,39 @@ impl PublicKey {
         key.ok_or(JwkFault::PointInvalid)
     }
 
-    /// The Ed25519 point that `x` encodes.
-    pub(super) fn ed25519(x: &[u8]) -> Result<Self, JwkFault> {
+    /// The same from coordinates with leading zeros missing, or one too many: many libraries write them as numbers.
+    pub(super) fn ec_of_numbers(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, JwkFault> {
+        let full = |name: &'static str, number: &[u8]| {
+            let digits = without_leading_zeros(number);
+            match curve.coordinate_len().checked_sub(digits.len()) {
+                Some(zeros) if !number.is_empty() => Ok([&vec![0; zeros], digits].concat()),
+                _ => Err(JwkFault::MemberMalformed(name)),
+            }
+        };
+        Self::ec(curve, &full("x", x)?, &full("y", y)?)
+    }
+
+    /// The Ed25519 point that `x` encodes. Checked now, or else when it is first used: finding the point takes about as
+    /// long as a third of a signature.
+    pub(super) fn ed25519(x: &[u8], is_checked_now: bool) -> Result<Self, JwkFault> {
         let bytes: &[u8; 32] = x.try_into().map_err(|_| JwkFault::MemberMalformed("x"))?;
-        let key = Ed25519Key::new(bytes).ok_or(JwkFault::PointInvalid)?;
-        Ok(Self::Ed25519(Box::new(key)))
+        let key = if is_checked_now {
+            Ed25519Key::new(bytes)
+        } else {
+            Ed25519Key::unchecked(bytes)
+        };
+        Ok(Self::Ed25519(Box::new(key.ok_or(JwkFault::PointInvalid)?)))
+    }
+
+    /// The `kty` and, for a curve, the `crv` of such a key.
+    pub(super) fn type_and_curve(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Rsa(_) => ("RSA", None),
+            Self::P256(_) => ("EC", Some("P-256")),
+            Self::P384(_) => ("EC", Some("P-384")),
+            Self::P521(_) => ("EC", Some("P-521")),
+            Self::Ed25519(_) => ("OKP", Some("Ed25519")),
+        }
     }
 
     /// Whether signatures of `algorithm` can be made with this kind of key.

@@ -80,10 +80,9 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
     }
 }
 
-/// Reads an array into its elements, raw. It fails at the first beyond `most`, which is there then.
-pub(super) struct Elements<'v, 'a> {
-    pub(super) most: usize,
-    pub(super) elements: &'v mut Vec<Json<'a>>,
+/// Reads an array and gives its elements away one by one, raw.
+pub(super) struct Elements<'t, 'a> {
+    pub(super) take: &'t mut dyn FnMut(Json<'a>),
 }
 
 impl<'de> Visitor<'de> for Elements<'_, 'de> {
@@ -95,10 +94,7 @@ impl<'de> Visitor<'de> for Elements<'_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         while let Some(element) = elements.next_element::<&'de RawValue>()? {
-            self.elements.push(Json(element));
-            if self.elements.len() > self.most {
-                return Err(de::Error::custom(JsonError::TooManyMembers));
-            }
+            (self.take)(Json(element));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::notice::KeyNotice;
 use super::remote::{RemoteKeys, Unpublished};
 use super::{discovery, freshness};
 use crate::config::{HttpUri, KeyLocation};
-use crate::jose::{JwkSet, ParsedJwkSet};
+use crate::jose::{JwkSet, ParsedJwkSet, SkippedKeys};
 use crate::time::UnixTime;
 
 /// A good answer: the document, its keys and its entity tag, unless it is the one that we have.
@@ -197,12 +197,11 @@ impl RemoteKeys {
         let mut published = None;
         match new.document {
             Some((document, parsed, etag)) => {
-                let ParsedJwkSet { set, skipped } = parsed;
-                let changed = self.held.as_ref() != Some(&set);
+                // A key that is skipped for another reason is news as well.
+                let changed = self.held.as_ref() != Some(&parsed);
                 notices.push(KeyNotice::Loaded {
-                    keys: set.len(),
-                    skipped: skipped.len(),
-                    first_skipped: skipped.first().copied(),
+                    keys: parsed.set.len(),
+                    skipped: parsed.skipped.clone(),
                     changed,
                 });
                 // An unchanged set keeps its version, so that no worker parses it again.
@@ -211,13 +210,12 @@ impl RemoteKeys {
                     published = Some(document);
                 }
                 self.head.etag = etag;
-                self.hold(set, changed, now);
+                self.hold(parsed, changed, now);
             }
             None => {
                 notices.push(KeyNotice::Loaded {
                     keys: self.count(),
-                    skipped: 0,
-                    first_skipped: None,
+                    skipped: SkippedKeys::default(),
                     changed: false,
                 });
             }

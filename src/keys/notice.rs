@@ -2,7 +2,7 @@
 
 use super::fetch::{Document, FetchError};
 use super::head::Standing;
-use crate::jose::JwkFault;
+use crate::jose::SkippedKeys;
 use crate::time::UnixTime;
 
 /// A change of a key source's state, for the operator.
@@ -12,10 +12,8 @@ pub enum KeyNotice {
     Loaded {
         /// Usable keys.
         keys: usize,
-        /// How many members of the document cannot be used.
-        skipped: usize,
-        /// The first of them: its position, and why.
-        first_skipped: Option<(usize, JwkFault)>,
+        /// The members of the document that cannot be used.
+        skipped: SkippedKeys,
         /// Whether these are others than before.
         changed: bool,
     },

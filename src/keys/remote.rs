@@ -10,7 +10,7 @@ use super::head::{Head, Wants};
 use super::notice::KeyNotice;
 use super::sightings::Sightings;
 use crate::config::RemoteKeySource;
-use crate::jose::JwkSet;
+use crate::jose::{JwkSet, ParsedJwkSet};
 use crate::time::UnixTime;
 
 /// The keys of one provider, as this worker has them.
@@ -20,7 +20,7 @@ pub struct RemoteKeys {
     /// The last record seen of the process.
     pub(super) head: Head,
     /// The keys of `head.version`, parsed.
-    pub(super) held: Option<JwkSet>,
+    pub(super) held: Option<ParsedJwkSet>,
     pub(super) in_flight: Option<InFlight>,
     /// The next request under the lease that is held.
     pub(super) next_request: Option<FetchRequest>,
@@ -67,7 +67,8 @@ impl RemoteKeys {
     /// The keys, as long as they serve.
     #[must_use]
     pub fn serving(&self, now: UnixTime) -> Option<&JwkSet> {
-        self.held.as_ref().filter(|_| self.head.serves(now))
+        let held = self.held.as_ref().filter(|_| self.head.serves(now));
+        held.map(|held| &held.set)
     }
 
     /// Whether the keys are past their lifetime and serve on only because the issuer fails.
@@ -83,7 +84,7 @@ impl RemoteKeys {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.held.as_ref().map_or(0, JwkSet::len)
+        self.held.as_ref().map_or(0, |held| held.set.len())
     }
 
     // --- unknown kids ---
@@ -129,7 +130,7 @@ impl RemoteKeys {
     }
 
     /// Takes these keys.
-    pub(super) fn hold(&mut self, set: JwkSet, is_new: bool, now: UnixTime) {
+    pub(super) fn hold(&mut self, parsed: ParsedJwkSet, is_new: bool, now: UnixTime) {
         if is_new {
             // New keys may hold what the old ones did not; and what they do not hold any more, nobody has to ask for.
             self.absent.clear();
@@ -137,15 +138,15 @@ impl RemoteKeys {
             let withdrawn = self
                 .held
                 .iter()
-                .flat_map(JwkSet::keys)
+                .flat_map(|held| held.set.keys())
                 .filter_map(|key| key.key_id());
             for kid in withdrawn {
-                if !set.has_kid(kid) {
+                if !parsed.set.has_kid(kid) {
                     self.absent.insert(kid, until, now);
                 }
             }
         }
-        self.held = Some(set);
+        self.held = Some(parsed);
     }
 
     // --- shared data ---
@@ -207,7 +208,7 @@ impl RemoteKeys {
             notices.push(KeyNotice::Adopted {
                 keys: parsed.set.len(),
             });
-            self.hold(parsed.set, true, now);
+            self.hold(parsed, true, now);
             self.unreadable = None;
         }
         if head.asked_at != self.head.asked_at {

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData, SignatureAlgorithm,
+};
 use serde_json::{Value, json};
 
+use crate::keys::{Algorithm, SigningKey};
 use crate::token::encode_segment;
 
 /// A certificate authority, which Envoy is told to trust. Its files are gone when it is dropped.
@@ -104,6 +107,32 @@ impl Authority {
             "tls_certificates": certificates,
             "validation_context": {"trusted_ca": {"filename": self.pem}},
         }})
+    }
+}
+
+/// A certificate in PEM for the public half of this key, as issuers publish it.
+pub fn certificate_of(key: &SigningKey) -> String {
+    let authority = KeyPair::generate().expect("a key");
+    let issuer = Issuer::new(named("test authority"), authority);
+    let certificate = named("key of an issuer").signed_by(&Subject(key), &issuer);
+    certificate.expect("a certificate").pem()
+}
+
+struct Subject<'k>(&'k SigningKey);
+
+impl PublicKeyData for Subject<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.public_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        match self.0.algorithm() {
+            Algorithm::Es256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Algorithm::Es384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Algorithm::Es512 => &rcgen::PKCS_ECDSA_P521_SHA512,
+            Algorithm::EdDsa => &rcgen::PKCS_ED25519,
+            _ => &rcgen::PKCS_RSA_SHA256,
+        }
     }
 }
 

@@ -214,6 +214,15 @@ impl SigningKey {
         }
     }
 
+    /// The bits of the public key as a SubjectPublicKeyInfo has them: PKCS #1 for RSA, else the point.
+    pub(crate) fn public_bytes(&self) -> &[u8] {
+        match &*self.pair {
+            Pair::Rsa(pair) => pair.public_key().as_ref(),
+            Pair::Ec(pair) => pair.public_key().as_ref(),
+            Pair::Ed(pair) => pair.public_key().as_ref(),
+        }
+    }
+
     /// The public half as an RFC 7517 JWK with `kid`, `alg` and `use: sig`; callers edit it as they need.
     pub fn public_jwk(&self) -> Value {
         let mut jwk = match &*self.pair {

@@ -31,7 +31,7 @@ mod workload;
 pub use bootstrap::{
     Bootstrap, Listener, WasmFilter, route, route_requirement, router_filter, static_cluster, wasm_filter,
 };
-pub use certificates::{Authority, Certificate};
+pub use certificates::{Authority, Certificate, certificate_of};
 pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};
 pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
 pub use golden::{assert_golden, assert_golden_section};

@@ -15,6 +15,7 @@ pub(crate) mod dpop;
 pub(crate) mod filter_state;
 mod headers;
 mod issuers;
+mod key_documents;
 mod keys;
 mod likeness;
 mod locations;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         requirements::list(),
         resources::list(),
         keys::list(),
+        key_documents::list(),
         discovery::list(),
         issuers::list(),
         tenants::list(),

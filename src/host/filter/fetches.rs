@@ -31,13 +31,14 @@ impl Filter {
     pub(in crate::host) fn begin(&self) {
         for provider in &self.config.providers {
             if let KeySource::Local(parsed) = &provider.keys
-                && let Some((position, fault)) = parsed.skipped.first()
+                && !parsed.skipped.is_empty()
             {
                 log::warn!(
-                    "provider {}: local_jwks: {} keys loaded, {} skipped, first keys[{position}]: {fault}",
+                    "provider {}: local_jwks: {} keys loaded, {} skipped: {}",
                     provider.name,
                     parsed.set.len(),
-                    parsed.skipped.len()
+                    parsed.skipped.count(),
+                    parsed.skipped
                 );
             }
         }

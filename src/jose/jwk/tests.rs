@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::json::JsonError;
 
 /// RFC 7515 appendix A.3 and RFC 8037 appendix A.
 const P256: &str = r#""kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
@@ -82,7 +83,7 @@ fn what_forbids_verification_is_refused() {
         for members in [&good_rsa(), P256, ED25519] {
             assert_eq!(
                 fault(&format!(r#"{members},"{name}":null"#)),
-                JwkFault::PrivateMembers,
+                JwkFault::PrivateMember(name),
                 "{name}"
             );
         }
@@ -228,12 +229,144 @@ fn every_fault_reads_as_a_phrase() {
         JwkFault::RsaModulusEven,
         JwkFault::RsaExponent,
         JwkFault::PointInvalid,
-        JwkFault::PrivateMembers,
+        JwkFault::PrivateMember("d"),
         JwkFault::UseNotSignature,
         JwkFault::OperationsWithoutVerify,
         JwkFault::AlgorithmMismatch,
+        JwkFault::CertificateMalformed,
+        JwkFault::CertificateMismatch,
+        JwkFault::TooManyKeys,
     ] {
         let text = fault.to_string();
         assert!(text.contains(' ') && !text.ends_with('.'), "{text}");
     }
+}
+
+fn published(members: &str) -> Result<Jwk, JwkFault> {
+    Jwk::parse_published(&Object::parse(format!("{{{members}}}").as_bytes()).unwrap(), true)
+}
+
+#[test]
+fn only_a_published_key_may_have_members_that_say_nothing() {
+    for nothing in ["null", "\"\"", "[]", "[ \t\n]"] {
+        for name in PRIVATE_MEMBERS.iter().chain(&["alg", "use", "key_ops", "kid"]) {
+            for members in [&good_rsa(), P256, ED25519] {
+                let members = format!(r#"{members},"{name}":{nothing}"#);
+                assert!(published(&members).is_ok(), "{members}");
+                let is_named_so = *name == "kid" && nothing == "\"\"";
+                assert!(parse(&members).is_err() || is_named_so, "{members}");
+            }
+        }
+    }
+    for (member, fault) in [
+        (r#""d":"AQ""#, JwkFault::PrivateMember("d")),
+        (r#""d":0"#, JwkFault::PrivateMember("d")),
+        (r#""d":{}"#, JwkFault::PrivateMember("d")),
+        (r#""oth":[[]]"#, JwkFault::PrivateMember("oth")),
+        (r#""oth":[""]"#, JwkFault::PrivateMember("oth")),
+        (r#""key_ops":[[]]"#, JwkFault::MemberMalformed("key_ops")),
+        (r#""key_ops":[null]"#, JwkFault::MemberMalformed("key_ops")),
+        (r#""key_ops":["sign"]"#, JwkFault::OperationsWithoutVerify),
+        (r#""key_ops":{}"#, JwkFault::MemberMalformed("key_ops")),
+        (r#""use":" ""#, JwkFault::UseNotSignature),
+        (r#""use":"jwt""#, JwkFault::UseNotSignature),
+        (r#""use":false"#, JwkFault::MemberMalformed("use")),
+        (r#""kid":{}"#, JwkFault::MemberMalformed("kid")),
+        (r#""alg":" ""#, JwkFault::AlgorithmMismatch),
+        (r#""issuer":7"#, JwkFault::MemberMalformed("issuer")),
+    ] {
+        let found = published(&format!("{P256},{member}")).map(|_| ()).unwrap_err();
+        assert_eq!(found, fault, "{member}");
+    }
+    assert!(published(&format!(r#"{P256},"use":"jwt-svid""#)).is_ok());
+    assert_eq!(
+        fault(&format!(r#"{P256},"use":"jwt-svid""#)),
+        JwkFault::UseNotSignature
+    );
+    assert_eq!(published(&format!(r#"{P256},"kid":"""#)).unwrap().key_id(), None);
+}
+
+#[test]
+fn only_a_published_key_may_have_numbers_of_another_length() {
+    let all = [("P-256", 32), ("P-384", 48), ("P-521", 66)];
+    for (crv, len) in all {
+        let key = |x: &[u8], y: &[u8]| {
+            let [x, y] = [x, y].map(|number| URL_SAFE_NO_PAD.encode(number));
+            let key = published(&format!(r#""kty":"EC","crv":"{crv}","x":"{x}","y":"{y}""#));
+            key.map(|_| ()).unwrap_err()
+        };
+        let one = vec![1; len];
+        // Brought to the size of the field, these are no points.
+        for number in [
+            &one[1..],
+            &[&[0], &one[..]].concat(),
+            &[&[0; 9], &one[..]].concat(),
+            &[1],
+            &[0],
+        ] {
+            assert_eq!(key(number, &one), JwkFault::PointInvalid, "{number:?}");
+            assert_eq!(key(&one, number), JwkFault::PointInvalid, "{number:?}");
+        }
+        let long = [&[1], &one[..]].concat();
+        assert_eq!(key(&long, &one), JwkFault::MemberMalformed("x"));
+        assert_eq!(key(&one, &long), JwkFault::MemberMalformed("y"));
+        assert_eq!(key(&one, &[]), JwkFault::MemberMissing("y"));
+    }
+    // P-256's generator has full coordinates; those of a point are compared through the whole key.
+    let x = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+    let y = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+    let [long_x, long_y] = [x, y].map(|text| {
+        let bytes = URL_SAFE_NO_PAD.decode(text).unwrap();
+        URL_SAFE_NO_PAD.encode([&[0], &bytes[..]].concat())
+    });
+    let exact = parse(P256).unwrap();
+    for (x, y) in [(x, &*long_y), (&*long_x, y), (&format!("{x}="), &format!("{y}="))] {
+        let key = published(&format!(r#""kty":"EC","crv":"P-256","x":"{x}","y":"{y}""#)).unwrap();
+        assert!(key == exact);
+        assert!(parse(&format!(r#""kty":"EC","crv":"P-256","x":"{x}","y":"{y}""#)).is_err());
+    }
+    for bad in [
+        format!("{x}=="),
+        format!("{x}\\n"),
+        format!("{x}A"),
+        format!("+{x}"),
+    ] {
+        let key = published(&format!(r#""kty":"EC","crv":"P-256","x":"{bad}","y":"{y}""#));
+        assert_eq!(
+            key.map(|_| ()).unwrap_err(),
+            JwkFault::MemberMalformed("x"),
+            "{bad}"
+        );
+    }
+    // An Ed25519 key is no number.
+    for bad in [[9; 31].to_vec(), [&[0], &[9; 32][..]].concat()] {
+        let x = URL_SAFE_NO_PAD.encode(bad);
+        let key = published(&format!(r#""kty":"OKP","crv":"Ed25519","x":"{x}""#));
+        assert_eq!(key.map(|_| ()).unwrap_err(), JwkFault::MemberMalformed("x"));
+    }
+}
+
+#[test]
+fn a_key_serves_the_issuer_that_it_names() {
+    let key = |issuer: &str| published(&format!(r#"{P256},"issuer":"{issuer}""#)).unwrap();
+    let template = key("https://a.example/{tenantid}/v2.0");
+    assert!(template.serves_issuer(Some("https://a.example/blue/v2.0")));
+    for other in [
+        "https://a.example//v2.0",
+        "https://a.example/blue/v2.0/",
+        "https://a.example/blue/red/v2.0",
+        "https://a.example/blue",
+        "https://b.example/blue/v2.0",
+        "https://a.example/blue/V2.0",
+        "",
+    ] {
+        assert!(!template.serves_issuer(Some(other)), "{other}");
+    }
+    assert!(!template.serves_issuer(None));
+    assert!(key("https://a.example").serves_issuer(Some("https://a.example")));
+    // Braces are a variable only around a name, and only as a whole segment.
+    assert!(!key("https://a.example/{}").serves_issuer(Some("https://a.example/x")));
+    assert!(!key("https://a.example/x{t}").serves_issuer(Some("https://a.example/xy")));
+    assert!(key("").serves_issuer(Some("https://b.example")));
+    assert!(key("").serves_issuer(None));
 }

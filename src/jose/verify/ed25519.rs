@@ -22,7 +22,9 @@ const GOOD_BEFORE_TABLE: u8 = 50;
 
 /// A key that is not of small order: that would verify signatures over messages that nobody signed.
 pub(in crate::jose) struct Ed25519Key {
-    key: VerifyingKey,
+    bytes: [u8; 32],
+    /// The point, once it was looked for; `None` where there is none, or one of small order.
+    point: OnceCell<Option<VerifyingKey>>,
     /// Good signatures so far.
     good: Cell<u8>,
     /// Multiples of the key's negative: two products by table take half the time of one by doublings.
@@ -35,24 +37,32 @@ thread_local! {
 }
 
 impl Ed25519Key {
-    /// The key whose encoding this is (RFC 8032 section 5.1.5); `None` where it is that of no point, not the only one of
-    /// its point, or that of a point of small order.
+    /// The key of this encoding ([RFC 8032 section 5.1.5](https://www.rfc-editor.org/rfc/rfc8032#section-5.1.5)).
+    /// `None` where no point has it, where the point has another, and where the point is of small order.
     pub(super) fn new(bytes: &[u8; 32]) -> Option<Self> {
-        if !is_canonical(bytes) {
-            return None;
-        }
-        let key = VerifyingKey::from_bytes(bytes)
-            .ok()
-            .filter(|key| !key.is_weak())?;
-        Some(Self {
-            key,
+        Self::unchecked(bytes).filter(|key| key.point().is_some())
+    }
+
+    /// The same, but the point is checked when the key is first used. A key without a point verifies nothing.
+    pub(super) fn unchecked(bytes: &[u8; 32]) -> Option<Self> {
+        is_canonical(bytes).then(|| Self {
+            bytes: *bytes,
+            point: OnceCell::new(),
             good: Cell::new(0),
             table: OnceCell::new(),
         })
     }
 
+    fn point(&self) -> Option<&VerifyingKey> {
+        let find = || {
+            let key = VerifyingKey::from_bytes(&self.bytes).ok();
+            key.filter(|key| !key.is_weak())
+        };
+        self.point.get_or_init(find).as_ref()
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8; 32] {
-        self.key.as_bytes()
+        &self.bytes
     }
 
     /// About how many microseconds a check takes, with the tables that it makes if it comes out well.
@@ -60,6 +70,8 @@ impl Ed25519Key {
         let is_next = self.good.get().saturating_add(1) == GOOD_BEFORE_TABLE;
         if is_next && self.table.get().is_none() {
             2_800
+        } else if self.point.get().is_none() {
+            130
         } else {
             100
         }
@@ -71,19 +83,22 @@ impl Ed25519Key {
         if let Some(table) = self.table.get() {
             return self.verify_by_table(table, message, signature);
         }
-        let is_good = self.key.verify_strict(message, signature).is_ok();
+        let Some(key) = self.point() else {
+            return false;
+        };
+        let is_good = key.verify_strict(message, signature).is_ok();
         if is_good {
             self.good.set(self.good.get().saturating_add(1));
             if self.good.get() >= GOOD_BEFORE_TABLE {
-                self.table.get_or_init(|| self.new_table());
+                self.table.get_or_init(|| Self::new_table(key));
             }
         }
         is_good
     }
 
     #[expect(clippy::arithmetic_side_effects, reason = "a group's operations have none")]
-    fn new_table(&self) -> Box<EdwardsBasepointTable> {
-        Box::new(EdwardsBasepointTable::create(&-self.key.to_edwards()))
+    fn new_table(key: &VerifyingKey) -> Box<EdwardsBasepointTable> {
+        Box::new(EdwardsBasepointTable::create(&-key.to_edwards()))
     }
 
     /// `[S]B = R + [k]A`, as `R = [S]B + [k](-A)`. R is compared as it is encoded, so that only the canonical encoding is
@@ -166,9 +181,10 @@ mod tests {
         let Ok(signature) = Signature::from_slice(signature) else {
             return (false, false);
         };
-        let table = key.table.get_or_init(|| key.new_table());
+        let point = key.point().unwrap();
+        let table = key.table.get_or_init(|| Ed25519Key::new_table(point));
         (
-            key.key.verify_strict(message, &signature).is_ok(),
+            point.verify_strict(message, &signature).is_ok(),
             key.verify_by_table(table, message, &signature),
         )
     }
@@ -247,6 +263,23 @@ mod tests {
         for point in curve25519_dalek::constants::EIGHT_TORSION {
             assert!(Ed25519Key::new(&point.compress().to_bytes()).is_none());
         }
+    }
+
+    #[test]
+    fn a_point_that_is_checked_late_is_checked_all_the_same() {
+        for point in curve25519_dalek::constants::EIGHT_TORSION {
+            let key = Ed25519Key::unchecked(&point.compress().to_bytes()).unwrap();
+            // With a key of small order, R = B and S = 1 verify every message that the hash sends to zero.
+            let base = ED25519_BASEPOINT_POINT.compress().to_bytes();
+            let signature = [base, Scalar::ONE.to_bytes()].concat();
+            let signature = Signature::from_slice(&signature).unwrap();
+            assert!((0..50_u8).all(|message| !key.verify(&[message], &signature)));
+        }
+        let signer = SigningKey::from_bytes(&[7; 32]);
+        let key = Ed25519Key::unchecked(signer.verifying_key().as_bytes()).unwrap();
+        assert!(key.cost() > 100);
+        assert!(key.verify(b"message", &signer.sign(b"message")));
+        assert_eq!(key.cost(), 100);
     }
 
     #[test]
