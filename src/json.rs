@@ -73,10 +73,15 @@ impl<'a> Object<'a> {
     /// The same of an object that has so many members at most, those of objects in it included: to see that no two are the
     /// same takes longer than all else, and a short text has room for many.
     pub(crate) fn parse_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
-        let object = Self::outline_up_to(most, bytes)?;
-        let room = Cell::new(most.saturating_sub(object.len()));
+        Self::parse_within(&Cell::new(most), bytes)
+    }
+
+    /// The same of an object for whose members there is `room`, which is less by them afterwards.
+    pub(crate) fn parse_within(room: &Cell<usize>, bytes: &'a [u8]) -> Result<Self, JsonError> {
+        let object = Self::outline_up_to(room.get(), bytes)?;
+        room.set(room.get().saturating_sub(object.len()));
         for (_, value) in &object.members {
-            value.check(&room)?;
+            value.check(room)?;
         }
         Ok(object)
     }
@@ -233,13 +238,15 @@ impl<'a> Json<'a> {
         Some(elements.into_iter().map(Self).collect())
     }
 
-    /// Gives the elements of an array in order to `take`; false for any other kind.
-    pub(crate) fn each_element(self, take: &mut dyn FnMut(Self)) -> bool {
+    /// Gives the elements of an array in order to `take`, as long as that returns true; false for any other kind.
+    pub(crate) fn each_element(self, take: &mut dyn FnMut(Self) -> bool) -> bool {
         if self.kind() != Kind::Array {
             return false;
         }
         let mut reader = serde_json::Deserializer::from_str(self.text());
-        reader.deserialize_seq(Elements { take }).is_ok()
+        // The text is valid, so that only `take` can end this before the array does.
+        let _ = reader.deserialize_seq(Elements { take });
+        true
     }
 
     /// The object that the value is; `None` for any other kind.

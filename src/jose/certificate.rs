@@ -111,7 +111,7 @@ fn from_info(info: &[u8]) -> Result<PublicKey, JwkFault> {
         return Err(malformed);
     };
     let (x, y) = point.split_at_checked(point.len() / 2).ok_or(malformed)?;
-    PublicKey::ec(curve, x, y)
+    PublicKey::ec(curve, x, y, true)
 }
 
 /// RSAPublicKey ([RFC 8017 appendix A.1.1](https://www.rfc-editor.org/rfc/rfc8017#appendix-A.1.1)).

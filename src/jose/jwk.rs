@@ -6,6 +6,7 @@
 mod tests;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 use base64::Engine as _;
@@ -46,7 +47,7 @@ pub struct Jwk {
     algorithm: Option<Algorithm>,
     issuer: Option<Box<str>>,
     key: PublicKey,
-    spki_der: Box<[u8]>,
+    spki_der: OnceCell<Box<[u8]>>,
 }
 
 impl Jwk {
@@ -81,20 +82,20 @@ impl Jwk {
             key_id: Some(key_id.into()).filter(|key_id: &Box<str>| !key_id.is_empty()),
             algorithm: key.fits(Algorithm::Rs256).then_some(Algorithm::Rs256),
             issuer: None,
-            spki_der: key.to_spki_der().into(),
+            spki_der: OnceCell::new(),
             key,
         })
     }
 
     fn read(object: &Object<'_>, form: Form, is_checked_now: bool) -> Result<Self, JwkFault> {
-        let members = Members { object, form };
+        let members = Members::read(object, form);
         let key_type = members.text("kty")?.ok_or(JwkFault::MemberMissing("kty"))?;
         match &*key_type {
             "RSA" | "EC" | "OKP" => {}
             "oct" => return Err(JwkFault::Symmetric),
             _ => return Err(JwkFault::KeyTypeUnknown),
         }
-        if let Some(name) = PRIVATE_MEMBERS.iter().find(|name| members.value(name).is_some()) {
+        if let Some(name) = members.private() {
             return Err(JwkFault::PrivateMember(name));
         }
         match members.text("use")?.as_deref() {
@@ -123,13 +124,12 @@ impl Jwk {
         if algorithm.is_some_and(Algorithm::is_pss) && !key.is_within_module() {
             return Err(JwkFault::RsaBeyondModule);
         }
-        let spki_der = key.to_spki_der().into();
         Ok(Self {
             key_id,
             algorithm,
             issuer,
             key,
-            spki_der,
+            spki_der: OnceCell::new(),
         })
     }
 
@@ -212,10 +212,10 @@ impl Jwk {
         }
     }
 
-    /// The key as DER SubjectPublicKeyInfo, computed when the key was parsed.
+    /// The key as DER SubjectPublicKeyInfo, computed once.
     #[must_use]
     pub fn spki_der(&self) -> &[u8] {
-        &self.spki_der
+        self.spki_der.get_or_init(|| self.key.to_spki_der().into())
     }
 }
 
@@ -225,7 +225,7 @@ impl PartialEq for Jwk {
         self.key_id == other.key_id
             && self.algorithm == other.algorithm
             && self.issuer == other.issuer
-            && self.spki_der == other.spki_der
+            && self.spki_der() == other.spki_der()
     }
 }
 
@@ -241,31 +241,60 @@ impl fmt::Debug for Jwk {
     }
 }
 
-/// The members of a key, read in its form.
-struct Members<'o, 'a> {
-    object: &'o Object<'a>,
+/// The members that matter of a key, read in its form.
+struct Members<'a> {
+    /// As in [`MEMBERS`].
+    values: [Option<Json<'a>>; MEMBERS.len()],
     form: Form,
 }
 
-impl<'a> Members<'_, 'a> {
-    /// A member that says something. In a published key null, an empty text and an empty list do not: serializers
-    /// write them for what is absent.
+/// The members that this module reads, the private ones first.
+const MEMBERS: [&str; 20] = [
+    "d", "p", "q", "dp", "dq", "qi", "oth", "k", "kty", "use", "key_ops", "kid", "alg", "issuer", "crv", "n",
+    "e", "x", "y", "x5c",
+];
+
+impl<'a> Members<'a> {
+    /// One pass over the object. In a published key null, an empty text and an empty list mean that the member is
+    /// absent: serializers write them for what has no value.
+    fn read(object: &Object<'a>, form: Form) -> Self {
+        let mut values = [None; MEMBERS.len()];
+        for (name, value) in object.members() {
+            let is_absent = form == Form::AsPublished
+                && match value.kind() {
+                    Kind::Null => true,
+                    Kind::String => value.text() == "\"\"",
+                    Kind::Array => {
+                        let inside = value
+                            .text()
+                            .strip_prefix('[')
+                            .and_then(|text| text.strip_suffix(']'));
+                        inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+                    }
+                    Kind::Bool | Kind::Number | Kind::Object => false,
+                };
+            let place = MEMBERS.iter().position(|member| *member == name);
+            if let Some(place) = place.and_then(|place| values.get_mut(place))
+                && !is_absent
+            {
+                *place = Some(value);
+            }
+        }
+        Self { values, form }
+    }
+
     fn value(&self, name: &str) -> Option<Json<'a>> {
-        let value = self.object.member(name)?;
-        let is_absent = self.form == Form::AsPublished
-            && match value.kind() {
-                Kind::Null => true,
-                Kind::String => value.text() == "\"\"",
-                Kind::Array => {
-                    let inside = value
-                        .text()
-                        .strip_prefix('[')
-                        .and_then(|text| text.strip_suffix(']'));
-                    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
-                }
-                Kind::Bool | Kind::Number | Kind::Object => false,
-            };
-        (!is_absent).then_some(value)
+        let place = MEMBERS.iter().position(|member| *member == name)?;
+        *self.values.get(place)?
+    }
+
+    /// A member whose value only the owner of the key may have.
+    fn private(&self) -> Option<&'static str> {
+        let present = PRIVATE_MEMBERS.iter().zip(&self.values);
+        present
+            .filter(|(_, value)| value.is_some())
+            .map(|(name, _)| *name)
+            .next()
     }
 
     fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, JwkFault> {
@@ -338,8 +367,8 @@ impl<'a> Members<'_, 'a> {
         let curve = Curve::from_name(&curve).ok_or(JwkFault::CurveUnknown)?;
         let (x, y) = (self.bytes("x")?, self.bytes("y")?);
         match self.form {
-            Form::Exact => PublicKey::ec(curve, &x, &y),
-            Form::AsPublished => PublicKey::ec_of_numbers(curve, &x, &y),
+            Form::Exact => PublicKey::ec(curve, &x, &y, is_checked_now),
+            Form::AsPublished => PublicKey::ec_of_numbers(curve, &x, &y, is_checked_now),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the split of a document into keys, and which of them a token asks for. It must not know how the document
 //! was fetched or how long it is good for.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::algorithm::{Algorithm, AlgorithmSet};
@@ -14,9 +15,15 @@ use crate::json::{Json, Kind, Object};
 /// How many members a key may have, those of objects in it included. Issuers write at most half as many.
 const MAX_MEMBERS: usize = 64;
 
-/// How many Ed25519 keys of a set are checked when it is read, and not when they are first used. Finding a point takes
-/// longer than reading the rest of its key.
-const CHECKED_AT_ONCE: usize = 200;
+/// How many members all keys of a document may have together: eight for each of a full set, as issuers write them.
+const MAX_MEMBERS_OF_ALL: usize = 8 * JwkSet::MAX_KEYS;
+
+/// How many elements of `keys` are read, the unusable ones included.
+const MAX_ELEMENTS: usize = 2 * JwkSet::MAX_KEYS;
+
+/// The points of so many elements are checked when the set is read, and further ones when they are first used. Checking
+/// a point takes longer than reading the rest of its key.
+const CHECKED_AT_ONCE: usize = 64;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
@@ -67,7 +74,7 @@ impl JwkSet {
         // RFC 8259 section 8.1: parsers "MAY ignore the presence of a byte order mark". Some servers write one.
         let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
         let document = Object::outline_up_to(Self::MAX_KEYS, document).map_err(JwksFault::Json)?;
-        let mut reading = Reading::default();
+        let mut reading = Reading::new();
         match document.member("keys") {
             // Null is an empty set: some issuers write it before they have made a key.
             Some(keys) if keys.kind() == Kind::Null => {}
@@ -182,31 +189,50 @@ impl JwkSet {
 }
 
 /// The keys of a document that were read so far.
-#[derive(Default)]
 struct Reading {
     position: usize,
     keys: Vec<Jwk>,
     skipped: SkippedKeys,
-    ed25519: usize,
+    /// How many more members the keys may have.
+    members: usize,
 }
 
 impl Reading {
-    fn take_jwk(&mut self, element: Json<'_>) {
-        if element.kind() != Kind::Object {
-            return self.take(None, Err(JwkFault::NotAnObject));
+    fn new() -> Self {
+        Self {
+            position: 0,
+            keys: Vec::new(),
+            skipped: SkippedKeys::default(),
+            members: MAX_MEMBERS_OF_ALL,
         }
-        match Object::parse_up_to(MAX_MEMBERS, element.text().as_bytes()) {
-            Err(fault) => self.take(None, Err(JwkFault::Json(fault))),
-            Ok(object) => {
-                let key = Jwk::parse_published(&object, self.ed25519 < CHECKED_AT_ONCE);
-                let is_ed25519 = object
-                    .member("crv")
-                    .is_some_and(|crv| crv.text() == "\"Ed25519\"");
-                self.ed25519 = self.ed25519.saturating_add(usize::from(is_ed25519));
-                let key_id = object.member("kid").and_then(Json::as_str);
-                self.take(key_id.as_deref(), key);
+    }
+
+    /// Reads an element of `keys`; false when no further one is to be read.
+    fn take_jwk(&mut self, element: Json<'_>) -> bool {
+        let is_full = self.keys.len() >= JwkSet::MAX_KEYS;
+        if is_full && self.skipped.first().len() >= SkippedKeys::NAMED {
+            self.take(None, Err(JwkFault::TooManyKeys));
+        } else if element.kind() == Kind::Object {
+            let most = MAX_MEMBERS.min(self.members);
+            let room = Cell::new(most);
+            let object = Object::parse_within(&room, element.text().as_bytes());
+            let used = match &object {
+                Ok(_) => most.saturating_sub(room.get()),
+                Err(_) => most,
+            };
+            self.members = self.members.saturating_sub(used);
+            match object {
+                Err(fault) => self.take(None, Err(JwkFault::Json(fault))),
+                Ok(object) => {
+                    let key = Jwk::parse_published(&object, self.position < CHECKED_AT_ONCE);
+                    let key_id = object.member("kid").and_then(Json::as_str);
+                    self.take(key_id.as_deref(), key);
+                }
             }
+        } else {
+            self.take(None, Err(JwkFault::NotAnObject));
         }
+        self.position < MAX_ELEMENTS
     }
 
     fn take_pem(&mut self, key_id: &str, value: Json<'_>) {
@@ -298,12 +324,33 @@ mod tests {
         assert_eq!((more.set.len(), more.skipped.count()), (JwkSet::MAX_KEYS, 3));
         assert_eq!(more.skipped.first()[0].position, JwkSet::MAX_KEYS);
         assert_eq!(more.skipped.first()[0].fault, JwkFault::TooManyKeys);
-        // Unusable members take no place.
-        let junk = format!("{}{P256}}}", "0,".repeat(100_000));
+        // Unusable elements take no key's place, but only so many elements are read at all.
+        let junk = format!("{}{P256}}}", "0,".repeat(MAX_ELEMENTS - 1));
         let junk = parse(&junk).unwrap();
-        assert_eq!((junk.set.len(), junk.skipped.count()), (1, 100_000));
+        assert_eq!((junk.set.len(), junk.skipped.count()), (1, MAX_ELEMENTS - 1));
+        let beyond = format!("{}{P256}}}", "0,".repeat(MAX_ELEMENTS));
+        assert!(
+            matches!(parse(&beyond), Err(JwksFault::NoUsableKey(skipped)) if skipped.count() == MAX_ELEMENTS)
+        );
         assert_eq!(junk.skipped.first().len(), SkippedKeys::NAMED);
-        assert!(junk.skipped.to_string().ends_with("; and 99984 more"));
+        assert!(junk.skipped.to_string().ends_with("; and 4079 more"));
+    }
+
+    #[test]
+    fn the_keys_of_a_set_have_so_many_members_together() {
+        let members: Vec<String> = (0..60).map(|number| format!(r#""{number}":0"#)).collect();
+        let crowded = format!("{P256},{}}}", members.join(","));
+        let count = MAX_MEMBERS_OF_ALL / 64 + 5;
+        let parsed = parse(&vec![crowded.clone(); count].join(",")).unwrap();
+        assert_eq!((parsed.set.len(), parsed.skipped.count()), (count - 5, 5));
+        // Members of members count.
+        let nested = crowded.replace(r#""0":0,"#, r#""m":{"#).replace("}", "}}");
+        let parsed = parse(&vec![nested; count].join(",")).unwrap();
+        assert_eq!((parsed.set.len(), parsed.skipped.count()), (count - 5, 5));
+        assert_eq!(
+            parsed.skipped.first()[0].fault,
+            JwkFault::Json(JsonError::TooManyMembers)
+        );
     }
 
     #[test]
@@ -318,18 +365,25 @@ mod tests {
 
     #[test]
     fn points_are_checked_in_any_number() {
+        let off_curve = format!("{P256}}}").replace("\"x\":\"f83", "\"x\":\"f84");
         let small = r#"{"kty":"OKP","crv":"Ed25519","x":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
         let mut keys = vec![format!("{ED25519}}}"); CHECKED_AT_ONCE];
         keys[0] = small.to_owned();
-        keys.push(small.to_owned());
+        keys[1] = off_curve.clone();
+        keys.extend([ED25519, ED25519].map(|key| format!("{key}}}")));
+        keys.extend([off_curve, small.to_owned()]);
         let parsed = parse(&keys.join(",")).unwrap();
-        assert_eq!(parsed.skipped.count(), 1);
+        assert_eq!(parsed.skipped.count(), 2);
         assert_eq!(parsed.skipped.first()[0].fault, JwkFault::PointInvalid);
+        assert_eq!(parsed.skipped.first()[1].fault, JwkFault::PointInvalid);
         // The last is checked when it is used: R of order one, and S of zero, are a signature of the neutral element.
         let mut signature = [0; 64];
         signature[0] = 1;
         let last = parsed.set.keys().last().unwrap();
         assert!(!last.verify(Algorithm::EdDsa, b"message", &signature));
+        let other = parsed.set.keys().iter().rev().nth(1).unwrap();
+        assert!(other.fits(Algorithm::Es256));
+        assert!((0..9_u8).all(|byte| !other.verify(Algorithm::Es256, b"message", &[byte; 64])));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod ecdsa;
 mod ed25519;
 mod rsa;
 
+use std::cell::OnceCell;
+
 use jwt_compact::{Algorithm as Scheme, AlgorithmSignature};
 use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytes};
@@ -59,9 +61,9 @@ impl Curve {
 /// A public key with everything done that can be done before a signature is there.
 pub(super) enum PublicKey {
     Rsa(Box<RsaKey>),
-    P256(p256::ecdsa::VerifyingKey),
-    P384(p384::ecdsa::VerifyingKey),
-    P521(p521::ecdsa::VerifyingKey),
+    P256(Box<EcKey<p256::ecdsa::VerifyingKey>>),
+    P384(Box<EcKey<p384::ecdsa::VerifyingKey>>),
+    P521(Box<EcKey<p521::ecdsa::VerifyingKey>>),
     Ed25519(Box<Ed25519Key>),
 }
 
@@ -87,8 +89,9 @@ impl PublicKey {
         Ok(Self::Rsa(Box::new(key)))
     }
 
-    /// The point (`x`, `y`) of `curve`, both coordinates of the full size.
-    pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, JwkFault> {
+    /// The point (`x`, `y`) of `curve`, both coordinates of the full size. The point is checked now, or else when the
+    /// key is first used.
+    pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8], is_checked_now: bool) -> Result<Self, JwkFault> {
         // RFC 7518 section 6.2.1.2: "The length of this octet string MUST be the full size of a coordinate for the
         // curve".
         for (name, coordinate) in [("x", x), ("y", y)] {
@@ -96,20 +99,24 @@ impl PublicKey {
                 return Err(JwkFault::MemberMalformed(name));
             }
         }
-        use {p256::ecdsa as es256, p384::ecdsa as es384, p521::ecdsa as es512};
         let key = match curve {
-            Curve::P256 => point::<p256::NistP256>(x, y)
-                .and_then(|point| es256::VerifyingKey::from_affine(point).ok().map(Self::P256)),
-            Curve::P384 => point::<p384::NistP384>(x, y)
-                .and_then(|point| es384::VerifyingKey::from_affine(point).ok().map(Self::P384)),
-            Curve::P521 => point::<p521::NistP521>(x, y)
-                .and_then(|point| es512::VerifyingKey::from_affine(point).ok().map(Self::P521)),
+            Curve::P256 => Self::P256(Box::new(EcKey::new(x, y))),
+            Curve::P384 => Self::P384(Box::new(EcKey::new(x, y))),
+            Curve::P521 => Self::P521(Box::new(EcKey::new(x, y))),
         };
-        key.ok_or(JwkFault::PointInvalid)
+        if is_checked_now && !key.has_point() {
+            return Err(JwkFault::PointInvalid);
+        }
+        Ok(key)
     }
 
     /// The same from coordinates with leading zeros missing, or one too many: many libraries write them as numbers.
-    pub(super) fn ec_of_numbers(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, JwkFault> {
+    pub(super) fn ec_of_numbers(
+        curve: Curve,
+        x: &[u8],
+        y: &[u8],
+        is_checked_now: bool,
+    ) -> Result<Self, JwkFault> {
         let full = |name: &'static str, number: &[u8]| {
             let digits = without_leading_zeros(number);
             match curve.coordinate_len().checked_sub(digits.len()) {
@@ -117,7 +124,16 @@ impl PublicKey {
                 _ => Err(JwkFault::MemberMalformed(name)),
             }
         };
-        Self::ec(curve, &full("x", x)?, &full("y", y)?)
+        Self::ec(curve, &full("x", x)?, &full("y", y)?, is_checked_now)
+    }
+
+    fn has_point(&self) -> bool {
+        match self {
+            Self::P256(key) => key.point(p256_point).is_some(),
+            Self::P384(key) => key.point(p384_point).is_some(),
+            Self::P521(key) => key.point(p521_point).is_some(),
+            Self::Rsa(_) | Self::Ed25519(_) => true,
+        }
     }
 
     /// The Ed25519 point that `x` encodes. Checked now, or else when it is first used: finding the point takes about as
@@ -163,9 +179,15 @@ impl PublicKey {
             Self::Rsa(key) => {
                 rsa_scheme(algorithm).is_some_and(|rsa| check(&rsa, &**key, message, signature))
             }
-            Self::P256(key) => check(&Es256, key, message, signature),
-            Self::P384(key) => check(&Es384, key, message, signature),
-            Self::P521(key) => check(&Es512, key, message, signature),
+            Self::P256(key) => key
+                .point(p256_point)
+                .is_some_and(|key| check(&Es256, key, message, signature)),
+            Self::P384(key) => key
+                .point(p384_point)
+                .is_some_and(|key| check(&Es384, key, message, signature)),
+            Self::P521(key) => key
+                .point(p521_point)
+                .is_some_and(|key| check(&Es512, key, message, signature)),
             Self::Ed25519(key) => check(&StrictEd25519, &**key, message, signature),
         }
     }
@@ -218,16 +240,54 @@ impl PublicKey {
                 key.modulus(),
                 without_leading_zeros(&key.exponent().to_be_bytes()),
             ),
-            Self::P256(key) => spki::key(spki::P256, key.to_sec1_point(false).as_bytes()),
-            Self::P384(key) => spki::key(spki::P384, key.to_sec1_point(false).as_bytes()),
-            Self::P521(key) => spki::key(spki::P521, key.to_sec1_point(false).as_bytes()),
+            Self::P256(key) => spki::key(spki::P256, &key.uncompressed),
+            Self::P384(key) => spki::key(spki::P384, &key.uncompressed),
+            Self::P521(key) => spki::key(spki::P521, &key.uncompressed),
             Self::Ed25519(key) => spki::key(spki::ED25519, key.as_bytes()),
         }
     }
 }
 
-/// The point of these coordinates, if it lies on the curve. What reads SEC 1 reads compressed points too, and brings a square
-/// root for each field.
+/// A key on a curve, whose point may not have been checked yet.
+pub(super) struct EcKey<K> {
+    /// SEC 1 section 2.3.3: 4, then both coordinates.
+    uncompressed: Box<[u8]>,
+    /// The point, once it was looked for; `None` where the coordinates are not those of a point on the curve.
+    point: OnceCell<Option<K>>,
+}
+
+impl<K> EcKey<K> {
+    fn new(x: &[u8], y: &[u8]) -> Self {
+        Self {
+            uncompressed: [&[4], x, y].concat().into(),
+            point: OnceCell::new(),
+        }
+    }
+
+    fn point(&self, find: fn(&[u8], &[u8]) -> Option<K>) -> Option<&K> {
+        let find = || {
+            let coordinates = self.uncompressed.get(1..)?;
+            let (x, y) = coordinates.split_at_checked(coordinates.len() / 2)?;
+            find(x, y)
+        };
+        self.point.get_or_init(find).as_ref()
+    }
+}
+
+fn p256_point(x: &[u8], y: &[u8]) -> Option<p256::ecdsa::VerifyingKey> {
+    point::<p256::NistP256>(x, y).and_then(|point| p256::ecdsa::VerifyingKey::from_affine(point).ok())
+}
+
+fn p384_point(x: &[u8], y: &[u8]) -> Option<p384::ecdsa::VerifyingKey> {
+    point::<p384::NistP384>(x, y).and_then(|point| p384::ecdsa::VerifyingKey::from_affine(point).ok())
+}
+
+fn p521_point(x: &[u8], y: &[u8]) -> Option<p521::ecdsa::VerifyingKey> {
+    point::<p521::NistP521>(x, y).and_then(|point| p521::ecdsa::VerifyingKey::from_affine(point).ok())
+}
+
+/// The point of these coordinates, if it lies on the curve. A reader of SEC 1 would read compressed points too, and bring
+/// a square root for each field.
 fn point<C>(x: &[u8], y: &[u8]) -> Option<AffinePoint<C>>
 where
     C: CurveArithmetic,

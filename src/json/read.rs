@@ -80,9 +80,9 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
     }
 }
 
-/// Reads an array and gives its elements away one by one, raw.
+/// Reads an array and gives its elements away one by one, raw, until `take` returns false.
 pub(super) struct Elements<'t, 'a> {
-    pub(super) take: &'t mut dyn FnMut(Json<'a>),
+    pub(super) take: &'t mut dyn FnMut(Json<'a>) -> bool,
 }
 
 impl<'de> Visitor<'de> for Elements<'_, 'de> {
@@ -94,7 +94,9 @@ impl<'de> Visitor<'de> for Elements<'_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         while let Some(element) = elements.next_element::<&'de RawValue>()? {
-            (self.take)(Json(element));
+            if !(self.take)(Json(element)) {
+                return Err(de::Error::custom("enough"));
+            }
         }
         Ok(())
     }
