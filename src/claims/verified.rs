@@ -65,7 +65,7 @@ impl<'a> VerifiedJwt<'a> {
         if is_too_large && !tried {
             return Keys::TooLarge;
         }
-        match key_id.map(|key_id| set.has_kid(key_id, issuer)) {
+        match key_id.map(|key_id| set.has_kid_for(key_id, issuer)) {
             Some(true) | None if tried => Keys::Refuse,
             Some(true) => Keys::Misfit,
             Some(false) | None => Keys::Lack { tried },

@@ -170,9 +170,15 @@ impl JwkSet {
             .take(Self::MAX_TRIES)
     }
 
+    /// Whether any key has exactly this `kid`, whatever its algorithm and issuer.
+    #[must_use]
+    pub fn has_kid(&self, key_id: &str) -> bool {
+        !self.with_key_id(key_id).is_empty()
+    }
+
     /// Whether any key has exactly this `kid` and serves this issuer, whatever its algorithm.
     #[must_use]
-    pub fn has_kid(&self, key_id: &str, issuer: Option<&str>) -> bool {
+    pub fn has_kid_for(&self, key_id: &str, issuer: Option<&str>) -> bool {
         let named = self.with_key_id(key_id).iter();
         named
             .filter_map(|index| self.keys.get(*index))
@@ -430,9 +436,9 @@ mod tests {
         // A name that no key has: the keys without a name are tried, those of other names never. An empty name is none.
         for kid in ["", "A", "aa", "c", "abc", "\\u0061"] {
             assert_eq!(tried(&set, Algorithm::Es256, Some(kid)), [2, 4], "{kid}");
-            assert!(!set.has_kid(kid, None), "{kid}");
+            assert!(!set.has_kid(kid), "{kid}");
         }
-        assert!(set.has_kid("a", None) && set.has_kid("b", None) && set.has_kid("ab", None));
+        assert!(set.has_kid("a") && set.has_kid("b") && set.has_kid("ab"));
         assert_eq!(tried(&set, Algorithm::Rs256, Some("a")), [0; 0]);
     }
 
