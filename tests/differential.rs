@@ -29,6 +29,8 @@ mod directed;
 mod directed_rules;
 #[path = "differential/judge.rs"]
 mod judge;
+#[path = "differential/key_documents.rs"]
+mod key_documents;
 #[path = "differential/known_faults.rs"]
 mod known_faults;
 #[path = "differential/listeners.rs"]
@@ -137,6 +139,11 @@ fn generated(seed: u64, count: u64) -> Report {
                 )
             })
             .collect();
+        let documents = (0..batch / 3).map(|number| {
+            let name = format!("seed {seed}, number {number}");
+            key_documents::generate(&name, &mut random.fork())
+        });
+        let trials: Vec<Trial> = trials.into_iter().chain(documents).collect();
         total.add(run::run(&trials));
         left -= batch;
     }

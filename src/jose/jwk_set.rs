@@ -16,10 +16,10 @@ use crate::json::{Json, Kind, Object};
 const MAX_MEMBERS: usize = 64;
 
 /// How many members all keys of a document may have together: eight for each of a full set, as issuers write them.
-const MAX_MEMBERS_OF_ALL: usize = 8 * JwkSet::MAX_KEYS;
+const MAX_MEMBERS_OF_ALL: usize = 16_384;
 
 /// How many elements of `keys` are read, the unusable ones included.
-const MAX_ELEMENTS: usize = 2 * JwkSet::MAX_KEYS;
+const MAX_ELEMENTS: usize = 4_096;
 
 /// The points of so many elements are checked when the set is read, and further ones when they are first used. Checking
 /// a point takes longer than reading the rest of its key.

@@ -349,9 +349,109 @@ pub(crate) const ALL: &[Deviation] = &[
             refused(
                 case,
                 aspect,
-                &["key_unknown", "signature_invalid", "algorithm_rejected"],
+                &[
+                    "key_unknown",
+                    "signature_invalid",
+                    "algorithm_rejected",
+                    "keys_unavailable",
+                ],
                 |_| key_sets(case).any(|keys| keys.contains("\"enc\"") || keys.contains("[\"sign\"]")),
             )
+        },
+    },
+    Deviation {
+        id: "well-formed-keys",
+        ours: "The filter skips a key of a fetched set that has a `kid`, `alg`, `use` or `key_ops` of a wrong type, an EC key without `crv`, and a key whose numbers contain line breaks.",
+        theirs: "It ignores these faults.",
+        why: "A key is used for what it says. A key that cannot be read says nothing reliable.",
+        explains: |case, aspect| {
+            key_is_refused(case, aspect, |key| {
+                let is_broken = |name: &str| key[name].as_str().is_some_and(|text| text.contains('\n'));
+                ["kid", "alg", "use"].iter().any(|name| is_no_text(key, name))
+                    || key
+                        .get("key_ops")
+                        .is_some_and(|value| !value.is_null() && !value.is_array())
+                    || key["kty"] == "EC" && key["crv"].as_str().is_none_or(str::is_empty)
+                    || ["n", "x", "y"].iter().any(|name| is_broken(name))
+            })
+        },
+    },
+    Deviation {
+        id: "no-private-keys",
+        ours: "The filter skips a key that the issuer publishes with a private member (`d`, `p`, …).",
+        theirs: "It uses the public members.",
+        why: "Anybody who reads the document can sign with that key.",
+        explains: |case, aspect| key_is_refused(case, aspect, |key| key["d"].is_string()),
+    },
+    Deviation {
+        id: "keys-of-their-issuer",
+        ours: "A key with a member `issuer` verifies only tokens of that issuer.",
+        theirs: "`issuer` is ignored.",
+        why: "In a document for many tenants, the key of one tenant must not sign tokens of another.",
+        explains: |case, aspect| {
+            key_is_refused(case, aspect, |key| {
+                let named = key["issuer"].as_str().filter(|issuer| !issuer.is_empty());
+                named.is_some_and(|named| case.providers().all(|provider| provider["issuer"] != named))
+            })
+        },
+    },
+    Deviation {
+        id: "rsa-of-2048-bits",
+        ours: "The filter skips RSA keys of fewer than 2048 bits.",
+        theirs: "It uses them.",
+        why: "RFC 7518 section 3.3: a key of 2048 bits or more must be used.",
+        explains: |case, aspect| {
+            key_is_refused(case, aspect, |key| {
+                key["n"].as_str().is_some_and(|n| n.len() < 340)
+            })
+        },
+    },
+    Deviation {
+        id: "strict-key-documents",
+        ours: "A key document must be JSON: with a trailing comma it is unusable.",
+        theirs: "It reads it.",
+        why: "A document that two parsers read in different ways may have different keys for each.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Decision
+                && case.reason() == Some("keys_unavailable")
+                && key_sets(case).any(|document| document.contains(",]"))
+        },
+    },
+    Deviation {
+        id: "one-faulty-key",
+        ours: "A faulty key does not spoil its neighbours, for example a key that names a member twice. A byte order mark in front of the document is skipped.",
+        theirs: "The whole document is unusable.",
+        why: "One faulty key of an issuer must not lock out every client.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Decision
+                && matches!(case.ours, Outcome::Forwarded(_))
+                && theirs_is(case, 401, "Jwks_remote_fetch_is_failed")
+                && key_sets(case).any(|document| {
+                    document.starts_with('\u{feff}') || document.contains(r#""kty":"RSA","kty":"RSA""#)
+                })
+        },
+    },
+    Deviation {
+        id: "certificates-as-keys",
+        ours: "A key that has only its certificate (`x5c`) is read from that.",
+        theirs: "It is skipped.",
+        why: "Some issuers publish keys only so. The certificate comes over the same connection as other keys.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Decision
+                && matches!(case.ours, Outcome::Forwarded(_))
+                && matches!(case.theirs, Outcome::Denied { status: 401, .. })
+                && key_sets(case).any(|document| document.contains("x5c") && !document.contains("\"n\""))
+        },
+    },
+    Deviation {
+        id: "unavailable-keys",
+        ours: "As long as the filter has no keys of an issuer, or cannot know whether it has a new key, it answers 503.",
+        theirs: "401.",
+        why: "The fault is not the client's: after a 401 it would throw a good token away. This includes an empty set, which some issuers publish before they have a key.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Status
+                && case.reason() == Some("keys_unavailable")
+                && theirs_is(case, 401, "Jwks_")
         },
     },
     Deviation {

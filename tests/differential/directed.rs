@@ -25,6 +25,7 @@ pub(crate) fn all() -> Vec<Trial> {
     trials.extend(claims());
     trials.extend(crate::directed_rules::matches());
     trials.extend(crate::directed_rules::requirements());
+    trials.extend(crate::key_documents::directed());
     trials
 }
 

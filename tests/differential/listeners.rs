@@ -13,6 +13,9 @@ pub(crate) fn remote_path(number: usize, set: KeySet) -> String {
 
 /// The key set that an issuer serves at this address.
 pub(crate) fn remote_keys(uri: &str) -> Option<String> {
+    if let Some(document) = crate::key_documents::at(uri) {
+        return Some(document);
+    }
     idps().iter().enumerate().find_map(|(number, idp)| {
         let set = KeySet::ALL
             .into_iter()
@@ -44,6 +47,7 @@ pub(crate) fn native(config: &Value) -> Value {
     let mut config = config.clone();
     config["@type"] =
         "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication".into();
+    config.as_object_mut().expect("a configuration").remove("limits");
     for provider in config["providers"]
         .as_object_mut()
         .into_iter()

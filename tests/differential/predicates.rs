@@ -69,6 +69,32 @@ pub(crate) fn key_sets<'c>(case: &Case<'c>) -> impl Iterator<Item = String> {
         })
 }
 
+/// Ours refuses a token, and a key that may have signed it is so. Theirs takes it.
+pub(crate) fn key_is_refused(case: &Case<'_>, aspect: &Aspect, is_so: impl Fn(&Value) -> bool) -> bool {
+    let may_have_signed =
+        |key: &Value, token: &SeenToken| match (key["kid"].as_str(), token.header["kid"].as_str()) {
+            (Some(own), Some(named)) => own == named,
+            _ => true,
+        };
+    *aspect == Aspect::Decision
+        && matches!(
+            case.reason(),
+            Some("key_unknown" | "signature_invalid" | "algorithm_rejected" | "keys_unavailable")
+        )
+        && any(case, |token| {
+            key_sets(case).any(|document| {
+                let document: Value = serde_json::from_str(&document).unwrap_or_default();
+                list(&document, "keys").any(|key| may_have_signed(key, token) && is_so(key))
+            })
+        })
+}
+
+/// Whether the member has a value, of another type than a text.
+pub(crate) fn is_no_text(key: &Value, name: &str) -> bool {
+    key.get(name)
+        .is_some_and(|value| !value.is_null() && !value.is_string())
+}
+
 pub(crate) fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
     value[field].as_array().into_iter().flatten()
 }

@@ -114,6 +114,12 @@ impl Stack {
                 );
             }
         }
+        for (path, document) in crate::key_documents::served() {
+            issuer.serve(
+                &path,
+                testkit::Answer::new("application/json", document.as_bytes()),
+            );
+        }
         let upstream = Upstream::start();
         let mut bootstrap = Bootstrap::new()
             .cluster("issuer", issuer.addr())
