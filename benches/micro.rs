@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 use divan::{Bencher, black_box};
 use proxy_wasm_jwt::authenticator::{Authenticator, StreamId};
-use proxy_wasm_jwt::claims::{Keys, UnverifiedClaims, VerifiedJwt};
+use proxy_wasm_jwt::claims::{SignatureCheck, UnverifiedClaims, VerifiedJwt};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::denial::{Denial, Reason, Refusal};
 use proxy_wasm_jwt::jose::{
@@ -212,7 +212,7 @@ mod policy {
             AlgorithmSet::ALL,
             checks,
         );
-        let Keys::Verify(jwt) = verified else {
+        let SignatureCheck::Verified(jwt) = verified else {
             panic!("the token is good");
         };
         bencher.bench_local(|| {

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) use decimal::Decimal;
 pub use numeric_date::NumericDate;
 pub use path::ClaimPath;
-pub use verified::{Keys, VerifiedJwt};
+pub use verified::{SignatureCheck, VerifiedJwt};
 
 use crate::config::{Audiences, Profile, Provider, StringMatcher};
 use crate::denial::{Denial, Reason};

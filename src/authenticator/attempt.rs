@@ -7,7 +7,7 @@ use super::token::{ByProvider, Parsed, Parts};
 use super::{Authenticator, Notice};
 use crate::binding::Presented;
 use crate::binding::replay::ProofId;
-use crate::claims::{Keys, TimeLimits, VerifiedJwt};
+use crate::claims::{SignatureCheck, TimeLimits, VerifiedJwt};
 use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
@@ -457,17 +457,17 @@ impl<'e, 't> Attempt<'e, 't> {
             self.engine.checks(),
         );
         match verdict {
-            Keys::Verify(jwt) => Ok((jwt, times)),
-            Keys::Refuse => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
-            Keys::Misfit => Err(Denial::new(Reason::AlgorithmRejected)
+            SignatureCheck::Verified(jwt) => Ok((jwt, times)),
+            SignatureCheck::Invalid => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
+            SignatureCheck::AlgorithmMismatch => Err(Denial::new(Reason::AlgorithmRejected)
                 .by(id)
                 .with_detail("key")
                 .into()),
-            Keys::TooLarge => Err(Denial::new(Reason::AlgorithmRejected)
+            SignatureCheck::KeyTooLarge => Err(Denial::new(Reason::AlgorithmRejected)
                 .by(id)
                 .with_detail("a key that only the host could use")
                 .into()),
-            Keys::NothingLeft => {
+            SignatureCheck::BudgetExhausted => {
                 // Another request has other tokens, and may have this one checked.
                 self.lacks_keys = true;
                 Err(Denial::new(Reason::SignatureInvalid)
@@ -475,7 +475,7 @@ impl<'e, 't> Attempt<'e, 't> {
                     .with_detail("too many signatures to check")
                     .into())
             }
-            Keys::Lack { tried } => {
+            SignatureCheck::KeyNotFound { tried } => {
                 let reason = if tried {
                     Reason::SignatureInvalid
                 } else {

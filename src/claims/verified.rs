@@ -12,23 +12,22 @@ pub struct VerifiedJwt<'a> {
     claims: &'a Object<'a>,
 }
 
-/// What a key set says of a token.
+/// The result of checking a token with a key set.
 #[derive(Debug)]
-pub enum Keys<'a> {
+pub enum SignatureCheck<'a> {
     /// A key of the set verifies the signature.
-    Verify(VerifiedJwt<'a>),
-    /// The set has the key that `kid` names, or keys that fit where there is no `kid`, and none verifies the signature.
-    Refuse,
+    Verified(VerifiedJwt<'a>),
+    /// The set has the key that `kid` names or, without a `kid`, keys that fit, and none of them verifies the signature.
+    Invalid,
     /// The set has a key of that `kid`, but for another algorithm or curve.
-    Misfit,
+    AlgorithmMismatch,
     /// The keys to try are larger than the verifier takes.
-    TooLarge,
-    /// The request has had as many signatures checked as it may have.
-    NothingLeft,
-    /// The set has no key of that `kid`, or without a `kid` none that fits; whether keys without a name were tried in its
-    /// place.
-    Lack {
-        /// They were, and none verifies the signature.
+    KeyTooLarge,
+    /// The request has used up its budget for signature checks.
+    BudgetExhausted,
+    /// The set has no key of that `kid` and issuer or, without a `kid`, none that fits.
+    KeyNotFound {
+        /// Whether the filter tried keys without a `kid` instead, and none of them verifies the signature.
         tried: bool,
     },
 }
@@ -45,7 +44,7 @@ impl<'a> VerifiedJwt<'a> {
         set: &JwkSet,
         of_any_key: AlgorithmSet,
         checks: Checks<'_>,
-    ) -> Keys<'a> {
+    ) -> SignatureCheck<'a> {
         let mut tried = false;
         let mut is_too_large = false;
         let issuer = claims.unverified_issuer().ok().flatten();
@@ -53,22 +52,22 @@ impl<'a> VerifiedJwt<'a> {
         for key in set.candidates(algorithm, key_id, issuer, of_any_key) {
             match checks.check(key, algorithm, token.signing_input(), token.signature()) {
                 Checked::Good => {
-                    return Keys::Verify(Self {
+                    return SignatureCheck::Verified(Self {
                         claims: &claims.members,
                     });
                 }
                 Checked::Bad => tried = true,
                 Checked::KeyTooLarge => is_too_large = true,
-                Checked::NothingLeft => return Keys::NothingLeft,
+                Checked::NothingLeft => return SignatureCheck::BudgetExhausted,
             }
         }
         if is_too_large && !tried {
-            return Keys::TooLarge;
+            return SignatureCheck::KeyTooLarge;
         }
         match key_id.map(|key_id| set.has_kid_for(key_id, issuer)) {
-            Some(true) | None if tried => Keys::Refuse,
-            Some(true) => Keys::Misfit,
-            Some(false) | None => Keys::Lack { tried },
+            Some(true) | None if tried => SignatureCheck::Invalid,
+            Some(true) => SignatureCheck::AlgorithmMismatch,
+            Some(false) | None => SignatureCheck::KeyNotFound { tried },
         }
     }
 

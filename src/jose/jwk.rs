@@ -79,7 +79,7 @@ impl Jwk {
     pub(super) fn of_pem(key_id: &str, pem: &str) -> Result<Self, JwkFault> {
         let key = certificate::from_pem(pem)?;
         Ok(Self {
-            key_id: Some(key_id.into()).filter(|key_id: &Box<str>| !key_id.is_empty()),
+            key_id: (!key_id.is_empty()).then(|| key_id.into()),
             algorithm: key.fits(Algorithm::Rs256).then_some(Algorithm::Rs256),
             issuer: None,
             spki_der: OnceCell::new(),
@@ -124,13 +124,18 @@ impl Jwk {
         if algorithm.is_some_and(Algorithm::is_pss) && !key.is_within_module() {
             return Err(JwkFault::RsaBeyondModule);
         }
-        Ok(Self {
+        let key = Self {
             key_id,
             algorithm,
             issuer,
             key,
             spki_der: OnceCell::new(),
-        })
+        };
+        if is_checked_now {
+            // The first request with the key does not wait for it.
+            let _ = key.spki_der();
+        }
+        Ok(key)
     }
 
     /// `kid`, decoded.

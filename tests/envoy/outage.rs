@@ -315,10 +315,9 @@ fn one_broken_key_among_good_ones_costs_only_itself() {
     );
     assert_eq!(stack.status(&token().mint()), 200, "cold");
     assert!(
-        stack.envoy.wait_for_log(
-            "1 keys loaded, 1 skipped: keys[0]",
-            Duration::from_secs(2)
-        ),
+        stack
+            .envoy
+            .wait_for_log("1 keys loaded, 1 skipped: keys[0]", Duration::from_secs(2)),
         "{}",
         stack.envoy.log()
     );
