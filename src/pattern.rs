@@ -196,8 +196,8 @@ impl Effort {
         Self(1_000_000)
     }
 
-    /// A step for each byte.
-    fn spend(&mut self, bytes: usize) -> Option<()> {
+    /// Spends as many steps; `None`: there are not so many left.
+    pub(crate) fn spend(&mut self, bytes: usize) -> Option<()> {
         self.0 = self.0.checked_sub(bytes)?;
         Some(())
     }

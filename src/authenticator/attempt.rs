@@ -1,5 +1,6 @@
 //! A requirement's tree held against the tokens of one request.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::evaluate::{Moment, Need, Obstacle};
@@ -11,6 +12,7 @@ use crate::claims::{SignatureCheck, TimeLimits, VerifiedJwt};
 use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
+use crate::pattern::Effort;
 use crate::policy::{Authorization, ProviderRequirement, Requirement};
 use crate::request::RequestHead;
 
@@ -78,6 +80,8 @@ impl Granted {
 pub(super) struct Asked<'r> {
     pub(super) request: &'r RequestHead,
     pub(super) authorization: Option<&'r Authorization>,
+    /// What conditions on claims may still cost, whatever number of rules the request has to meet.
+    pub(super) effort: &'r Cell<Effort>,
 }
 
 /// One request's attempt to meet its requirement.
@@ -337,10 +341,12 @@ impl<'e, 't> Attempt<'e, 't> {
         let (jwt, times) = self.verify(named, provider, parts)?;
         // What is refused from here on rests on the request, too.
         self.judged = None;
+        let mut effort = self.asked.effort.get();
         let shortfall = self
             .asked
             .authorization
-            .and_then(|authorization| authorization.check(&jwt, self.asked.request).err());
+            .and_then(|authorization| authorization.check(&jwt, self.asked.request, &mut effort).err());
+        self.asked.effort.set(effort);
         let Some(all) = &token.granted else {
             let granted = self.grant(named.provider, provider, token, parts, &jwt, times)?;
             return Ok(Granted {

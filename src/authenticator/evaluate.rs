@@ -2,6 +2,7 @@
 //!
 //! Pure but for what a missing `kid` leaves behind: a request is evaluated anew whenever keys have come.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::attempt::{Asked, Attempt, Beside, Granted};
@@ -13,6 +14,7 @@ use crate::credential::{self, Credential};
 use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward::{self, StateEntry};
+use crate::pattern::Effort;
 use crate::policy::{Choice, Demand, Requirement};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
@@ -57,6 +59,8 @@ struct Shared<'s> {
     parsed: &'s [Parsed<'s>],
     /// There are few rules.
     recalls: bool,
+    /// What their conditions may still cost.
+    effort: &'s Cell<Effort>,
 }
 
 /// The token at one location, if there is one.
@@ -193,6 +197,7 @@ impl Authenticator {
             found: &found,
             parsed: &parsed,
             recalls: all.len() <= MOST_RECALLED,
+            effort: &Cell::new(Effort::of_a_request()),
         };
         let mut evaluation: Option<Evaluation> = None;
         for choice in all {
@@ -360,9 +365,11 @@ impl Authenticator {
             }
         };
 
+        let own_effort = Cell::new(Effort::of_a_request());
         let asked = Asked {
             request,
             authorization: demand.authorization.as_deref(),
+            effort: shared.map_or(&own_effort, |shared| shared.effort),
         };
         let mut attempt = Attempt::new(self, &config, &asked, &parsed, moment);
         let outcome = attempt

@@ -114,18 +114,22 @@ impl Authorization {
         self.conditions.iter().any(|(_, condition)| depends(condition))
     }
 
-    /// Whether the token may do what the request asks.
-    pub fn check(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead) -> Result<(), Shortfall> {
+    /// Whether the token may do what the request asks. What would cost more than is left to find out, it may not.
+    pub fn check(
+        &self,
+        jwt: &VerifiedJwt<'_>,
+        request: &RequestHead,
+        effort: &mut Effort,
+    ) -> Result<(), Shortfall> {
         if let Some(scopes) = &self.scopes
-            && !scopes.are_held(jwt)
+            && !scopes.are_held(jwt, effort)
         {
             return Err(Shortfall::Scope);
         }
-        let mut effort = Effort::of_a_request();
         match self
             .conditions
             .iter()
-            .find(|(_, condition)| !condition.holds(jwt, request, &mut effort))
+            .find(|(_, condition)| !condition.holds(jwt, request, effort))
         {
             Some((number, _)) => Err(Shortfall::Condition(*number)),
             None => Ok(()),
@@ -134,11 +138,12 @@ impl Authorization {
 }
 
 impl Scopes {
-    fn are_held(&self, jwt: &VerifiedJwt<'_>) -> bool {
-        let is_held = |wanted: &str| {
+    fn are_held(&self, jwt: &VerifiedJwt<'_>, effort: &mut Effort) -> bool {
+        let mut is_held = |wanted: &str| {
             self.claims
                 .iter()
                 .filter_map(|claim| jwt.claim(claim))
+                .filter(|held| effort.spend(held.text().len()).is_some())
                 .any(|held| match held.kind() {
                     Kind::String => held
                         .as_str()
@@ -174,6 +179,11 @@ impl Condition {
 impl ClaimCondition {
     fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> bool {
         let claim = jwt.claim(&self.claim).filter(|claim| claim.kind() != Kind::Null);
+        if let Some(claim) = claim
+            && effort.spend(claim.text().len()).is_none()
+        {
+            return false;
+        }
         let holds = match (&self.test, claim) {
             (ClaimTest::Exists(wanted), claim) => claim.is_some() == *wanted,
             (ClaimTest::Request(part), claim) => {
@@ -187,11 +197,20 @@ impl ClaimCondition {
                     .any(|text| text.as_bytes() == &*value)
             }
             (_, None) => false,
-            (ClaimTest::AnyOf(wanted), Some(claim)) => elements(claim)
-                .iter()
-                .any(|element| wanted.iter().any(|wanted| wanted.is(*element))),
+            (ClaimTest::AnyOf(wanted), Some(claim)) => {
+                let elements = elements(claim);
+                if spend_pairs(effort, claim, &elements, wanted).is_none() {
+                    return false;
+                }
+                elements
+                    .iter()
+                    .any(|element| wanted.iter().any(|wanted| wanted.is(*element)))
+            }
             (ClaimTest::AllOf(wanted), Some(claim)) => {
                 let elements = elements(claim);
+                if spend_pairs(effort, claim, &elements, wanted).is_none() {
+                    return false;
+                }
                 wanted
                     .iter()
                     .all(|wanted| elements.iter().any(|element| wanted.is(*element)))
@@ -219,6 +238,17 @@ fn elements(claim: Json<'_>) -> Vec<Json<'_>> {
     claim.as_array().unwrap_or_else(|| vec![claim])
 }
 
+/// Each element may have to be compared with each value that is wanted; numbers and escaped text byte by byte.
+fn spend_pairs(effort: &mut Effort, claim: Json<'_>, elements: &[Json<'_>], wanted: &[Scalar]) -> Option<()> {
+    let is_number = |scalar: &Scalar| matches!(scalar, Scalar::Number(_));
+    let bytes = match wanted.iter().any(is_number) || claim.text().contains('\\') {
+        true => claim.text().len(),
+        false => 0,
+    };
+    let each = elements.len().saturating_mul(8).saturating_add(bytes);
+    effort.spend(each.saturating_mul(wanted.len()))
+}
+
 impl Scalar {
     fn is(&self, value: Json<'_>) -> bool {
         match self {
@@ -226,8 +256,17 @@ impl Scalar {
             Self::Bool(flag) => value.as_bool() == Some(*flag),
             Self::Number(number) => value
                 .as_number_text()
-                .is_some_and(|value| Decimal::read(value).equals(Decimal::read(number))),
+                .is_some_and(|value| is_same_number(value, number)),
         }
+    }
+}
+
+fn is_same_number(one: &str, other: &str) -> bool {
+    // As nearly everybody writes them, in digits alone, there is nothing to interpret.
+    let is_plain = |text: &str| !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    match is_plain(one) && is_plain(other) {
+        true => one == other,
+        false => Decimal::read(one).equals(Decimal::read(other)),
     }
 }
 

@@ -58,7 +58,42 @@ pub(super) fn list() -> Vec<Scenario> {
             .header("x-tok", of("b", "bob", b))
     };
 
+    let numbers = |count: usize| {
+        (0..count)
+            .map(|number| json!(1_000_000 + number))
+            .collect::<Vec<Value>>()
+    };
+    let long = |count: usize| {
+        let list: Vec<Value> = numbers(count).into_iter().chain([json!(7)]).collect();
+        token().claim("n", json!(list)).mint()
+    };
+
     vec![
+        authorizing(
+            "what would take too long to find out in a claim does not hold",
+            condition(json!({"claim_name": "n", "any_of": (0..2000).collect::<Vec<usize>>()})),
+        )
+        .token(claiming(json!({"n": 1999})), forwarded())
+        .token(long(20), forwarded())
+        .token(long(1200), denied("claim_rejected")),
+        authorizing(
+            "a condition that is inverted does not hold for its length, either",
+            condition(json!({"claim_name": "n", "any_of": (0..2000).collect::<Vec<usize>>(), "invert": true})),
+        )
+        .token(claiming(json!({"n": numbers(20)})), forwarded())
+        .token(claiming(json!({"n": numbers(1200)})), denied("claim_rejected")),
+        Scenario::new("many rules look through a long claim together only so often", {
+            let rule = |number: usize| json!({
+                "match": {"prefix": format!("/s{number}")},
+                "requires": {"provider_name": "corp"},
+                "authorize": condition(json!({"claim_name": "n", "exists": true})),
+            });
+            let mut config = config(local_provider());
+            config["rules"] = (0..400).map(rule).collect();
+            config
+        })
+        .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(10)), forwarded())
+        .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(1200)), denied("claim_rejected")),
         authorizing("all scopes are needed", json!({"scopes": {"all": ["orders:read", "orders:write"]}}))
             .token(scoped(json!("orders:write profile orders:read")), forwarded())
             .token(scoped(json!(["orders:write", "orders:read"])), forwarded())
