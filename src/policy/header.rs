@@ -135,7 +135,7 @@ impl HeaderMatcher {
                 Some(authority) => Cow::Owned(authority.text().into_owned()),
                 None => return Match::sure(passes(&whole)).unless(true),
             },
-            FieldKind::Other => Cow::Borrowed(value.trim_ascii()),
+            FieldKind::Other => Cow::Borrowed(without_spaces(value)),
         };
         let literal = passes(&whole);
         let is_same = match &spelt {
@@ -164,6 +164,23 @@ impl HeaderMatcher {
             }
         };
         Match::sure(literal).unless(!literal && is_other())
+    }
+}
+
+/// The value without what some server takes for white space at either end: all that Java's `trim` drops, and the spaces
+/// beyond ASCII that Python's and JavaScript's drop, in Latin-1 and in UTF-8.
+pub(super) fn without_spaces(mut value: &[u8]) -> &[u8] {
+    while let [0xc2, 0x85 | 0xa0, rest @ ..] | [0..=b' ' | 0x85 | 0xa0, rest @ ..] = value {
+        value = rest;
+    }
+    loop {
+        value = match value {
+            [rest @ .., 0xc2, 0x85 | 0xa0] | [rest @ .., 0..=b' '] => rest,
+            // The end of a letter in UTF-8.
+            [.., 0x80..=0xff, 0x85 | 0xa0] => return value,
+            [rest @ .., 0x85 | 0xa0] => rest,
+            _ => return value,
+        };
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
-use super::header::{FieldKind, HeaderMatcher, MAX_VALUES};
+use super::header::{FieldKind, HeaderMatcher, MAX_VALUES, without_spaces};
 use super::host::{Authority, HostPattern};
 use super::likeness::Match;
 use super::path::{PathPattern, RequestPath};
@@ -68,7 +68,7 @@ impl<'r> Matched<'r> {
         if let Some((_, elements)) = known.iter().find(|(known, _)| std::ptr::eq(*known, value)) {
             return elements.clone();
         }
-        let mut all = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let mut all = value.split(|byte| *byte == b',').map(without_spaces);
         let first: Vec<&[u8]> = all.by_ref().take(MAX_VALUES).collect();
         let elements = Rc::new(Elements {
             is_cut: all.next().is_some(),

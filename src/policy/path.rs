@@ -2,6 +2,8 @@
 
 mod readings;
 
+pub(super) use readings::is_deceptive;
+
 use std::borrow::Cow;
 
 use super::matcher::Matched;

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::header::without_spaces;
 use super::likeness::Match;
 use super::matcher::Matched;
+use super::path::is_deceptive;
 use crate::config::StringMatcher;
 use crate::percent;
 
@@ -56,7 +58,9 @@ impl<'q> Query<'q> {
         // Who decodes a path before looking for its query finds another one.
         let hides_query =
             path.contains(&b'%') && decoded(path, false).is_none_or(|path| path.contains(&b'?'));
-        let mut is_unclear = hides_query || end < field.len();
+        // As in a path: a longer form of UTF-8, or a `%u002e`, may be anything.
+        let is_deceptive = query.contains(&b'%') && is_deceptive(query);
+        let mut is_unclear = hides_query || is_deceptive || end < field.len();
         let mut split = |is_separator: fn(&u8) -> bool| {
             let mut pairs = Vec::new();
             for pair in query.split(is_separator).filter(|pair| !pair.is_empty()) {
@@ -156,7 +160,9 @@ impl ParameterMatcher {
         }
         [true, false].into_iter().any(|plus_is_space| {
             let once = decode_once(value, plus_is_space);
+            let bare = without_spaces(&once);
             of(Some(&once)) != literal
+                || bare.len() < once.len() && of(Some(&Cow::Owned(bare.to_vec()))) != literal
                 || once.contains(&b'%')
                     && decoded(&once, false)
                         .is_none_or(|value| of(Some(&Cow::Owned(value.into_owned()))) != literal)

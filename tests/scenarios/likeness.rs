@@ -73,6 +73,32 @@ pub(super) fn list() -> Vec<Scenario> {
     vec![
         all(
             all(
+                strict("spaces that only some servers drop hide no header's value", json!({"prefix": "/", "headers": [{"name": "x-env", "string_match": {"exact": "prod"}}]})),
+                corp(vec![
+                    get("/x").header("x-env", *b"prod\xa0"),
+                    get("/x").header("x-env", *b"\xc2\xa0prod"),
+                    get("/x").header("x-env", *b"prod\xc2\x85"),
+                    get("/x").header("x-env", *b"test,\xa0prod"),
+                ]),
+                &missing,
+            ),
+            corp(vec![get("/x").header("x-env", *b"prod\xc3\xa0"), get("/x").header("x-env", *b"pro\xa0d")]),
+            &forwarded(),
+        ),
+        all(
+            all(
+                strict("a parameter is found in spellings that a path may not have, either", parameter(exact("admin"))),
+                corp(of_all(&[
+                    "mode=%u0061dmin", "m%u006fde=admin", "mode=%c1%a1dmin", "m%e0%81%afde=admin",
+                    "mode=admin+", "mode=%20admin", "mode=admin%0a", "mode=admin%00",
+                ])),
+                &missing,
+            ),
+            corp(of_all(&["mode=adm+in", "mode=user%20", "x=caf%c3%a9", "x=100%25", "x=%"])),
+            &forwarded(),
+        ),
+        all(
+            all(
                 strict("a host is the same however it is spelt", json!({"hosts": ["admin.example", "[2001:db8::1]", "127.0.0.1"]}))
                     .request(on("admin.example.").header("x-partner", &partner), forwarded())
                     .request(on("[2001:DB8:0::1]:80").header("x-partner", &partner), forwarded()),

@@ -281,7 +281,7 @@ pub(super) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
 
 /// Whether the path holds what no client has use for and some servers read as anything: a form of UTF-8 that is longer than
 /// need be, or a `%u002e`.
-pub(super) fn is_deceptive(path: &[u8]) -> bool {
+pub(in crate::policy) fn is_deceptive(path: &[u8]) -> bool {
     let normal = in_normal_form(path);
     (0..normal.len()).any(|at| match normal.get(at..) {
         Some([b'%', b'u' | b'U', a, b, c, d, ..]) => {
