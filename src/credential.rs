@@ -35,12 +35,12 @@ impl Credential<'_> {
 /// byte. So it is not missing where a token may be.
 const NO_TOKEN: &[u8] = b"?";
 
-/// Whether PHP takes this for a parameter or a cookie of that name: white space before it is dropped, a NUL ends it, a bracket
-/// behind it makes it a list, and `.`, ` ` and `[` are `_`.
+/// Whether some server takes this for a parameter or a cookie of that name. ASP.NET ignores the case of letters; PHP drops white
+/// space before it, ends it at a NUL, takes a bracket behind it for a list, and writes `_` for `.`, ` ` and `[`.
 fn is_folded(key: &[u8], name: &[u8]) -> bool {
     let fold = |byte: u8| match byte {
         b'.' | b' ' | b'[' => b'_',
-        other => other,
+        other => other.to_ascii_lowercase(),
     };
     let Some((start, rest)) = key.trim_ascii_start().split_at_checked(name.len()) else {
         return false;

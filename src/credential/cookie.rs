@@ -27,7 +27,8 @@ fn passes_for(pair: &[u8], name: &[u8]) -> bool {
         if key == name
             || super::is_folded(key, name)
             || super::is_folded(before, name)
-            || memchr::memchr(b'%', key).is_some()
+            || key.len() > name.len()
+                && memchr::memchr(b'%', key).is_some()
                 && percent::decode(key, Plus::Plus).is_ok_and(|key| *key == *name)
         {
             return true;
@@ -95,7 +96,7 @@ mod tests {
         assert_eq!(found("a=1; session=x.y.z; b=2"), ["x.y.z"]);
         assert_eq!(found("session=\"x\""), ["x"]);
         assert_eq!(found("session=x;session=y"), ["x", "y"]);
-        assert_eq!(found("xsession=x; Session=y; session"), Vec::<String>::new());
+        assert_eq!(found("xsession=x; sessions=y; session"), Vec::<String>::new());
         assert_eq!(found("session="), [""]);
         assert_eq!(found("session=\""), ["\""]);
     }
@@ -120,6 +121,8 @@ mod tests {
             "my%5Fsession=E",
             "a my_session=E",
             "my_session[0]=E",
+            "My_Session=E",
+            "a=1 MY.SESSION=E",
         ] {
             assert_eq!(found(line), [super::super::NO_TOKEN], "{line}");
         }

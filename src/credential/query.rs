@@ -10,34 +10,82 @@ pub(super) fn values<'a>(
     path: &'a [u8],
     name: &[u8],
 ) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
-    split(path).1.filter_map(move |pair| {
-        let (key, value) = key_and_value(pair);
-        if is_named(key, name) {
-            Some(decode(value))
-        } else {
-            passes_for(pair, key, name).then_some(Ok(Cow::Borrowed(super::NO_TOKEN)))
-        }
-    })
+    let (head, pairs) = split(path);
+    let none = || Ok(Cow::Borrowed(super::NO_TOKEN));
+    let hidden = hidden_query(head).into_iter().flat_map(pairs_of);
+    let hidden = hidden.filter_map(move |pair| {
+        let key = key_and_value(pair).0;
+        (is_named(key, name) || passes_for(pair, key, name)).then(none)
+    });
+    pairs
+        .filter_map(move |pair| {
+            let (key, value) = key_and_value(pair);
+            if is_named(key, name) {
+                Some(decode(value))
+            } else {
+                passes_for(pair, key, name).then(none)
+            }
+        })
+        .chain(hidden)
+}
+
+/// What is the query to a server that decodes a path before it looks for one.
+fn hidden_query(head: &[u8]) -> Option<&[u8]> {
+    memchr::memchr(b'%', head)?;
+    let at = head
+        .windows(3)
+        .position(|three| three.eq_ignore_ascii_case(b"%3f"))?;
+    head.get(at.saturating_add(3)..)
 }
 
 /// Whether some server reads this pair, or a part of it, as a parameter of this name: those that split at `;` too, and PHP,
 /// which finds `access_token` in `access.token`, `+access[token` and `access_token[]`.
 fn passes_for(pair: &[u8], key: &[u8], name: &[u8]) -> bool {
+    // No other spelling of a name is shorter.
+    if pair.len() < name.len() {
+        return false;
+    }
     if is_folded(key, name) {
         return true;
     }
     let has_several = memchr::memchr(b';', pair).is_some();
     has_several
-        && pair.split(|byte| *byte == b';').any(|part| {
-            let key = key_and_value(part).0;
-            is_named(key, name) || is_folded(key, name)
-        })
+        && pair
+            .split(|byte| *byte == b';')
+            .filter(|part| part.len() >= name.len())
+            .any(|part| {
+                let key = key_and_value(part).0;
+                is_named(key, name) || is_folded(key, name)
+            })
 }
 
 fn is_folded(key: &[u8], name: &[u8]) -> bool {
     // Hardly any name that is long enough begins alike.
-    key.len() >= name.len() && decode(key).is_ok_and(|key| super::is_folded(&key, name))
+    if key.len() < name.len() {
+        return false;
+    }
+    let Ok(mut decoded) = decode(key) else {
+        // Some read `%u005f`, and no client has use for it.
+        return key.windows(2).any(|two| two.eq_ignore_ascii_case(b"%u"));
+    };
+    // Proxies and applications decode in turn.
+    for _ in 0..MAX_DECODINGS {
+        if super::is_folded(&decoded, name) {
+            return true;
+        }
+        match percent::decode(&decoded, Plus::Plus) {
+            Ok(Cow::Owned(again)) => decoded = Cow::Owned(again),
+            Ok(Cow::Borrowed(_)) | Err(_) => return false,
+        }
+        if *decoded == *name {
+            return true;
+        }
+    }
+    false
 }
+
+/// So often a name is decoded to find another spelling of one.
+const MAX_DECODINGS: usize = 3;
 
 /// The path without the parameters of this name; the others stay byte by byte as they were, and in their order.
 pub(super) fn without(path: &[u8], name: &[u8]) -> Vec<u8> {
@@ -59,12 +107,11 @@ fn split(path: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
         Some((head, query)) => (head, query.strip_prefix(b"?")),
         None => (path, None),
     };
-    (
-        head,
-        query
-            .into_iter()
-            .flat_map(|query| query.split(|byte| *byte == b'&')),
-    )
+    (head, query.into_iter().flat_map(pairs_of))
+}
+
+fn pairs_of(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+    query.split(|byte| *byte == b'&')
 }
 
 fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
@@ -112,7 +159,7 @@ mod tests {
         assert_eq!(found("/a?token"), [Ok(String::new())]);
         assert_eq!(found("/a?token=%zz"), [Err(BadEscape)]);
         assert_eq!(found("/a?token=%2"), [Err(BadEscape)]);
-        assert!(found("/a?mytoken=1&Token=2&%zz=3").is_empty());
+        assert!(found("/a?mytoken=1&tokens=2&%zz=3").is_empty());
         assert!(found("/token=1").is_empty());
     }
 
@@ -136,6 +183,13 @@ mod tests {
             "/?access_token%5B0%5D=E",
             "/?access_token%00x=E",
             "/?a=1;access.token=E",
+            "/?Access_Token=E",
+            "/?ACCESS%5fTOKEN=E",
+            "/?access%255ftoken=E",
+            "/?access%25255Ftoken=E",
+            "/?access%u005ftoken=E",
+            "/x%3faccess_token=E",
+            "/x%3Fa=1&access_token=E?b",
         ] {
             assert_eq!(found(path), [super::super::NO_TOKEN], "{path}");
         }
@@ -144,6 +198,8 @@ mod tests {
             "/?a=access_token",
             "/?xaccess.token=E",
             "/?access.tokens=E",
+            "/?access%zztoken=E",
+            "/x%3fb=access_token",
             "/?access-token=E",
             "/?a=;=;;",
         ] {
