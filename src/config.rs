@@ -154,6 +154,7 @@ const FIELDS: &[&str] = &[
     "limits",
     "signature_backend",
     "shared_data",
+    "user_agent",
     "headers_with_underscores_action",
 ];
 
@@ -215,6 +216,7 @@ impl Config {
             providers.push(provider);
         }
         binding::remember_for_widest_window(&mut providers);
+        remote::read_user_agent(fields.get("user_agent"), &mut providers)?;
 
         let mode = requirement::read_mode(fields.get("mode"), fields.get("shadow_percent"))?;
         let mode = mode.unwrap_or_default();

@@ -162,6 +162,7 @@ impl Engine {
             cache_control: None,
             etag,
             retry_after: None,
+            content_encoding: None,
         };
         let answer = match &says {
             Says::Document(body) => Ok(answer(200, body.as_bytes(), None)),

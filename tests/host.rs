@@ -30,6 +30,8 @@ mod cache;
 mod crypto;
 #[path = "host/faults.rs"]
 mod faults;
+#[path = "host/fetches.rs"]
+mod fetches;
 #[path = "host/filter_state.rs"]
 mod filter_state;
 #[path = "host/host_calls.rs"]

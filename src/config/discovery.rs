@@ -85,6 +85,7 @@ pub(super) fn read(
         timeout,
         cache_duration,
         key_cache,
+        user_agent: remote::default_user_agent(),
     })
 }
 

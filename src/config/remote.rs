@@ -1,5 +1,6 @@
 //! `remote_jwks` and `key_cache`: where a provider's keys are fetched, and how they are kept.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::discovery::Discovery;
 use super::error::ConfigError;
 use super::http_uri::HttpUri;
+use super::key_source::KeySource;
+use super::provider::Provider;
 use super::reader::{Fields, Node};
 
 /// Keys that are fetched through Envoy, and how they are kept.
@@ -22,6 +25,40 @@ pub struct RemoteKeySource {
     pub cache_duration: Duration,
     /// How the keys are kept.
     pub key_cache: KeyCache,
+    /// What each request says of its sender: `user_agent`. No part of the source's name.
+    pub user_agent: Rc<str>,
+}
+
+/// What a fetch says of its sender, unless `user_agent` says otherwise: firewalls in front of large issuers refuse a
+/// request that does not say it.
+const USER_AGENT: &str = concat!("proxy-wasm-jwt/", env!("CARGO_PKG_VERSION"));
+
+const LONGEST_USER_AGENT: usize = 256;
+
+/// Reads `user_agent`, and has the fetches of all providers send it.
+pub(super) fn read_user_agent(
+    node: Option<&Node<'_>>,
+    providers: &mut [Provider],
+) -> Result<(), Box<ConfigError>> {
+    let Some(node) = node else { return Ok(()) };
+    let text = node.name()?;
+    if text.len() > LONGEST_USER_AGENT {
+        return Err(node.invalid(format!(
+            "must hold at most {LONGEST_USER_AGENT} bytes, not {}",
+            text.len()
+        )));
+    }
+    // RFC 9110 section 5.5: a field's value neither begins nor ends with whitespace.
+    if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || text.trim() != &*text {
+        return Err(node.invalid("may hold printable ASCII characters only, without a space at either end"));
+    }
+    let text: Rc<str> = text.into();
+    for provider in providers {
+        if let KeySource::Remote(source) = &mut provider.keys {
+            source.user_agent = text.clone();
+        }
+    }
+    Ok(())
 }
 
 /// Where keys are.
@@ -127,7 +164,12 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySour
         timeout,
         cache_duration,
         key_cache,
+        user_agent: default_user_agent(),
     })
+}
+
+pub(super) fn default_user_agent() -> Rc<str> {
+    USER_AGENT.into()
 }
 
 /// Envoy's `RetryPolicy`, as far as jwt_authn uses it.

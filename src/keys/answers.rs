@@ -80,6 +80,7 @@ impl RemoteKeys {
         if answer.body.len() > self.source.key_cache.max_response_bytes {
             return Err(FetchError::TooLarge);
         }
+        answer.check_encoding()?;
         discovery::read(answer.body, &discovery.issuer).map_err(FetchError::Discovery)
     }
 
@@ -174,6 +175,7 @@ impl RemoteKeys {
                 if answer.body.len() > self.source.key_cache.max_response_bytes {
                     return Err(FetchError::TooLarge);
                 }
+                answer.check_encoding()?;
                 let parsed = JwkSet::parse(answer.body).map_err(FetchError::Document)?;
                 let etag = answer
                     .etag

@@ -65,7 +65,33 @@ pub struct Fetched<'a> {
     pub etag: Option<&'a [u8]>,
     /// `retry-after` of an answer without keys.
     pub retry_after: Option<&'a [u8]>,
+    /// `content-encoding`.
+    pub content_encoding: Option<&'a [u8]>,
 }
+
+impl Fetched<'_> {
+    /// A compressed document cannot be read. Every request asks for a plain one, but not every server heeds that, and some
+    /// do not say so either.
+    pub(super) fn check_encoding(&self) -> Result<(), FetchError> {
+        let coding = self.content_encoding.unwrap_or_default();
+        let is_plain = |part: &[u8]| part.is_empty() || part.eq_ignore_ascii_case(b"identity");
+        if !coding
+            .split(|byte| *byte == b',')
+            .all(|part| is_plain(part.trim_ascii()))
+        {
+            return Err(FetchError::Compressed(discovery::shown(
+                &String::from_utf8_lossy(coding),
+            )));
+        }
+        match self.body.starts_with(GZIP) {
+            true => Err(FetchError::Compressed("gzip".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// RFC 1952 section 2.3.1: what every gzip stream begins with, and no JSON text does.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Why a fetch gave no keys: the issuer's fault, or the way to it. The old keys stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +110,8 @@ pub enum FetchError {
     Status(u16),
     /// The document is longer than `max_response_bytes`.
     TooLarge,
+    /// The document is compressed, although a plain one was asked for; how.
+    Compressed(String),
     /// The document is no usable set of keys.
     Document(JwksFault),
     /// The discovery document leads to no keys.
@@ -127,6 +155,12 @@ impl fmt::Display for FetchError {
             }
             Self::Status(status) => write!(f, "the answer's status was {status}"),
             Self::TooLarge => f.write_str("the document is longer than key_cache.max_response_bytes"),
+            Self::Compressed(coding) => {
+                write!(
+                    f,
+                    "the document is compressed (`{coding}`), although the request asked for a plain one"
+                )
+            }
             Self::Document(fault) => write!(f, "the document is not usable: {fault}"),
             Self::Discovery(fault) => write!(f, "the document is not usable: {fault}"),
         }
@@ -184,5 +218,33 @@ mod tests {
             );
         }
         assert_eq!(FetchError::of_status(503, b"\xff"), FetchError::Status(503));
+    }
+
+    #[test]
+    fn a_compressed_document_is_its_own_fault() {
+        let check = |content_encoding: Option<&str>, body: &[u8]| {
+            let answer = Fetched {
+                status: 200,
+                body,
+                cache_control: None,
+                etag: None,
+                retry_after: None,
+                content_encoding: content_encoding.map(str::as_bytes),
+            };
+            answer.check_encoding().map_err(|fault| fault.to_string())
+        };
+        for plain in [None, Some(""), Some("identity"), Some("Identity , identity")] {
+            assert_eq!(check(plain, b"{}"), Ok(()), "{plain:?}");
+        }
+        for (coding, body, named) in [
+            (Some("br"), &b"{}"[..], "(`br`)"),
+            (Some("identity, GZIP"), b"{}", "(`identity, GZIP`)"),
+            (Some("a\nb"), b"{}", "(`a\\nb`)"),
+            (None, b"\x1f\x8b\x08", "(`gzip`)"),
+            (Some("identity"), b"\x1f\x8b", "(`gzip`)"),
+        ] {
+            let fault = check(coding, body).unwrap_err();
+            assert!(fault.contains(named), "{fault}");
+        }
     }
 }

@@ -210,6 +210,9 @@ impl RemoteKeys {
             (":authority", endpoint.uri.authority.to_string()),
             (":path", endpoint.uri.path.to_string()),
             ("accept", accept.to_owned()),
+            // A compressed document could not be read.
+            ("accept-encoding", "identity".to_owned()),
+            ("user-agent", self.source.user_agent.to_string()),
         ];
         if let (Document::Jwks, Some(etag), Some(_)) = (document, &self.head.etag, &self.held) {
             headers.push(("if-none-match", etag.clone()));

@@ -41,6 +41,11 @@ fn keys_on_another_host_are_fetched_through_its_cluster() {
         issuer.fetch_log(DOCUMENT)[0].header("host"),
         Some("idp.example.com")
     );
+    for fetch in [asked, &issuer.fetch_log(DOCUMENT)[0]] {
+        let own = concat!("proxy-wasm-jwt/", env!("CARGO_PKG_VERSION"));
+        assert_eq!(fetch.header("user-agent"), Some(own));
+        assert_eq!(fetch.header("accept-encoding"), Some("identity"));
+    }
     assert!(
         envoy.log().contains(
             "provider corp: the discovery document names https://keys.example.net:8443/v1/jwks?set=main"

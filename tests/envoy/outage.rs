@@ -76,6 +76,11 @@ fn faults() -> Vec<(&'static str, Fault, &'static str)> {
             Fault::Answers(Answer::padded_jwks(&[&world().rsa], 300_000)),
             "longer than key_cache.max_response_bytes",
         ),
+        (
+            "compressed",
+            Fault::Answers(Answer::new("application/json", set.clone()).header("content-encoding", "gzip")),
+            "the document is compressed (`gzip`)",
+        ),
         ("no-json", json("<html>maintenance</html>"), "not JSON"),
         ("a-list", json("[]"), "not a JSON object"),
         ("another-shape", json(r#"{"error":"x"}"#), "no keys member"),

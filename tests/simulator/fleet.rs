@@ -80,6 +80,7 @@ fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) 
                 body: body.as_bytes(),
                 cache_control: None,
                 retry_after: None,
+                content_encoding: None,
                 etag: Some(b"\"v1\""),
             };
             let answered = UnixTime::from_millis(now + ANSWER);

@@ -125,6 +125,7 @@ impl Process {
                 cache_control: answer.cache_control.map(str::as_bytes),
                 etag: answer.etag.map(str::as_bytes),
                 retry_after: answer.retry_after.map(str::as_bytes),
+                content_encoding: None,
             };
             let now = self.now;
             if let Some(engine) = &mut self.workers[call.worker] {

@@ -158,6 +158,7 @@ impl Filter {
                     200 | 304 => None,
                     _ => header("retry-after"),
                 };
+                let content_encoding = header("content-encoding");
                 let answer = match body_size {
                     0 => Ok(Vec::new()),
                     size => abi::buffer(Buffer::CallResponseBody, size),
@@ -169,6 +170,7 @@ impl Filter {
                         cache_control: cache_control.as_deref(),
                         etag: etag.as_deref(),
                         retry_after: retry_after.as_deref(),
+                        content_encoding: content_encoding.as_deref(),
                     }),
                     Err(_) => Err(FetchError::Reset),
                 };

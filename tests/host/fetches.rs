@@ -1,0 +1,79 @@
+//! What a fetch sends, and what the log says of one that fails.
+
+use serde_json::{Value, json};
+
+use super::scenarios::{self, ISSUER, get, token, with};
+use super::stub::{self, State};
+use super::vm::{self, Answer, Vm, document};
+
+const ERROR: u32 = 4;
+
+fn discovered() -> Value {
+    with(
+        scenarios::remote_provider(),
+        json!({"remote_jwks": null, "discovery": {"cluster": "issuer"}}),
+    )
+}
+
+fn where_the_keys_are() -> Answer {
+    Answer::document(&json!({"issuer": ISSUER, "jwks_uri": "http://idp.example.com/jwks"}).to_string())
+}
+
+/// The header fields of the oldest call without an answer.
+fn asked() -> Vec<(String, String)> {
+    stub::with(|host| host.calls.front().expect("a call").headers.texts())
+}
+
+fn header(name: &str) -> Vec<String> {
+    let values = asked().into_iter().filter(|(known, _)| known == name);
+    values.map(|(_, value)| value).collect()
+}
+
+#[test]
+fn every_fetch_says_who_asks_and_wants_a_plain_document() {
+    let own = concat!("proxy-wasm-jwt/", env!("CARGO_PKG_VERSION"));
+    for (configured, sent) in [
+        (None, own),
+        (Some("edge (ops@example.com)"), "edge (ops@example.com)"),
+    ] {
+        let fields = configured.map_or(json!({}), |value| json!({"user_agent": value}));
+        let mut vm = Vm::start(&with(scenarios::config(discovered()), fields));
+        let id = vm.open(&get("/orders").bearer(&token().mint()));
+        vm.pass_to_tick();
+        for answer in [where_the_keys_are(), Answer::document(&document())] {
+            assert_eq!(header("user-agent"), [sent]);
+            assert_eq!(header("accept-encoding"), ["identity"]);
+            vm.answer_next(&answer);
+        }
+        assert_eq!(vm::state(id), State::Forwarded);
+    }
+}
+
+#[test]
+fn a_compressed_answer_is_named_in_the_log() {
+    let says = |coding: Option<&str>, body: &[u8]| {
+        let status = (":status".to_owned(), "200".to_owned());
+        let coding = coding.map(|coding| ("content-encoding".to_owned(), coding.to_owned()));
+        Answer::Message([status].into_iter().chain(coding).collect(), body.to_vec())
+    };
+    let document = document();
+    for (provider, what) in [
+        (discovered(), "discovery document"),
+        (scenarios::remote_provider(), "JWKS"),
+    ] {
+        for (answer, named) in [
+            (says(Some("gzip"), document.as_bytes()), "(`gzip`)"),
+            (says(Some("br"), b"\x0b\x02"), "(`br`)"),
+            (says(None, b"\x1f\x8b\x08\x00"), "(`gzip`)"),
+        ] {
+            let mut vm = Vm::start(&scenarios::config(provider.clone()));
+            vm.pass_to_tick();
+            vm.answer_next(&answer);
+            stub::with(|host| {
+                for part in [what, "the document is compressed ", named] {
+                    assert!(host.has_line(ERROR, part), "{part}: {:?}", host.lines);
+                }
+            });
+        }
+    }
+}
