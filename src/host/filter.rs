@@ -384,7 +384,7 @@ impl Filter {
                     self.gauges_shown_at.set(UnixTime::default());
                     match &notice {
                         KeyNotice::Loaded { .. } => metrics.fetch_success.increment(),
-                        KeyNotice::Failed { .. } => metrics.fetch_failed.increment(),
+                        KeyNotice::Failed { error, .. } => metrics.fetch_failed(error),
                         _ => {}
                     }
                     super::key_log::tell(&provider.name, &notice);

@@ -15,23 +15,27 @@ pub(super) fn tell(provider: &str, notice: &KeyNotice) {
         ),
         KeyNotice::Failed {
             is_news: false,
+            document,
+            asked,
             error,
             ..
         } => {
-            log::debug!("provider {provider}: fetching keys still fails: {error}");
+            log::debug!("provider {provider}: fetching keys still fails: {document} {asked}: {error}");
         }
         KeyNotice::Failed {
             document: Document::Discovery,
+            asked,
             error,
             since,
             standing: Standing::Fresh,
             ..
         } => log::warn!(
-            "provider {provider}: reading the discovery document fails since {since}: {error}; \
+            "provider {provider}: reading the discovery document fails since {since}: {asked}: {error}; \
              the keys are where it said before"
         ),
         KeyNotice::Failed {
             document,
+            asked,
             error,
             since,
             standing,
@@ -39,15 +43,15 @@ pub(super) fn tell(provider: &str, notice: &KeyNotice) {
             ..
         } => match standing {
             Standing::Fresh => log::warn!(
-                "provider {provider}: fetching keys fails since {since}: {document}: {error}; \
+                "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
                  the keys are fresh until {until}"
             ),
             Standing::Stale => log::warn!(
-                "provider {provider}: fetching keys fails since {since}: {document}: {error}; \
+                "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
                  the keys are past their lifetime and serve until {until}"
             ),
             Standing::Without => log::error!(
-                "provider {provider}: fetching keys fails since {since}: {document}: {error}; \
+                "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
                  there are no keys, requests are answered with 503"
             ),
         },

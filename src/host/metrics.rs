@@ -7,6 +7,7 @@ use crate::authenticator::{CacheCounts, KeyGauges};
 use crate::config::Config;
 use crate::denial::Reason;
 use crate::jose::AlgorithmSet;
+use crate::keys::FetchError;
 
 /// A metric that could not be defined is not counted: that must not cost a request.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,9 @@ pub(super) struct Metrics {
 #[derive(Debug)]
 pub(super) struct ProviderMetrics {
     pub(super) fetch_success: Metric,
-    pub(super) fetch_failed: Metric,
+    fetch_failed: Metric,
+    fetch_cluster_missing: Metric,
+    fetch_cluster_unavailable: Metric,
     pub(super) unknown_kid: Metric,
     keys: Metric,
     keys_age_seconds: Metric,
@@ -105,6 +108,8 @@ impl Metrics {
                     ProviderMetrics {
                         fetch_success: counter("fetch_success"),
                         fetch_failed: counter("fetch_failed"),
+                        fetch_cluster_missing: counter("fetch_cluster_missing"),
+                        fetch_cluster_unavailable: counter("fetch_cluster_unavailable"),
                         unknown_kid: counter("unknown_kid"),
                         keys: gauge("keys"),
                         keys_age_seconds: gauge("keys_age_seconds"),
@@ -148,6 +153,16 @@ impl Metrics {
 }
 
 impl ProviderMetrics {
+    /// Counts a fetch that failed; one that never left the proxy also under its own name.
+    pub(super) fn fetch_failed(&self, error: &FetchError) {
+        self.fetch_failed.increment();
+        if *error == FetchError::ClusterMissing {
+            self.fetch_cluster_missing.increment();
+        } else if error.is_cluster_unavailable() {
+            self.fetch_cluster_unavailable.increment();
+        }
+    }
+
     pub(super) fn show(&self, gauges: KeyGauges) {
         self.keys.set(u64::try_from(gauges.keys).unwrap_or(u64::MAX));
         self.keys_age_seconds

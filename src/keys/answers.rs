@@ -95,6 +95,7 @@ impl RemoteKeys {
         let has_moved = match jwks_uri {
             Ok(jwks_uri) => self.follow(jwks_uri.to_string(), now, notices),
             Err(error) => {
+                let asked = self.asked(&in_flight);
                 let Some(discovered) = &mut self.head.discovered else {
                     // Nothing is known to go on with.
                     self.wants = Wants::Nothing;
@@ -114,6 +115,7 @@ impl RemoteKeys {
                 let since = discovered.trouble.as_ref().map_or(0, |trouble| trouble.since);
                 notices.push(KeyNotice::Failed {
                     document: Document::Discovery,
+                    asked,
                     error,
                     since: UnixTime::from_millis(since),
                     standing,
@@ -268,6 +270,7 @@ impl RemoteKeys {
         let since = self.head.trouble.as_ref().map_or(0, |trouble| trouble.since);
         notices.push(KeyNotice::Failed {
             document: in_flight.document,
+            asked: self.asked(&in_flight),
             error,
             since: UnixTime::from_millis(since),
             standing,

@@ -96,8 +96,10 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 /// Why a fetch gave no keys: the issuer's fault, or the way to it. The old keys stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchError {
-    /// The host could not send the request; most often the cluster does not exist.
-    Dispatch,
+    /// The host did not send the request: it knows no cluster of that name.
+    ClusterMissing,
+    /// The host did not send the request: the cluster has no healthy endpoint, or a circuit breaker is open.
+    ClusterUnavailable,
     /// The answer broke off, or never began.
     Reset,
     /// No answer came within the request's timeout; the host said so.
@@ -118,13 +120,27 @@ pub enum FetchError {
     Discovery(DiscoveryFault),
 }
 
+/// What Envoy's words on a failed handshake have in them.
+const TLS: &str = "TLS_error";
+
+/// What Envoy says in the place of an issuer whose cluster has nowhere to go.
+const NO_HOST: &str = "no healthy upstream";
+
 impl FetchError {
+    /// Whether the cluster was there, and had nowhere to send the request.
+    pub(crate) fn is_cluster_unavailable(&self) -> bool {
+        match self {
+            Self::ClusterUnavailable => true,
+            Self::Unreachable(why) => why == NO_HOST,
+            _ => false,
+        }
+    }
+
     /// What a status other than 200 means. Envoy answers in the issuer's place where it got no answer itself; such a
     /// reply is told by its words.
     pub(super) fn of_status(status: u16, body: &[u8]) -> Self {
         const NO_ANSWER: &str = "upstream request timeout";
         const NO_CONNECTION: &str = "upstream connect error or disconnect/reset before headers. ";
-        const NO_HOST: &str = "no healthy upstream";
         match (status, std::str::from_utf8(body)) {
             (504, Ok(NO_ANSWER)) => Self::TimedOut,
             (502 | 503, Ok(NO_HOST)) => Self::Unreachable(NO_HOST.to_owned()),
@@ -145,10 +161,20 @@ impl FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dispatch => f.write_str("the request could not be sent; does the cluster exist?"),
+            Self::ClusterMissing => {
+                f.write_str("the request could not be sent: Envoy has no cluster of this name")
+            }
+            Self::ClusterUnavailable => f.write_str(
+                "the request could not be sent: the cluster has no healthy endpoint, or its circuit breaker is open",
+            ),
             Self::Reset => f.write_str("the connection was reset"),
             Self::TimedOut => f.write_str("no answer came within the timeout"),
             Self::Lost => f.write_str("the request was lost: neither an answer nor a failure came"),
+            Self::Unreachable(why) if why.contains(TLS) => write!(
+                f,
+                "the issuer was not reached: {why}; see the cluster's counters ssl.fail_verify_san, \
+                 ssl.fail_verify_error and ssl.connection_error"
+            ),
             Self::Unreachable(why) => write!(f, "the issuer was not reached: {why}"),
             Self::Status(status @ (301 | 302 | 303 | 307 | 308)) => {
                 write!(f, "the answer was a redirect ({status}), which is not followed")
@@ -209,6 +235,15 @@ mod tests {
                  delayed connect error: Connection refused",
             ),
             (503, "maintenance", "the answer's status was 503"),
+            (
+                503,
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection \
+                 failure, transport failure reason: TLS_error:|268435581:SSL routines:OPENSSL_internal:\
+                 CERTIFICATE_VERIFY_FAILED:TLS_error_end",
+                "the issuer was not reached: reset reason: remote connection failure, transport failure reason: \
+                 TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end; see \
+                 the cluster's counters ssl.fail_verify_san, ssl.fail_verify_error and ssl.connection_error",
+            ),
             (500, "no healthy upstream", "the answer's status was 500"),
             (302, "", "the answer was a redirect (302), which is not followed"),
         ] {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::discovery::shown;
 use super::fetch::{Document, FetchId, FetchRequest};
 use super::head::{Head, Lease, Wants};
 use super::remote::RemoteKeys;
@@ -179,6 +180,17 @@ impl RemoteKeys {
             .is_some_and(|discovered| discovered.trouble.is_some());
         let is_due = now.as_millis() >= self.document_due_at() || (for_kid && !is_failing);
         self.document().filter(|_| is_due)
+    }
+
+    /// The address of a request and its cluster, fit for a log line.
+    pub(super) fn asked(&self, in_flight: &InFlight) -> String {
+        let endpoint = match in_flight.document {
+            Document::Discovery => self.document().cloned(),
+            Document::Jwks => self.keys_at(),
+        };
+        endpoint.map_or_else(String::new, |Endpoint { cluster, uri }| {
+            format!("{uri} through cluster {}", shown(&cluster))
+        })
     }
 
     /// Where the keys are, as far as that is known.

@@ -21,6 +21,8 @@ pub enum KeyNotice {
     Failed {
         /// Of what.
         document: Document,
+        /// The URL that was asked for and the cluster that the request was for, as a log line has them.
+        asked: String,
         /// Why.
         error: FetchError,
         /// When the first failed fetch since the last good one began.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::{Answer, Bootstrap, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream};
+use testkit::{
+    Answer, Authority, Bootstrap, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream,
+    static_cluster,
+};
 
 use super::{Stack, assert_alive};
 use crate::scenarios::{AUDIENCE, ISSUER, config, token, token_of, with, world};
@@ -74,7 +77,8 @@ fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
     let log = stack.envoy.log();
     assert!(
         log.contains(
-            "discovery document: the document is not usable: its issuer is \
+            "discovery document https://idp.example.com/realms/main/.well-known/openid-configuration \
+             through cluster issuer: the document is not usable: its issuer is \
              `https://idp.example.com/realms/other`, which is not exactly the configured issuer; there are no keys"
         ),
         "{log}"
@@ -108,4 +112,101 @@ fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
         stack.envoy.log()
     );
     assert_alive(&stack.envoy);
+}
+
+#[test]
+fn faults_on_the_way_to_an_issuer_are_told_apart() {
+    let authority = Authority::generate();
+    let (issuer, upstream) = (Issuer::start(), Upstream::start());
+    let mut secure = Listener::new("secure")
+        .route(testkit::route("/", "upstream"))
+        .build();
+    secure["filter_chains"][0]["transport_socket"] =
+        authority.downstream(&authority.issue("other.example.com"));
+    let server = EnvoyProcess::start(
+        &Bootstrap::new()
+            .cluster("upstream", upstream.addr())
+            .listener_value(secure)
+            .build(),
+    );
+    let wrong_name = || {
+        let mut socket = authority.upstream(None);
+        socket["typed_config"]["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"] =
+            json!([{"san_type": "DNS", "matcher": {"exact": "idp.example.com"}}]);
+        socket
+    };
+    let cluster = |name: &str, addr, socket| {
+        let mut cluster = static_cluster(name, addr);
+        cluster["transport_socket"] = socket;
+        cluster
+    };
+    let mut empty = static_cluster("empty", issuer.addr());
+    empty["load_assignment"]["endpoints"] = json!([]);
+    let tls = "TLS_error";
+    let counters = "; see the cluster's counters ssl.fail_verify_san, ssl.fail_verify_error and \
+                    ssl.connection_error; there are no keys";
+    let expected = [
+        (
+            "missing",
+            "",
+            "the request could not be sent: Envoy has no cluster of this name; there are no keys",
+        ),
+        (
+            "empty",
+            "",
+            "the request could not be sent: the cluster has no healthy endpoint, or its circuit breaker is open; \
+             there are no keys",
+        ),
+        ("wrong-name", tls, counters),
+        ("no-tls", tls, counters),
+    ];
+    let providers: serde_json::Map<_, _> = expected
+        .iter()
+        .map(|(cluster, _, _)| {
+            let uri = format!("https://idp.example.com/{cluster}");
+            let provider = json!({
+                "issuer": format!("https://{cluster}.example.com"), "audiences": [AUDIENCE],
+                "remote_jwks": {"http_uri": {"uri": uri, "cluster": cluster, "timeout": "1s"}},
+            });
+            ((*cluster).to_owned(), provider)
+        })
+        .collect();
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .cluster_value(empty)
+        .cluster_value(cluster("wrong-name", server.addr("secure"), wrong_name()))
+        .cluster_value(cluster("no-tls", issuer.addr(), authority.upstream(None)))
+        .listener(Listener::wasm("jwt", json!({"providers": providers})))
+        .build();
+    let envoy = EnvoyProcess::start_with(&bootstrap, &EnvoyOptions::default());
+    for (cluster, first, last) in expected {
+        let place = format!("JWKS https://idp.example.com/{cluster} through cluster {cluster}: ");
+        assert!(
+            envoy.wait_for_log(&place, Duration::from_secs(5)),
+            "{}",
+            envoy.log()
+        );
+        let log = envoy.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains(&place))
+            .expect("it is there");
+        let start = format!("provider {cluster}: fetching keys fails since ");
+        for part in [&start, first, last] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    let counted = |provider: &str| {
+        ["missing", "unavailable"].map(|what| {
+            envoy.stat(&format!(
+                "wasmcustom.jwt.provider.{provider}.fetch_cluster_{what}"
+            )) > 0
+        })
+    };
+    assert_eq!(counted("missing"), [true, false]);
+    assert_eq!(counted("empty"), [false, true]);
+    assert_eq!(counted("no-tls"), [false, false]);
+    assert!(envoy.stat("cluster.wrong-name.ssl.fail_verify_san") > 0);
+    assert!(envoy.stat("cluster.no-tls.ssl.connection_error") > 0);
+    assert_alive(&envoy);
 }

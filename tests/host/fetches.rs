@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::scenarios::{self, ISSUER, get, token, with};
-use super::stub::{self, State};
+use super::stub::{self, Fault, State};
 use super::vm::{self, Answer, Vm, document};
 
 const ERROR: u32 = 4;
@@ -74,6 +74,58 @@ fn a_compressed_answer_is_named_in_the_log() {
                     assert!(host.has_line(ERROR, part), "{part}: {:?}", host.lines);
                 }
             });
+        }
+    }
+}
+
+#[test]
+fn a_cluster_that_is_missing_is_told_from_one_with_nowhere_to_go() {
+    for (status, cause, metrics) in [
+        (2, "Envoy has no cluster of this name", [1, 0]),
+        (
+            10,
+            "the cluster has no healthy endpoint, or its circuit breaker is open",
+            [0, 1],
+        ),
+    ] {
+        let mut vm = Vm::start(&scenarios::config(scenarios::remote_provider()));
+        let import = "proxy_http_call";
+        stub::with(|host| host.fault = Some(Fault { import, status }));
+        vm.pass_to_tick();
+        stub::with(|host| {
+            let line = format!(
+                "JWKS http://idp.example.com/jwks through cluster issuer: the request could not be sent: {cause}; \
+                 there are no keys"
+            );
+            assert!(host.has_line(ERROR, "provider corp: fetching keys fails since "));
+            assert!(host.has_line(ERROR, &line), "{:?}", host.lines);
+            let metric = |name: &str| host.metric(&format!("jwt.provider.corp.{name}"));
+            let counted = ["fetch_cluster_missing", "fetch_cluster_unavailable"].map(metric);
+            assert_eq!(counted, metrics.map(Some));
+            assert_eq!(metric("fetch_failed"), Some(1));
+        });
+    }
+}
+
+#[test]
+fn every_status_names_the_url_that_was_asked_for() {
+    for (provider, what) in [
+        (scenarios::remote_provider(), "JWKS http://idp.example.com/jwks"),
+        (
+            with(
+                discovered(),
+                json!({"discovery": {"cluster": "issuer", "uri": "http://idp.example.com/x?y=1"}}),
+            ),
+            "discovery document http://idp.example.com/x?y=1",
+        ),
+    ] {
+        for status in [404, 403, 500] {
+            let mut vm = Vm::start(&scenarios::config(provider.clone()));
+            vm.pass_to_tick();
+            vm.answer_next(&Answer::status(status));
+            let line =
+                format!("{what} through cluster issuer: the answer's status was {status}; there are no");
+            stub::with(|host| assert!(host.has_line(ERROR, &line), "{line}: {:?}", host.lines));
         }
     }
 }

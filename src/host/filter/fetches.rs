@@ -2,6 +2,8 @@
 //!
 //! When to fetch and what to make of it, the engine says; here its words become host calls.
 
+use proxy_wasm::types::Status;
+
 use super::{Filter, IDLE_TICK};
 use crate::authenticator::Authenticator;
 use crate::config::{KeySource, ProviderId};
@@ -124,11 +126,11 @@ impl Filter {
 
     fn send(&self, provider: ProviderId, request: &FetchRequest, now: UnixTime) {
         match dispatch(request) {
-            Some(call) => {
+            Ok(call) => {
                 self.calls.borrow_mut().insert(call, (provider, request.id));
             }
-            None => self.engine(|engine| {
-                engine.handle_fetched(provider, request.id, Err(FetchError::Dispatch), now);
+            Err(error) => self.engine(|engine| {
+                engine.handle_fetched(provider, request.id, Err(error), now);
             }),
         }
     }
@@ -236,7 +238,7 @@ impl Filter {
     }
 }
 
-fn dispatch(request: &FetchRequest) -> Option<u32> {
+fn dispatch(request: &FetchRequest) -> Result<u32, FetchError> {
     let headers = request
         .headers
         .iter()
@@ -244,5 +246,9 @@ fn dispatch(request: &FetchRequest) -> Option<u32> {
         .collect();
     // The SDK's own call, because it alone routes the answer back to the root.
     proxy_wasm::hostcalls::dispatch_http_call(&request.cluster, headers, None, Vec::new(), request.timeout)
-        .ok()
+        // Envoy says BadArgument where it has no such cluster, and InternalFailure where the cluster has nowhere to go.
+        .map_err(|status| match status {
+            Status::BadArgument | Status::NotFound => FetchError::ClusterMissing,
+            _ => FetchError::ClusterUnavailable,
+        })
 }
