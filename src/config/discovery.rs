@@ -11,6 +11,8 @@ use super::remote::{self, Endpoint, KeyCache, KeyLocation, RemoteKeySource};
 pub struct Discovery {
     /// The document.
     pub document: Endpoint,
+    /// Where it is asked for instead, if there is nothing at the first address; none where `uri` is written.
+    pub fallback: Option<Endpoint>,
     /// The document's `issuer` must equal this exactly.
     pub issuer: Box<str>,
     /// The cluster for a `jwks_uri` on another host, by host; in the hosts' order.
@@ -43,6 +45,19 @@ impl Discovery {
 /// removed before appending /.well-known/openid-configuration."
 const SUFFIX: &str = "/.well-known/openid-configuration";
 
+/// RFC 8414 section 3.1: "inserting /.well-known/ and the well-known URI suffix between the host component and the path
+/// component", where any terminating / of the path is removed as well.
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+
+fn oauth_document(issuer: &str) -> Option<HttpUri> {
+    let issuer = HttpUri::parse(issuer.trim_end_matches('/')).ok()?;
+    let path = format!("{OAUTH}{}", issuer.path.trim_end_matches('/'));
+    Some(HttpUri {
+        path: path.into(),
+        ..issuer
+    })
+}
+
 pub(super) fn read(
     node: &Node<'_>,
     issuer: &str,
@@ -50,7 +65,15 @@ pub(super) fn read(
 ) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(&["cluster", "uri", "timeout", "cache_duration", "clusters"])?;
     let cluster = remote::read_cluster(&fields)?;
-    let uri = match fields.get("uri") {
+    let written = fields.get("uri");
+    let fallback = match written {
+        Some(_) => None,
+        None => oauth_document(issuer).map(|uri| Endpoint {
+            cluster: cluster.clone(),
+            uri,
+        }),
+    };
+    let uri = match written {
         Some(node) => remote::read_uri(node)?,
         None => HttpUri::parse(&format!("{}{SUFFIX}", issuer.trim_end_matches('/')))
             .ok()
@@ -79,6 +102,7 @@ pub(super) fn read(
     Ok(RemoteKeySource {
         location: KeyLocation::Discovery(Discovery {
             document: Endpoint { cluster, uri },
+            fallback,
             issuer: issuer.into(),
             clusters,
         }),
@@ -104,18 +128,26 @@ mod tests {
 
     #[test]
     fn the_document_is_where_the_standard_has_it() {
-        for (issuer, url) in [
+        for (issuer, url, fallback) in [
             (
                 "https://a.example",
                 "https://a.example/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server",
             ),
             (
                 "https://a.example/",
                 "https://a.example/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server",
             ),
             (
-                "https://a.example/x/y",
-                "https://a.example/x/y/.well-known/openid-configuration",
+                "https://a.example:8443/x/y",
+                "https://a.example:8443/x/y/.well-known/openid-configuration",
+                "https://a.example:8443/.well-known/oauth-authorization-server/x/y",
+            ),
+            (
+                "https://a.example/x/",
+                "https://a.example/x/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server/x",
             ),
         ] {
             let KeyLocation::Discovery(discovery) =
@@ -124,6 +156,7 @@ mod tests {
                 panic!("no discovery");
             };
             assert_eq!(discovery.document.uri.to_string(), url);
+            assert_eq!(discovery.fallback.unwrap().uri.to_string(), fallback);
         }
     }
 

@@ -27,7 +27,7 @@ impl KeySource {
                         .zip(other)
                         .all(|(one, other)| one.spki_der() == other.spki_der())
             }
-            (Self::Remote(one), Self::Remote(other)) => one.location == other.location,
+            (Self::Remote(one), Self::Remote(other)) => one.fingerprint() == other.fingerprint(),
             _ => false,
         }
     }

@@ -47,6 +47,10 @@ impl RemoteKeys {
         });
         match in_flight.document {
             Document::Discovery => {
+                let is_absent = answer.as_ref().is_ok_and(|answer| answer.status == 404);
+                if is_absent && self.fall_back(in_flight, now) {
+                    return;
+                }
                 let jwks_uri = answer.and_then(|answer| self.read_document(&answer));
                 self.handle_document(in_flight, jwks_uri, now, notices);
             }

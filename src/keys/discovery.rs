@@ -23,6 +23,8 @@ pub enum DiscoveryFault {
     IssuerMismatch {
         /// As the document has it, shortened and escaped.
         found: String,
+        /// The configured one, in the same form.
+        configured: String,
     },
     /// `jwks_uri` is absent or no string.
     JwksUriMissing,
@@ -40,10 +42,10 @@ impl fmt::Display for DiscoveryFault {
         match self {
             Self::Json(fault) => write!(f, "{fault}"),
             Self::IssuerMissing => f.write_str("it has no issuer"),
-            Self::IssuerMismatch { found } => {
+            Self::IssuerMismatch { found, configured } => {
                 write!(
                     f,
-                    "its issuer is `{found}`, which is not exactly the configured issuer"
+                    "its issuer is `{found}`, which is not exactly the configured issuer `{configured}`"
                 )
             }
             Self::JwksUriMissing => f.write_str("it has no jwks_uri"),
@@ -60,7 +62,10 @@ pub(super) fn read(document: &[u8], issuer: &str) -> Result<HttpUri, DiscoveryFa
     let text = |name| document.member(name).and_then(|value| value.as_str());
     let found = text("issuer").ok_or(DiscoveryFault::IssuerMissing)?;
     if found != issuer {
-        return Err(DiscoveryFault::IssuerMismatch { found: shown(&found) });
+        return Err(DiscoveryFault::IssuerMismatch {
+            found: shown(&found),
+            configured: shown(issuer),
+        });
     }
     let jwks_uri = text("jwks_uri").ok_or(DiscoveryFault::JwksUriMissing)?;
     HttpUri::parse(&jwks_uri).map_err(|fault| DiscoveryFault::JwksUri {
@@ -99,11 +104,11 @@ mod tests {
             (r#"{"issuer":1,"jwks_uri":"https://a/"}"#, "it has no issuer"),
             (
                 r#"{"issuer":"https://idp.example.com/","jwks_uri":"https://a/"}"#,
-                "its issuer is `https://idp.example.com/`, which is not exactly the configured issuer",
+                "its issuer is `https://idp.example.com/`, which is not exactly the configured issuer `https://idp.example.com`",
             ),
             (
                 r#"{"issuer":"a\nb","jwks_uri":"https://a/"}"#,
-                "its issuer is `a\\nb`, which is not exactly the configured issuer",
+                "its issuer is `a\\nb`, which is not exactly the configured issuer `https://idp.example.com`",
             ),
             (r#"{"issuer":"https://idp.example.com"}"#, "it has no jwks_uri"),
             (

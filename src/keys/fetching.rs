@@ -20,12 +20,18 @@ pub(super) const REDISCOVERY: Duration = Duration::from_secs(3600);
 /// rest.
 const DISCOVERY_FOR_KID: Duration = Duration::from_secs(1);
 
+/// What the second address of a discovery document gets at least of the timeout that the two share: 0 would be none for the
+/// host. Shorter than [`LEASE_MARGIN`].
+const LEAST_FOR_FALLBACK: Duration = Duration::from_millis(100);
+
 /// A fetch under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     pub(super) id: FetchId,
     /// What was asked for last.
     pub(super) document: Document,
+    /// Whether the discovery document was asked for at its second address.
+    pub(super) is_fallback: bool,
     /// When that was.
     pub(super) asked_at: UnixTime,
     pub(super) timeout: Duration,
@@ -141,6 +147,7 @@ impl RemoteKeys {
         self.in_flight = Some(InFlight {
             id,
             document,
+            is_fallback: false,
             asked_at: now,
             timeout,
             deadline,
@@ -170,6 +177,31 @@ impl RemoteKeys {
         }
     }
 
+    fn fallback(&self) -> Option<&Endpoint> {
+        match &self.source.location {
+            KeyLocation::Discovery(discovery) => discovery.fallback.as_ref(),
+            KeyLocation::Jwks(_) => None,
+        }
+    }
+
+    /// Asks for the discovery document at its second address, where it has one that was not asked before; else false. Both
+    /// share the timeout, so that neither the lease nor a request that waits for a `kid` has to last longer.
+    pub(super) fn fall_back(&mut self, in_flight: InFlight, now: UnixTime) -> bool {
+        let Some(endpoint) = self.fallback().filter(|_| !in_flight.is_fallback) else {
+            return false;
+        };
+        let spent = now.since(in_flight.asked_at);
+        let timeout = in_flight.timeout.saturating_sub(spent).max(LEAST_FOR_FALLBACK);
+        self.next_request = Some(self.request(in_flight.id, Document::Discovery, endpoint, timeout));
+        self.in_flight = Some(InFlight {
+            is_fallback: true,
+            asked_at: now,
+            timeout,
+            ..in_flight
+        });
+        true
+    }
+
     /// The discovery document, if it is its time. For an unknown `kid` it is asked too: an issuer that has moved its keys
     /// signs with new ones.
     fn document_to_read(&self, for_kid: bool, now: UnixTime) -> Option<&Endpoint> {
@@ -184,12 +216,15 @@ impl RemoteKeys {
 
     /// The address of a request and its cluster, fit for a log line.
     pub(super) fn asked(&self, in_flight: &InFlight) -> String {
-        let endpoint = match in_flight.document {
-            Document::Discovery => self.document().cloned(),
-            Document::Jwks => self.keys_at(),
+        let first = self.document();
+        let (endpoint, before) = match in_flight.document {
+            Document::Discovery if in_flight.is_fallback => (self.fallback().cloned(), first),
+            Document::Discovery => (first.cloned(), None),
+            Document::Jwks => (self.keys_at(), None),
         };
+        let before = before.map_or_else(String::new, |first| format!(" (after 404 from {})", first.uri));
         endpoint.map_or_else(String::new, |Endpoint { cluster, uri }| {
-            format!("{uri} through cluster {}", shown(&cluster))
+            format!("{uri}{before} through cluster {}", shown(&cluster))
         })
     }
 

@@ -79,7 +79,8 @@ fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
         log.contains(
             "discovery document https://idp.example.com/realms/main/.well-known/openid-configuration \
              through cluster issuer: the document is not usable: its issuer is \
-             `https://idp.example.com/realms/other`, which is not exactly the configured issuer; there are no keys"
+             `https://idp.example.com/realms/other`, which is not exactly the configured issuer \
+             `https://idp.example.com/realms/main`; there are no keys"
         ),
         "{log}"
     );

@@ -129,3 +129,43 @@ fn every_status_names_the_url_that_was_asked_for() {
         }
     }
 }
+
+#[test]
+fn both_addresses_of_a_discovery_document_share_the_timeout_and_are_named() {
+    for (spent, left) in [(400, 4600), (4999, 100)] {
+        let mut vm = Vm::start(&scenarios::config(discovered()));
+        vm.pass_to_tick();
+        stub::with(|host| host.now += spent);
+        vm.answer_next(&Answer::status(404));
+        assert_eq!(
+            header(":path"),
+            ["/.well-known/oauth-authorization-server/realms/main"]
+        );
+        assert_eq!(header("user-agent").len(), 1);
+        assert_eq!(
+            stub::with(|host| host.calls.front().map(|call| call.timeout)),
+            Some(left)
+        );
+        vm.answer_next(&Answer::status(404));
+        assert_eq!(
+            stub::with(|host| host.calls.len()),
+            0,
+            "there is no third address"
+        );
+        let line = "discovery document https://idp.example.com/.well-known/oauth-authorization-server/realms/main \
+                    (after 404 from https://idp.example.com/realms/main/.well-known/openid-configuration) through \
+                    cluster issuer: the answer's status was 404; there are no keys";
+        stub::with(|host| assert!(host.has_line(ERROR, line), "{:?}", host.lines));
+    }
+}
+
+#[test]
+fn a_document_of_another_issuer_is_named_with_the_configured_one() {
+    let mut vm = Vm::start(&scenarios::config(discovered()));
+    vm.pass_to_tick();
+    let theirs = json!({"issuer": format!("{ISSUER}/"), "jwks_uri": "http://idp.example.com/jwks"});
+    vm.answer_next(&Answer::document(&theirs.to_string()));
+    let line =
+        format!("its issuer is `{ISSUER}/`, which is not exactly the configured issuer `{ISSUER}`; there");
+    stub::with(|host| assert!(host.has_line(ERROR, &line), "{:?}", host.lines));
+}

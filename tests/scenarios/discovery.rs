@@ -7,6 +7,9 @@ use super::*;
 /// Where OpenID Connect Discovery 1.0 has the document of [`ISSUER`].
 const DOCUMENT: &str = "/realms/main/.well-known/openid-configuration";
 
+/// Where RFC 8414 has it.
+const OAUTH_DOCUMENT: &str = "/.well-known/oauth-authorization-server/realms/main";
+
 fn provider() -> Value {
     json!({"issuer": ISSUER, "audiences": [AUDIENCE], "discovery": {"cluster": "issuer", "timeout": "1s"}})
 }
@@ -59,6 +62,52 @@ pub(super) fn list() -> Vec<Scenario> {
             good_document(),
         )
         .token(&old, forwarded()),
+        Scenario::new(
+            "discovery: RFC 8414's address is asked where OpenID Connect's has nothing",
+            config(provider()),
+        )
+        .issuer(OAUTH_DOCUMENT, good_document())
+        .token(&old, forwarded())
+        .step(documents(1))
+        .step(Step::Fetches(OAUTH_DOCUMENT.to_owned(), 1))
+        .fetches(1)
+        .then_issuer("/jwks", Says::keys(&[&world.rsa, &world.rsa_next]))
+        .token(&new, forwarded()),
+        discovered("discovery: OpenID Connect's address goes first")
+            .issuer(OAUTH_DOCUMENT, document(ISSUER, "http://idp.example.com/other"))
+            .issuer("/other", Says::keys(&[&world.rsa_next]))
+            .token(&old, forwarded())
+            .token(&new, denied("key_unknown"))
+            .step(Step::Fetches(OAUTH_DOCUMENT.to_owned(), 0)),
+        Scenario::new(
+            "discovery: RFC 8414's document must be the issuer's",
+            short.clone(),
+        )
+        .issuer(
+            OAUTH_DOCUMENT,
+            document("https://idp.example.com", "http://idp.example.com/jwks"),
+        )
+        .token(&old, denied("keys_unavailable"))
+        .fetches(0),
+        Scenario::new(
+            "discovery: another fault than 404 has no second address",
+            short.clone(),
+        )
+        .issuer(DOCUMENT, Says::Status(403))
+        .issuer(OAUTH_DOCUMENT, good_document())
+        .token(&old, denied("keys_unavailable"))
+        .step(Step::Fetches(OAUTH_DOCUMENT.to_owned(), 0)),
+        Scenario::new("discovery: a written address is the only one", {
+            let uri = "http://idp.example.com/realms/main/.well-known/openid-configuration";
+            let provider = with(
+                provider(),
+                json!({"discovery": {"cluster": "issuer", "uri": uri}}),
+            );
+            with(config(provider), json!({"limits": {"max_wait": "400ms"}}))
+        })
+        .issuer(OAUTH_DOCUMENT, good_document())
+        .token(&old, denied("keys_unavailable"))
+        .step(Step::Fetches(OAUTH_DOCUMENT.to_owned(), 0)),
         discovered("discovery: the jwks_uri may be on another host")
             .issuer(DOCUMENT, document(ISSUER, "https://keys.example.com:8443/a/b"))
             .issuer("/a/b", Says::keys(&[&world.rsa]))
