@@ -1,6 +1,5 @@
 //! `remote_jwks` and `key_cache`: where a provider's keys are fetched, and how they are kept.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -26,7 +25,7 @@ pub struct RemoteKeySource {
     /// How the keys are kept.
     pub key_cache: KeyCache,
     /// What each request says of its sender: `user_agent`. No part of the source's name.
-    pub user_agent: Rc<str>,
+    pub user_agent: Box<str>,
 }
 
 /// What a fetch says of its sender, unless `user_agent` says otherwise: firewalls in front of large issuers refuse a
@@ -52,7 +51,6 @@ pub(super) fn read_user_agent(
     if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || text.trim() != &*text {
         return Err(node.invalid("may hold printable ASCII characters only, without a space at either end"));
     }
-    let text: Rc<str> = text.into();
     for provider in providers {
         if let KeySource::Remote(source) = &mut provider.keys {
             source.user_agent = text.clone();
@@ -168,7 +166,7 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySour
     })
 }
 
-pub(super) fn default_user_agent() -> Rc<str> {
+pub(super) fn default_user_agent() -> Box<str> {
     USER_AGENT.into()
 }
 

@@ -120,8 +120,9 @@ pub enum FetchError {
     Discovery(DiscoveryFault),
 }
 
-/// What Envoy's words on a failed handshake have in them.
-const TLS: &str = "TLS_error";
+/// What Envoy's words have in them where not even a connection came about. Those on a failed TLS handshake may be no more
+/// than "remote connection failure".
+const NO_CONNECT: &str = "delayed connect error";
 
 /// What Envoy says in the place of an issuer whose cluster has nowhere to go.
 const NO_HOST: &str = "no healthy upstream";
@@ -170,9 +171,9 @@ impl fmt::Display for FetchError {
             Self::Reset => f.write_str("the connection was reset"),
             Self::TimedOut => f.write_str("no answer came within the timeout"),
             Self::Lost => f.write_str("the request was lost: neither an answer nor a failure came"),
-            Self::Unreachable(why) if why.contains(TLS) => write!(
+            Self::Unreachable(why) if why != NO_HOST && !why.contains(NO_CONNECT) => write!(
                 f,
-                "the issuer was not reached: {why}; see the cluster's counters ssl.fail_verify_san, \
+                "the issuer was not reached: {why}; with TLS, see the cluster's counters ssl.fail_verify_san, \
                  ssl.fail_verify_error and ssl.connection_error"
             ),
             Self::Unreachable(why) => write!(f, "the issuer was not reached: {why}"),
@@ -241,8 +242,8 @@ mod tests {
                  failure, transport failure reason: TLS_error:|268435581:SSL routines:OPENSSL_internal:\
                  CERTIFICATE_VERIFY_FAILED:TLS_error_end",
                 "the issuer was not reached: reset reason: remote connection failure, transport failure reason: \
-                 TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end; see \
-                 the cluster's counters ssl.fail_verify_san, ssl.fail_verify_error and ssl.connection_error",
+                 TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end; \
+                 with TLS, see the cluster's counters ssl.fail_verify_san, ssl.fail_verify_error and ssl.connection_error",
             ),
             (500, "no healthy upstream", "the answer's status was 500"),
             (302, "", "the answer was a redirect (302), which is not followed"),

@@ -36,7 +36,7 @@ fn every_fetch_says_who_asks_and_wants_a_plain_document() {
         (None, own),
         (Some("edge (ops@example.com)"), "edge (ops@example.com)"),
     ] {
-        let fields = configured.map_or(json!({}), |value| json!({"user_agent": value}));
+        let fields = configured.map_or_else(|| json!({}), |value| json!({"user_agent": value}));
         let mut vm = Vm::start(&with(scenarios::config(discovered()), fields));
         let id = vm.open(&get("/orders").bearer(&token().mint()));
         vm.pass_to_tick();

@@ -204,6 +204,7 @@ fn a_request_that_waits() {
             "answer's header :status",
             "answer's header cache-control: status 1",
             "answer's header etag: status 1",
+            "answer's header content-encoding: status 1",
             "answer's body",
             // The document before the head that points to it.
             "read shared head",
