@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::replay::ProofId;
 use crate::config::{Config, KeySource, ProviderId};
-use crate::denial::{Denial, Reason, Refusal};
+use crate::denial::{Denial, Refusal};
 use crate::edits::HeaderEdits;
 use crate::jose::{Checks, Sandbox, SignatureVerifier, Spent};
 use crate::keys::{Chance, KeyNotice, RemoteKeys};
@@ -429,9 +429,7 @@ impl Authenticator {
             Evaluation::Forward(forward) => Decision::Forward(forward),
             Evaluation::Deny(refusal) => Decision::Deny(refusal),
             Evaluation::Answer(reply) => Decision::Answer(reply),
-            Evaluation::Need(Need::FirstKeys(provider) | Need::Kid(provider, _)) => {
-                Decision::Deny(Denial::new(Reason::KeysUnavailable).by(provider).into())
-            }
+            Evaluation::Need(need) => Decision::Deny(need.unmet().into()),
         }
     }
 

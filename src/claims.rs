@@ -17,7 +17,7 @@ pub use path::ClaimPath;
 pub use verified::{SignatureCheck, VerifiedJwt};
 
 use crate::config::{Audiences, Profile, Provider, StringMatcher};
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Detail, Reason};
 use crate::json::{Json, JsonError, Kind, Object};
 use crate::pattern::Effort;
 use crate::time::UnixTime;
@@ -59,10 +59,10 @@ impl<'a> UnverifiedClaims<'a> {
         if let Some(subjects) = &provider.subjects {
             self.check_subject(subjects)?;
         }
-        for claim in &provider.required_claims {
+        for (number, claim) in provider.required_claims.iter().enumerate() {
             match claim.resolve(&self.members) {
                 Some(value) if value.kind() != Kind::Null => {}
-                _ => return Err(Denial::new(Reason::ClaimMissing)),
+                _ => return Err(Denial::new(Reason::ClaimMissing).because(Detail::RequiredClaim(number))),
             }
         }
         for name in provider.profile.map_or(&[][..], Profile::names) {
@@ -99,7 +99,7 @@ impl<'a> UnverifiedClaims<'a> {
             return if audiences.accepts_none() {
                 Ok(())
             } else {
-                Err(mismatch)
+                Err(mismatch.with_detail("the token has no aud"))
             };
         };
         let mut accepted = audiences.accepts_none();
@@ -126,7 +126,8 @@ impl<'a> UnverifiedClaims<'a> {
             {
                 Ok(())
             }
-            _ => Err(Denial::new(Reason::SubjectRejected)),
+            Some(_) => Err(Denial::new(Reason::SubjectRejected)),
+            None => Err(Denial::new(Reason::SubjectRejected).with_detail("the token has no sub")),
         }
     }
 }
@@ -159,12 +160,16 @@ fn check_expiry(expiry: Option<NumericDate>, provider: &Provider, now: UnixTime)
         Some(expires_at) => {
             // Section 4.1.4: "the expiration time on or after which the JWT MUST NOT be accepted".
             if expires_at.is_on_or_before(now.before(skew)) {
-                return Err(Denial::new(Reason::TokenExpired));
+                return Err(
+                    Denial::new(Reason::TokenExpired).because(Detail::Passed(expires_at.rounded_up()))
+                );
             }
             if let Some(max_lifetime) = provider.max_lifetime
                 && expires_at.is_after(now.after(max_lifetime).after(skew))
             {
-                return Err(Denial::new(Reason::LifetimeTooLong));
+                return Err(
+                    Denial::new(Reason::LifetimeTooLong).because(Detail::TooFar(expires_at.rounded_up()))
+                );
             }
         }
         None if provider.require_expiration || provider.max_lifetime.is_some() => {
@@ -181,10 +186,13 @@ fn check_start(
     provider: &Provider,
     now: UnixTime,
 ) -> Result<(), Denial> {
-    if start.is_some_and(|date| date.is_after(now.after(provider.clock_skew))) {
-        return Err(Denial::new(Reason::TokenNotYetValid).with_detail(name));
+    match start {
+        Some(date) if date.is_after(now.after(provider.clock_skew)) => {
+            let detail = Detail::Ahead(name, date.rounded_up());
+            Err(Denial::new(Reason::TokenNotYetValid).because(detail))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A string claim; of another type it is a fault, never an absence.

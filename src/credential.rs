@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::config::{Location, LocationId, is_token_byte};
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Detail, Reason};
 use crate::edits::HeaderEdits;
 use crate::request::RequestHead;
 
@@ -69,9 +69,10 @@ pub fn find<'a>(
             continue;
         };
         let mut found: Option<Cow<'a, [u8]>> = None;
+        let several = Denial::new(Reason::TokenMultiple).because(Detail::Twice(*id));
         let mut take = |token: Cow<'a, [u8]>| match found.replace(token) {
             None => Ok(()),
-            Some(_) => Err(Denial::new(Reason::TokenMultiple)),
+            Some(_) => Err(several),
         };
         match location {
             Location::Header { field, prefix, .. } => {
@@ -79,7 +80,7 @@ pub fn find<'a>(
                     let token = after_prefix(value, prefix);
                     // Envoy joins repeated `authorization` fields with a comma, which no token holds.
                     if (token.is_some() || scheme(prefix).is_some()) && is_repeated(value, prefix) {
-                        return Err(Denial::new(Reason::TokenMultiple));
+                        return Err(several);
                     }
                     if let Some(token) = token {
                         take(Cow::Borrowed(token))?;

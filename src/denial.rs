@@ -2,7 +2,11 @@
 //!
 //! Owns the list of reasons and nothing of how a refusal looks on the wire: that is [`crate::reply`].
 
+mod detail;
+
 use std::rc::Rc;
+
+pub use detail::{Account, Detail};
 
 use crate::config::ProviderId;
 use crate::policy::Choice;
@@ -147,8 +151,12 @@ pub struct Denial {
     pub reason: Reason,
     /// The provider that the token was checked against, where it came that far.
     pub provider: Option<ProviderId>,
-    /// A word for the operator's debug log: which claim, which part. Never anything of the token itself.
-    pub detail: &'static str,
+    /// What is at fault, for the operator: which claim, which part. Never a byte of the token.
+    pub detail: Detail,
+    /// What asked for a token, where it came that far.
+    pub rule: Option<Choice>,
+    /// Servers read the request's path in several ways, so that no rule exempted it from a token.
+    pub has_odd_path: bool,
     /// What a good token lacks.
     pub shortfall: Option<Shortfall>,
 }
@@ -169,7 +177,9 @@ impl Denial {
         Self {
             reason,
             provider: None,
-            detail: "",
+            detail: Detail::None,
+            rule: None,
+            has_odd_path: false,
             shortfall: None,
         }
     }
@@ -190,6 +200,12 @@ impl Denial {
     /// The same with a word for the operator.
     #[must_use]
     pub const fn with_detail(self, detail: &'static str) -> Self {
+        self.because(Detail::Word(detail))
+    }
+
+    /// The same with what is at fault.
+    #[must_use]
+    pub const fn because(self, detail: Detail) -> Self {
         Self { detail, ..self }
     }
 

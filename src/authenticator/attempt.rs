@@ -10,9 +10,10 @@ use crate::binding::Presented;
 use crate::binding::replay::ProofId;
 use crate::claims::{SignatureCheck, TimeLimits, VerifiedJwt};
 use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
-use crate::denial::{Denial, Reason, Shortfall};
+use crate::denial::{Denial, Detail, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
 use crate::pattern::Effort;
+use crate::jose::{Algorithm, AlgorithmSet, JwkSet};
 use crate::policy::{Authorization, ProviderRequirement, Requirement};
 use crate::request::RequestHead;
 
@@ -181,6 +182,16 @@ impl<'e, 't> Attempt<'e, 't> {
                     match self.meet(part) {
                         Ok(()) => {}
                         Err(Obstacle::Need(found)) => need = need.or(Some(found)),
+                        // Another provider's token is there: say whose is missing.
+                        Err(Obstacle::Denial(denial)) if denial.reason == Reason::TokenMissing => {
+                            let denial = match part {
+                                Requirement::Provider(named) if !self.tokens.is_empty() => {
+                                    denial.by(named.provider)
+                                }
+                                _ => denial,
+                            };
+                            return Err(denial.into());
+                        }
                         // What one part refuses for good, no key that is yet to come can mend.
                         Err(denial) => return Err(denial),
                     }
@@ -301,7 +312,8 @@ impl<'e, 't> Attempt<'e, 't> {
             } else if preferred.is_some() && !prefers(&other) {
                 beside.push(Beside::Passed(other.location));
             } else {
-                return Err(Denial::new(Reason::TokenMultiple));
+                let both = Detail::Both(token.location, other.location);
+                return Err(Denial::new(Reason::TokenMultiple).because(both));
             }
         }
         Ok((token, beside))
@@ -336,7 +348,7 @@ impl<'e, 't> Attempt<'e, 't> {
         };
         // The issuer first, then the key: the same `kid` at two issuers is two keys.
         if !provider.is_issuer(&parts.issuer) {
-            return Err(Denial::new(Reason::IssuerUnknown).into());
+            return Err(Denial::new(Reason::IssuerUnknown).with_detail("iss").into());
         }
         let (jwt, times) = self.verify(named, provider, parts)?;
         // What is refused from here on rests on the request, too.
@@ -424,7 +436,10 @@ impl<'e, 't> Attempt<'e, 't> {
         let id = named.provider;
         let now = self.moment.now;
         if !provider.algorithms.contains(parts.algorithm) {
-            return Err(Denial::new(Reason::AlgorithmRejected).by(id).into());
+            return Err(Denial::new(Reason::AlgorithmRejected)
+                .by(id)
+                .because(Detail::NotAllowed(parts.algorithm))
+                .into());
         }
         if !provider.token_types.is_empty()
             && !provider
@@ -467,7 +482,7 @@ impl<'e, 't> Attempt<'e, 't> {
             SignatureCheck::Invalid => Err(Denial::new(Reason::SignatureInvalid).by(id).into()),
             SignatureCheck::AlgorithmMismatch => Err(Denial::new(Reason::AlgorithmRejected)
                 .by(id)
-                .with_detail("key")
+                .because(misfit(set, key_id, parts.algorithm))
                 .into()),
             SignatureCheck::KeyTooLarge => Err(Denial::new(Reason::AlgorithmRejected)
                 .by(id)
@@ -489,7 +504,8 @@ impl<'e, 't> Attempt<'e, 't> {
                 };
                 let unknown = Denial::new(reason).by(id);
                 let Some(key_id) = key_id else {
-                    return Err(unknown.into());
+                    let detail = Detail::NoKid(parts.algorithm);
+                    return Err(unknown.because(detail).into());
                 };
                 self.lacks_keys = true;
                 let Moment {
@@ -524,7 +540,24 @@ impl<'e, 't> Attempt<'e, 't> {
             return Obstacle::Need(need);
         }
         // Whether the issuer has the key, nobody knows: no fault of the client's.
-        let (Need::FirstKeys(provider) | Need::Kid(provider, _)) = need;
-        Denial::new(Reason::KeysUnavailable).by(provider).into()
+        need.unmet().into()
     }
+}
+
+/// Which key a `kid` names that is not for this algorithm. Only a refusal pays for the search.
+#[inline(never)]
+fn misfit(set: &JwkSet, key_id: Option<&str>, used: Algorithm) -> Detail {
+    let mut named = set
+        .keys()
+        .iter()
+        .filter(|key| key_id.is_some() && key.key_id() == key_id);
+    let is_for = named.find_map(|key| {
+        let mut all = AlgorithmSet::ALL.iter();
+        key.algorithm()
+            .or_else(|| all.find(|algorithm| key.fits(*algorithm)))
+    });
+    is_for.map_or(Detail::Word("the key that kid names"), |is_for| Detail::Misfit {
+        used,
+        is_for,
+    })
 }

@@ -15,7 +15,7 @@ use crate::denial::{Denial, Reason, Refusal};
 use crate::edits::HeaderEdits;
 use crate::forward::{self, StateEntry};
 use crate::pattern::Effort;
-use crate::policy::{Choice, Demand, Requirement};
+use crate::policy::{Choice, Demand, RequestPath, Requirement};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
@@ -30,6 +30,15 @@ pub(super) enum Evaluation {
 }
 
 impl Evaluation {
+    /// Why the request is refused, or would be.
+    fn denial_mut(&mut self) -> Option<&mut Denial> {
+        match self {
+            Self::Deny(refusal) => Some(&mut refusal.denial),
+            Self::Forward(forward) if forward.shadowed.is_some() => Rc::make_mut(forward).shadowed.as_mut(),
+            Self::Forward(_) | Self::Answer(_) | Self::Need(_) => None,
+        }
+    }
+
     /// The request has to go on as this as well. It goes on as it is.
     fn and(&mut self, other: Self) {
         match (self, other) {
@@ -94,6 +103,19 @@ pub(super) enum Need {
     Kid(ProviderId, UnixTime),
 }
 
+impl Need {
+    /// The refusal of a request that can wait no longer.
+    pub(super) fn unmet(self) -> Denial {
+        let (provider, detail) = match self {
+            Self::FirstKeys(provider) => (provider, "no keys were fetched yet"),
+            Self::Kid(provider, _) => (provider, "no fetch has shown whether the issuer has the key"),
+        };
+        Denial::new(Reason::KeysUnavailable)
+            .by(provider)
+            .with_detail(detail)
+    }
+}
+
 /// When a request is decided, and whether it may still wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
@@ -147,6 +169,19 @@ impl Authenticator {
     }
 
     fn evaluate_once(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
+        let mut evaluation = self.evaluate_rules(request, moment);
+        if let Some(denial) = evaluation.denial_mut() {
+            let path = self
+                .config
+                .policy
+                .path_field
+                .and_then(|field| request.first(field));
+            denial.has_odd_path = path.is_some_and(|path| !RequestPath::new(path).is_canonical());
+        }
+        evaluation
+    }
+
+    fn evaluate_rules(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
         let config = self.config.clone();
         let policy = &config.policy;
         // As with Envoy's own setting of that name, whatever the mode.
@@ -276,7 +311,7 @@ impl Authenticator {
                 resources.all.get(number)
             });
             Refusal {
-                denial,
+                denial: denial.under(choice),
                 rule: Some(choice),
                 metadata_url: resource.and_then(|resource| resource.document_url(request)),
                 nonce: match denial.reason {
@@ -306,7 +341,10 @@ impl Authenticator {
                         let denial = Denial::new(reason).by(provider);
                         let subject = subject.clone();
                         Box::new(if is_let_through {
-                            let forward = self.without_token(Grant::Anonymous).by(choice).shadowing(denial);
+                            let forward = self
+                                .without_token(Grant::Anonymous)
+                                .by(choice)
+                                .shadowing(denial.under(choice));
                             Decision::Forward(Rc::new(Forward { subject, ..forward }))
                         } else {
                             Decision::Deny(refusal(denial, subject))
@@ -322,7 +360,9 @@ impl Authenticator {
             }
             Ok((forward, Some(denial), _)) => {
                 if demand.mode.lets_through(forward.subject.as_deref(), address) {
-                    Rc::unwrap_or_clone(forward).shadowing(denial).into()
+                    Rc::unwrap_or_clone(forward)
+                        .shadowing(denial.under(choice))
+                        .into()
                 } else {
                     Evaluation::Deny(refusal(denial, forward.subject.clone()))
                 }
@@ -330,7 +370,7 @@ impl Authenticator {
             // Nothing of a bad token says who its client is.
             Err(Obstacle::Denial(denial)) if demand.mode.lets_through(None, address) => {
                 let forward = self.without_token(Grant::Anonymous);
-                forward.by(choice).shadowing(denial).into()
+                forward.by(choice).shadowing(denial.under(choice)).into()
             }
             Err(Obstacle::Denial(denial)) => Evaluation::Deny(refusal(denial, None)),
             Err(Obstacle::Need(need)) => Evaluation::Need(need),

@@ -82,12 +82,14 @@ impl Parsed<'_> {
 impl<'t> Parts<'t> {
     fn read(token: &'t UnverifiedJwt<'t>) -> Result<Self, Denial> {
         let header = token.header().map_err(malformed)?;
-        let algorithm = header.algorithm.ok_or(Denial::new(Reason::AlgorithmRejected))?;
+        let algorithm = header.algorithm.ok_or(
+            Denial::new(Reason::AlgorithmRejected).with_detail("alg is none that the filter supports"),
+        )?;
         let claims = UnverifiedClaims::parse(token.payload())
             .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
         let issuer = claims
             .unverified_issuer()?
-            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("iss"))?;
+            .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("the token has no iss"))?;
         Ok(Self {
             token,
             header,
@@ -105,7 +107,7 @@ fn malformed(fault: TokenFault) -> Denial {
         TokenFault::HeaderJson(_) => (Reason::TokenMalformed, "header"),
         TokenFault::HeaderMember(member) => (Reason::TokenMalformed, member),
         TokenFault::AlgorithmMissing => (Reason::AlgorithmRejected, "no alg"),
-        TokenFault::CriticalHeader => (Reason::CriticalHeader, ""),
+        TokenFault::CriticalHeader => (Reason::CriticalHeader, "crit"),
         TokenFault::Encrypted => (Reason::TokenMalformed, "encrypted"),
         TokenFault::Nested => (Reason::TokenMalformed, "nested"),
         TokenFault::PayloadEncoding => (Reason::TokenMalformed, "payload encoding"),

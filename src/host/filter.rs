@@ -15,7 +15,7 @@ use super::shared_data::{self, Place, Remembered};
 use super::stream::{Held, Progress};
 use crate::authenticator::{Authenticator, Decision, Forward, Grant, Notice, StreamId};
 use crate::config::{Config, ProviderId};
-use crate::denial::{Denial, Reason, Refusal, Shortfall};
+use crate::denial::{Account, Denial, Reason, Refusal, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::keys::{FetchId, KeyNotice};
 use crate::policy::{Choice, Policy};
@@ -37,6 +37,9 @@ const SINGLE: &[&str] = &[
 const DECISIONS_PER_CALL: u32 = 32;
 /// Nor may it take longer than this, in milliseconds: the requests of all other clients of this worker wait meanwhile.
 const DECIDING_PER_CALL: u64 = 2;
+
+/// So many bytes of a request's id are logged: a UUID has 36.
+const LONGEST_REQUEST_ID: usize = 64;
 
 /// While somebody waits, look again after so many milliseconds,
 const HURRIED_TICK: u32 = 5;
@@ -320,11 +323,23 @@ impl Filter {
                 let _ = abi::set_filter_state(&format!("jwt.metadata.{name}"), label.as_bytes());
             }
         }
-        let detail = condition.unwrap_or(denial.detail);
-        log::debug!(
-            "{decision}: {label}{}{detail}",
-            if detail.is_empty() { "" } else { ": " }
-        );
+        let account = Account {
+            config: &self.config,
+            denial,
+            now: self.last_seen(),
+        };
+        let detail = account.detail();
+        if !detail.is_empty() {
+            let _ = abi::set_filter_state("jwt.detail", detail.as_bytes());
+        }
+        if log::log_enabled!(log::Level::Debug) {
+            log::debug!(
+                "{decision}: {label}{}{detail} [{}, request {}]",
+                if detail.is_empty() { "" } else { ": " },
+                account.circumstances(),
+                request_id()
+            );
+        }
     }
 
     fn show_provider(&self, provider: ProviderId) {
@@ -427,6 +442,16 @@ impl Filter {
         };
         self.set_tick_period(if is_hurried { idle.min(HURRIED_TICK) } else { idle });
     }
+}
+
+/// What a reader of the log finds the request by in the access log. A client may have chosen it.
+fn request_id() -> String {
+    let value = abi::header(Map::RequestHeaders, "x-request-id").ok().flatten();
+    let Some(mut value) = value else {
+        return "-".to_owned();
+    };
+    value.truncate(LONGEST_REQUEST_ID);
+    text_on_one_line(&String::from_utf8_lossy(&value)).into_owned()
 }
 
 fn send(reply: &LocalReply) -> Progress {

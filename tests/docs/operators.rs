@@ -189,6 +189,8 @@ fn metrics_access_log_and_log_are_as_documented() {
     assert_eq!(client.request(good).status, 403);
     let malformed = Request::get("/orders").bearer(&stack.token().claim("nbf", "noon").mint());
     assert_eq!(client.request(malformed).status, 401);
+    let of_another = Request::get("/orders").bearer(&stack.token().claim("aud", "another").mint());
+    assert_eq!(client.request(of_another).status, 401);
 
     assert_eq!(
         defined_metrics(&stack.envoy, "wasmcustom.jwt.edge."),

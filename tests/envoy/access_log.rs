@@ -124,6 +124,34 @@ fn the_access_log_says_who_what_and_why() {
 }
 
 #[test]
+fn the_access_log_says_what_is_at_fault() {
+    let upstream = Upstream::start();
+    let format = "%FILTER_STATE(wasm.jwt.reason:PLAIN)%|%FILTER_STATE(wasm.jwt.detail:PLAIN)%";
+    let listener = Listener::new("jwt")
+        .filter(WasmFilter::new(filter_state::detailed()).build())
+        .access_log(format);
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .listener(listener);
+    let envoy = EnvoyProcess::start(&bootstrap.build());
+    let client = envoy.client("jwt");
+    let list = filter_state::details();
+    for (request, ..) in &list {
+        client.request(request.clone());
+    }
+    let lines = envoy.wait_for_access_log(list.len());
+    for (line, (_, reason, detail)) in lines.iter().zip(list) {
+        let (seen, seen_detail) = line.split_once('|').expect("two states");
+        assert_eq!(seen, reason, "{line}");
+        assert!(
+            filter_state::is_detail(seen_detail, detail),
+            "{line}: not {detail}"
+        );
+    }
+    assert_alive(&envoy);
+}
+
+#[test]
 fn the_access_log_is_told_who_was_refused_and_what_was_answered() {
     let upstream = Upstream::start();
     let names = filter_state::NAMES.map(|name| format!("%FILTER_STATE(wasm.jwt.{name}:PLAIN)%"));

@@ -124,6 +124,9 @@ fn no_token() {
             "count jwt.denied",
             "count jwt.denied.token_missing",
             "state jwt.reason: token_missing",
+            "state jwt.detail: looked in header authorization (Bearer)",
+            // For the line in the log, which this host wants.
+            "header x-request-id: status 1",
             "header content-type: status 1",
             "reply 401 jwt_token_missing",
             "< pause",

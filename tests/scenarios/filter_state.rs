@@ -74,3 +74,179 @@ pub(crate) fn list() -> Vec<Told> {
         ),
     ]
 }
+
+/// Where every refusal below is made.
+pub(crate) fn detailed() -> Value {
+    let corp = json!({
+        "token_types": ["JWT"], "algorithms": ["RS256", "ES256"], "required_claims": ["email"],
+        "max_lifetime": "3600s", "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        "from_params": ["access_token"], "from_cookies": ["session"],
+    });
+    let other = json!({"issuer": "https://other.example", "from_headers": [{"name": "x-tok"}]});
+    let subject = json!({"subjects": {"exact": "bob"}, "issuer": "https://third.example"});
+    json!({
+        "providers": {
+            "corp": with(local_provider(), corp),
+            "other": with(local_provider(), other),
+            "third": with(local_provider(), subject),
+        },
+        "limits": {"max_token_bytes": 4000},
+        "rules": [
+            {"match": {"path": "/healthz"}},
+            {"match": {"prefix": "/both"}, "requires": {"requires_all": {"requirements": [
+                {"provider_name": "corp"}, {"provider_name": "other"},
+            ]}}},
+            {"match": {"prefix": "/scoped"}, "requires": {"provider_name": "corp"},
+             "authorize": {"scopes": {"all": ["orders:read", "orders:write"]}}},
+            {"match": {"prefix": "/admin"}, "requires": {"provider_name": "corp"},
+             "authorize": {"claims": [{"claim_name": "role", "equals": "admin"}]}},
+            {"match": {"prefix": "/third"}, "requires": {"provider_name": "third"}},
+            {"match": {"prefix": "/new"}, "requires": {"provider_name": "corp"}, "mode": "shadow"},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+        ],
+    })
+}
+
+/// Requests that are refused, with `wasm.jwt.reason` and `wasm.jwt.detail` of each. A number may be off by what time has
+/// passed, see [`is_detail`].
+pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
+    let good = || token().claim("email", "alice@example.com");
+    let now = testkit::unix_now();
+    let of = |token: String| get("/orders").bearer(&token);
+    let third =
+        |token: testkit::Token| get("/third").bearer(&token.claim("iss", "https://third.example").mint());
+    let places = "looked in header authorization (Bearer), parameter access_token, cookie session";
+    let expired = of(good().expires_in(-600).mint());
+    vec![
+        (get("/orders"), "token_missing", places),
+        (get("/new"), "token_missing", places),
+        (
+            get("/both").bearer(&good().mint()),
+            "token_missing",
+            "of provider other, looked in header x-tok",
+        ),
+        (
+            get("/healthz/../healthz"),
+            "token_missing",
+            "looked in header authorization (Bearer), parameter access_token, cookie session; the path is not canonical",
+        ),
+        (
+            get("/orders").header("authorization", "Bearer a,Bearer b"),
+            "token_multiple",
+            "several in header authorization (Bearer)",
+        ),
+        (
+            get("/orders?access_token=a&access_token=b"),
+            "token_multiple",
+            "several in parameter access_token",
+        ),
+        (
+            get("/orders")
+                .bearer(&good().mint())
+                .header("cookie", "session=another"),
+            "token_multiple",
+            "different ones in header authorization (Bearer) and cookie session",
+        ),
+        (get("/orders?access_token=%zz"), "request_malformed", "query"),
+        (of("opaque".into()), "token_malformed", "not three parts"),
+        (of(good().raw_payload(b"[]").mint()), "token_malformed", "claims"),
+        (of("a".repeat(4001)), "token_too_large", "longer than 4000 bytes"),
+        (of(good().header("typ", "at+jwt").mint()), "type_rejected", "typ"),
+        (
+            of(good().alg("HS256").mint()),
+            "algorithm_rejected",
+            "alg is none that the filter supports",
+        ),
+        (
+            of(good().alg("ES512").mint()),
+            "algorithm_rejected",
+            "alg ES512 is not in algorithms",
+        ),
+        (
+            of(good().alg("ES256").mint()),
+            "algorithm_rejected",
+            "alg is ES256, but the key that kid names is for RS256",
+        ),
+        (
+            of(good().header("crit", json!(["x"])).header("x", 1).mint()),
+            "critical_header",
+            "crit",
+        ),
+        (
+            of(good().without_claim("iss").mint()),
+            "issuer_unknown",
+            "the token has no iss",
+        ),
+        (
+            of(good().claim("iss", "https://elsewhere.example").mint()),
+            "issuer_unknown",
+            "iss",
+        ),
+        (of(good().header("kid", "unknown").mint()), "key_unknown", "kid"),
+        (
+            expired.clone(),
+            "token_expired",
+            "exp was 600 s ago, clock_skew_seconds is 60",
+        ),
+        // What was refused before is refused with the age that it has now.
+        (
+            expired,
+            "token_expired",
+            "exp was 600 s ago, clock_skew_seconds is 60",
+        ),
+        (
+            of(good().claim("nbf", now + 300).mint()),
+            "token_not_yet_valid",
+            "nbf is 300 s ahead, clock_skew_seconds is 60",
+        ),
+        (
+            of(good().claim("iat", now + 300).mint()),
+            "token_not_yet_valid",
+            "iat is 300 s ahead, clock_skew_seconds is 60",
+        ),
+        (
+            of(good().expires_in(7200).mint()),
+            "lifetime_too_long",
+            "exp is 7200 s ahead, max_lifetime is 3600",
+        ),
+        (
+            of(good().claim("aud", "another").mint()),
+            "audience_mismatch",
+            "aud",
+        ),
+        (
+            of(good().without_claim("aud").mint()),
+            "audience_mismatch",
+            "the token has no aud",
+        ),
+        (third(token()), "subject_rejected", "sub"),
+        (
+            third(token().without_claim("sub")),
+            "subject_rejected",
+            "the token has no sub",
+        ),
+        (of(token().mint()), "claim_missing", "email"),
+        (of(good().without_claim("exp").mint()), "claim_missing", "exp"),
+        (of(good().claim("nbf", "noon").mint()), "claim_malformed", "nbf"),
+        (
+            get("/scoped").bearer(&good().claim("scope", "orders:read").mint()),
+            "scope_insufficient",
+            "needs all of orders:read, orders:write",
+        ),
+        (
+            get("/admin").bearer(&good().mint()),
+            "claim_rejected",
+            "rules[3].authorize.claims[0]",
+        ),
+    ]
+}
+
+/// Whether it is the detail, but for seconds that have passed since the tokens were made.
+pub(crate) fn is_detail(seen: &str, expected: &str) -> bool {
+    let (seen, expected): (Vec<_>, Vec<_>) = (seen.split(' ').collect(), expected.split(' ').collect());
+    let is_word = |(seen, expected): (&&str, &&str)| {
+        let numbers = seen.parse::<u64>().ok().zip(expected.parse::<u64>().ok());
+        seen == expected || numbers.is_some_and(|(seen, expected)| seen.abs_diff(expected) <= 5)
+    };
+    seen.len() == expected.len() && seen.iter().zip(&expected).all(is_word)
+}
