@@ -146,6 +146,11 @@ fn check(value: &Value) -> Result<Shown, String> {
     if value.get("static_resources").is_some() {
         return validate(value).map(|()| Shown::Envoy);
     }
+    if let Some(stats) = value.get("stats_config") {
+        let mut whole = bootstrap(Vec::new(), Vec::new());
+        whole["stats_config"] = stats.clone();
+        return validate(&whole).map(|()| Shown::Envoy);
+    }
     if let Some(list) = value.as_array() {
         return check_list(list).map(|()| Shown::Envoy);
     }

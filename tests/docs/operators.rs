@@ -83,6 +83,31 @@ fn forms_of_lines_are_found() {
     assert!(has_form("refused: x", "refused: <reason>"));
 }
 
+/// The tags that the page gives for Prometheus.
+fn stats_tags(page: &Page) -> Value {
+    let mut blocks = page.blocks.iter();
+    let block = blocks.find(|block| block.text.starts_with("stats_config:"));
+    load_yaml(&block.expect("the tags").text).expect("YAML")
+}
+
+/// The lines that the page shows of Prometheus' page have to be on Envoy's, their labels in any order.
+fn assert_prometheus(page: &Page, envoy: &EnvoyProcess) {
+    let parts = |line: &str| -> BTreeSet<String> {
+        let parts = line.split(['{', '}', ',']).map(|part| part.trim().to_owned());
+        parts.filter(|part| !part.is_empty()).collect()
+    };
+    let text = envoy.admin("/stats/prometheus");
+    let seen: Vec<_> = text.lines().map(parts).collect();
+    let mut blocks = page.blocks.iter();
+    let shown = blocks
+        .find(|block| block.text.starts_with("jwt_allowed{"))
+        .expect("the lines of Prometheus");
+    for line in shown.text.lines() {
+        let ours: Vec<_> = text.lines().filter(|line| line.starts_with("jwt_")).collect();
+        assert!(seen.contains(&parts(line)), "no {line} in {ours:#?}");
+    }
+}
+
 struct Stack {
     issuer: Issuer,
     _upstream: Upstream,
@@ -129,11 +154,12 @@ impl Stack {
         let listener = Listener::new("jwt")
             .filter(WasmFilter::new(config).build())
             .manager("access_log", access_log["access_log"].clone());
-        let bootstrap = Bootstrap::new()
+        let mut bootstrap = Bootstrap::new()
             .cluster("issuer", issuer.addr())
             .cluster("upstream", upstream.addr())
             .listener(listener)
             .build();
+        bootstrap["stats_config"] = stats_tags(&page)["stats_config"].clone();
         let options = EnvoyOptions::default().component_levels("wasm:debug");
         Self {
             issuer,
@@ -184,6 +210,8 @@ fn metrics_access_log_and_log_are_as_documented() {
         .find(|pair| pair[0].text.starts_with("access_log:"))
         .map(|pair| pair[1].text.lines().collect::<Vec<_>>());
     assert_eq!(Some(lines.iter().map(String::as_str).collect()), shown);
+
+    assert_prometheus(&page, &stack.envoy);
 
     let good = Request::get("/admin").bearer(&stack.token().expires_in(600).mint());
     assert_eq!(client.request(good).status, 403);
@@ -273,6 +301,14 @@ fn an_upgrade_costs_no_fetch() {
             .status
     };
     assert_eq!(status(), 200);
+    // Without tags, the name that the page says.
+    let reason = "jwt_denied_token_expired";
+    assert!(operating().prose.contains(reason));
+    assert!(
+        envoy
+            .admin("/stats/prometheus")
+            .contains(&format!("{reason}{{}} 0"))
+    );
     let created = envoy.stat("wasm.envoy.wasm.runtime.v8.created");
     let reloaded = envoy.reload_listeners(&[listener(&upgraded).build()]);
     reloaded.unwrap_or_else(|log| panic!("{log}"));
