@@ -189,6 +189,89 @@ const MEANT: &[(&str, &str, &str)] = &[
     ("dry_run", "mode", "mode: shadow"),
 ];
 
+/// What to write for fields of other products, and for ours where they do not belong: the field, a field that is known where
+/// it was written, and the advice.
+const ADVICE: &[(&str, &str, &str)] = &[
+    ("@type", "", "leave it out"),
+    (
+        "jwtRules",
+        "providers",
+        "each of its entries is one of `providers`",
+    ),
+    (
+        "jwt_rules",
+        "providers",
+        "each of its entries is one of `providers`",
+    ),
+    ("jwksUri", "issuer", REMOTE),
+    ("jwks_uri", "issuer", REMOTE),
+    ("jwks_url", "issuer", REMOTE),
+    ("jwks", "issuer", "write `local_jwks: {inline_string: …}`"),
+    ("leeway", "issuer", "write `clock_skew_seconds`"),
+    ("outputClaimToHeaders", "issuer", CLAIM_TO_HEADERS),
+    ("output_claim_to_headers", "issuer", CLAIM_TO_HEADERS),
+    (
+        "outputPayloadToHeader",
+        "issuer",
+        "write `forward_payload_header`",
+    ),
+    (
+        "output_payload_to_header",
+        "issuer",
+        "write `forward_payload_header`",
+    ),
+    ("forwardOriginalToken", "issuer", "write `forward: true`"),
+    ("forward_original_token", "issuer", "write `forward: true`"),
+    ("cache_duration", "remote_jwks", "it belongs in `remote_jwks`"),
+    ("cacheDuration", "remote_jwks", "it belongs in `remote_jwks`"),
+    (
+        "uri",
+        "http_uri",
+        "it belongs in `http_uri`: `http_uri: {uri: …, cluster: …}`",
+    ),
+    (
+        "cluster",
+        "http_uri",
+        "it belongs in `http_uri`: `http_uri: {uri: …, cluster: …}`",
+    ),
+    (
+        "uri",
+        "inline_string",
+        "to fetch keys, write `remote_jwks: {http_uri: {uri: …, cluster: …}}`",
+    ),
+    (
+        "paths",
+        "prefix",
+        "write a rule for each path, with `path` or `prefix`",
+    ),
+    (
+        "providers",
+        "provider_name",
+        "write `provider_name`, or `requires_any: {requirements: [{provider_name: …}]}`",
+    ),
+    (
+        "scopes",
+        "provider_name",
+        "write it in the rule's `authorize`, beside `requires`",
+    ),
+    (
+        "claims",
+        "provider_name",
+        "write it in the rule's `authorize`, beside `requires`",
+    ),
+];
+
+const REMOTE: &str = "write `remote_jwks: {http_uri: {uri: …, cluster: …}}`";
+const CLAIM_TO_HEADERS: &str = "write `claim_to_headers: [{claim_name: …, header_name: …}]`";
+
+/// What to write for a field that has another name or another place here.
+pub(super) fn advice(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    ADVICE
+        .iter()
+        .find(|(field, beside, _)| *field == name && (beside.is_empty() || known.contains(beside)))
+        .map(|(_, _, advice)| *advice)
+}
+
 /// What an unknown field was most likely meant to be.
 pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> {
     MEANT
@@ -202,6 +285,7 @@ pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> 
 const FORMS: &[(&str, &str)] = &[
     (".binding", "{mtls: required}, or `off`"),
     (".claim_path", "[{key: realm_access}, {key: roles}]"),
+    (".claim_to_headers", "[{claim_name: sub, header_name: x-jwt-sub}]"),
     (".claims", "[{claim_name: role, any_of: [admin]}]"),
     (".discovery", "{cluster: idp}"),
     (".dpop", "{required: true}"),
@@ -211,7 +295,13 @@ const FORMS: &[(&str, &str)] = &[
     ),
     (".from_headers", "[{name: x-token}]"),
     (".match", "{prefix: /}"),
+    (
+        ".provider_name",
+        "corp; for several, `requires_any: {requirements: [{provider_name: corp}]}`",
+    ),
     (".requires", "{provider_name: corp}"),
+    (".requires_all", "{requirements: [{provider_name: corp}]}"),
+    (".requires_any", "{requirements: [{provider_name: corp}]}"),
     (".safe_regex", "{regex: \"a.*\"}"),
     (".scopes", "{all: [orders:read]}"),
 ];

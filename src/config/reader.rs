@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::duration;
-use super::error::{ConfigError, ConfigProblem, form, meant, nearest};
+use super::error::{ConfigError, ConfigProblem, advice, form, meant, nearest};
 use super::{FIELDS as TOP_LEVEL, provider, rule};
 use crate::json::{Json, Kind, Object};
 
@@ -244,6 +244,10 @@ impl<'a> Node<'a> {
                 .iter()
                 .find(|field| **field == written || is_lower_camel_case(written, field))
             else {
+                if let Some(advice) = advice(written, known) {
+                    let what = format!("unknown field `{written}`; {advice}");
+                    return Err(self.error(ConfigProblem::Invalid(what)));
+                }
                 return Err(self.error(ConfigProblem::UnknownField {
                     name: written.to_owned(),
                     nearest: meant(written, known),
