@@ -12,8 +12,8 @@ use crate::claims::{SignatureCheck, TimeLimits, VerifiedJwt};
 use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
 use crate::denial::{Denial, Detail, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
-use crate::pattern::Effort;
 use crate::jose::{Algorithm, AlgorithmSet, JwkSet};
+use crate::pattern::Effort;
 use crate::policy::{Authorization, ProviderRequirement, Requirement};
 use crate::request::RequestHead;
 

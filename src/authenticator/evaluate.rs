@@ -20,6 +20,9 @@ use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
+/// The longest path, in bytes, for which a refusal mentions that the path is not canonical.
+const LONGEST_REMARKED_PATH: usize = 4096;
+
 /// How far it went.
 #[derive(Debug)]
 pub(super) enum Evaluation {
@@ -176,7 +179,10 @@ impl Authenticator {
                 .policy
                 .path_field
                 .and_then(|field| request.first(field));
-            denial.has_odd_path = path.is_some_and(|path| !RequestPath::new(path).is_canonical());
+            // A remark for the operator is not worth a look through a path that only an attacker sends.
+            denial.has_odd_path = path.is_some_and(|path| {
+                path.len() <= LONGEST_REMARKED_PATH && !RequestPath::new(path).is_canonical()
+            });
         }
         evaluation
     }
