@@ -21,15 +21,15 @@ use crate::config::{Config, KeySource, ProviderId};
 use crate::denial::{Denial, Refusal};
 use crate::edits::HeaderEdits;
 use crate::jose::{Checks, Sandbox, SignatureVerifier, Spent};
-use crate::keys::{Chance, KeyNotice, RemoteKeys};
+use crate::keys::{KeyEvent, RandomSource, RemoteKeys};
 use crate::policy::Choice;
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 use crate::token_cache::TokenCache;
 
-use evaluate::{Evaluation, Moment, Need};
-use recall::Kept;
+use evaluate::{EvalTime, Evaluation, Need};
+use recall::CacheEntry;
 use reroute::Reroutes;
 use waiting::{Room, Waiting, WaitingRequests};
 
@@ -44,7 +44,7 @@ pub struct StreamId(pub u32);
 pub enum Decision {
     /// It goes on to the upstream, changed so. Shared with the next request of the same token, or of the same rule where
     /// none is asked for.
-    Forward(Rc<Forward>),
+    Allow(Rc<Allowed>),
     /// It is refused here.
     Deny(Refusal),
     /// It asks for what is answered here: the metadata of a protected resource.
@@ -55,11 +55,11 @@ pub enum Decision {
 
 /// A request that goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forward {
+pub struct Allowed {
     /// What is changed of it, beside [`RequestHead::removed`], which goes in any case.
     pub edits: Rc<HeaderEdits>,
     /// Why it may go on.
-    pub grant: Grant,
+    pub basis: Basis,
     /// What is left for other filters and the access log, in the filter state `wasm.jwt.metadata.<name>`.
     pub state: Vec<(Box<str>, Vec<u8>)>,
     /// The route is to be chosen anew, by the headers as they are now.
@@ -87,20 +87,20 @@ pub struct Proof {
 
 /// Why a request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
+pub enum Basis {
     /// A token of this provider was verified; of several, the first that has what `authorize` asks for.
     Verified(ProviderId),
     /// The policy asks for a token only where there is one, or lets bad ones go on.
     Anonymous,
     /// The policy asks for no token.
-    Waived,
+    Bypassed,
 }
 
 /// Something that an operator wants to see: a log line when a state changes, a metric always.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum Event {
     /// A provider's keys changed their state.
-    Keys(ProviderId, KeyNotice),
+    Keys(ProviderId, KeyEvent),
     /// A token named a key that the provider does not have.
     UnknownKid(ProviderId),
 }
@@ -138,11 +138,11 @@ pub struct Authenticator {
     /// The number of the last request.
     serial: u64,
     decided: VecDeque<(StreamId, Decision)>,
-    notices: VecDeque<Notice>,
+    events: VecDeque<Event>,
     /// No change.
     no_edits: Rc<HeaderEdits>,
     /// The decision for the last request that no token was asked of.
-    waived: Option<Rc<Forward>>,
+    bypassed: Option<Rc<Allowed>>,
     /// Which routes requests have taken once their fields were changed, where these name another requirement.
     reroutes: Reroutes,
     next_fetch: u32,
@@ -150,8 +150,8 @@ pub struct Authenticator {
     /// By the signature checks of the request under way.
     spent: Spent,
     /// Tokens that are good, and apart from them, so that they drive none of these out, tokens that are not.
-    cache: TokenCache<Kept>,
-    refused: TokenCache<Kept>,
+    cache: TokenCache<CacheEntry>,
+    refused: TokenCache<CacheEntry>,
     cache_counts: CacheCounts,
     /// What the process makes nonces with, where a provider has no secret for that.
     nonce_secret: Option<NonceSecret>,
@@ -162,7 +162,7 @@ impl Authenticator {
     /// instance.
     #[must_use]
     pub fn new(config: Rc<Config>, seed: u64) -> Self {
-        let mut chance = Chance::new(seed);
+        let mut chance = RandomSource::new(seed);
         let remote = config
             .providers
             .iter()
@@ -182,9 +182,9 @@ impl Authenticator {
             config,
             remote,
             decided: VecDeque::new(),
-            notices: VecDeque::new(),
+            events: VecDeque::new(),
             no_edits: Rc::default(),
-            waived: None,
+            bypassed: None,
             reroutes: Reroutes::default(),
             next_fetch: 0,
             verifier: Rc::new(Sandbox),
@@ -245,7 +245,7 @@ impl Authenticator {
         self.serial = self.serial.wrapping_add(1).max(1);
         let need = match self.evaluate(
             &request,
-            Moment {
+            EvalTime {
                 serial: self.serial,
                 since: now,
                 now,
@@ -253,7 +253,7 @@ impl Authenticator {
                 may_prefer: true,
             },
         ) {
-            Evaluation::Forward(forward) => return Decision::Forward(forward),
+            Evaluation::Allow(forward) => return Decision::Allow(forward),
             Evaluation::Deny(refusal) => return Decision::Deny(refusal),
             Evaluation::Answer(reply) => return Decision::Answer(reply),
             Evaluation::Need(need) => need,
@@ -313,7 +313,7 @@ impl Authenticator {
             let (arrival, id, waiting) = self.waiting.take_due(now)?;
             let Waiting { since, deadline, .. } = waiting;
             let is_last = deadline <= now;
-            let moment = Moment {
+            let moment = EvalTime {
                 serial: 0,
                 since,
                 now,
@@ -321,7 +321,7 @@ impl Authenticator {
                 may_prefer: true,
             };
             match self.evaluate(&waiting.request, moment) {
-                Evaluation::Forward(forward) => return Some((id, Decision::Forward(forward))),
+                Evaluation::Allow(forward) => return Some((id, Decision::Allow(forward))),
                 Evaluation::Deny(refusal) => return Some((id, Decision::Deny(refusal))),
                 Evaluation::Answer(reply) => return Some((id, Decision::Answer(reply))),
                 // What it waits for now cannot come in time.
@@ -352,12 +352,12 @@ impl Authenticator {
     pub fn handle_timeout(&mut self, now: UnixTime) {
         self.now = now;
         for id in self.config.clone().provider_ids() {
-            let mut notices = Vec::new();
+            let mut events = Vec::new();
             if let Some(keys) = self.keys_mut(id) {
-                keys.handle_timeout(now, &mut notices);
+                keys.handle_timeout(now, &mut events);
             }
-            if !notices.is_empty() {
-                self.announce(id, notices);
+            if !events.is_empty() {
+                self.announce(id, events);
                 self.reconsider(now);
             }
         }
@@ -390,8 +390,8 @@ impl Authenticator {
 
     /// Something that an operator wants to see.
     #[must_use]
-    pub fn poll_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
     // --- inside ---
@@ -409,16 +409,16 @@ impl Authenticator {
         Checks::new(&*self.verifier, &self.spent)
     }
 
-    fn announce(&mut self, provider: ProviderId, notices: Vec<KeyNotice>) {
-        self.notices
-            .extend(notices.into_iter().map(|notice| Notice::Keys(provider, notice)));
+    fn announce(&mut self, provider: ProviderId, events: Vec<KeyEvent>) {
+        self.events
+            .extend(events.into_iter().map(|event| Event::Keys(provider, event)));
     }
 
     /// Decides a request that cannot wait any longer, with what is there.
     fn decide_now(&mut self, request: &RequestHead, since: UnixTime, now: UnixTime) -> Decision {
         match self.evaluate(
             request,
-            Moment {
+            EvalTime {
                 serial: 0,
                 since,
                 now,
@@ -426,7 +426,7 @@ impl Authenticator {
                 may_prefer: true,
             },
         ) {
-            Evaluation::Forward(forward) => Decision::Forward(forward),
+            Evaluation::Allow(forward) => Decision::Allow(forward),
             Evaluation::Deny(refusal) => Decision::Deny(refusal),
             Evaluation::Answer(reply) => Decision::Answer(reply),
             Evaluation::Need(need) => Decision::Deny(need.unmet().into()),

@@ -3,14 +3,14 @@
 //! ```text
 //!  events in                            the engine                                           decisions out
 //!
-//!  headers ────▶ host ─▶ handle_request   policy        what is needed?       ─▶ Forward ──▶ edits, continue
+//!  headers ────▶ host ─▶ handle_request   policy        what is needed?       ─▶ Allow ────▶ edits, continue
 //!                                         credential    where is a token?        Deny ─────▶ reply
 //!                                         jose, claims  what does it say,        Wait ─────▶ hold
 //!                                                       unverified?
 //!                                         keys, claims  is it true?
 //!                                         forward       what goes on?
 //!
-//!  tick ───────▶ host ─▶ handle_timeout   keys          is a fetch due?       ─▶ claim ────▶ lease, HTTP call
+//!  tick ───────▶ host ─▶ handle_timeout   keys          is a fetch due?       ─▶ acquire_lease ▶ HTTP call
 //!  answer ─────▶ host ─▶ handle_fetched   keys          what is it worth?     ─▶ settle ───▶ shared data
 //!  shared data ▶ host ─▶ handle_shared    keys          what do others know?  ─▶ poll_decision: those that waited
 //! ```

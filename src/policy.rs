@@ -22,7 +22,7 @@ pub(crate) use host::is_authority;
 pub use host::{Authority, HostPattern};
 pub use likeness::Match;
 pub use matcher::{Matched, RequestMatcher};
-pub use path::{PathPattern, PathTest, RequestPath, Spelling};
+pub use path::{PathAmbiguity, PathPattern, PathTest, RequestPath};
 pub use query::{ParameterMatcher, Query};
 pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
@@ -68,7 +68,7 @@ pub enum Choice {
     Route {
         /// Which.
         number: usize,
-        /// What it waives is not waived.
+        /// What it would bypass is not bypassed.
         is_strict: bool,
     },
     /// One of `rules`.
@@ -212,10 +212,10 @@ impl Policy {
             .path_field
             .map(|field| request.first(field).unwrap_or_default());
         let path = RequestPath::new(field.unwrap_or_default());
-        let spelling = field.map_or(Spelling::Plain, |_| path.spelling());
-        let is_canonical = spelling != Spelling::Loose;
+        let ambiguity = field.map_or(PathAmbiguity::None, |_| path.ambiguity());
+        let is_canonical = ambiguity != PathAmbiguity::Beyond;
         let mut others = Others::default();
-        let readings;
+        let interpretations;
         if self.cors.is_some_and(|cors| cors.matches(request)) {
             let first = Choice::CorsPreflight;
             return Ok(others.and(first));
@@ -242,16 +242,16 @@ impl Policy {
         });
         // The last one is literal: nothing that is unsure ends the search.
         let first = first.unwrap_or(Choice::Otherwise);
-        if spelling != Spelling::Plain {
-            readings = path.readings();
-            for reading in readings.iter().flatten() {
-                let path = RequestPath::reading(reading);
+        if ambiguity != PathAmbiguity::None {
+            interpretations = path.interpretations();
+            for interpretation in interpretations.iter().flatten() {
+                let path = RequestPath::interpretation(interpretation);
                 self.collect(&matched, &path, path.is_canonical(), |choice, _| {
                     others.add(choice);
                 });
             }
             // A path that can be read in so many ways may be any.
-            if readings.is_none() {
+            if interpretations.is_none() {
                 others.add(self.otherwise(request, true));
                 for (number, rule) in self.rules.iter().enumerate() {
                     others.add(Choice::Rule {
@@ -281,7 +281,7 @@ impl Policy {
             }
             // What waives the token does so for what it was written for, and for nothing that may be read as something else.
             let is_clear = is_canonical && found.is_sure;
-            if !is_clear && rule.demand.without_waiver().is_none() {
+            if !is_clear && rule.demand.without_bypass().is_none() {
                 continue;
             }
             let is_strict = rule.demand.is_stricter(is_clear);
@@ -325,7 +325,7 @@ impl Policy {
             Choice::Otherwise => None,
         };
         let found = found.and_then(|(demand, is_strict)| match is_strict {
-            true => demand.without_waiver(),
+            true => demand.without_bypass(),
             false => Some(demand),
         });
         Some(found.unwrap_or(&self.otherwise))

@@ -78,7 +78,7 @@ struct Engine {
     config: Rc<Config>,
     now: UnixTime,
     next_stream: u32,
-    /// Head and document, by place.
+    /// Record and document, by place.
     shared: HashMap<String, (Vec<u8>, Vec<u8>)>,
     issuer: HashMap<String, Says>,
     fetches: HashMap<String, usize>,
@@ -123,7 +123,7 @@ impl Engine {
                 .shared_place(claim.provider)
                 .expect("a remote provider");
             let record = self.shared.get(&place).map(|(head, _)| head.clone());
-            let Some((head, request)) = self.engine.claim(claim, record.as_deref(), now) else {
+            let Some((head, request)) = self.engine.acquire_lease(claim, record.as_deref(), now) else {
                 continue;
             };
             self.shared.entry(place).or_default().0 = head;
@@ -143,7 +143,7 @@ impl Engine {
                 }
             }
         }
-        while self.engine.poll_notice().is_some() {}
+        while self.engine.poll_event().is_some() {}
     }
 
     fn ask(&mut self, provider: ProviderId, request: &FetchRequest) {
@@ -204,7 +204,7 @@ impl Engine {
 
     fn outcome(&self, request: &Request, decision: &Decision) -> Outcome {
         match decision {
-            Decision::Forward(forward) => {
+            Decision::Allow(forward) => {
                 if let Some(proof) = &forward.proof {
                     let record = self.proofs.borrow().get(&proof.id.record()).cloned();
                     match proof.id.enter(&record.unwrap_or_default(), self.now) {

@@ -490,7 +490,7 @@ fn outcomes(plain: &Asked, variant: &Asked) -> Vec<(bool, bool)> {
     let mut goes_on = |asked: &Asked, credentials: &[(&'static str, Vec<u8>)]| {
         let head = asked.head(&config, credentials);
         match engine.handle_request(StreamId(1), head, UnixTime::from_secs(NOW)) {
-            Decision::Forward(_) => true,
+            Decision::Allow(_) => true,
             Decision::Deny(_) => false,
             other => panic!("{other:?}"),
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Grant, StreamId};
+use proxy_wasm_jwt::authenticator::{Authenticator, Basis, Decision, StreamId};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
 use proxy_wasm_jwt::reply::LocalReply;
@@ -51,8 +51,8 @@ pub fn request(bytes: &[u8]) {
 
     let mut no = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(false)));
     let decision = decide(&mut no);
-    if let Decision::Forward(forward) = &decision {
-        assert!(!matches!(forward.grant, Grant::Verified(_)), "{decision:?}");
+    if let Decision::Allow(forward) = &decision {
+        assert!(!matches!(forward.basis, Basis::Verified(_)), "{decision:?}");
     }
     check(&config, &decision);
 
@@ -107,7 +107,7 @@ pub(crate) fn segment(bytes: &[u8]) -> String {
 
 fn check(config: &Config, decision: &Decision) {
     match decision {
-        Decision::Forward(forward) => {
+        Decision::Allow(forward) => {
             for edit in forward.edits.iter() {
                 assert!(!edit.name.is_empty() && edit.name.is_ascii(), "{edit:?}");
                 let value = edit.value.as_deref().unwrap_or_default();
@@ -155,10 +155,10 @@ mod tests {
         let head = head(&config, &bytes);
         let mut engine = Authenticator::new(config, 1).with_verifier(Rc::new(Says(true)));
         match engine.handle_request(StreamId(1), head, UnixTime::from_secs(NOW)) {
-            Decision::Forward(forward) if forward.proof.is_some() => "forwarded with a proof".to_owned(),
-            Decision::Forward(forward) => match forward.grant {
-                Grant::Verified(_) => "forwarded".to_owned(),
-                Grant::Anonymous | Grant::Waived => "forwarded without a token".to_owned(),
+            Decision::Allow(forward) if forward.proof.is_some() => "forwarded with a proof".to_owned(),
+            Decision::Allow(forward) => match forward.basis {
+                Basis::Verified(_) => "forwarded".to_owned(),
+                Basis::Anonymous | Basis::Bypassed => "forwarded without a token".to_owned(),
             },
             Decision::Deny(refusal) => refusal.denial.reason.label().to_owned(),
             Decision::Answer(_) => "answered".to_owned(),

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::evaluate::{Moment, Need, Obstacle};
+use super::evaluate::{EvalTime, Failure, Need};
 use super::token::{ByProvider, Parsed, Parts};
-use super::{Authenticator, Notice};
+use super::{Authenticator, Event};
 use crate::binding::Presented;
 use crate::binding::replay::ProofId;
 use crate::claims::{SignatureCheck, TimeLimits, VerifiedJwt};
@@ -19,7 +19,7 @@ use crate::request::RequestHead;
 
 /// What a verified token gives.
 #[derive(Clone, Debug)]
-pub(super) struct Granted {
+pub(super) struct AcceptedToken {
     pub(super) provider: ProviderId,
     pub(super) location: LocationId,
     /// Other places that this decided.
@@ -38,7 +38,7 @@ pub(super) struct Granted {
     pub(super) times: TimeLimits,
 }
 
-/// A further place at which a provider that has granted a token looks, and what it holds.
+/// A further place at which a provider that has accepted a token looks, and what it holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Beside {
     /// The same token, byte for byte: what was verified holds for it too.
@@ -55,7 +55,7 @@ impl Beside {
     }
 }
 
-impl Granted {
+impl AcceptedToken {
     /// Whether it says what becomes of the token at this place.
     pub(super) fn settles(&self, location: LocationId) -> bool {
         self.location == location || self.beside.iter().any(|beside| beside.location() == location)
@@ -91,10 +91,10 @@ pub(super) struct Attempt<'e, 't> {
     config: &'e Rc<Config>,
     asked: &'e Asked<'e>,
     tokens: &'t [&'t Parsed<'t>],
-    moment: Moment,
-    granted: Vec<Rc<Granted>>,
+    moment: EvalTime,
+    accepted: Vec<Rc<AcceptedToken>>,
     /// Outcomes so far: a provider that stands in the tree twice is asked once.
-    tried: Vec<(&'t ProviderRequirement, Result<Rc<Granted>, Obstacle>)>,
+    tried: Vec<(&'t ProviderRequirement, Result<Rc<AcceptedToken>, Failure>)>,
     /// Who looked at a token last, and when that is valid.
     judged: Option<Judged>,
     /// A key that was not there might have changed something.
@@ -114,7 +114,7 @@ impl<'e, 't> Attempt<'e, 't> {
         config: &'e Rc<Config>,
         asked: &'e Asked<'e>,
         tokens: &'t [&'t Parsed<'t>],
-        moment: Moment,
+        moment: EvalTime,
     ) -> Self {
         Self {
             engine,
@@ -122,15 +122,15 @@ impl<'e, 't> Attempt<'e, 't> {
             asked,
             tokens,
             moment,
-            granted: Vec::new(),
+            accepted: Vec::new(),
             tried: Vec::new(),
             judged: None,
             lacks_keys: false,
         }
     }
 
-    pub(super) fn into_granted(self) -> Vec<Rc<Granted>> {
-        self.granted
+    pub(super) fn into_accepted(self) -> Vec<Rc<AcceptedToken>> {
+        self.accepted
     }
 
     /// What is wrong with the tokens that were tried; nothing with any: there was none.
@@ -140,7 +140,7 @@ impl<'e, 't> Attempt<'e, 't> {
             .iter()
             .filter_map(|(_, outcome)| outcome.as_ref().err());
         match failed.rev().max_by_key(|obstacle| obstacle.rank()) {
-            Some(Obstacle::Denial(denial)) => *denial,
+            Some(Failure::Denial(denial)) => *denial,
             _ => Denial::new(Reason::TokenMissing),
         }
     }
@@ -149,29 +149,29 @@ impl<'e, 't> Attempt<'e, 't> {
     /// are there. To all others it was none, or another issuer's.
     pub(super) fn refused_by(&self) -> Option<Judged> {
         let mut refusals = self.tried.iter().filter(|(_, outcome)| match outcome {
-            Ok(_) | Err(Obstacle::Need(_)) => true,
-            Err(Obstacle::Denial(denial)) => {
+            Ok(_) | Err(Failure::Need(_)) => true,
+            Err(Failure::Denial(denial)) => {
                 !matches!(denial.reason, Reason::IssuerUnknown | Reason::TokenMissing)
             }
         });
         let judged = self.judged.filter(|_| !self.lacks_keys)?;
         match (refusals.next()?, refusals.next()) {
-            ((named, Err(Obstacle::Denial(_))), None) if named.provider == judged.provider => Some(judged),
+            ((named, Err(Failure::Denial(_))), None) if named.provider == judged.provider => Some(judged),
             _ => None,
         }
     }
 
-    /// Holds the requirement against the tokens. What was granted on the way to a failure is taken back.
-    pub(super) fn meet(&mut self, requirement: &'t Requirement) -> Result<(), Obstacle> {
-        let before = self.granted.len();
+    /// Holds the requirement against the tokens. What was accepted on the way to a failure is taken back.
+    pub(super) fn meet(&mut self, requirement: &'t Requirement) -> Result<(), Failure> {
+        let before = self.accepted.len();
         let outcome = self.meet_parts(requirement);
         if outcome.is_err() {
-            self.granted.truncate(before);
+            self.accepted.truncate(before);
         }
         outcome
     }
 
-    fn meet_parts(&mut self, requirement: &'t Requirement) -> Result<(), Obstacle> {
+    fn meet_parts(&mut self, requirement: &'t Requirement) -> Result<(), Failure> {
         match requirement {
             Requirement::Nothing => Ok(()),
             Requirement::Provider(provider) => self.meet_provider(provider),
@@ -181,9 +181,9 @@ impl<'e, 't> Attempt<'e, 't> {
                 for part in parts {
                     match self.meet(part) {
                         Ok(()) => {}
-                        Err(Obstacle::Need(found)) => need = need.or(Some(found)),
+                        Err(Failure::Need(found)) => need = need.or(Some(found)),
                         // Another provider's token is there: say whose is missing.
-                        Err(Obstacle::Denial(denial)) if denial.reason == Reason::TokenMissing => {
+                        Err(Failure::Denial(denial)) if denial.reason == Reason::TokenMissing => {
                             let denial = match part {
                                 Requirement::Provider(named) if !self.tokens.is_empty() => {
                                     denial.by(named.provider)
@@ -196,7 +196,7 @@ impl<'e, 't> Attempt<'e, 't> {
                         Err(denial) => return Err(denial),
                     }
                 }
-                need.map_or(Ok(()), |need| Err(Obstacle::Need(need)))
+                need.map_or(Ok(()), |need| Err(Failure::Need(need)))
             }
             Requirement::Missing(providers) => {
                 match providers
@@ -218,8 +218,8 @@ impl<'e, 't> Attempt<'e, 't> {
             }
             Requirement::AllowMissingOrFailed(providers) => {
                 match self.meet_any(providers, Self::meet_provider) {
-                    Err(Obstacle::Need(need)) => Err(Obstacle::Need(need)),
-                    Ok(()) | Err(Obstacle::Denial(_)) => Ok(()),
+                    Err(Failure::Need(need)) => Err(Failure::Need(need)),
+                    Ok(()) | Err(Failure::Denial(_)) => Ok(()),
                 }
             }
         }
@@ -228,9 +228,9 @@ impl<'e, 't> Attempt<'e, 't> {
     fn meet_any<T: 't>(
         &mut self,
         parts: impl IntoIterator<Item = &'t T>,
-        meet: impl Fn(&mut Self, &'t T) -> Result<(), Obstacle>,
-    ) -> Result<(), Obstacle> {
-        let mut worst = Obstacle::Denial(Denial::new(Reason::TokenMissing));
+        meet: impl Fn(&mut Self, &'t T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut worst = Failure::Denial(Denial::new(Reason::TokenMissing));
         for part in parts {
             match meet(self, part) {
                 Ok(()) => return Ok(()),
@@ -243,12 +243,16 @@ impl<'e, 't> Attempt<'e, 't> {
 
     /// A good token must not hide a bad one: each that stands where the requirement looks has to be verified by a provider
     /// that it names, unless it says that tokens may fail.
-    pub(super) fn leave_none_unverified(&mut self, requirement: &'t Requirement) -> Result<(), Obstacle> {
+    pub(super) fn leave_none_unverified(&mut self, requirement: &'t Requirement) -> Result<(), Failure> {
         if requirement.tolerates_failure() {
             return Ok(());
         }
         for token in self.tokens {
-            if self.granted.iter().any(|granted| granted.settles(token.location)) {
+            if self
+                .accepted
+                .iter()
+                .any(|accepted| accepted.settles(token.location))
+            {
                 continue;
             }
             let mut looking = requirement.providers();
@@ -319,7 +323,7 @@ impl<'e, 't> Attempt<'e, 't> {
         Ok((token, beside))
     }
 
-    fn meet_provider(&mut self, named: &'t ProviderRequirement) -> Result<(), Obstacle> {
+    fn meet_provider(&mut self, named: &'t ProviderRequirement) -> Result<(), Failure> {
         let known = self
             .tried
             .iter()
@@ -330,16 +334,17 @@ impl<'e, 't> Attempt<'e, 't> {
             self.tried.push((named, outcome.clone()));
             outcome
         });
-        let granted = outcome?;
-        let is_new =
-            |known: &Rc<Granted>| known.provider != granted.provider || known.location != granted.location;
-        if self.granted.iter().all(is_new) {
-            self.granted.push(granted);
+        let accepted = outcome?;
+        let is_new = |known: &Rc<AcceptedToken>| {
+            known.provider != accepted.provider || known.location != accepted.location
+        };
+        if self.accepted.iter().all(is_new) {
+            self.accepted.push(accepted);
         }
         Ok(())
     }
 
-    fn try_provider(&mut self, named: &ProviderRequirement) -> Result<Granted, Obstacle> {
+    fn try_provider(&mut self, named: &ProviderRequirement) -> Result<AcceptedToken, Failure> {
         let (token, beside) = self.one_token(named.provider)?;
         let parts = token.parts.as_ref().map_err(|denial| *denial)?;
         let config = self.config.clone();
@@ -359,34 +364,34 @@ impl<'e, 't> Attempt<'e, 't> {
             .authorization
             .and_then(|authorization| authorization.check(&jwt, self.asked.request, &mut effort).err());
         self.asked.effort.set(effort);
-        let Some(all) = &token.granted else {
-            let granted = self.grant(named.provider, provider, token, parts, &jwt, times)?;
-            return Ok(Granted {
+        let Some(all) = &token.accepted else {
+            let accepted = self.accept(named.provider, provider, token, parts, &jwt, times)?;
+            return Ok(AcceptedToken {
                 shortfall,
                 beside,
-                ..granted
+                ..accepted
             });
         };
         let of_provider = |known: &&ByProvider| known.0 == named.provider;
         if let Some((_, known)) = all.borrow().iter().find(of_provider) {
-            let granted = known.clone()?;
-            return Ok(Granted {
+            let accepted = known.clone()?;
+            return Ok(AcceptedToken {
                 shortfall,
                 beside,
-                ..granted
+                ..accepted
             });
         }
-        let granted = self.grant(named.provider, provider, token, parts, &jwt, times);
-        all.borrow_mut().push((named.provider, granted.clone()));
-        Ok(Granted {
+        let accepted = self.accept(named.provider, provider, token, parts, &jwt, times);
+        all.borrow_mut().push((named.provider, accepted.clone()));
+        Ok(AcceptedToken {
             shortfall,
             beside,
-            ..granted?
+            ..accepted?
         })
     }
 
     /// What a verified token gives, whatever rules ask for.
-    fn grant(
+    fn accept(
         &self,
         id: ProviderId,
         provider: &Provider,
@@ -394,7 +399,7 @@ impl<'e, 't> Attempt<'e, 't> {
         parts: &Parts<'_>,
         jwt: &VerifiedJwt<'_>,
         times: TimeLimits,
-    ) -> Result<Granted, Denial> {
+    ) -> Result<AcceptedToken, Denial> {
         let presented = Presented {
             token: token.text,
             by_dpop: self
@@ -409,7 +414,7 @@ impl<'e, 't> Attempt<'e, 't> {
             .binding
             .check(jwt, presented, self.engine.checks(), self.moment.now)
             .map_err(|denial| denial.by(id))?;
-        Ok(Granted {
+        Ok(AcceptedToken {
             provider: id,
             location: token.location,
             beside: Vec::new(),
@@ -432,7 +437,7 @@ impl<'e, 't> Attempt<'e, 't> {
         named: &ProviderRequirement,
         provider: &Provider,
         parts: &'p Parts<'_>,
-    ) -> Result<(VerifiedJwt<'p>, TimeLimits), Obstacle> {
+    ) -> Result<(VerifiedJwt<'p>, TimeLimits), Failure> {
         let id = named.provider;
         let now = self.moment.now;
         if !provider.algorithms.contains(parts.algorithm) {
@@ -508,7 +513,7 @@ impl<'e, 't> Attempt<'e, 't> {
                     return Err(unknown.because(detail).into());
                 };
                 self.lacks_keys = true;
-                let Moment {
+                let EvalTime {
                     serial,
                     since,
                     now,
@@ -517,9 +522,9 @@ impl<'e, 't> Attempt<'e, 't> {
                 } = self.moment;
                 if since == now && !is_last {
                     // Told once, however many rules ask for the token.
-                    let notice = Notice::UnknownKid(id);
-                    if self.engine.notices.back() != Some(&notice) {
-                        self.engine.notices.push_back(notice);
+                    let event = Event::UnknownKid(id);
+                    if self.engine.events.back() != Some(&event) {
+                        self.engine.events.push_back(event);
                     }
                 }
                 let may_learn = self
@@ -535,9 +540,9 @@ impl<'e, 't> Attempt<'e, 't> {
     }
 
     /// Something is not there: waited for, or, at last, a reason to refuse.
-    fn lack(&self, need: Need) -> Obstacle {
+    fn lack(&self, need: Need) -> Failure {
         if !self.moment.is_last {
-            return Obstacle::Need(need);
+            return Failure::Need(need);
         }
         // Whether the issuer has the key, nobody knows: no fault of the client's.
         need.unmet().into()

@@ -5,9 +5,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::attempt::{Asked, Attempt, Beside, Granted};
+use super::attempt::{AcceptedToken, Asked, Attempt, Beside};
 use super::token::{Parsed, Token};
-use super::{Authenticator, Decision, Forward, Grant, Proof};
+use super::{Allowed, Authenticator, Basis, Decision, Proof};
 use crate::binding::replay::ProofId;
 use crate::config::{Location, LocationId, ProviderId};
 use crate::credential::{self, Credential};
@@ -26,7 +26,7 @@ const LONGEST_REMARKED_PATH: usize = 4096;
 /// How far it went.
 #[derive(Debug)]
 pub(super) enum Evaluation {
-    Forward(Rc<Forward>),
+    Allow(Rc<Allowed>),
     Deny(Refusal),
     Answer(Rc<LocalReply>),
     Need(Need),
@@ -37,15 +37,15 @@ impl Evaluation {
     fn denial_mut(&mut self) -> Option<&mut Denial> {
         match self {
             Self::Deny(refusal) => Some(&mut refusal.denial),
-            Self::Forward(forward) if forward.shadowed.is_some() => Rc::make_mut(forward).shadowed.as_mut(),
-            Self::Forward(_) | Self::Answer(_) | Self::Need(_) => None,
+            Self::Allow(forward) if forward.shadowed.is_some() => Rc::make_mut(forward).shadowed.as_mut(),
+            Self::Allow(_) | Self::Answer(_) | Self::Need(_) => None,
         }
     }
 
     /// The request has to go on as this as well. It goes on as it is.
     fn and(&mut self, other: Self) {
         match (self, other) {
-            (Self::Forward(forward), Self::Forward(other)) => {
+            (Self::Allow(forward), Self::Allow(other)) => {
                 let forward = Rc::make_mut(forward);
                 forward.shadowed = forward.shadowed.or(other.shadowed);
                 // There is one proof, whoever asks for it. Who refuses a request for it has the last word.
@@ -55,7 +55,7 @@ impl Evaluation {
                 }
             }
             // Whatever it waits for, it goes on then at best.
-            (Self::Need(_), Self::Forward(_) | Self::Need(_)) => {}
+            (Self::Need(_), Self::Allow(_) | Self::Need(_)) => {}
             (this, other) => *this = other,
         }
     }
@@ -121,7 +121,7 @@ impl Need {
 
 /// When a request is decided, and whether it may still wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct EvalTime {
     /// The number of a request that has just come; 0: it is looked at again.
     pub(super) serial: u64,
     /// When it came.
@@ -135,12 +135,12 @@ pub(super) struct Moment {
 
 /// Why a token is not good: for ever, or for now.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Obstacle {
+pub(super) enum Failure {
     Denial(Denial),
     Need(Need),
 }
 
-impl From<Denial> for Obstacle {
+impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
         Self::Denial(denial)
     }
@@ -148,22 +148,22 @@ impl From<Denial> for Obstacle {
 
 /// The request as it would go on, what its good tokens lack, and the proof of the one that has one, with its owner.
 type Satisfied = (
-    Rc<Forward>,
+    Rc<Allowed>,
     Option<Denial>,
     Option<(ProofId, ProviderId, Option<Rc<str>>)>,
 );
 
-impl From<Forward> for Evaluation {
-    fn from(forward: Forward) -> Self {
-        Self::Forward(Rc::new(forward))
+impl From<Allowed> for Evaluation {
+    fn from(forward: Allowed) -> Self {
+        Self::Allow(Rc::new(forward))
     }
 }
 
 impl Authenticator {
     /// Decides a request.
-    pub(super) fn evaluate(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
+    pub(super) fn evaluate(&mut self, request: &RequestHead, moment: EvalTime) -> Evaluation {
         let evaluation = self.evaluate_once(request, moment);
-        if let Evaluation::Forward(forward) = &evaluation
+        if let Evaluation::Allow(forward) = &evaluation
             && let Some(request) = self.with_further_routes(request, forward)
         {
             return self.evaluate_once(&request, moment);
@@ -171,7 +171,7 @@ impl Authenticator {
         evaluation
     }
 
-    fn evaluate_once(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
+    fn evaluate_once(&mut self, request: &RequestHead, moment: EvalTime) -> Evaluation {
         let mut evaluation = self.evaluate_rules(request, moment);
         if let Some(denial) = evaluation.denial_mut() {
             let path = self
@@ -187,7 +187,7 @@ impl Authenticator {
         evaluation
     }
 
-    fn evaluate_rules(&mut self, request: &RequestHead, moment: Moment) -> Evaluation {
+    fn evaluate_rules(&mut self, request: &RequestHead, moment: EvalTime) -> Evaluation {
         let config = self.config.clone();
         let policy = &config.policy;
         // As with Envoy's own setting of that name, whatever the mode.
@@ -206,7 +206,7 @@ impl Authenticator {
         let choices = match policy.choose(request) {
             Ok(choices) => choices,
             Err(denial) if policy.mode.lets_through(None, address) => {
-                return self.without_token(Grant::Anonymous).shadowing(denial).into();
+                return self.without_token(Basis::Anonymous).shadowing(denial).into();
             }
             Err(denial) => return Evaluation::Deny(denial.into()),
         };
@@ -244,7 +244,7 @@ impl Authenticator {
         for choice in all {
             // All but the first only refuse: they take nothing out of the request.
             let may_prefer = moment.may_prefer && evaluation.is_none();
-            let moment = Moment { may_prefer, ..moment };
+            let moment = EvalTime { may_prefer, ..moment };
             let next = self.meet(choice, request, moment, Some(shared));
             match &mut evaluation {
                 Some(evaluation) => evaluation.and(next),
@@ -264,13 +264,13 @@ impl Authenticator {
         &mut self,
         choice: Choice,
         request: &RequestHead,
-        moment: Moment,
+        moment: EvalTime,
         shared: Option<Shared<'_>>,
     ) -> Evaluation {
         let config = self.config.clone();
         let demand = match config.policy.demand(choice) {
             Some(demand) if demand.requirement != Requirement::Nothing => demand,
-            _ => return Evaluation::Forward(self.waive(choice)),
+            _ => return Evaluation::Allow(self.bypass(choice)),
         };
         let credentials = match shared {
             Some(shared) => shared.credentials(&demand.locations),
@@ -283,7 +283,7 @@ impl Authenticator {
             Err(_) => None,
         };
         let credentials = match known {
-            Some(Ok(forward)) => return Evaluation::Forward(forward),
+            Some(Ok(forward)) => return Evaluation::Allow(forward),
             Some(Err(denial)) => Err(denial),
             None => credentials,
         };
@@ -299,7 +299,7 @@ impl Authenticator {
         demand: &Rc<Demand>,
         request: &RequestHead,
         credentials: Result<Vec<Credential<'_>>, Denial>,
-        moment: Moment,
+        moment: EvalTime,
         shared: Option<Shared<'_>>,
     ) -> Evaluation {
         let config = self.config.clone();
@@ -330,7 +330,7 @@ impl Authenticator {
             }
         };
         // What is not enforced must not be felt either: nobody waits for it.
-        let moment = Moment {
+        let moment = EvalTime {
             is_last: moment.is_last || demand.mode.lets_through(None, address),
             ..moment
         };
@@ -348,10 +348,10 @@ impl Authenticator {
                         let subject = subject.clone();
                         Box::new(if is_let_through {
                             let forward = self
-                                .without_token(Grant::Anonymous)
+                                .without_token(Basis::Anonymous)
                                 .by(choice)
                                 .shadowing(denial.under(choice));
-                            Decision::Forward(Rc::new(Forward { subject, ..forward }))
+                            Decision::Allow(Rc::new(Allowed { subject, ..forward }))
                         } else {
                             Decision::Deny(refusal(denial, subject))
                         })
@@ -362,7 +362,7 @@ impl Authenticator {
                         if_no_room: otherwise(Reason::ProofStoreFull),
                     });
                 }
-                Evaluation::Forward(forward)
+                Evaluation::Allow(forward)
             }
             Ok((forward, Some(denial), _)) => {
                 if demand.mode.lets_through(forward.subject.as_deref(), address) {
@@ -374,12 +374,12 @@ impl Authenticator {
                 }
             }
             // Nothing of a bad token says who its client is.
-            Err(Obstacle::Denial(denial)) if demand.mode.lets_through(None, address) => {
-                let forward = self.without_token(Grant::Anonymous);
+            Err(Failure::Denial(denial)) if demand.mode.lets_through(None, address) => {
+                let forward = self.without_token(Basis::Anonymous);
                 forward.by(choice).shadowing(denial.under(choice)).into()
             }
-            Err(Obstacle::Denial(denial)) => Evaluation::Deny(refusal(denial, None)),
-            Err(Obstacle::Need(need)) => Evaluation::Need(need),
+            Err(Failure::Denial(denial)) => Evaluation::Deny(refusal(denial, None)),
+            Err(Failure::Need(need)) => Evaluation::Need(need),
         }
     }
 
@@ -390,9 +390,9 @@ impl Authenticator {
         demand: &Rc<Demand>,
         request: &RequestHead,
         credentials: &[Credential<'_>],
-        moment: Moment,
+        moment: EvalTime,
         shared: Option<Shared<'_>>,
-    ) -> Result<Satisfied, Obstacle> {
+    ) -> Result<Satisfied, Failure> {
         let config = self.config.clone();
         let tokens: Vec<Token<'_>>;
         let own: Vec<Parsed<'_>>;
@@ -423,62 +423,62 @@ impl Authenticator {
             .and_then(|()| attempt.leave_none_unverified(&demand.requirement));
         if let Err(obstacle) = outcome {
             let judged = attempt.refused_by();
-            if let (Obstacle::Denial(denial), Some(judged)) = (obstacle, judged) {
+            if let (Failure::Denial(denial), Some(judged)) = (obstacle, judged) {
                 self.keep_refusal(demand, credentials, denial, judged, moment.now);
             }
             return Err(obstacle);
         }
         let failure = attempt.failure();
-        let mut granted = attempt.into_granted();
+        let mut accepted = attempt.into_accepted();
         // Who meets the conditions is whom the upstream and the log are told of: were it another, a condition met by one token
         // would vouch for the claims of the next.
-        if let Some(first) = granted.iter().position(|grant| grant.shortfall.is_none())
-            && let Some(until) = granted.get_mut(..=first)
+        if let Some(first) = accepted.iter().position(|grant| grant.shortfall.is_none())
+            && let Some(until) = accepted.get_mut(..=first)
         {
             until.rotate_right(1);
         }
-        if granted.is_empty() {
+        if accepted.is_empty() {
             // Nobody in particular is allowed nothing in particular. Why it is nobody, a token that may fail has to say.
             let missing = asked.authorization.map(|_| failure);
-            let forward = self.without_token(Grant::Anonymous).by(choice);
+            let forward = self.without_token(Basis::Anonymous).by(choice);
             return Ok((Rc::new(forward), missing, None));
         }
         // Of several tokens, one has to have all that is asked for.
-        let lacking = granted.first().and_then(|grant| {
+        let lacking = accepted.first().and_then(|grant| {
             grant
                 .shortfall
                 .map(|shortfall| Denial::lacking(shortfall).by(grant.provider))
         });
-        let subject = granted.first().and_then(|grant| grant.subject.as_deref());
+        let subject = accepted.first().and_then(|grant| grant.subject.as_deref());
         let is_shadowed = demand
             .mode
             .lets_through(subject, request.source_address.as_deref());
-        let proof = granted
+        let proof = accepted
             .iter()
             .find_map(|grant| Some((grant.proof?, grant.provider, grant.subject.clone())));
-        let forward = Rc::new(self.with_tokens(request, &granted, is_shadowed).by(choice));
+        let forward = Rc::new(self.with_tokens(request, &accepted, is_shadowed).by(choice));
         if lacking.is_none() && shared.is_none_or(|shared| shared.recalls) {
             let now = moment.now;
-            self.keep(demand, credentials, &granted, &forward, now);
+            self.keep(demand, credentials, &accepted, &forward, now);
         }
         Ok((forward, lacking, proof))
     }
 
     /// The request goes on, since no token is asked for: shared with the next one of the same rule.
-    fn waive(&mut self, choice: Choice) -> Rc<Forward> {
-        let last = self.waived.take();
+    fn bypass(&mut self, choice: Choice) -> Rc<Allowed> {
+        let last = self.bypassed.take();
         let forward = last
             .filter(|last| last.rule == Some(choice))
-            .unwrap_or_else(|| Rc::new(self.without_token(Grant::Waived).by(choice)));
-        self.waived = Some(forward.clone());
+            .unwrap_or_else(|| Rc::new(self.without_token(Basis::Bypassed).by(choice)));
+        self.bypassed = Some(forward.clone());
         forward
     }
 
     /// The request goes on with nothing said of its client.
-    fn without_token(&self, grant: Grant) -> Forward {
-        Forward {
+    fn without_token(&self, basis: Basis) -> Allowed {
+        Allowed {
             edits: self.no_edits.clone(),
-            grant,
+            basis,
             state: Vec::new(),
             clears_route_cache: false,
             shadowed: None,
@@ -492,9 +492,9 @@ impl Authenticator {
     pub(super) fn with_tokens(
         &self,
         request: &RequestHead,
-        granted: &[Rc<Granted>],
+        accepted: &[Rc<AcceptedToken>],
         is_shadowed: bool,
-    ) -> Forward {
+    ) -> Allowed {
         let config = &self.config;
         let mut edits = HeaderEdits::default();
         let mut state: Vec<StateEntry> = Vec::new();
@@ -505,7 +505,7 @@ impl Authenticator {
                 spent.push(location);
             }
         };
-        for grant in granted {
+        for grant in accepted {
             let Some(provider) = config.provider(grant.provider) else {
                 continue;
             };
@@ -520,7 +520,7 @@ impl Authenticator {
                         Beside::Copy(location) => spend(location),
                         // Another provider may have verified it, and says itself what becomes of it.
                         Beside::Passed(location)
-                            if granted.iter().any(|other| other.location == location) => {}
+                            if accepted.iter().any(|other| other.location == location) => {}
                         Beside::Passed(location) => spend(location),
                     }
                 }
@@ -542,26 +542,26 @@ impl Authenticator {
         credential::strip(request, &spent, &mut edits);
         forward::write_claims(
             config,
-            granted.iter().map(|grant| grant.claims.as_slice()),
+            accepted.iter().map(|grant| grant.claims.as_slice()),
             &mut edits,
         );
-        let grant = granted
+        let basis = accepted
             .first()
-            .map_or(Grant::Anonymous, |grant| Grant::Verified(grant.provider));
-        Forward {
+            .map_or(Basis::Anonymous, |grant| Basis::Verified(grant.provider));
+        Allowed {
             edits: Rc::new(edits),
-            grant,
+            basis,
             state,
             clears_route_cache,
             shadowed: None,
             proof: None,
             rule: None,
-            subject: granted.first().and_then(|grant| grant.subject.clone()),
+            subject: accepted.first().and_then(|grant| grant.subject.clone()),
         }
     }
 }
 
-impl Forward {
+impl Allowed {
     /// The same, as this has it.
     pub(super) fn by(self, rule: Choice) -> Self {
         Self {
@@ -579,7 +579,7 @@ impl Forward {
     }
 }
 
-impl Obstacle {
+impl Failure {
     /// Of several obstacles, the one that tells most: something that may still come, then what is wrong with a token that
     /// is there, then that it is another issuer's, then that there is none.
     pub(super) fn rank(&self) -> u8 {

@@ -6,14 +6,14 @@
 use super::{Authenticator, KeyGauges};
 use crate::config::{KeySource, ProviderId};
 use crate::keys::{
-    Claim, FetchError, FetchId, FetchRequest, Fetched, Head, Publication, RemoteKeys, Settled,
+    DueFetch, FetchError, FetchId, FetchRequest, Fetched, KeyRecord, Publication, RemoteKeys, Settled,
 };
 use crate::time::UnixTime;
 
 impl Authenticator {
-    /// The fetches that are due now. Ask [`Self::claim`] for each.
+    /// The fetches that are due now. Ask [`Self::acquire_lease`] for each.
     #[must_use]
-    pub fn poll_fetches(&mut self, now: UnixTime) -> Vec<Claim> {
+    pub fn poll_fetches(&mut self, now: UnixTime) -> Vec<DueFetch> {
         let due = self
             .config
             .provider_ids()
@@ -22,7 +22,7 @@ impl Authenticator {
         due.into_iter()
             .map(|provider| {
                 self.next_fetch = self.next_fetch.wrapping_add(1);
-                Claim {
+                DueFetch {
                     id: FetchId(self.next_fetch),
                     provider,
                 }
@@ -33,19 +33,19 @@ impl Authenticator {
     /// Takes the process's lease for a fetch, given the provider's record in shared data: what to write there by
     /// compare-and-swap, and the request to send once that has succeeded. If the swap fails, call [`Self::lose_lease`].
     /// `None`: somebody else fetches already.
-    pub fn claim(
+    pub fn acquire_lease(
         &mut self,
-        claim: Claim,
+        claim: DueFetch,
         record: Option<&[u8]>,
         now: UnixTime,
     ) -> Option<(Vec<u8>, FetchRequest)> {
         let keys = self.keys_mut(claim.provider)?;
-        let request = keys.claim(claim.id, record.and_then(Head::decode), now)?;
+        let request = keys.acquire_lease(claim.id, record.and_then(KeyRecord::decode), now)?;
         Some((keys.head().encode(), request))
     }
 
     /// The compare-and-swap of a claim has failed: another worker was faster.
-    pub fn lose_lease(&mut self, claim: Claim) {
+    pub fn lose_lease(&mut self, claim: DueFetch) {
         if let Some(keys) = self.keys_mut(claim.provider) {
             keys.lose_lease(claim.id);
         }
@@ -67,11 +67,11 @@ impl Authenticator {
         answer: Result<Fetched<'_>, FetchError>,
         now: UnixTime,
     ) {
-        let mut notices = Vec::new();
+        let mut events = Vec::new();
         if let Some(keys) = self.keys_mut(provider) {
-            keys.handle_fetched(id, answer, now, &mut notices);
+            keys.handle_fetched(id, answer, now, &mut events);
         }
-        self.announce(provider, notices);
+        self.announce(provider, events);
         self.reconsider(now);
     }
 
@@ -86,7 +86,7 @@ impl Authenticator {
     /// What to write, given the provider's present record there. To be called for every provider that
     /// [`Self::poll_publish`] names.
     pub fn settle(&mut self, provider: ProviderId, record: Option<&[u8]>) -> Option<Publication> {
-        let current = record.and_then(Head::decode);
+        let current = record.and_then(KeyRecord::decode);
         let settled = self.keys_mut(provider)?.settle(current.as_ref());
         settled.map(Settled::into_publication)
     }
@@ -108,7 +108,7 @@ impl Authenticator {
     #[must_use]
     pub fn needs_document(&self, provider: ProviderId, record: &[u8]) -> bool {
         self.keys(provider)
-            .zip(Head::decode(record))
+            .zip(KeyRecord::decode(record))
             .is_some_and(|(keys, head)| keys.needs_document(&head))
     }
 
@@ -134,12 +134,12 @@ impl Authenticator {
         document: Option<&[u8]>,
         now: UnixTime,
     ) {
-        let mut notices = Vec::new();
+        let mut events = Vec::new();
         let has_changed = self
             .keys_mut(provider)
-            .zip(Head::decode(record))
-            .is_some_and(|(keys, head)| keys.handle_shared(head, document, now, &mut notices));
-        self.announce(provider, notices);
+            .zip(KeyRecord::decode(record))
+            .is_some_and(|(keys, head)| keys.handle_shared(head, document, now, &mut events));
+        self.announce(provider, events);
         if has_changed {
             self.reconsider(now);
         }

@@ -4,9 +4,9 @@
 
 use std::rc::Rc;
 
-use super::attempt::{Granted, Judged};
-use super::evaluate::Moment;
-use super::{Authenticator, Forward};
+use super::attempt::{AcceptedToken, Judged};
+use super::evaluate::EvalTime;
+use super::{Allowed, Authenticator};
 use crate::config::{Config, KeySource, Location, ProviderId};
 use crate::credential::Credential;
 use crate::denial::Denial;
@@ -18,7 +18,7 @@ use crate::token_cache::{Context, Key};
 
 /// What was decided of a token, and what that rests on beside the token and the configuration.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct CacheEntry {
     verdict: Verdict,
     judged: Judged,
     /// The key set of then, by its number: a set that comes after it has to look at the token anew.
@@ -29,10 +29,10 @@ pub(super) struct Kept {
 
 #[derive(Debug)]
 enum Verdict {
-    Granted {
-        granted: Rc<Granted>,
+    Accepted {
+        accepted: Rc<AcceptedToken>,
         /// The finished decision, where it is the same for every request.
-        forward: Option<Rc<Forward>>,
+        forward: Option<Rc<Allowed>>,
     },
     Refused(Denial),
 }
@@ -60,15 +60,15 @@ impl Authenticator {
         demand: &Rc<Demand>,
         request: &RequestHead,
         credentials: &[Credential<'_>],
-        moment: Moment,
-    ) -> Option<Result<Rc<Forward>, Denial>> {
+        moment: EvalTime,
+    ) -> Option<Result<Rc<Allowed>, Denial>> {
         let key = self.recallable(demand, credentials)?;
         let state = State {
             config: &self.config,
             remote: &self.remote,
             now: moment.now,
         };
-        let holds = |kept: &&Kept| state.holds(kept);
+        let holds = |kept: &&CacheEntry| state.holds(kept);
         let known = self.cache.get(key).filter(holds);
         let Some(kept) = known.or_else(|| self.refused.get(key).filter(holds)) else {
             // A request that waited is looked at more than once.
@@ -78,19 +78,19 @@ impl Authenticator {
             return None;
         };
         self.cache_counts.hits = self.cache_counts.hits.saturating_add(1);
-        let (granted, forward) = match &kept.verdict {
-            Verdict::Granted { granted, forward } => (granted, forward),
+        let (accepted, forward) = match &kept.verdict {
+            Verdict::Accepted { accepted, forward } => (accepted, forward),
             Verdict::Refused(denial) => return Some(Err(*denial)),
         };
         // Another rule may have the same demand.
         if let Some(forward) = forward.as_ref().filter(|forward| forward.rule == Some(choice)) {
             return Some(Ok(forward.clone()));
         }
-        let granted = granted.clone();
+        let accepted = accepted.clone();
         let is_shadowed = demand
             .mode
-            .lets_through(granted.subject.as_deref(), request.source_address.as_deref());
-        let forward = self.with_tokens(request, std::slice::from_ref(&granted), is_shadowed);
+            .lets_through(accepted.subject.as_deref(), request.source_address.as_deref());
+        let forward = self.with_tokens(request, std::slice::from_ref(&accepted), is_shadowed);
         Some(Ok(Rc::new(forward.by(choice))))
     }
 
@@ -99,35 +99,35 @@ impl Authenticator {
         &mut self,
         demand: &Rc<Demand>,
         credentials: &[Credential<'_>],
-        granted: &[Rc<Granted>],
-        forward: &Rc<Forward>,
+        accepted: &[Rc<AcceptedToken>],
+        forward: &Rc<Allowed>,
         now: UnixTime,
     ) {
         let Some(key) = self.recallable(demand, credentials) else {
             return;
         };
-        let [granted] = granted else {
+        let [accepted] = accepted else {
             return;
         };
-        if granted.is_bound {
+        if accepted.is_bound {
             return;
         }
         let judged = Judged {
-            provider: granted.provider,
-            times: granted.times,
+            provider: accepted.provider,
+            times: accepted.times,
         };
         // A parameter or a cookie stands among others, which are each request's own; and what is only tried out may be so
         // for some clients.
         let is_always_so = demand.mode == Mode::Enforce
             && matches!(
-                self.config.locations.get(granted.location.index()),
+                self.config.locations.get(accepted.location.index()),
                 Some(Location::Header { .. })
             );
-        let verdict = Verdict::Granted {
-            granted: granted.clone(),
+        let verdict = Verdict::Accepted {
+            accepted: accepted.clone(),
             forward: is_always_so.then(|| forward.clone()),
         };
-        let bytes = granted
+        let bytes = accepted
             .bytes()
             .saturating_add(if is_always_so { forward.edits.bytes() } else { 0 });
         let kept = self.state(now).kept(verdict, judged);
@@ -187,8 +187,8 @@ struct State<'e> {
 }
 
 impl State<'_> {
-    fn kept(&self, verdict: Verdict, judged: Judged) -> Kept {
-        Kept {
+    fn kept(&self, verdict: Verdict, judged: Judged) -> CacheEntry {
+        CacheEntry {
             set: self.key_set(judged.provider),
             untimely: self.untimely(&judged),
             verdict,
@@ -196,7 +196,7 @@ impl State<'_> {
         }
     }
 
-    fn holds(&self, kept: &Kept) -> bool {
+    fn holds(&self, kept: &CacheEntry) -> bool {
         self.key_set(kept.judged.provider) == kept.set && self.untimely(&kept.judged) == kept.untimely
     }
 

@@ -6,7 +6,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::{Authenticator, Decision, Forward};
+use super::{Allowed, Authenticator, Decision};
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -31,7 +31,7 @@ impl Authenticator {
     /// Whether the host may take another route with a request than the one by which it was decided, and that one may ask for
     /// something else.
     #[must_use]
-    pub fn may_be_rerouted(&self, request: &RequestHead, forward: &Forward) -> bool {
+    pub fn may_be_rerouted(&self, request: &RequestHead, forward: &Allowed) -> bool {
         !self.config.policy.requirement_map.is_empty()
             && (forward.clears_route_cache || !forward.edits.is_empty() || !request.removed.is_empty())
     }
@@ -41,7 +41,7 @@ impl Authenticator {
     pub fn handle_rerouted(
         &mut self,
         request: &RequestHead,
-        forward: &Forward,
+        forward: &Allowed,
         route: Option<Vec<u8>>,
         then: UnixTime,
     ) -> Decision {
@@ -62,7 +62,7 @@ impl Authenticator {
     pub(super) fn with_further_routes(
         &self,
         request: &RequestHead,
-        forward: &Forward,
+        forward: &Allowed,
     ) -> Option<RequestHead> {
         if self.reroutes.0.is_empty() || !request.further_routes.is_empty() {
             return None;
@@ -83,7 +83,7 @@ impl Authenticator {
 }
 
 /// Tells which fields a decision changes. Where two are taken for one, more is asked for, not less.
-fn change(forward: &Forward) -> u64 {
+fn change(forward: &Allowed) -> u64 {
     let mut hasher = DefaultHasher::new();
     for edit in forward.edits.iter() {
         (&edit.name, edit.value.is_some()).hash(&mut hasher);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use super::attempt::Granted;
+use super::attempt::AcceptedToken;
 use crate::claims::UnverifiedClaims;
 use crate::config::{LocationId, ProviderId};
 use crate::credential::Credential;
@@ -18,7 +18,7 @@ pub(super) struct Token<'a> {
 }
 
 /// What a provider makes of a token.
-pub(super) type ByProvider = (ProviderId, Result<Granted, Denial>);
+pub(super) type ByProvider = (ProviderId, Result<AcceptedToken, Denial>);
 
 /// A token taken apart, if it can be.
 pub(super) struct Parsed<'t> {
@@ -28,7 +28,7 @@ pub(super) struct Parsed<'t> {
     /// What each provider makes of it that knows its signature to be good, but for what rules ask for: found out once for all
     /// rules that a request has to meet.
     /// `None`: there is one rule.
-    pub(super) granted: Option<RefCell<Vec<ByProvider>>>,
+    pub(super) accepted: Option<RefCell<Vec<ByProvider>>>,
 }
 
 /// The parts of a token, unverified.
@@ -64,7 +64,7 @@ impl<'a> Token<'a> {
             location: self.location,
             text: self.text,
             parts,
-            granted: None,
+            accepted: None,
         }
     }
 }
@@ -73,7 +73,7 @@ impl Parsed<'_> {
     /// The same, for several rules.
     pub(super) fn for_many(self) -> Self {
         Self {
-            granted: Some(RefCell::default()),
+            accepted: Some(RefCell::default()),
             ..self
         }
     }

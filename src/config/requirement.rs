@@ -106,7 +106,7 @@ impl Known<'_> {
         let strict = if requirement.needs_token() || authorization.is_some() {
             Strict::Same
         } else {
-            match requirement.without_waiver() {
+            match requirement.without_bypass() {
                 Some(requirement) => Strict::Other(Rc::new(Demand {
                     locations: self.locations(&requirement),
                     needs_proof: self.needs_proof(&requirement),

@@ -13,11 +13,11 @@ use super::crypto::HostCrypto;
 use super::metrics::Metrics;
 use super::shared_data::{self, Place, Remembered};
 use super::stream::{Held, Progress};
-use crate::authenticator::{Authenticator, Decision, Forward, Grant, Notice, StreamId};
+use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId};
 use crate::config::{Config, ProviderId};
 use crate::denial::{Account, Denial, Reason, Refusal, Shortfall};
 use crate::forward::text_on_one_line;
-use crate::keys::{FetchId, KeyNotice};
+use crate::keys::{FetchId, KeyEvent};
 use crate::policy::{Choice, Policy};
 use crate::reply::{LocalReply, is_grpc};
 use crate::request::{RequestHead, WantedFields};
@@ -159,7 +159,7 @@ impl Filter {
     }
 
     /// Whether the route of a request that went on is to be looked at once more.
-    pub(super) fn watches_route(&self, request: &RequestHead, forward: &Forward) -> bool {
+    pub(super) fn watches_route(&self, request: &RequestHead, forward: &Allowed) -> bool {
         self.engine(|engine| engine.may_be_rerouted(request, forward))
     }
 
@@ -167,7 +167,7 @@ impl Filter {
     pub(super) fn handle_rerouted(
         &self,
         request: &RequestHead,
-        forward: &Forward,
+        forward: &Allowed,
         route: Option<Vec<u8>>,
         then: UnixTime,
     ) -> bool {
@@ -177,7 +177,7 @@ impl Filter {
                 self.deny(&refusal);
                 false
             }
-            Decision::Forward(forward) => {
+            Decision::Allow(forward) => {
                 if let Some(denial) = &forward.shadowed {
                     self.metrics.shadow_denied(denial.reason);
                     self.show_denial(denial, "shadow_denied");
@@ -210,7 +210,7 @@ impl Filter {
                 self.show_decision("answered");
                 send(reply)
             }
-            Decision::Forward(forward) => {
+            Decision::Allow(forward) => {
                 if let Some(proof) = &forward.proof {
                     match shared_data::remember(&proof.id) {
                         Remembered::New => {}
@@ -248,17 +248,17 @@ impl Filter {
                     self.show_denial(denial, "shadow_denied");
                     return Progress::Forwarded;
                 }
-                let decision = match forward.grant {
-                    Grant::Verified(provider) => {
+                let decision = match forward.basis {
+                    Basis::Verified(provider) => {
                         self.metrics.allowed.increment();
                         self.show_provider(provider);
                         "allowed"
                     }
-                    Grant::Anonymous => {
+                    Basis::Anonymous => {
                         self.metrics.allowed.increment();
                         "allowed"
                     }
-                    Grant::Waived => {
+                    Basis::Bypassed => {
                         self.metrics.bypassed.increment();
                         "bypassed"
                     }
@@ -368,7 +368,7 @@ impl Filter {
             {
                 carried_out = carried_out.saturating_add(1);
                 held.progress.set(self.apply(&decision));
-                if let Decision::Forward(forward) = decision {
+                if let Decision::Allow(forward) = decision {
                     held.forward.replace(Some((forward, self.last_seen.get())));
                 }
                 if held.progress.get() == Progress::Forwarded
@@ -385,24 +385,24 @@ impl Filter {
 
     /// Counts and logs what has happened.
     pub(super) fn tell(&self) {
-        while let Some(notice) = self.engine(Authenticator::poll_notice) {
-            let (Notice::Keys(id, _) | Notice::UnknownKid(id)) = &notice;
+        while let Some(event) = self.engine(Authenticator::poll_event) {
+            let (Event::Keys(id, _) | Event::UnknownKid(id)) = &event;
             let (Some(provider), Some(metrics)) =
                 (self.config.provider(*id), self.metrics.provider(id.index()))
             else {
                 continue;
             };
-            match notice {
-                Notice::UnknownKid(_) => metrics.unknown_kid.increment(),
-                Notice::Keys(_, notice) => {
+            match event {
+                Event::UnknownKid(_) => metrics.unknown_kid.increment(),
+                Event::Keys(_, event) => {
                     // The age of the keys, or their number, is another from now on.
                     self.gauges_shown_at.set(UnixTime::default());
-                    match &notice {
-                        KeyNotice::Loaded { .. } => metrics.fetch_success.increment(),
-                        KeyNotice::Failed { error, .. } => metrics.fetch_failed(error),
+                    match &event {
+                        KeyEvent::Loaded { .. } => metrics.fetch_success.increment(),
+                        KeyEvent::Failed { error, .. } => metrics.fetch_failed(error),
                         _ => {}
                     }
-                    super::key_log::tell(&provider.name, &notice);
+                    super::key_log::tell(&provider.name, &event);
                 }
             }
         }

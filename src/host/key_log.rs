@@ -1,19 +1,19 @@
 //! The log lines of a key source: one for each change of its state, saying since when and why.
 
-use crate::keys::{Document, KeyNotice, Standing};
+use crate::keys::{Document, KeyEvent, Standing};
 
-/// Writes the line of a notice, if it has one.
-pub(super) fn tell(provider: &str, notice: &KeyNotice) {
-    match notice {
-        KeyNotice::Loaded { changed: false, .. } => {}
-        KeyNotice::Loaded { keys, skipped, .. } if skipped.is_empty() => {
+/// Writes the line of an event, if it has one.
+pub(super) fn tell(provider: &str, event: &KeyEvent) {
+    match event {
+        KeyEvent::Loaded { changed: false, .. } => {}
+        KeyEvent::Loaded { keys, skipped, .. } if skipped.is_empty() => {
             log::info!("provider {provider}: {keys} keys loaded, 0 skipped");
         }
-        KeyNotice::Loaded { keys, skipped, .. } => log::warn!(
+        KeyEvent::Loaded { keys, skipped, .. } => log::warn!(
             "provider {provider}: {keys} keys loaded, {} skipped: {skipped}",
             skipped.count()
         ),
-        KeyNotice::Failed {
+        KeyEvent::Failed {
             is_news: false,
             document,
             asked,
@@ -22,7 +22,7 @@ pub(super) fn tell(provider: &str, notice: &KeyNotice) {
         } => {
             log::debug!("provider {provider}: fetching keys still fails: {document} {asked}: {error}");
         }
-        KeyNotice::Failed {
+        KeyEvent::Failed {
             document: Document::Discovery,
             asked,
             error,
@@ -33,7 +33,7 @@ pub(super) fn tell(provider: &str, notice: &KeyNotice) {
             "provider {provider}: reading the discovery document fails since {since}: {asked}: {error}; \
              the keys are where it said before"
         ),
-        KeyNotice::Failed {
+        KeyEvent::Failed {
             document,
             asked,
             error,
@@ -55,17 +55,17 @@ pub(super) fn tell(provider: &str, notice: &KeyNotice) {
                  there are no keys, requests are answered with 503"
             ),
         },
-        KeyNotice::Recovered { document, since } => {
+        KeyEvent::Recovered { document, since } => {
             let what = match document {
                 Document::Jwks => "fetching keys",
                 Document::Discovery => "reading the discovery document",
             };
             log::info!("provider {provider}: {what} works again, after failing since {since}");
         }
-        KeyNotice::Discovered { jwks_uri } => {
+        KeyEvent::Discovered { jwks_uri } => {
             log::info!("provider {provider}: the discovery document names {jwks_uri}");
         }
-        KeyNotice::Adopted { keys } => {
+        KeyEvent::Adopted { keys } => {
             log::debug!("provider {provider}: {keys} keys taken over from another worker");
         }
     }

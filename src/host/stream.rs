@@ -8,7 +8,7 @@ use proxy_wasm::types::Action;
 
 use super::abi::{self, Map, Status};
 use super::filter::Filter;
-use crate::authenticator::{Decision, Forward, StreamId};
+use crate::authenticator::{Allowed, Decision, StreamId};
 use crate::denial::{Denial, Reason};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
@@ -36,14 +36,14 @@ pub(super) struct Stream {
     /// As its client sent it, where it may yet take another route.
     request: Option<RequestHead>,
     /// As it went on, where it did not wait, and when.
-    forward: Option<(Rc<Forward>, UnixTime)>,
+    forward: Option<(Rc<Allowed>, UnixTime)>,
 }
 
 /// What becomes of a request that waits.
 pub(super) struct Held {
     pub(super) progress: Cell<Progress>,
     /// As it went on, and when.
-    pub(super) forward: RefCell<Option<(Rc<Forward>, UnixTime)>>,
+    pub(super) forward: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
 }
 
 impl Stream {
@@ -111,7 +111,7 @@ impl HttpContext for Stream {
             }
             decision => {
                 self.progress = filter.apply(&decision);
-                if let Decision::Forward(forward) = decision {
+                if let Decision::Allow(forward) = decision {
                     self.forward = Some((forward, filter.last_seen()));
                 }
             }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::backoff::{COLD, WARM, scaled};
+use super::event::KeyEvent;
 use super::fetch::{Document, FetchError, FetchId, Fetched};
 use super::fetching::{InFlight, REDISCOVERY};
-use super::head::{Discovered, Standing, Trouble, Wants};
-use super::notice::KeyNotice;
+use super::record::{Discovered, Standing, Trouble, Wants};
 use super::remote::{RemoteKeys, Unpublished};
 use super::{discovery, freshness};
 use crate::config::{HttpUri, KeyLocation};
@@ -26,7 +26,7 @@ impl RemoteKeys {
         id: FetchId,
         answer: Result<Fetched<'_>, FetchError>,
         now: UnixTime,
-        notices: &mut Vec<KeyNotice>,
+        events: &mut Vec<KeyEvent>,
     ) {
         let Some(in_flight) = self.in_flight.filter(|in_flight| in_flight.id == id) else {
             return;
@@ -52,25 +52,25 @@ impl RemoteKeys {
                     return;
                 }
                 let jwks_uri = answer.and_then(|answer| self.read_document(&answer));
-                self.handle_document(in_flight, jwks_uri, now, notices);
+                self.handle_document(in_flight, jwks_uri, now, events);
             }
             Document::Jwks => {
                 self.wants = Wants::Nothing;
                 match answer.and_then(|answer| self.read_keys(&answer)) {
-                    Ok(new) => self.succeed(in_flight, new, now, notices),
-                    Err(error) => self.fail(in_flight, error, now, notices),
+                    Ok(new) => self.succeed(in_flight, new, now, events),
+                    Err(error) => self.fail(in_flight, error, now, events),
                 }
             }
         }
     }
 
     /// Gives up a fetch whose answer never came.
-    pub fn handle_timeout(&mut self, now: UnixTime, notices: &mut Vec<KeyNotice>) {
+    pub fn handle_timeout(&mut self, now: UnixTime, events: &mut Vec<KeyEvent>) {
         if let Some(in_flight) = self.in_flight.filter(|in_flight| in_flight.deadline <= now) {
             self.next_request = None;
             self.wants = Wants::Nothing;
             self.in_flight = None;
-            self.fail(in_flight, FetchError::Lost, now, notices);
+            self.fail(in_flight, FetchError::Lost, now, events);
         }
     }
 
@@ -94,16 +94,16 @@ impl RemoteKeys {
         in_flight: InFlight,
         jwks_uri: Result<HttpUri, FetchError>,
         now: UnixTime,
-        notices: &mut Vec<KeyNotice>,
+        events: &mut Vec<KeyEvent>,
     ) {
         let has_moved = match jwks_uri {
-            Ok(jwks_uri) => self.follow(jwks_uri.to_string(), now, notices),
+            Ok(jwks_uri) => self.follow(jwks_uri.to_string(), now, events),
             Err(error) => {
                 let asked = self.asked(&in_flight);
                 let Some(discovered) = &mut self.head.discovered else {
                     // Nothing is known to go on with.
                     self.wants = Wants::Nothing;
-                    self.fail(in_flight, error, now, notices);
+                    self.fail(in_flight, error, now, events);
                     return;
                 };
                 discovered.failures = discovered.failures.saturating_add(1);
@@ -117,7 +117,7 @@ impl RemoteKeys {
                     error.to_string(),
                 );
                 let since = discovered.trouble.as_ref().map_or(0, |trouble| trouble.since);
-                notices.push(KeyNotice::Failed {
+                events.push(KeyEvent::Failed {
                     document: Document::Discovery,
                     asked,
                     error,
@@ -148,10 +148,10 @@ impl RemoteKeys {
     }
 
     /// Takes over what the discovery document says; true if it is another URL than before.
-    fn follow(&mut self, jwks_uri: String, now: UnixTime, notices: &mut Vec<KeyNotice>) -> bool {
+    fn follow(&mut self, jwks_uri: String, now: UnixTime, events: &mut Vec<KeyEvent>) -> bool {
         let before = self.head.discovered.take().unwrap_or_default();
         if let Some(trouble) = before.trouble {
-            notices.push(KeyNotice::Recovered {
+            events.push(KeyEvent::Recovered {
                 document: Document::Discovery,
                 since: UnixTime::from_millis(trouble.since),
             });
@@ -160,7 +160,7 @@ impl RemoteKeys {
         if has_moved {
             // An entity tag means something at its own URL only.
             self.head.etag = None;
-            notices.push(KeyNotice::Discovered {
+            events.push(KeyEvent::Discovered {
                 jwks_uri: jwks_uri.clone(),
             });
         }
@@ -201,13 +201,13 @@ impl RemoteKeys {
         }
     }
 
-    fn succeed(&mut self, in_flight: InFlight, new: New, now: UnixTime, notices: &mut Vec<KeyNotice>) {
+    fn succeed(&mut self, in_flight: InFlight, new: New, now: UnixTime, events: &mut Vec<KeyEvent>) {
         let mut published = None;
         match new.document {
             Some((document, parsed, etag)) => {
                 // A key that is skipped for another reason is news as well.
                 let changed = self.held.as_ref() != Some(&parsed);
-                notices.push(KeyNotice::Loaded {
+                events.push(KeyEvent::Loaded {
                     keys: parsed.set.len(),
                     skipped: parsed.skipped.clone(),
                     changed,
@@ -221,7 +221,7 @@ impl RemoteKeys {
                 self.hold(parsed, changed, now);
             }
             None => {
-                notices.push(KeyNotice::Loaded {
+                events.push(KeyEvent::Loaded {
                     keys: self.count(),
                     skipped: SkippedKeys::default(),
                     changed: false,
@@ -229,7 +229,7 @@ impl RemoteKeys {
             }
         }
         if let Some(trouble) = self.head.trouble.take() {
-            notices.push(KeyNotice::Recovered {
+            events.push(KeyEvent::Recovered {
                 document: Document::Jwks,
                 since: UnixTime::from_millis(trouble.since),
             });
@@ -248,7 +248,7 @@ impl RemoteKeys {
         self.finish(in_flight, published);
     }
 
-    fn fail(&mut self, in_flight: InFlight, error: FetchError, now: UnixTime, notices: &mut Vec<KeyNotice>) {
+    fn fail(&mut self, in_flight: InFlight, error: FetchError, now: UnixTime, events: &mut Vec<KeyEvent>) {
         self.head.failures = self.head.failures.saturating_add(1);
         let backoff = match self.serving(now) {
             Some(_) => WARM,
@@ -272,7 +272,7 @@ impl RemoteKeys {
         let why = format!("{}: {error}", in_flight.document);
         let is_news = Trouble::note(&mut self.head.trouble, in_flight.asked_at, standing, why);
         let since = self.head.trouble.as_ref().map_or(0, |trouble| trouble.since);
-        notices.push(KeyNotice::Failed {
+        events.push(KeyEvent::Failed {
             document: in_flight.document,
             asked: self.asked(&in_flight),
             error,

@@ -7,9 +7,9 @@ use crate::time::millis;
 /// A sequence of numbers that look random (SplitMix64, by Steele, Lea and Flood). Its seed is an argument, so that a test
 /// repeats exactly; nothing secret rests on it.
 #[derive(Clone, Debug)]
-pub(crate) struct Chance(u64);
+pub(crate) struct RandomSource(u64);
 
-impl Chance {
+impl RandomSource {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -60,7 +60,7 @@ pub(super) const WARM: Backoff = Backoff {
 impl Backoff {
     /// The pause after so many failures in a row: doubled each time, then shortened by up to half by chance. Where the issuer
     /// asks for a longer one, that, and up to a tenth more: it asks a whole fleet for the same.
-    pub(super) fn pause(self, failures: u32, asked_for: Duration, chance: &mut Chance) -> Duration {
+    pub(super) fn pause(self, failures: u32, asked_for: Duration, chance: &mut RandomSource) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let full = self
             .first
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest() {
-        let mut chance = Chance::new(1);
+        let mut chance = RandomSource::new(1);
         for (failures, low, high) in [
             (1, 100, 200),
             (2, 200, 400),
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_issuer_may_ask_for_a_longer_pause_within_bounds() {
-        let mut chance = Chance::new(1);
+        let mut chance = RandomSource::new(1);
         for (backoff, asked_for, low, high) in [
             (COLD, 10, 10_000, 11_000),
             (COLD, 3600, 60_000, 66_000),

@@ -14,7 +14,7 @@ pub struct FetchId(pub(crate) u32);
 /// A fetch that is due. Nothing is sent before the process's lease is taken: see
 /// [`Authenticator::claim`](crate::authenticator::Authenticator::claim).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct DueFetch {
     /// Its number.
     pub id: FetchId,
     /// Whose keys.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::discovery::shown;
 use super::fetch::{Document, FetchId, FetchRequest};
-use super::head::{Head, Lease, Wants};
+use super::record::{KeyRecord, Lease, Wants};
 use super::remote::RemoteKeys;
 use crate::config::{Endpoint, HttpUri, KeyLocation};
 use crate::time::UnixTime;
@@ -95,13 +95,18 @@ impl RemoteKeys {
 
     /// Takes the lease, if with the process's present record a fetch is still due: the request to send once
     /// [`Self::head`] has been written by compare-and-swap. If that does not succeed, call [`Self::lose_lease`].
-    pub fn claim(&mut self, id: FetchId, current: Option<Head>, now: UnixTime) -> Option<FetchRequest> {
+    pub fn acquire_lease(
+        &mut self,
+        id: FetchId,
+        current: Option<KeyRecord>,
+        now: UnixTime,
+    ) -> Option<FetchRequest> {
         if let Some(head) = current.filter(|head| !self.is_behind(head, now)) {
             if head.version == self.head.version {
                 self.head = head;
             } else if self.unreadable == Some(head.version) {
                 // Its document is lost. Our keys, if any, are as good as any until the fetch replaces both.
-                self.head = Head {
+                self.head = KeyRecord {
                     version: self.head.version,
                     etag: None,
                     ..head
@@ -159,7 +164,7 @@ impl RemoteKeys {
 
     /// The record to write.
     #[must_use]
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &KeyRecord {
         &self.head
     }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::absent::AbsentKids;
-use super::backoff::Chance;
+use super::backoff::RandomSource;
+use super::event::KeyEvent;
 use super::fetch::{FetchRequest, Publication};
 use super::fetching::InFlight;
-use super::head::{Head, Wants};
-use super::notice::KeyNotice;
+use super::record::{KeyRecord, Wants};
 use super::sightings::Sightings;
 use crate::config::RemoteKeySource;
 use crate::jose::{JwkSet, ParsedJwkSet};
@@ -18,7 +18,7 @@ use crate::time::UnixTime;
 pub struct RemoteKeys {
     pub(super) source: RemoteKeySource,
     /// The last record seen of the process.
-    pub(super) head: Head,
+    pub(super) head: KeyRecord,
     /// The keys of `head.version`, parsed.
     pub(super) held: Option<ParsedJwkSet>,
     pub(super) in_flight: Option<InFlight>,
@@ -32,7 +32,7 @@ pub struct RemoteKeys {
     pub(super) unpublished: Option<Unpublished>,
     /// The process's version whose document could not be read.
     pub(super) unreadable: Option<u64>,
-    pub(super) chance: Chance,
+    pub(super) chance: RandomSource,
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl RemoteKeys {
     pub fn new(source: RemoteKeySource, seed: u64) -> Self {
         Self {
             source,
-            head: Head::default(),
+            head: KeyRecord::default(),
             held: None,
             in_flight: None,
             next_request: None,
@@ -56,7 +56,7 @@ impl RemoteKeys {
             absent: AbsentKids::default(),
             unpublished: None,
             unreadable: None,
-            chance: Chance::new(seed),
+            chance: RandomSource::new(seed),
         }
     }
 
@@ -153,7 +153,7 @@ impl RemoteKeys {
 
     /// What to write into shared data after a fetch, if the lease is still ours in the present record. To be written by
     /// compare-and-swap; where that fails, somebody else has taken over and publishes in our place.
-    pub fn settle(&mut self, current: Option<&Head>) -> Option<Settled<'_>> {
+    pub fn settle(&mut self, current: Option<&KeyRecord>) -> Option<Settled<'_>> {
         let unpublished = self.unpublished.take()?;
         // Without a record there is nobody to step aside for.
         if let Some(current) = current
@@ -174,7 +174,7 @@ impl RemoteKeys {
     }
 
     /// Whether the keys' document has to be read too, to take over this record.
-    pub(crate) fn needs_document(&self, head: &Head) -> bool {
+    pub(crate) fn needs_document(&self, head: &KeyRecord) -> bool {
         self.in_flight.is_none()
             && self.unpublished.is_none()
             && head.version != 0
@@ -185,10 +185,10 @@ impl RemoteKeys {
     /// them may have changed.
     pub(crate) fn handle_shared(
         &mut self,
-        head: Head,
+        head: KeyRecord,
         document: Option<&[u8]>,
         now: UnixTime,
-        notices: &mut Vec<KeyNotice>,
+        events: &mut Vec<KeyEvent>,
     ) -> bool {
         // Our own fetch will tell more than the record, which is ours anyway.
         let is_busy = self.in_flight.is_some() || self.unpublished.is_some();
@@ -205,7 +205,7 @@ impl RemoteKeys {
                 self.unreadable = Some(head.version);
                 return false;
             };
-            notices.push(KeyNotice::Adopted {
+            events.push(KeyEvent::Adopted {
                 keys: parsed.set.len(),
             });
             self.hold(parsed, true, now);
@@ -220,7 +220,7 @@ impl RemoteKeys {
 
     /// Whether a record tells of older keys than ours: somebody has put back what once stood there, and a key that the issuer
     /// has withdrawn since must not come back with it. Where our own are from the future, the clock was set back.
-    pub(super) fn is_behind(&self, head: &Head, now: UnixTime) -> bool {
+    pub(super) fn is_behind(&self, head: &KeyRecord, now: UnixTime) -> bool {
         self.held.is_some() && head.asked_at < self.head.asked_at && self.head.asked_at <= now.as_millis()
     }
 
@@ -234,7 +234,7 @@ impl RemoteKeys {
 #[derive(Debug)]
 pub struct Settled<'a> {
     document: Option<Vec<u8>>,
-    head: &'a Head,
+    head: &'a KeyRecord,
 }
 
 impl Settled<'_> {

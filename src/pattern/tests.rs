@@ -104,9 +104,9 @@ fn what_is_no_pattern_is_refused() {
     assert!(Pattern::parse(&deep(1_000_000)).is_err());
 }
 
-struct Chance(u64);
+struct RandomSource(u64);
 
-impl Chance {
+impl RandomSource {
     fn below(&mut self, below: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         ((self.0 >> 33) as usize).checked_rem(below).expect("a choice")
@@ -167,7 +167,7 @@ fn with_bytes(text: &str) -> Vec<u8> {
 
 #[test]
 fn many_patterns_at_once_match_what_another_engine_says_one_by_one() {
-    let mut chance = Chance(7);
+    let mut chance = RandomSource(7);
     let (mut matches, mut misses) = (0, 0);
     for _ in 0..400 {
         let set = Rc::new(PatternSet::default());
@@ -204,7 +204,7 @@ fn many_patterns_at_once_match_what_another_engine_says_one_by_one() {
 
 /// What a client would send to make states without end.
 fn worst(patterns: u32) -> Vec<u8> {
-    let mut chance = Chance(3);
+    let mut chance = RandomSource(3);
     let mut path = b"/x".to_vec();
     while path.len() < 57_000 {
         path.extend(format!("/svc{}", chance.below(patterns as usize)).bytes());

@@ -281,8 +281,8 @@ impl RequestPart {
                     return None;
                 }
                 let value = template.variable(path.bytes());
-                let is_it = |reading: &Vec<u8>| template.variable(reading) == value;
-                let is_sure = path.readings()?.iter().all(is_it);
+                let is_it = |interpretation: &Vec<u8>| template.variable(interpretation) == value;
+                let is_sure = path.interpretations()?.iter().all(is_it);
                 value.filter(|_| is_sure).map(Cow::Owned)
             }
             Self::Field { field, is_host } => {

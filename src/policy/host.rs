@@ -305,8 +305,12 @@ mod tests {
             ("[0:0::1]:80", &["[::1]:80", "[::0.0.0.1]:80"]),
             ("127.0.0.1", &["127.0.0.1.", "127.0.0.1:80"]),
         ] {
-            for spelling in spellings {
-                assert_eq!(of(&exact(pattern), spelling), Match::YES, "{pattern} {spelling}");
+            for ambiguity in spellings {
+                assert_eq!(
+                    of(&exact(pattern), ambiguity),
+                    Match::YES,
+                    "{pattern} {ambiguity}"
+                );
             }
         }
         // What cannot be read may be any, and so may a port that is left out.

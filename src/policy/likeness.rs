@@ -35,7 +35,7 @@ impl Match {
         }
     }
 
-    /// The same, unless other ways of reading come to something else.
+    /// The same, unless other interpretations come to something else.
     #[must_use]
     pub const fn unless(self, is_doubtful: bool) -> Self {
         Self {

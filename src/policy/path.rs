@@ -1,8 +1,8 @@
 //! `match.path` and `match.prefix`, what a canonical path is, and how else a path may be read.
 
-mod readings;
+mod interpretations;
 
-pub(super) use readings::is_deceptive;
+pub(super) use interpretations::is_deceptive;
 
 use std::borrow::Cow;
 
@@ -15,25 +15,25 @@ use crate::percent;
 pub struct RequestPath<'a> {
     path: &'a [u8],
     /// It is not what was sent, but what a server may make of it.
-    is_reading: bool,
+    is_interpretation: bool,
 }
 
 /// In how many ways a path can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
+pub enum PathAmbiguity {
     /// In one.
-    Plain,
+    None,
     /// In several, which differ within segments: every server finds as many segments, and in the same places.
-    Several,
+    Known,
     /// In several, which may lead to different places altogether. It is not canonical.
-    Loose,
+    Beyond,
 }
 
 /// A pattern for the path of a request.
 #[derive(Clone, Debug)]
 pub struct PathPattern {
     test: PathTest,
-    /// The test's text as a [reading](RequestPath::readings) spells it.
+    /// The test's text as an [interpretation](RequestPath::interpretations) spells it.
     normal: Box<[u8]>,
     ignore_case: bool,
 }
@@ -57,7 +57,7 @@ impl PathPattern {
     pub fn new(test: PathTest, ignore_case: bool) -> Self {
         let normal = match &test {
             PathTest::Exact(text) | PathTest::Prefix(text) | PathTest::SeparatedPrefix(text) => {
-                readings::in_normal_form(text)
+                interpretations::in_normal_form(text)
             }
             PathTest::Pattern(_) => Vec::new(),
         };
@@ -71,7 +71,13 @@ impl PathPattern {
     /// Whether the path matches. No, where it would cost too much to find out.
     #[must_use]
     pub fn matches<'r>(&self, path: &RequestPath<'r>, matched: &Matched<'r>) -> bool {
-        let spelt = |text| if path.is_reading { &self.normal } else { text };
+        let spelt = |text| {
+            if path.is_interpretation {
+                &self.normal
+            } else {
+                text
+            }
+        };
         match &self.test {
             PathTest::Exact(expected) => self.is(path.path, spelt(expected)),
             PathTest::Prefix(prefix) => self.rest(path.path, spelt(prefix)).is_some(),
@@ -106,7 +112,7 @@ impl<'a> RequestPath<'a> {
             .unwrap_or(field.len());
         Self {
             path: field.split_at_checked(end).map_or(field, |(path, _)| path),
-            is_reading: false,
+            is_interpretation: false,
         }
     }
 
@@ -120,9 +126,12 @@ impl<'a> RequestPath<'a> {
     #[must_use]
     pub fn with_query_of(&self, field: &'a [u8]) -> Cow<'a, [u8]> {
         let at = field.iter().position(|byte| *byte == b'?');
-        match at.and_then(|at| field.get(at..)).filter(|_| self.is_reading) {
+        match at
+            .and_then(|at| field.get(at..))
+            .filter(|_| self.is_interpretation)
+        {
             Some(query) => Cow::Owned([self.path, query].concat()),
-            None if self.is_reading => Cow::Borrowed(self.path),
+            None if self.is_interpretation => Cow::Borrowed(self.path),
             None => Cow::Borrowed(field),
         }
     }
@@ -132,16 +141,16 @@ impl<'a> RequestPath<'a> {
     /// dot or percent sign in percent-encoding or in another script, and no broken escape.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
-        self.spelling() != Spelling::Loose
+        self.ambiguity() != PathAmbiguity::Beyond
     }
 
     /// In how many ways the path can be read.
     #[must_use]
-    pub fn spelling(&self) -> Spelling {
+    pub fn ambiguity(&self) -> PathAmbiguity {
         let Some(mut rest) = self.path.strip_prefix(b"/") else {
-            return Spelling::Loose;
+            return PathAmbiguity::Beyond;
         };
-        let mut found = Spelling::Plain;
+        let mut found = PathAmbiguity::None;
         // What the segment begins with: so many dots, or, from `NAME` on, something that makes it no dot segment for anybody.
         // Three dots are a name, and so is whatever follows a plain character.
         const NAME: u8 = 3;
@@ -154,9 +163,9 @@ impl<'a> RequestPath<'a> {
             let byte = match (byte, after) {
                 (b'%', [high, low, after @ ..]) => match percent::octet(*high, *low) {
                     // 0xC0 and 0xC1 are in no UTF-8; `%c0%ae` is a dot to who decodes it all the same.
-                    None | Some(b'/' | b'\\' | b'.' | b'%' | 0xc0 | 0xc1) => return Spelling::Loose,
+                    None | Some(b'/' | b'\\' | b'.' | b'%' | 0xc0 | 0xc1) => return PathAmbiguity::Beyond,
                     Some(octet) => {
-                        found = Spelling::Several;
+                        found = PathAmbiguity::Known;
                         rest = after;
                         octet
                     }
@@ -165,33 +174,33 @@ impl<'a> RequestPath<'a> {
             };
             is_ascii &= byte.is_ascii();
             if byte == b'/' && ends_in_dot {
-                found = Spelling::Several;
+                found = PathAmbiguity::Known;
             }
             ends_in_dot = byte == b'.' && dots == Some(NAME);
             dots = match (byte, dots) {
                 (b'/', Some(NAME)) => None,
                 (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
-                (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return Spelling::Loose,
-                (byte, _) if readings::is_plain(byte) => Some(NAME),
+                (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return PathAmbiguity::Beyond,
+                (byte, _) if interpretations::is_plain(byte) => Some(NAME),
                 // Parameters of nothing, or of a dot segment; or dots that something follows which others may drop.
-                (b';', None) | (_, Some(1 | 2)) => return Spelling::Loose,
+                (b';', None) | (_, Some(1 | 2)) => return PathAmbiguity::Beyond,
                 _ => {
-                    found = Spelling::Several;
+                    found = PathAmbiguity::Known;
                     Some(NAME)
                 }
             };
         }
         // What looks like a dot or a slash in another script, or is a longer form of one.
         if !is_ascii
-            && (self.path.len() > readings::MOST
-                || readings::is_deceptive(self.path)
-                || readings::decoded_loosely(self.path).1)
+            && (self.path.len() > interpretations::MOST
+                || interpretations::is_deceptive(self.path)
+                || interpretations::decoded_loosely(self.path).1)
         {
-            return Spelling::Loose;
+            return PathAmbiguity::Beyond;
         }
         match dots {
-            Some(1 | 2) => Spelling::Loose,
-            _ if ends_in_dot => Spelling::Several,
+            Some(1 | 2) => PathAmbiguity::Beyond,
+            _ if ends_in_dot => PathAmbiguity::Known,
             _ => found,
         }
     }
@@ -199,21 +208,21 @@ impl<'a> RequestPath<'a> {
     /// The path in each of the ways in which servers may read it, in normal form: with nothing encoded that may stand for
     /// itself in a segment. Empty where there is but one; `None`: there are too many.
     #[must_use]
-    pub fn readings(&self) -> Option<Vec<Vec<u8>>> {
-        match self.spelling() {
-            Spelling::Plain => Some(Vec::new()),
+    pub fn interpretations(&self) -> Option<Vec<Vec<u8>>> {
+        match self.ambiguity() {
+            PathAmbiguity::None => Some(Vec::new()),
             // To who takes it for a URL, `http://a/orders` and `orders` are `/orders`, and `//` is not needed for that.
             _ if !self.path.starts_with(b"/") && !matches!(self.path, b"" | b"*") => None,
-            Spelling::Several | Spelling::Loose => readings::of(self.path),
+            PathAmbiguity::Known | PathAmbiguity::Beyond => interpretations::of(self.path),
         }
     }
 
-    /// One of its [`readings`](Self::readings).
+    /// One of its [`interpretations`](Self::interpretations).
     #[must_use]
-    pub const fn reading(path: &'a [u8]) -> Self {
+    pub const fn interpretation(path: &'a [u8]) -> Self {
         Self {
             path,
-            is_reading: true,
+            is_interpretation: true,
         }
     }
 }
@@ -224,7 +233,7 @@ mod tests {
 
     #[test]
     fn paths_that_servers_read_differently_are_not_canonical() {
-        let spelling = |path: &str| RequestPath::new(path.as_bytes()).spelling();
+        let ambiguity = |path: &str| RequestPath::new(path.as_bytes()).ambiguity();
         for path in [
             "/",
             "/healthz",
@@ -233,7 +242,7 @@ mod tests {
             "/.well-known/x",
             "/a:b@c,d/e=f&g",
         ] {
-            assert_eq!(spelling(path), Spelling::Plain, "{path}");
+            assert_eq!(ambiguity(path), PathAmbiguity::None, "{path}");
         }
         for path in [
             "/%20",
@@ -247,7 +256,7 @@ mod tests {
             "/café",
             "/a b",
         ] {
-            assert_eq!(spelling(path), Spelling::Several, "{path}");
+            assert_eq!(ambiguity(path), PathAmbiguity::Known, "{path}");
         }
         for path in [
             "",
@@ -293,7 +302,7 @@ mod tests {
             "/a/%c0%ae%c0%ae/b",
             "/a/..%C0%AFb",
         ] {
-            assert_eq!(spelling(path), Spelling::Loose, "{path}");
+            assert_eq!(ambiguity(path), PathAmbiguity::Beyond, "{path}");
             assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
         }
     }

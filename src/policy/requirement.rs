@@ -132,7 +132,7 @@ impl Demand {
 
     /// The demand for a request that may not go on without a token; `None` where it never asks for one.
     #[must_use]
-    pub fn without_waiver(self: &Rc<Self>) -> Option<&Rc<Self>> {
+    pub fn without_bypass(self: &Rc<Self>) -> Option<&Rc<Self>> {
         match &self.strict {
             Strict::Same => Some(self),
             Strict::Other(demand) => Some(demand),
@@ -165,7 +165,7 @@ impl Requirement {
 
     /// The requirement without what lets requests go on that have no token; `None` where nothing is left.
     #[must_use]
-    pub fn without_waiver(&self) -> Option<Self> {
+    pub fn without_bypass(&self) -> Option<Self> {
         let of = |providers: &[ProviderRequirement]| {
             Some(Self::Any(providers.iter().cloned().map(Self::Provider).collect()))
         };
@@ -174,13 +174,13 @@ impl Requirement {
             Self::Provider(provider) => Some(Self::Provider(provider.clone())),
             Self::AllowMissing(providers) | Self::AllowMissingOrFailed(providers) => of(providers),
             Self::All(parts) => {
-                let parts: Vec<_> = parts.iter().filter_map(Self::without_waiver).collect();
+                let parts: Vec<_> = parts.iter().filter_map(Self::without_bypass).collect();
                 (!parts.is_empty()).then_some(Self::All(parts))
             }
             Self::Any(parts) => {
                 let needing: Vec<_> = parts.iter().filter(|part| part.needs_token()).cloned().collect();
                 if needing.is_empty() {
-                    let rest: Vec<_> = parts.iter().filter_map(Self::without_waiver).collect();
+                    let rest: Vec<_> = parts.iter().filter_map(Self::without_bypass).collect();
                     (!rest.is_empty()).then_some(Self::Any(rest))
                 } else {
                     Some(Self::Any(needing))

@@ -71,7 +71,7 @@ pub(crate) fn judge<'c>(case: Case<'c>, theirs: &Client, stricter: &[(&'static s
 fn respelt(request: &Request) -> Vec<Request> {
     let path = RequestPath::new(request.path.as_bytes());
     let rest = request.path.get(path.bytes().len()..).unwrap_or_default();
-    let readings = path.readings().unwrap_or_default().into_iter();
+    let readings = path.interpretations().unwrap_or_default().into_iter();
     readings
         .filter_map(|reading| {
             let path = String::from_utf8(reading).ok()? + rest;

@@ -39,7 +39,7 @@ fn paths_that_are_called_another_spelling_are_read_so() {
     let spellings: Vec<&str> = examples.split('`').skip(1).step_by(2).collect();
     for spelling in &spellings {
         let readings = RequestPath::new(spelling.as_bytes())
-            .readings()
+            .interpretations()
             .expect("few readings");
         assert!(
             readings.iter().any(|reading| reading == b"/orders"),
@@ -82,7 +82,7 @@ fn claims_become_the_documented_headers() {
         request.push(field, format!("Bearer {token}").into_bytes());
         let mut engine = Authenticator::new(config.clone(), 1);
         let decision = engine.handle_request(StreamId(1), request, UnixTime::from_secs(now));
-        let Decision::Forward(forward) = decision else {
+        let Decision::Allow(forward) = decision else {
             panic!("{claim}: {decision:?}");
         };
         for (cell, format) in row[1..].iter().zip(&formats) {

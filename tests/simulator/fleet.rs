@@ -61,12 +61,12 @@ impl Seen {
 /// One process's day.
 fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) {
     let mut keys = RemoteKeys::new(source.clone(), number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let mut notices = Vec::new();
+    let mut events = Vec::new();
     // Spread evenly over the deployment, in an order that has nothing to do with their jitter.
     let mut now = EPOCH + number.wrapping_mul(2_654_435_761) % STARTED_WITHIN;
     while now < EPOCH + DAY {
         let time = UnixTime::from_millis(now);
-        if let Some(request) = keys.claim(FetchId::default(), None, time) {
+        if let Some(request) = keys.acquire_lease(FetchId::default(), None, time) {
             let of_day = now - EPOCH;
             seen.per_second[usize::try_from(of_day / SECOND).unwrap()] += 1;
             let asks_again = request.headers.iter().any(|(name, _)| *name == "if-none-match");
@@ -84,17 +84,17 @@ fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) 
                 etag: Some(b"\"v1\""),
             };
             let answered = UnixTime::from_millis(now + ANSWER);
-            keys.handle_fetched(request.id, Ok(answer), answered, &mut notices);
+            keys.handle_fetched(request.id, Ok(answer), answered, &mut events);
             let _ = keys.settle(None);
             if (OUTAGE.end..OUTAGE.end + HOUR).contains(&of_day) {
-                let recovered = notices
+                let recovered = events
                     .iter()
-                    .any(|notice| matches!(notice, proxy_wasm_jwt::keys::KeyNotice::Recovered { .. }));
+                    .any(|event| matches!(event, proxy_wasm_jwt::keys::KeyEvent::Recovered { .. }));
                 if recovered {
                     seen.last_recovery = seen.last_recovery.max(of_day - OUTAGE.end);
                 }
             }
-            notices.clear();
+            events.clear();
             assert!(keys.serving(answered).is_some(), "a process without keys");
         }
         now = keys.next_timeout().as_millis().max(now + 1);

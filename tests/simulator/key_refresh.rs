@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::denial::Reason;
-use proxy_wasm_jwt::keys::{Document, KeyNotice, Standing};
+use proxy_wasm_jwt::keys::{Document, KeyEvent, Standing};
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 use testkit::{Algorithm, SigningKey, Token};
@@ -178,7 +178,7 @@ fn an_unchanged_document_is_neither_sent_nor_written_nor_parsed_again() {
     // An answer of 304 to a question without an entity tag is no answer.
     process.issuer.insert("/jwks".to_owned(), status(304));
     process.pass(HOUR / 4);
-    assert!(matches!(process.notices.last(), Some(KeyNotice::Failed { .. })));
+    assert!(matches!(process.events.last(), Some(KeyEvent::Failed { .. })));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn decided(process: &mut Process) -> Vec<(StreamId, Option<Reason>)> {
 fn reason(decision: &Decision) -> Option<Reason> {
     match decision {
         Decision::Deny(refusal) => Some(refusal.denial.reason),
-        Decision::Forward(_) => None,
+        Decision::Allow(_) => None,
         other => panic!("{other:?}"),
     }
 }
@@ -270,10 +270,10 @@ fn a_flood_of_unknown_kids_costs_few_fetches_and_bounded_memory() {
     for number in 0..10_000_usize {
         let worker = number % 4;
         let (_, decision) = process.open(worker, &forged(&keys.first, &format!("kid-{number}")));
-        assert!(!matches!(decision, Decision::Forward(_)));
+        assert!(!matches!(decision, Decision::Allow(_)));
         let (_, decision) = process.open(worker, &good);
         assert!(
-            matches!(decision, Decision::Forward(_)),
+            matches!(decision, Decision::Allow(_)),
             "a good request waits or is refused"
         );
         process.pass(Duration::from_millis(12));
@@ -499,10 +499,10 @@ fn old_keys_serve_for_a_day_past_their_lifetime_and_not_longer() {
 
     // Told once each, though two workers saw a thousand failures.
     let told: Vec<_> = process
-        .notices
+        .events
         .iter()
-        .filter_map(|notice| match notice {
-            KeyNotice::Failed {
+        .filter_map(|event| match event {
+            KeyEvent::Failed {
                 standing,
                 is_news: true,
                 ..
@@ -512,9 +512,9 @@ fn old_keys_serve_for_a_day_past_their_lifetime_and_not_longer() {
         .collect();
     assert_eq!(told, [Standing::Fresh, Standing::Stale, Standing::Without]);
     let recoveries = process
-        .notices
+        .events
         .iter()
-        .filter(|notice| matches!(notice, KeyNotice::Recovered { .. }))
+        .filter(|event| matches!(event, KeyEvent::Recovered { .. }))
         .count();
     assert_eq!(recoveries, 1);
 }
@@ -530,7 +530,7 @@ fn an_issuer_that_comes_back_is_noticed_within_one_step() {
         process.pass(secs(step) + Duration::from_millis(200));
         let (_, decision) = process.open(0, &token(&keys.first));
         assert!(
-            matches!(decision, Decision::Forward(_)),
+            matches!(decision, Decision::Allow(_)),
             "cold, {outage:?}: {decision:?}"
         );
     }
@@ -598,7 +598,7 @@ fn a_hundred_thousand_waits_leave_nothing_behind() {
             decided += 1;
         }
         assert_eq!((decided, engine.waiting()), (500, 0));
-        while engine.poll_notice().is_some() {}
+        while engine.poll_event().is_some() {}
     };
     round(&mut process);
     let before = allocated();
@@ -688,15 +688,15 @@ fn a_document_that_fails_for_hours_keeps_the_keys_where_they_are() {
     let attempts = process.count(DOCUMENT);
     // Five hours of failing with pauses from half a minute to a minute.
     assert!((280..=640).contains(&attempts), "{attempts}");
-    let of_document = |notice: &&KeyNotice| {
+    let of_document = |event: &&KeyEvent| {
         matches!(
-            notice,
-            KeyNotice::Failed {
+            event,
+            KeyEvent::Failed {
                 document: Document::Discovery,
                 is_news: true,
                 ..
             }
         )
     };
-    assert_eq!(process.notices.iter().filter(of_document).count(), 1, "told once");
+    assert_eq!(process.events.iter().filter(of_document).count(), 1, "told once");
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Notice, StreamId};
+use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Event, StreamId};
 use proxy_wasm_jwt::config::{Config, ProviderId};
-use proxy_wasm_jwt::keys::{FetchId, FetchRequest, Fetched, KeyNotice};
+use proxy_wasm_jwt::keys::{FetchId, FetchRequest, Fetched, KeyEvent};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
@@ -49,12 +49,12 @@ pub(crate) struct Process {
     pub(crate) config: Rc<Config>,
     pub(crate) now: UnixTime,
     pub(crate) workers: Vec<Option<Authenticator>>,
-    /// Head and document.
+    /// Record and document.
     shared: HashMap<String, Stored>,
     pub(crate) issuer: HashMap<String, Answer>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) documents_written: usize,
-    pub(crate) notices: Vec<KeyNotice>,
+    pub(crate) events: Vec<KeyEvent>,
     calls: Vec<Call>,
     next_stream: u32,
 }
@@ -72,7 +72,7 @@ impl Process {
             issuer: HashMap::new(),
             fetches: Vec::new(),
             documents_written: 0,
-            notices: Vec::new(),
+            events: Vec::new(),
             calls: Vec::new(),
             next_stream: 0,
         }
@@ -153,7 +153,7 @@ impl Process {
         for claim in engine.poll_fetches(now) {
             let place = engine.shared_place(claim.provider).unwrap();
             let stored = self.shared.entry(place).or_default();
-            if let Some((head, request)) = engine.claim(claim, stored.0.as_deref(), now) {
+            if let Some((head, request)) = engine.acquire_lease(claim, stored.0.as_deref(), now) {
                 stored.0 = Some(head);
                 self.ask(worker, claim.provider, &request);
             }
@@ -206,9 +206,9 @@ impl Process {
                 }
             }
         }
-        while let Some(notice) = engine.poll_notice() {
-            if let Notice::Keys(_, notice) = notice {
-                self.notices.push(notice);
+        while let Some(event) = engine.poll_event() {
+            if let Event::Keys(_, event) = event {
+                self.events.push(event);
             }
         }
         self.workers[worker] = Some(engine);
@@ -244,7 +244,7 @@ impl Process {
                 }
             }
         }
-        matches!(decision, Decision::Forward(_))
+        matches!(decision, Decision::Allow(_))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::authenticator::Authenticator;
 use crate::config::{KeySource, ProviderId};
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::shared_data::{self, Place, Seen};
-use crate::keys::{Claim, FetchError, FetchRequest, Fetched, supersedes};
+use crate::keys::{DueFetch, FetchError, FetchRequest, Fetched, supersedes};
 use crate::time::UnixTime;
 
 impl Filter {
@@ -106,14 +106,14 @@ impl Filter {
         }
     }
 
-    fn fetch(&self, claim: Claim, now: UnixTime) {
+    fn fetch(&self, claim: DueFetch, now: UnixTime) {
         let Some(place) = self.place(claim.provider) else {
             return;
         };
         // Another configuration may have just asked.
         self.take_over(claim.provider, place, now);
         let Some(seen) = place.look() else { return };
-        let claimed = self.engine(|engine| engine.claim(claim, seen.value.as_deref(), now));
+        let claimed = self.engine(|engine| engine.acquire_lease(claim, seen.value.as_deref(), now));
         let Some((head, request)) = claimed else { return };
         // Where a stranger writes all the time, no lease can be had, and none is needed: this worker asks for itself.
         let is_taken = || place.look().is_none_or(|seen| seen.value.is_some());

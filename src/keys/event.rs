@@ -1,13 +1,13 @@
 //! Changes of a key source's state that an operator wants to see.
 
 use super::fetch::{Document, FetchError};
-use super::head::Standing;
+use super::record::Standing;
 use crate::jose::SkippedKeys;
 use crate::time::UnixTime;
 
 /// A change of a key source's state, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyNotice {
+pub enum KeyEvent {
     /// The issuer gave keys.
     Loaded {
         /// Usable keys.

@@ -14,7 +14,7 @@ use crate::time::UnixTime;
 
 /// What the process knows of a key source. Times are milliseconds since the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Head {
+pub struct KeyRecord {
     /// Another number for every other set of keys; 0: there are none yet.
     pub(super) version: u64,
     /// When the request was sent whose answer the keys are.
@@ -93,7 +93,7 @@ pub enum Standing {
 /// No lease is longer than two requests and a margin; one that seems to be was taken before the clock was set back.
 const LONGEST_LEASE: Duration = LONGEST_TIMEOUT.saturating_mul(3);
 
-impl Head {
+impl KeyRecord {
     /// Reads a record; one that cannot be read is as good as none.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
@@ -204,10 +204,10 @@ pub(super) enum Wants {
 /// the fetch has ended that the other waits for.
 #[must_use]
 pub fn supersedes(record: &[u8], other: Option<&[u8]>) -> bool {
-    let Some(record) = Head::decode(record) else {
+    let Some(record) = KeyRecord::decode(record) else {
         return false;
     };
-    let Some(other) = other.and_then(Head::decode) else {
+    let Some(other) = other.and_then(KeyRecord::decode) else {
         return true;
     };
     let has_ended =
@@ -295,7 +295,7 @@ mod tests {
 
     /// When fetches begin within ten minutes, where there is always somebody who wants one.
     fn fetches(wants: impl Fn(u64) -> Wants) -> Vec<u64> {
-        let mut head = Head::default();
+        let mut head = KeyRecord::default();
         let begin = 1_000_000;
         let mut begun = Vec::new();
         for second in 0..600 {
@@ -349,12 +349,12 @@ mod tests {
     #[test]
     fn a_lease_that_the_clock_cannot_have_given_is_none() {
         let now = UnixTime::from_secs(1_000_000);
-        let lease = |secs: u64| Head {
+        let lease = |secs: u64| KeyRecord {
             lease: Some(Lease {
                 holder: 1,
                 until: UnixTime::from_secs(1_000_000 + secs).as_millis(),
             }),
-            ..Head::default()
+            ..KeyRecord::default()
         };
         assert!(!lease(0).is_leased(now));
         assert!(lease(1).is_leased(now));
@@ -371,7 +371,7 @@ mod tests {
                 why: "JWKS: the connection was \"reset\"".to_owned(),
             })
         };
-        let head = Head {
+        let head = KeyRecord {
             version: u64::MAX,
             asked_at: 1,
             refresh_at: 2,
@@ -391,16 +391,20 @@ mod tests {
                 trouble: trouble(Standing::Fresh),
             }),
         };
-        assert_eq!(Head::decode(&head.encode()), Some(head));
-        let stale = Head {
+        assert_eq!(KeyRecord::decode(&head.encode()), Some(head));
+        let stale = KeyRecord {
             trouble: trouble(Standing::Stale),
-            ..Head::default()
+            ..KeyRecord::default()
         };
-        assert_eq!(Head::decode(&stale.encode()), Some(stale));
-        assert_eq!(Head::decode(b"{}"), Some(Head::default()), "fields may be absent");
+        assert_eq!(KeyRecord::decode(&stale.encode()), Some(stale));
         assert_eq!(
-            Head::decode(b"{\"later\":[]}"),
-            Some(Head::default()),
+            KeyRecord::decode(b"{}"),
+            Some(KeyRecord::default()),
+            "fields may be absent"
+        );
+        assert_eq!(
+            KeyRecord::decode(b"{\"later\":[]}"),
+            Some(KeyRecord::default()),
             "or unknown"
         );
         for odd in [
@@ -415,7 +419,7 @@ mod tests {
             "{\"lease\":1}",
             "{\"trouble\":{\"since\":1,\"standing\":\"Odd\",\"why\":\"\"}}",
         ] {
-            assert_eq!(Head::decode(odd.as_bytes()), None, "{odd}");
+            assert_eq!(KeyRecord::decode(odd.as_bytes()), None, "{odd}");
         }
     }
 }

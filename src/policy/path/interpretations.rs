@@ -3,11 +3,11 @@
 use crate::percent;
 
 /// What servers do, one step each. Proxies and frameworks stand in rows, and each does some of this, in an order of its own:
-/// so a path's readings are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
-/// such as the one reading that does all of it, has paths that a server in between reads as something else:
+/// so a path's interpretations are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
+/// such as the one interpretation that does all of it, has paths that a server in between reads as something else:
 /// `//a/x\..\..` is `/` where all of it is done, and below `/a` where slashes are merged and backslashes left alone.
 ///
-/// Most paths that are not plain come to one reading or two, since a step that finds nothing to do adds nothing.
+/// Most paths that are not plain come to one interpretation or two, since a step that finds nothing to do adds nothing.
 #[derive(Clone, Copy)]
 enum Step {
     /// RFC 3986 section 6.2.2: what need not be encoded is not, what must be is.
@@ -93,10 +93,10 @@ impl Step {
 
 /// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a millisecond, and no more.
 pub(super) const MOST: usize = 16 * 1024;
-/// What the shortest reading counts: so there are 42 at most.
+/// What the shortest interpretation counts: so there are 42 at most.
 const LEAST: usize = 384;
 
-/// Every reading in normal form; `None`: there are too many to look for, or it may be read as anything. No client has use for
+/// Every interpretation in normal form; `None`: there are too many to look for, or it may be read as anything. No client has use for
 /// such a path.
 ///
 /// What is not in normal form is left out, since to a pattern it is what its normal form is.
@@ -110,15 +110,15 @@ pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
             return None;
         }
         for step in STEPS {
-            let reading = step.take(&path);
-            if !found.contains(&reading) {
-                left = left.checked_sub(reading.len().max(LEAST))?;
-                found.push(reading);
+            let interpretation = step.take(&path);
+            if !found.contains(&interpretation) {
+                left = left.checked_sub(interpretation.len().max(LEAST))?;
+                found.push(interpretation);
             }
         }
         next = next.saturating_add(1);
     }
-    found.retain(|reading| in_normal_form(reading) == *reading);
+    found.retain(|interpretation| in_normal_form(interpretation) == *interpretation);
     Some(found)
 }
 
@@ -345,12 +345,12 @@ const fn compatible(character: u32) -> Option<(u8, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{RequestPath, Spelling};
+    use super::super::{PathAmbiguity, RequestPath};
     use super::*;
 
-    fn readings(path: &str) -> Option<Vec<String>> {
-        let found = RequestPath::new(path.as_bytes()).readings()?;
-        let text = |reading| String::from_utf8(reading).expect("a reading is ASCII");
+    fn interpretations(path: &str) -> Option<Vec<String>> {
+        let found = RequestPath::new(path.as_bytes()).interpretations()?;
+        let text = |interpretation| String::from_utf8(interpretation).expect("an interpretation is ASCII");
         Some(found.into_iter().map(text).collect())
     }
 
@@ -387,9 +387,9 @@ mod tests {
             ("//payments/%2e%2e/../y", "/payments/y"),
             ("/x/../%70ayments/%2e%2e/y", "/payments/../y"),
         ] {
-            let found = readings(path).expect(path);
+            let found = interpretations(path).expect(path);
             assert!(
-                found.iter().any(|reading| reading == expected),
+                found.iter().any(|interpretation| interpretation == expected),
                 "{path}: {found:?}"
             );
         }
@@ -408,11 +408,14 @@ mod tests {
             ("/proxy/https://example.com/a%2Fb", 4),
             ("/payments/..;/orders", 3),
         ] {
-            assert_eq!(readings(path).expect(path).len(), expected, "{path}");
+            assert_eq!(interpretations(path).expect(path).len(), expected, "{path}");
         }
-        assert_eq!(readings(&format!("/%{}2e", "25".repeat(100))), None);
-        assert!(readings(&format!("//{}", "a".repeat(7_000))).is_some());
-        assert_eq!(readings(&"//a;b/%2e%2e\\c%252f%3fd/..;".repeat(1000)), None);
+        assert_eq!(interpretations(&format!("/%{}2e", "25".repeat(100))), None);
+        assert!(interpretations(&format!("//{}", "a".repeat(7_000))).is_some());
+        assert_eq!(
+            interpretations(&"//a;b/%2e%2e\\c%252f%3fd/..;".repeat(1000)),
+            None
+        );
     }
 
     /// Paths made of what makes them hard to read.
@@ -446,23 +449,23 @@ mod tests {
             canonical += 1;
             let segments = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count();
             let shown = String::from_utf8_lossy(&path).into_owned();
-            let readings = request.readings().expect(&shown);
+            let interpretations = request.interpretations().expect(&shown);
             assert!(
-                request.spelling() == Spelling::Several || readings.is_empty(),
+                request.ambiguity() == PathAmbiguity::Known || interpretations.is_empty(),
                 "{shown}"
             );
-            for reading in readings {
-                let again = RequestPath::reading(&reading);
+            for interpretation in interpretations {
+                let again = RequestPath::interpretation(&interpretation);
                 assert!(again.is_canonical(), "{shown}");
                 // What ends a path early is the one thing that takes segments away.
                 assert!(
-                    segments(&reading) == segments(&path) || shown.contains("%3f"),
+                    segments(&interpretation) == segments(&path) || shown.contains("%3f"),
                     "{shown}"
                 );
                 // Decoded, each segment is the beginning of what it was.
                 let decoded =
                     |path: &[u8]| percent::decode(path, percent::Plus::Plus).map(|path| path.into_owned());
-                for (one, other) in reading
+                for (one, other) in interpretation
                     .split(|byte| *byte == b'/')
                     .zip(path.split(|byte| *byte == b'/'))
                 {
@@ -480,14 +483,14 @@ mod tests {
         let mut refused = 0;
         for path in paths() {
             let shown = String::from_utf8_lossy(&path).into_owned();
-            let Some(readings) = RequestPath::new(&path).readings() else {
+            let Some(interpretations) = RequestPath::new(&path).interpretations() else {
                 refused += 1;
                 continue;
             };
-            most = most.max(readings.len());
-            for reading in &readings {
-                for other in of(reading).expect(&shown) {
-                    assert!(readings.contains(&other), "{shown}");
+            most = most.max(interpretations.len());
+            for interpretation in &interpretations {
+                for other in of(interpretation).expect(&shown) {
+                    assert!(interpretations.contains(&other), "{shown}");
                 }
             }
         }
