@@ -12,7 +12,7 @@ use crate::jose::JwksFault;
 pub struct FetchId(pub(crate) u32);
 
 /// A fetch that is due. Nothing is sent before the process's lease is taken: see
-/// [`Authenticator::claim`](crate::authenticator::Authenticator::claim).
+/// [`Authenticator::acquire_lease`](crate::authenticator::Authenticator::acquire_lease).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueFetch {
     /// Its number.
