@@ -40,6 +40,8 @@ fn when(requirement: &str, field: &str, matcher: Value) -> Value {
 struct Routes {
     envoy: EnvoyProcess,
     upstream: Upstream,
+    /// Kept because dropping it stops it, and remote keys are fetched while Envoy runs.
+    _issuer: Issuer,
 }
 
 impl Routes {
@@ -56,7 +58,11 @@ impl Routes {
             .listener(listener)
             .build();
         let envoy = EnvoyProcess::start(&bootstrap);
-        Self { envoy, upstream }
+        Self {
+            envoy,
+            upstream,
+            _issuer: issuer,
+        }
     }
 
     fn outcome(&self, request: &Request) -> (u16, String) {
