@@ -157,7 +157,9 @@ fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
         return value.strip_prefix(prefix);
     };
     let start = value.iter().position(|byte| is_token_byte(*byte))?;
-    let rest = after_scheme(value.get(start..)?, scheme)?;
+    let Some(rest) = after_scheme(value.get(start..)?, scheme) else {
+        return holds_scheme(value, scheme).then_some(NO_TOKEN);
+    };
     if start > 0 {
         return Some(value);
     }
@@ -185,6 +187,17 @@ fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (word, rest) = value.split_at_checked(scheme.len())?;
     let ends = rest.first().is_none_or(|byte| !is_token_byte(*byte));
     (ends && word.eq_ignore_ascii_case(scheme)).then_some(rest)
+}
+
+/// Whether the scheme's word and a space are anywhere in a value of another scheme: an upstream that splits the value at
+/// `Bearer ` reads what follows as its token.
+fn holds_scheme(value: &[u8], scheme: &[u8]) -> bool {
+    memchr::memchr_iter(b' ', value).any(|end| {
+        let word = end
+            .checked_sub(scheme.len())
+            .and_then(|start| value.get(start..end));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(scheme))
+    })
 }
 
 /// Whether behind a comma another value of the same header follows that holds a token.
@@ -221,7 +234,7 @@ mod tests {
             (b"Bearer ", Some(b"")),
             (b"Bearerabc", None),
             (b"Bearer-x abc", None),
-            (b"Basic Bearer abc", None),
+            (b"Basic x Bearer", None),
             (b"Digest username=\"Bearer\", realm=\"x\"", None),
             (b"Negotiate abc", None),
             (b"Bear", None),
@@ -248,6 +261,9 @@ mod tests {
             b" Bearer abc",
             b"\xc2\xa0Bearer abc",
             b"\"Bearer abc\"",
+            b"Basic Bearer abc",
+            b"Basic x bearer  abc",
+            b"xBearer abc",
         ] {
             let token = read(value, b"Bearer ").unwrap();
             assert!(!is_token_byte(token[0]), "{}", String::from_utf8_lossy(value));

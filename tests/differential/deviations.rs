@@ -519,10 +519,15 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "scheme-in-front",
-        ours: "`value_prefix` stands at the beginning of the value.",
-        theirs: "It may stand anywhere in it.",
-        why: "`Authorization: Basic x Bearer y` is a Basic credential, and the upstream will read it as one.",
-        explains: |case, _| prefixed(case, |value, prefix| value.find(prefix).is_some_and(|at| at > 0)),
+        ours: "`value_prefix` begins the value. A scheme's word and a space further on make the value a malformed token.",
+        theirs: "The prefix may be anywhere in the value.",
+        why: "`Authorization: Basic x Bearer y` is a Basic credential to one server and a bearer token to another.",
+        explains: |case, _| {
+            prefixed(case, |value, prefix| {
+                let (value, prefix) = (value.to_ascii_lowercase(), prefix.to_ascii_lowercase());
+                value.find(&prefix).is_some_and(|at| at > 0)
+            })
+        },
     },
     Deviation {
         id: "token-follows-the-scheme",

@@ -33,11 +33,6 @@ pub(super) fn list() -> Vec<Scenario> {
                 authorization("Basic YWxpY2U6c2VjcmV0".into()),
                 denied("token_missing"),
             )
-            .request(
-                authorization(format!("Basic Bearer {good}")),
-                denied("token_missing"),
-            )
-            .request(authorization(format!("xBearer {good}")), denied("token_missing"))
             .request(authorization(format!("Bearer{good}")), denied("token_missing"))
             .request(authorization(format!("DPoP {good}")), denied("token_missing")),
         Scenario::local("a scheme without a token is malformed")
@@ -91,6 +86,14 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(
             authorization("Basic YTpi".into()),
             forwarded().header("authorization", "Basic YTpi"),
+        )
+        .request(
+            authorization(format!("Basic YTpi Bearer {good}")),
+            denied("token_malformed"),
+        )
+        .request(
+            authorization(format!("xBEARER {good}")),
+            denied("token_malformed"),
         )
         .request(authorization("Bearerx y".into()), forwarded())
         .request(authorization("Negotiate YTpi".into()), forwarded())
