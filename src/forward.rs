@@ -90,7 +90,7 @@ const LONGEST_TEXT: usize = 1024;
 /// written as `\u` and four digits; what is too long is cut, and ends in an ellipsis.
 pub(crate) fn text_on_one_line(text: &str) -> Cow<'_, str> {
     let is_long = text.len() > LONGEST_TEXT;
-    if !is_long && !text.contains(breaks_a_line) {
+    if !is_long && is_one_line(text) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(LONGEST_TEXT));
@@ -108,7 +108,7 @@ pub(crate) fn text_on_one_line(text: &str) -> Cow<'_, str> {
 /// its strings are escaped as JSON escapes them.
 fn json_on_one_line(json: Vec<u8>) -> Vec<u8> {
     match std::str::from_utf8(&json) {
-        Ok(text) if text.contains(breaks_a_line) => {
+        Ok(text) if !is_one_line(text) => {
             let mut out = String::with_capacity(json.len());
             for character in text.chars() {
                 match character {
@@ -133,6 +133,11 @@ fn push_escaped(out: &mut String, character: char) {
 }
 
 /// The control characters of ASCII and Unicode, and Unicode's separators of lines and paragraphs.
+/// Whether nothing in the text has to be escaped. Printable ASCII, as nearly all text is, is recognized without decoding it.
+fn is_one_line(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(breaks_a_line)
+}
+
 fn breaks_a_line(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }

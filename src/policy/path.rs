@@ -147,6 +147,9 @@ impl<'a> RequestPath<'a> {
     /// In how many ways the path can be read.
     #[must_use]
     pub fn ambiguity(&self) -> PathAmbiguity {
+        if self.is_plain() {
+            return PathAmbiguity::None;
+        }
         let Some(mut rest) = self.path.strip_prefix(b"/") else {
             return PathAmbiguity::Beyond;
         };
@@ -205,6 +208,23 @@ impl<'a> RequestPath<'a> {
         }
     }
 
+    /// Whether the path has nothing but slashes, one at a time, letters, digits, hyphens, underscores, and dots between these, as
+    /// nearly every path has: then there is nothing to look at more closely.
+    fn is_plain(&self) -> bool {
+        let mut before = b'x';
+        self.path.first() == Some(&b'/')
+            && self.path.iter().all(|byte| {
+                let is_sound = match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => true,
+                    b'/' | b'.' => before != b'/' && before != b'.',
+                    _ => false,
+                };
+                before = *byte;
+                is_sound
+            })
+            && before != b'.'
+    }
+
     /// The path in each of the ways in which servers may read it, in normal form: with nothing encoded that may stand for
     /// itself in a segment. Empty where there is but one; `None`: there are too many.
     #[must_use]
@@ -230,6 +250,18 @@ impl<'a> RequestPath<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_path_is_never_ambiguous() {
+        for path in ["/", "/a", "/a/b.c/d-e_f", "/a/", "/v1.2/x.tar.gz"] {
+            assert!(RequestPath::new(path.as_bytes()).is_plain(), "{path}");
+        }
+        for path in [
+            "", "a", "//", "/a//b", "/.", "/a/.b", "/a./b", "/a.", "/a..b", "/a b", "/a%20", "*",
+        ] {
+            assert!(!RequestPath::new(path.as_bytes()).is_plain(), "{path}");
+        }
+    }
 
     #[test]
     fn paths_that_servers_read_differently_are_not_canonical() {
