@@ -1,4 +1,5 @@
-//! What HTTP/2 lets through and HTTP/1.1 does not: methods in lower case, spaces around values.
+//! What HTTP/2 lets through and HTTP/1.1 does not: methods in lower case, spaces around values, trailers that nothing
+//! announces.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use testkit::EnvoyOptions;
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{local_provider, token};
+use crate::scenarios::{local_provider, remote_provider, token, with};
 
 /// RFC 9113 section 6: the frames that are written or looked at here.
 const DATA: u8 = 0;
@@ -50,19 +51,36 @@ fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     field
 }
 
+fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let fields = fields.iter();
+    fields
+        .flat_map(|(name, value)| literal(name.as_bytes(), value))
+        .collect()
+}
+
 /// The body of the answer to a request of these fields; empty where there is none or the stream is reset.
 fn ask(addr: SocketAddr, fields: &[(&str, &[u8])]) -> String {
+    send(addr, &frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(fields)))
+}
+
+/// The same for a request with a body and these trailers.
+fn ask_with_trailers(addr: SocketAddr, fields: &[(&str, &[u8])], trailers: &[(&str, &[u8])]) -> String {
+    let frames = [
+        frame(HEADERS, END_HEADERS, 1, &block(fields)),
+        frame(DATA, 0, 1, b"body"),
+        frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(trailers)),
+    ];
+    send(addr, &frames.concat())
+}
+
+fn send(addr: SocketAddr, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(addr).expect("a connection");
     socket
         .set_read_timeout(Some(Duration::from_secs(10)))
         .expect("a timeout");
-    let block: Vec<u8> = fields
-        .iter()
-        .flat_map(|(name, value)| literal(name.as_bytes(), value))
-        .collect();
     let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     sent.extend(frame(SETTINGS, 0, 0, &[]));
-    sent.extend(frame(HEADERS, END_STREAM | END_HEADERS, 1, &block));
+    sent.extend_from_slice(request);
     socket.write_all(&sent).expect("it is sent");
     let mut body = Vec::new();
     loop {
@@ -168,5 +186,36 @@ fn a_method_in_lower_case_and_a_value_with_spaces_pass_no_rule_by() {
     );
     forwarded += 1;
     assert_eq!(stack.upstream.count(), forwarded);
+    assert_alive(&stack.envoy);
+}
+
+#[test]
+fn trailers_that_servers_take_for_headers_never_arrive() {
+    let claims = json!({"claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}]});
+    let config = json!({
+        "providers": {"corp": with(remote_provider(), claims)},
+        "rules": [{"match": {"path": "/open"}}, {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+    });
+    let stack = Stack::start_with(config, &EnvoyOptions::default());
+    let bearer = format!("Bearer {}", token().mint());
+    for path in ["/open", "/orders"] {
+        let fields: [(&str, &[u8]); 5] = [
+            (":method", b"POST"),
+            (":scheme", b"http"),
+            (":authority", b"a"),
+            (":path", path.as_bytes()),
+            ("authorization", bearer.as_bytes()),
+        ];
+        let trailers: [(&str, &[u8]); 5] = [
+            ("x-jwt-sub", b"root"),
+            ("x_jwt_sub", b"root"),
+            ("x.jwt.sub", b"root"),
+            ("authorization", b"Bearer x"),
+            ("x-checksum", b"1"),
+        ];
+        let echo = ask_with_trailers(stack.client.addr(), &fields, &trailers);
+        let echo: Value = serde_json::from_str(&echo).unwrap_or_else(|_| panic!("{path}: {echo}"));
+        assert_eq!(echo["trailers"], json!([["x-checksum", "1"]]), "{path}");
+    }
     assert_alive(&stack.envoy);
 }
