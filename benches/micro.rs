@@ -18,11 +18,12 @@ use divan::{Bencher, black_box};
 use proxy_wasm_jwt::authenticator::{Authenticator, StreamId};
 use proxy_wasm_jwt::claims::{SignatureCheck, UnverifiedClaims, VerifiedJwt};
 use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::denial::{Denial, Reason, Refusal};
+use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::jose::{
     Algorithm, AlgorithmSet, Checks, Jwk, JwkSet, Sandbox, SignatureVerifier, Spent, UnverifiedJwt,
 };
 use proxy_wasm_jwt::pattern::Effort;
+use proxy_wasm_jwt::reply::Refusal;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};

@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::replay::ProofId;
-use crate::config::{Config, KeySource, ProviderId};
-use crate::denial::{Denial, Refusal};
+use crate::denial::Denial;
 use crate::edits::HeaderEdits;
+use crate::ids::{Choice, ProviderId};
 use crate::jose::{Checks, Sandbox, SignatureVerifier, Spent};
-use crate::keys::{KeyEvent, RandomSource, RemoteKeys};
-use crate::policy::Choice;
-use crate::reply::LocalReply;
+use crate::keys::{KeyEvent, KeySource, RandomSource, RemoteKeys};
+use crate::reply::{LocalReply, Refusal};
 use crate::request::RequestHead;
+use crate::settings::Config;
 use crate::time::UnixTime;
 use crate::token_cache::TokenCache;
 

@@ -12,8 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::claims::VerifiedJwt;
 use crate::denial::{Denial, Reason};
+use crate::http;
+use crate::ids::FieldId;
 use crate::jose::Checks;
-use crate::request::{FieldId, RequestHead};
+use crate::request::RequestHead;
 use crate::time::UnixTime;
 use dpop::Dpop;
 use nonce::{NonceSecret, Nonces};
@@ -202,7 +204,7 @@ fn certificate_hash(forwarded: Option<Forwarded>, request: &RequestHead) -> Opti
             return forwarded_hash(&lines.join(&b','), element);
         }
     }
-    read_hex(request.peer_certificate.as_deref()?)
+    http::octets(request.peer_certificate.as_deref()?)
 }
 
 /// `Hash` of one element of an `x-forwarded-client-cert`.
@@ -226,7 +228,7 @@ fn forwarded_hash(list: &[u8], element: Element) -> Option<[u8; 32]> {
             .then(|| value.get(1..).unwrap_or_default().trim_ascii())
     });
     match (hashes.next(), hashes.next()) {
-        (Some(hash), None) => read_hex(hash),
+        (Some(hash), None) => http::octets(hash),
         _ => None,
     }
 }
@@ -257,21 +259,6 @@ fn split_unquoted(value: &[u8], separator: u8) -> Vec<&[u8]> {
             is_separator
         })
         .collect()
-}
-
-fn read_hex(text: &[u8]) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, digits) in hash.iter_mut().zip(text.chunks_exact(2)) {
-        let mut value = 0_u32;
-        for digit in digits {
-            value = value.wrapping_mul(16) | char::from(*digit).to_digit(16)?;
-        }
-        *byte = u8::try_from(value).ok()?;
-    }
-    Some(hash)
 }
 
 #[cfg(test)]

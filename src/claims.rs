@@ -4,22 +4,24 @@
 //! cheaply; only [`VerifiedJwt`], which nothing but a good signature makes, gives claims away.
 
 mod decimal;
+mod issuer;
 mod numeric_date;
 mod path;
+mod rules;
 mod verified;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 pub(crate) use decimal::Decimal;
+pub use issuer::{IssuerPattern, IssuerSegment, issuers_overlap};
 pub use numeric_date::NumericDate;
 pub use path::ClaimPath;
+pub use rules::{Audiences, ClaimRules, DEFAULT_CLOCK_SKEW, Profile};
 pub use verified::{SignatureCheck, VerifiedJwt};
 
-use crate::config::{Audiences, Profile, Provider, StringMatcher};
 use crate::denial::{Denial, Detail, Reason};
 use crate::json::{Json, JsonError, Kind, Object};
-use crate::pattern::Effort;
+use crate::pattern::{Effort, StringMatcher};
 use crate::time::UnixTime;
 
 /// The claims of a token whose signature has not been checked.
@@ -51,21 +53,22 @@ impl<'a> UnverifiedClaims<'a> {
     }
 
     /// All else that can be refused before any work with keys: audience, subject, required claims.
-    pub fn check(&self, provider: &Provider, audiences: &Audiences) -> Result<(), Denial> {
+    pub fn check(&self, rules: &impl AsRef<ClaimRules>, audiences: &Audiences) -> Result<(), Denial> {
+        let rules = rules.as_ref();
         self.check_audience(audiences)?;
         // Sections 4.1.2 and 4.1.7: strings, whether anybody looks at them or not. As a header, 7 and "7" would be one.
         string_claim(&self.members, "sub")?;
         string_claim(&self.members, "jti")?;
-        if let Some(subjects) = &provider.subjects {
+        if let Some(subjects) = &rules.subjects {
             self.check_subject(subjects)?;
         }
-        for (number, claim) in provider.required_claims.iter().enumerate() {
+        for (number, claim) in rules.required_claims.iter().enumerate() {
             match claim.resolve(&self.members) {
                 Some(value) if value.kind() != Kind::Null => {}
                 _ => return Err(Denial::new(Reason::ClaimMissing).because(Detail::RequiredClaim(number))),
             }
         }
-        for name in provider.profile.map_or(&[][..], Profile::names) {
+        for name in rules.profile.map_or(&[][..], Profile::names) {
             if string_claim(&self.members, name)?.is_none_or(|name| name.is_empty()) {
                 return Err(Denial::new(Reason::ClaimMissing).with_detail(name));
             }
@@ -75,8 +78,8 @@ impl<'a> UnverifiedClaims<'a> {
 
     /// An issuer of many tenants says in the token whose it is: in `iss`, and in a claim that must say the same. Otherwise one
     /// tenant's token would pass for another's with whoever reads only one of the two.
-    pub fn check_issuer(&self, provider: &Provider) -> Result<(), Denial> {
-        let Some(pattern) = &provider.issuer_pattern else {
+    pub fn check_issuer(&self, rules: &impl AsRef<ClaimRules>) -> Result<(), Denial> {
+        let Some(pattern) = &rules.as_ref().issuer_pattern else {
             return Ok(());
         };
         let unknown = Denial::new(Reason::IssuerUnknown).with_detail("issuer_claims");
@@ -145,17 +148,18 @@ pub struct TimeLimits {
 
 impl TimeLimits {
     /// Whether the token is valid now, as its provider sees it.
-    pub fn check(&self, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
-        check_expiry(self.expiry, provider, now)?;
+    pub fn check(&self, rules: &impl AsRef<ClaimRules>, now: UnixTime) -> Result<(), Denial> {
+        let rules = rules.as_ref();
+        check_expiry(self.expiry, rules, now)?;
         for (name, start) in STARTS.into_iter().zip(self.starts) {
-            check_start(name, start, provider, now)?;
+            check_start(name, start, rules, now)?;
         }
         Ok(())
     }
 }
 
-fn check_expiry(expiry: Option<NumericDate>, provider: &Provider, now: UnixTime) -> Result<(), Denial> {
-    let skew = provider.clock_skew;
+fn check_expiry(expiry: Option<NumericDate>, rules: &ClaimRules, now: UnixTime) -> Result<(), Denial> {
+    let skew = rules.clock_skew;
     match expiry {
         Some(expires_at) => {
             // Section 4.1.4: "the expiration time on or after which the JWT MUST NOT be accepted".
@@ -164,7 +168,7 @@ fn check_expiry(expiry: Option<NumericDate>, provider: &Provider, now: UnixTime)
                     Denial::new(Reason::TokenExpired).because(Detail::Passed(expires_at.rounded_up()))
                 );
             }
-            if let Some(max_lifetime) = provider.max_lifetime
+            if let Some(max_lifetime) = rules.max_lifetime
                 && expires_at.is_after(now.after(max_lifetime).after(skew))
             {
                 return Err(
@@ -172,7 +176,7 @@ fn check_expiry(expiry: Option<NumericDate>, provider: &Provider, now: UnixTime)
                 );
             }
         }
-        None if provider.require_expiration || provider.max_lifetime.is_some() => {
+        None if rules.require_expiration || rules.max_lifetime.is_some() => {
             return Err(Denial::new(Reason::ClaimMissing).with_detail("exp"));
         }
         None => {}
@@ -183,11 +187,11 @@ fn check_expiry(expiry: Option<NumericDate>, provider: &Provider, now: UnixTime)
 fn check_start(
     name: &'static str,
     start: Option<NumericDate>,
-    provider: &Provider,
+    rules: &ClaimRules,
     now: UnixTime,
 ) -> Result<(), Denial> {
     match start {
-        Some(date) if date.is_after(now.after(provider.clock_skew)) => {
+        Some(date) if date.is_after(now.after(rules.clock_skew)) => {
             let detail = Detail::Ahead(name, date.rounded_up());
             Err(Denial::new(Reason::TokenNotYetValid).because(detail))
         }
@@ -230,6 +234,3 @@ pub fn scalar_text(value: Json<'_>) -> Option<Cow<'_, str>> {
         Kind::Null | Kind::Array | Kind::Object => None,
     }
 }
-
-/// The default of `clock_skew_seconds`.
-pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(60);

@@ -11,7 +11,6 @@ mod discovery;
 mod duration;
 mod error;
 mod header_name;
-mod http_uri;
 mod issuer;
 mod key_source;
 mod location;
@@ -31,112 +30,24 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use claim_to_header::{ClaimToHeader, ValueFormat};
-pub use discovery::Discovery;
 pub use error::{ConfigError, ConfigProblem};
-pub(crate) use header_name::is_token_byte;
-pub use http_uri::{HttpUri, HttpUriFault};
-pub use issuer::IssuerPattern;
-pub use key_source::KeySource;
-pub use location::{Location, LocationId};
-pub use metadata::Metadata;
-pub use provider::{Audiences, Profile, Provider, ProviderId};
-pub use remote::{Endpoint, KeyCache, KeyLocation, LONGEST_TIMEOUT, RemoteKeySource};
-pub use string_matcher::StringMatcher;
 
 use self::location::Locations;
 use self::reader::Node;
 use self::requirement::Known;
+use crate::claims::issuers_overlap;
+use crate::forward::OwnedHeaders;
+use crate::ids::{FieldId, ProviderId};
 use crate::json::{Json, JsonError};
+use crate::keys::KeySource;
 use crate::pattern::PatternSet;
 use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement};
+use crate::provider::Provider;
 use crate::reply::Replies;
-use crate::request::{FieldId, HeaderFields, RequestHead, SpellingAction, WantedFields};
+use crate::request::{HeaderFields, SpellingAction, WantedFields};
 use crate::seal::SealKey;
-
-/// A checked configuration.
-#[derive(Debug)]
-pub struct Config {
-    /// The issuers whose tokens are accepted; [`ProviderId`] is the index.
-    pub providers: Vec<Provider>,
-    /// Where tokens are looked for; [`LocationId`] is the index.
-    pub locations: Vec<Location>,
-    /// Which request needs what.
-    pub policy: Policy,
-    /// The header fields that a decision reads; [`FieldId`] is the index.
-    pub wanted: WantedFields,
-    /// The headers that the filter owns: set or removed on every request that passes.
-    pub owned_headers: Vec<Rc<str>>,
-    /// All the header fields that it names, for whoever reads a request.
-    pub headers: HeaderFields,
-    /// A word of the metrics' names; empty for none.
-    pub stat_prefix: String,
-    /// Where each condition of `authorize` stands in the configuration.
-    pub conditions: Vec<String>,
-    /// The host is asked for the client's certificate.
-    pub reads_certificate: bool,
-    /// The host is asked for the client's address.
-    pub reads_address: bool,
-    /// Decisions say whose token it was.
-    pub asks_subject: bool,
-    /// What the access log is told of requests that go on.
-    pub shown: Shown,
-    /// The reply for each reason.
-    pub replies: Replies,
-    /// Bounds on what a client can make us do.
-    pub limits: Limits,
-    /// Who checks signatures.
-    pub signature_backend: SignatureBackend,
-    /// What entries in shared data are sealed with.
-    pub seal: SealKey,
-}
-
-/// Who checks signatures: `signature_backend`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SignatureBackend {
-    /// The host, for the algorithms that it proves to know; the sandbox for the others.
-    #[default]
-    Auto,
-    /// The sandbox alone.
-    Sandbox,
-    /// The host for all that its interface has; a host that does not prove to know it is a fault.
-    Host,
-}
-
-/// What is left in filter state beside the provider, and of a refusal its reason: `filter_state`. Each costs a call of the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
-    /// `wasm.jwt.sub`: a personal datum.
-    pub subject: bool,
-    /// `wasm.jwt.rule`.
-    pub rule: bool,
-    /// `wasm.jwt.decision` of requests that go on too.
-    pub decision: bool,
-}
-
-/// Bounds on what a client can make us do: `limits`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// A longer token is refused unread.
-    pub max_token_bytes: usize,
-    /// Requests that may wait for keys at a time, in each worker.
-    pub max_waiting_requests: usize,
-    /// How long a request may wait for the first keys.
-    pub max_wait: Duration,
-    /// How many verified tokens each worker keeps; 0: none.
-    pub token_cache_entries: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_token_bytes: 16_384,
-            max_waiting_requests: 1024,
-            max_wait: Duration::from_secs(5),
-            token_cache_entries: 1000,
-        }
-    }
-}
+pub use crate::settings::Config;
+use crate::settings::{Limits, Shown, SignatureBackend};
 
 const FIELDS: &[&str] = &[
     "providers",
@@ -372,25 +283,6 @@ impl Config {
             seal,
         })
     }
-
-    /// Whether the request has any field in which a token could be. Where it has none, its decision rests on no time.
-    #[must_use]
-    pub fn may_hold_token(&self, request: &RequestHead) -> bool {
-        self.locations
-            .iter()
-            .any(|location| request.first(location.field()).is_some())
-    }
-
-    /// The provider of this number.
-    #[must_use]
-    pub fn provider(&self, id: ProviderId) -> Option<&Provider> {
-        self.providers.get(id.index())
-    }
-
-    /// All providers' numbers.
-    pub fn provider_ids(&self) -> impl Iterator<Item = ProviderId> + use<> {
-        (0..self.providers.len()).map(ProviderId::new)
-    }
 }
 
 /// Names that several parts of the configuration share, each kept once.
@@ -400,7 +292,7 @@ struct Names {
     has_doubles: bool,
     wanted: WantedFields,
     locations: Locations,
-    owned_headers: Vec<Rc<str>>,
+    owned_headers: OwnedHeaders,
     scopes: Vec<String>,
     conditions: Vec<String>,
     resources: Vec<ProtectedResource>,
@@ -449,23 +341,14 @@ impl Names {
     fn field(&mut self, name: &str) -> FieldId {
         self.wanted.id(name)
     }
-
-    /// The number of an owned header.
-    fn owned_header(&mut self, name: &str) -> usize {
-        if let Some(index) = self.owned_headers.iter().position(|owned| **owned == *name) {
-            return index;
-        }
-        self.owned_headers.push(name.into());
-        self.owned_headers.len().saturating_sub(1)
-    }
 }
 
 /// An `iss` that a pattern covers and another provider's is too could be signed by either's keys. Who writes one issuer twice
 /// means that; who writes a pattern hardly knows whom it covers.
 fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Result<(), Box<ConfigError>> {
     for other in others {
-        if (provider.issuer_pattern.is_some() || other.issuer_pattern.is_some())
-            && issuer::overlap(&provider.issuer, &other.issuer)
+        if (provider.claims.issuer_pattern.is_some() || other.claims.issuer_pattern.is_some())
+            && issuers_overlap(&provider.claims.issuer, &other.claims.issuer)
             && !provider.keys.is_same(&other.keys)
         {
             return Err(node.invalid(format!(

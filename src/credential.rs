@@ -1,15 +1,18 @@
 //! RFC 6750 section 2: where a request carries its token, and how it is taken out of the request.
 
 mod cookie;
+mod location;
 mod query;
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::config::{Location, LocationId, is_token_byte};
 use crate::denial::{Denial, Detail, Reason};
 use crate::edits::HeaderEdits;
+use crate::http::is_token_byte;
+use crate::ids::LocationId;
 use crate::request::RequestHead;
+pub use location::{DPOP_PREFIX, Location};
 
 /// A token as it was found. Nothing is known of it but where it stood.
 #[derive(Debug)]

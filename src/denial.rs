@@ -4,12 +4,9 @@
 
 mod detail;
 
-use std::rc::Rc;
+pub use detail::Detail;
 
-pub use detail::{Account, Detail};
-
-use crate::config::ProviderId;
-use crate::policy::Choice;
+use crate::ids::{Choice, ProviderId};
 
 /// One of the reasons for which a request is refused. Its [`label`](Self::label) is contract: the `reason` of the
 /// reply's body, the suffix of the metric, the filter state for the access log and the word in the log.
@@ -166,7 +163,7 @@ pub struct Denial {
 pub enum Shortfall {
     /// A scope.
     Scope,
-    /// A claim that meets a condition; its number in [`crate::config::Config::conditions`].
+    /// A claim that meets a condition; its number in `conditions` of the configuration.
     Condition(usize),
 }
 
@@ -209,45 +206,21 @@ impl Denial {
         Self { detail, ..self }
     }
 
+    /// The same of a request of which this has been chosen.
+    #[must_use]
+    pub const fn under(self, rule: Choice) -> Self {
+        Self {
+            rule: Some(rule),
+            ..self
+        }
+    }
+
     /// The same, by this provider's settings.
     #[must_use]
     pub const fn by(self, provider: ProviderId) -> Self {
         Self {
             provider: Some(provider),
             ..self
-        }
-    }
-}
-
-/// A refusal as it goes out: with what the challenge names beside the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why.
-    pub denial: Denial,
-    /// What has said what the request needs, where it came that far.
-    pub rule: Option<Choice>,
-    /// Where the client can read how to get a token (`resource_metadata`, RFC 9728 section 5.1).
-    pub metadata_url: Option<Rc<str>>,
-    /// The nonce that the client's next proof shall hold (RFC 9449 section 9).
-    pub nonce: Option<String>,
-    /// The scopes that are needed, by their number among those of [`crate::reply::Replies`].
-    pub scope: Option<usize>,
-    /// A token without a proof would not do.
-    pub needs_proof: bool,
-    /// `sub` of the token that was verified and does not suffice, where the configuration asks who it is.
-    pub subject: Option<Rc<str>>,
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self {
-            denial,
-            rule: None,
-            metadata_url: None,
-            nonce: None,
-            scope: None,
-            needs_proof: false,
-            subject: None,
         }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Only a [`VerifiedJwt`] makes headers. A client's own values in them are gone before: [`crate::request::HeaderFields`].
 
+mod rules;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub use rules::{ClaimToHeader, HeaderRules, Metadata, OwnedHeaders, ValueFormat};
 
 use crate::claims::{VerifiedJwt, scalar_text};
-use crate::config::{Config, Provider, ValueFormat};
 use crate::edits::HeaderEdits;
 use crate::jose::UnverifiedJwt;
 use crate::json::{Json, Kind};
@@ -20,18 +22,23 @@ pub(crate) type ClaimValue = (usize, Option<Vec<u8>>);
 /// A name under `wasm.jwt.metadata.` and the JSON that stands there.
 pub(crate) type StateEntry = (Box<str>, Vec<u8>);
 
-/// What the token says in the headers of its provider. `payload` is the token's own text.
-pub(crate) fn claim_values(provider: &Provider, jwt: &VerifiedJwt<'_>, payload: &[u8]) -> Vec<ClaimValue> {
-    let claims = provider.claim_to_headers.iter().map(|entry| {
+/// What the token says in headers, by the rules of its provider. `payload` is the token's own text.
+pub(crate) fn claim_values(
+    rules: &impl AsRef<HeaderRules>,
+    jwt: &VerifiedJwt<'_>,
+    payload: &[u8],
+) -> Vec<ClaimValue> {
+    let rules = rules.as_ref();
+    let claims = rules.claims.iter().map(|entry| {
         (
             entry.header,
             jwt.claim(&entry.claim)
                 .and_then(|value| header_value(value, entry.format)),
         )
     });
-    let payload = provider.forward_payload_header.map(|header| {
+    let payload = rules.payload.map(|header| {
         let mut value = payload.to_vec();
-        if provider.pads_payload {
+        if rules.pads_payload {
             let padding = value.len().wrapping_neg() % 4;
             value.resize(value.len().saturating_add(padding), b'=');
         }
@@ -42,11 +49,11 @@ pub(crate) fn claim_values(provider: &Provider, jwt: &VerifiedJwt<'_>, payload: 
 
 /// Sets the owned headers that the tokens fill. Where two tokens fill the same, the first counts.
 pub(crate) fn write_claims<'c>(
-    config: &Config,
+    owned: &OwnedHeaders,
     tokens: impl Iterator<Item = &'c [ClaimValue]> + Clone,
     edits: &mut HeaderEdits,
 ) {
-    for (index, name) in config.owned_headers.iter().enumerate() {
+    for (index, name) in owned.iter().enumerate() {
         let value = tokens
             .clone()
             .flatten()
@@ -60,11 +67,11 @@ pub(crate) fn write_claims<'c>(
 
 /// What the token leaves in filter state: its claims, its JOSE header.
 pub(crate) fn state_entries(
-    provider: &Provider,
+    metadata: &impl AsRef<Metadata>,
     jwt: &VerifiedJwt<'_>,
     token: &UnverifiedJwt<'_>,
 ) -> Vec<StateEntry> {
-    let metadata = &provider.metadata;
+    let metadata = metadata.as_ref();
     let payload = metadata.payload.as_ref().map(|name| {
         let json = match metadata.space_delimited.is_empty() {
             true => token.payload().to_vec(),

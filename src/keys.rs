@@ -21,6 +21,7 @@ mod freshness;
 mod record;
 mod remote;
 mod sightings;
+mod source;
 
 pub(crate) use backoff::RandomSource;
 pub use discovery::DiscoveryFault;
@@ -28,3 +29,4 @@ pub use event::KeyEvent;
 pub use fetch::{Document, DueFetch, FetchError, FetchId, FetchRequest, Fetched, Publication};
 pub use record::{KeyRecord, Standing, supersedes};
 pub use remote::{RemoteKeys, Settled};
+pub use source::{Discovery, Endpoint, KeyCache, KeyLocation, KeySource, LONGEST_TIMEOUT, RemoteKeySource};

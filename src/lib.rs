@@ -15,36 +15,42 @@
 //!  shared data ▶ host ─▶ handle_shared    keys          what do others know?  ─▶ poll_decision: those that waited
 //! ```
 //!
-//! The engine waits for nothing and calls nobody: time is an argument, every input an event, every output a value. A module
-//! uses those below it; only [`config`] makes types of [`policy`], [`claims`] and [`reply`] that in turn know its own.
+//! The engine waits for nothing and calls nobody: time is an argument, every input an event, every output a value.
+//!
+//! A module uses only those below it in this table:
 //!
 //! | module | owns |
 //! | --- | --- |
 //! | `host` | the SDK, the log and every host call; no rule |
+//! | [`config`] | reads the text of the configuration into the types of the others |
 //! | [`authenticator`] | the engine: the way of a request to its decision |
-//! | `forward` | verified claims as header values |
-//! | [`binding`] | tokens that only their owner may use (RFC 8705, RFC 9449) |
-//! | [`credential`] | where a request carries tokens (RFC 6750 section 2) |
-//! | [`keys`] | remote keys: when to fetch, what to keep, what to tell other workers |
-//! | [`config`] | the configuration, checked, with everything computed that can be |
+//! | `token_cache` | tokens that were verified or refused before |
+//! | [`account`] | a refusal in words, for the operator |
+//! | [`settings`] | the checked configuration, with everything computed that can be |
+//! | [`provider`] | an issuer, its keys, and what its tokens must be and say |
 //! | [`policy`] | which request needs what, and what verified claims must say |
+//! | [`forward`] | verified claims as header values |
+//! | [`binding`] | tokens that only their owner may use (RFC 8705, RFC 9449) |
+//! | [`keys`] | remote keys: when to fetch, what to keep, what to tell other workers |
+//! | [`credential`] | where a request carries tokens (RFC 6750 section 2) |
 //! | [`claims`] | RFC 7519, and the step from unverified to verified |
-//! | [`jose`] | RFC 7515, 7517, 7518, 8037: tokens taken apart, keys, signatures |
 //! | [`reply`] | status, challenge and body (RFC 6750 section 3) |
 //! | [`denial`] | the reasons for which a request is refused |
-//! | [`edits`] | changes to a request's header fields |
 //! | [`request`] | a request's head, as far as the configuration asks for it |
+//! | [`edits`] | changes to a request's header fields |
+//! | [`jose`] | RFC 7515, 7517, 7518, 8037: tokens taken apart, keys, signatures |
+//! | [`seal`] | MACs over entries that other modules can write |
+//! | [`http`] | URLs, authorities, percent-encoding, names |
 //! | [`json`] | JSON, read strictly and without copying |
-//! | [`pattern`] | patterns, all that stand on one text in one pass |
-//! | [`seal`] | MACs over what stands where other modules can write |
-//! | `percent` | percent-encoding, read strictly |
+//! | [`pattern`] | patterns: all patterns on one text in one pass |
+//! | [`ids`] | the indexes by which one part of the configuration refers to another |
 //! | [`time`] | a point in time |
-//! | `token_cache` | tokens that were verified or refused before |
 //!
 //! `docs/design.md` says why.
 
 #![deny(unsafe_code)]
 
+pub mod account;
 pub mod authenticator;
 pub mod binding;
 pub mod claims;
@@ -52,17 +58,20 @@ pub mod config;
 pub mod credential;
 pub mod denial;
 pub mod edits;
-mod forward;
+pub mod forward;
 mod host;
+pub mod http;
+pub mod ids;
 pub mod jose;
 pub mod json;
 pub mod keys;
 pub mod pattern;
-mod percent;
 pub mod policy;
+pub mod provider;
 pub mod reply;
 pub mod request;
 pub mod seal;
+pub mod settings;
 pub mod time;
 mod token_cache;
 

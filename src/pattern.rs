@@ -9,6 +9,7 @@
 
 mod automaton;
 mod program;
+mod string_matcher;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::rc::Rc;
 
 use automaton::States;
 use program::{Compiler, Program};
+pub use string_matcher::StringMatcher;
 pub use syntax::Fault;
 use syntax::Node;
 

@@ -18,8 +18,7 @@ use std::rc::Rc;
 
 pub use authorize::{Authorization, ClaimCondition, ClaimTest, Condition, RequestPart, Scalar, Scopes};
 pub use header::{FieldKind, HeaderMatcher, HeaderTest};
-pub(crate) use host::is_authority;
-pub use host::{Authority, HostPattern};
+pub use host::HostPattern;
 pub use likeness::Match;
 pub use matcher::{Matched, RequestMatcher};
 pub use path::{PathAmbiguity, PathPattern, PathTest, RequestPath};
@@ -29,7 +28,8 @@ pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, Reso
 pub use template::PathTemplate;
 
 use crate::denial::{Denial, Reason};
-use crate::request::{FieldId, RequestHead, WantedFields};
+use crate::ids::{Choice, FieldId};
+use crate::request::{RequestHead, WantedFields};
 
 /// One of `rules`.
 #[derive(Debug)]
@@ -57,36 +57,6 @@ pub struct CorsPreflight {
     method: FieldId,
     origin: FieldId,
     requested_method: FieldId,
-}
-
-/// What has said what a request needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// Nothing but that it is a CORS preflight.
-    CorsPreflight,
-    /// The entry of `requirement_map` that the route names.
-    Route {
-        /// Which.
-        number: usize,
-        /// What it would bypass is not bypassed.
-        is_strict: bool,
-    },
-    /// One of `rules`.
-    Rule {
-        /// Which.
-        number: usize,
-        /// As above.
-        is_strict: bool,
-    },
-    /// One of `filter_state_rules`.
-    FilterState {
-        /// Which.
-        number: usize,
-        /// As above.
-        is_strict: bool,
-    },
-    /// Nothing: every request needs a token.
-    Otherwise,
 }
 
 /// Everything that has its say about one request. What each of them needs has to be met.

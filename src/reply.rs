@@ -4,10 +4,45 @@
 //! configuration, so they are written once, at load.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::denial::{Reason, Refusal};
+use crate::denial::{Denial, Reason};
+use crate::ids::Choice;
+
+/// A refusal as it goes out: with what the challenge names beside the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub denial: Denial,
+    /// What has said what the request needs, where it came that far.
+    pub rule: Option<Choice>,
+    /// Where the client can read how to get a token (`resource_metadata`, RFC 9728 section 5.1).
+    pub metadata_url: Option<Rc<str>>,
+    /// The nonce that the client's next proof shall hold (RFC 9449 section 9).
+    pub nonce: Option<String>,
+    /// The scopes that are needed, by their number among those of [`Replies`].
+    pub scope: Option<usize>,
+    /// A token without a proof would not do.
+    pub needs_proof: bool,
+    /// `sub` of the token that was verified and does not suffice, where the configuration asks who it is.
+    pub subject: Option<Rc<str>>,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self {
+            denial,
+            rule: None,
+            metadata_url: None,
+            nonce: None,
+            scope: None,
+            needs_proof: false,
+            subject: None,
+        }
+    }
+}
 
 /// The response that is sent in place of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -404,7 +439,6 @@ fn push_quoted(out: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::denial::Denial;
 
     fn style(body: BodyFormat) -> ReplyStyle {
         ReplyStyle {

@@ -3,9 +3,8 @@
 //! The configuration says once which fields a decision reads ([`WantedFields`]), and which of a client's fields must not reach
 //! the upstream ([`HeaderFields`]); the host reads and removes those and no others.
 
-/// The number of a wanted field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FieldId(usize);
+use crate::http::Authority;
+use crate::ids::FieldId;
 
 /// The fields that decisions read, in lower case, pseudo-fields such as `:path` included.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +14,10 @@ impl WantedFields {
     /// The number of the field of this name; from now on it is wanted.
     pub fn id(&mut self, name: &str) -> FieldId {
         if let Some(index) = self.0.iter().position(|known| **known == *name) {
-            return FieldId(index);
+            return FieldId::new(index);
         }
         self.0.push(name.into());
-        FieldId(self.0.len().saturating_sub(1))
+        FieldId::new(self.0.len().saturating_sub(1))
     }
 
     /// How many there are.
@@ -38,7 +37,7 @@ impl WantedFields {
         self.0
             .iter()
             .enumerate()
-            .map(|(index, name)| (FieldId(index), &**name))
+            .map(|(index, name)| (FieldId::new(index), &**name))
     }
 
     /// The field of this name, if it is wanted.
@@ -47,7 +46,7 @@ impl WantedFields {
         self.0
             .iter()
             .position(|known| known.as_bytes() == name)
-            .map(FieldId)
+            .map(FieldId::new)
     }
 }
 
@@ -267,6 +266,14 @@ impl RequestHead {
     #[must_use]
     pub fn first(&self, field: FieldId) -> Option<&[u8]> {
         self.all(field).next()
+    }
+
+    /// The authority in the field; `None` where servers may read it otherwise, or there is none or more than one.
+    #[must_use]
+    pub fn authority(&self, field: FieldId) -> Option<Authority<'_>> {
+        let mut values = self.all(field);
+        let authority = Authority::parse(values.next()?)?;
+        (values.next().is_none() && !authority.is_mapped_address()).then_some(authority)
     }
 
     /// The field's values.

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
 
-use crate::config::LocationId;
+use crate::ids::LocationId;
 
 /// What an entry may take on average.
 const BYTES_PER_ENTRY: usize = 4096;

@@ -9,13 +9,17 @@ use super::{Authenticator, Event};
 use crate::binding::Presented;
 use crate::binding::replay::ProofId;
 use crate::claims::{SignatureCheck, TimeLimits, VerifiedJwt};
-use crate::config::{Config, KeySource, Location, LocationId, Provider, ProviderId};
+use crate::credential::Location;
 use crate::denial::{Denial, Detail, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
+use crate::ids::{LocationId, ProviderId};
 use crate::jose::{Algorithm, AlgorithmSet, JwkSet};
+use crate::keys::KeySource;
 use crate::pattern::Effort;
 use crate::policy::{Authorization, ProviderRequirement, Requirement};
+use crate::provider::Provider;
 use crate::request::RequestHead;
+use crate::settings::Config;
 
 /// What a verified token gives.
 #[derive(Clone, Debug)]

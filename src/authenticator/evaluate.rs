@@ -9,14 +9,14 @@ use super::attempt::{AcceptedToken, Asked, Attempt, Beside};
 use super::token::{Parsed, Token};
 use super::{Allowed, Authenticator, Basis, Decision, Proof};
 use crate::binding::replay::ProofId;
-use crate::config::{Location, LocationId, ProviderId};
-use crate::credential::{self, Credential};
-use crate::denial::{Denial, Reason, Refusal};
+use crate::credential::{self, Credential, Location};
+use crate::denial::{Denial, Reason};
 use crate::edits::HeaderEdits;
 use crate::forward::{self, StateEntry};
+use crate::ids::{Choice, LocationId, ProviderId};
 use crate::pattern::Effort;
-use crate::policy::{Choice, Demand, RequestPath, Requirement};
-use crate::reply::LocalReply;
+use crate::policy::{Demand, RequestPath, Requirement};
+use crate::reply::{LocalReply, Refusal};
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -541,7 +541,7 @@ impl Authenticator {
             .collect();
         credential::strip(request, &spent, &mut edits);
         forward::write_claims(
-            config,
+            &config.owned_headers,
             accepted.iter().map(|grant| grant.claims.as_slice()),
             &mut edits,
         );

@@ -4,7 +4,8 @@
 //! looked at again.
 
 use super::{Authenticator, KeyGauges};
-use crate::config::{KeySource, ProviderId};
+use crate::ids::ProviderId;
+use crate::keys::KeySource;
 use crate::keys::{
     DueFetch, FetchError, FetchId, FetchRequest, Fetched, KeyRecord, Publication, RemoteKeys, Settled,
 };

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use super::attempt::{AcceptedToken, Judged};
 use super::evaluate::EvalTime;
 use super::{Allowed, Authenticator};
-use crate::config::{Config, KeySource, Location, ProviderId};
-use crate::credential::Credential;
+use crate::credential::{Credential, Location};
 use crate::denial::Denial;
-use crate::keys::RemoteKeys;
-use crate::policy::{Choice, Demand, Mode};
+use crate::ids::{Choice, ProviderId};
+use crate::keys::{KeySource, RemoteKeys};
+use crate::policy::{Demand, Mode};
 use crate::request::RequestHead;
+use crate::settings::Config;
 use crate::time::UnixTime;
 use crate::token_cache::{Context, Key};
 

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 
 use super::attempt::AcceptedToken;
 use crate::claims::UnverifiedClaims;
-use crate::config::{LocationId, ProviderId};
 use crate::credential::Credential;
 use crate::denial::{Denial, Reason};
+use crate::ids::{LocationId, ProviderId};
 use crate::jose::{Algorithm, JoseHeader, TokenFault, UnverifiedJwt};
 
 /// A token as it was found, decoded if it can be.

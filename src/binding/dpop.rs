@@ -13,9 +13,10 @@ use super::nonce::Nonces;
 use super::replay::ProofId;
 use crate::claims::NumericDate;
 use crate::denial::{Denial, Reason};
+use crate::ids::FieldId;
 use crate::jose::{AlgorithmSet, Checked, Checks, Jwk, UnverifiedJwt};
 use crate::json::Object;
-use crate::request::{FieldId, RequestHead};
+use crate::request::RequestHead;
 use crate::time::UnixTime;
 
 /// `binding.dpop`.

@@ -3,8 +3,7 @@
 use super::claim_to_header::read_claim;
 use super::error::ConfigError;
 use super::reader::{Fields, Node, read_each};
-use super::string_matcher::StringMatcher;
-use super::{Names, header_name};
+use super::{Names, header_name, string_matcher};
 use crate::claims::ClaimPath;
 use crate::policy::{
     Authorization, ClaimCondition, ClaimTest, Condition, PathTemplate, RequestPart, RequestPath, Scalar,
@@ -126,7 +125,7 @@ fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest
         "all_of" => ClaimTest::AllOf(read_scalars(node, names)?),
         "exists" => ClaimTest::Exists(node.bool()?),
         "equals_request" => ClaimTest::Request(read_request_part(node, names)?),
-        _ => ClaimTest::Text(StringMatcher::of(name, node)?),
+        _ => ClaimTest::Text(string_matcher::read_form(name, node)?),
     })
 }
 
@@ -179,7 +178,7 @@ fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, 
         }
         (None, Some(header), false) => {
             let name = header_name::read(header)?;
-            if names.owned_headers.iter().any(|owned| **owned == *name) {
+            if names.owned_headers.contains(&name) {
                 return Err(header.invalid(format!(
                     "`{name}` is written by this filter, and is its client's own word before; write a header that a proxy in front sets"
                 )));

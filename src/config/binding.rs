@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::reader::{FlagOrFields, Node};
-use super::{Names, Provider, data_source};
+use super::{Names, data_source};
 use crate::binding::dpop::{Dpop, DpopFields};
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::{Binding, Check, Element, Forwarded};
+use crate::provider::Provider;
 
 const VALUES: &[(&str, Check)] = &[
     ("off", Check::Off),

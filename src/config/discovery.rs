@@ -2,44 +2,10 @@
 //! section 3).
 
 use super::error::ConfigError;
-use super::http_uri::HttpUri;
 use super::reader::Node;
-use super::remote::{self, Endpoint, KeyCache, KeyLocation, RemoteKeySource};
-
-/// Where the document is, whose it must be, and which cluster leads to the keys that it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Discovery {
-    /// The document.
-    pub document: Endpoint,
-    /// Where it is asked for instead, if there is nothing at the first address; none where `uri` is written.
-    pub fallback: Option<Endpoint>,
-    /// The document's `issuer` must equal this exactly.
-    pub issuer: Box<str>,
-    /// The cluster for a `jwks_uri` on another host, by host; in the hosts' order.
-    pub clusters: Vec<(Box<str>, Box<str>)>,
-}
-
-impl Discovery {
-    /// The endpoint of the keys, whose URL the document gives.
-    #[must_use]
-    pub fn keys_at(&self, jwks_uri: HttpUri) -> Endpoint {
-        let named = |name: &str| {
-            let found = self
-                .clusters
-                .iter()
-                .find(|(host, _)| host.eq_ignore_ascii_case(name));
-            found.map(|(_, cluster)| cluster)
-        };
-        let cluster = named(&jwks_uri.authority)
-            .or_else(|| named(jwks_uri.host()))
-            .unwrap_or(&self.document.cluster)
-            .clone();
-        Endpoint {
-            cluster,
-            uri: jwks_uri,
-        }
-    }
-}
+use super::remote;
+use crate::http::HttpUri;
+use crate::keys::{Discovery, Endpoint, KeyCache, KeyLocation, RemoteKeySource};
 
 /// OpenID Connect Discovery 1.0 section 4: "If the Issuer value contains a path component, any terminating / MUST be
 /// removed before appending /.well-known/openid-configuration."
@@ -115,7 +81,9 @@ pub(super) fn read(
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, KeyLocation, KeySource, RemoteKeySource};
+    use crate::config::Config;
+    use crate::http::HttpUri;
+    use crate::keys::{KeyLocation, KeySource, RemoteKeySource};
 
     fn source(issuer: &str, rest: &str) -> Result<RemoteKeySource, String> {
         let text = format!(r#"{{"providers":{{"p":{{"issuer":"{issuer}","audiences":["*"],{rest}}}}}}}"#);
@@ -281,7 +249,7 @@ mod tests {
             ("https://keys.example:1/jwks", "k"),
             ("https://KEYS.example:8443/jwks", "l"),
         ] {
-            let uri = crate::config::HttpUri::parse(uri).unwrap();
+            let uri = HttpUri::parse(uri).unwrap();
             assert_eq!(&*discovery.keys_at(uri).cluster, cluster);
         }
     }

@@ -2,6 +2,7 @@
 
 use super::error::ConfigError;
 use super::reader::Node;
+use crate::http::is_token_byte;
 
 /// Fields that carry the message itself: a claim written there would change what the request is.
 const FRAMING: &[&str] = &[
@@ -33,9 +34,4 @@ pub(super) fn read_owned(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
         )));
     }
     Ok(name)
-}
-
-/// RFC 9110 section 5.6.2: `tchar`.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

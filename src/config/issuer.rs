@@ -2,72 +2,10 @@
 
 use super::error::{ConfigError, ConfigProblem};
 use super::reader::{Fields, Node};
-use crate::claims::ClaimPath;
+use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 
-/// An issuer of which some segments are a tenant's, as in `https://login.example.com/{tenantid}/v2.0`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerPattern {
-    /// What stands between the slashes.
-    segments: Vec<Segment>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
-    Literal(Box<str>),
-    /// Any value that this claim of the token repeats.
-    Variable(ClaimPath),
-}
-
-/// A tenant's name is no longer than this.
-const MAX_VALUE: usize = 128;
-
-/// Nobody's tenants have more names than this.
+/// No issuer has more.
 const MAX_VARIABLES: usize = 8;
-
-impl IssuerPattern {
-    /// The values of an issuer's variables, each with the claim that must equal it; `None` where it is no such issuer.
-    #[must_use]
-    pub fn values<'i>(&'i self, issuer: &'i str) -> Option<Vec<(&'i ClaimPath, &'i str)>> {
-        let mut values = Vec::new();
-        let mut parts = issuer.split('/');
-        for segment in &self.segments {
-            let part = parts.next()?;
-            match segment {
-                Segment::Literal(literal) if **literal == *part => {}
-                Segment::Variable(claim) if is_value(part) => values.push((claim, part)),
-                Segment::Literal(_) | Segment::Variable(_) => return None,
-            }
-        }
-        match parts.next() {
-            None => Some(values),
-            Some(_) => None,
-        }
-    }
-}
-
-/// Names and numbers, as tenants have them: nothing that would be read as anything else in a URL.
-fn is_value(part: &str) -> bool {
-    (1..=MAX_VALUE).contains(&part.len())
-        && part
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        && !part.bytes().all(|byte| byte == b'.')
-}
-
-/// Whether an `iss` could be of both, each an issuer or a pattern as it is written.
-pub(super) fn overlap(one: &str, other: &str) -> bool {
-    let is_variable = |segment: &str| segment.starts_with('{');
-    let (mut ones, mut others) = (one.split('/'), other.split('/'));
-    loop {
-        match (ones.next(), others.next()) {
-            (None, None) => return true,
-            (Some(one), Some(other)) if one == other || is_variable(one) && is_variable(other) => {}
-            (Some(one), Some(other)) if is_variable(one) && is_value(other) => {}
-            (Some(one), Some(other)) if is_variable(other) && is_value(one) => {}
-            _ => return false,
-        }
-    }
-}
 
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
 
@@ -106,7 +44,7 @@ pub(super) fn read(
             if segment.contains(['{', '}']) {
                 return Err(fault("a variable is a whole segment of the path"));
             }
-            segments.push(Segment::Literal(segment.into()));
+            segments.push(IssuerSegment::Literal(segment.into()));
             continue;
         };
         if variable.is_empty() {
@@ -117,7 +55,7 @@ pub(super) fn read(
             return Err(fault("a variable stands in the path only"));
         }
         match claims.iter().position(|(name, _)| name == variable) {
-            Some(at) => segments.push(Segment::Variable(claims.swap_remove(at).1)),
+            Some(at) => segments.push(IssuerSegment::Variable(claims.swap_remove(at).1)),
             None => {
                 return Err(fields.error(ConfigProblem::Invalid(format!(
                     "no claim is named that must equal {{{variable}}} of the issuer, or it stands there twice; {EXAMPLE}"
@@ -126,73 +64,7 @@ pub(super) fn read(
         }
     }
     match claims.first() {
-        None => Ok(Some(IssuerPattern { segments })),
+        None => Ok(Some(IssuerPattern::new(segments))),
         Some((variable, _)) => Err(issuer.invalid(format!("has no variable {{{variable}}}; {EXAMPLE}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value<'i>(pattern: &'i IssuerPattern, issuer: &'i str) -> Option<&'i str> {
-        pattern.values(issuer).map(|values| values[0].1)
-    }
-
-    #[test]
-    fn patterns_overlap_where_one_issuer_could_be_of_both() {
-        for (one, other, expected) in [
-            ("https://a/{t}", "https://a/x", true),
-            ("https://a/{t}", "https://a/{u}", true),
-            ("https://a/{t}/x", "https://a/y/{u}", true),
-            ("https://a/{t}/x", "https://a/y/z", false),
-            ("https://a/{t}", "https://a/x/", false),
-            ("https://a/{t}", "https://a", false),
-            ("https://a/{t}", "https://b/x", false),
-            ("https://a/{t}", "https://a/x y", false),
-        ] {
-            assert_eq!(overlap(one, other), expected, "{one} {other}");
-            assert_eq!(overlap(other, one), expected, "{other} {one}");
-        }
-    }
-
-    #[test]
-    fn a_variable_is_one_bounded_segment() {
-        let literal = |text: &str| Segment::Literal(text.into());
-        let pattern = IssuerPattern {
-            segments: vec![
-                literal("https:"),
-                literal(""),
-                literal("login.example.com"),
-                Segment::Variable(ClaimPath::Name("tid".into())),
-                literal("v2.0"),
-            ],
-        };
-        let at = |tenant: &str| format!("https://login.example.com/{tenant}/v2.0");
-        for good in [
-            "a",
-            "9188040d-6c67-4c5b-b112-36a304b66dad",
-            "a.b_c",
-            &"a".repeat(128),
-        ] {
-            assert_eq!(value(&pattern, &at(good)), Some(good));
-        }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a%2fb",
-            "a b",
-            "ä",
-            "a?b",
-            "{tenantid}",
-            &"a".repeat(129),
-        ] {
-            assert_eq!(value(&pattern, &at(bad)), None, "{bad}");
-        }
-        assert_eq!(value(&pattern, "https://login.example.com/a/v2.0/"), None);
-        assert_eq!(value(&pattern, "https://login.example.com/a"), None);
-        assert_eq!(value(&pattern, "https://evil.example/a/v2.0"), None);
     }
 }

@@ -2,36 +2,9 @@
 
 use super::error::{ConfigError, ConfigProblem};
 use super::reader::{Fields, Node};
-use super::remote::{self, RemoteKeySource};
-use super::{data_source, discovery};
+use super::{data_source, discovery, remote};
 use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
-
-/// Where a provider's keys come from.
-#[derive(Debug)]
-pub enum KeySource {
-    /// `local_jwks`: the configuration itself.
-    Local(ParsedJwkSet),
-    /// `discovery` or `remote_jwks`.
-    Remote(RemoteKeySource),
-}
-
-impl KeySource {
-    /// Whether they are the same keys.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Local(one), Self::Local(other)) => {
-                let (one, other) = (one.set.keys(), other.set.keys());
-                one.len() == other.len()
-                    && one
-                        .iter()
-                        .zip(other)
-                        .all(|(one, other)| one.spki_der() == other.spki_der())
-            }
-            (Self::Remote(one), Self::Remote(other)) => one.fingerprint() == other.fingerprint(),
-            _ => false,
-        }
-    }
-}
+use crate::keys::{KeyCache, KeySource};
 
 pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, Box<ConfigError>> {
     let discovery = fields.get("discovery");
@@ -40,7 +13,7 @@ pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, Box<C
     let key_cache = fields.get("key_cache");
     let read_key_cache = || match &key_cache {
         Some(node) => remote::read_key_cache(node),
-        None => Ok(remote::KeyCache::default()),
+        None => Ok(KeyCache::default()),
     };
     match (discovery, remote, local) {
         (Some(node), None, None) => discovery::read(node, issuer, read_key_cache()?).map(KeySource::Remote),

@@ -1,70 +1,11 @@
 //! `from_headers`, `from_params`, `from_cookies`: where a provider's tokens are looked for.
 
-use std::rc::Rc;
-
 use super::error::ConfigError;
 use super::reader::{Fields, Node};
 use super::{Names, header_name};
-use crate::request::FieldId;
-
-/// A place of a request that may hold a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// A header field, whose value is the prefix and then the token.
-    Header {
-        /// The field.
-        field: FieldId,
-        /// Its name, in lower case.
-        name: Rc<str>,
-        /// What stands before the token. `Bearer ` matches in any case, as RFC 9110 section 11.1 has it for schemes.
-        prefix: Box<[u8]>,
-    },
-    /// A parameter of the query.
-    Parameter {
-        /// `:path`.
-        field: FieldId,
-        /// Its name, decoded.
-        name: Box<str>,
-    },
-    /// A cookie.
-    Cookie {
-        /// `cookie`.
-        field: FieldId,
-        /// Its name.
-        name: Box<str>,
-    },
-}
-
-/// Before a token that is sent with a proof.
-const DPOP_PREFIX: &[u8] = b"DPoP ";
-
-impl Location {
-    /// The field that it is in.
-    #[must_use]
-    pub fn field(&self) -> FieldId {
-        match self {
-            Self::Header { field, .. } | Self::Parameter { field, .. } | Self::Cookie { field, .. } => *field,
-        }
-    }
-
-    /// Whether tokens there are sent with a proof of possession.
-    #[must_use]
-    pub fn is_dpop(&self) -> bool {
-        matches!(self, Self::Header { prefix, .. } if **prefix == *DPOP_PREFIX)
-    }
-}
-
-/// The number of a location in a configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LocationId(usize);
-
-impl LocationId {
-    /// The position in [`super::Config::locations`].
-    #[must_use]
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
+use crate::credential::{DPOP_PREFIX, Location};
+use crate::http::is_token_byte;
+use crate::ids::LocationId;
 
 /// Every location of every provider, each once.
 #[derive(Debug, Default)]
@@ -76,15 +17,15 @@ impl Locations {
     }
 
     pub(super) fn get(&self, id: LocationId) -> Option<&Location> {
-        self.0.get(id.0)
+        self.0.get(id.index())
     }
 
     fn id(&mut self, location: Location) -> LocationId {
         if let Some(index) = self.0.iter().position(|known| *known == location) {
-            return LocationId(index);
+            return LocationId::new(index);
         }
         self.0.push(location);
-        LocationId(self.0.len().saturating_sub(1))
+        LocationId::new(self.0.len().saturating_sub(1))
     }
 }
 
@@ -121,7 +62,7 @@ pub(super) fn read(
     if let Some(node) = fields.get("from_cookies") {
         for element in node.list()? {
             let name = element.name()?;
-            if !name.bytes().all(header_name::is_token_byte) {
+            if !name.bytes().all(is_token_byte) {
                 return Err(element.invalid(format!("`{name}` is not a cookie's name")));
             }
             let location = Location::Cookie {

@@ -2,20 +2,7 @@
 
 use super::error::ConfigError;
 use super::reader::Fields;
-
-/// What a provider's tokens leave behind in the filter state `wasm.jwt.metadata.<name>`: the nearest that a module can do to
-/// the dynamic metadata that jwt_authn writes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
-    /// `payload_in_metadata`: the name for the claims.
-    pub payload: Option<Box<str>>,
-    /// `normalize_payload_in_metadata.space_delimited_claims`: strings that become lists there.
-    pub space_delimited: Vec<Box<str>>,
-    /// `header_in_metadata`: the name for the JOSE header.
-    pub header: Option<Box<str>>,
-    /// `failed_status_in_metadata`: the name for the reason of a refusal.
-    pub failed_status: Option<Box<str>>,
-}
+use crate::forward::Metadata;
 
 pub(super) fn read(fields: &Fields<'_>) -> Result<Metadata, Box<ConfigError>> {
     // An empty name is none, as in jwt_authn.

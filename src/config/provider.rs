@@ -2,171 +2,17 @@
 
 use std::time::Duration;
 
-use super::claim_to_header::{self, ClaimToHeader};
 use super::error::{ConfigError, ConfigProblem};
-use super::issuer::{self, IssuerPattern};
-use super::key_source::{self, KeySource};
-use super::location::{self, LocationId};
-use super::metadata::{self, Metadata};
 use super::reader::{Fields, Node};
-use super::string_matcher::{self, StringMatcher};
-use super::{Names, binding, header_name};
+use super::{
+    Names, binding, claim_to_header, header_name, issuer, key_source, location, metadata, string_matcher,
+};
 use crate::binding::Binding;
-use crate::claims::{ClaimPath, DEFAULT_CLOCK_SKEW};
+use crate::claims::{Audiences, ClaimPath, ClaimRules, DEFAULT_CLOCK_SKEW, Profile};
+use crate::forward::HeaderRules;
+use crate::http::is_token_byte;
 use crate::jose::{Algorithm, AlgorithmSet};
-
-/// The number of a provider in a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProviderId(usize);
-
-impl ProviderId {
-    /// The provider at this position of [`super::Config::providers`].
-    #[must_use]
-    pub const fn new(index: usize) -> Self {
-        Self(index)
-    }
-
-    /// The position in [`super::Config::providers`].
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0
-    }
-}
-
-/// An issuer whose tokens are accepted.
-#[derive(Debug)]
-pub struct Provider {
-    /// Its name in the configuration, metrics and logs.
-    pub name: Box<str>,
-    /// `iss`, compared exactly.
-    pub issuer: Box<str>,
-    /// `iss`, where segments of it are a tenant's.
-    pub issuer_pattern: Option<IssuerPattern>,
-    /// Of `aud`, one must be among these.
-    pub audiences: Audiences,
-    /// Where its keys come from.
-    pub keys: KeySource,
-    /// `alg` must be one of these.
-    pub algorithms: AlgorithmSet,
-    /// Of which keys without an `alg` of their own may verify these.
-    pub algorithms_of_any_key: AlgorithmSet,
-    /// `typ` must be one of these, where any is named.
-    pub token_types: Vec<Box<str>>,
-    /// A token without `exp` is refused.
-    pub require_expiration: bool,
-    /// How far the issuer's clock may be off.
-    pub clock_skew: Duration,
-    /// How far away `exp` may be.
-    pub max_lifetime: Option<Duration>,
-    /// `sub` must match.
-    pub subjects: Option<StringMatcher>,
-    /// What the token must be beside that (`profile`).
-    pub profile: Option<Profile>,
-    /// Claims that must be there.
-    pub required_claims: Vec<ClaimPath>,
-    /// How its tokens are bound to their clients.
-    pub binding: Binding,
-    /// Where its tokens are looked for.
-    pub locations: Vec<LocationId>,
-    /// Those of them whose token goes first, where others hold another (`prefer`); none: nothing goes first.
-    pub preferred: Vec<LocationId>,
-    /// The token goes on to the upstream.
-    pub forward: bool,
-    /// The owned header that takes the payload, as the token has it (base64url).
-    pub forward_payload_header: Option<usize>,
-    /// The payload in that header is padded (`pad_forward_payload_header`).
-    pub pads_payload: bool,
-    /// Claims that are passed on in headers.
-    pub claim_to_headers: Vec<ClaimToHeader>,
-    /// What is left for other filters and the access log.
-    pub metadata: Metadata,
-    /// The route is chosen anew once claims stand in headers.
-    pub clear_route_cache: bool,
-}
-
-/// A published profile that tokens must follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// RFC 9068: JWT access tokens, told by `typ`, with the claims of its section 2.2.
-    Rfc9068,
-}
-
-impl Profile {
-    /// The claims that the profile requires.
-    #[must_use]
-    pub fn required_claims(self) -> &'static [&'static str] {
-        match self {
-            // Section 2.2: "REQUIRED": iss, exp, aud, sub, client_id, iat, jti.
-            Self::Rfc9068 => &["iss", "exp", "aud", "sub", "client_id", "iat", "jti"],
-        }
-    }
-
-    /// Those of them that name somebody or something, so that they are strings, and say which.
-    #[must_use]
-    pub fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Rfc9068 => &["sub", "client_id", "jti"],
-        }
-    }
-
-    /// The types that the profile allows.
-    #[must_use]
-    pub fn token_type(self) -> &'static str {
-        match self {
-            // Section 4: "verify that the 'typ' header value is 'at+jwt' or 'application/at+jwt'".
-            Self::Rfc9068 => "at+jwt",
-        }
-    }
-}
-
-impl Provider {
-    /// Its name as a part of a metric's name: `_` replaces what is neither a letter, a digit, `-` nor `_`.
-    #[must_use]
-    pub fn metric_name(&self) -> String {
-        let letters = self.name.chars();
-        letters
-            .map(|letter| match letter.is_ascii_alphanumeric() || letter == '-' {
-                true => letter,
-                false => '_',
-            })
-            .collect()
-    }
-
-    /// Whether tokens of this `iss` are its.
-    #[must_use]
-    pub fn is_issuer(&self, issuer: &str) -> bool {
-        match &self.issuer_pattern {
-            None => *self.issuer == *issuer,
-            Some(pattern) => pattern.values(issuer).is_some(),
-        }
-    }
-}
-
-/// Whom a token must be meant for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audiences {
-    /// `["*"]`: anybody, a token without `aud` included.
-    Any,
-    /// One of these, compared exactly.
-    OneOf(Vec<Box<str>>),
-}
-
-impl Audiences {
-    /// Whether a token for this audience is accepted.
-    #[must_use]
-    pub fn accepts(&self, audience: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::OneOf(audiences) => audiences.iter().any(|known| **known == *audience),
-        }
-    }
-
-    /// Whether a token without `aud` is accepted.
-    #[must_use]
-    pub fn accepts_none(&self) -> bool {
-        matches!(self, Self::Any)
-    }
-}
+use crate::provider::Provider;
 
 pub(super) const FIELDS: &[&str] = &[
     "issuer",
@@ -271,7 +117,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     let mut own: Vec<usize> = Vec::new();
     let forward_payload_header = match fields.get("forward_payload_header") {
         Some(node) => {
-            let header = names.owned_header(&header_name::read_owned(node)?);
+            let header = names.owned_headers.index_of(&header_name::read_owned(node)?);
             own.push(header);
             Some(header)
         }
@@ -302,26 +148,30 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     }
     Ok(Provider {
         name: name.into(),
-        issuer,
-        issuer_pattern,
         audiences,
         keys,
         algorithms,
         algorithms_of_any_key,
         token_types,
-        require_expiration,
-        clock_skew,
-        max_lifetime,
-        subjects,
-        profile,
-        required_claims,
+        claims: ClaimRules {
+            issuer,
+            issuer_pattern,
+            require_expiration,
+            clock_skew,
+            max_lifetime,
+            subjects,
+            profile,
+            required_claims,
+        },
         binding,
         locations,
         preferred,
         forward,
-        forward_payload_header,
-        pads_payload,
-        claim_to_headers,
+        headers: HeaderRules {
+            payload: forward_payload_header,
+            pads_payload,
+            claims: claim_to_headers,
+        },
         metadata,
         clear_route_cache,
     })
@@ -333,10 +183,7 @@ fn read_token_types(fields: &Fields<'_>) -> Result<Vec<Box<str>>, Box<ConfigErro
         return Ok(Vec::new());
     };
     let types = node.names()?;
-    let is_type = |text: &str| {
-        text.bytes()
-            .all(|byte| byte == b'/' || header_name::is_token_byte(byte))
-    };
+    let is_type = |text: &str| text.bytes().all(|byte| byte == b'/' || is_token_byte(byte));
     match types.iter().find(|text| !is_type(text)) {
         Some(text) => Err(node.invalid(format!("`{text}` is not a media type; write it as in at+jwt"))),
         None => Ok(types),

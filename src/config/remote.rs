@@ -2,31 +2,11 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
-
-use super::discovery::Discovery;
 use super::error::ConfigError;
-use super::http_uri::HttpUri;
-use super::key_source::KeySource;
-use super::provider::Provider;
 use super::reader::{Fields, Node};
-
-/// Keys that are fetched through Envoy, and how they are kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RemoteKeySource {
-    /// Where they are.
-    pub location: KeyLocation,
-    /// After which a request has failed.
-    pub timeout: Duration,
-    /// How long the keys are fresh, where the answer does not say.
-    pub cache_duration: Duration,
-    /// How the keys are kept.
-    pub key_cache: KeyCache,
-    /// What each request says of its sender: `user_agent`. No part of the source's name.
-    pub user_agent: Box<str>,
-}
+use crate::http::HttpUri;
+use crate::keys::{Endpoint, KeyCache, KeyLocation, KeySource, LONGEST_TIMEOUT, RemoteKeySource};
+use crate::provider::Provider;
 
 /// What a fetch says of its sender, unless `user_agent` says otherwise: firewalls in front of large issuers refuse a
 /// request that does not say it.
@@ -58,81 +38,6 @@ pub(super) fn read_user_agent(
     }
     Ok(())
 }
-
-/// Where keys are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyLocation {
-    /// `remote_jwks`: here.
-    Jwks(Endpoint),
-    /// `discovery`: where the issuer's document says.
-    Discovery(Discovery),
-}
-
-/// A document at an HTTP address, fetched through a cluster of Envoy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The cluster that the request is sent to.
-    pub cluster: Box<str>,
-    /// What is asked for there.
-    pub uri: HttpUri,
-}
-
-impl RemoteKeySource {
-    /// A name for the key source, equal for equal sources and short: the place of its keys in shared data. A changed
-    /// source gets another place, an unchanged one finds its keys again after a reload.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new();
-        let mut add = |part: &str| {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hash.update(part.as_bytes());
-        };
-        let (kind, endpoint) = match &self.location {
-            KeyLocation::Jwks(endpoint) => ("jwks", endpoint),
-            KeyLocation::Discovery(discovery) => ("discovery", &discovery.document),
-        };
-        let uri = &endpoint.uri;
-        for part in [kind, &endpoint.cluster, uri.scheme, &uri.authority, &uri.path] {
-            add(part);
-        }
-        if let KeyLocation::Discovery(discovery) = &self.location {
-            add(&discovery.issuer);
-            for (host, cluster) in &discovery.clusters {
-                add(host);
-                add(cluster);
-            }
-        }
-        let digest = hash.finalize();
-        URL_SAFE_NO_PAD.encode(digest.first_chunk::<16>().map_or(&digest[..], |short| &short[..]))
-    }
-}
-
-/// How fetched keys are kept: `key_cache`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KeyCache {
-    /// The share of the lifetime after which fresh keys are fetched.
-    pub refresh_ahead: f64,
-    /// For how long after their lifetime old keys serve on while the issuer fails.
-    pub stale_if_error: Duration,
-    /// The window in which unknown `kid`s may cause two fetches.
-    pub unknown_kid_cooldown: Duration,
-    /// A longer document is refused.
-    pub max_response_bytes: usize,
-}
-
-impl Default for KeyCache {
-    fn default() -> Self {
-        Self {
-            refresh_ahead: 0.8,
-            stale_if_error: Duration::from_secs(24 * 3600),
-            unknown_kid_cooldown: Duration::from_secs(30),
-            max_response_bytes: 262_144,
-        }
-    }
-}
-
-/// No request to an issuer lasts longer than this, whatever is configured.
-pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);

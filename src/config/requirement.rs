@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::error::{ConfigError, ConfigProblem, nearest};
-use super::location::LocationId;
-use super::provider::{self, Provider, ProviderId};
 use super::reader::{Fields, Node, read_each};
-use super::{Names, authorize, resource};
+use super::{Names, authorize, provider, resource};
+use crate::ids::{LocationId, ProviderId};
 use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement, Strict};
+use crate::provider::Provider;
 
 const FIELDS: &[&str] = &[
     "provider_name",

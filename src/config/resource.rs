@@ -1,12 +1,14 @@
 //! `protected_resource`: what RFC 9728 lets a client know before it has a token.
 
 use super::error::ConfigError;
-use super::http_uri::HttpUri;
-use super::location::Location;
-use super::provider::{Provider, ProviderId};
 use super::reader::{Fields, Node, read_each};
 use super::{Names, authorize, remote};
-use crate::policy::{ProtectedResource, RequestPath, ResourceIdentity, ResourceMetadata, is_authority};
+use crate::claims::ClaimRules;
+use crate::credential::Location;
+use crate::http::{Authority, HttpUri};
+use crate::ids::ProviderId;
+use crate::policy::{ProtectedResource, RequestPath, ResourceIdentity, ResourceMetadata};
+use crate::provider::Provider;
 
 const FIELDS: &[&str] = &[
     "resource",
@@ -37,11 +39,11 @@ pub(super) fn read(
         authorization_servers = node.names()?;
     }
     if authorization_servers.is_empty() {
-        for Provider {
+        for ClaimRules {
             issuer,
             issuer_pattern,
             ..
-        } in &providers
+        } in providers.iter().map(|provider| &provider.claims)
         {
             // A pattern is nobody's name, and a client can do nothing with what is no URL.
             let is_server = issuer_pattern.is_none() && HttpUri::parse(issuer).is_ok();
@@ -139,7 +141,8 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
         .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
     // Without TLS only where nothing leaves the machine: for trying things out.
     let is_scheme = scheme == "https" || (scheme == "http" && is_loopback);
-    if !is_scheme || !is_authority(authority.as_bytes()) || !(path.is_empty() || is_path(path)) {
+    if !is_scheme || !Authority::parse(authority.as_bytes()).is_some() || !(path.is_empty() || is_path(path))
+    {
         return Err(fault());
     }
     Ok(ResourceIdentity::Fixed {

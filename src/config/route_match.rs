@@ -2,10 +2,10 @@
 
 use super::error::ConfigError;
 use super::reader::{Node, read_each};
-use super::string_matcher;
-use super::{Names, header_name};
+use super::{Names, header_name, string_matcher};
+use crate::http::Authority;
 use crate::policy::{
-    Authority, FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
+    FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
     RequestMatcher,
 };
 
@@ -279,7 +279,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
             ":authority" => FieldKind::Authority,
             _ => FieldKind::Other,
         },
-        is_owned: names.owned_headers.iter().any(|owned| **owned == *name),
+        is_owned: names.owned_headers.contains(&name),
         test,
         invert,
         missing_is_empty,

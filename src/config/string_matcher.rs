@@ -4,76 +4,16 @@ use std::rc::Rc;
 
 use super::error::ConfigError;
 use super::reader::{Fields, Node};
-use crate::pattern::{Effort, Member, Pattern, PatternSet, Search};
+use crate::pattern::{Member, Pattern, PatternSet, StringMatcher};
 
-/// Matches a whole string, a part of it, or a pattern. A string is bytes: what is no UTF-8 hides nothing of the rest.
-#[derive(Clone, Debug)]
-pub struct StringMatcher {
-    test: Test,
-    ignore_case: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Test {
-    Exact(Box<[u8]>),
-    Prefix(Box<[u8]>),
-    Suffix(Box<[u8]>),
-    /// A pattern, or a part: what takes a look at the whole string.
-    Pattern(Member),
-}
-
-impl StringMatcher {
-    /// Whether the text matches; `None`: to find out would cost too much. With `ignore_case`, ASCII letters match in either
-    /// case; a pattern says so itself.
-    #[must_use]
-    pub fn matches<'t>(&self, text: &'t [u8], search: &mut Search<'t>) -> Option<bool> {
-        match &self.test {
-            Test::Pattern(pattern) => pattern.matches(text, search),
-            test => Some(test.matches(text, self.ignore_case)),
+/// The matcher of one named form: `prefix`, `suffix`, `contains` or `regex`.
+pub(super) fn read_form(name: &str, node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
+    match FORMS.iter().find(|(form, _)| *form == name) {
+        Some((_, form)) => {
+            refuse_wildcard(node, "regex")?;
+            read_text(node, *form, false, &Rc::default())
         }
-    }
-
-    /// The same for a text that no other matcher looks at.
-    #[must_use]
-    pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
-        match &self.test {
-            Test::Pattern(pattern) => pattern.matches_once(text, effort),
-            test => Some(test.matches(text, self.ignore_case)),
-        }
-    }
-
-    /// The matcher of one named form: `prefix`, `suffix`, `contains` or `regex`.
-    pub(super) fn of(name: &str, node: &Node<'_>) -> Result<Self, Box<ConfigError>> {
-        let test = match FORMS.iter().find(|(form, _)| *form == name) {
-            Some((_, form)) => {
-                refuse_wildcard(node, "regex")?;
-                read_text(node, *form, false, &Rc::default())?
-            }
-            None => Test::Pattern(Member::alone(read_pattern(node)?)),
-        };
-        Ok(Self {
-            test,
-            ignore_case: false,
-        })
-    }
-}
-
-impl Test {
-    /// Whether a text matches that does not have to be gone through as a whole.
-    fn matches(&self, text: &[u8], ignore_case: bool) -> bool {
-        let (part, expected) = match self {
-            Self::Exact(expected) => (Some(text), expected),
-            Self::Prefix(expected) => (text.get(..expected.len()), expected),
-            Self::Suffix(expected) => {
-                let start = text.len().checked_sub(expected.len());
-                (start.and_then(|start| text.get(start..)), expected)
-            }
-            Self::Pattern(_) => return false,
-        };
-        part.is_some_and(|part| match ignore_case {
-            true => part.eq_ignore_ascii_case(expected),
-            false => *part == **expected,
-        })
+        None => Ok(StringMatcher::pattern(Member::alone(read_pattern(node)?))),
     }
 }
 
@@ -134,28 +74,25 @@ pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatche
         return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
     }
     let ignore_case = fields.flag("ignore_case")?;
-    let mut test = None;
+    let mut matcher = None;
     for (field, form) in FORMS {
         if let Some(node) = fields.get(field) {
-            if test.is_some() {
+            if matcher.is_some() {
                 return Err(node.invalid(FIX));
             }
-            test = Some(read_text(node, form, ignore_case, set)?);
+            matcher = Some(read_text(node, form, ignore_case, set)?);
         }
     }
     if let Some(node) = fields.get("safe_regex") {
-        if test.is_some() {
+        if matcher.is_some() {
             return Err(node.invalid(FIX));
         }
         if ignore_case {
             return Err(node.invalid("ignore_case has no effect on a pattern; begin it with (?i)"));
         }
-        test = Some(Test::Pattern(set.add(read_regex(node)?)));
+        matcher = Some(StringMatcher::pattern(set.add(read_regex(node)?)));
     }
-    match test {
-        Some(test) => Ok(StringMatcher { test, ignore_case }),
-        None => Err(node.invalid(FIX)),
-    }
+    matcher.ok_or_else(|| node.invalid(FIX))
 }
 
 fn read_text(
@@ -163,7 +100,7 @@ fn read_text(
     form: Form,
     ignore_case: bool,
     set: &Rc<PatternSet>,
-) -> Result<Test, Box<ConfigError>> {
+) -> Result<StringMatcher, Box<ConfigError>> {
     let text = node.text()?;
     // An empty exact value matches the empty string, as in Envoy; an empty part would match everything.
     if text.is_empty() && !matches!(form, Form::Exact) {
@@ -171,10 +108,10 @@ fn read_text(
     }
     let bytes = text.as_bytes().into();
     Ok(match form {
-        Form::Exact => Test::Exact(bytes),
-        Form::Prefix => Test::Prefix(bytes),
-        Form::Suffix => Test::Suffix(bytes),
-        Form::Contains => Test::Pattern(set.add(Pattern::containing(&text, ignore_case))),
+        Form::Exact => StringMatcher::exact(bytes, ignore_case),
+        Form::Prefix => StringMatcher::prefix(bytes, ignore_case),
+        Form::Suffix => StringMatcher::suffix(bytes, ignore_case),
+        Form::Contains => StringMatcher::pattern(set.add(Pattern::containing(&text, ignore_case))),
     })
 }
 
@@ -190,19 +127,13 @@ pub(super) fn read_older(
         ("contains_match", Form::Contains),
     ];
     let mut found = Vec::new();
-    let mut add = |test| {
-        found.push(StringMatcher {
-            test,
-            ignore_case: false,
-        });
-    };
     for (field, form) in forms {
         if let Some(node) = fields.get(field) {
-            add(read_text(node, form, false, set)?);
+            found.push(read_text(node, form, false, set)?);
         }
     }
     if let Some(node) = fields.get("safe_regex_match") {
-        add(Test::Pattern(set.add(read_regex(node)?)));
+        found.push(StringMatcher::pattern(set.add(read_regex(node)?)));
     }
     Ok(found)
 }

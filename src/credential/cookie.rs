@@ -1,7 +1,7 @@
 //! RFC 6265 section 4.2: the `cookie` field.
 
-use crate::config::is_token_byte;
-use crate::percent::{self, Plus};
+use crate::http::is_token_byte;
+use crate::http::percent::{self, Plus};
 
 /// The values of the cookies of this name in a `cookie` field; quotes around a value are dropped. A cookie that some servers
 /// take for one of this name, by another separator or spelling, has a value that is no token.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::percent::{self, BadEscape, Plus};
+use crate::http::percent::{self, BadEscape, Plus};
 
 /// The decoded values of the parameters of this name. A parameter that some servers take for one of this name, by another
 /// separator or spelling, has a value that is no token.

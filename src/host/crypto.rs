@@ -15,9 +15,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use self::known_answers::{KNOWN, Known, MESSAGE};
 use super::abi;
-use crate::config::SignatureBackend;
 use crate::jose::{Algorithm, AlgorithmSet, Jwk, Sandbox, SignatureVerifier};
 use crate::json::Object;
+use crate::settings::SignatureBackend;
 
 /// Envoy's foreign function.
 const FUNCTION: &str = "verify_signature";

@@ -13,14 +13,16 @@ use super::crypto::HostCrypto;
 use super::metrics::Metrics;
 use super::shared_data::{self, Place, Remembered};
 use super::stream::{Held, Progress};
+use crate::account::Account;
 use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId};
-use crate::config::{Config, ProviderId};
-use crate::denial::{Account, Denial, Reason, Refusal, Shortfall};
+use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::text_on_one_line;
+use crate::ids::{Choice, ProviderId};
 use crate::keys::{FetchId, KeyEvent};
-use crate::policy::{Choice, Policy};
-use crate::reply::{LocalReply, is_grpc};
+use crate::policy::Policy;
+use crate::reply::{LocalReply, Refusal, is_grpc};
 use crate::request::{RequestHead, WantedFields};
+use crate::settings::Config;
 use crate::time::{UnixTime, millis};
 
 /// Fields that a request has once, or that Envoy joins into one value.

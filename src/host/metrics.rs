@@ -4,10 +4,10 @@
 
 use super::abi::{self, MetricKind};
 use crate::authenticator::{CacheCounts, KeyGauges};
-use crate::config::Config;
 use crate::denial::Reason;
 use crate::jose::AlgorithmSet;
 use crate::keys::FetchError;
+use crate::settings::Config;
 
 /// A metric that could not be defined is not counted: that must not cost a request.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,9 @@ use super::fetch::{Document, FetchError, FetchId, Fetched};
 use super::fetching::{InFlight, REDISCOVERY};
 use super::record::{Discovered, Standing, Trouble, Wants};
 use super::remote::{RemoteKeys, Unpublished};
+use super::source::KeyLocation;
 use super::{discovery, freshness};
-use crate::config::{HttpUri, KeyLocation};
+use crate::http::HttpUri;
 use crate::jose::{JwkSet, ParsedJwkSet, SkippedKeys};
 use crate::time::UnixTime;
 

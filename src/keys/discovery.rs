@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::config::{HttpUri, HttpUriFault};
+use crate::http::{HttpUri, HttpUriFault};
 use crate::json::{JsonError, Object};
 
 /// How many members a document may have. The standards name about a hundred.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::discovery::{self, DiscoveryFault};
-use crate::config::ProviderId;
+use crate::ids::ProviderId;
 use crate::jose::JwksFault;
 
 /// The number of a fetch.

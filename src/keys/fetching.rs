@@ -7,7 +7,8 @@ use super::discovery::shown;
 use super::fetch::{Document, FetchId, FetchRequest};
 use super::record::{KeyRecord, Lease, Wants};
 use super::remote::RemoteKeys;
-use crate::config::{Endpoint, HttpUri, KeyLocation};
+use super::source::{Endpoint, KeyLocation};
+use crate::http::HttpUri;
 use crate::time::UnixTime;
 
 /// How much longer than its requests' own timeouts a holder keeps the lease.

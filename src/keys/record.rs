@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::LONGEST_TIMEOUT;
+use super::source::LONGEST_TIMEOUT;
 use crate::json::{Json, Object};
 use crate::time::UnixTime;
 

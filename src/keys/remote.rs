@@ -9,7 +9,7 @@ use super::fetch::{FetchRequest, Publication};
 use super::fetching::InFlight;
 use super::record::{KeyRecord, Wants};
 use super::sightings::Sightings;
-use crate::config::RemoteKeySource;
+use super::source::RemoteKeySource;
 use crate::jose::{JwkSet, ParsedJwkSet};
 use crate::time::UnixTime;
 

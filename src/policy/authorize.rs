@@ -5,14 +5,14 @@
 use std::borrow::Cow;
 
 use crate::claims::{ClaimPath, Decimal, VerifiedJwt, scalar_text};
-use crate::config::StringMatcher;
 use crate::denial::Shortfall;
+use crate::ids::FieldId;
 use crate::json::{Json, Kind};
 use crate::pattern::Effort;
-use crate::policy::host::Authority;
+use crate::pattern::StringMatcher;
 use crate::policy::path::RequestPath;
 use crate::policy::template::PathTemplate;
-use crate::request::{FieldId, RequestHead};
+use crate::request::RequestHead;
 
 /// Scopes and claims that a token must have.
 #[derive(Debug, Default)]
@@ -294,7 +294,7 @@ impl RequestPart {
                     return None;
                 }
                 Some(match is_host {
-                    true => Cow::Owned(Authority::of(request, *field)?.host().into_owned()),
+                    true => Cow::Owned(request.authority(*field)?.host().into_owned()),
                     false => Cow::Borrowed(value),
                 })
             }

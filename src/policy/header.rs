@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::likeness::Match;
 use super::matcher::{Matched, is_method};
 use super::path::RequestPath;
-use crate::config::StringMatcher;
-use crate::request::FieldId;
+use crate::ids::FieldId;
+use crate::pattern::StringMatcher;
 
 /// Matches the values of a header field.
 #[derive(Debug)]

@@ -5,13 +5,15 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use super::header::{FieldKind, HeaderMatcher, MAX_VALUES, without_spaces};
-use super::host::{Authority, HostPattern};
+use super::host::HostPattern;
 use super::likeness::Match;
 use super::path::{PathPattern, RequestPath};
 use super::query::{ParameterMatcher, Query};
-use crate::config::StringMatcher;
+use crate::http::Authority;
+use crate::ids::FieldId;
+use crate::pattern::StringMatcher;
 use crate::pattern::{Member, Search};
-use crate::request::{FieldId, RequestHead};
+use crate::request::RequestHead;
 
 /// Matches a request; all parts must.
 #[derive(Debug, Default)]
@@ -109,7 +111,7 @@ impl<'r> Matched<'r> {
 
     /// `None`: it may be any.
     pub(super) fn authority(&self, field: FieldId) -> Option<&Authority<'r>> {
-        let read = || Authority::of(self.request, field);
+        let read = || self.request.authority(field);
         self.authority.get_or_init(read).as_ref()
     }
 

@@ -7,8 +7,8 @@ pub(super) use interpretations::is_deceptive;
 use std::borrow::Cow;
 
 use super::matcher::Matched;
+use crate::http;
 use crate::pattern::Member;
-use crate::percent;
 
 /// The path of a request, without its query.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +164,7 @@ impl<'a> RequestPath<'a> {
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
             let byte = match (byte, after) {
-                (b'%', [high, low, after @ ..]) => match percent::octet(*high, *low) {
+                (b'%', [high, low, after @ ..]) => match http::octet(*high, *low) {
                     // 0xC0 and 0xC1 are in no UTF-8; `%c0%ae` is a dot to who decodes it all the same.
                     None | Some(b'/' | b'\\' | b'.' | b'%' | 0xc0 | 0xc1) => return PathAmbiguity::Beyond,
                     Some(octet) => {

@@ -6,8 +6,8 @@ use super::header::without_spaces;
 use super::likeness::Match;
 use super::matcher::Matched;
 use super::path::is_deceptive;
-use crate::config::StringMatcher;
-use crate::percent;
+use crate::http;
+use crate::pattern::StringMatcher;
 
 /// One of `query_parameters`.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ fn decode_once(mut text: &[u8], plus_is_space: bool) -> Cow<'_, [u8]> {
     while let [byte, after @ ..] = text {
         text = after;
         let escaped = match (byte, after) {
-            (b'%', [high, low, after @ ..]) => percent::octet(*high, *low).inspect(|_| text = after),
+            (b'%', [high, low, after @ ..]) => http::octet(*high, *low).inspect(|_| text = after),
             (b'+', _) if plus_is_space => Some(b' '),
             _ => None,
         };

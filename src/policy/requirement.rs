@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::authorize::Authorization;
-use crate::config::{Audiences, LocationId, ProviderId};
+use crate::claims::Audiences;
+use crate::ids::{LocationId, ProviderId};
 
 /// What a request needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

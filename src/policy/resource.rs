@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::host::{Authority, is_authority};
 use super::path::RequestPath;
 use crate::denial::{Denial, Reason};
+use crate::http::Authority;
+use crate::ids::FieldId;
 use crate::reply::LocalReply;
-use crate::request::{FieldId, RequestHead};
+use crate::request::RequestHead;
 
 /// RFC 9728 section 3: "the well-known URI path suffix […] `oauth-protected-resource`".
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -120,7 +121,7 @@ impl ResourceIdentity {
 
 /// A host with its port, which may stand in a quoted-string and in JSON without any escape.
 fn read_authority(bytes: &[u8]) -> Option<String> {
-    let is_sound = bytes.len() <= 255 && is_authority(bytes);
+    let is_sound = bytes.len() <= 255 && Authority::parse(bytes).is_some();
     String::from_utf8(bytes.to_ascii_lowercase())
         .ok()
         .filter(|_| is_sound)
@@ -272,7 +273,7 @@ impl ProtectedResources {
             },
             (only, None) => only,
             _ => {
-                let authority = Authority::of(request, self.authority?);
+                let authority = request.authority(self.authority?);
                 let of_host = |is_it: fn(&Authority<'_>, &Authority<'_>) -> bool| {
                     let is_it =
                         |host: &Authority<'_>| authority.as_ref().is_some_and(|asked| is_it(host, asked));
@@ -282,7 +283,7 @@ impl ProtectedResources {
                         .find(|resource| resource.host.as_ref().is_some_and(is_it))
                 };
                 of_host(|host, asked| host == asked)
-                    .or_else(|| of_host(|host, asked| host.has_no_port() && host.is_host_of(asked)))
+                    .or_else(|| of_host(|host, asked| host.port().is_none() && host.is_host_of(asked)))
                     .or_else(|| {
                         self.all
                             .iter()

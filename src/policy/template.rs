@@ -1,6 +1,6 @@
 //! `path_template`: a path with one named segment, such as `/tenants/{tenant}/**`.
 
-use crate::percent::{self, Plus};
+use crate::http::percent::{self, Plus};
 
 /// A template with the place of its variable.
 #[derive(Clone, Debug, PartialEq, Eq)]

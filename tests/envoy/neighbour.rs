@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use std::{fmt::Write as _, fs};
 
 use proxy_wasm_jwt::authenticator::Authenticator;
-use proxy_wasm_jwt::config::{Config, ProviderId};
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::ids::ProviderId;
 use serde_json::{Value, json};
 use testkit::{EnvoyOptions, Issuer, Listener, WasmFilter};
 

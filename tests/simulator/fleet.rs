@@ -6,8 +6,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use proxy_wasm_jwt::config::{Config, KeySource, RemoteKeySource};
+use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::keys::{FetchId, Fetched, RemoteKeys};
+use proxy_wasm_jwt::keys::{KeySource, RemoteKeySource};
 use proxy_wasm_jwt::time::UnixTime;
 
 use super::process::{keys, remote, set};

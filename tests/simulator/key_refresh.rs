@@ -543,7 +543,7 @@ fn an_issuer_that_comes_back_is_noticed_within_one_step() {
         let gauges = process.workers[0]
             .as_ref()
             .unwrap()
-            .key_gauges(proxy_wasm_jwt::config::ProviderId::new(0), process.now);
+            .key_gauges(proxy_wasm_jwt::ids::ProviderId::new(0), process.now);
         assert!(!gauges.unwrap().stale, "warm, {outage:?}");
     }
 }

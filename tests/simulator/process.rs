@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Event, StreamId};
-use proxy_wasm_jwt::config::{Config, ProviderId};
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::ids::ProviderId;
 use proxy_wasm_jwt::keys::{FetchId, FetchRequest, Fetched, KeyEvent};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;

@@ -6,10 +6,10 @@ use proxy_wasm::types::Status;
 
 use super::{Filter, IDLE_TICK};
 use crate::authenticator::Authenticator;
-use crate::config::{KeySource, ProviderId};
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::shared_data::{self, Place, Seen};
-use crate::keys::{DueFetch, FetchError, FetchRequest, Fetched, supersedes};
+use crate::ids::ProviderId;
+use crate::keys::{DueFetch, FetchError, FetchRequest, Fetched, KeySource, supersedes};
 use crate::time::UnixTime;
 
 impl Filter {

@@ -1,6 +1,6 @@
 //! What servers may make of a path before they look at it.
 
-use crate::percent;
+use crate::http;
 
 /// What servers do, one step each. Proxies and frameworks stand in rows, and each does some of this, in an order of its own:
 /// so a path's interpretations are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
@@ -156,7 +156,7 @@ fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
     while let [byte, after @ ..] = path {
         path = after;
         let escaped = match (byte, after) {
-            (b'%', [high, low, after @ ..]) => percent::octet(*high, *low).inspect(|_| path = after),
+            (b'%', [high, low, after @ ..]) => http::octet(*high, *low).inspect(|_| path = after),
             _ => None,
         };
         let octet = escaped.unwrap_or(*byte);
@@ -285,7 +285,7 @@ pub(in crate::policy) fn is_deceptive(path: &[u8]) -> bool {
     let normal = in_normal_form(path);
     (0..normal.len()).any(|at| match normal.get(at..) {
         Some([b'%', b'u' | b'U', a, b, c, d, ..]) => {
-            percent::octet(*a, *b).is_some() && percent::octet(*c, *d).is_some()
+            http::octet(*a, *b).is_some() && http::octet(*c, *d).is_some()
         }
         Some(path) => match escape(path) {
             Some((0xc0 | 0xc1 | 0xf8..=0xfd, _)) => true,
@@ -319,7 +319,7 @@ fn character(path: &[u8]) -> Option<(u32, &[u8])> {
 /// The octet of an escape, and what follows.
 fn escape(path: &[u8]) -> Option<(u8, &[u8])> {
     match path {
-        [b'%', high, low, rest @ ..] => Some((percent::octet(*high, *low)?, rest)),
+        [b'%', high, low, rest @ ..] => Some((http::octet(*high, *low)?, rest)),
         _ => None,
     }
 }
@@ -463,8 +463,9 @@ mod tests {
                     "{shown}"
                 );
                 // Decoded, each segment is the beginning of what it was.
-                let decoded =
-                    |path: &[u8]| percent::decode(path, percent::Plus::Plus).map(|path| path.into_owned());
+                let decoded = |path: &[u8]| {
+                    http::percent::decode(path, http::percent::Plus::Plus).map(|path| path.into_owned())
+                };
                 for (one, other) in interpretation
                     .split(|byte| *byte == b'/')
                     .zip(path.split(|byte| *byte == b'/'))

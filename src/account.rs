@@ -1,0 +1,284 @@
+//! A refusal in words, for the operator: what is at fault, and what the configuration expects.
+//!
+//! Nothing is put into words before a request is refused, and ages are computed then: a refusal may be remembered.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use crate::claims::{Audiences, ClaimPath};
+use crate::credential::Location;
+use crate::denial::{Denial, Detail, Reason, Shortfall};
+use crate::forward::text_on_one_line;
+use crate::ids::LocationId;
+use crate::policy::Demand;
+use crate::provider::Provider;
+use crate::settings::Config;
+use crate::time::UnixTime;
+
+/// In bytes; nearly every detail is shorter.
+const USUAL_LENGTH: usize = 96;
+
+/// So many values of a list are shown.
+const MOST_SHOWN: usize = 8;
+
+/// A refusal in words, for an operator who knows the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// Whose the refusal is.
+    pub config: &'a Config,
+    /// The refusal.
+    pub denial: &'a Denial,
+    /// When it was made.
+    pub now: UnixTime,
+}
+
+impl<'a> Account<'a> {
+    /// What is at fault, bounded and on one line; empty where the reason says it all.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        // A String takes whatever is written.
+        let _ = self.write_detail(&mut text);
+        if self.denial.has_odd_path {
+            text.push_str(if text.is_empty() { "" } else { "; " });
+            text.push_str("the path is not canonical");
+        }
+        on_one_line(text)
+    }
+
+    /// The provider, the rule and what was expected, bounded and on one line.
+    #[must_use]
+    pub fn circumstances(&self) -> String {
+        let mut text = String::new();
+        let _ = self.write_circumstances(&mut text);
+        on_one_line(text)
+    }
+
+    fn provider(&self) -> Option<&'a Provider> {
+        self.config.provider(self.denial.provider?)
+    }
+
+    fn demand(&self) -> Option<&'a Demand> {
+        Some(self.config.policy.demand(self.denial.rule?)?)
+    }
+
+    fn write_detail(&self, to: &mut String) -> fmt::Result {
+        if let Some(shortfall) = self.denial.shortfall {
+            return self.write_shortfall(shortfall, to);
+        }
+        let provider = self.provider();
+        let skew = provider.map(|provider| provider.claims.clock_skew);
+        match self.denial.detail {
+            Detail::None => match self.denial.reason {
+                Reason::TokenMissing => self.write_searched(to),
+                Reason::TokenTooLarge => {
+                    write!(to, "longer than {} bytes", self.config.limits.max_token_bytes)
+                }
+                Reason::TypeRejected => to.write_str("typ"),
+                Reason::KeyUnknown => to.write_str("kid"),
+                Reason::AudienceMismatch => to.write_str("aud"),
+                Reason::SubjectRejected => to.write_str("sub"),
+                _ => Ok(()),
+            },
+            Detail::Word(word) => to.write_str(word),
+            Detail::Passed(date) => {
+                write!(to, "exp was {} s ago", self.now.since(date).as_secs())?;
+                write_setting(to, "clock_skew_seconds", skew)
+            }
+            Detail::Ahead(name, date) => {
+                write!(to, "{name} is {} s ahead", date.since(self.now).as_secs())?;
+                write_setting(to, "clock_skew_seconds", skew)
+            }
+            Detail::TooFar(date) => {
+                write!(to, "exp is {} s ahead", date.since(self.now).as_secs())?;
+                let longest = provider.and_then(|provider| provider.claims.max_lifetime);
+                write_setting(to, "max_lifetime", longest)
+            }
+            Detail::RequiredClaim(number) => {
+                match provider.and_then(|provider| provider.claims.required_claims.get(number)) {
+                    Some(claim) => write_claim(to, claim),
+                    None => Ok(()),
+                }
+            }
+            Detail::NotAllowed(used) => write!(to, "alg {used} is not in algorithms"),
+            Detail::NoKid(used) => write!(to, "the token has no kid, and its alg is {used}"),
+            Detail::Misfit { used, is_for } => {
+                write!(to, "alg is {used}, but the key that kid names is for {is_for}")
+            }
+            Detail::Twice(location) => {
+                to.write_str("several in ")?;
+                self.write_location(to, location)
+            }
+            Detail::Both(one, other) => {
+                to.write_str("different ones in ")?;
+                self.write_location(to, one)?;
+                to.write_str(" and ")?;
+                self.write_location(to, other)
+            }
+        }
+    }
+
+    fn write_shortfall(&self, shortfall: Shortfall, to: &mut String) -> fmt::Result {
+        match shortfall {
+            Shortfall::Condition(number) => {
+                let place = self.config.conditions.get(number);
+                to.write_str(place.map_or("", String::as_str))
+            }
+            Shortfall::Scope => {
+                let authorization = self.demand().and_then(|demand| demand.authorization.as_ref());
+                let Some(scopes) = authorization.and_then(|authorization| authorization.scopes.as_ref())
+                else {
+                    return Ok(());
+                };
+                to.write_str(if scopes.all {
+                    "needs all of "
+                } else {
+                    "needs one of "
+                })?;
+                write_list(to, scopes.wanted.iter(), |to, scope| to.write_str(scope))
+            }
+        }
+    }
+
+    /// Where a token was looked for: of the provider whose token is missing, or of all that would do.
+    fn write_searched(&self, to: &mut String) -> fmt::Result {
+        let (whose, locations) = match (self.provider(), self.demand()) {
+            (Some(provider), _) => (Some(&provider.name), &provider.locations),
+            (None, Some(demand)) => (None, &demand.locations),
+            (None, None) => return Ok(()),
+        };
+        if let Some(name) = whose {
+            write_all(to, &["of provider ", name, ", "])?;
+        }
+        to.write_str("looked in ")?;
+        write_list(to, locations.iter(), |to, location| {
+            self.write_location(to, *location)
+        })
+    }
+
+    fn write_location(&self, to: &mut String, id: LocationId) -> fmt::Result {
+        match self.config.locations.get(id.index()) {
+            Some(Location::Header { name, prefix, .. }) => {
+                write_all(to, &["header ", name])?;
+                match std::str::from_utf8(prefix).map(str::trim) {
+                    Ok("") | Err(_) => Ok(()),
+                    Ok(prefix) => write_all(to, &[" (", prefix, ")"]),
+                }
+            }
+            Some(Location::Parameter { name, .. }) => write_all(to, &["parameter ", name]),
+            Some(Location::Cookie { name, .. }) => write_all(to, &["cookie ", name]),
+            None => Ok(()),
+        }
+    }
+
+    fn write_circumstances(&self, to: &mut String) -> fmt::Result {
+        match self.provider() {
+            Some(provider) => write!(to, "provider {}", provider.name)?,
+            None => to.write_str("provider -")?,
+        }
+        match self.denial.rule {
+            Some(rule) => write!(to, ", rule {}", self.config.policy.label(rule))?,
+            None => to.write_str(", rule -")?,
+        }
+        self.write_expected(to)
+    }
+
+    /// What the configuration expects, where the reason is about that.
+    fn write_expected(&self, to: &mut String) -> fmt::Result {
+        let named = self.demand().map(|demand| demand.requirement.providers());
+        let named = named.unwrap_or_default();
+        match (self.denial.reason, self.provider()) {
+            (Reason::IssuerUnknown, Some(provider)) => {
+                write!(to, ", expected iss {}", provider.claims.issuer)
+            }
+            (Reason::IssuerUnknown, None) => {
+                to.write_str(", expected iss ")?;
+                let issuers = named
+                    .iter()
+                    .filter_map(|named| self.config.provider(named.provider));
+                write_list(to, issuers, |to, provider| to.write_str(&provider.claims.issuer))
+            }
+            (Reason::AudienceMismatch, Some(provider)) => {
+                let own = named
+                    .iter()
+                    .find(|named| Some(named.provider) == self.denial.provider);
+                let audiences = own.and_then(|named| named.audiences.as_ref());
+                match audiences.unwrap_or(&provider.audiences) {
+                    Audiences::Any => Ok(()),
+                    Audiences::OneOf(audiences) => {
+                        to.write_str(", expected aud ")?;
+                        write_list(to, audiences.iter(), |to, audience| to.write_str(audience))
+                    }
+                }
+            }
+            (Reason::AlgorithmRejected, Some(provider)) => {
+                to.write_str(", expected alg ")?;
+                write_list(to, provider.algorithms.iter(), |to, allowed| {
+                    write!(to, "{allowed}")
+                })
+            }
+            (Reason::TypeRejected, Some(provider)) => {
+                to.write_str(", expected typ ")?;
+                write_list(to, provider.token_types.iter(), |to, expected| {
+                    to.write_str(expected)
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn on_one_line(text: String) -> String {
+    match text_on_one_line(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
+    }
+}
+
+/// The pieces one after the other: a fraction of what `write!` costs.
+fn write_all(to: &mut String, pieces: &[&str]) -> fmt::Result {
+    pieces.iter().try_for_each(|piece| to.write_str(piece))
+}
+
+fn write_setting(to: &mut String, name: &str, value: Option<Duration>) -> fmt::Result {
+    match value {
+        Some(value) => write!(to, ", {name} is {}", value.as_secs()),
+        None => Ok(()),
+    }
+}
+
+fn write_claim(to: &mut String, claim: &ClaimPath) -> fmt::Result {
+    match claim {
+        ClaimPath::Name(name) => to.write_str(name),
+        ClaimPath::Literal(keys) => {
+            for (position, key) in keys.iter().enumerate() {
+                write!(to, "{}{key}", if position == 0 { "" } else { "." })?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The values with commas between them; of a long list, the first and how many more there are.
+fn write_list<T>(
+    to: &mut String,
+    values: impl Iterator<Item = T>,
+    mut write_value: impl FnMut(&mut String, T) -> fmt::Result,
+) -> fmt::Result {
+    let mut left_off = 0_usize;
+    for (position, value) in values.enumerate() {
+        if position >= MOST_SHOWN {
+            left_off = left_off.saturating_add(1);
+            continue;
+        }
+        if position > 0 {
+            to.write_str(", ")?;
+        }
+        write_value(to, value)?;
+    }
+    match left_off {
+        0 => Ok(()),
+        left_off => write!(to, " and {left_off} more"),
+    }
+}

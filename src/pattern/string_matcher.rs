@@ -1,0 +1,89 @@
+//! Envoy's `StringMatcher`: a whole string, a part of one, or a pattern.
+
+use super::{Effort, Member, Search};
+
+/// Matches a whole string, a part of it, or a pattern. A string is bytes: what is no UTF-8 hides nothing of the rest.
+#[derive(Clone, Debug)]
+pub struct StringMatcher {
+    test: Test,
+    ignore_case: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Exact(Box<[u8]>),
+    Prefix(Box<[u8]>),
+    Suffix(Box<[u8]>),
+    /// A pattern, or a part: what takes a look at the whole string.
+    Pattern(Member),
+}
+
+impl StringMatcher {
+    /// This text alone. With `ignore_case`, here and below, ASCII letters match in either case.
+    #[must_use]
+    pub fn exact(text: Box<[u8]>, ignore_case: bool) -> Self {
+        let test = Test::Exact(text);
+        Self { test, ignore_case }
+    }
+
+    /// Every text that begins so.
+    #[must_use]
+    pub fn prefix(text: Box<[u8]>, ignore_case: bool) -> Self {
+        let test = Test::Prefix(text);
+        Self { test, ignore_case }
+    }
+
+    /// Every text that ends so.
+    #[must_use]
+    pub fn suffix(text: Box<[u8]>, ignore_case: bool) -> Self {
+        let test = Test::Suffix(text);
+        Self { test, ignore_case }
+    }
+
+    /// Every text that the pattern matches as a whole; the pattern itself says what it makes of upper and lower case.
+    #[must_use]
+    pub const fn pattern(pattern: Member) -> Self {
+        let test = Test::Pattern(pattern);
+        Self {
+            test,
+            ignore_case: false,
+        }
+    }
+
+    /// Whether the text matches; `None`: to find out would cost too much.
+    #[must_use]
+    pub fn matches<'t>(&self, text: &'t [u8], search: &mut Search<'t>) -> Option<bool> {
+        match &self.test {
+            Test::Pattern(pattern) => pattern.matches(text, search),
+            test => Some(test.matches(text, self.ignore_case)),
+        }
+    }
+
+    /// The same for a text that no other matcher looks at.
+    #[must_use]
+    pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
+        match &self.test {
+            Test::Pattern(pattern) => pattern.matches_once(text, effort),
+            test => Some(test.matches(text, self.ignore_case)),
+        }
+    }
+}
+
+impl Test {
+    /// Whether a text matches that does not have to be gone through as a whole.
+    fn matches(&self, text: &[u8], ignore_case: bool) -> bool {
+        let (part, expected) = match self {
+            Self::Exact(expected) => (Some(text), expected),
+            Self::Prefix(expected) => (text.get(..expected.len()), expected),
+            Self::Suffix(expected) => {
+                let start = text.len().checked_sub(expected.len());
+                (start.and_then(|start| text.get(start..)), expected)
+            }
+            Self::Pattern(_) => return false,
+        };
+        part.is_some_and(|part| match ignore_case {
+            true => part.eq_ignore_ascii_case(expected),
+            false => *part == **expected,
+        })
+    }
+}
