@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use divan::{Bencher, black_box};
-use proxy_wasm_jwt::authenticator::{Authenticator, StreamId};
+use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::claims::{SignatureCheck, UnverifiedClaims, VerifiedJwt};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::denial::{Denial, Reason};
@@ -25,6 +25,7 @@ use proxy_wasm_jwt::jose::{
 use proxy_wasm_jwt::pattern::Effort;
 use proxy_wasm_jwt::reply::Refusal;
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 use testkit::{SigningKey, Token};
@@ -272,7 +273,7 @@ mod engine {
                 let token = format!("{input}.{number:012}{}", signature.get(12..).unwrap_or_default());
                 head(&config, "/orders", Some(&token))
             })
-            .bench_local_values(|head| engine.handle_request(StreamId(1), head, UnixTime::from_secs(NOW)));
+            .bench_local_values(|head| decide(&mut engine, head, NOW));
     }
 
     /// The signature in the module's own code, and no cache.
@@ -306,11 +307,16 @@ mod engine {
         again_and_again(bencher, World::get().engine(), None, NOW);
     }
 
+    fn decide(engine: &mut Authenticator, head: RequestHead, now: u64) -> Decision {
+        let (now, store) = (UnixTime::from_secs(now), InMemoryStore::default());
+        engine.handle_request(StreamId(1), head, || None, now, &store)
+    }
+
     fn again_and_again(bencher: Bencher<'_, '_>, mut engine: Authenticator, token: Option<&str>, now: u64) {
         let config = engine.config().clone();
         bencher
             .with_inputs(|| head(&config, "/orders", token))
-            .bench_local_values(|head| engine.handle_request(StreamId(1), head, UnixTime::from_secs(now)));
+            .bench_local_values(|head| decide(&mut engine, head, now));
     }
 }
 

@@ -1,11 +1,14 @@
 //! The engine: events in, decisions out.
 //!
-//! Knows no host, no clock and no log. Time is an argument; every input is an event (`handle_*`), every output a value
-//! (`poll_*`). After any event poll until nothing is left; spurious calls are harmless.
+//! Knows no host, no clock and no log. Time is an argument; every input is an event (`handle_*`), every
+//! output a value. The engine may call out through traits that are handed to it: the [`SharedStore`] with
+//! each event, and the [`SignatureVerifier`]. After any event call [`Authenticator::poll_decision`] and
+//! [`Authenticator::poll_event`] until nothing is left; spurious calls are harmless.
 
 mod attempt;
 mod evaluate;
 mod keys;
+mod proofs;
 mod recall;
 mod reroute;
 mod token;
@@ -15,16 +18,17 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::binding::nonce::{NonceSecret, Nonces};
+use crate::binding::nonce::NonceSecret;
 use crate::binding::replay::ProofId;
 use crate::denial::Denial;
 use crate::edits::HeaderEdits;
 use crate::ids::{Choice, ProviderId};
 use crate::jose::{Checks, Sandbox, SignatureVerifier, Spent};
-use crate::keys::{KeyEvent, KeySource, RandomSource, RemoteKeys};
+use crate::keys::{FetchId, KeyEvent, KeySource, RandomSource, RemoteKeys};
 use crate::reply::{LocalReply, Refusal};
 use crate::request::RequestHead;
 use crate::settings::Config;
+use crate::store::SharedStore;
 use crate::time::UnixTime;
 use crate::token_cache::TokenCache;
 
@@ -42,8 +46,8 @@ pub struct StreamId(pub u32);
 /// What becomes of a request. Exactly one of these: to resume and to reply cannot both be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It goes on to the upstream, changed so. Shared with the next request of the same token, or of the same rule where
-    /// none is asked for.
+    /// It goes on to the upstream, changed so. Shared with the next request of the same token, or of the same
+    /// rule where none is asked for.
     Allow(Rc<Allowed>),
     /// It is refused here.
     Deny(Refusal),
@@ -66,23 +70,23 @@ pub struct Allowed {
     pub clears_route_cache: bool,
     /// Why it would have been refused, were its rule enforced.
     pub shadowed: Option<Denial>,
-    /// What must not have been used before.
-    pub proof: Option<Proof>,
+    /// What must not have been used before. The engine spends it before it hands the decision out.
+    proof: Option<Proof>,
     /// What has said what it needs.
     pub rule: Option<Choice>,
     /// `sub` of that token, where the configuration asks who it is.
     pub subject: Option<Rc<str>>,
 }
 
-/// A proof of possession that was sent with a request. Whoever carries the decision out remembers it first.
+/// A proof of possession that was sent with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
+struct Proof {
     /// What is remembered.
-    pub id: ProofId,
+    id: ProofId,
     /// The decision, where it was used before.
-    pub if_used: Box<Decision>,
+    if_used: Box<Decision>,
     /// The decision, where it cannot be remembered.
-    pub if_no_room: Box<Decision>,
+    if_no_room: Box<Decision>,
 }
 
 /// Why a request may go on.
@@ -103,6 +107,10 @@ pub enum Event {
     Keys(ProviderId, KeyEvent),
     /// A token named a key that the provider does not have.
     UnknownKid(ProviderId),
+    /// A request waits for this key of the provider, and this engine [does not
+    /// fetch](Authenticator::without_fetches): hand it to [`Authenticator::handle_wanted`] of the one that
+    /// does.
+    KeyWanted(ProviderId, Box<str>),
 }
 
 /// What the metrics show of a provider's keys.
@@ -119,9 +127,15 @@ pub struct KeyGauges {
 /// A request for an unknown `kid` waits no longer than this for the keys to be fetched anew.
 const KID_WAIT: Duration = Duration::from_secs(2);
 
-/// It waits no longer than this where that fetch may begin only after the longest wait: a second request for the same `kid`
-/// makes it begin earlier.
+/// It waits no longer than this where that fetch may begin only after the longest wait: a second request for
+/// the same `kid` makes it begin earlier.
 const BRIEF_WAIT: Duration = Duration::from_millis(500);
+
+/// While a request waits, the engine looks at the shared store this often,
+const HURRIED: Duration = Duration::from_millis(5);
+
+/// and else at least this often: nothing tells a worker that another one has written.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// So many of those that wait are looked at in vain in one call.
 const LOOKS_PER_CALL: u32 = 16;
@@ -145,7 +159,9 @@ pub struct Authenticator {
     bypassed: Option<Rc<Allowed>>,
     /// Which routes requests have taken once their fields were changed, where these name another requirement.
     reroutes: Reroutes,
-    next_fetch: u32,
+    /// Whether this engine fetches keys itself.
+    fetches: bool,
+    last_fetch: FetchId,
     verifier: Rc<dyn SignatureVerifier>,
     /// By the signature checks of the request under way.
     spent: Spent,
@@ -158,8 +174,8 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// An engine without any keys but the local ones. The seed decides the jitter of its fetches: another one for each
-    /// instance.
+    /// An engine without any keys but the local ones. The seed decides the jitter of its fetches: another one
+    /// for each instance.
     #[must_use]
     pub fn new(config: Rc<Config>, seed: u64) -> Self {
         let mut chance = RandomSource::new(seed);
@@ -186,7 +202,8 @@ impl Authenticator {
             no_edits: Rc::default(),
             bypassed: None,
             reroutes: Reroutes::default(),
-            next_fetch: 0,
+            fetches: true,
+            last_fetch: FetchId::default(),
             verifier: Rc::new(Sandbox),
             spent: Spent::default(),
             nonce_secret: None,
@@ -200,41 +217,37 @@ impl Authenticator {
         self
     }
 
+    /// The same without fetches of its own: another engine of the process, with the same store, fetches for
+    /// all. What this one wants it reports as [`Event::KeyWanted`].
+    #[must_use]
+    pub fn without_fetches(mut self) -> Self {
+        self.fetches = false;
+        self
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Rc<Config> {
         &self.config
     }
 
-    // --- nonces ---
-
-    /// Whether a provider asks for nonces and has no secret for them, and the process's is not known yet.
-    #[must_use]
-    pub fn needs_nonce_secret(&self) -> bool {
-        let lacks_secret = |nonces: Nonces| nonces.secret.is_none();
-        self.nonce_secret.is_none()
-            && self
-                .config
-                .providers
-                .iter()
-                .any(|provider| provider.binding.nonces().is_some_and(lacks_secret))
-    }
-
-    /// The process's secret for nonces: random, and the same for all workers. Until it is known, proofs that would need it are
-    /// refused.
-    pub fn handle_nonce_secret(&mut self, secret: NonceSecret) {
-        self.nonce_secret = Some(secret);
-    }
-
     // --- requests ---
 
-    /// A request's head has arrived, from nobody knows where.
-    pub fn handle_request(&mut self, id: StreamId, request: RequestHead, now: UnixTime) -> Decision {
-        self.handle_request_from(id, request, || None, now)
+    /// A request's head has arrived. The engine calls `address`, for the client's address and port, only if
+    /// the request has to wait.
+    pub fn handle_request(
+        &mut self,
+        id: StreamId,
+        request: RequestHead,
+        address: impl FnOnce() -> Option<Vec<u8>>,
+        now: UnixTime,
+        store: &dyn SharedStore,
+    ) -> Decision {
+        let decision = self.decide_or_hold(id, request, address, now);
+        self.spend_proof(decision, now, store)
     }
 
-    /// A request's head has arrived. Its address and port are asked for only where it has to wait.
-    pub fn handle_request_from(
+    fn decide_or_hold(
         &mut self,
         id: StreamId,
         request: RequestHead,
@@ -301,10 +314,16 @@ impl Authenticator {
         self.decided.retain(|(decided, _)| *decided != id);
     }
 
-    /// A decision for a request that waited. It is made only now, and `None` may mean that enough was done for one call: a
-    /// thousand signatures at once would hold up all that a worker does. See [`Self::has_decisions`].
+    /// A decision for a request that waited. It is made only now, and `None` may mean that enough was done
+    /// for one call: a thousand signatures at once would hold up all that a worker does. See
+    /// [`Self::has_decisions`].
     #[must_use]
-    pub fn poll_decision(&mut self) -> Option<(StreamId, Decision)> {
+    pub fn poll_decision(&mut self, store: &dyn SharedStore) -> Option<(StreamId, Decision)> {
+        let (id, decision) = self.next_decision()?;
+        Some((id, self.spend_proof(decision, self.now, store)))
+    }
+
+    fn next_decision(&mut self) -> Option<(StreamId, Decision)> {
         if let Some(decided) = self.decided.pop_front() {
             return Some(decided);
         }
@@ -348,44 +367,31 @@ impl Authenticator {
 
     // --- time ---
 
-    /// Time has passed: fetches whose answer never came are given up, and requests that waited too long are due.
-    pub fn handle_timeout(&mut self, now: UnixTime) {
-        self.now = now;
-        for id in self.config.clone().provider_ids() {
-            let mut events = Vec::new();
-            if let Some(keys) = self.keys_mut(id) {
-                keys.handle_timeout(now, &mut events);
-            }
-            if !events.is_empty() {
-                self.announce(id, events);
-                self.reconsider(now);
-            }
-        }
-    }
-
     /// This engine is replaced by another: every request that still waits is decided with what is there.
     pub fn handle_end(&mut self, now: UnixTime) {
         self.now = now;
         self.waiting.end();
     }
 
-    /// When there is something to do next, if nothing else happens.
+    /// When to call [`Self::handle_tick`] next, if nothing else happens. An engine [without
+    /// fetches](Self::without_fetches) names only the time at which a request has waited long enough, and
+    /// `None` if no request waits.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<UnixTime> {
-        let fetches = self.remote.iter().flatten().map(RemoteKeys::next_timeout);
-        fetches.chain(self.waiting.next_deadline()).min()
-    }
-
-    /// Whether somebody waits for a fetch, be it another worker's: look at shared data often.
-    #[must_use]
-    pub fn is_hurried(&self, now: UnixTime) -> bool {
-        self.waiting.len() > 0
+    pub fn next_timeout(&self, now: UnixTime) -> Option<UnixTime> {
+        let deadline = self.waiting.next_deadline();
+        if !self.fetches {
+            return if self.has_decisions() { Some(now) } else { deadline };
+        }
+        let remote = || self.remote.iter().flatten();
+        let next = remote().map(RemoteKeys::next_timeout).chain(deadline).min();
+        // What is due already was tried just now, and could not be done: by a host that fails, for instance.
+        let next = next.filter(|next| *next > now);
+        // Others may wait for the fetch of another worker, too.
+        let is_hurried = self.waiting.len() > 0
             || self.has_decisions()
-            || self
-                .remote
-                .iter()
-                .flatten()
-                .any(|keys| keys.serving(now).is_none() && keys.is_awaited(now))
+            || remote().any(|keys| keys.serving(now).is_none() && keys.is_awaited(now));
+        let latest = now.after(if is_hurried { HURRIED } else { IDLE });
+        Some(next.map_or(latest, |next| next.min(latest)))
     }
 
     /// Something that an operator wants to see.
@@ -409,11 +415,6 @@ impl Authenticator {
         Checks::new(&*self.verifier, &self.spent)
     }
 
-    fn announce(&mut self, provider: ProviderId, events: Vec<KeyEvent>) {
-        self.events
-            .extend(events.into_iter().map(|event| Event::Keys(provider, event)));
-    }
-
     /// Decides a request that cannot wait any longer, with what is there.
     fn decide_now(&mut self, request: &RequestHead, since: UnixTime, now: UnixTime) -> Decision {
         match self.evaluate(
@@ -431,12 +432,5 @@ impl Authenticator {
             Evaluation::Answer(reply) => Decision::Answer(reply),
             Evaluation::Need(need) => Decision::Deny(need.unmet().into()),
         }
-    }
-
-    /// Keys have changed, or it is known that they will not: the waiting requests that can be decided now are, one by one, in
-    /// [`Self::poll_decision`].
-    fn reconsider(&mut self, now: UnixTime) {
-        self.now = now;
-        self.waiting.look_again();
     }
 }

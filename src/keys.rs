@@ -1,8 +1,9 @@
 //! A provider's remote keys: when to fetch, what to keep, what to tell the other workers.
 //!
-//! Events in, values out, as in the rest of the core: this module decides that a fetch is due and what its answer means;
-//! the host sends the request and writes shared data. Every decision rests on the head, the small record in shared
-//! data that all workers of a process see, so that one process fetches once, however many workers it has.
+//! Events in, values out, as in the rest of the core: this module decides that a fetch is due and what its
+//! answer means; the host sends the request and writes shared data. Every decision rests on the head, the
+//! small record in shared data that all workers of a process see, so that one process fetches once, however
+//! many workers it has.
 //!
 //! ```text
 //! is_fetch_due ─▶ claim (the lease) ─▶ [discovery document ─▶] JWKS ─▶ settle ─▶ shared data ─▶ handle_shared elsewhere
@@ -15,6 +16,7 @@ mod answers;
 mod backoff;
 mod discovery;
 mod event;
+mod exchange;
 mod fetch;
 mod fetching;
 mod freshness;
@@ -26,7 +28,8 @@ mod source;
 pub(crate) use backoff::RandomSource;
 pub use discovery::DiscoveryFault;
 pub use event::KeyEvent;
-pub use fetch::{Document, DueFetch, FetchError, FetchId, FetchRequest, Fetched, Publication};
-pub use record::{KeyRecord, Standing, supersedes};
-pub use remote::{RemoteKeys, Settled};
+pub(crate) use exchange::News;
+pub use fetch::{Document, FetchError, FetchId, FetchRequest, Fetched};
+pub use record::{KeyRecord, Standing};
+pub use remote::RemoteKeys;
 pub use source::{Discovery, Endpoint, KeyCache, KeyLocation, KeySource, LONGEST_TIMEOUT, RemoteKeySource};

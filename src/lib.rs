@@ -10,14 +10,13 @@
 //!                                         keys, claims  is it true?
 //!                                         forward       what goes on?
 //!
-//!  tick ───────▶ host ─▶ handle_timeout   keys          is a fetch due?       ─▶ acquire_lease ▶ HTTP call
-//!  answer ─────▶ host ─▶ handle_fetched   keys          what is it worth?     ─▶ settle ───▶ shared data
-//!  shared data ▶ host ─▶ handle_shared    keys          what do others know?  ─▶ poll_decision: those that waited
+//!  tick ───────▶ host ─▶ handle_tick      keys, store   is a fetch due?       ─▶ fetches ──▶ HTTP calls
+//!  answer ─────▶ host ─▶ handle_fetched   keys, store   what is it worth?     ─▶ poll_decision: those that waited
 //! ```
 //!
-//! The engine waits for nothing and calls nobody: time is an argument, every input an event, every output a value.
-//!
-//! A module uses only those below it in this table:
+//! The engine does not wait, read a clock, log or call the host: time is an argument, every input is an
+//! event, every output a value. It may call out through traits that are handed to it: the [`store`] that all
+//! workers share, and the verifier of signatures. A module uses only those below it in this table:
 //!
 //! | module | owns |
 //! | --- | --- |
@@ -31,7 +30,7 @@
 //! | [`policy`] | which request needs what, and what verified claims must say |
 //! | [`forward`] | verified claims as header values |
 //! | [`binding`] | tokens that only their owner may use (RFC 8705, RFC 9449) |
-//! | [`keys`] | remote keys: when to fetch, what to keep, what to tell other workers |
+//! | [`keys`] | remote keys: when to fetch, what to keep, what workers exchange |
 //! | [`credential`] | where a request carries tokens (RFC 6750 section 2) |
 //! | [`claims`] | RFC 7519, and the step from unverified to verified |
 //! | [`reply`] | status, challenge and body (RFC 6750 section 3) |
@@ -39,6 +38,7 @@
 //! | [`request`] | a request's head, as far as the configuration asks for it |
 //! | [`edits`] | changes to a request's header fields |
 //! | [`jose`] | RFC 7515, 7517, 7518, 8037: tokens taken apart, keys, signatures |
+//! | [`store`] | the data that all workers of a process share, with compare-and-swap |
 //! | [`seal`] | MACs over entries that other modules can write |
 //! | [`http`] | URLs, authorities, percent-encoding, names |
 //! | [`json`] | JSON, read strictly and without copying |
@@ -72,6 +72,7 @@ pub mod reply;
 pub mod request;
 pub mod seal;
 pub mod settings;
+pub mod store;
 pub mod time;
 mod token_cache;
 

@@ -21,7 +21,6 @@ mod scenarios;
 #[path = "engine/token_cache.rs"]
 mod token_cache;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -31,13 +30,12 @@ use backends::{Outcome, Running};
 use harness::Tests;
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
-use proxy_wasm_jwt::binding::replay::Entered;
 use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::ids::ProviderId;
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
 use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
 use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::{InMemoryStore, SharedStore as _, StoreKey};
 use proxy_wasm_jwt::time::UnixTime;
 use scenarios::{Says, Scenario};
 use serde_json::Value;
@@ -79,12 +77,9 @@ struct Engine {
     config: Rc<Config>,
     now: UnixTime,
     next_stream: u32,
-    /// Record and document, by place.
-    shared: HashMap<String, (Vec<u8>, Vec<u8>)>,
+    store: InMemoryStore,
     issuer: HashMap<String, Says>,
     fetches: HashMap<String, usize>,
-    /// What is remembered of proofs of possession, by record.
-    proofs: RefCell<HashMap<u16, Vec<u8>>>,
 }
 
 impl Engine {
@@ -98,56 +93,35 @@ impl Engine {
             .unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
         let config = Rc::new(config);
         let seconds = u64::try_from(testkit::unix_now()).expect("a time after 1970");
+        let now = UnixTime::from_secs(seconds);
+        let store = InMemoryStore::default();
+        // Two engines side by side make the same nonces.
+        store.put(StoreKey::NonceSecret, &[7; NonceSecret::SIZE]);
         let mut engine = Authenticator::new(config.clone(), 1);
-        if engine.needs_nonce_secret() {
-            engine.handle_nonce_secret(NonceSecret::derive(b"the process's"));
-        }
+        engine.handle_shared(now, &store);
         Self {
             engine,
             config,
-            now: UnixTime::from_secs(seconds),
+            now,
             next_stream: 0,
-            shared: HashMap::new(),
+            store,
             issuer: scenario.issuer.iter().cloned().collect(),
             fetches: HashMap::new(),
-            proofs: RefCell::default(),
         }
     }
 
     /// What the host does at a tick.
     fn tick(&mut self) {
-        let now = self.now;
-        self.engine.handle_timeout(now);
-        for claim in self.engine.poll_fetches(now) {
-            let place = self
-                .engine
-                .shared_place(claim.provider)
-                .expect("a remote provider");
-            let record = self.shared.get(&place).map(|(head, _)| head.clone());
-            let Some((head, request)) = self.engine.acquire_lease(claim, record.as_deref(), now) else {
-                continue;
-            };
-            self.shared.entry(place).or_default().0 = head;
-            self.ask(claim.provider, &request);
-        }
-        while let Some((provider, request)) = self.engine.poll_request() {
-            self.ask(provider, &request);
-        }
-        while let Some(provider) = self.engine.poll_publish() {
-            let place = self.engine.shared_place(provider).expect("a remote provider");
-            let record = self.shared.get(&place).map(|(head, _)| head.clone());
-            if let Some(publication) = self.engine.settle(provider, record.as_deref()) {
-                let stored = self.shared.entry(place).or_default();
-                stored.0 = publication.head;
-                if let Some(document) = publication.document {
-                    stored.1 = document;
-                }
+        for request in self.engine.handle_tick(self.now, &self.store) {
+            let mut next = Some(request);
+            while let Some(request) = next {
+                next = self.ask(&request);
             }
         }
         while self.engine.poll_event().is_some() {}
     }
 
-    fn ask(&mut self, provider: ProviderId, request: &FetchRequest) {
+    fn ask(&mut self, request: &FetchRequest) -> Option<FetchRequest> {
         let path = &request
             .headers
             .iter()
@@ -172,7 +146,8 @@ impl Engine {
             Says::Status(status) => Ok(answer(*status, &[][..], None)),
             Says::Reset => Err(FetchError::Reset),
         };
-        self.engine.handle_fetched(provider, request.id, answer, self.now);
+        self.engine
+            .handle_fetched(request.id, answer, self.now, &self.store)
     }
 
     fn head(&self, request: &Request) -> RequestHead {
@@ -206,16 +181,6 @@ impl Engine {
     fn outcome(&self, request: &Request, decision: &Decision) -> Outcome {
         match decision {
             Decision::Allow(forward) => {
-                if let Some(proof) = &forward.proof {
-                    let record = self.proofs.borrow().get(&proof.id.record()).cloned();
-                    match proof.id.enter(&record.unwrap_or_default(), self.now) {
-                        Entered::New(record) => {
-                            drop(self.proofs.borrow_mut().insert(proof.id.record(), record));
-                        }
-                        Entered::Used => return self.outcome(request, &proof.if_used),
-                        Entered::NoRoom => return self.outcome(request, &proof.if_no_room),
-                    }
-                }
                 let mut path = request.path.clone();
                 let mut headers: Vec<(String, String)> = request
                     .headers
@@ -262,17 +227,20 @@ impl Running for Engine {
             let id = StreamId(self.next_stream);
             ids.push(id);
             let head = self.head(request);
-            decided.insert(id, self.engine.handle_request(id, head, self.now));
+            let decision = self
+                .engine
+                .handle_request(id, head, || None, self.now, &self.store);
+            decided.insert(id, decision);
         }
         // Time goes from one timeout to the next, as long as somebody waits.
         while decided.values().any(|decision| *decision == Decision::Wait) {
             self.now = self.now.after(Duration::from_millis(1));
             self.tick();
-            while let Some((id, decision)) = self.engine.poll_decision() {
+            while let Some((id, decision)) = self.engine.poll_decision(&self.store) {
                 decided.insert(id, decision);
             }
             if decided.values().any(|decision| *decision == Decision::Wait)
-                && let Some(next) = self.engine.poll_timeout()
+                && let Some(next) = self.engine.next_timeout(self.now)
             {
                 self.now = self.now.max(next);
             }

@@ -13,5 +13,7 @@ mod fleet;
 mod key_refresh;
 #[path = "simulator/memory.rs"]
 mod memory;
+#[path = "simulator/one_fetcher.rs"]
+mod one_fetcher;
 #[path = "simulator/process.rs"]
 mod process;

@@ -13,6 +13,7 @@ use proxy_wasm_jwt::claims::{UnverifiedClaims, VerifiedJwt};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::jose::{AlgorithmSet, Checks, JwkSet, Sandbox, Spent, UnverifiedJwt};
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 
 /// A kind of input.
@@ -38,7 +39,13 @@ pub fn configuration(bytes: &[u8]) {
     let Ok(config) = config else { return };
     assert!(!config.providers.is_empty());
     let mut engine = Authenticator::new(config.into(), 1);
-    let decision = engine.handle_request(StreamId(1), RequestHead::new(), UnixTime::from_secs(NOW));
+    let decision = engine.handle_request(
+        StreamId(1),
+        RequestHead::new(),
+        || None,
+        UnixTime::from_secs(NOW),
+        &InMemoryStore::default(),
+    );
     if let Decision::Deny(refusal) = decision {
         assert!(engine.config().replies.to(&refusal).status >= 400);
     }

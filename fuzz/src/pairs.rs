@@ -6,6 +6,7 @@ use std::rc::Rc;
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -489,7 +490,13 @@ fn outcomes(plain: &Asked, variant: &Asked) -> Vec<(bool, bool)> {
     let mut engine = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(true)));
     let mut goes_on = |asked: &Asked, credentials: &[(&'static str, Vec<u8>)]| {
         let head = asked.head(&config, credentials);
-        match engine.handle_request(StreamId(1), head, UnixTime::from_secs(NOW)) {
+        match engine.handle_request(
+            StreamId(1),
+            head,
+            || None,
+            UnixTime::from_secs(NOW),
+            &InMemoryStore::default(),
+        ) {
             Decision::Allow(_) => true,
             Decision::Deny(_) => false,
             other => panic!("{other:?}"),

@@ -9,6 +9,7 @@ use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, SignatureVerifier};
 use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::{Entry, InMemoryStore, SharedStore, StoreKey, SwapError};
 use proxy_wasm_jwt::time::UnixTime;
 
 use crate::NOW;
@@ -45,9 +46,16 @@ impl SignatureVerifier for Says {
 pub fn request(bytes: &[u8]) {
     let config = config();
     let head = head(&config, bytes);
-    let decide = |engine: &mut Authenticator| {
-        engine.handle_request(StreamId(1), head.clone(), UnixTime::from_secs(NOW))
+    let decide_with = |engine: &mut Authenticator, store: &dyn SharedStore| {
+        engine.handle_request(
+            StreamId(1),
+            head.clone(),
+            || None,
+            UnixTime::from_secs(NOW),
+            store,
+        )
     };
+    let decide = |engine: &mut Authenticator| decide_with(engine, &InMemoryStore::default());
 
     let mut no = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(false)));
     let decision = decide(&mut no);
@@ -61,6 +69,16 @@ pub fn request(bytes: &[u8]) {
     check(&config, &decision);
     assert_eq!(decision, decide(&mut yes));
     assert_eq!(decision, decide(&mut yes));
+
+    // A proof is good once, and nowhere if the store cannot remember it.
+    let store = InMemoryStore::default();
+    decide_with(&mut yes, &store);
+    if store.generation() > 0 {
+        for again in [decide_with(&mut yes, &store), decide_with(&mut yes, &Full)] {
+            assert_ne!(again, decision);
+            check(&config, &again);
+        }
+    }
 }
 
 fn head(config: &Config, bytes: &[u8]) -> RequestHead {
@@ -105,6 +123,24 @@ pub(crate) fn segment(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// A store that can be read, and not written.
+struct Full;
+
+impl SharedStore for Full {
+    fn get(&self, _: StoreKey<'_>) -> Option<Entry> {
+        Some(Entry {
+            value: None,
+            version: 0,
+        })
+    }
+
+    fn swap(&self, _: StoreKey<'_>, _: u64, _: &[u8]) -> Result<(), SwapError> {
+        Err(SwapError::Failed)
+    }
+
+    fn put(&self, _: StoreKey<'_>, _: &[u8]) {}
+}
+
 fn check(config: &Config, decision: &Decision) {
     match decision {
         Decision::Allow(forward) => {
@@ -112,10 +148,6 @@ fn check(config: &Config, decision: &Decision) {
                 assert!(!edit.name.is_empty() && edit.name.is_ascii(), "{edit:?}");
                 let value = edit.value.as_deref().unwrap_or_default();
                 assert!(!breaks_a_field(value), "{edit:?}");
-            }
-            if let Some(proof) = &forward.proof {
-                check(config, &proof.if_used);
-                check(config, &proof.if_no_room);
             }
         }
         Decision::Deny(refusal) => {
@@ -154,8 +186,10 @@ mod tests {
         let config = config();
         let head = head(&config, &bytes);
         let mut engine = Authenticator::new(config, 1).with_verifier(Rc::new(Says(true)));
-        match engine.handle_request(StreamId(1), head, UnixTime::from_secs(NOW)) {
-            Decision::Allow(forward) if forward.proof.is_some() => "forwarded with a proof".to_owned(),
+        let store = InMemoryStore::default();
+        match engine.handle_request(StreamId(1), head, || None, UnixTime::from_secs(NOW), &store) {
+            // What was written is the proof.
+            Decision::Allow(_) if store.generation() > 0 => "forwarded with a proof".to_owned(),
             Decision::Allow(forward) => match forward.basis {
                 Basis::Verified(_) => "forwarded".to_owned(),
                 Basis::Anonymous | Basis::Bypassed => "forwarded without a token".to_owned(),

@@ -531,10 +531,18 @@ impl<'e, 't> Attempt<'e, 't> {
                         self.engine.events.push_back(event);
                     }
                 }
-                let may_learn = self
-                    .engine
-                    .keys_mut(id)
-                    .and_then(|keys| keys.may_learn(key_id, serial, since, now));
+                let fetches = self.engine.fetches;
+                let mut is_wanted = false;
+                let may_learn = self.engine.keys_mut(id).and_then(|keys| {
+                    let before = keys.wants();
+                    let at = keys.may_learn(key_id, serial, since, now);
+                    is_wanted = !fetches && keys.wants() > before;
+                    at
+                });
+                if is_wanted {
+                    let wanted = Event::KeyWanted(id, key_id.into());
+                    self.engine.events.push_back(wanted);
+                }
                 Err(match may_learn {
                     Some(at) => self.lack(Need::Kid(id, at)),
                     None => unknown.into(),

@@ -1,148 +1,82 @@
-//! The engine's part in fetching keys: what to ask for, what to make of an answer, what to tell other workers and take from them.
+//! The engine's part in fetching keys: time, answers, and the store that all workers share.
 //!
-//! What a provider's keys are worth, [`crate::keys`] knows; here they are found by their provider, and whoever waits for them is
-//! looked at again.
+//! [`crate::keys`] knows what a provider's keys are worth. Here they are found by their provider, and the
+//! requests that wait for them are evaluated again.
 
 use super::{Authenticator, KeyGauges};
 use crate::ids::ProviderId;
-use crate::keys::KeySource;
-use crate::keys::{
-    DueFetch, FetchError, FetchId, FetchRequest, Fetched, KeyRecord, Publication, RemoteKeys, Settled,
-};
+use crate::keys::{FetchError, FetchId, FetchRequest, Fetched, KeySource, News, RemoteKeys};
+use crate::store::SharedStore;
 use crate::time::UnixTime;
 
 impl Authenticator {
-    /// The fetches that are due now. Ask [`Self::acquire_lease`] for each.
+    /// Time has passed: takes over what other workers have learnt, gives up fetches whose answer never came,
+    /// and takes the lease for each fetch that is due. Send the requests that it returns, and report each
+    /// outcome to [`Self::handle_fetched`]. Then call [`Self::poll_decision`] until nothing is left.
     #[must_use]
-    pub fn poll_fetches(&mut self, now: UnixTime) -> Vec<DueFetch> {
-        let due = self
-            .config
-            .provider_ids()
-            .filter(|id| self.keys(*id).is_some_and(|keys| keys.is_fetch_due(now)));
-        let due: Vec<_> = due.collect();
-        due.into_iter()
-            .map(|provider| {
-                self.next_fetch = self.next_fetch.wrapping_add(1);
-                DueFetch {
-                    id: FetchId(self.next_fetch),
-                    provider,
+    pub fn handle_tick(&mut self, now: UnixTime, store: &dyn SharedStore) -> Vec<FetchRequest> {
+        self.handle_shared(now, store);
+        self.with_keys(now, |keys, news| {
+            keys.handle_timeout(now, &mut news.events);
+            news.has_changed = !news.events.is_empty();
+        });
+        let mut requests = Vec::new();
+        if self.fetches {
+            let mut last = self.last_fetch;
+            self.with_keys(now, |keys, news| {
+                if keys.is_fetch_due(now) {
+                    last = last.next();
+                    requests.extend(keys.begin_fetch(last, store, now, news));
                 }
-            })
-            .collect()
-    }
-
-    /// Takes the process's lease for a fetch, given the provider's record in shared data: what to write there by
-    /// compare-and-swap, and the request to send once that has succeeded. If the swap fails, call [`Self::lose_lease`].
-    /// `None`: somebody else fetches already.
-    pub fn acquire_lease(
-        &mut self,
-        claim: DueFetch,
-        record: Option<&[u8]>,
-        now: UnixTime,
-    ) -> Option<(Vec<u8>, FetchRequest)> {
-        let keys = self.keys_mut(claim.provider)?;
-        let request = keys.acquire_lease(claim.id, record.and_then(KeyRecord::decode), now)?;
-        Some((keys.head().encode(), request))
-    }
-
-    /// The compare-and-swap of a claim has failed: another worker was faster.
-    pub fn lose_lease(&mut self, claim: DueFetch) {
-        if let Some(keys) = self.keys_mut(claim.provider) {
-            keys.lose_lease(claim.id);
+            });
+            self.last_fetch = last;
         }
+        self.remote
+            .iter_mut()
+            .flatten()
+            .for_each(|keys| keys.publish(store));
+        requests
     }
 
-    /// A further request under a lease that is held, after the answer to the one before: send it at once. Its answer
-    /// comes under the same number.
-    #[must_use]
-    pub fn poll_request(&mut self) -> Option<(ProviderId, FetchRequest)> {
-        let mut all = self.config.provider_ids();
-        all.find_map(|id| Some((id, self.keys_mut(id)?.poll_request()?)))
+    /// The shared store may have changed: takes over what other workers have learnt, and begins no fetch.
+    pub fn handle_shared(&mut self, now: UnixTime, store: &dyn SharedStore) {
+        self.now = now;
+        self.with_keys(now, |keys, news| keys.read_shared(store, now, news));
+        self.agree_on_nonces(store);
     }
 
-    /// A fetch was answered, or failed. An answer to a fetch that was given up is ignored.
+    /// A fetch was answered, or failed. Send the further request that it returns, if any, under the same
+    /// number. An answer to a fetch that was given up is ignored.
     pub fn handle_fetched(
         &mut self,
-        provider: ProviderId,
         id: FetchId,
         answer: Result<Fetched<'_>, FetchError>,
         now: UnixTime,
-    ) {
-        let mut events = Vec::new();
+        store: &dyn SharedStore,
+    ) -> Option<FetchRequest> {
+        self.now = now;
+        let mut answer = Some(answer);
+        let mut next = None;
+        self.with_keys(now, |keys, news| {
+            if keys.is_fetching(id)
+                && let Some(answer) = answer.take()
+            {
+                keys.handle_fetched(id, answer, now, &mut news.events);
+                next = keys.take_next_request();
+                keys.publish(store);
+                news.has_changed = true;
+            }
+        });
+        next
+    }
+
+    /// Another engine of this process, which does not fetch, asks for a key that its provider does not have:
+    /// [`Event::KeyWanted`](super::Event::KeyWanted).
+    pub fn handle_wanted(&mut self, provider: ProviderId, key_id: &str, now: UnixTime) {
+        self.serial = self.serial.wrapping_add(1).max(1);
+        let serial = self.serial;
         if let Some(keys) = self.keys_mut(provider) {
-            keys.handle_fetched(id, answer, now, &mut events);
-        }
-        self.announce(provider, events);
-        self.reconsider(now);
-    }
-
-    /// Whether a fetch's outcome is to be written into shared data.
-    #[must_use]
-    pub fn poll_publish(&self) -> Option<ProviderId> {
-        self.config
-            .provider_ids()
-            .find(|id| self.keys(*id).is_some_and(RemoteKeys::has_unpublished))
-    }
-
-    /// What to write, given the provider's present record there. To be called for every provider that
-    /// [`Self::poll_publish`] names.
-    pub fn settle(&mut self, provider: ProviderId, record: Option<&[u8]>) -> Option<Publication> {
-        let current = record.and_then(KeyRecord::decode);
-        let settled = self.keys_mut(provider)?.settle(current.as_ref());
-        settled.map(Settled::into_publication)
-    }
-
-    /// The name of the place in shared data where the provider's record and document are; `None` where its keys are local.
-    #[must_use]
-    pub fn shared_place(&self, provider: ProviderId) -> Option<String> {
-        self.keys(provider).map(|keys| keys.source().fingerprint())
-    }
-
-    /// The longest document that a provider's issuer may answer with.
-    #[must_use]
-    pub fn max_response_bytes(&self, provider: ProviderId) -> usize {
-        self.keys(provider)
-            .map_or(0, |keys| keys.source().key_cache.max_response_bytes)
-    }
-
-    /// Whether the document has to be read as well, to take over this record.
-    #[must_use]
-    pub fn needs_document(&self, provider: ProviderId, record: &[u8]) -> bool {
-        self.keys(provider)
-            .zip(KeyRecord::decode(record))
-            .is_some_and(|(keys, head)| keys.needs_document(&head))
-    }
-
-    /// Whether the provider's keys are fetched, and there are none that serve.
-    #[must_use]
-    pub fn lacks_keys(&self, provider: ProviderId, now: UnixTime) -> bool {
-        self.keys(provider)
-            .is_some_and(|keys| keys.serving(now).is_none())
-    }
-
-    /// What this worker knows of the provider's keys, as a record; `None`: it knows none.
-    #[must_use]
-    pub fn record(&self, provider: ProviderId) -> Option<Vec<u8>> {
-        let keys = self.keys(provider)?;
-        (keys.count() > 0).then(|| keys.head().encode())
-    }
-
-    /// The provider's record in shared data, and the document where [`Self::needs_document`] says so.
-    pub fn handle_shared(
-        &mut self,
-        provider: ProviderId,
-        record: &[u8],
-        document: Option<&[u8]>,
-        now: UnixTime,
-    ) {
-        let mut events = Vec::new();
-        let has_changed = self
-            .keys_mut(provider)
-            .zip(KeyRecord::decode(record))
-            .is_some_and(|(keys, head)| keys.handle_shared(head, document, now, &mut events));
-        self.announce(provider, events);
-        if has_changed {
-            self.reconsider(now);
+            keys.want(key_id, serial, now);
         }
     }
 
@@ -161,6 +95,24 @@ impl Authenticator {
                 stale: keys.is_stale(now),
             }),
             (KeySource::Remote(_), None) => None,
+        }
+    }
+
+    /// Runs this for each provider with remote keys, reports what it has learnt, and evaluates the waiting
+    /// requests again where that may help.
+    fn with_keys(&mut self, now: UnixTime, mut run: impl FnMut(&mut RemoteKeys, &mut News)) {
+        for (index, keys) in self.remote.iter_mut().enumerate() {
+            let Some(keys) = keys else { continue };
+            let mut news = News::default();
+            run(keys, &mut news);
+            let provider = ProviderId::new(index);
+            let events = news.events.into_iter();
+            self.events
+                .extend(events.map(|event| super::Event::Keys(provider, event)));
+            if news.has_changed {
+                self.now = now;
+                self.waiting.look_again();
+            }
         }
     }
 }

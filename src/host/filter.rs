@@ -1,6 +1,7 @@
 //! One configured filter in one VM: the engine, and the host calls around it.
 //!
-//! The engine is borrowed for one call at a time and never across a host call: the host may call back.
+//! The engine is borrowed for one call at a time, and not across a host call that may call back into this
+//! module. The calls that the engine itself makes, for shared data and for signatures, never do.
 
 mod fetches;
 
@@ -11,7 +12,7 @@ use std::rc::Rc;
 use super::abi::{self, Map};
 use super::crypto::HostCrypto;
 use super::metrics::Metrics;
-use super::shared_data::{self, Place, Remembered};
+use super::shared_data::HostStore;
 use super::stream::{Held, Progress};
 use crate::account::Account;
 use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId};
@@ -34,18 +35,19 @@ const SINGLE: &[&str] = &[
     "authorization",
 ];
 
-/// Envoy carries out replies and resumptions when the call that asked for them has returned. Each may call the module
-/// again, and only within that call the next is carried out: 300 replies from one tick overflow the stack, and the VM dies.
+/// Envoy carries out replies and resumptions when the call that asked for them has returned. Each may call
+/// the module again, and only within that call the next is carried out: 300 replies from one tick overflow
+/// the stack, and the VM dies.
 const DECISIONS_PER_CALL: u32 = 32;
-/// Nor may it take longer than this, in milliseconds: the requests of all other clients of this worker wait meanwhile.
+/// Nor may it take longer than this, in milliseconds: the requests of all other clients of this worker wait
+/// meanwhile.
 const DECIDING_PER_CALL: u64 = 2;
 
 /// So many bytes of a request's id are logged: a UUID has 36.
 const LONGEST_REQUEST_ID: usize = 64;
 
-/// While somebody waits, look again after so many milliseconds,
-const HURRIED_TICK: u32 = 5;
-/// else at least once a second: the other workers' keys arrive in shared data without a call.
+/// Where the clock fails, try again after this many milliseconds. The metrics show the state of the keys as
+/// often.
 const IDLE_TICK: u32 = 1000;
 
 /// See the module.
@@ -54,12 +56,11 @@ pub(super) struct Filter {
     config: Rc<Config>,
     engine: RefCell<Authenticator>,
     metrics: Metrics,
-    /// The remote providers and their places in shared data.
-    places: Vec<(ProviderId, Place)>,
+    store: HostStore,
     reads_by_name: bool,
     held: RefCell<HashMap<u32, Rc<Held>>>,
-    /// The host's number of each fetch under way.
-    calls: RefCell<HashMap<u32, (ProviderId, FetchId)>>,
+    /// By the host's number: each fetch under way, and how long its answer may be.
+    calls: RefCell<HashMap<u32, (FetchId, usize)>>,
     tick_period: Cell<u32>,
     /// The ticks are another's.
     is_retired: Cell<bool>,
@@ -81,23 +82,15 @@ impl Filter {
         let metrics = Metrics::define(&config);
         metrics.show_backend(crypto.serves());
         let engine = Authenticator::new(config.clone(), seed).with_verifier(Rc::new(crypto));
-        let places = config
-            .provider_ids()
-            .filter_map(|id| {
-                engine
-                    .shared_place(id)
-                    .map(|fingerprint| (id, Place::new(&fingerprint, &config.seal)))
-            })
-            .collect();
         let reads_by_name =
             config.owned_headers.is_empty() && config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
         Ok(Self {
             root,
             metrics,
             reads_by_name,
+            store: HostStore::new(&config.seal),
             config,
             engine: RefCell::new(engine),
-            places,
             held: RefCell::default(),
             calls: RefCell::default(),
             tick_period: Cell::new(0),
@@ -144,7 +137,7 @@ impl Filter {
         match known.or_else(|| self.now()) {
             Some(now) => self.engine(|engine| {
                 let address = || abi::property("source\0address").ok().flatten();
-                engine.handle_request_from(id, request, address, now)
+                engine.handle_request(id, request, address, now, &self.store)
             }),
             // Without a clock no token can be told from an expired one.
             None => Decision::Deny(
@@ -165,7 +158,8 @@ impl Filter {
         self.engine(|engine| engine.may_be_rerouted(request, forward))
     }
 
-    /// A request has taken a route that names this, and another by which it was decided; true: it may stay there.
+    /// A request has taken a route that names this, and another by which it was decided; true: it may stay
+    /// there.
     pub(super) fn handle_rerouted(
         &self,
         request: &RequestHead,
@@ -213,13 +207,6 @@ impl Filter {
                 send(reply)
             }
             Decision::Allow(forward) => {
-                if let Some(proof) = &forward.proof {
-                    match shared_data::remember(&proof.id) {
-                        Remembered::New => {}
-                        Remembered::Used => return self.apply(&proof.if_used),
-                        Remembered::NoRoom => return self.apply(&proof.if_no_room),
-                    }
-                }
                 for edit in forward.edits.iter() {
                     let done = match &edit.value {
                         Some(value) => abi::replace_request_header(&edit.name, value),
@@ -350,10 +337,12 @@ impl Filter {
         }
     }
 
-    /// Carries out decisions for requests that waited, then speaks for the root again. What is left is for the next tick.
+    /// Carries out decisions for requests that waited, then speaks for the root again. What is left is for
+    /// the next tick.
     fn decide_waiting(&self) {
         let mut carried_out = 0;
-        // The time of the event that has led here; asked for again only where there is more than one to decide.
+        // The time of the event that has led here; asked for again only where there is more than one to
+        // decide.
         let begun = self.last_seen.get();
         let has_time = || {
             let took = self.now().map(|now| millis(now.since(begun)));
@@ -361,7 +350,8 @@ impl Filter {
         };
         while carried_out < DECISIONS_PER_CALL
             && (carried_out == 0 || (self.has_decisions() && has_time()))
-            && let Some((StreamId(stream), decision)) = self.engine(Authenticator::poll_decision)
+            && let Some((StreamId(stream), decision)) =
+                self.engine(|engine| engine.poll_decision(&self.store))
         {
             let held = self.held.borrow_mut().remove(&stream);
             // The stream may be gone already; then there is nobody to answer.
@@ -388,7 +378,7 @@ impl Filter {
     /// Counts and logs what has happened.
     pub(super) fn tell(&self) {
         while let Some(event) = self.engine(Authenticator::poll_event) {
-            let (Event::Keys(id, _) | Event::UnknownKid(id)) = &event;
+            let (Event::Keys(id, _) | Event::UnknownKid(id) | Event::KeyWanted(id, _)) = &event;
             let (Some(provider), Some(metrics)) =
                 (self.config.provider(*id), self.metrics.provider(id.index()))
             else {
@@ -396,6 +386,8 @@ impl Filter {
             };
             match event {
                 Event::UnknownKid(_) => metrics.unknown_kid.increment(),
+                // This engine fetches what it wants.
+                Event::KeyWanted(..) => {}
                 Event::Keys(_, event) => {
                     // The age of the keys, or their number, is another from now on.
                     self.gauges_shown_at.set(UnixTime::default());
@@ -434,15 +426,11 @@ impl Filter {
     }
 
     fn set_next_tick(&self, now: UnixTime) {
-        let (is_hurried, timeout) = self.engine(|engine| (engine.is_hurried(now), engine.poll_timeout()));
-        // What is due already was tried just now, and could not be done: by a host that fails, for instance.
-        let idle = match timeout {
-            Some(timeout) if timeout > now => u32::try_from(millis(timeout.since(now)))
-                .unwrap_or(u32::MAX)
-                .clamp(1, IDLE_TICK),
-            Some(_) | None => IDLE_TICK,
-        };
-        self.set_tick_period(if is_hurried { idle.min(HURRIED_TICK) } else { idle });
+        let next = self.engine(|engine| engine.next_timeout(now));
+        let period = next.map_or(IDLE_TICK, |next| {
+            u32::try_from(millis(next.since(now))).unwrap_or(IDLE_TICK)
+        });
+        self.set_tick_period(period.max(1));
     }
 }
 

@@ -4,21 +4,17 @@ use std::fmt;
 use std::time::Duration;
 
 use super::discovery::{self, DiscoveryFault};
-use crate::ids::ProviderId;
 use crate::jose::JwksFault;
 
 /// The number of a fetch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FetchId(pub(crate) u32);
+pub struct FetchId(u32);
 
-/// A fetch that is due. Nothing is sent before the process's lease is taken: see
-/// [`Authenticator::acquire_lease`](crate::authenticator::Authenticator::acquire_lease).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DueFetch {
-    /// Its number.
-    pub id: FetchId,
-    /// Whose keys.
-    pub provider: ProviderId,
+impl FetchId {
+    /// The number of the fetch after this one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
 }
 
 /// Which of an issuer's two documents.
@@ -50,6 +46,8 @@ pub struct FetchRequest {
     pub headers: Vec<(&'static str, String)>,
     /// After which the host gives up.
     pub timeout: Duration,
+    /// The host does not read a longer response: it reports [`FetchError::TooLarge`].
+    pub max_response_bytes: usize,
 }
 
 /// An answer.
@@ -70,8 +68,8 @@ pub struct Fetched<'a> {
 }
 
 impl Fetched<'_> {
-    /// A compressed document cannot be read. Every request asks for a plain one, but not every server heeds that, and some
-    /// do not say so either.
+    /// A compressed document cannot be read. Every request asks for a plain one, but not every server heeds
+    /// that, and some do not say so either.
     pub(super) fn check_encoding(&self) -> Result<(), FetchError> {
         let coding = self.content_encoding.unwrap_or_default();
         let is_plain = |part: &[u8]| part.is_empty() || part.eq_ignore_ascii_case(b"identity");
@@ -120,8 +118,8 @@ pub enum FetchError {
     Discovery(DiscoveryFault),
 }
 
-/// What Envoy's words have in them where not even a connection came about. Those on a failed TLS handshake may be no more
-/// than "remote connection failure".
+/// What Envoy's words have in them where not even a connection came about. Those on a failed TLS handshake
+/// may be no more than "remote connection failure".
 const NO_CONNECT: &str = "delayed connect error";
 
 /// What Envoy says in the place of an issuer whose cluster has nowhere to go.
@@ -137,8 +135,8 @@ impl FetchError {
         }
     }
 
-    /// What a status other than 200 means. Envoy answers in the issuer's place where it got no answer itself; such a
-    /// reply is told by its words.
+    /// What a status other than 200 means. Envoy answers in the issuer's place where it got no answer itself;
+    /// such a reply is told by its words.
     pub(super) fn of_status(status: u16, body: &[u8]) -> Self {
         const NO_ANSWER: &str = "upstream request timeout";
         const NO_CONNECTION: &str = "upstream connect error or disconnect/reset before headers. ";
@@ -192,15 +190,6 @@ impl fmt::Display for FetchError {
             Self::Discovery(fault) => write!(f, "the document is not usable: {fault}"),
         }
     }
-}
-
-/// What is to be written into shared data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publication {
-    /// The keys' document, where it changed; written before the head, which points to it.
-    pub document: Option<Vec<u8>>,
-    /// The head.
-    pub head: Vec<u8>,
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! When a fetch is due, who may begin it, and what is asked for: the discovery document or the keys. What the answers mean
-//! is in [`super::answers`].
+//! When a fetch is due, who may begin it, and what is asked for: the discovery document or the keys. What the
+//! answers mean is in [`super::answers`].
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ const LEASE_MARGIN: Duration = Duration::from_secs(1);
 /// How often the discovery document is read again, before jitter.
 pub(super) const REDISCOVERY: Duration = Duration::from_secs(3600);
 
-/// Requests that wait for an unknown `kid` wait two seconds in all: the discovery document gets half of that, the keys the
-/// rest.
+/// Requests that wait for an unknown `kid` wait two seconds in all: the discovery document gets half of that,
+/// the keys the rest.
 const DISCOVERY_FOR_KID: Duration = Duration::from_secs(1);
 
-/// What the second address of a discovery document gets at least of the timeout that the two share: 0 would be none for the
-/// host. Shorter than [`LEASE_MARGIN`].
+/// What the second address of a discovery document gets at least of the timeout that the two share: 0 would
+/// be none for the host. Shorter than [`LEASE_MARGIN`].
 const LEAST_FOR_FALLBACK: Duration = Duration::from_millis(100);
 
 /// A fetch under way.
@@ -46,8 +46,7 @@ impl RemoteKeys {
     // --- when ---
 
     /// Whether this worker should try to take the lease now.
-    #[must_use]
-    pub fn is_fetch_due(&self, now: UnixTime) -> bool {
+    pub(crate) fn is_fetch_due(&self, now: UnixTime) -> bool {
         self.in_flight.is_none()
             && self.unpublished.is_none()
             && !self.head.is_leased(now)
@@ -94,8 +93,8 @@ impl RemoteKeys {
 
     // --- lease ---
 
-    /// Takes the lease, if with the process's present record a fetch is still due: the request to send once
-    /// [`Self::head`] has been written by compare-and-swap. If that does not succeed, call [`Self::lose_lease`].
+    /// Takes the lease in this worker's own record, if with the process's present record a fetch is still
+    /// due. The request is sent once the record has been written by compare-and-swap.
     pub fn acquire_lease(
         &mut self,
         id: FetchId,
@@ -163,17 +162,6 @@ impl RemoteKeys {
         Some(request)
     }
 
-    /// The record to write.
-    #[must_use]
-    pub fn head(&self) -> &KeyRecord {
-        &self.head
-    }
-
-    /// Another worker was faster. Its record is seen at the next look.
-    pub fn lose_lease(&mut self, id: FetchId) {
-        self.in_flight = self.in_flight.filter(|in_flight| in_flight.id != id);
-    }
-
     // --- requests ---
 
     fn document(&self) -> Option<&Endpoint> {
@@ -190,8 +178,9 @@ impl RemoteKeys {
         }
     }
 
-    /// Asks for the discovery document at its second address, where it has one that was not asked before; else false. Both
-    /// share the timeout, so that neither the lease nor a request that waits for a `kid` has to last longer.
+    /// Asks for the discovery document at its second address, where it has one that was not asked before;
+    /// else false. Both share the timeout, so that neither the lease nor a request that waits for a `kid` has
+    /// to last longer.
     pub(super) fn fall_back(&mut self, in_flight: InFlight, now: UnixTime) -> bool {
         let Some(endpoint) = self.fallback().filter(|_| !in_flight.is_fallback) else {
             return false;
@@ -208,8 +197,8 @@ impl RemoteKeys {
         true
     }
 
-    /// The discovery document, if it is its time. For an unknown `kid` it is asked too: an issuer that has moved its keys
-    /// signs with new ones.
+    /// The discovery document, if it is its time. For an unknown `kid` it is asked too: an issuer that has
+    /// moved its keys signs with new ones.
     fn document_to_read(&self, for_kid: bool, now: UnixTime) -> Option<&Endpoint> {
         let is_failing = self
             .head
@@ -275,11 +264,12 @@ impl RemoteKeys {
             cluster: endpoint.cluster.to_string(),
             headers,
             timeout,
+            max_response_bytes: self.source.key_cache.max_response_bytes,
         }
     }
 
     /// The next request under the lease that is held, after an answer.
-    pub fn poll_request(&mut self) -> Option<FetchRequest> {
+    pub(crate) fn take_next_request(&mut self) -> Option<FetchRequest> {
         self.next_request.take()
     }
 }

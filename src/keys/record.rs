@@ -1,7 +1,7 @@
 //! The record in shared data that every worker of a process sees of a key source.
 //!
-//! Written with compare-and-swap only. The keys themselves stand beside it under a name of their own and are read only
-//! when `version` has moved.
+//! Written with compare-and-swap only. The keys themselves stand beside it under a name of their own and are
+//! read only when `version` has moved.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -70,7 +70,8 @@ pub(super) struct Discovered {
     pub(super) trouble: Option<Trouble>,
 }
 
-/// Failures in a row, as the operator was told: so that a change of state is told once, whichever worker notices it.
+/// Failures in a row, as the operator was told: so that a change of state is told once, whichever worker
+/// notices it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Trouble {
     /// When the first of them began.
@@ -90,20 +91,19 @@ pub enum Standing {
     Without,
 }
 
-/// No lease is longer than two requests and a margin; one that seems to be was taken before the clock was set back.
+/// No lease is longer than two requests and a margin; one that seems to be was taken before the clock was set
+/// back.
 const LONGEST_LEASE: Duration = LONGEST_TIMEOUT.saturating_mul(3);
 
 impl KeyRecord {
     /// Reads a record; one that cannot be read is as good as none.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let record = Record(Object::parse(bytes).ok()?);
         Self::read(&record).ok()
     }
 
     /// The record's bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
@@ -149,6 +149,15 @@ impl KeyRecord {
         self.version != 0 && now.as_millis() < self.stale_until
     }
 
+    /// Whether this record says what another one, of another configuration of the same source, does not know
+    /// yet: newer keys, or the end of the fetch for which the other one waits.
+    pub(super) fn supersedes(&self, other: Option<&Self>) -> bool {
+        let Some(other) = other else { return true };
+        let has_ended =
+            || self.asked_at == other.asked_at && other.lease.is_some() && self.failures > other.failures;
+        self.asked_at > other.asked_at || has_ended()
+    }
+
     /// What a failure means now, and until when it means no worse.
     pub(super) fn standing(&self, now: UnixTime) -> (Standing, UnixTime) {
         if !self.serves(now) {
@@ -160,10 +169,10 @@ impl KeyRecord {
         }
     }
 
-    /// When an unknown `kid` may cause a fetch next: three in a window at most. One of the three is kept for a `kid` that has
-    /// come before, and the others are half a window apart; so a stranger who makes up another `kid` for each token never
-    /// takes the fetch that a rotated key needs. One who lets them come again gets a third of a window between them, so that
-    /// the next fetch is never far.
+    /// When an unknown `kid` may cause a fetch next: three in a window at most. One of the three is kept for
+    /// a `kid` that has come before, and the others are half a window apart; so a stranger who makes up
+    /// another `kid` for each token never takes the fetch that a rotated key needs. One who lets them come
+    /// again gets a third of a window between them, so that the next fetch is never far.
     pub(super) fn next_kid_fetch(&self, window: Duration, wants: Wants, now: UnixTime) -> UnixTime {
         let after = |begun: u64, pause: Duration| {
             // What began in the future began before the clock was set back.
@@ -191,28 +200,13 @@ impl KeyRecord {
 
 /// What requests want of a key source that does not have their `kid`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wants {
+pub(crate) enum Wants {
     #[default]
     Nothing,
     /// A `kid` that has not come before.
     Once,
     /// One that has.
     Again,
-}
-
-/// Whether a record tells of the same source what another, of another configuration, does not know yet: newer keys, or how
-/// the fetch has ended that the other waits for.
-#[must_use]
-pub fn supersedes(record: &[u8], other: Option<&[u8]>) -> bool {
-    let Some(record) = KeyRecord::decode(record) else {
-        return false;
-    };
-    let Some(other) = other.and_then(KeyRecord::decode) else {
-        return true;
-    };
-    let has_ended =
-        || record.asked_at == other.asked_at && other.lease.is_some() && record.failures > other.failures;
-    record.asked_at > other.asked_at || has_ended()
 }
 
 impl Trouble {
@@ -245,7 +239,8 @@ impl Trouble {
 /// A record that cannot be read.
 struct Unreadable;
 
-/// A record as it stands in shared data; what is absent is zero or nothing. By hand, since derived readers are 20 KB of the module.
+/// A record as it stands in shared data; what is absent is zero or nothing. By hand, since derived readers
+/// are 20 KB of the module.
 struct Record<'a>(Object<'a>);
 
 impl<'a> Record<'a> {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::absent::AbsentKids;
 use super::backoff::RandomSource;
-use super::event::KeyEvent;
-use super::fetch::{FetchRequest, Publication};
+use super::fetch::{FetchId, FetchRequest};
 use super::fetching::InFlight;
 use super::record::{KeyRecord, Wants};
 use super::sightings::Sightings;
@@ -17,6 +16,8 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub struct RemoteKeys {
     pub(super) source: RemoteKeySource,
+    /// Identifies the source in the shared store.
+    pub(super) fingerprint: String,
     /// The last record seen of the process.
     pub(super) head: KeyRecord,
     /// The keys of `head.version`, parsed.
@@ -46,6 +47,7 @@ impl RemoteKeys {
     #[must_use]
     pub fn new(source: RemoteKeySource, seed: u64) -> Self {
         Self {
+            fingerprint: source.fingerprint(),
             source,
             head: KeyRecord::default(),
             held: None,
@@ -58,10 +60,6 @@ impl RemoteKeys {
             unreadable: None,
             chance: RandomSource::new(seed),
         }
-    }
-
-    pub(crate) fn source(&self) -> &RemoteKeySource {
-        &self.source
     }
 
     /// The keys, as long as they serve.
@@ -89,8 +87,9 @@ impl RemoteKeys {
 
     // --- unknown kids ---
 
-    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer has been asked
-    /// since then, or a moment ago, and does not have it either. The number is that of a request that has just come, or 0.
+    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer
+    /// has been asked since then, or a moment ago, and does not have it either. The number is that of a
+    /// request that has just come, or 0.
     pub(crate) fn may_learn(
         &mut self,
         kid: &str,
@@ -117,13 +116,26 @@ impl RemoteKeys {
         })
     }
 
+    /// Another worker wants a `kid`; the number is that of a request that has just come.
+    pub(crate) fn want(&mut self, kid: &str, serial: u64, now: UnixTime) {
+        let is_there = |held: &ParsedJwkSet| held.set.has_kid(kid);
+        if !self.held.as_ref().is_some_and(is_there) {
+            self.may_learn(kid, serial, now, now);
+        }
+    }
+
+    /// What requests want that the keys do not have.
+    pub(crate) fn wants(&self) -> Wants {
+        self.wants
+    }
+
     pub(super) fn next_kid_fetch(&self, now: UnixTime) -> UnixTime {
         let window = self.source.key_cache.unknown_kid_cooldown;
         self.head.next_kid_fetch(window, self.wants, now)
     }
 
-    /// For how long the issuer's word counts that it does not have a `kid`. Short: somebody may have asked for a key a moment
-    /// before the issuer published it, to have its tokens refused.
+    /// For how long the issuer's word counts that it does not have a `kid`. Short: somebody may have asked
+    /// for a key a moment before the issuer published it, to have its tokens refused.
     fn absence(&self) -> Duration {
         let window = self.source.key_cache.unknown_kid_cooldown;
         window.checked_div(6).unwrap_or_default()
@@ -132,7 +144,8 @@ impl RemoteKeys {
     /// Takes these keys.
     pub(super) fn hold(&mut self, parsed: ParsedJwkSet, is_new: bool, now: UnixTime) {
         if is_new {
-            // New keys may hold what the old ones did not; and what they do not hold any more, nobody has to ask for.
+            // New keys may hold what the old ones did not; and what they do not hold any more, nobody has to
+            // ask for.
             self.absent.clear();
             let until = now.after(self.absence());
             let withdrawn = self
@@ -151,108 +164,28 @@ impl RemoteKeys {
 
     // --- shared data ---
 
-    /// What to write into shared data after a fetch, if the lease is still ours in the present record. To be written by
-    /// compare-and-swap; where that fails, somebody else has taken over and publishes in our place.
-    pub fn settle(&mut self, current: Option<&KeyRecord>) -> Option<Settled<'_>> {
-        let unpublished = self.unpublished.take()?;
-        // Without a record there is nobody to step aside for.
-        if let Some(current) = current
-            && current.lease.map(|lease| lease.holder) != Some(unpublished.holder)
-        {
-            return None;
-        }
-        Some(Settled {
-            document: unpublished
-                .document
-                .map(|document| sealed(self.head.version, &document)),
-            head: &self.head,
-        })
-    }
-
-    pub(crate) fn has_unpublished(&self) -> bool {
-        self.unpublished.is_some()
-    }
-
-    /// Whether the keys' document has to be read too, to take over this record.
-    pub(crate) fn needs_document(&self, head: &KeyRecord) -> bool {
-        self.in_flight.is_none()
-            && self.unpublished.is_none()
-            && head.version != 0
-            && head.version != self.head.version
-    }
-
-    /// The process's record: another worker's lease, failure or keys. True if the keys or the answer to a question about
-    /// them may have changed.
-    pub(crate) fn handle_shared(
-        &mut self,
-        head: KeyRecord,
-        document: Option<&[u8]>,
-        now: UnixTime,
-        events: &mut Vec<KeyEvent>,
-    ) -> bool {
-        // Our own fetch will tell more than the record, which is ours anyway.
-        let is_busy = self.in_flight.is_some() || self.unpublished.is_some();
-        if is_busy || head == self.head || self.is_behind(&head, now) {
-            return false;
-        }
-        if head.version != self.head.version {
-            let parsed = document
-                .and_then(|document| unsealed(head.version, document))
-                .and_then(|document| JwkSet::parse(document).ok());
-            let Some(parsed) = parsed else {
-                // Its writer is between two writes, or was overtaken: stay with what we have, and write it anew if it
-                // stays so.
-                self.unreadable = Some(head.version);
-                return false;
-            };
-            events.push(KeyEvent::Adopted {
-                keys: parsed.set.len(),
-            });
-            self.hold(parsed, true, now);
-            self.unreadable = None;
-        }
+    /// Takes over a record of the process.
+    pub(super) fn take_head(&mut self, head: KeyRecord) {
         if head.asked_at != self.head.asked_at {
             self.wants = Wants::Nothing;
         }
         self.head = head;
-        true
     }
 
-    /// Whether a record tells of older keys than ours: somebody has put back what once stood there, and a key that the issuer
-    /// has withdrawn since must not come back with it. Where our own are from the future, the clock was set back.
+    /// Whether a record tells of older keys than ours: somebody has put back what once stood there, and a key
+    /// that the issuer has withdrawn since must not come back with it. Where our own are from the future, the
+    /// clock was set back.
     pub(super) fn is_behind(&self, head: &KeyRecord, now: UnixTime) -> bool {
         self.held.is_some() && head.asked_at < self.head.asked_at && self.head.asked_at <= now.as_millis()
+    }
+
+    /// Whether this fetch is under way here.
+    pub(crate) fn is_fetching(&self, id: FetchId) -> bool {
+        self.in_flight.is_some_and(|in_flight| in_flight.id == id)
     }
 
     /// Whether a fetch is under way, here or in another worker.
     pub(crate) fn is_awaited(&self, now: UnixTime) -> bool {
         self.in_flight.is_some() || self.head.is_leased(now)
     }
-}
-
-/// What a worker writes into shared data after a fetch.
-#[derive(Debug)]
-pub struct Settled<'a> {
-    document: Option<Vec<u8>>,
-    head: &'a KeyRecord,
-}
-
-impl Settled<'_> {
-    pub(crate) fn into_publication(self) -> Publication {
-        Publication {
-            document: self.document,
-            head: self.head.encode(),
-        }
-    }
-}
-
-/// The document with its version before it: head and document are two values that the host cannot write as one, and a
-/// reader must not take a document for that of another head.
-fn sealed(version: u64, document: &[u8]) -> Vec<u8> {
-    [&version.to_le_bytes(), document].concat()
-}
-
-fn unsealed(version: u64, bytes: &[u8]) -> Option<&[u8]> {
-    let (found, document) = bytes.split_first_chunk::<8>()?;
-    (u64::from_le_bytes(*found) == version).then_some(document)
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::policy::RequestPath;
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::json;
 use testkit::{Algorithm, SigningKey, Token};
@@ -81,7 +82,13 @@ fn claims_become_the_documented_headers() {
         let field = config.wanted.find(b"authorization").expect("the default place");
         request.push(field, format!("Bearer {token}").into_bytes());
         let mut engine = Authenticator::new(config.clone(), 1);
-        let decision = engine.handle_request(StreamId(1), request, UnixTime::from_secs(now));
+        let decision = engine.handle_request(
+            StreamId(1),
+            request,
+            || None,
+            UnixTime::from_secs(now),
+            &InMemoryStore::default(),
+        );
         let Decision::Allow(forward) = decision else {
             panic!("{claim}: {decision:?}");
         };

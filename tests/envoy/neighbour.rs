@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fmt::Write as _, fs};
 
-use proxy_wasm_jwt::authenticator::Authenticator;
 use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::ids::ProviderId;
+use proxy_wasm_jwt::keys::KeySource;
+use proxy_wasm_jwt::store::StoreKey;
 use serde_json::{Value, json};
 use testkit::{EnvoyOptions, Issuer, Listener, WasmFilter};
 
@@ -15,12 +15,13 @@ use crate::scenarios::{config, remote_provider, token, token_of, world};
 
 /// Where the filter with this configuration keeps record and document.
 fn names(config: &Value) -> [String; 2] {
-    let config = std::rc::Rc::new(Config::parse(config.to_string().as_bytes()).unwrap());
-    let home = format!("proxy-wasm-jwt/2/{}", config.seal.id());
-    let place = Authenticator::new(config, 1)
-        .shared_place(ProviderId::new(0))
-        .unwrap();
-    ["head", "jwks"].map(|what| format!("{home}/{place}/{what}"))
+    let config = Config::parse(config.to_string().as_bytes()).unwrap();
+    let KeySource::Remote(source) = &config.providers[0].keys else {
+        panic!("local keys");
+    };
+    let (source, seal) = (source.fingerprint(), config.seal.id());
+    [StoreKey::Record(&source), StoreKey::Document(&source)]
+        .map(|key| format!("proxy-wasm-jwt/2/{seal}/{key}"))
 }
 
 /// A module that writes these entries every 5 ms, whatever stands there.

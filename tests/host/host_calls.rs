@@ -186,9 +186,9 @@ fn a_request_that_waits() {
             "time",
             // Looks for what others have learnt, then again for their lease, takes it, and only then asks the issuer.
             "read shared head: status 1",
-            "count jwt.cache_miss",
             "read shared head: status 1",
             "write shared head",
+            "count jwt.cache_miss",
             "call issuer",
             "speak for the root",
             "show jwt.provider.corp.keys",

@@ -15,7 +15,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/orders").header("x-token", &good), forwarded().no_header("x-token"))
         .request(get("/orders").header("x-jwt", format!("JWT {good}")), forwarded().no_header("x-jwt"))
         .request(get("/orders").header("x-jwt", format!("jwt {good}")), denied("token_malformed"))
-        .request(get("/orders").header("x-jwt", format!("a JWT {good}")), denied("token_missing"))
+        .request(get("/orders").header("x-jwt", format!("a JWT {good}")), denied("token_malformed"))
         .request(get("/orders").bearer(&good), denied("token_missing"))
         .request(
             get("/orders").header("x-token", &good).header("x-jwt", format!("JWT {good}")),

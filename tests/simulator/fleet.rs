@@ -9,6 +9,7 @@ use std::time::Duration;
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::keys::{FetchId, Fetched, RemoteKeys};
 use proxy_wasm_jwt::keys::{KeySource, RemoteKeySource};
+use proxy_wasm_jwt::store::{Entry, SharedStore, StoreKey, SwapError};
 use proxy_wasm_jwt::time::UnixTime;
 
 use super::process::{keys, remote, set};
@@ -59,6 +60,21 @@ impl Seen {
     }
 }
 
+/// The store of a process with one worker, which nothing reads.
+struct Alone;
+
+impl SharedStore for Alone {
+    fn get(&self, _: StoreKey<'_>) -> Option<Entry> {
+        None
+    }
+
+    fn swap(&self, _: StoreKey<'_>, _: u64, _: &[u8]) -> Result<(), SwapError> {
+        Err(SwapError::Failed)
+    }
+
+    fn put(&self, _: StoreKey<'_>, _: &[u8]) {}
+}
+
 /// One process's day.
 fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) {
     let mut keys = RemoteKeys::new(source.clone(), number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -86,7 +102,7 @@ fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) 
             };
             let answered = UnixTime::from_millis(now + ANSWER);
             keys.handle_fetched(request.id, Ok(answer), answered, &mut events);
-            let _ = keys.settle(None);
+            keys.publish(&Alone);
             if (OUTAGE.end..OUTAGE.end + HOUR).contains(&of_day) {
                 let recovered = events
                     .iter()

@@ -169,12 +169,12 @@ fn an_unchanged_document_is_neither_sent_nor_written_nor_parsed_again() {
     let mut process = warm(&remote(), 2, answer);
     process.pass(HOUR);
     assert!(process.fetches.iter().skip(1).all(|fetch| fetch.asked_again));
-    assert_eq!(process.documents_written, 1);
+    assert_eq!(process.shared.documents_written(), 1);
     // Without an entity tag the same document is sent, and known for the same.
     let mut process = warm(&remote(), 2, set(&[&keys.first]));
     process.pass(HOUR);
     assert!(process.count("/jwks") >= 7);
-    assert_eq!(process.documents_written, 1);
+    assert_eq!(process.shared.documents_written(), 1);
     // An answer of 304 to a question without an entity tag is no answer.
     process.issuer.insert("/jwks".to_owned(), status(304));
     process.pass(HOUR / 4);
@@ -246,7 +246,7 @@ fn kid_fetches(process: &Process) -> Vec<UnixTime> {
 fn decided(process: &mut Process) -> Vec<(StreamId, Option<Reason>)> {
     let mut all = Vec::new();
     for engine in process.workers.iter_mut().flatten() {
-        while let Some((id, decision)) = engine.poll_decision() {
+        while let Some((id, decision)) = engine.poll_decision(&process.shared) {
             all.push((id, reason(&decision)));
         }
     }
@@ -400,14 +400,14 @@ fn one_address_gives_way_to_others_while_all_wait_for_the_first_keys() {
         head.push(field, format!("Bearer {text}").into_bytes());
         head
     };
-    let engine = process.workers[0].as_mut().unwrap();
+    let (engine, store) = (process.workers[0].as_mut().unwrap(), &process.shared);
     let mut next = 0;
     let mut open = |engine: &mut Authenticator, text: &str, address: &str| {
         next += 1;
         let from = || Some(format!("{address}:{next}").into_bytes());
         (
             StreamId(next),
-            engine.handle_request_from(StreamId(next), head(text), from, now),
+            engine.handle_request(StreamId(next), head(text), from, now, store),
         )
     };
     // 5,000 forged tokens from one address, before anybody else comes.
@@ -431,7 +431,7 @@ fn one_address_gives_way_to_others_while_all_wait_for_the_first_keys() {
     }
     assert_eq!(engine.waiting(), 1024);
     let mut refused = 0;
-    while let Some((id, decision)) = engine.poll_decision() {
+    while let Some((id, decision)) = engine.poll_decision(store) {
         assert_eq!(reason(&decision), Some(Reason::KeysUnavailable));
         assert!(!waiting.contains(&id));
         refused += 1;
@@ -591,9 +591,10 @@ fn a_hundred_thousand_waits_leave_nothing_behind() {
         process.now = now;
         let engine = process.workers[0].as_mut().unwrap();
         assert_eq!(engine.waiting(), 500);
-        engine.handle_timeout(now);
+        // A fetch is due, and its answer never comes.
+        let _ = engine.handle_tick(now, &process.shared);
         let mut decided = 0;
-        while let Some((_, decision)) = engine.poll_decision() {
+        while let Some((_, decision)) = engine.poll_decision(&process.shared) {
             assert!(matches!(decision, Decision::Deny(_)));
             decided += 1;
         }

@@ -1,14 +1,16 @@
-//! One Envoy process: workers with an engine each, shared data with compare-and-swap, an issuer that answers after a while.
+//! One Envoy process: workers with an engine each, shared data with compare-and-swap, an issuer that answers
+//! after a while.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Event, StreamId};
 use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::ids::ProviderId;
 use proxy_wasm_jwt::keys::{FetchId, FetchRequest, Fetched, KeyEvent};
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::{Entry, InMemoryStore, SharedStore, StoreKey, SwapError};
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 use testkit::{Algorithm, SigningKey, Token};
@@ -38,23 +40,47 @@ pub(crate) struct Fetch {
 struct Call {
     due: UnixTime,
     worker: usize,
-    provider: ProviderId,
     id: FetchId,
     answer: Answer,
 }
 
-/// What stands in shared data of one key source.
-type Stored = (Option<Vec<u8>>, Option<Vec<u8>>);
+/// Shared data that counts how often a document is written.
+#[derive(Default)]
+pub(crate) struct Shared {
+    store: InMemoryStore,
+    documents_written: Cell<usize>,
+}
+
+impl Shared {
+    pub(crate) fn documents_written(&self) -> usize {
+        self.documents_written.get()
+    }
+}
+
+impl SharedStore for Shared {
+    fn get(&self, key: StoreKey<'_>) -> Option<Entry> {
+        self.store.get(key)
+    }
+
+    fn swap(&self, key: StoreKey<'_>, seen: u64, value: &[u8]) -> Result<(), SwapError> {
+        self.store.swap(key, seen, value)
+    }
+
+    fn put(&self, key: StoreKey<'_>, value: &[u8]) {
+        if matches!(key, StoreKey::Document(_)) {
+            self.documents_written.set(self.documents_written.get() + 1);
+        }
+        self.store.put(key, value);
+    }
+}
 
 pub(crate) struct Process {
     pub(crate) config: Rc<Config>,
     pub(crate) now: UnixTime,
     pub(crate) workers: Vec<Option<Authenticator>>,
-    /// Record and document.
-    shared: HashMap<String, Stored>,
+    pub(crate) shared: Shared,
     pub(crate) issuer: HashMap<String, Answer>,
     pub(crate) fetches: Vec<Fetch>,
-    pub(crate) documents_written: usize,
     pub(crate) events: Vec<KeyEvent>,
     calls: Vec<Call>,
     next_stream: u32,
@@ -69,10 +95,9 @@ impl Process {
             workers: (1..=workers).map(engine).collect(),
             config,
             now,
-            shared: HashMap::new(),
+            shared: Shared::default(),
             issuer: HashMap::new(),
             fetches: Vec::new(),
-            documents_written: 0,
             events: Vec::new(),
             calls: Vec::new(),
             next_stream: 0,
@@ -90,7 +115,8 @@ impl Process {
         self.fetches.iter().filter(|fetch| fetch.path == path).count()
     }
 
-    /// Time passes in ticks of 1 ms while somebody waits, as in the host, else of up to a second.
+    /// Time passes in ticks of a few milliseconds while a request waits, as in the host, else of up to a
+    /// second.
     pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.now.after(duration);
         while self.now < end {
@@ -99,21 +125,12 @@ impl Process {
     }
 
     fn step(&mut self, end: UnixTime) {
-        let idle = self.now.after(Duration::from_secs(1));
-        let timeouts = self
-            .workers
-            .iter()
-            .flatten()
-            .filter_map(Authenticator::poll_timeout);
+        let timeouts = self.workers.iter().flatten();
+        let timeouts = timeouts.filter_map(|engine| engine.next_timeout(self.now));
         let calls = self.calls.iter().map(|call| call.due);
-        let next = timeouts.chain(calls).min().unwrap_or(idle).min(idle);
-        let hurried = self
-            .workers
-            .iter()
-            .flatten()
-            .any(|engine| engine.is_hurried(self.now));
+        let next = timeouts.chain(calls).min().unwrap_or(end);
         let soon = self.now.after(Duration::from_millis(1));
-        self.now = if hurried { soon } else { next.max(soon) }.min(end);
+        self.now = next.max(soon).min(end);
         for worker in 0..self.workers.len() {
             self.tick(worker);
         }
@@ -129,41 +146,27 @@ impl Process {
                 content_encoding: None,
             };
             let now = self.now;
-            if let Some(engine) = &mut self.workers[call.worker] {
-                engine.handle_fetched(call.provider, call.id, Ok(fetched), now);
+            let next = self.workers[call.worker]
+                .as_mut()
+                .and_then(|engine| engine.handle_fetched(call.id, Ok(fetched), now, &self.shared));
+            if let Some(request) = next {
+                self.ask(call.worker, &request);
             }
-            self.settle(call.worker);
+            self.report(call.worker);
         }
     }
 
     fn tick(&mut self, worker: usize) {
-        let now = self.now;
-        let Some(mut engine) = self.workers[worker].take() else {
+        let Some(engine) = &mut self.workers[worker] else {
             return;
         };
-        for provider in self.config.provider_ids() {
-            let place = engine.shared_place(provider).unwrap();
-            if let Some((Some(head), document)) = self.shared.get(&place) {
-                let document = document
-                    .as_deref()
-                    .filter(|_| engine.needs_document(provider, head));
-                engine.handle_shared(provider, head, document, now);
-            }
+        for request in engine.handle_tick(self.now, &self.shared) {
+            self.ask(worker, &request);
         }
-        engine.handle_timeout(now);
-        for claim in engine.poll_fetches(now) {
-            let place = engine.shared_place(claim.provider).unwrap();
-            let stored = self.shared.entry(place).or_default();
-            if let Some((head, request)) = engine.acquire_lease(claim, stored.0.as_deref(), now) {
-                stored.0 = Some(head);
-                self.ask(worker, claim.provider, &request);
-            }
-        }
-        self.workers[worker] = Some(engine);
-        self.settle(worker);
+        self.report(worker);
     }
 
-    fn ask(&mut self, worker: usize, provider: ProviderId, request: &FetchRequest) {
+    fn ask(&mut self, worker: usize, request: &FetchRequest) {
         let header = |name| request.headers.iter().find(|(known, _)| *known == name);
         let path = header(":path").unwrap().1.clone();
         let if_none_match = header("if-none-match").map(|(_, value)| value.as_str());
@@ -183,36 +186,20 @@ impl Process {
         self.calls.push(Call {
             due: self.now.after(ANSWER),
             worker,
-            provider,
             id: request.id,
             answer,
         });
     }
 
-    fn settle(&mut self, worker: usize) {
-        let Some(mut engine) = self.workers[worker].take() else {
+    fn report(&mut self, worker: usize) {
+        let Some(engine) = &mut self.workers[worker] else {
             return;
         };
-        while let Some((provider, request)) = engine.poll_request() {
-            self.ask(worker, provider, &request);
-        }
-        while let Some(provider) = engine.poll_publish() {
-            let place = engine.shared_place(provider).unwrap();
-            let stored = self.shared.entry(place).or_default();
-            if let Some(publication) = engine.settle(provider, stored.0.as_deref()) {
-                stored.0 = Some(publication.head);
-                if publication.document.is_some() {
-                    stored.1 = publication.document;
-                    self.documents_written += 1;
-                }
-            }
-        }
         while let Some(event) = engine.poll_event() {
             if let Event::Keys(_, event) = event {
                 self.events.push(event);
             }
         }
-        self.workers[worker] = Some(engine);
     }
 
     // --- requests ---
@@ -229,8 +216,8 @@ impl Process {
         self.next_stream += 1;
         let (id, head, now) = (StreamId(self.next_stream), self.head(token), self.now);
         let engine = self.workers[worker].as_mut().unwrap();
-        let decision = engine.handle_request(id, head, now);
-        self.settle(worker);
+        let decision = engine.handle_request(id, head, || None, now, &self.shared);
+        self.report(worker);
         (id, decision)
     }
 
@@ -239,7 +226,8 @@ impl Process {
         let (id, mut decision) = self.open(worker, token);
         while decision == Decision::Wait {
             self.step(self.now.after(Duration::from_secs(1)));
-            while let Some((decided, outcome)) = self.workers[worker].as_mut().unwrap().poll_decision() {
+            let engine = self.workers[worker].as_mut().unwrap();
+            while let Some((decided, outcome)) = engine.poll_decision(&self.shared) {
                 if decided == id {
                     decision = outcome;
                 }

@@ -1,0 +1,108 @@
+//! What the process remembers for proofs of possession (RFC 9449): the secret of its nonces, and the proofs
+//! that were used.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use super::{Authenticator, Decision};
+use crate::binding::nonce::{NonceSecret, Nonces};
+use crate::binding::replay::{Entered, ProofId};
+use crate::store::{SharedStore, StoreKey, SwapError};
+use crate::time::UnixTime;
+
+/// How often the engine reads a list of proofs again that another worker has written meanwhile.
+const ATTEMPTS: u32 = 16;
+
+/// What became of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remembered {
+    /// It was not known, and is now.
+    New,
+    /// It was used before.
+    Used,
+    /// It could not be written down, so no worker would know of it the next time.
+    NoRoom,
+}
+
+impl Authenticator {
+    /// The final decision: a proof of possession that the request rests on is good only once in the process.
+    pub(super) fn spend_proof(&self, decision: Decision, now: UnixTime, store: &dyn SharedStore) -> Decision {
+        let Decision::Allow(allowed) = &decision else {
+            return decision;
+        };
+        let Some(proof) = &allowed.proof else {
+            return decision;
+        };
+        match remember(&proof.id, now, store) {
+            Remembered::New => decision,
+            Remembered::Used => (*proof.if_used).clone(),
+            Remembered::NoRoom => (*proof.if_no_room).clone(),
+        }
+    }
+
+    /// Finds the secret with which all workers make nonces, if a provider asks for nonces and has no secret
+    /// of its own. Until it is known, the engine refuses proofs that would need it.
+    pub(super) fn agree_on_nonces(&mut self, store: &dyn SharedStore) {
+        let lacks_secret = |nonces: Nonces| nonces.secret.is_none();
+        let mut providers = self.config.providers.iter();
+        if self.nonce_secret.is_some()
+            || !providers.any(|provider| provider.binding.nonces().is_some_and(lacks_secret))
+        {
+            return;
+        }
+        let read = || {
+            let entry = store.get(StoreKey::NonceSecret)?;
+            let random = entry.value.as_deref().and_then(|bytes| bytes.try_into().ok());
+            Some((random, entry.version))
+        };
+        let Some((known, version)) = read() else { return };
+        let random = known.or_else(|| {
+            let _ = store.swap(StoreKey::NonceSecret, version, &random_bytes());
+            // The entry counts, whichever worker has written it.
+            read()?.0
+        });
+        self.nonce_secret = random.map(|random| self.nonce_secret_of(random));
+    }
+
+    /// With `shared_data.secret` the secret is made of the random bytes and of the key of the operator's
+    /// secret, so that a module that reads the bytes cannot make it. Without, it is the bytes: they have to
+    /// be the same for all configurations.
+    fn nonce_secret_of(&self, random: [u8; NonceSecret::SIZE]) -> NonceSecret {
+        let seal = &self.config.seal;
+        NonceSecret::new(match seal.is_secret() {
+            true => seal.secret_of(&random),
+            false => random,
+        })
+    }
+}
+
+/// Remembers a proof of possession for the whole process.
+fn remember(proof: &ProofId, now: UnixTime, store: &dyn SharedStore) -> Remembered {
+    let key = StoreKey::UsedProofs(proof.record());
+    for _ in 0..ATTEMPTS {
+        let Some(seen) = store.get(key) else {
+            return Remembered::NoRoom;
+        };
+        let entered = match proof.enter(&seen.value.unwrap_or_default(), now) {
+            Entered::New(entered) => entered,
+            Entered::Used => return Remembered::Used,
+            Entered::NoRoom => return Remembered::NoRoom,
+        };
+        match store.swap(key, seen.version, &entered) {
+            Ok(()) => return Remembered::New,
+            Err(SwapError::Conflict) => {}
+            Err(SwapError::Failed) => return Remembered::NoRoom,
+        }
+    }
+    Remembered::NoRoom
+}
+
+/// The seed of a hasher is 128 bits of the system's randomness, and the standard library has no other access
+/// to it.
+fn random_bytes() -> [u8; NonceSecret::SIZE] {
+    let seed = RandomState::new();
+    let mut bytes = [0; NonceSecret::SIZE];
+    for (number, eight) in (0_u32..).zip(bytes.chunks_exact_mut(8)) {
+        eight.copy_from_slice(&seed.hash_one(number).to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,173 @@
+//! What workers tell each other of one provider's keys, in the shared store: the record with the lease, and
+//! the document.
+//!
+//! Every compare-and-swap of the record is here. [`super::record`] says what the record means,
+//! [`super::fetching`] when a fetch is due.
+
+use super::event::KeyEvent;
+use super::fetch::{FetchId, FetchRequest};
+use super::record::KeyRecord;
+use super::remote::RemoteKeys;
+use crate::jose::JwkSet;
+use crate::store::{SharedStore, StoreKey};
+use crate::time::UnixTime;
+
+/// What a worker has learnt about one provider's keys.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// For the operator.
+    pub(crate) events: Vec<KeyEvent>,
+    /// Keys, or the answer to a question about them, may have changed: requests that wait are worth another
+    /// look.
+    pub(crate) has_changed: bool,
+}
+
+impl RemoteKeys {
+    /// Takes over what other workers have written.
+    pub(crate) fn read_shared(&mut self, store: &dyn SharedStore, now: UnixTime, news: &mut News) {
+        if self.serving(now).is_none() {
+            self.take_over(store, now, news);
+        }
+        let record = store.get(self.record_key()).and_then(|entry| entry.value);
+        let Some(head) = record.and_then(|record| KeyRecord::decode(&record)) else {
+            return;
+        };
+        let document = match self.needs_document(&head) {
+            true => store.get(self.document_key()).and_then(|entry| entry.value),
+            false => None,
+        };
+        self.adopt(head, document.as_deref(), now, news);
+    }
+
+    /// Takes over the same keys from an earlier configuration, if it knows newer ones, and copies them for
+    /// the other workers.
+    fn take_over(&mut self, store: &dyn SharedStore, now: UnixTime, news: &mut News) {
+        for earlier in store.predecessors() {
+            let (Some(own), Some(theirs)) = (store.get(self.record_key()), earlier.get(self.record_key()))
+            else {
+                return;
+            };
+            let known = match &own.value {
+                Some(record) => KeyRecord::decode(record),
+                None => (self.count() > 0).then(|| self.head.clone()),
+            };
+            let Some(record) = theirs.value else { continue };
+            let Some(head) = KeyRecord::decode(&record).filter(|head| head.supersedes(known.as_ref())) else {
+                continue;
+            };
+            let document = earlier.get(self.document_key()).and_then(|entry| entry.value);
+            // Not by way of the store alone: a foreign module may overwrite the entry before this worker
+            // reads it.
+            self.adopt(head, document.as_deref(), now, news);
+            if let Some(document) = document {
+                store.put(self.document_key(), &document);
+            }
+            let _ = store.swap(self.record_key(), own.version, &record);
+        }
+    }
+
+    /// Takes the lease for a fetch that is due, and returns the request to send. `None`: another worker was
+    /// faster.
+    pub(crate) fn begin_fetch(
+        &mut self,
+        id: FetchId,
+        store: &dyn SharedStore,
+        now: UnixTime,
+        news: &mut News,
+    ) -> Option<FetchRequest> {
+        // An earlier configuration may have asked a moment ago.
+        self.take_over(store, now, news);
+        let seen = store.get(self.record_key())?;
+        let current = seen.value.and_then(|record| KeyRecord::decode(&record));
+        let request = self.acquire_lease(id, current, now)?;
+        let written = store.swap(self.record_key(), seen.version, &self.head.encode());
+        // If a foreign module writes the entry all the time, no worker can get a lease. Then each fetches for
+        // itself.
+        let is_taken = || {
+            let entry = store.get(self.record_key());
+            entry.is_none_or(|entry| entry.value.is_some())
+        };
+        if written.is_err() && is_taken() {
+            // The other worker's record is read at the next look.
+            self.in_flight = None;
+            return None;
+        }
+        Some(request)
+    }
+
+    /// Writes the outcome of a fetch, if the lease is still this worker's. If it is not, another worker has
+    /// taken over, and publishes in its place.
+    pub fn publish(&mut self, store: &dyn SharedStore) {
+        let Some(unpublished) = self.unpublished.take() else {
+            return;
+        };
+        let Some(seen) = store.get(self.record_key()) else {
+            return;
+        };
+        // Without a record there is no other holder.
+        let current = seen.value.and_then(|record| KeyRecord::decode(&record));
+        if current.is_some_and(|current| current.lease.map(|lease| lease.holder) != Some(unpublished.holder))
+        {
+            return;
+        }
+        if let Some(document) = unpublished.document {
+            store.put(self.document_key(), &versioned(self.head.version, &document));
+        }
+        let _ = store.swap(self.record_key(), seen.version, &self.head.encode());
+    }
+
+    fn record_key(&self) -> StoreKey<'_> {
+        StoreKey::Record(&self.fingerprint)
+    }
+
+    fn document_key(&self) -> StoreKey<'_> {
+        StoreKey::Document(&self.fingerprint)
+    }
+
+    /// Whether this worker needs the document as well to take over the record.
+    fn needs_document(&self, head: &KeyRecord) -> bool {
+        self.in_flight.is_none()
+            && self.unpublished.is_none()
+            && head.version != 0
+            && head.version != self.head.version
+    }
+
+    /// Takes over a record of the process: another worker's lease, failure or keys.
+    fn adopt(&mut self, head: KeyRecord, document: Option<&[u8]>, now: UnixTime, news: &mut News) {
+        // Our own fetch will tell more than the record, which is ours anyway.
+        let is_busy = self.in_flight.is_some() || self.unpublished.is_some();
+        if is_busy || head == self.head || self.is_behind(&head, now) {
+            return;
+        }
+        if head.version != self.head.version {
+            let parsed = document
+                .and_then(|document| of_version(head.version, document))
+                .and_then(|document| JwkSet::parse(document).ok());
+            let Some(parsed) = parsed else {
+                // Its writer is between two writes, or was overtaken: keep the keys, and write the document
+                // again if it stays unreadable.
+                self.unreadable = Some(head.version);
+                return;
+            };
+            news.events.push(KeyEvent::Adopted {
+                keys: parsed.set.len(),
+            });
+            self.hold(parsed, true, now);
+            self.unreadable = None;
+        }
+        self.take_head(head);
+        news.has_changed = true;
+    }
+}
+
+/// The document with its version in front: a store cannot write record and document as one, and a reader must
+/// not take a document for that of another record.
+fn versioned(version: u64, document: &[u8]) -> Vec<u8> {
+    [&version.to_le_bytes(), document].concat()
+}
+
+/// The document, if it has this version.
+fn of_version(version: u64, bytes: &[u8]) -> Option<&[u8]> {
+    let (found, document) = bytes.split_first_chunk::<8>()?;
+    (u64::from_le_bytes(*found) == version).then_some(document)
+}
