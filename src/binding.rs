@@ -5,6 +5,7 @@
 
 pub mod dpop;
 pub mod nonce;
+mod presented;
 pub mod replay;
 
 use base64::Engine as _;
@@ -18,7 +19,8 @@ use crate::jose::Checks;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 use dpop::Dpop;
-use nonce::{NonceSecret, Nonces};
+use nonce::Nonces;
+pub use presented::Presented;
 use replay::ProofId;
 
 /// `binding`, of a provider.
@@ -35,19 +37,6 @@ pub enum Binding {
         /// Whether a proof of possession is.
         dpop: Option<Dpop>,
     },
-}
-
-/// A token as it was sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Presented<'a> {
-    /// Its text.
-    pub token: &'a [u8],
-    /// By the scheme `DPoP`, and not as a bearer token.
-    pub by_dpop: bool,
-    /// By which request.
-    pub request: &'a RequestHead,
-    /// What the process makes nonces with, where a provider has no secret for that.
-    pub nonce_secret: Option<&'a NonceSecret>,
 }
 
 /// Where a proxy in front says whose certificate it has seen.

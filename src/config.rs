@@ -71,26 +71,37 @@ const FIELDS: &[&str] = &[
 
 const MAX_PROVIDERS: usize = 64;
 
-impl Config {
-    /// Reads the bytes that the host hands over: JSON text, or a `google.protobuf.Struct` in its binary form.
-    ///
-    /// Fails at the first fault found, with its path.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Box<ConfigError>> {
-        // JSON is UTF-8 and begins with `{`; a message never passes for it. Bytes that are neither are reported as the
-        // JSON that an operator meant to write.
-        match Json::parse(bytes) {
-            Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
-                Some(json) if !bytes.is_empty() => Self::parse_json(&json, true),
-                _ => Self::parse_json(bytes, false),
-            },
-            _ => Self::parse_json(bytes, false),
-        }
+/// Reads the bytes that the host hands over: JSON text, or a `google.protobuf.Struct` in its binary form.
+///
+/// # Errors
+///
+/// Fails at the first fault found, with its path.
+pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
+    // JSON is UTF-8 and begins with `{`; a message never passes for it. Bytes that are neither are reported as the JSON that
+    // an operator meant to write.
+    match Json::parse(bytes) {
+        Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
+            Some(json) if !bytes.is_empty() => Config::parse_json(&json, true),
+            _ => Config::parse_json(bytes, false),
+        },
+        _ => Config::parse_json(bytes, false),
     }
+}
 
-    /// The same bytes for the same configuration: the host writes the members of a message in another order each time.
-    #[must_use]
-    pub fn canonical(bytes: &[u8]) -> Vec<u8> {
-        struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
+/// The same bytes for the same configuration: the host writes the members of a message in another order each time.
+#[must_use]
+pub fn canonical(bytes: &[u8]) -> Vec<u8> {
+    struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
+}
+
+impl Config {
+    /// [`parse`], for tests and tools.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Box<ConfigError>> {
+        parse(bytes)
     }
 
     fn parse_json(bytes: &[u8], has_doubles: bool) -> Result<Self, Box<ConfigError>> {

@@ -3,6 +3,7 @@
 mod cookie;
 mod location;
 mod query;
+mod spelling;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -32,29 +33,6 @@ impl Credential<'_> {
             token: Cow::Borrowed(&self.token),
         }
     }
-}
-
-/// Stands for a token that some upstream may find and that is not written as it should be: malformed, since no token has this
-/// byte. So it is not missing where a token may be.
-const NO_TOKEN: &[u8] = b"?";
-
-/// Whether some server takes this for a parameter or a cookie of that name. ASP.NET ignores the case of letters; PHP drops white
-/// space before it, ends it at a NUL, takes a bracket behind it for a list, and writes `_` for `.`, ` ` and `[`.
-fn is_folded(key: &[u8], name: &[u8]) -> bool {
-    let fold = |byte: u8| match byte {
-        b'.' | b' ' | b'[' => b'_',
-        other => other.to_ascii_lowercase(),
-    };
-    let Some((start, rest)) = key.trim_ascii_start().split_at_checked(name.len()) else {
-        return false;
-    };
-    // The name itself is none of these.
-    key != name
-        && matches!(rest.first(), None | Some(b'[' | 0))
-        && start
-            .iter()
-            .zip(name)
-            .all(|(one, other)| fold(*one) == fold(*other))
 }
 
 /// Looks for tokens at these locations: at each there may be one.
@@ -161,7 +139,7 @@ fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     };
     let start = value.iter().position(|byte| is_token_byte(*byte))?;
     let Some(rest) = after_scheme(value.get(start..)?, scheme) else {
-        return holds_scheme(value, scheme).then_some(NO_TOKEN);
+        return holds_scheme(value, scheme).then_some(spelling::NO_TOKEN);
     };
     if start > 0 {
         return Some(value);

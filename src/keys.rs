@@ -20,6 +20,7 @@ mod exchange;
 mod fetch;
 mod fetching;
 mod freshness;
+mod in_flight;
 mod record;
 mod remote;
 mod sightings;

@@ -8,6 +8,7 @@
 //! by [`Effort`]; beyond it the answer is [`Hits::Unknown`], and who asked has to decide for the safe side.
 
 mod automaton;
+mod effort;
 mod program;
 mod string_matcher;
 mod syntax;
@@ -18,6 +19,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use automaton::States;
+pub use effort::{Effort, Hits};
 use program::{Compiler, Program};
 pub use string_matcher::StringMatcher;
 pub use syntax::Fault;
@@ -26,19 +28,6 @@ use syntax::Node;
 /// One pattern, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Node);
-
-/// Which patterns match a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hits {
-    /// These, by their numbers, in order.
-    Known(Rc<[u32]>),
-    /// To find out would have cost too much.
-    Unknown,
-}
-
-/// How much one request may still cost, in steps of about two nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort(usize);
 
 /// Patterns that stand on one text.
 #[derive(Debug, Default)]
@@ -188,24 +177,5 @@ impl Hits {
             Self::Known(hits) => Some(hits.binary_search(&number).is_ok()),
             Self::Unknown => None,
         }
-    }
-}
-
-impl Effort {
-    /// What one request may cost.
-    #[must_use]
-    pub const fn of_a_request() -> Self {
-        Self(1_000_000)
-    }
-
-    /// Spends as many steps; `None`: there are not so many left.
-    pub(crate) fn spend(&mut self, bytes: usize) -> Option<()> {
-        self.0 = self.0.checked_sub(bytes)?;
-        Some(())
-    }
-
-    /// What is done to make a state takes longer than a step.
-    fn spend_more(&mut self, places: usize) -> Option<()> {
-        self.spend(places.saturating_mul(4))
     }
 }

@@ -1,6 +1,15 @@
 //! Lines of the house that the compiler does not hold.
 
 #![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows fails, which is what it should do"
+)]
+
+#[path = "architecture/imports.rs"]
+mod imports;
+#[path = "architecture/layers.rs"]
+mod layers;
 
 use std::path::{Path, PathBuf};
 

@@ -34,7 +34,7 @@ const NOW: u64 = 1_800_000_000;
 /// made comparable.
 pub fn configuration(bytes: &[u8]) {
     let config = Config::parse(bytes);
-    let again = Config::parse(&Config::canonical(bytes));
+    let again = Config::parse(&proxy_wasm_jwt::config::canonical(bytes));
     assert_eq!(config.is_ok(), again.is_ok(), "{config:?} {again:?}");
     let Ok(config) = config else { return };
     assert!(!config.providers.is_empty());

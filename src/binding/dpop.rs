@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::Presented;
 use super::nonce::Nonces;
+use super::presented::Presented;
 use super::replay::ProofId;
 use crate::claims::NumericDate;
 use crate::denial::{Denial, Reason};

@@ -1,5 +1,6 @@
 //! RFC 6265 section 4.2: the `cookie` field.
 
+use super::spelling;
 use crate::http::is_token_byte;
 use crate::http::percent::{self, Plus};
 
@@ -7,7 +8,7 @@ use crate::http::percent::{self, Plus};
 /// take for one of this name, by another separator or spelling, has a value that is no token.
 pub(super) fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     pairs(line).filter_map(move |pair| {
-        value_of(pair, name).or_else(|| passes_for(pair, name).then_some(super::NO_TOKEN))
+        value_of(pair, name).or_else(|| passes_for(pair, name).then_some(spelling::NO_TOKEN))
     })
 }
 
@@ -25,8 +26,8 @@ fn passes_for(pair: &[u8], name: &[u8]) -> bool {
             .and_then(|start| before.get(start.saturating_add(1)..))
             .unwrap_or(before);
         if key == name
-            || super::is_folded(key, name)
-            || super::is_folded(before, name)
+            || spelling::is_folded(key, name)
+            || spelling::is_folded(before, name)
             || key.len() > name.len()
                 && memchr::memchr(b'%', key).is_some()
                 && percent::decode(key, Plus::Plus).is_ok_and(|key| *key == *name)
@@ -124,7 +125,7 @@ mod tests {
             "My_Session=E",
             "a=1 MY.SESSION=E",
         ] {
-            assert_eq!(found(line), [super::super::NO_TOKEN], "{line}");
+            assert_eq!(found(line), [spelling::NO_TOKEN], "{line}");
         }
         for line in [
             "a=my_session",

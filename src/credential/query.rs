@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::spelling;
 use crate::http::percent::{self, BadEscape, Plus};
 
 /// The decoded values of the parameters of this name. A parameter that some servers take for one of this name, by another
@@ -11,7 +12,7 @@ pub(super) fn values<'a>(
     name: &[u8],
 ) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
     let (head, pairs) = split(path);
-    let none = || Ok(Cow::Borrowed(super::NO_TOKEN));
+    let none = || Ok(Cow::Borrowed(spelling::NO_TOKEN));
     let hidden = hidden_query(head).into_iter().flat_map(pairs_of);
     let hidden = hidden.filter_map(move |pair| {
         let key = key_and_value(pair).0;
@@ -70,7 +71,7 @@ fn is_folded(key: &[u8], name: &[u8]) -> bool {
     };
     // Proxies and applications decode in turn.
     for _ in 0..MAX_DECODINGS {
-        if super::is_folded(&decoded, name) {
+        if spelling::is_folded(&decoded, name) {
             return true;
         }
         match percent::decode(&decoded, Plus::Plus) {
@@ -191,7 +192,7 @@ mod tests {
             "/x%3faccess_token=E",
             "/x%3Fa=1&access_token=E?b",
         ] {
-            assert_eq!(found(path), [super::super::NO_TOKEN], "{path}");
+            assert_eq!(found(path), [spelling::NO_TOKEN], "{path}");
         }
         for path in [
             "/?a=1;b=2",

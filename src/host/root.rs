@@ -10,7 +10,7 @@ use super::abi::{self, Buffer};
 use super::filter::Filter;
 use super::logger;
 use super::stream::Stream;
-use crate::config::Config;
+use crate::config;
 
 /// The root context of one plugin in one VM.
 pub(super) struct Root {
@@ -63,7 +63,7 @@ impl RootContext for Root {
                 return false;
             }
         };
-        let canonical = Config::canonical(&bytes);
+        let canonical = config::canonical(&bytes);
         // A listener that is updated without a change here configures the same root again: requests that wait and keys
         // that are held stay.
         if self
@@ -73,7 +73,7 @@ impl RootContext for Root {
         {
             return true;
         }
-        let config = match Config::parse(&bytes) {
+        let config = match config::parse(&bytes) {
             Ok(config) => config,
             Err(error) => {
                 // The host refuses the configuration without saying why, so it is said here.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::discovery::shown;
 use super::fetch::{Document, FetchId, FetchRequest};
+use super::in_flight::InFlight;
 use super::record::{KeyRecord, Lease, Wants};
 use super::remote::RemoteKeys;
 use super::source::{Endpoint, KeyLocation};
@@ -24,23 +25,6 @@ const DISCOVERY_FOR_KID: Duration = Duration::from_secs(1);
 /// What the second address of a discovery document gets at least of the timeout that the two share: 0 would
 /// be none for the host. Shorter than [`LEASE_MARGIN`].
 const LEAST_FOR_FALLBACK: Duration = Duration::from_millis(100);
-
-/// A fetch under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct InFlight {
-    pub(super) id: FetchId,
-    /// What was asked for last.
-    pub(super) document: Document,
-    /// Whether the discovery document was asked for at its second address.
-    pub(super) is_fallback: bool,
-    /// When that was.
-    pub(super) asked_at: UnixTime,
-    pub(super) timeout: Duration,
-    pub(super) deadline: UnixTime,
-    pub(super) holder: u64,
-    /// How long the last answer asks to be left alone, where it gave no keys.
-    pub(super) pause: Duration,
-}
 
 impl RemoteKeys {
     // --- when ---

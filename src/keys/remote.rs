@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::absent::AbsentKids;
 use super::backoff::RandomSource;
 use super::fetch::{FetchId, FetchRequest};
-use super::fetching::InFlight;
+use super::in_flight::InFlight;
 use super::record::{KeyRecord, Wants};
 use super::sightings::Sightings;
 use super::source::RemoteKeySource;

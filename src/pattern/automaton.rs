@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use hashbrown::HashTable;
 
+use super::effort::{Effort, Hits};
 use super::program::{Place, Program, Side, bit, index};
-use super::{Effort, Hits, syntax};
+use super::syntax;
 
 /// What the states of one program may take, in numbers of four bytes: half a MiB.
 const MAX_MEMORY: usize = 128 * 1024;

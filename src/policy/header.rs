@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::likeness::Match;
-use super::matcher::{Matched, is_method};
+use super::matched::{MAX_VALUES, Matched, is_method, without_spaces};
 use super::path::RequestPath;
 use crate::ids::FieldId;
 use crate::pattern::StringMatcher;
@@ -48,9 +48,6 @@ pub enum HeaderTest {
     /// `range_match`: a whole number from the first up to but not including the second.
     Range(i64, i64),
 }
-
-/// Where a field has more values, or a value more elements, they may hold anything: to look at each would take too long.
-pub(super) const MAX_VALUES: usize = 16;
 
 impl HeaderMatcher {
     /// Whether it matches: one of several values does. A field that is not there matches no text and no range, inverted or
@@ -164,23 +161,6 @@ impl HeaderMatcher {
             }
         };
         Match::sure(literal).unless(!literal && is_other())
-    }
-}
-
-/// The value without what some server takes for white space at either end: all that Java's `trim` drops, and the spaces
-/// beyond ASCII that Python's and JavaScript's drop, in Latin-1 and in UTF-8.
-pub(super) fn without_spaces(mut value: &[u8]) -> &[u8] {
-    while let [0xc2, 0x85 | 0xa0, rest @ ..] | [0..=b' ' | 0x85 | 0xa0, rest @ ..] = value {
-        value = rest;
-    }
-    loop {
-        value = match value {
-            [rest @ .., 0xc2, 0x85 | 0xa0] | [rest @ .., 0..=b' '] => rest,
-            // The end of a letter in UTF-8.
-            [.., 0x80..=0xff, 0x85 | 0xa0] => return value,
-            [rest @ .., 0x85 | 0xa0] => rest,
-            _ => return value,
-        };
     }
 }
 

@@ -6,7 +6,7 @@ pub(super) use interpretations::is_deceptive;
 
 use std::borrow::Cow;
 
-use super::matcher::Matched;
+use super::matched::Matched;
 use crate::http;
 use crate::pattern::Member;
 

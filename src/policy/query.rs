@@ -1,43 +1,28 @@
-//! `match.query_parameters`: parameters of the query, in every way in which servers read one.
+//! The query of a request, in every way in which servers read one.
 
 use std::borrow::Cow;
 
-use super::header::without_spaces;
-use super::likeness::Match;
-use super::matcher::Matched;
 use super::path::is_deceptive;
 use crate::http;
-use crate::pattern::StringMatcher;
-
-/// One of `query_parameters`.
-#[derive(Debug)]
-pub struct ParameterMatcher {
-    /// Its name.
-    pub name: Box<str>,
-    /// What its first value must be; `None`: it must be there.
-    pub value: Option<StringMatcher>,
-    /// Whether it must be there at all.
-    pub present: bool,
-}
 
 /// The query of a request, taken apart.
 #[derive(Debug)]
 pub struct Query<'q> {
     /// As the URL standard splits it, at `&`.
-    pairs: Vec<Pair<'q>>,
+    pub(super) pairs: Vec<Pair<'q>>,
     /// As others do, at `;` too; empty where it holds none.
-    finer: Vec<Pair<'q>>,
+    pub(super) finer: Vec<Pair<'q>>,
     /// It may hold any parameter.
-    is_unclear: bool,
+    pub(super) is_unclear: bool,
 }
 
 #[derive(Debug)]
-struct Pair<'q> {
+pub(super) struct Pair<'q> {
     /// As it is written.
-    name: &'q [u8],
+    pub(super) name: &'q [u8],
     /// Decoded again and again.
     decoded: Cow<'q, [u8]>,
-    value: &'q [u8],
+    pub(super) value: &'q [u8],
 }
 
 /// Where there are more, the query may hold any parameter: to look for each rule's would take too long.
@@ -101,7 +86,7 @@ impl<'q> Pair<'q> {
 
     /// Whether some server takes its name for this one: PHP has underscores for dots and spaces, and it and others leave out
     /// what stands in brackets; some ignore the case of letters, or stop at a NUL.
-    fn is_named(&self, name: &[u8]) -> bool {
+    pub(super) fn is_named(&self, name: &[u8]) -> bool {
         let plain = |byte: &u8| match byte {
             b'.' | b' ' => b'_',
             byte => byte.to_ascii_lowercase(),
@@ -116,62 +101,8 @@ impl<'q> Pair<'q> {
     }
 }
 
-impl ParameterMatcher {
-    /// Whether the parameter matches. As it is written, the first of several counts, by its name and value as the query spells
-    /// them. A server may take another of them, decode both, or split the query otherwise.
-    #[must_use]
-    pub fn matches<'q>(&self, query: &Query<'q>, matched: &Matched<'q>) -> Match {
-        let name = self.name.as_bytes();
-        let of = |value: Option<&Cow<'q, [u8]>>| match &self.value {
-            Some(matcher) => value.is_some_and(|value| matched.passes(matcher, value)),
-            None => value.is_some() == self.present,
-        };
-        let first = query.pairs.iter().find(|pair| pair.name == name);
-        let literal = of(first.map(|pair| Cow::Borrowed(pair.value)).as_ref());
-        let is_doubtful = query.is_unclear
-            || [&query.pairs, &query.finer].into_iter().any(|pairs| {
-                // Without pairs of its own, the second is the first.
-                let mut found = pairs.iter().filter(|pair| pair.is_named(name)).peekable();
-                let is_absent = found.peek().is_none() && !pairs.is_empty();
-                is_absent && of(None) != literal
-                    || found.any(|pair| {
-                        pair.name != name && of(None) != literal
-                            || self.values_differ(pair.value, literal, of)
-                    })
-            });
-        match matched.gives_up() {
-            true => Match::PERHAPS,
-            false => Match::sure(literal).unless(is_doubtful),
-        }
-    }
-
-    /// Whether the value, read in some way, comes to another result than this.
-    fn values_differ<'q>(
-        &self,
-        value: &'q [u8],
-        literal: bool,
-        of: impl Fn(Option<&Cow<'q, [u8]>>) -> bool,
-    ) -> bool {
-        if of(Some(&Cow::Borrowed(value))) != literal {
-            return true;
-        }
-        if self.value.is_none() || !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-            return false;
-        }
-        [true, false].into_iter().any(|plus_is_space| {
-            let once = decode_once(value, plus_is_space);
-            let bare = without_spaces(&once);
-            of(Some(&once)) != literal
-                || bare.len() < once.len() && of(Some(&Cow::Owned(bare.to_vec()))) != literal
-                || once.contains(&b'%')
-                    && decoded(&once, false)
-                        .is_none_or(|value| of(Some(&Cow::Owned(value.into_owned()))) != literal)
-        })
-    }
-}
-
 /// Decoded again and again; `None`: there is no end of it.
-fn decoded(text: &[u8], plus_is_space: bool) -> Option<Cow<'_, [u8]>> {
+pub(super) fn decoded(text: &[u8], plus_is_space: bool) -> Option<Cow<'_, [u8]>> {
     let mut found = Cow::Borrowed(text);
     for _ in 0..MAX_ROUNDS {
         match decode_once(&found, plus_is_space) {
@@ -186,7 +117,7 @@ fn decoded(text: &[u8], plus_is_space: bool) -> Option<Cow<'_, [u8]>> {
 }
 
 /// Decoded as most servers do it, who leave a broken escape as it is. Borrowed where there is nothing to decode.
-fn decode_once(mut text: &[u8], plus_is_space: bool) -> Cow<'_, [u8]> {
+pub(super) fn decode_once(mut text: &[u8], plus_is_space: bool) -> Cow<'_, [u8]> {
     let whole = text;
     let mut made = Vec::new();
     let mut is_changed = false;
