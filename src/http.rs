@@ -11,4 +11,4 @@ mod uri;
 pub use authority::{Authority, DEFAULT_PORTS};
 pub use hex::{octet, octets};
 pub use token::is_token_byte;
-pub use uri::{HttpUri, HttpUriFault};
+pub use uri::{HttpUri, HttpUriFault, split_url};

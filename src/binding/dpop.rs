@@ -13,6 +13,7 @@ use super::presented::Presented;
 use super::replay::ProofId;
 use crate::claims::NumericDate;
 use crate::denial::{Denial, Reason};
+use crate::http::{percent, split_url};
 use crate::ids::FieldId;
 use crate::jose::{AlgorithmSet, Checked, Checks, Jwk, UnverifiedJwt};
 use crate::json::Object;
@@ -197,13 +198,9 @@ fn jwk_thumbprint(jwk: &Object<'_>) -> Option<String> {
 /// Scheme, authority and path in the form that RFC 3986 sections 6.2.2 and 6.2.3 make of equal ones; without query and
 /// fragment. Dot segments stay: a request with them is another request to us too.
 fn normal_url(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, authority, rest) = split_url(url)?;
     let scheme = scheme.to_ascii_lowercase();
-    let rest = rest.split(['?', '#']).next()?;
-    let (authority, path) = match rest.find('/') {
-        Some(at) => rest.split_at_checked(at)?,
-        None => (rest, "/"),
-    };
+    let path = rest.split(['?', '#']).next().filter(|path| !path.is_empty());
     let authority = authority.to_ascii_lowercase();
     let default_port = match &*scheme {
         "https" => ":443",
@@ -214,31 +211,8 @@ fn normal_url(url: &str) -> Option<String> {
     if authority.is_empty() {
         return None;
     }
-    Some(format!("{scheme}://{authority}{}", normal_path(path)))
-}
-
-/// "normalized by decoding any percent-encoded octet that corresponds to an unreserved character", the others in upper case.
-fn normal_path(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut rest = path.chars();
-    while let Some(letter) = rest.next() {
-        let mut ahead = rest.clone();
-        let digits = (letter == '%').then(|| {
-            let (high, low) = (ahead.next()?, ahead.next()?);
-            Some((high, low, high.to_digit(16)?.wrapping_mul(16) | low.to_digit(16)?))
-        });
-        match digits.flatten() {
-            None => out.push(letter),
-            Some((high, low, value)) => {
-                rest = ahead;
-                match char::from_u32(value) {
-                    Some(plain) if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => out.push(plain),
-                    _ => out.extend(['%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]),
-                }
-            }
-        }
-    }
-    out
+    let path = percent::normalize(path.unwrap_or("/"));
+    Some(format!("{scheme}://{authority}{path}"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::reader::{Fields, Node, read_each};
 use super::{Names, authorize, remote};
 use crate::claims::ClaimRules;
 use crate::credential::Location;
-use crate::http::{Authority, HttpUri};
+use crate::http::{Authority, HttpUri, split_url};
 use crate::ids::ProviderId;
 use crate::policy::{ProtectedResource, RequestPath, ResourceIdentity, ResourceMetadata};
 use crate::provider::Provider;
@@ -131,11 +131,7 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
             "`{url}` is not a resource's identifier; write an https URL with a canonical path and without query and fragment"
         ))
     };
-    let (scheme, rest) = url.split_once("://").ok_or_else(fault)?;
-    let (authority, path) = match rest.find('/') {
-        Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
-        None => (rest, ""),
-    };
+    let (scheme, authority, path) = split_url(&url).ok_or_else(fault)?;
     let is_loopback = ["localhost", "127.0.0.1", "[::1]"]
         .iter()
         .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));

@@ -43,3 +43,39 @@ pub fn decode(text: &[u8], plus: Plus) -> Result<Cow<'_, [u8]>, BadEscape> {
     }
     Ok(Cow::Owned(decoded))
 }
+
+/// The first octet of a text, whether it is written as an escape, and what follows. A percent sign that two hexadecimal digits
+/// do not follow is itself.
+#[must_use]
+pub fn split_first(text: &[u8]) -> Option<(u8, bool, &[u8])> {
+    let (first, rest) = text.split_first()?;
+    if let (b'%', [high, low, rest @ ..]) = (first, rest)
+        && let Some(octet) = octet(*high, *low)
+    {
+        return Some((octet, true, rest));
+    }
+    Some((*first, false, rest))
+}
+
+/// RFC 3986 sections 6.2.2.1 and 6.2.2.2: "normalized by decoding any percent-encoded octet that corresponds to an unreserved
+/// character", the others in upper case.
+#[must_use]
+pub fn normalize(mut text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    while let Some(letter) = text.chars().next() {
+        let (length, plain) = match split_first(text.as_bytes()) {
+            Some((octet, true, _)) if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) => {
+                (3, Some(char::from(octet)))
+            }
+            Some((_, true, _)) => (3, None),
+            _ => (letter.len_utf8(), Some(letter)),
+        };
+        let (written, rest) = text.split_at_checked(length).unwrap_or((text, ""));
+        match plain {
+            Some(plain) => out.push(plain),
+            None => out.extend(written.chars().map(|letter| letter.to_ascii_uppercase())),
+        }
+        text = rest;
+    }
+    out
+}

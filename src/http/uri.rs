@@ -28,6 +28,15 @@ pub enum HttpUriFault {
     TooLong,
 }
 
+/// Scheme, authority, and path with query and fragment, as they are written (RFC 3986 section 3).
+#[must_use]
+pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at_checked(end)?;
+    Some((scheme, authority, rest))
+}
+
 impl fmt::Display for HttpUriFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -48,14 +57,16 @@ impl HttpUri {
         if uri.len() > MAX_BYTES {
             return Err(HttpUriFault::TooLong);
         }
-        let (scheme, rest) = match uri.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", rest),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", rest),
+        let (scheme, authority, path) = match split_url(uri) {
+            Some((scheme, authority, rest)) if scheme.eq_ignore_ascii_case("https") => {
+                ("https", authority, rest)
+            }
+            Some((scheme, authority, rest)) if scheme.eq_ignore_ascii_case("http") => {
+                ("http", authority, rest)
+            }
             _ => return Err(HttpUriFault::Scheme),
         };
-        let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
-        let at = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let path = path.split_once('#').map_or(path, |(before, _)| before);
         let clean = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
         if authority.is_empty() || authority.contains(['@', '\\']) || !clean(authority) || !clean(path) {
             return Err(HttpUriFault::HostOrPath);

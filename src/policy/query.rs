@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::path::is_deceptive;
-use crate::http;
+use crate::http::percent;
 
 /// The query of a request, taken apart.
 #[derive(Debug)]
@@ -124,15 +124,11 @@ pub(super) fn decode_once(mut text: &[u8], plus_is_space: bool) -> Cow<'_, [u8]>
     if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(whole);
     }
-    while let [byte, after @ ..] = text {
-        text = after;
-        let escaped = match (byte, after) {
-            (b'%', [high, low, after @ ..]) => http::octet(*high, *low).inspect(|_| text = after),
-            (b'+', _) if plus_is_space => Some(b' '),
-            _ => None,
-        };
-        is_changed |= escaped.is_some();
-        made.push(escaped.unwrap_or(*byte));
+    while let Some((octet, is_escaped, rest)) = percent::split_first(text) {
+        text = rest;
+        let is_space = octet == b'+' && !is_escaped && plus_is_space;
+        is_changed |= is_escaped || is_space;
+        made.push(if is_space { b' ' } else { octet });
     }
     match is_changed {
         true => Cow::Owned(made),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::path::RequestPath;
 use crate::denial::{Denial, Reason};
-use crate::http::Authority;
+use crate::http::{Authority, split_url};
 use crate::ids::FieldId;
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
@@ -146,9 +146,8 @@ impl ProtectedResource {
             ResourceIdentity::FromHost { .. } => None,
         };
         let host = match &identity {
-            ResourceIdentity::Fixed { origin, .. } => origin
-                .split_once("://")
-                .and_then(|(_, host)| Authority::parse(host.as_bytes()))
+            ResourceIdentity::Fixed { origin, .. } => split_url(origin)
+                .and_then(|(_, authority, _)| Authority::parse(authority.as_bytes()))
                 .map(Authority::into_owned),
             ResourceIdentity::FromHost { .. } => None,
         };

@@ -1,6 +1,6 @@
 //! What servers may make of a path before they look at it.
 
-use crate::http;
+use crate::http::{self, percent};
 
 /// What servers do, one step each. Proxies and frameworks stand in rows, and each does some of this, in an order of its own:
 /// so a path's interpretations are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
@@ -153,15 +153,10 @@ pub(super) fn in_normal_form(path: &[u8]) -> Vec<u8> {
 /// The same with what separates decoded as well.
 fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
     let mut spelt = Vec::with_capacity(path.len());
-    while let [byte, after @ ..] = path {
-        path = after;
-        let escaped = match (byte, after) {
-            (b'%', [high, low, after @ ..]) => http::octet(*high, *low).inspect(|_| path = after),
-            _ => None,
-        };
-        let octet = escaped.unwrap_or(*byte);
+    while let Some((octet, is_escaped, rest)) = percent::split_first(path) {
+        path = rest;
         let stands = match octet {
-            b'/' | b'\\' | b'%' => separators || escaped.is_none(),
+            b'/' | b'\\' | b'%' => separators || !is_escaped,
             octet => is_plain(octet) || octet == b';',
         };
         if stands {
@@ -318,10 +313,8 @@ fn character(path: &[u8]) -> Option<(u32, &[u8])> {
 
 /// The octet of an escape, and what follows.
 fn escape(path: &[u8]) -> Option<(u8, &[u8])> {
-    match path {
-        [b'%', high, low, rest @ ..] => Some((http::octet(*high, *low)?, rest)),
-        _ => None,
-    }
+    let (octet, is_escaped, rest) = percent::split_first(path)?;
+    is_escaped.then_some((octet, rest))
 }
 
 /// What a character is in ASCII, to who normalizes (NFKC, NFC) or looks for the nearest; and how often.
@@ -464,7 +457,7 @@ mod tests {
                 );
                 // Decoded, each segment is the beginning of what it was.
                 let decoded = |path: &[u8]| {
-                    http::percent::decode(path, http::percent::Plus::Plus).map(|path| path.into_owned())
+                    percent::decode(path, http::percent::Plus::Plus).map(|path| path.into_owned())
                 };
                 for (one, other) in interpretation
                     .split(|byte| *byte == b'/')
