@@ -137,8 +137,7 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
         .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
     // Without TLS only where nothing leaves the machine: for trying things out.
     let is_scheme = scheme == "https" || (scheme == "http" && is_loopback);
-    if !is_scheme || !Authority::parse(authority.as_bytes()).is_some() || !(path.is_empty() || is_path(path))
-    {
+    if !is_scheme || Authority::parse(authority.as_bytes()).is_none() || !(path.is_empty() || is_path(path)) {
         return Err(fault());
     }
     Ok(ResourceIdentity::Fixed {

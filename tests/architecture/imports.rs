@@ -43,7 +43,7 @@ impl Crate {
                 source
                     .children
                     .iter()
-                    .map(|child| [&*module, &[child.clone()]].concat()),
+                    .map(|child| [&*module, std::slice::from_ref(child)].concat()),
             );
             all.insert(module, source);
         }
@@ -97,7 +97,7 @@ impl Crate {
         }
         let base = match source.imports.iter().find(|(_, name)| name == first) {
             Some((path, _)) => path.clone(),
-            None if source.children.contains(first) => [&**module, &[first.clone()]].concat(),
+            None if source.children.contains(first) => [&**module, std::slice::from_ref(first)].concat(),
             None => return None,
         };
         Some([&*base, rest].concat())
@@ -113,10 +113,9 @@ impl Crate {
         let (module, rest) = path.split_at(length);
         let handed_on = rest.first().and_then(|name| {
             let source = self.0.get(module)?;
-            let found = source
-                .imports
-                .iter()
-                .find(|(path, known)| known == name && path != &[module, &[name.clone()]].concat());
+            let found = source.imports.iter().find(|(path, known)| {
+                known == name && path != &[module, std::slice::from_ref(name)].concat()
+            });
             found.map(|(path, _)| [&**path, rest.get(1..).unwrap_or_default()].concat())
         });
         match handed_on {

@@ -9,6 +9,7 @@ use crate::imports::{Crate, Module, circle};
 const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("ids", &[]),
+    ("store", &[]),
     ("pattern", &[]),
     ("json", &[]),
     ("http", &[]),
@@ -20,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reply", &["denial", "ids"]),
     ("claims", &["denial", "jose", "json", "pattern", "time"]),
     ("credential", &["denial", "edits", "http", "ids", "request"]),
-    ("keys", &["http", "ids", "jose", "json", "time"]),
+    ("keys", &["http", "jose", "json", "store", "time"]),
     (
         "binding",
         &[
@@ -84,6 +85,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "reply",
             "request",
             "settings",
+            "store",
             "time",
             "token_cache",
         ],
@@ -115,7 +117,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "account",
             "authenticator",
-            "binding",
             "config",
             "denial",
             "forward",
@@ -128,6 +129,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "request",
             "seal",
             "settings",
+            "store",
             "time",
         ],
     ),
