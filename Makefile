@@ -37,6 +37,10 @@ differential: wasm envoy ## jwt_authn beside this filter on generated traffic wi
 guides: wasm envoy ## the applications of envoy/issuers/apps behind their configurations (needs Go, Node and Python 3)
 	@scripts/guides.sh
 
+.PHONY: interop
+interop: wasm envoy ## real identity providers in front of the filter, and a table of what each showed (NAMES="keycloak hydra", or all)
+	@scripts/interop.sh $(NAMES)
+
 .PHONY: wasm
 wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
 	@scripts/wasm.sh

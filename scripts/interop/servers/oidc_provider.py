@@ -1,0 +1,176 @@
+"""oidc-provider (npm): every algorithm, DPoP by two client libraries, mutual TLS, TLS with a private authority."""
+
+import json
+import shutil
+
+from checks import bearer, first_reply, provider, upstream_cluster
+from idp import Idp
+from kit import (
+    ROOT,
+    Certificates,
+    Envoy,
+    Process,
+    accepts,
+    broken,
+    cached,
+    cluster,
+    decode,
+    eventually,
+    expect,
+    free_port,
+    http,
+    listener,
+    need,
+    run,
+    token_of,
+)
+
+SOURCES = ROOT / "scripts/interop/oidc-provider"
+
+
+class OidcProvider(Idp):
+    name = "oidc-provider"
+    algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
+    audience = "https://orders.example.com"
+    rotation = "a new key set in its file, and a restart"
+    claim_to_headers = [
+        {"claim_name": "client_id", "header_name": "x-jwt-client"},
+        {"claim_name": "scope", "header_name": "x-jwt-scope"},
+    ]
+    provider_fields = {"profile": "rfc9068"}
+
+    def install(self):
+        need("node", "Node.js 20 or later")
+        need("npm", "Node.js 20 or later")
+        packages = json.loads((SOURCES / "package.json").read_text())["dependencies"]
+        self.version = packages["oidc-provider"]
+
+        def make(folder):
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(SOURCES / name, folder)
+            run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
+
+        self.modules = cached("oidc-provider", "-".join(packages.values()), make)
+        # Node.js looks for packages beside the file that imports them.
+        for source in SOURCES.glob("*.mjs"):
+            shutil.copy(source, self.folder)
+        (self.folder / "node_modules").symlink_to(self.modules / "node_modules")
+        certificates = self.certificates = Certificates(self.folder / "tls")
+        self.port, self.wrong_host, self.expired = free_port(), free_port(), free_port()
+        self.issuer = f"https://localhost:{self.port}"
+        good = certificates.issue("idp", "localhost")
+        self.listen = [
+            (self.port, good),
+            (self.wrong_host, certificates.issue("wrong-host", "other.example.com")),
+            (self.expired, certificates.issue("expired", "localhost", "20200101000000Z", "20200201000000Z")),
+        ]
+        self.client = certificates.issue("client", "client.example.com")
+        self.other_client = certificates.issue("other-client", "other.example.com")
+        self.keys = [self._new_keys("first")]
+
+    def _node(self, script, *arguments, **more):
+        return run("node", self.folder / script, *arguments, cwd=self.folder, **more)
+
+    def _new_keys(self, mark):
+        return json.loads(self._node("keys.mjs", mark, *self.algorithms))["keys"]
+
+    def start(self):
+        keys = self.folder / "keys.json"
+        keys.write_text(json.dumps({"keys": [key for keys in self.keys for key in keys]}))
+        settings = {
+            "issuer": self.issuer,
+            "keys": str(keys),
+            "audience": self.audience,
+            "algorithms": self.algorithms,
+            "clientCert": str(self.client[0]),
+            "listen": [{"port": port, "cert": str(cert), "key": str(key)} for port, (cert, key) in self.listen],
+        }
+        (self.folder / "settings.json").write_text(json.dumps(settings))
+        command = ["node", self.folder / "server.mjs", self.folder / "settings.json"]
+        self.process = Process(self.name, command, self.folder / "server.log", cwd=self.folder)
+        self.process.wait_until("its port", lambda: all(accepts(port) for port, _ in self.listen))
+
+    def _ask(self, basic=None, client=None, **form):
+        form = {"grant_type": "client_credentials", "resource": self.audience, "scope": "orders:read", **form}
+        context = self.certificates.context(client)
+        return token_of(http("POST", self.issuer + "/token", form=form, basic=basic, context=context))
+
+    def token(self, algorithm=None):
+        return self._ask(basic=(f"orders-{algorithm or 'RS256'}", "secret"))
+
+    def rotate(self):
+        # It signs with the first key that fits; the old one stays published, because its tokens are not over.
+        self.keys.insert(0, self._new_keys("second"))
+        self.stop()
+        self.start()
+
+    def cluster(self, port=None):
+        return cluster("idp", port or self.port, tls={"ca": self.certificates.ca, "name": "localhost"})
+
+    def more_listeners(self):
+        server = self.certificates.issue("envoy", "localhost")
+        tls = {"cert": server[0], "key": server[1], "ca": self.certificates.ca}
+
+        def bound(name, binding, **more):
+            config = {"providers": {"idp": provider(self, binding=binding)}, "stat_prefix": name}
+            return listener(name, config, **more)
+
+        return [
+            bound("dpop", {"dpop": {"required": True}}),
+            bound("nonce", {"dpop": {"required": True, "nonce": True}}),
+            bound("mtls", {"mtls": "required"}, tls=tls),
+        ]
+
+    def expected_headers(self, claims):
+        return {"x-jwt-client": claims["client_id"], "x-jwt-scope": "orders:read"}
+
+    def extras(self):
+        return [self.dpop, self.mtls, self.tls]
+
+    def dpop(self, envoy, *_):
+        """DPoP with openid-client and oauth4webapi"""
+        for name, demands in (("dpop", 0), ("nonce", 2)):
+            authority = {"NODE_EXTRA_CA_CERTS": str(self.certificates.ca)}
+            output = self._node("dpop.mjs", self.issuer, envoy.url(name), self.audience, env=authority)
+            for library, seen in json.loads(output.splitlines()[-1]).items():
+                wanted = {"status": 200, "token_type": "dpop"}
+                expect(seen == wanted, f"{library} at the listener {name}: {seen}")
+            refused = envoy.stats(rf"jwt\.{name}\.denied\.proof_nonce").popitem()[1]
+            expect(refused == demands, f"the listener {name} asked {refused} times for a nonce and not {demands} times")
+        reply = http("GET", envoy.url("dpop"), bearer(self.token()))
+        expect(reply.status == 401, f"an unbound token where proofs are required: {reply}")
+        return "DPoP with openid-client and oauth4webapi, with and without nonce"
+
+    def mtls(self, envoy, *_):
+        """tokens bound to a certificate"""
+        token = self._ask(client=self.client, client_id="mtls")
+        expect("x5t#S256" in decode(token)["cnf"], f"an unbound token: {decode(token)}")
+        url = envoy.url("mtls", scheme="https", host="localhost")
+        reply = http("GET", url, bearer(token), context=self.certificates.context(self.client))
+        expect(reply.status == 200, f"with the client's certificate: {reply}")
+        reply = http("GET", url, bearer(token), context=self.certificates.context(self.other_client))
+        expect((reply.status, reply.reason) == (401, "binding_mismatch"), f"with another certificate: {reply}")
+        reply = http("GET", envoy.url(), bearer(token))
+        expect((reply.status, reply.reason) == (401, "binding_mismatch"), f"as a bearer token: {reply}")
+        return "mTLS-bound tokens"
+
+    def tls(self, _, folder, upstream):
+        """TLS with a private authority: another host, an expired certificate"""
+        token = self.token()
+        for what, port in (("wrong host", self.wrong_host), ("expired", self.expired)):
+            config = {"providers": {"idp": provider(self)}}
+            envoy = Envoy(folder, [listener("main", config)], [self.cluster(port), upstream_cluster(upstream)])
+            try:
+                eventually(
+                    f"a failed handshake, {what}",
+                    lambda envoy=envoy: sum(envoy.stats(r"cluster\.idp\.ssl\.fail_verify").values()),
+                )
+                for value in (token, broken(token)):
+                    reply = http("GET", envoy.url(), bearer(value))
+                    expect((reply.status, reply.reason) == (503, "keys_unavailable"), f"{what}: {reply}")
+            finally:
+                envoy.stop()
+        return "TLS with a private CA: good, wrong host, expired"
+
+
+SERVER = OidcProvider
