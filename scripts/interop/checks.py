@@ -2,10 +2,11 @@
 
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from datetime import date
 
-from kit import Envoy, Failure, Upstream, broken, decode, eventually, expect, http, listener, say
+from kit import Envoy, Failure, Unavailable, Upstream, broken, decode, eventually, expect, http, listener, say
 
 # Reasons with which the filter says that it could not decide; after the start of a process and during an outage only.
 UNDECIDED = 503
@@ -233,8 +234,10 @@ def check(idp, folder):
         outage(envoy, idp, folder, upstream, row)
         crashed = {name: value for name, value in envoy.stats("vm_reload|wasm.*crash").items() if value}
         expect(not crashed, f"the module crashed: {crashed}")
-    except Failure as failure:
-        row.fault = str(failure)
+    except Unavailable:
+        raise
+    except Exception as failure:  # noqa: BLE001: the other servers run nevertheless
+        row.fault = str(failure) if isinstance(failure, Failure) else "".join(traceback.format_exception(failure))
         if envoy:
             lines = [line for line in envoy.log().splitlines() if "wasm" in line]
             row.fault += "\n  Envoy's log:\n  " + "\n  ".join(lines[-15:])

@@ -452,19 +452,20 @@ def as_root(*command):
     return command if os.geteuid() == 0 else ("sudo", *command)
 
 
-def unpack_debian(package, leave_out=()):
-    """The package and what it depends on and this machine lacks, unpacked below a folder and not installed.
+def unpack_debian(*packages, leave_out=()):
+    """The packages and what they depend on and this machine lacks, unpacked below a folder and not installed.
 
-    No service is started, nothing outside of the folder changes, and no root is needed.
+    No service is started, nothing outside of the folder changes, and no root is needed. Returns the folder and the
+    version of the first package. `leave_out` has regular expressions of packages that are not needed to run it.
     """
-    version = debian_version(package)
+    version = debian_version(packages[0])
 
     def make(folder):
-        plan = run("apt-get", "-s", "-qq", "install", "--no-install-recommends", package)
-        names = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
-        if package not in names:
-            names.append(package)
+        plan = run("apt-get", "-s", "-qq", "install", "--no-install-recommends", *packages)
+        # A version in brackets is that of a package which is here already and would be upgraded.
+        names = [line.split()[1] for line in plan.splitlines() if re.match(r"Inst \S+ \(", line)]
         names = [name for name in names if not any(re.fullmatch(pattern, name) for pattern in leave_out)]
+        names += [name for name in packages if name not in names]
         say(f"  downloading {len(names)} packages of Debian")
         downloads = folder / ".download"
         downloads.mkdir()
@@ -478,7 +479,7 @@ def unpack_debian(package, leave_out=()):
             run("dpkg-deb", "-x", archive, folder)
         shutil.rmtree(downloads)
 
-    return cached(package, version, make), version
+    return cached(packages[0], version, make), version
 
 
 class Certificates:
