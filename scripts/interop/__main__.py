@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import re
 import shutil
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from checks import Row, check, table  # noqa: E402
 from kit import ENVOY, MODULE, Failure, Unavailable, say  # noqa: E402
 
 #: In the order in which they run; `slow` ones only if they are named.
-MODULES = ("oidc_provider", "glewlwyd")
+MODULES = ("oidc_provider", "glewlwyd", "lemonldap")
 
 
 def load():
@@ -54,7 +55,7 @@ def main():
     work = Path(tempfile.mkdtemp(prefix="interop-"))
     try:
         for server in chosen(servers, arguments.names):
-            folder = work / server.name.replace(" ", "-")
+            folder = work / re.sub(r"\W+", "-", server.name.lower())
             folder.mkdir()
             try:
                 row = check(server(folder), folder)

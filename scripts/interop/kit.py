@@ -6,6 +6,7 @@ outside of the repository: in $INTEROP_CACHE, by default ~/.cache/proxy-wasm-jwt
 
 import base64
 import ctypes
+import hashlib
 import json
 import os
 import re
@@ -479,7 +480,9 @@ def unpack_debian(*packages, leave_out=()):
             run("dpkg-deb", "-x", archive, folder)
         shutil.rmtree(downloads)
 
-    return cached(packages[0], version, make), version
+    # Another list of packages is another folder.
+    mark = hashlib.sha256(repr((packages, leave_out)).encode()).hexdigest()[:8]
+    return cached(packages[0], f"{version}-{mark}", make), version
 
 
 class Certificates:
