@@ -45,6 +45,18 @@ interop: wasm envoy ## real identity providers in front of the filter, and a tab
 wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
 	@scripts/wasm.sh
 
+.PHONY: image
+image: wasm ## the image of the module, an OCI layout at .build/oci; REGISTRY=host/name pushes it there
+	@scripts/image.sh
+
+.PHONY: release
+release: wasm ## what a release has, in dist/: module, image, checksums, bill of materials, licenses, notes
+	@scripts/release.sh
+
+.PHONY: reproducible
+reproducible: cc ## build the module in two folders, and fail unless both have the same bytes
+	@scripts/reproducible.sh
+
 .PHONY: trap
 trap: cc ## the module of the tests that take it down, left at .build/trap.wasm; never shipped
 	@TRAP=1 scripts/wasm.sh
@@ -81,7 +93,7 @@ deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)
 .PHONY: clean
 clean: ## remove everything that these commands made
 	cargo clean
-	rm -rf .build .venv envoy/jwt.wasm
+	rm -rf .build .venv dist envoy/jwt.wasm
 
 # Dependencies of the test kit compile C.
 .PHONY: cc

@@ -1,18 +1,20 @@
 // Two client libraries get a token that is bound to a key, and use it at a resource: with proofs of their own, nonces
-// of the resource included. Prints a line of JSON for each library. Arguments: issuer, resource, audience.
+// of the resource included. Prints a line of JSON for each library. Arguments: issuer, resource,
+// audience, the client's name and secret.
 
 import * as oauth from 'oauth4webapi';
 import * as openid from 'openid-client';
 
-const [issuer, resource, audience] = process.argv.slice(2);
-const [id, secret] = ['orders-RS256', 'secret'];
+const [issuer, resource, audience, id, secret] = process.argv.slice(2);
+// Keycloak knows no scope `orders:read`, and takes no parameter `resource`: its clients have a fixed audience.
+const wanted = audience.startsWith('https://') ? { resource: audience, scope: 'orders:read' } : {};
 
 async function withOpenidClient() {
   const config = await openid.discovery(new URL(issuer), id, secret, openid.ClientSecretBasic(secret), {
     execute: [openid.allowInsecureRequests],
   });
   const handle = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair('ES256'));
-  const tokens = await openid.clientCredentialsGrant(config, { resource: audience, scope: 'orders:read' }, { DPoP: handle });
+  const tokens = await openid.clientCredentialsGrant(config, wanted, { DPoP: handle });
   const ask = () =>
     openid.fetchProtectedResource(config, tokens.access_token, new URL(resource), 'GET', undefined, undefined, { DPoP: handle });
   // This library repeats a request by itself when the resource asks for a nonce.
@@ -30,7 +32,7 @@ async function withOauth4webapi() {
     as,
     client,
     oauth.ClientSecretBasic(secret),
-    new URLSearchParams({ resource: audience, scope: 'orders:read' }),
+    new URLSearchParams(wanted),
     { DPoP, ...insecure },
   );
   const tokens = await oauth.processClientCredentialsResponse(as, client, response);

@@ -28,6 +28,36 @@ from kit import (
 SOURCES = ROOT / "scripts/interop/oidc-provider"
 
 
+def client_libraries(folder):
+    """The scripts and the packages that they import, in this folder; returns the versions of the packages."""
+    need("node", "Node.js 20 or later")
+    need("npm", "Node.js 20 or later")
+    packages = json.loads((SOURCES / "package.json").read_text())["dependencies"]
+
+    def make(modules):
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(SOURCES / name, modules)
+        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=modules)
+
+    modules = cached("oidc-provider", "-".join(packages.values()), make)
+    # Node.js looks for packages beside the file that imports them.
+    for source in SOURCES.glob("*.mjs"):
+        shutil.copy(source, folder)
+    (folder / "node_modules").symlink_to(modules / "node_modules")
+    return packages
+
+
+def try_dpop(folder, envoy, issuer, client, audience, authority=None):
+    """Two client libraries at the listeners `dpop` and `nonce`, with tokens of this issuer."""
+    environment = {"NODE_EXTRA_CA_CERTS": str(authority)} if authority else None
+    for name, demands in (("dpop", 0), ("nonce", 2)):
+        output = run("node", folder / "dpop.mjs", issuer, envoy.url(name), audience, *client, cwd=folder, env=environment)
+        for library, seen in json.loads(output.splitlines()[-1]).items():
+            expect(seen == {"status": 200, "token_type": "dpop"}, f"{library} at the listener {name}: {seen}")
+        refused = envoy.stats(rf"jwt\.{name}\.denied\.proof_nonce").popitem()[1]
+        expect(refused == demands, f"the listener {name} asked {refused} times for a nonce and not {demands} times")
+
+
 class OidcProvider(Idp):
     name = "oidc-provider"
     algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
@@ -40,21 +70,7 @@ class OidcProvider(Idp):
     provider_fields = {"profile": "rfc9068"}
 
     def install(self):
-        need("node", "Node.js 20 or later")
-        need("npm", "Node.js 20 or later")
-        packages = json.loads((SOURCES / "package.json").read_text())["dependencies"]
-        self.version = packages["oidc-provider"]
-
-        def make(folder):
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(SOURCES / name, folder)
-            run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
-
-        self.modules = cached("oidc-provider", "-".join(packages.values()), make)
-        # Node.js looks for packages beside the file that imports them.
-        for source in SOURCES.glob("*.mjs"):
-            shutil.copy(source, self.folder)
-        (self.folder / "node_modules").symlink_to(self.modules / "node_modules")
+        self.version = client_libraries(self.folder)["oidc-provider"]
         certificates = self.certificates = Certificates(self.folder / "tls")
         self.port, self.wrong_host, self.expired = free_port(), free_port(), free_port()
         self.issuer = f"https://localhost:{self.port}"
@@ -129,14 +145,8 @@ class OidcProvider(Idp):
 
     def dpop(self, envoy, *_):
         """DPoP with openid-client and oauth4webapi"""
-        for name, demands in (("dpop", 0), ("nonce", 2)):
-            authority = {"NODE_EXTRA_CA_CERTS": str(self.certificates.ca)}
-            output = self._node("dpop.mjs", self.issuer, envoy.url(name), self.audience, env=authority)
-            for library, seen in json.loads(output.splitlines()[-1]).items():
-                wanted = {"status": 200, "token_type": "dpop"}
-                expect(seen == wanted, f"{library} at the listener {name}: {seen}")
-            refused = envoy.stats(rf"jwt\.{name}\.denied\.proof_nonce").popitem()[1]
-            expect(refused == demands, f"the listener {name} asked {refused} times for a nonce and not {demands} times")
+        client = ("orders-RS256", "secret")
+        try_dpop(self.folder, envoy, self.issuer, client, self.audience, self.certificates.ca)
         reply = http("GET", envoy.url("dpop"), bearer(self.token()))
         expect(reply.status == 401, f"an unbound token where proofs are required: {reply}")
         return "DPoP with openid-client and oauth4webapi, with and without nonce"

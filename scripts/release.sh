@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Everything that a release has, in dist/: module, image, bill of materials, licenses, notes, checksums. Nothing is
+# published: the workflow of a tag does that, or a person.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+have python3 || apt_install python3
+export PYTHONDONTWRITEBYTECODE=1
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+# A tag says which version this is; it must not be another than that of the sources.
+if [ -n "${RELEASE_TAG:-}" ]; then
+    [ "$RELEASE_TAG" = "v$version" ] || fail "release: the tag is $RELEASE_TAG and Cargo.toml has $version"
+    grep -q "^## \[$version\]" CHANGELOG.md || fail "release: CHANGELOG.md has no section $version"
+fi
+dist=dist
+rm -rf "$dist"
+mkdir -p "$dist"
+cp envoy/jwt.wasm "$dist/jwt.wasm"
+digest=$(sha256sum <"$dist/jwt.wasm" | cut -d' ' -f1)
+image=$(LAYOUT="$dist/oci" MODULE="$dist/jwt.wasm" scripts/image.sh)
+# As one file, too, because a release of a forge has files and no folders.
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci" -cf "$dist/proxy-wasm-jwt-$version-oci.tar" \
+    oci-layout index.json blobs
+python3 scripts/release/sbom.py "$dist/jwt.wasm" >"$dist/sbom.cdx.json"
+python3 scripts/release/licenses.py >"$dist/THIRD-PARTY-LICENSES.md"
+toolchain=$(cat .build/wasm-toolchain 2>/dev/null || echo rustup)
+case $toolchain in
+debian) compiler=$(/usr/bin/rustc --version) ;;
+*) compiler=$(rustc --version) ;;
+esac
+python3 scripts/release/notes.py "$version" "$digest" "$image" "$compiler ($toolchain) with $(wasm-opt --version)" \
+    >"$dist/RELEASE_NOTES.md"
+# Last, and of every file but itself.
+(cd "$dist" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum >SHA256SUMS)
+say "release: $version in $dist/"
+cat "$dist/SHA256SUMS"

@@ -1,0 +1,68 @@
+"""What the module is made of, by `cargo metadata`: the crates that are compiled for wasm32-wasip1, without those of tests
+and build tools that leave nothing in it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = "wasm32-wasip1"
+
+
+def metadata():
+    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", TARGET]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def compiled():
+    """Name and version of each crate that cargo compiles for the module alone.
+
+    `cargo metadata` counts what the features of the tests add, too.
+    """
+    command = ["cargo", "tree", "--locked", "--target", TARGET, "--package", "proxy-wasm-jwt", "--edges", "normal"]
+    command += ["--prefix", "none", "--no-dedupe", "--format", "{p}"]
+    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {(line.split()[0], line.split()[1].removeprefix("v")) for line in output.splitlines() if line}
+
+
+class Crates:
+    """The package itself, the crates in the module, and which needs which."""
+
+    def __init__(self):
+        whole, kept = metadata(), compiled()
+        packages = {package["id"]: package for package in whole["packages"]}
+        nodes = {node["id"]: node for node in whole["resolve"]["nodes"]}
+        self.root = next(p for p in whole["packages"] if p["name"] == "proxy-wasm-jwt" and p["source"] is None)
+        self.needs, seen, todo = {}, set(), [self.root["id"]]
+        while todo:
+            ident = todo.pop()
+            if ident in seen:
+                continue
+            seen.add(ident)
+            needed = [
+                dependency["pkg"]
+                for dependency in nodes[ident]["deps"]
+                # A macro runs in the compiler, but what it writes is in the module, so its crate is listed, too.
+                if any(kind["kind"] is None for kind in dependency["dep_kinds"])
+                and (packages[dependency["pkg"]]["name"], packages[dependency["pkg"]]["version"]) in kept
+            ]
+            self.needs[ident] = sorted(needed)
+            todo.extend(needed)
+        self.packages = packages
+        self.all = sorted(
+            (packages[ident] for ident in seen if ident != self.root["id"]), key=lambda p: (p["name"], p["version"])
+        )
+
+
+def version():
+    return Crates().root["version"]
+
+
+def timestamp():
+    """When the sources were committed, so that the same sources give the same files."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given:
+        return int(given)
+    done = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return int(done.stdout.strip() or 0) if done.returncode == 0 else 0

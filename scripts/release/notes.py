@@ -1,0 +1,45 @@
+"""Prints the section of CHANGELOG.md about this version, or Unreleased, and how to check what was released.
+Arguments: the version, the SHA-256 of the module, the digest of the image, the toolchain."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def section(version):
+    """The lines below the version's heading, or those of Unreleased if it has none yet."""
+    found = {}
+    name = None
+    for line in (ROOT / "CHANGELOG.md").read_text().splitlines():
+        if line.startswith("## ["):
+            name = line[4:].split("]")[0]
+            found[name] = []
+        elif name:
+            found[name].append(line)
+    chosen = version if version in found else "Unreleased"
+    return chosen, "\n".join(found[chosen]).strip()
+
+
+def main(version, digest, image, toolchain):
+    chosen, text = section(version)
+    if chosen != version:
+        print(f"notes: CHANGELOG.md has no section {version}; taking {chosen}", file=sys.stderr)
+    print(f"# proxy-wasm-jwt {version}\n")
+    print(text)
+    print(f"""
+### Files
+
+| file | content |
+| --- | --- |
+| `jwt.wasm` | the module, SHA-256 `{digest}` |
+| `oci/` and `proxy-wasm-jwt-{version}-oci.tar` | the image of the module as an OCI layout, digest `{image}` |
+| `sbom.cdx.json` | the bill of materials, CycloneDX 1.5 |
+| `THIRD-PARTY-LICENSES.md` | the licenses of the code in the module |
+| `SHA256SUMS` | the checksums of these files |
+
+The module is reproducible: {toolchain} gives the same bytes from the same sources (RELEASING.md says how).""")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
