@@ -17,7 +17,16 @@ pub(crate) struct Client<'k> {
 
 impl<'k> Client<'k> {
     pub(crate) fn new(key: &'k SigningKey) -> Self {
-        let token = token().claim("cnf", json!({"jkt": key.thumbprint()})).mint();
+        Self::with(key, json!({}))
+    }
+
+    /// A client whose token has these members in `cnf`, too.
+    fn with(key: &'k SigningKey, more: Value) -> Self {
+        let mut confirmation = json!({"jkt": key.thumbprint()});
+        for (name, value) in more.as_object().expect("members") {
+            confirmation[name] = value.clone();
+        }
+        let token = token().claim("cnf", confirmation).mint();
         Self { key, token }
     }
 
@@ -80,6 +89,10 @@ pub(super) fn list() -> Vec<Scenario> {
             .proof("t", json!({"ath": testkit::sha256_segment(&client.token)}))
             .mint(),
     );
+    let described = |jti: &str, more: Value| {
+        let client = Client::with(&world().es256, more);
+        client.request(&client.proof(jti, json!({})).mint())
+    };
     let challenge = "DPoP realm=\"jwt\", error=\"invalid_dpop_proof\", \
                      error_description=\"the proof of possession was used before\", algs=\"ES256 EdDSA\"";
     let config = |required: bool| json!({"binding": {"dpop": {"required": required, "algorithms": ["ES256", "EdDSA"]}}});
@@ -106,6 +119,14 @@ pub(super) fn list() -> Vec<Scenario> {
                         "DPoP realm=\"jwt\", algs=\"ES256 EdDSA\"".into(),
                     )),
             ),
+        // Keycloak 26 writes `"kc-jkt-type": "DPoP"` beside `jkt`.
+        Scenario::local_with("a member of cnf that names no method changes nothing", config(true))
+            .request(described("d1", json!({"kc-jkt-type": "DPoP"})), forwarded())
+            .request(described("d2", json!({"kc-jkt-type": {"a": [1]}, "note": null})), forwarded())
+            .request(described("d3", json!({"x5t#S256": "AA"})), denied("binding_mismatch"))
+            .request(described("d4", json!({"kid": "a"})), denied("binding_mismatch"))
+            .request(described("d5", json!({"jwk": {}, "note": 1})), denied("binding_mismatch"))
+            .token(token().claim("cnf", json!({"kc-jkt-type": "DPoP"})).mint(), denied("binding_mismatch")),
         Scenario::local_with("a proof that is not for this request is none", config(false))
             .request(with("1", json!({"htm": "POST"})), invalid())
             .request(
