@@ -15,14 +15,14 @@ from checks import Row, check, table  # noqa: E402
 from kit import ENVOY, MODULE, Failure, Unavailable, say  # noqa: E402
 
 #: In the order in which they run; `slow` ones only if they are named.
-MODULES = ("oidc_provider", "glewlwyd", "lemonldap", "keycloak")
+MODULES = ("oidc_provider", "glewlwyd", "lemonldap", "keycloak", "hydra", "spire")
 
 
 def load():
     servers = {}
     for module in MODULES:
         server = importlib.import_module(f"servers.{module}").SERVER
-        servers[server.name] = server
+        servers[module.replace("_", "-")] = server
     return servers
 
 
@@ -31,6 +31,7 @@ def chosen(servers, names):
         return [server for server in servers.values() if not server.slow]
     if names == ["all"]:
         return list(servers.values())
+    names = [name.lower() for name in names]
     unknown = [name for name in names if name not in servers]
     if unknown:
         raise Failure(f"no server is named {', '.join(unknown)}; there are {', '.join(servers)}, and `all`")
@@ -45,8 +46,8 @@ def main():
     arguments = parser.parse_args()
     servers = load()
     if arguments.list:
-        for server in servers.values():
-            print(server.name, f"(by its name only: {server.slow})" if server.slow else "")
+        for name, server in servers.items():
+            print(f"{name:14} {server.name}" + (f" (by its name only: {server.slow})" if server.slow else ""))
         return 0
     for needed, command in ((MODULE, "make wasm"), (ENVOY, "make envoy")):
         if not needed.exists():

@@ -485,6 +485,33 @@ def unpack_debian(*packages, leave_out=()):
     return cached(packages[0], f"{version}-{mark}", make), version
 
 
+def go_build(name, module, version, *arguments):
+    """The commands of a Go module of this version, built from the sources that the module proxy has.
+
+    They are built in a copy of the module, with its own go.sum. `go install module@version` refuses modules with
+    replacements. A replacement by a folder leads to another module of the same repository, which its archive lacks: it is
+    dropped, and the module's own published version is taken.
+    """
+    need("go", "Go 1.24 or later")
+    mark = hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]
+
+    def make(folder):
+        say(f"  building {module}@{version}; this takes some minutes")
+        found = json.loads(run("go", "mod", "download", "-json", f"{module}@{version}", cwd=folder, timeout=1800))
+        sources = folder / ".sources"
+        shutil.copytree(found["Dir"], sources)
+        for path in (sources, *sources.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)
+        replaced = json.loads(run("go", "mod", "edit", "-json", cwd=sources)).get("Replace") or []
+        for entry in replaced:
+            if entry["New"]["Path"].startswith("."):
+                run("go", "mod", "edit", "-dropreplace", entry["Old"]["Path"], cwd=sources)
+        run("go", "build", "-mod=mod", "-o", f"{folder}/", *arguments, cwd=sources, timeout=7200)
+        shutil.rmtree(sources)
+
+    return cached(name, f"{version}-{mark}", make)
+
+
 class Certificates:
     """A certificate authority of this run, made by openssl."""
 
