@@ -24,6 +24,10 @@ run: wasm envoy ## the same stack left running, with the curl lines to try (CONF
 test: wasm trap envoy ## every test, those against the real Envoy included; what cannot run fails
 	cargo test --workspace
 
+.PHONY: test-scripts
+test-scripts: wasm ## the tests of what `make image` and `make release` leave
+	@PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover --start-directory scripts/tests
+
 .PHONY: bless
 bless: cc ## rewrite the golden files, which tests compare with; read the diff before you commit it
 	BLESS=1 cargo test --test config_errors --test differential --test simulator golden_
@@ -40,6 +44,10 @@ guides: wasm envoy ## the applications of envoy/issuers/apps behind their config
 .PHONY: interop
 interop: wasm envoy ## real identity providers in front of the filter, and a table of what each showed (NAMES="keycloak hydra", or all)
 	@scripts/interop.sh $(NAMES)
+
+.PHONY: versions
+versions: wasm cc ## the walk of `make demo` on one release of each minor version of Envoy, and a table
+	@scripts/versions.sh
 
 .PHONY: wasm
 wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
