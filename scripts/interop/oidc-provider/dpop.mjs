@@ -1,11 +1,11 @@
 // Two client libraries get a token that is bound to a key, and use it at a resource: with proofs of their own, nonces
 // of the resource included. Prints a line of JSON for each library. Arguments: issuer, resource,
-// audience, the client's name and secret.
+// audience, the client's name and secret, the algorithm of the second library's proofs.
 
 import * as oauth from 'oauth4webapi';
 import * as openid from 'openid-client';
 
-const [issuer, resource, audience, id, secret] = process.argv.slice(2);
+const [issuer, resource, audience, id, secret, algorithm] = process.argv.slice(2);
 // Keycloak knows no scope `orders:read`, and takes no parameter `resource`: its clients have a fixed audience.
 const wanted = audience.startsWith('https://') ? { resource: audience, scope: 'orders:read' } : {};
 
@@ -27,7 +27,7 @@ async function withOauth4webapi() {
     .discoveryRequest(new URL(issuer), insecure)
     .then((response) => oauth.processDiscoveryResponse(new URL(issuer), response));
   const client = { client_id: id };
-  const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('EdDSA'));
+  const DPoP = oauth.DPoP(client, await oauth.generateKeyPair(algorithm));
   const response = await oauth.clientCredentialsGrantRequest(
     as,
     client,

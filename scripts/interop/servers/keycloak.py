@@ -212,7 +212,8 @@ class Keycloak(Idp):
     def dpop(self, envoy, *_):
         """DPoP with openid-client and oauth4webapi"""
         client_libraries(self.folder)
-        try_dpop(self.folder, envoy, self.issuer, ("dpop", SECRET), self.audience)
+        # It refuses proofs by EdDSA: "Unsupported DPoP algorithm: Ed25519".
+        try_dpop(self.folder, envoy, self.issuer, ("dpop", SECRET), self.audience, "ES384")
         return "DPoP with openid-client and oauth4webapi, with and without nonce"
 
     def mtls(self, envoy, *_):

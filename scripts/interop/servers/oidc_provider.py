@@ -47,11 +47,12 @@ def client_libraries(folder):
     return packages
 
 
-def try_dpop(folder, envoy, issuer, client, audience, authority=None):
+def try_dpop(folder, envoy, issuer, client, audience, algorithm, authority=None):
     """Two client libraries at the listeners `dpop` and `nonce`, with tokens of this issuer."""
     environment = {"NODE_EXTRA_CA_CERTS": str(authority)} if authority else None
     for name, demands in (("dpop", 0), ("nonce", 2)):
-        output = run("node", folder / "dpop.mjs", issuer, envoy.url(name), audience, *client, cwd=folder, env=environment)
+        arguments = (issuer, envoy.url(name), audience, *client, algorithm)
+        output = run("node", folder / "dpop.mjs", *arguments, cwd=folder, env=environment)
         for library, seen in json.loads(output.splitlines()[-1]).items():
             expect(seen == {"status": 200, "token_type": "dpop"}, f"{library} at the listener {name}: {seen}")
         refused = envoy.stats(rf"jwt\.{name}\.denied\.proof_nonce").popitem()[1]
@@ -146,7 +147,7 @@ class OidcProvider(Idp):
     def dpop(self, envoy, *_):
         """DPoP with openid-client and oauth4webapi"""
         client = ("orders-RS256", "secret")
-        try_dpop(self.folder, envoy, self.issuer, client, self.audience, self.certificates.ca)
+        try_dpop(self.folder, envoy, self.issuer, client, self.audience, "EdDSA", self.certificates.ca)
         reply = http("GET", envoy.url("dpop"), bearer(self.token()))
         expect(reply.status == 401, f"an unbound token where proofs are required: {reply}")
         return "DPoP with openid-client and oauth4webapi, with and without nonce"

@@ -1,0 +1,129 @@
+"""The alert rules by promtool, and the dashboard's queries by a real Prometheus that scrapes the demo."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.parse
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "scripts/interop"))
+
+from kit import Process, accepts, broken, eventually, free_port, http, run, unpack_debian  # noqa: E402
+
+FOLDER = ROOT / "envoy/observability"
+DEMO = ("cargo", "run", "--quiet", "--package", "testkit", "--bin", "demo", "--")
+
+
+def queries():
+    """Each query of the dashboard with its variables filled in, with the panel's title."""
+    board = json.loads((FOLDER / "dashboard.json").read_text())
+    found = []
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            query = target["expr"].replace("$filter", ".*").replace("$instance", ".*").replace("$__rate_interval", "30s")
+            found.append((panel["title"], query))
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"]).groups()
+            found.append((variable["label"], f"count by ({label}) ({metric})"))
+    return found
+
+
+def alerts():
+    """Names and expressions, by promtool's own reading of the file."""
+    text = (FOLDER / "alerts.yaml").read_text()
+    return re.findall(r"alert: (\w+)", text)
+
+
+class Rules(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        files, _ = unpack_debian("prometheus")
+        cls.programs = files / "usr/bin"
+
+    def test_promtool_accepts_the_rules(self):
+        output = run(self.programs / "promtool", "check", "rules", FOLDER / "alerts.yaml")
+        self.assertIn(f"SUCCESS: {len(alerts())} rules found", output)
+
+    def test_each_rule_fires_when_it_has_to_and_no_other_time(self):
+        run(self.programs / "promtool", "test", "rules", FOLDER / "alerts_test.yaml")
+        tested = set(re.findall(r"alertname: (\w+)", (FOLDER / "alerts_test.yaml").read_text()))
+        self.assertEqual(tested, set(alerts()))
+
+    def test_a_prometheus_that_scrapes_the_demo_answers_every_query(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self._scrape(Path(folder))
+
+    def _scrape(self, folder):
+        subprocess.run(["cargo", "build", "--quiet", "--package", "testkit", "--bin", "demo"], cwd=ROOT, check=True)
+        # Its working directory is the repository: it keeps its key below it.
+        demo = Process("demo", [*DEMO, "run", "--port", "0"], folder / "demo.log", cwd=ROOT)
+        self.addCleanup(demo.stop)
+        demo.wait_until("Envoy's log", lambda: "Ctrl-C" in demo.text(), timeout=120)
+        main, admin = re.search(r"listener main on (\S+)\nits admin on (http://[^, ]+)", demo.text()).groups()
+        token = run(*DEMO, "token", cwd=ROOT).strip()
+        expired = run(*DEMO, "token", "--expires-in=-600", cwd=ROOT).strip()
+
+        port = free_port()
+        target = admin.removeprefix("http://")
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(FOLDER / "alerts.yaml")],
+            "scrape_configs": [
+                {"job_name": "envoy", "metrics_path": "/stats/prometheus", "static_configs": [{"targets": [target]}]}
+            ],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        command = [
+            self.programs / "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]  # fmt: skip
+        prometheus = Process("prometheus", command, folder / "prometheus.log")
+        self.addCleanup(prometheus.stop)
+        prometheus.wait_until("its port", lambda: accepts(port))
+
+        def traffic():
+            for path, value in (
+                ("/orders", token), ("/orders", token), ("/orders", broken(token)), ("/orders", expired),
+                ("/orders", None), ("/healthz", None), ("/payments", None), ("/reports", token),
+            ):  # fmt: skip
+                headers = {"authorization": f"Bearer {value}"} if value else {}
+                http("GET", main + path, headers)
+
+        def ask(query):
+            reply = http("GET", f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}").json()
+            self.assertEqual(reply["status"], "success", f"{query}: {reply}")
+            return reply["data"]["result"]
+
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            traffic()
+            time.sleep(0.5)
+        eventually("a sample", lambda: ask("jwt_allowed"))
+        # Every label of the documented tags is there, and the filter's counts are these.
+        reasons = {row["metric"].get("jwt_reason") for row in ask("jwt_denied > 0")}
+        self.assertLessEqual({"token_missing", "token_expired", "signature_invalid", "scope_insufficient"}, reasons)
+        self.assertEqual({row["metric"]["jwt_filter"] for row in ask("jwt_allowed > 0")}, {"demo"})
+        self.assertEqual({row["metric"]["jwt_provider"] for row in ask("jwt_provider_keys > 0")}, {"demo"})
+        asked = queries()
+        self.assertGreater(len(asked), 15)
+        # A rate needs two samples, and a subquery with a step of 30 s a point on it.
+        for title, query in asked:
+            traffic()
+            with self.subTest(panel=title, query=query):
+                eventually(f"a result for {query}", lambda query=query: ask(query), timeout=75, pause=1)
+        rules = http("GET", f"http://127.0.0.1:{port}/api/v1/rules").json()["data"]["groups"]
+        seen = {rule["name"]: rule for group in rules for rule in group["rules"]}
+        self.assertEqual(set(seen), set(alerts()))
+        for rule in seen.values():
+            self.assertEqual(rule["health"], "ok", rule)
+
+
+if __name__ == "__main__":
+    unittest.main()
