@@ -45,6 +45,10 @@ guides: wasm envoy ## the applications of envoy/issuers/apps behind their config
 interop: wasm envoy ## real identity providers in front of the filter, and a table of what each showed (NAMES="keycloak hydra", or all)
 	@scripts/interop.sh $(NAMES)
 
+.PHONY: compose
+compose: wasm envoy ## envoy/docker-compose.yaml brought up, walked through and taken down, with Docker or else with podman
+	@scripts/compose.sh
+
 .PHONY: versions
 versions: wasm cc ## the walk of `make demo` on one release of each minor version of Envoy, and a table
 	@scripts/versions.sh

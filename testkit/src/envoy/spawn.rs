@@ -37,12 +37,12 @@ pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
         // Many run side by side, none is ever handed over: no shared memory to collide on or to leave behind.
         .arg("--disable-hot-restart")
         // The access log, at once.
-        .args([
-            "--file-flush-interval-msec",
-            "20",
-            "--file-flush-min-size-kb",
-            "1",
-        ])
+        .args(["--file-flush-interval-msec", "20"])
+        .args(if has_flush_size(&binary) {
+            &["--file-flush-min-size-kb", "1"][..]
+        } else {
+            &[]
+        })
         .args(&options.args)
         .stdin(Stdio::null())
         .stdout(file("access.log"))
@@ -60,6 +60,16 @@ pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
                 binary.display()
             )
         })
+}
+
+/// Whether this Envoy can be asked to write its access log in small pieces; 1.36 cannot.
+fn has_flush_size(binary: &Path) -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let output = Command::new(binary).arg("--help").stdin(Stdio::null()).output();
+        output
+            .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--file-flush-min-size-kb"))
+    })
 }
 
 /// One thread starts all children and never ends: the kernel takes the end of the thread that started a child for the
