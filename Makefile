@@ -30,7 +30,7 @@ test-scripts: wasm ## the tests of what `make image` and `make release` leave
 
 .PHONY: bless
 bless: cc ## rewrite the golden files, which tests compare with; read the diff before you commit it
-	BLESS=1 cargo test --test config_errors --test differential --test simulator golden_
+	BLESS=1 cargo test --test config_errors --test differential --test docs --test simulator golden_
 	@git diff --stat
 
 .PHONY: differential

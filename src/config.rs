@@ -1,4 +1,4 @@
-//! The configuration: read once, checked in full, and turned into what the request path needs.
+//! Reads the configuration: once, checked in full, into the types that the request path uses.
 //!
 //! Nothing is ever ignored in silence: a field that is not known, a value that cannot work and a name that refers to
 //! nothing are refused with their path. Everything that can be computed once is computed here.
@@ -10,13 +10,19 @@ mod data_source;
 mod discovery;
 mod duration;
 mod error;
+mod field;
+mod fields;
 mod header_name;
 mod issuer;
 mod key_source;
 mod location;
+mod locations;
 mod metadata;
+mod names;
 mod provider;
 mod reader;
+#[cfg(not(target_family = "wasm"))]
+pub mod reference;
 mod remote;
 mod requirement;
 mod resource;
@@ -26,48 +32,23 @@ mod rule;
 mod string_matcher;
 mod struct_message;
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::time::Duration;
-
 pub use error::{ConfigError, ConfigProblem};
 
-use self::location::Locations;
-use self::reader::Node;
+use self::fields::{FILTER_STATE, LIMITS, RESPONSE, SHARED_DATA, SHARED_SECRET, TOP, TopObject};
+use self::names::Names;
+use self::reader::{Fields, Node};
 use self::requirement::Known;
 use crate::claims::issuers_overlap;
-use crate::forward::OwnedHeaders;
-use crate::ids::{FieldId, ProviderId};
+use crate::ids::ProviderId;
 use crate::json::{Json, JsonError};
 use crate::keys::KeySource;
-use crate::pattern::PatternSet;
-use crate::policy::{Mode, Policy, ProtectedResource, ProtectedResources, Requirement};
+use crate::policy::{CorsPreflight, Mode, Policy, Requirement};
 use crate::provider::Provider;
-use crate::reply::Replies;
-use crate::request::{HeaderFields, SpellingAction, WantedFields};
+use crate::reply::{Replies, ReplyStyle};
+use crate::request::HeaderFields;
 use crate::seal::SealKey;
 pub use crate::settings::Config;
-use crate::settings::{Limits, Shown, SignatureBackend};
-
-const FIELDS: &[&str] = &[
-    "providers",
-    "rules",
-    "requirement_map",
-    "filter_state_rules",
-    "bypass_cors_preflight",
-    "strip_failure_response",
-    "stat_prefix",
-    "mode",
-    "shadow_percent",
-    "filter_state",
-    "response",
-    "protected_resource",
-    "limits",
-    "signature_backend",
-    "shared_data",
-    "user_agent",
-    "headers_with_underscores_action",
-];
+use crate::settings::{Limits, Shown};
 
 const MAX_PROVIDERS: usize = 64;
 
@@ -81,10 +62,10 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
     // an operator meant to write.
     match Json::parse(bytes) {
         Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
-            Some(json) if !bytes.is_empty() => Config::parse_json(&json, true),
-            _ => Config::parse_json(bytes, false),
+            Some(json) if !bytes.is_empty() => read_json(&json, true),
+            _ => read_json(bytes, false),
         },
-        _ => Config::parse_json(bytes, false),
+        _ => read_json(bytes, false),
     }
 }
 
@@ -103,254 +84,241 @@ impl Config {
     pub fn parse(bytes: &[u8]) -> Result<Self, Box<ConfigError>> {
         parse(bytes)
     }
-
-    fn parse_json(bytes: &[u8], has_doubles: bool) -> Result<Self, Box<ConfigError>> {
-        let root = root(bytes)?;
-        let fields = root.fields(FIELDS)?;
-        let mut names = Names {
-            has_doubles,
-            ..Names::default()
-        };
-
-        let providers_node =
-            fields.require("providers", "write at least one issuer whose tokens are accepted")?;
-        let provider_nodes = providers_node.map()?;
-        if !(1..=MAX_PROVIDERS).contains(&provider_nodes.len()) {
-            return Err(providers_node.invalid(format!(
-                "must hold from 1 to {MAX_PROVIDERS} providers, not {}",
-                provider_nodes.len()
-            )));
-        }
-        let mut providers = Vec::with_capacity(provider_nodes.len());
-        for (name, node) in provider_nodes.iter() {
-            let provider = provider::read(name, &node, &mut names)?;
-            keep_apart(&node, &provider, &providers)?;
-            // Prometheus has no `-` in a name either.
-            let shown = |provider: &Provider| provider.metric_name().replace('-', "_");
-            let is_shared = |other: &&Provider| shown(other) == shown(&provider);
-            if let Some(other) = providers.iter().find(is_shared) {
-                return Err(node.invalid(format!(
-                    "its metrics would have the same name as those of `{}`, `{}`; give one of the two another name",
-                    other.name,
-                    provider.metric_name()
-                )));
-            }
-            providers.push(provider);
-        }
-        binding::remember_for_widest_window(&mut providers);
-        remote::read_user_agent(fields.get("user_agent"), &mut providers)?;
-
-        let mode = requirement::read_mode(fields.get("mode"), fields.get("shadow_percent"))?;
-        let mode = mode.unwrap_or_default();
-        let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
-        // Before those of rules: it is the first.
-        let own_resource = fields
-            .get("protected_resource")
-            .map(|node| resource::read(node, &providers, &ids, &mut names))
-            .transpose()?;
-        let mut known = Known {
-            providers: &providers,
-            requirement_map: &[],
-            mode,
-        };
-        let mut requirement_map = Vec::new();
-        if let Some(node) = fields.get("requirement_map") {
-            for (name, node) in node.map()?.iter() {
-                requirement_map.push((name.into(), known.read_entry(&node, &mut names)?));
-            }
-        }
-        known.requirement_map = &requirement_map;
-        let rules = match fields.get("rules") {
-            Some(node) => rule::read(node, &known, &mut names)?,
-            None => Vec::new(),
-        };
-        let filter_state_rules = fields
-            .get("filter_state_rules")
-            .map(|node| rule::read_filter_state_rules(node, &known))
-            .transpose()?;
-        let otherwise = known.plain_demand(Requirement::any_of((0..providers.len()).map(ProviderId::new)));
-        let cors = match fields.flag("bypass_cors_preflight")? {
-            true => Some(crate::policy::CorsPreflight::new(&mut names.wanted)),
-            false => None,
-        };
-        let stat_prefix = match fields.get("stat_prefix") {
-            Some(node) => {
-                let text = node.text()?;
-                if !text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
-                {
-                    return Err(node.invalid("may hold letters, digits, `_`, `-` and `.` only"));
-                }
-                text.trim_end_matches('.').to_owned()
-            }
-            None => String::new(),
-        };
-        let stripped = match fields.get("strip_failure_response") {
-            Some(node) => {
-                let stripped = node.bool()?;
-                let asks = |provider: &&Provider| provider.binding.nonces().is_some();
-                if let Some(provider) = providers.iter().find(asks).filter(|_| stripped) {
-                    return Err(node.invalid(format!(
-                        "takes away the challenge that gives the clients of {} their nonce; leave it out, or `binding.dpop.nonce`",
-                        provider.name
-                    )));
-                }
-                stripped
-            }
-            None => false,
-        };
-        let mut style = response::read(fields.get("response"), stripped)?;
-        let mut algorithms: Vec<&str> = Vec::new();
-        let of_proofs = providers.iter().filter_map(|provider| provider.binding.dpop());
-        for algorithm in of_proofs.flat_map(|dpop| dpop.algorithms.iter()) {
-            if !algorithms.contains(&algorithm.name()) {
-                algorithms.push(algorithm.name());
-            }
-        }
-        style.dpop_algorithms = (!algorithms.is_empty()).then(|| algorithms.join(" "));
-        let limits = match fields.get("limits") {
-            Some(node) => read_limits(node)?,
-            None => Limits::default(),
-        };
-        let signature_backend = match fields.get("signature_backend") {
-            Some(node) => node.one_of(&[
-                ("auto", SignatureBackend::Auto),
-                ("sandbox", SignatureBackend::Sandbox),
-                ("host", SignatureBackend::Host),
-            ])?,
-            None => SignatureBackend::default(),
-        };
-        let secret = match fields.get("shared_data") {
-            Some(node) => read_shared_data(node)?,
-            None => None,
-        };
-        let fetches = |provider: &Provider| matches!(provider.keys, KeySource::Remote(_));
-        let seal = match secret {
-            Some(secret) => secret,
-            // Whoever writes a module that shares our `vm_id` does not know how this one is configured.
-            None if providers.iter().any(fetches) => SealKey::from_configuration(root.value()),
-            // Nothing is sealed.
-            None => SealKey::default(),
-        };
-        let spelling_action = match fields.get("headers_with_underscores_action") {
-            Some(node) => node.one_of(&[
-                ("DROP_HEADER", SpellingAction::DropHeader),
-                ("REJECT_REQUEST", SpellingAction::RejectRequest),
-                ("ALLOW", SpellingAction::Allow),
-            ])?,
-            None => SpellingAction::default(),
-        };
-        // What waives the token, or only tries a rule out, needs the path to be canonical, whatever it is chosen by.
-        let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
-        let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
-        let reads_path = rules.iter().any(|rule| rule.matcher.reads_path())
-            || by_name
-                .chain(rules.iter().map(|rule| &rule.demand))
-                .any(|demand| demand.is_stricter(false) || demand.mode != Mode::Enforce);
-        let path_field = reads_path.then(|| names.field(":path"));
-        let resources = match names.resources.is_empty() {
-            true => None,
-            false => Some(names.protected_resources(own_resource.is_some())),
-        };
-        for patterns in names.patterns.values() {
-            patterns.finish();
-        }
-        let policy = Policy {
-            rules,
-            requirement_map,
-            filter_state_rules,
-            cors,
-            path_field,
-            otherwise,
-            mode,
-            resources,
-        };
-        let replies = Replies::new(&style, names.scopes);
-        let shown = match fields.get("filter_state") {
-            Some(node) => read_shown(node)?,
-            None => Shown::default(),
-        };
-        let tells_clients_apart = policy.tells_clients_apart();
-        let providers_need_certificate = providers
-            .iter()
-            .any(|provider| provider.binding.needs_certificate());
-        Ok(Self {
-            providers,
-            locations: names.locations.into_vec(),
-            policy,
-            headers: HeaderFields::new(&names.wanted, names.owned_headers.iter(), spelling_action),
-            wanted: names.wanted,
-            owned_headers: names.owned_headers,
-            conditions: names.conditions,
-            reads_certificate: providers_need_certificate,
-            reads_address: tells_clients_apart,
-            asks_subject: tells_clients_apart || shown.subject,
-            shown,
-            stat_prefix,
-            replies,
-            limits,
-            signature_backend,
-            seal,
-        })
-    }
 }
 
-/// Names that several parts of the configuration share, each kept once.
-#[derive(Debug, Default)]
-struct Names {
-    /// Its numbers have been doubles before they were text.
-    has_doubles: bool,
-    wanted: WantedFields,
-    locations: Locations,
-    owned_headers: OwnedHeaders,
-    scopes: Vec<String>,
-    conditions: Vec<String>,
-    resources: Vec<ProtectedResource>,
-    /// The patterns that stand on each text: the path, each header field, each parameter.
-    patterns: BTreeMap<String, Rc<PatternSet>>,
+fn read_json(bytes: &[u8], has_doubles: bool) -> Result<Config, Box<ConfigError>> {
+    let root = root(bytes)?;
+    let fields = root.fields(TOP)?;
+    let mut names = Names {
+        has_doubles,
+        ..Names::default()
+    };
+    let providers = read_providers(&fields, &mut names)?;
+    let policy = read_policy(&fields, &providers, &mut names)?;
+    let style = read_style(&fields, &providers)?;
+    let seal = read_seal(&root, &fields, &providers)?;
+    for patterns in names.patterns.values() {
+        patterns.finish();
+    }
+    let shown = read_shown(&fields)?;
+    let spelling_action = fields.value(TOP.headers_with_underscores_action)?;
+    let tells_clients_apart = policy.tells_clients_apart();
+    let reads_certificate = providers
+        .iter()
+        .any(|provider| provider.binding.needs_certificate());
+    Ok(Config {
+        providers,
+        locations: names.locations.into_vec(),
+        policy,
+        headers: HeaderFields::new(&names.wanted, names.owned_headers.iter(), spelling_action),
+        wanted: names.wanted,
+        owned_headers: names.owned_headers,
+        conditions: names.conditions,
+        reads_certificate,
+        reads_address: tells_clients_apart,
+        asks_subject: tells_clients_apart || shown.subject,
+        shown,
+        stat_prefix: read_stat_prefix(&fields)?,
+        replies: Replies::new(&style, names.scopes),
+        limits: read_limits(&fields)?,
+        signature_backend: fields.value(TOP.signature_backend)?,
+        seal,
+    })
 }
 
-impl Names {
-    /// The patterns that stand on this text.
-    fn patterns(&mut self, text: &str) -> Rc<PatternSet> {
-        self.patterns.entry(text.to_owned()).or_default().clone()
+fn read_providers(
+    fields: &Fields<'_, TopObject>,
+    names: &mut Names,
+) -> Result<Vec<Provider>, Box<ConfigError>> {
+    let map = fields.require(TOP.providers)?;
+    let nodes = map.map()?;
+    if !(1..=MAX_PROVIDERS).contains(&nodes.len()) {
+        return Err(map.invalid(format!(
+            "must hold from 1 to {MAX_PROVIDERS} providers, not {}",
+            nodes.len()
+        )));
     }
+    let mut providers = Vec::with_capacity(nodes.len());
+    for (name, node) in nodes.iter() {
+        let provider = provider::read(name, &node, names)?;
+        keep_apart(&node, &provider, &providers)?;
+        keep_metrics_apart(&node, &provider, &providers)?;
+        providers.push(provider);
+    }
+    binding::remember_for_widest_window(&mut providers);
+    remote::read_user_agent(fields.get(TOP.user_agent), &mut providers)?;
+    Ok(providers)
+}
 
-    /// The resources, with the fields by which a request for their metadata is told.
-    fn protected_resources(&mut self, has_own: bool) -> ProtectedResources {
-        let all = std::mem::take(&mut self.resources);
-        let shares_path = all.iter().enumerate().any(|(index, resource)| {
-            all.iter()
-                .take(index)
-                .any(|other| other.document_path() == resource.document_path())
-        });
-        ProtectedResources {
-            all,
-            has_own,
-            path: self.field(":path"),
-            method: self.field(":method"),
-            authority: shares_path.then(|| self.field(":authority")),
+fn read_policy(
+    fields: &Fields<'_, TopObject>,
+    providers: &[Provider],
+    names: &mut Names,
+) -> Result<Policy, Box<ConfigError>> {
+    let mode = requirement::read_mode(fields.get(TOP.mode), fields.get(TOP.shadow_percent))?;
+    let mode = mode.unwrap_or_default();
+    let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
+    // Before those of rules: it is the first.
+    let own_resource = fields
+        .get(TOP.protected_resource)
+        .map(|node| resource::read(node, providers, &ids, names))
+        .transpose()?;
+    let mut known = Known {
+        providers,
+        requirement_map: &[],
+        mode,
+    };
+    let mut requirement_map = Vec::new();
+    if let Some(node) = fields.get(TOP.requirement_map) {
+        for (name, node) in node.map()?.iter() {
+            requirement_map.push((name.into(), known.read_entry(&node, names)?));
         }
     }
+    known.requirement_map = &requirement_map;
+    let rules = match fields.get(TOP.rules) {
+        Some(node) => rule::read(node, &known, names)?,
+        None => Vec::new(),
+    };
+    let filter_state_rules = fields
+        .get(TOP.filter_state_rules)
+        .map(|node| rule::read_filter_state_rules(node, &known))
+        .transpose()?;
+    let otherwise = known.plain_demand(Requirement::any_of(ids.into_iter()));
+    let cors = match fields.value(TOP.bypass_cors_preflight)? {
+        true => Some(CorsPreflight::new(&mut names.wanted)),
+        false => None,
+    };
+    // What waives the token, or only tries a rule out, needs the path to be canonical, whatever it is chosen by.
+    let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
+    let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
+    let reads_path = rules.iter().any(|rule| rule.matcher.reads_path())
+        || by_name
+            .chain(rules.iter().map(|rule| &rule.demand))
+            .any(|demand| demand.is_stricter(false) || demand.mode != Mode::Enforce);
+    let path_field = reads_path.then(|| names.field(":path"));
+    let resources = match names.resources.is_empty() {
+        true => None,
+        false => Some(names.protected_resources(own_resource.is_some())),
+    };
+    Ok(Policy {
+        rules,
+        requirement_map,
+        filter_state_rules,
+        cors,
+        path_field,
+        otherwise,
+        mode,
+        resources,
+    })
+}
 
-    /// The number of a challenge's scopes.
-    fn scope(&mut self, scopes: &str) -> usize {
-        if let Some(index) = self.scopes.iter().position(|known| known == scopes) {
-            return index;
+fn read_style(
+    fields: &Fields<'_, TopObject>,
+    providers: &[Provider],
+) -> Result<ReplyStyle, Box<ConfigError>> {
+    let is_stripped = fields.value(TOP.strip_failure_response)?;
+    let mut asking = providers
+        .iter()
+        .filter(|provider| provider.binding.nonces().is_some());
+    if let (true, Some(node), Some(provider)) =
+        (is_stripped, fields.get(TOP.strip_failure_response), asking.next())
+    {
+        return Err(node.invalid(format!(
+            "takes away the challenge that gives the clients of {} their nonce; leave it out, or `binding.dpop.nonce`",
+            provider.name
+        )));
+    }
+    let mut style = match fields.get(TOP.response) {
+        Some(node) => response::read(&node.fields(RESPONSE)?, is_stripped)?,
+        None => response::read(&fields.absent(RESPONSE), is_stripped)?,
+    };
+    let mut algorithms: Vec<&str> = Vec::new();
+    let of_proofs = providers.iter().filter_map(|provider| provider.binding.dpop());
+    for algorithm in of_proofs.flat_map(|dpop| dpop.algorithms.iter()) {
+        if !algorithms.contains(&algorithm.name()) {
+            algorithms.push(algorithm.name());
         }
-        self.scopes.push(scopes.to_owned());
-        self.scopes.len().saturating_sub(1)
     }
+    style.dpop_algorithms = (!algorithms.is_empty()).then(|| algorithms.join(" "));
+    Ok(style)
+}
 
-    /// The number of a condition that stands at this path.
-    fn condition(&mut self, path: String) -> usize {
-        self.conditions.push(path);
-        self.conditions.len().saturating_sub(1)
+fn read_stat_prefix(fields: &Fields<'_, TopObject>) -> Result<String, Box<ConfigError>> {
+    let Some(node) = fields.get(TOP.stat_prefix) else {
+        return Ok(String::new());
+    };
+    let text = node.text()?;
+    let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if !text.bytes().all(is_sound) {
+        return Err(node.invalid("may hold letters, digits, `_`, `-` and `.` only"));
     }
+    Ok(text.trim_end_matches('.').to_owned())
+}
 
-    fn field(&mut self, name: &str) -> FieldId {
-        self.wanted.id(name)
+fn read_seal(
+    root: &Node<'_>,
+    fields: &Fields<'_, TopObject>,
+    providers: &[Provider],
+) -> Result<SealKey, Box<ConfigError>> {
+    if let Some(node) = fields.get(TOP.shared_data)
+        && let Some(node) = node.fields(SHARED_DATA)?.get(SHARED_DATA.secret)
+    {
+        let secret = data_source::read_secret(
+            node,
+            data_source::written!(node, SHARED_SECRET),
+            "write the secret into `inline_string`, or leave `secret` out: then the whole configuration is one",
+        )?;
+        return Ok(SealKey::from_secret(&secret));
+    }
+    let fetches = |provider: &Provider| matches!(provider.keys, KeySource::Remote(_));
+    Ok(match providers.iter().any(fetches) {
+        // Whoever writes a module that shares our `vm_id` does not know how this one is configured.
+        true => SealKey::from_configuration(root.value()),
+        // Nothing is sealed.
+        false => SealKey::default(),
+    })
+}
+
+fn read_shown(fields: &Fields<'_, TopObject>) -> Result<Shown, Box<ConfigError>> {
+    let Some(node) = fields.get(TOP.filter_state) else {
+        return Ok(Shown::default());
+    };
+    let fields = node.fields(FILTER_STATE)?;
+    Ok(Shown {
+        subject: fields.value(FILTER_STATE.subject)?,
+        rule: fields.value(FILTER_STATE.rule)?,
+        decision: fields.value(FILTER_STATE.decision)?,
+    })
+}
+
+fn read_limits(fields: &Fields<'_, TopObject>) -> Result<Limits, Box<ConfigError>> {
+    let fields = match fields.get(TOP.limits) {
+        Some(node) => node.fields(LIMITS)?,
+        None => fields.absent(LIMITS),
+    };
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    Ok(Limits {
+        max_token_bytes: size(fields.value(LIMITS.max_token_bytes)?),
+        max_waiting_requests: size(fields.value(LIMITS.max_waiting_requests)?),
+        max_wait: fields.value(LIMITS.max_wait)?,
+        token_cache_entries: size(fields.value(LIMITS.token_cache_entries)?),
+    })
+}
+
+/// Prometheus has no `-` in a name either.
+fn keep_metrics_apart(
+    node: &Node<'_>,
+    provider: &Provider,
+    others: &[Provider],
+) -> Result<(), Box<ConfigError>> {
+    let shown = |provider: &Provider| provider.metric_name().replace('-', "_");
+    match others.iter().find(|other| shown(other) == shown(provider)) {
+        None => Ok(()),
+        Some(other) => Err(node.invalid(format!(
+            "its metrics would have the same name as those of `{}`, `{}`; give one of the two another name",
+            other.name,
+            provider.metric_name()
+        ))),
     }
 }
 
@@ -395,49 +363,4 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, Box<ConfigError>> {
         })
     })?;
     Ok(Node::root(value))
-}
-
-fn read_shown(node: &Node<'_>) -> Result<Shown, Box<ConfigError>> {
-    let fields = node.fields(&["subject", "rule", "decision"])?;
-    Ok(Shown {
-        subject: fields.flag("subject")?,
-        rule: fields.flag("rule")?,
-        decision: fields.flag("decision")?,
-    })
-}
-
-fn read_shared_data(node: &Node<'_>) -> Result<Option<SealKey>, Box<ConfigError>> {
-    let fields = node.fields(&["secret"])?;
-    let Some(node) = fields.get("secret") else {
-        return Ok(None);
-    };
-    let secret = data_source::read_secret(
-        node,
-        "write the secret into `inline_string`, or leave `secret` out: then the whole configuration is one",
-    )?;
-    Ok(Some(SealKey::from_secret(&secret)))
-}
-
-fn read_limits(node: &Node<'_>) -> Result<Limits, Box<ConfigError>> {
-    let fields = node.fields(&[
-        "max_token_bytes",
-        "max_waiting_requests",
-        "max_wait",
-        "token_cache_entries",
-    ])?;
-    let mut limits = Limits::default();
-    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    if let Some(node) = fields.get("max_token_bytes") {
-        limits.max_token_bytes = size(node.integer(256..=1_048_576)?);
-    }
-    if let Some(node) = fields.get("max_waiting_requests") {
-        limits.max_waiting_requests = size(node.integer(0..=1_000_000)?);
-    }
-    if let Some(node) = fields.get("max_wait") {
-        limits.max_wait = node.duration(Duration::ZERO..=Duration::from_secs(60))?;
-    }
-    if let Some(node) = fields.get("token_cache_entries") {
-        limits.token_cache_entries = size(node.integer(0..=100_000)?);
-    }
-    Ok(limits)
 }

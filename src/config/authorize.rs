@@ -2,7 +2,9 @@
 
 use super::claim_to_header::read_claim;
 use super::error::ConfigError;
+use super::fields::{AUTHORIZE, CONDITION, REQUEST_PART, RequestPartObject, SCOPES};
 use super::reader::{Fields, Node, read_each};
+use super::string_matcher::Form;
 use super::{Names, header_name, string_matcher};
 use crate::claims::ClaimPath;
 use crate::policy::{
@@ -11,13 +13,13 @@ use crate::policy::{
 };
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
-    let fields = node.fields(&["scopes", "claims"])?;
+    let fields = node.fields(AUTHORIZE)?;
     let scopes = fields
-        .get("scopes")
+        .get(AUTHORIZE.scopes)
         .map(|node| read_scopes(node, names))
         .transpose()?;
     let mut conditions = Vec::new();
-    if let Some(node) = fields.get("claims") {
+    if let Some(node) = fields.get(AUTHORIZE.claims) {
         for element in node.some_list()? {
             conditions.push((names.condition(element.path()), read_condition(&element, names)?));
         }
@@ -29,18 +31,15 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
 }
 
 fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, Box<ConfigError>> {
-    let fields = node.fields(&["any", "all", "claim_names"])?;
-    let (list, all) = match (fields.get("any"), fields.get("all")) {
+    let fields = node.fields(SCOPES)?;
+    let (list, all) = match (fields.get(SCOPES.any), fields.get(SCOPES.all)) {
         (Some(node), None) => (node, false),
         (None, Some(node)) => (node, true),
         _ => return Err(node.invalid("write one of `any`, `all`")),
     };
     let wanted = read_each(&list.some_list()?, read_scope)?;
-    let claims = match fields.get("claim_names") {
-        Some(node) => {
-            node.some_list()?;
-            node.names()?.into_iter().map(ClaimPath::Name).collect()
-        }
+    let claims = match fields.read(SCOPES.claim_names)? {
+        Some(names) => names.into_iter().map(ClaimPath::Name).collect(),
         None => vec![ClaimPath::Name("scope".into()), ClaimPath::Name("scp".into())],
     };
     let challenge = names.scope(&wanted.join(" "));
@@ -65,56 +64,45 @@ pub(super) fn read_scope(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> 
     }
 }
 
-const FIELDS: &[&str] = &[
-    "any",
-    "claim_name",
-    "claim_path",
-    "equals",
-    "any_of",
-    "all_of",
-    "prefix",
-    "suffix",
-    "contains",
-    "regex",
-    "exists",
-    "equals_request",
-    "invert",
-];
-
-const TESTS: &[&str] = &[
-    "equals",
-    "any_of",
-    "all_of",
-    "prefix",
-    "suffix",
-    "contains",
-    "regex",
-    "exists",
-    "equals_request",
-];
-
 fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<ConfigError>> {
-    let fields = node.fields(FIELDS)?;
-    if let Some(any) = fields.get("any") {
+    let fields = node.fields(CONDITION)?;
+    if let Some(any) = fields.get(CONDITION.any) {
         if fields.len() > 1 {
             return Err(node.invalid("`any` stands alone; write each condition as an element of it"));
         }
         let conditions = read_each(&any.some_list()?, |node| read_condition(node, names))?;
         return Ok(Condition::Any(conditions));
     }
-    let invert = fields.flag("invert")?;
-    let claim = read_claim(node, &fields)?;
-    let mut test = None;
-    for name in TESTS {
-        let Some(found) = fields.get(name) else { continue };
-        if test.is_some() {
-            return Err(node.invalid(format!("write exactly one of {}", TESTS.join(", "))));
+    let invert = fields.value(CONDITION.invert)?;
+    let claim = read_claim(
+        node,
+        fields.get(CONDITION.claim_name),
+        fields.get(CONDITION.claim_path),
+    )?;
+    let tests = [
+        (CONDITION.equals.name, fields.get(CONDITION.equals)),
+        (CONDITION.any_of.name, fields.get(CONDITION.any_of)),
+        (CONDITION.all_of.name, fields.get(CONDITION.all_of)),
+        (CONDITION.prefix.name, fields.get(CONDITION.prefix)),
+        (CONDITION.suffix.name, fields.get(CONDITION.suffix)),
+        (CONDITION.contains.name, fields.get(CONDITION.contains)),
+        (CONDITION.regex.name, fields.get(CONDITION.regex)),
+        (CONDITION.exists.name, fields.get(CONDITION.exists)),
+        (
+            CONDITION.equals_request.name,
+            fields.get(CONDITION.equals_request),
+        ),
+    ];
+    let mut found = tests.iter().filter_map(|(name, node)| Some((*name, (*node)?)));
+    match (found.next(), found.next()) {
+        (Some((name, found)), None) => {
+            let test = read_test(name, found, names)?;
+            Ok(Condition::Claim(ClaimCondition { claim, test, invert }))
         }
-        test = Some(read_test(name, found, names)?);
-    }
-    match test {
-        Some(test) => Ok(Condition::Claim(ClaimCondition { claim, test, invert })),
-        None => Err(node.invalid(format!("write exactly one of {}", TESTS.join(", ")))),
+        _ => {
+            let names: Vec<&str> = tests.iter().map(|(name, _)| *name).collect();
+            Err(node.invalid(format!("write exactly one of {}", names.join(", "))))
+        }
     }
 }
 
@@ -125,7 +113,10 @@ fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest
         "all_of" => ClaimTest::AllOf(read_scalars(node, names)?),
         "exists" => ClaimTest::Exists(node.bool()?),
         "equals_request" => ClaimTest::Request(read_request_part(node, names)?),
-        _ => ClaimTest::Text(string_matcher::read_form(name, node)?),
+        "prefix" => ClaimTest::Text(string_matcher::read_form(Form::Prefix, node)?),
+        "suffix" => ClaimTest::Text(string_matcher::read_form(Form::Suffix, node)?),
+        "contains" => ClaimTest::Text(string_matcher::read_form(Form::Contains, node)?),
+        _ => ClaimTest::Text(string_matcher::read_alone(node)?),
     })
 }
 
@@ -166,14 +157,14 @@ fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, Box<ConfigError>> {
-    let fields = node.fields(&["path_template", "variable", "header", "host"])?;
+    let fields = node.fields(REQUEST_PART)?;
     match (
-        fields.get("path_template"),
-        fields.get("header"),
-        fields.flag("host")?,
+        fields.get(REQUEST_PART.path_template),
+        fields.get(REQUEST_PART.header),
+        fields.read(REQUEST_PART.host)?.unwrap_or_default(),
     ) {
         (Some(template), None, false) => read_path_part(template, &fields, names),
-        (None, Some(_), false) | (None, None, true) if fields.get("variable").is_some() => {
+        (None, Some(_), false) | (None, None, true) if fields.get(REQUEST_PART.variable).is_some() => {
             Err(node.invalid("`variable` goes with `path_template`"))
         }
         (None, Some(header), false) => {
@@ -210,12 +201,10 @@ fn has_needless_escape(path: &str) -> bool {
 
 fn read_path_part(
     node: &Node<'_>,
-    fields: &Fields<'_>,
+    fields: &Fields<'_, RequestPartObject>,
     names: &mut Names,
 ) -> Result<RequestPart, Box<ConfigError>> {
-    let variable = fields
-        .require("variable", "write the name of the template's variable")?
-        .name()?;
+    let variable = fields.required(REQUEST_PART.variable)?;
     let text = node.name()?;
     match PathTemplate::parse(&text, &variable) {
         Some(_) if !RequestPath::new(text.as_bytes()).is_canonical() || has_needless_escape(&text) => {

@@ -1,20 +1,13 @@
 //! `binding`: whether a provider's tokens may be used by their owner only.
 
-use std::time::Duration;
-
 use super::error::ConfigError;
+use super::fields::{BINDING, DPOP, NONCE, NONCE_SECRET, TRUST_XFCC};
 use super::reader::{FlagOrFields, Node};
 use super::{Names, data_source};
 use crate::binding::dpop::{Dpop, DpopFields};
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::{Binding, Check, Element, Forwarded};
 use crate::provider::Provider;
-
-const VALUES: &[(&str, Check)] = &[
-    ("off", Check::Off),
-    ("if_present", Check::IfPresent),
-    ("required", Check::Required),
-];
 
 /// `off` without quotes is `false` in YAML as Envoy reads it.
 fn is_off(node: &Node<'_>) -> bool {
@@ -25,18 +18,17 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<Co
     if is_off(node) {
         return Ok(Binding::Off);
     }
-    let fields = node.fields(&["mtls", "trust_xfcc", "dpop"])?;
+    let fields = node.fields(BINDING)?;
     let mut dpop = None;
-    if let Some(node) = fields.get("dpop").filter(|node| !is_off(node)) {
+    if let Some(node) = fields.get(BINDING.dpop).filter(|node| !is_off(node)) {
         dpop = Some(read_dpop(node, names)?);
     }
-    let mtls = match fields.get("mtls") {
+    let mtls = match fields.get(BINDING.mtls) {
         Some(node) if is_off(node) => Check::Off,
-        Some(node) => node.one_of(VALUES)?,
-        None => Check::Off,
+        _ => fields.value(BINDING.mtls)?,
     };
     let mut forwarded = None;
-    if let Some(node) = fields.get("trust_xfcc")
+    if let Some(node) = fields.get(BINDING.trust_xfcc)
         && let Some(element) = read_element(node)?
     {
         if mtls == Check::Off {
@@ -54,39 +46,26 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<Co
     })
 }
 
-/// More proxies than anybody has in a row.
-const MAX_TRUSTED_HOPS: u64 = 8;
-
 fn read_element(node: &Node<'_>) -> Result<Option<Element>, Box<ConfigError>> {
-    Ok(match node.flag_or_fields(&["trusted_hops"])? {
+    Ok(match node.flag_or_fields(TRUST_XFCC)? {
         FlagOrFields::Flag(false) => None,
         FlagOrFields::Flag(true) => Some(Element::Only),
         FlagOrFields::Fields(fields) => {
-            let node = fields.require(
-                "trusted_hops",
-                "write how many elements at the end are those of proxies, or `true` where there is one in all",
-            )?;
-            let count = node.integer(0..=MAX_TRUSTED_HOPS)?;
+            let count = fields.required(TRUST_XFCC.trusted_hops)?;
             Some(Element::LastBut(usize::try_from(count).unwrap_or(usize::MAX)))
         }
     })
 }
 
-/// Long enough for clocks that are a little off, short enough for the proofs in it to be remembered.
-const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
-
 fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError>> {
-    let fields = node.fields(&["required", "window", "nonce", "algorithms"])?;
-    let required = fields.flag("required")?;
-    let window = match fields.get("window") {
-        Some(node) => node.duration(Duration::from_secs(5)..=Duration::from_secs(300))?,
-        None => DEFAULT_WINDOW,
-    };
-    let nonce = match fields.get("nonce") {
+    let fields = node.fields(DPOP)?;
+    let required = fields.value(DPOP.required)?;
+    let window = fields.value(DPOP.window)?;
+    let nonce = match fields.get(DPOP.nonce) {
         Some(node) => read_nonces(node)?,
         None => None,
     };
-    let algorithms = super::provider::read_algorithms(&fields)?;
+    let algorithms = super::provider::read_algorithms(fields.get(DPOP.algorithms))?;
     Ok(Dpop {
         required,
         window,
@@ -116,32 +95,23 @@ pub(super) fn remember_for_widest_window(providers: &mut [Provider]) {
     }
 }
 
-/// Long enough that challenges are few, short enough that nobody hoards proofs.
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
-
 fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, Box<ConfigError>> {
-    let mut nonces = Nonces {
-        lifetime: DEFAULT_LIFETIME,
-        secret: None,
-    };
-    match node.flag_or_fields(&["lifetime", "secret"])? {
+    let fields = match node.flag_or_fields(NONCE)? {
         FlagOrFields::Flag(false) => return Ok(None),
-        FlagOrFields::Flag(true) => {}
-        FlagOrFields::Fields(fields) => {
-            if let Some(node) = fields.get("lifetime") {
-                nonces.lifetime = node.duration(Duration::from_secs(5)..=Duration::from_secs(3600))?;
-            }
-            if let Some(node) = fields.get("secret") {
-                nonces.secret = Some(read_secret(node)?);
-            }
-        }
-    }
-    Ok(Some(nonces))
+        FlagOrFields::Flag(true) => node.without_fields(NONCE),
+        FlagOrFields::Fields(fields) => fields,
+    };
+    Ok(Some(Nonces {
+        lifetime: fields.value(NONCE.lifetime)?,
+        secret: fields.get(NONCE.secret).map(read_secret).transpose()?,
+    }))
 }
 
 fn read_secret(node: &Node<'_>) -> Result<NonceSecret, Box<ConfigError>> {
+    let written = data_source::written!(node, NONCE_SECRET);
     let secret = data_source::read_secret(
         node,
+        written,
         "write the secret into `inline_string`, or leave `secret` out: then each process makes its own",
     )?;
     Ok(NonceSecret::derive(&secret))

@@ -1,40 +1,39 @@
 //! `claim_to_headers`, and how a claim is named.
 
 use super::error::ConfigError;
-use super::reader::{Fields, Node};
+use super::fields::{CLAIM_STEP, CLAIM_TO_HEADER};
+use super::reader::Node;
 use super::{Names, header_name};
 use crate::claims::ClaimPath;
-use crate::forward::{ClaimToHeader, ValueFormat};
+use crate::forward::ClaimToHeader;
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, Box<ConfigError>> {
-    let fields = node.fields(&["header_name", "claim_name", "claim_path", "format"])?;
-    let header = fields.require("header_name", "write the header that takes the claim")?;
+    let fields = node.fields(CLAIM_TO_HEADER)?;
+    let header = fields.require(CLAIM_TO_HEADER.header_name)?;
     let header = names.owned_headers.index_of(&header_name::read_owned(header)?);
-    let claim = read_claim(node, &fields)?;
-    let format = match fields.get("format") {
-        Some(node) => node.one_of(&[
-            ("auto", ValueFormat::Auto),
-            ("csv", ValueFormat::Csv),
-            ("json", ValueFormat::Json),
-            ("base64", ValueFormat::Base64),
-        ])?,
-        None => ValueFormat::Auto,
-    };
+    let (name, path) = (
+        fields.get(CLAIM_TO_HEADER.claim_name),
+        fields.get(CLAIM_TO_HEADER.claim_path),
+    );
     Ok(ClaimToHeader {
-        claim,
+        claim: read_claim(node, name, path)?,
         header,
-        format,
+        format: fields.value(CLAIM_TO_HEADER.format)?,
     })
 }
 
-pub(super) fn read_claim(node: &Node<'_>, fields: &Fields<'_>) -> Result<ClaimPath, Box<ConfigError>> {
-    match (fields.get("claim_name"), fields.get("claim_path")) {
+/// A claim by `claim_name` or `claim_path`, of which `node` has to have one.
+pub(super) fn read_claim(
+    node: &Node<'_>,
+    name: Option<&Node<'_>>,
+    path: Option<&Node<'_>>,
+) -> Result<ClaimPath, Box<ConfigError>> {
+    match (name, path) {
         (Some(name), None) => Ok(ClaimPath::Name(name.name()?)),
         (None, Some(path)) => {
             let mut keys = Vec::new();
             for step in path.some_list()? {
-                let fields = step.fields(&["key"])?;
-                keys.push(fields.require("key", "write the member's name")?.text()?);
+                keys.push(step.fields(CLAIM_STEP)?.required(CLAIM_STEP.key)?);
             }
             Ok(ClaimPath::Literal(keys))
         }

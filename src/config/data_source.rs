@@ -3,43 +3,62 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigProblem};
 use super::reader::Node;
 
-/// The bytes, and the field in which they stand. `fix` says what to write there, `instead` what to do where they are in none.
+/// The fields of a `DataSource`, whatever object declares them.
+pub(super) struct Written<'a> {
+    pub(super) string: Option<Node<'a>>,
+    pub(super) bytes: Option<Node<'a>>,
+    /// Those that a module cannot read.
+    pub(super) beyond: [Option<Node<'a>>; 3],
+    /// What to write, if there is nothing.
+    pub(super) fix: &'static str,
+}
+
+/// The fields of the node, of an object with those of a `DataSource`.
+macro_rules! written {
+    ($node:expr, $object:expr) => {{
+        let fields = $node.fields($object)?;
+        $crate::config::data_source::Written {
+            string: fields.get($object.inline_string).copied(),
+            bytes: fields.get($object.inline_bytes).copied(),
+            beyond: [
+                fields.get($object.filename).copied(),
+                fields.get($object.environment_variable).copied(),
+                fields.get($object.watched_directory).copied(),
+            ],
+            fix: $object.inline_string.fix,
+        }
+    }};
+}
+pub(super) use written;
+
+/// The bytes, and the field in which they are. `instead` says what to do where they are in none.
 pub(super) fn read<'a>(
-    node: &'a Node<'_>,
-    fix: &'static str,
+    node: &Node<'_>,
+    written: Written<'a>,
     instead: &str,
 ) -> Result<(Node<'a>, Vec<u8>), Box<ConfigError>> {
-    let fields = node.fields(&[
-        "inline_string",
-        "inline_bytes",
-        "filename",
-        "environment_variable",
-        "watched_directory",
-    ])?;
-    for field in ["filename", "environment_variable", "watched_directory"] {
-        if let Some(node) = fields.get(field) {
-            return Err(node.invalid(format!(
-                "a module can read no files and no environment; {instead}"
-            )));
-        }
+    if let Some(node) = written.beyond.into_iter().flatten().next() {
+        return Err(node.invalid(format!(
+            "a module can read no files and no environment; {instead}"
+        )));
     }
-    match fields.get("inline_bytes") {
-        Some(node) => {
+    match (written.bytes, written.string) {
+        (Some(node), _) => {
             let text = node.text()?;
             let decoded = STANDARD
                 .decode(&*text)
                 .or_else(|_| URL_SAFE_NO_PAD.decode(&*text));
             let bytes = decoded.map_err(|_| node.invalid("is not base64"))?;
-            Ok((*node, bytes))
+            Ok((node, bytes))
         }
-        None => {
-            let node = fields.require("inline_string", fix)?;
-            let bytes = node.text()?.into_boxed_bytes().into_vec();
-            Ok((*node, bytes))
-        }
+        (None, Some(node)) => Ok((node, node.text()?.into_boxed_bytes().into_vec())),
+        (None, None) => Err(node.error(ConfigProblem::Missing {
+            field: "inline_string",
+            fix: written.fix,
+        })),
     }
 }
 
@@ -47,8 +66,12 @@ pub(super) fn read<'a>(
 const SHORTEST_SECRET: usize = 32;
 
 /// A secret that an operator has made.
-pub(super) fn read_secret(node: &Node<'_>, instead: &str) -> Result<Vec<u8>, Box<ConfigError>> {
-    let (inline, secret) = read(node, "write the secret, as a string", instead)?;
+pub(super) fn read_secret(
+    node: &Node<'_>,
+    written: Written<'_>,
+    instead: &str,
+) -> Result<Vec<u8>, Box<ConfigError>> {
+    let (inline, secret) = read(node, written, instead)?;
     if secret.len() < SHORTEST_SECRET {
         return Err(inline.invalid("must hold at least 32 bytes, made at random: openssl rand -base64 32"));
     }

@@ -2,6 +2,7 @@
 //! section 3).
 
 use super::error::ConfigError;
+use super::fields::DISCOVERY;
 use super::reader::Node;
 use super::remote;
 use crate::http::HttpUri;
@@ -29,9 +30,9 @@ pub(super) fn read(
     issuer: &str,
     key_cache: KeyCache,
 ) -> Result<RemoteKeySource, Box<ConfigError>> {
-    let fields = node.fields(&["cluster", "uri", "timeout", "cache_duration", "clusters"])?;
-    let cluster = remote::read_cluster(&fields)?;
-    let written = fields.get("uri");
+    let fields = node.fields(DISCOVERY)?;
+    let cluster = fields.required(DISCOVERY.cluster)?;
+    let written = fields.get(DISCOVERY.uri);
     let fallback = match written {
         Some(_) => None,
         None => oauth_document(issuer).map(|uri| Endpoint {
@@ -50,10 +51,10 @@ pub(super) fn read(
                 ))
             })?,
     };
-    let timeout = remote::read_timeout(&fields)?;
-    let cache_duration = remote::read_cache_duration(&fields)?;
+    let timeout = fields.value(DISCOVERY.timeout)?;
+    let cache_duration = fields.value(DISCOVERY.cache_duration)?;
     let mut clusters: Vec<(Box<str>, Box<str>)> = Vec::new();
-    if let Some(node) = fields.get("clusters") {
+    if let Some(node) = fields.get(DISCOVERY.clusters) {
         for (host, node) in node.map()?.iter() {
             if host.is_empty() || host.contains('/') {
                 return Err(

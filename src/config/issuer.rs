@@ -1,6 +1,7 @@
 //! `issuer` with variables, and `issuer_claims`: one provider for all tenants of an issuer.
 
 use super::error::{ConfigError, ConfigProblem};
+use super::fields::{PROVIDER, ProviderObject};
 use super::reader::{Fields, Node};
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 
@@ -12,12 +13,12 @@ const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tena
 /// `None`: an issuer without variables.
 pub(super) fn read(
     issuer: &Node<'_>,
-    fields: &Fields<'_>,
+    fields: &Fields<'_, ProviderObject>,
 ) -> Result<Option<IssuerPattern>, Box<ConfigError>> {
     let text = issuer.name()?;
     let fault = |what: &str| issuer.invalid(format!("{what}; {EXAMPLE}"));
     let mut claims: Vec<(String, ClaimPath)> = Vec::new();
-    if let Some(node) = fields.get("issuer_claims") {
+    if let Some(node) = fields.get(PROVIDER.issuer_claims) {
         for (variable, node) in node.map()?.iter() {
             claims.push((variable.to_owned(), ClaimPath::Name(node.name()?)));
         }

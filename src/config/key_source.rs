@@ -1,19 +1,22 @@
 //! `discovery`, `remote_jwks` and `local_jwks`: where a provider's keys come from.
 
 use super::error::{ConfigError, ConfigProblem};
+use super::fields::{KEY_CACHE, LOCAL_JWKS, PROVIDER, ProviderObject};
 use super::reader::{Fields, Node};
 use super::{data_source, discovery, remote};
 use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
-use crate::keys::{KeyCache, KeySource};
+use crate::keys::KeySource;
 
-pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, Box<ConfigError>> {
-    let discovery = fields.get("discovery");
-    let remote = fields.get("remote_jwks");
-    let local = fields.get("local_jwks");
-    let key_cache = fields.get("key_cache");
-    let read_key_cache = || match &key_cache {
-        Some(node) => remote::read_key_cache(node),
-        None => Ok(KeyCache::default()),
+pub(super) fn read(fields: &Fields<'_, ProviderObject>, issuer: &str) -> Result<KeySource, Box<ConfigError>> {
+    let discovery = fields.get(PROVIDER.discovery);
+    let remote = fields.get(PROVIDER.remote_jwks);
+    let local = fields.get(PROVIDER.local_jwks);
+    let key_cache = fields.get(PROVIDER.key_cache);
+    let read_key_cache = || {
+        remote::read_key_cache(&match &key_cache {
+            Some(node) => node.fields(KEY_CACHE)?,
+            None => fields.absent(KEY_CACHE),
+        })
     };
     match (discovery, remote, local) {
         (Some(node), None, None) => discovery::read(node, issuer, read_key_cache()?).map(KeySource::Remote),
@@ -43,7 +46,7 @@ pub(super) fn read(fields: &Fields<'_>, issuer: &str) -> Result<KeySource, Box<C
 fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, Box<ConfigError>> {
     let (inline, document) = data_source::read(
         node,
-        "write the JWKS document, as a string",
+        data_source::written!(node, LOCAL_JWKS),
         "write the document into `inline_string`, or serve it and write `remote_jwks`",
     )?;
     match JwkSet::parse(&document) {

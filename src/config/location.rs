@@ -1,37 +1,17 @@
 //! `from_headers`, `from_params`, `from_cookies`: where a provider's tokens are looked for.
 
 use super::error::ConfigError;
+use super::field::Reader as _;
+use super::fields::{FROM_HEADER, PROVIDER, Preferred, ProviderObject};
 use super::reader::{Fields, Node};
 use super::{Names, header_name};
 use crate::credential::{DPOP_PREFIX, Location};
 use crate::http::is_token_byte;
 use crate::ids::LocationId;
 
-/// Every location of every provider, each once.
-#[derive(Debug, Default)]
-pub(super) struct Locations(Vec<Location>);
-
-impl Locations {
-    pub(super) fn into_vec(self) -> Vec<Location> {
-        self.0
-    }
-
-    pub(super) fn get(&self, id: LocationId) -> Option<&Location> {
-        self.0.get(id.index())
-    }
-
-    fn id(&mut self, location: Location) -> LocationId {
-        if let Some(index) = self.0.iter().position(|known| *known == location) {
-            return LocationId::new(index);
-        }
-        self.0.push(location);
-        LocationId::new(self.0.len().saturating_sub(1))
-    }
-}
-
 /// Reads a provider's locations: those that it names, or `Authorization: Bearer` alone.
 pub(super) fn read(
-    fields: &Fields<'_>,
+    fields: &Fields<'_, ProviderObject>,
     takes_dpop: bool,
     names: &mut Names,
 ) -> Result<Vec<LocationId>, Box<ConfigError>> {
@@ -44,13 +24,13 @@ pub(super) fn read(
         ids.push(id);
         Ok(())
     };
-    if let Some(node) = fields.get("from_headers") {
+    if let Some(node) = fields.get(PROVIDER.from_headers) {
         for element in node.list()? {
             let location = read_header(&element, names)?;
             add(&element, location, names)?;
         }
     }
-    if let Some(node) = fields.get("from_params") {
+    if let Some(node) = fields.get(PROVIDER.from_params) {
         for element in node.list()? {
             let location = Location::Parameter {
                 field: names.field(":path"),
@@ -59,7 +39,7 @@ pub(super) fn read(
             add(&element, location, names)?;
         }
     }
-    if let Some(node) = fields.get("from_cookies") {
+    if let Some(node) = fields.get(PROVIDER.from_cookies) {
         for element in node.list()? {
             let name = element.name()?;
             if !name.bytes().all(is_token_byte) {
@@ -88,13 +68,14 @@ pub(super) fn read_preferred(
     locations: &[LocationId],
     names: &Names,
 ) -> Result<Vec<LocationId>, Box<ConfigError>> {
-    type IsOfKind = fn(&Location) -> bool;
-    let kinds: [(&'static str, IsOfKind); 3] = [
-        ("header", |location| matches!(location, Location::Header { .. })),
-        ("param", |location| matches!(location, Location::Parameter { .. })),
-        ("cookie", |location| matches!(location, Location::Cookie { .. })),
-    ];
-    let is_of_kind = node.one_of(&kinds)?;
+    let kind = PROVIDER.prefer.reader.read(node)?;
+    let is_of_kind = |location: &Location| {
+        kind == match location {
+            Location::Header { .. } => Preferred::Header,
+            Location::Parameter { .. } => Preferred::Parameter,
+            Location::Cookie { .. } => Preferred::Cookie,
+        }
+    };
     let preferred: Vec<LocationId> = locations
         .iter()
         .filter(|id| names.locations.get(**id).is_some_and(is_of_kind))
@@ -118,12 +99,9 @@ fn authorization(prefix: &[u8], names: &mut Names) -> LocationId {
 }
 
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, Box<ConfigError>> {
-    let fields = node.fields(&["name", "value_prefix"])?;
-    let name = header_name::read(fields.require("name", "write the header that carries the token")?)?;
-    let prefix = match fields.get("value_prefix") {
-        Some(node) => node.text()?,
-        None => Box::default(),
-    };
+    let fields = node.fields(FROM_HEADER)?;
+    let name = header_name::read(fields.require(FROM_HEADER.name)?)?;
+    let prefix = fields.read(FROM_HEADER.value_prefix)?.unwrap_or_default();
     Ok(Location::Header {
         field: names.field(&name),
         name: name.into(),

@@ -3,12 +3,14 @@
 //! A `google.protobuf.Struct` reaches the module as JSON in which every number is a double; so 600 and 600.0 are the
 //! same whole number here. `null` is an absent field, as in proto3 JSON.
 
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::duration;
 use super::error::{ConfigError, ConfigProblem, advice, form, meant, nearest};
-use super::{FIELDS as TOP_LEVEL, provider, rule};
+use super::field::{Field, Names, Object as Declared, Preset, Reader};
+use super::fields::{DURATION, ProviderObject, RuleObject, TopObject};
 use crate::json::{Json, Kind, Object};
 
 /// A value of the configuration and where it stands.
@@ -34,18 +36,22 @@ pub(super) struct Members<'a> {
     object: Object<'a>,
 }
 
-/// The fields of an object, all of them known.
-#[derive(Debug)]
-pub(super) struct Fields<'a> {
+/// The fields of the object `O` that are there, all of them declared.
+pub(super) struct Fields<'a, O> {
+    found: Found<'a>,
+    object: PhantomData<O>,
+}
+
+/// The same, whatever the object.
+struct Found<'a> {
     place: &'a Place<'a>,
     entries: Vec<(&'static str, Node<'a>)>,
 }
 
 /// A boolean, or an object that says more than `true`.
-#[derive(Debug)]
-pub(super) enum FlagOrFields<'a> {
+pub(super) enum FlagOrFields<'a, O> {
     Flag(bool),
-    Fields(Fields<'a>),
+    Fields(Fields<'a, O>),
 }
 
 impl<'a> Node<'a> {
@@ -152,6 +158,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A number in a range.
+    pub(super) fn share(&self, range: RangeInclusive<f64>) -> Result<f64, Box<ConfigError>> {
+        let (text, number) = self.number("a number between 0 and 1")?;
+        if !range.contains(&number) {
+            let (low, high) = range.into_inner();
+            return Err(self.invalid(format!("must be from {low} to {high}, not {text}")));
+        }
+        Ok(number)
+    }
+
     /// `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`, a number of seconds, or `{seconds, nanos}`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, Box<ConfigError>> {
         const EXPECTED: &str = "a duration such as \"10s\", \"5m\", \"1h\" or a number of seconds";
@@ -170,16 +186,9 @@ impl<'a> Node<'a> {
                     .ok_or_else(|| self.invalid(format!("{text} seconds is not a duration")))?
             }
             Kind::Object => {
-                let fields = self.fields(&["seconds", "nanos"])?;
-                let seconds = match fields.get("seconds") {
-                    Some(node) => node.integer(0..=315_576_000_000)?,
-                    None => 0,
-                };
-                let nanos = match fields.get("nanos") {
-                    Some(node) => node.integer(0..=999_999_999)?,
-                    None => 0,
-                };
-                Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos))
+                let fields = self.fields(DURATION)?;
+                let nanos = Duration::from_nanos(fields.value(DURATION.nanos)?);
+                Duration::from_secs(fields.value(DURATION.seconds)?).saturating_add(nanos)
             }
             Kind::Null | Kind::Bool | Kind::Array => return Err(self.wrong_type(EXPECTED)),
         };
@@ -237,7 +246,11 @@ impl<'a> Node<'a> {
     }
 
     /// The members of an object whose names are ours, in snake_case or lowerCamelCase.
-    pub(super) fn fields(&self, known: &'static [&'static str]) -> Result<Fields<'_>, Box<ConfigError>> {
+    pub(super) fn fields<O: Declared>(&self, _: O) -> Result<Fields<'_, O>, Box<ConfigError>> {
+        self.found(O::NAMES).map(Fields::of)
+    }
+
+    fn found(&self, known: &'static [&'static str]) -> Result<Found<'_>, Box<ConfigError>> {
         let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
         for (written, value) in self.object()?.members() {
             let Some(field) = known
@@ -266,19 +279,32 @@ impl<'a> Node<'a> {
                 entries.push((field, node));
             }
         }
-        Ok(Fields {
+        Ok(Found {
             place: &self.place,
             entries,
         })
     }
 
-    pub(super) fn flag_or_fields(
+    /// The fields of an object in whose place `true` is written.
+    pub(super) const fn without_fields<O: Declared>(&self, _: O) -> Fields<'_, O> {
+        Fields::of(Found {
+            place: &self.place,
+            entries: Vec::new(),
+        })
+    }
+
+    /// An object without members.
+    pub(super) fn empty(&self) -> Result<(), Box<ConfigError>> {
+        self.found(&[]).map(drop)
+    }
+
+    pub(super) fn flag_or_fields<O: Declared>(
         &self,
-        known: &'static [&'static str],
-    ) -> Result<FlagOrFields<'_>, Box<ConfigError>> {
+        object: O,
+    ) -> Result<FlagOrFields<'_, O>, Box<ConfigError>> {
         match self.value.kind() {
             Kind::Bool => self.bool().map(FlagOrFields::Flag),
-            Kind::Object => self.fields(known).map(FlagOrFields::Fields),
+            Kind::Object => self.fields(object).map(FlagOrFields::Fields),
             _ => Err(self.wrong_type("an object, true or false")),
         }
     }
@@ -350,48 +376,86 @@ impl Members<'_> {
     }
 }
 
-impl<'a> Fields<'a> {
-    pub(super) fn get(&self, field: &'static str) -> Option<&Node<'a>> {
-        let mut entries = self.entries.iter();
-        entries.find_map(|(name, node)| (*name == field).then_some(node))
-    }
-
-    pub(super) fn require(
-        &self,
-        field: &'static str,
-        fix: &'static str,
-    ) -> Result<&Node<'a>, Box<ConfigError>> {
-        match self.get(field) {
-            Some(node) => Ok(node),
-            None => Err(self.error(ConfigProblem::Missing { field, fix })),
+impl<'a, O: Declared> Fields<'a, O> {
+    const fn of(found: Found<'a>) -> Self {
+        Self {
+            found,
+            object: PhantomData,
         }
     }
 
-    /// The field's boolean, false where it is absent.
-    pub(super) fn flag(&self, field: &'static str) -> Result<bool, Box<ConfigError>> {
-        self.get(field).map_or(Ok(false), |node| node.bool())
+    pub(super) fn get<R>(&self, field: Field<O, R>) -> Option<&Node<'a>> {
+        self.found.get(field.name)
     }
 
-    pub(super) fn names(&self, field: &'static str) -> Result<Vec<Box<str>>, Box<ConfigError>> {
+    pub(super) fn require<R>(&self, field: Field<O, R>) -> Result<&Node<'a>, Box<ConfigError>> {
+        self.found.require(field.name, field.fix)
+    }
+
+    /// The field's value, if the field is there.
+    pub(super) fn read<R: Reader>(&self, field: Field<O, R>) -> Result<Option<R::Value>, Box<ConfigError>> {
+        match self.get(field) {
+            Some(node) => field.reader.read(node).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The value of a field that may not be absent.
+    pub(super) fn required<R: Reader>(&self, field: Field<O, R>) -> Result<R::Value, Box<ConfigError>> {
+        field.reader.read(self.require(field)?)
+    }
+
+    /// The field's value, or its default.
+    pub(super) fn value<R: Preset>(&self, field: Field<O, R>) -> Result<R::Value, Box<ConfigError>> {
+        match self.get(field) {
+            Some(node) => field.reader.read(node),
+            None => Ok(field.reader.preset()),
+        }
+    }
+
+    /// The field's strings; none where it is absent.
+    pub(super) fn names(&self, field: Field<O, Names>) -> Result<Vec<Box<str>>, Box<ConfigError>> {
         self.get(field)
             .map_or_else(|| Ok(Vec::new()), |node| node.names())
     }
 
+    /// The fields of an object that is not there.
+    pub(super) const fn absent<P: Declared>(&self, _: P) -> Fields<'a, P> {
+        Fields::of(Found {
+            place: self.found.place,
+            entries: Vec::new(),
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.found.entries.len()
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
-        self.place.error(problem)
+        self.found.place.error(problem)
+    }
+}
+
+impl<'a> Found<'a> {
+    fn get(&self, field: &'static str) -> Option<&Node<'a>> {
+        let mut entries = self.entries.iter();
+        entries.find_map(|(name, node)| (*name == field).then_some(node))
+    }
+
+    fn require(&self, field: &'static str, fix: &'static str) -> Result<&Node<'a>, Box<ConfigError>> {
+        match self.get(field) {
+            Some(node) => Ok(node),
+            None => Err(self.place.error(ConfigProblem::Missing { field, fix })),
+        }
     }
 }
 
 /// Where a field of this name stands.
 fn home(name: &str) -> Option<&'static str> {
     let homes = [
-        (rule::FIELDS, "in a rule, beside `match`"),
-        (provider::FIELDS, "in a provider"),
-        (TOP_LEVEL, "at the top level"),
+        (RuleObject::NAMES, "in a rule, beside `match`"),
+        (ProviderObject::NAMES, "in a provider"),
+        (TopObject::NAMES, "at the top level"),
     ];
     let found = homes.iter().find(|(fields, _)| fields.contains(&name));
     found.map(|(_, home)| *home)

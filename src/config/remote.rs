@@ -1,11 +1,12 @@
 //! `remote_jwks` and `key_cache`: where a provider's keys are fetched, and how they are kept.
 
-use std::time::Duration;
-
 use super::error::ConfigError;
+use super::fields::{
+    ASYNC_FETCH, HTTP_URI, KEY_CACHE, KeyCacheObject, REMOTE_JWKS, RETRY_BACK_OFF, RETRY_POLICY,
+};
 use super::reader::{Fields, Node};
 use crate::http::HttpUri;
-use crate::keys::{Endpoint, KeyCache, KeyLocation, KeySource, LONGEST_TIMEOUT, RemoteKeySource};
+use crate::keys::{Endpoint, KeyCache, KeyLocation, KeySource, RemoteKeySource};
 use crate::provider::Provider;
 
 /// What a fetch says of its sender, unless `user_agent` says otherwise: firewalls in front of large issuers refuse a
@@ -39,28 +40,22 @@ pub(super) fn read_user_agent(
     Ok(())
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
 pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, Box<ConfigError>> {
-    let fields = node.fields(&["http_uri", "cache_duration", "async_fetch", "retry_policy"])?;
+    let fields = node.fields(REMOTE_JWKS)?;
     // Keys are always fetched ahead of the requests that need them, and a failed fetch is always tried again.
-    if let Some(node) = fields.get("async_fetch") {
-        let fields = node.fields(&["fast_listener", "failed_refetch_duration"])?;
-        fields.flag("fast_listener")?;
-        if let Some(node) = fields.get("failed_refetch_duration") {
-            node.duration(Duration::ZERO..=DAY)?;
-        }
+    if let Some(node) = fields.get(REMOTE_JWKS.async_fetch) {
+        let fields = node.fields(ASYNC_FETCH)?;
+        fields.read(ASYNC_FETCH.fast_listener)?;
+        fields.read(ASYNC_FETCH.failed_refetch_duration)?;
     }
-    if let Some(node) = fields.get("retry_policy") {
+    if let Some(node) = fields.get(REMOTE_JWKS.retry_policy) {
         read_retry_policy(node)?;
     }
-    let http_uri = fields.require("http_uri", "write the address of the JWKS document")?;
-    let uri_fields = http_uri.fields(&["uri", "cluster", "timeout"])?;
-    let uri = uri_fields.require("uri", "write the URL of the JWKS document")?;
-    let cluster = read_cluster(&uri_fields)?;
-    let timeout = read_timeout(&uri_fields)?;
-    let cache_duration = read_cache_duration(&fields)?;
+    let uri_fields = fields.require(REMOTE_JWKS.http_uri)?.fields(HTTP_URI)?;
+    let uri = uri_fields.require(HTTP_URI.uri)?;
+    let cluster = uri_fields.required(HTTP_URI.cluster)?;
+    let timeout = uri_fields.value(HTTP_URI.timeout)?;
+    let cache_duration = fields.value(REMOTE_JWKS.cache_duration)?;
     let uri = read_uri(uri)?;
     Ok(RemoteKeySource {
         location: KeyLocation::Jwks(Endpoint { cluster, uri }),
@@ -77,41 +72,15 @@ pub(super) fn default_user_agent() -> Box<str> {
 
 /// Envoy's `RetryPolicy`, as far as jwt_authn uses it.
 fn read_retry_policy(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
-    let fields = node.fields(&["retry_back_off", "num_retries", "retry_on"])?;
-    if let Some(node) = fields.get("num_retries") {
-        node.integer(0..=u64::from(u32::MAX))?;
-    }
-    if let Some(node) = fields.get("retry_on") {
-        node.text()?;
-    }
-    if let Some(node) = fields.get("retry_back_off") {
-        let fields = node.fields(&["base_interval", "max_interval"])?;
-        for field in ["base_interval", "max_interval"] {
-            if let Some(node) = fields.get(field) {
-                node.duration(Duration::from_millis(1)..=DAY)?;
-            }
-        }
+    let fields = node.fields(RETRY_POLICY)?;
+    fields.read(RETRY_POLICY.num_retries)?;
+    fields.read(RETRY_POLICY.retry_on)?;
+    if let Some(node) = fields.get(RETRY_POLICY.retry_back_off) {
+        let fields = node.fields(RETRY_BACK_OFF)?;
+        fields.read(RETRY_BACK_OFF.base_interval)?;
+        fields.read(RETRY_BACK_OFF.max_interval)?;
     }
     Ok(())
-}
-
-pub(super) fn read_cluster(fields: &Fields<'_>) -> Result<Box<str>, Box<ConfigError>> {
-    let fix = "write the name of the Envoy cluster that leads to the issuer";
-    fields.require("cluster", fix)?.name()
-}
-
-pub(super) fn read_timeout(fields: &Fields<'_>) -> Result<Duration, Box<ConfigError>> {
-    match fields.get("timeout") {
-        Some(node) => node.duration(Duration::from_millis(1)..=LONGEST_TIMEOUT),
-        None => Ok(Duration::from_secs(5)),
-    }
-}
-
-pub(super) fn read_cache_duration(fields: &Fields<'_>) -> Result<Duration, Box<ConfigError>> {
-    match fields.get("cache_duration") {
-        Some(node) => node.duration(SECOND..=DAY.saturating_mul(365)),
-        None => Ok(Duration::from_secs(600)),
-    }
 }
 
 pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
@@ -124,29 +93,12 @@ pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
     HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
 }
 
-pub(super) fn read_key_cache(node: &Node<'_>) -> Result<KeyCache, Box<ConfigError>> {
-    let fields = node.fields(&[
-        "refresh_ahead",
-        "stale_if_error",
-        "unknown_kid_cooldown",
-        "max_response_bytes",
-    ])?;
-    let mut key_cache = KeyCache::default();
-    if let Some(node) = fields.get("refresh_ahead") {
-        let (text, share) = node.number("a number between 0 and 1")?;
-        if !(0.1..=1.0).contains(&share) {
-            return Err(node.invalid(format!("must be from 0.1 to 1, not {text}")));
-        }
-        key_cache.refresh_ahead = share;
-    }
-    if let Some(node) = fields.get("stale_if_error") {
-        key_cache.stale_if_error = node.duration(Duration::ZERO..=DAY.saturating_mul(30))?;
-    }
-    if let Some(node) = fields.get("unknown_kid_cooldown") {
-        key_cache.unknown_kid_cooldown = node.duration(SECOND..=DAY)?;
-    }
-    if let Some(node) = fields.get("max_response_bytes") {
-        key_cache.max_response_bytes = usize::try_from(node.integer(256..=4_194_304)?).unwrap_or(usize::MAX);
-    }
-    Ok(key_cache)
+pub(super) fn read_key_cache(fields: &Fields<'_, KeyCacheObject>) -> Result<KeyCache, Box<ConfigError>> {
+    let max_response_bytes = fields.value(KEY_CACHE.max_response_bytes)?;
+    Ok(KeyCache {
+        refresh_ahead: fields.value(KEY_CACHE.refresh_ahead)?,
+        stale_if_error: fields.value(KEY_CACHE.stale_if_error)?,
+        unknown_kid_cooldown: fields.value(KEY_CACHE.unknown_kid_cooldown)?,
+        max_response_bytes: usize::try_from(max_response_bytes).unwrap_or(usize::MAX),
+    })
 }

@@ -3,35 +3,13 @@
 use std::rc::Rc;
 
 use super::error::{ConfigError, ConfigProblem, nearest};
+use super::field::Reader as _;
+use super::fields::{ENTRY, PROVIDER_AND_AUDIENCES, REQUIREMENT, REQUIREMENTS, RULE, RuleObject};
 use super::reader::{Fields, Node, read_each};
 use super::{Names, authorize, provider, resource};
 use crate::ids::{LocationId, ProviderId};
 use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement, Strict};
 use crate::provider::Provider;
-
-const FIELDS: &[&str] = &[
-    "provider_name",
-    "provider_and_audiences",
-    "requires_any",
-    "requires_all",
-    "allow_missing",
-    "allow_missing_or_failed",
-    "extract_only_without_validation",
-];
-
-const ENTRY_FIELDS: &[&str] = &[
-    "provider_name",
-    "provider_and_audiences",
-    "requires_any",
-    "requires_all",
-    "allow_missing",
-    "allow_missing_or_failed",
-    "extract_only_without_validation",
-    "authorize",
-    "mode",
-    "shadow_percent",
-    "protected_resource",
-];
 
 /// What may stand beside a requirement.
 struct Beside<'f, 'n> {
@@ -41,16 +19,77 @@ struct Beside<'f, 'n> {
     resource: Option<&'f Node<'n>>,
 }
 
-impl<'f, 'n> Beside<'f, 'n> {
-    fn read(fields: &'f Fields<'n>) -> Self {
-        Self {
-            authorize: fields.get("authorize"),
-            mode: fields.get("mode"),
-            shadow_percent: fields.get("shadow_percent"),
-            resource: fields.get("protected_resource"),
+/// What an object has beside its requirement.
+macro_rules! beside {
+    ($fields:expr, $object:expr) => {
+        Beside {
+            authorize: $fields.get($object.authorize),
+            mode: $fields.get($object.mode),
+            shadow_percent: $fields.get($object.shadow_percent),
+            resource: $fields.get($object.protected_resource),
         }
-    }
+    };
+}
 
+/// The forms of a requirement.
+#[derive(Clone, Copy)]
+enum Form {
+    Provider,
+    ProviderAndAudiences,
+    Any,
+    All,
+    AllowMissing,
+    AllowMissingOrFailed,
+    Unverified,
+}
+
+/// The fields of which a requirement has one, with their names.
+type Forms<'f, 'n> = [(Form, &'static str, Option<&'f Node<'n>>); 7];
+
+/// The fields of an object of which a requirement has one.
+macro_rules! forms {
+    ($fields:expr, $object:expr) => {
+        [
+            (
+                Form::Provider,
+                $object.provider_name.name,
+                $fields.get($object.provider_name),
+            ),
+            (
+                Form::ProviderAndAudiences,
+                $object.provider_and_audiences.name,
+                $fields.get($object.provider_and_audiences),
+            ),
+            (
+                Form::Any,
+                $object.requires_any.name,
+                $fields.get($object.requires_any),
+            ),
+            (
+                Form::All,
+                $object.requires_all.name,
+                $fields.get($object.requires_all),
+            ),
+            (
+                Form::AllowMissing,
+                $object.allow_missing.name,
+                $fields.get($object.allow_missing),
+            ),
+            (
+                Form::AllowMissingOrFailed,
+                $object.allow_missing_or_failed.name,
+                $fields.get($object.allow_missing_or_failed),
+            ),
+            (
+                Form::Unverified,
+                $object.extract_only_without_validation.name,
+                $fields.get($object.extract_only_without_validation),
+            ),
+        ]
+    };
+}
+
+impl<'f, 'n> Beside<'f, 'n> {
     fn any(self) -> Option<&'f Node<'n>> {
         self.authorize
             .or(self.mode)
@@ -64,16 +103,9 @@ pub(super) fn read_mode(
     mode: Option<&Node<'_>>,
     percent: Option<&Node<'_>>,
 ) -> Result<Option<Mode>, Box<ConfigError>> {
-    let mode = mode
-        .map(|node| {
-            node.one_of(&[
-                ("enforce", Mode::Enforce),
-                ("shadow", Mode::Shadow { percent: 100 }),
-            ])
-        })
-        .transpose()?;
+    let mode = mode.map(|node| RULE.mode.reader.read(node)).transpose()?;
     let Some(node) = percent else { return Ok(mode) };
-    let percent = u8::try_from(node.integer(0..=100)?).unwrap_or(100);
+    let percent = u8::try_from(RULE.shadow_percent.reader.read(node)?).unwrap_or(100);
     match mode {
         Some(Mode::Shadow { .. }) => Ok(Some(Mode::Shadow { percent })),
         _ => Err(node.invalid("goes with `mode: shadow`, beside it")),
@@ -168,11 +200,11 @@ impl Known<'_> {
     /// needed.
     pub(super) fn read_choice(
         &self,
-        fields: &Fields<'_>,
+        fields: &Fields<'_, RuleObject>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
-        let beside = Beside::read(fields);
-        match (fields.get("requires"), fields.get("requirement_name")) {
+        let beside = beside!(fields, RULE);
+        match (fields.get(RULE.requires), fields.get(RULE.requirement_name)) {
             (Some(node), None) => self.complete(self.read(node)?, beside, names),
             (None, Some(name)) => match beside.any() {
                 None => self.read_name(name),
@@ -191,10 +223,10 @@ impl Known<'_> {
         node: &Node<'_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
-        let fields = node.fields(ENTRY_FIELDS)?;
-        let beside = Beside::read(&fields);
+        let fields = node.fields(ENTRY)?;
+        let beside = beside!(fields, ENTRY);
         let requirement = self
-            .read_fields(node, &fields, None)?
+            .read_forms(node, forms!(fields, ENTRY), None)?
             .unwrap_or(Requirement::Nothing);
         self.complete(requirement, beside, names)
     }
@@ -263,45 +295,44 @@ impl Known<'_> {
         node: &Node<'_>,
         siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, Box<ConfigError>> {
-        self.read_fields(node, &node.fields(FIELDS)?, siblings)
+        let fields = node.fields(REQUIREMENT)?;
+        self.read_forms(node, forms!(fields, REQUIREMENT), siblings)
     }
 
-    fn read_fields(
+    fn read_forms(
         &self,
         node: &Node<'_>,
-        fields: &Fields<'_>,
+        forms: Forms<'_, '_>,
         siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, Box<ConfigError>> {
         let mut found: Option<Requirement> = None;
-        for name in FIELDS {
-            let Some(field) = fields.get(name) else { continue };
+        for (form, _, field) in forms {
+            let Some(field) = field else { continue };
             if found.is_some() {
-                return Err(node.invalid(format!(
-                    "a requirement takes exactly one of {}",
-                    FIELDS.join(", ")
-                )));
+                let names = forms.map(|(_, name, _)| name);
+                return Err(node.invalid(format!("a requirement takes exactly one of {}", names.join(", "))));
             }
             let optional = || match siblings {
                 Some(siblings) if !siblings.is_empty() => siblings.to_vec(),
                 _ => self.all_providers(),
             };
-            found = Some(match *name {
-                "provider_name" => Requirement::Provider(ProviderRequirement {
+            found = Some(match form {
+                Form::Provider => Requirement::Provider(ProviderRequirement {
                     provider: self.read_provider(field)?,
                     audiences: None,
                 }),
-                "provider_and_audiences" => Requirement::Provider(self.read_provider_and_audiences(field)?),
-                "requires_any" => Requirement::Any(self.read_list(field, true)?),
-                "requires_all" => Requirement::All(self.read_list(field, false)?),
-                "allow_missing" => {
-                    field.fields(&[])?;
+                Form::ProviderAndAudiences => Requirement::Provider(self.read_provider_and_audiences(field)?),
+                Form::Any => Requirement::Any(self.read_list(field, true)?),
+                Form::All => Requirement::All(self.read_list(field, false)?),
+                Form::AllowMissing => {
+                    field.empty()?;
                     Requirement::AllowMissing(optional())
                 }
-                "allow_missing_or_failed" => {
-                    field.fields(&[])?;
+                Form::AllowMissingOrFailed => {
+                    field.empty()?;
                     Requirement::AllowMissingOrFailed(optional())
                 }
-                _ => {
+                Form::Unverified => {
                     return Err(field.invalid(
                         "claims of a token that nobody has verified are not passed on; write allow_missing_or_failed to \
                          use those of valid tokens and let the others go on without",
@@ -313,10 +344,8 @@ impl Known<'_> {
     }
 
     fn read_list(&self, node: &Node<'_>, is_any: bool) -> Result<Vec<Requirement>, Box<ConfigError>> {
-        let fields = node.fields(&["requirements"])?;
-        let nodes = fields
-            .require("requirements", "write the list of requirements")?
-            .some_list()?;
+        let fields = node.fields(REQUIREMENTS)?;
+        let nodes = fields.require(REQUIREMENTS.requirements)?.some_list()?;
         let read = |node: &Node<'_>, siblings| {
             self.read_within(node, siblings)?.ok_or_else(|| {
                 node.invalid(
@@ -356,13 +385,10 @@ impl Known<'_> {
     }
 
     fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, Box<ConfigError>> {
-        let fields = node.fields(&["provider_name", "audiences"])?;
-        let name = fields.require(
-            "provider_name",
-            "write the provider whose token the request needs",
-        )?;
+        let fields = node.fields(PROVIDER_AND_AUDIENCES)?;
+        let name = fields.require(PROVIDER_AND_AUDIENCES.provider_name)?;
         let provider = self.read_provider(name)?;
-        let audiences = match fields.get("audiences") {
+        let audiences = match fields.get(PROVIDER_AND_AUDIENCES.audiences) {
             // An empty list does not override, as in jwt_authn.
             Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(node)?),
             _ => None,

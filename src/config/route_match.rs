@@ -1,7 +1,8 @@
 //! `match`: Envoy's `RouteMatch`, as far as jwt_authn looks at it, and `methods` and `hosts`.
 
 use super::error::ConfigError;
-use super::reader::{Node, read_each};
+use super::fields::{HEADER_MATCHER, MATCH, MatchObject, PARAMETER_MATCHER, RANGE};
+use super::reader::{Fields, Node, read_each};
 use super::{Names, header_name, string_matcher};
 use crate::http::Authority;
 use crate::policy::{
@@ -9,90 +10,41 @@ use crate::policy::{
     RequestMatcher,
 };
 
-const FIELDS: &[&str] = &[
-    "path",
-    "prefix",
-    "path_separated_prefix",
-    "safe_regex",
-    "case_sensitive",
-    "methods",
-    "hosts",
-    "headers",
-    "query_parameters",
-    "connect_matcher",
-    "path_match_policy",
-    "runtime_fraction",
-    "grpc",
-    "tls_context",
-    "dynamic_metadata",
-    "filter_state",
-    "cookies",
-];
-
-/// Fields of Envoy's `RouteMatch` at which jwt_authn does not look: a rule that relied on one would match more than its
-/// author thinks.
-const IGNORED_BY_JWT_AUTHN: &[(&str, &str)] = &[
-    (
-        "path_match_policy",
-        "write path, prefix, path_separated_prefix or safe_regex",
-    ),
-    (
-        "runtime_fraction",
-        "a share of the requests is no authentication policy",
-    ),
-    ("grpc", "match on the header content-type instead"),
-    (
-        "tls_context",
-        "put the filter into the filter chain of that TLS context instead",
-    ),
-    (
-        "dynamic_metadata",
-        "name a requirement in the route's metadata instead",
-    ),
-    ("filter_state", "write filter_state_rules instead"),
-    ("cookies", "match on the header cookie instead"),
-];
-
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher, Box<ConfigError>> {
-    let fields = node.fields(FIELDS)?;
-    for (field, instead) in IGNORED_BY_JWT_AUTHN {
-        if let Some(node) = fields.get(field) {
-            return Err(node.invalid(format!("is not looked at here, nor by jwt_authn; {instead}")));
-        }
-    }
-    let ignore_case = match fields.get("case_sensitive") {
-        Some(node) => !node.bool()?,
-        None => false,
-    };
+    let fields = node.fields(MATCH)?;
+    refuse_what_is_not_matched(&fields)?;
+    let ignore_case = !fields.value(MATCH.case_sensitive)?;
 
     let mut matcher = RequestMatcher::default();
-    let mut path: Option<PathTest> = None;
-    for field in [
-        "path",
-        "prefix",
-        "path_separated_prefix",
-        "safe_regex",
-        "connect_matcher",
-    ] {
-        let Some(found) = fields.get(field) else { continue };
+    let mut path = None;
+    let tests = [
+        (Test::Path, fields.get(MATCH.path)),
+        (Test::Prefix, fields.get(MATCH.prefix)),
+        (Test::SeparatedPrefix, fields.get(MATCH.path_separated_prefix)),
+        (Test::Regex, fields.get(MATCH.safe_regex)),
+        (Test::Connect, fields.get(MATCH.connect_matcher)),
+    ];
+    for (test, found) in tests {
+        let Some(found) = found else { continue };
         if path.is_some() || matcher.methods.is_some() {
             return Err(found.invalid(format!("write exactly one of {PATH_FIELDS}")));
         }
-        match field {
-            "path" => path = Some(PathTest::Exact(read_path(found, "")?)),
-            "prefix" => path = Some(PathTest::Prefix(read_path(found, ".*")?)),
-            "path_separated_prefix" => path = Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
-            "safe_regex" => {
+        path = match test {
+            Test::Path => Some(PathTest::Exact(read_path(found, "")?)),
+            Test::Prefix => Some(PathTest::Prefix(read_path(found, ".*")?)),
+            Test::SeparatedPrefix => Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
+            Test::Regex => {
                 let pattern = string_matcher::read_regex(found)?;
-                path = Some(PathTest::Pattern(names.patterns("path").add(pattern)));
+                Some(PathTest::Pattern(names.patterns("path").add(pattern)))
             }
-            _ => {
-                found.fields(&[])?;
+            Test::Connect => {
+                found.empty()?;
                 matcher.methods = Some((names.field(":method"), vec![(*b"CONNECT").into()]));
+                None
             }
-        }
+        };
     }
     let is_connect = matcher.methods.is_some();
     // To take every path, none has to be read.
@@ -104,21 +56,21 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         names.field(":path");
     }
 
-    if let Some(node) = fields.get("methods") {
+    if let Some(node) = fields.get(MATCH.methods) {
         if is_connect {
             return Err(node.invalid("connect_matcher says the method already"));
         }
         let methods = read_each(&node.some_list()?, read_method)?;
         matcher.methods = Some((names.field(":method"), methods));
     }
-    if let Some(node) = fields.get("hosts") {
+    if let Some(node) = fields.get(MATCH.hosts) {
         let hosts = read_each(&node.some_list()?, read_host)?;
         matcher.hosts = Some((names.field(":authority"), hosts));
     }
-    if let Some(node) = fields.get("headers") {
+    if let Some(node) = fields.get(MATCH.headers) {
         matcher.headers = read_each(&node.list()?, |node| read_header(node, names))?;
     }
-    if let Some(node) = fields.get("query_parameters") {
+    if let Some(node) = fields.get(MATCH.query_parameters) {
         let parameters = read_each(&node.list()?, |node| read_parameter(node, names))?;
         if !parameters.is_empty() {
             matcher.parameters = Some((names.field(":path"), parameters));
@@ -134,6 +86,47 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         return Err(node.invalid("matches nothing in particular; to match every request write {prefix: /}"));
     }
     Ok(matcher)
+}
+
+/// The fields of which a match has at most one.
+enum Test {
+    Path,
+    Prefix,
+    SeparatedPrefix,
+    Regex,
+    Connect,
+}
+
+/// Refuses fields of Envoy's `RouteMatch` at which jwt_authn does not look: a rule that relied on one would match more than its
+/// author thinks.
+fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Box<ConfigError>> {
+    let refused = [
+        (
+            MATCH.path_match_policy,
+            "write path, prefix, path_separated_prefix or safe_regex",
+        ),
+        (
+            MATCH.runtime_fraction,
+            "a share of the requests is no authentication policy",
+        ),
+        (MATCH.grpc, "match on the header content-type instead"),
+        (
+            MATCH.tls_context,
+            "put the filter into the filter chain of that TLS context instead",
+        ),
+        (
+            MATCH.dynamic_metadata,
+            "name a requirement in the route's metadata instead",
+        ),
+        (MATCH.filter_state, "write filter_state_rules instead"),
+        (MATCH.cookies, "match on the header cookie instead"),
+    ];
+    for (field, instead) in refused {
+        if let Some(node) = fields.get(field) {
+            return Err(node.invalid(format!("is not looked at here, nor by jwt_authn; {instead}")));
+        }
+    }
+    Ok(())
 }
 
 /// The text that a path is compared with. `rest` is the pattern for what may follow it.
@@ -223,37 +216,22 @@ fn read_host(node: &Node<'_>) -> Result<HostPattern, Box<ConfigError>> {
     }
 }
 
-const HEADER_FIELDS: &[&str] = &[
-    "name",
-    "string_match",
-    "present_match",
-    "range_match",
-    "exact_match",
-    "prefix_match",
-    "suffix_match",
-    "contains_match",
-    "safe_regex_match",
-    "invert_match",
-    "treat_missing_header_as_empty",
-];
-
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<ConfigError>> {
-    let fields = node.fields(HEADER_FIELDS)?;
-    let name = read_header_name(fields.require("name", "write the header's name")?)?;
+    let fields = node.fields(HEADER_MATCHER)?;
+    let name = read_header_name(fields.require(HEADER_MATCHER.name)?)?;
     let set = names.patterns(&format!("header {name}"));
-    let invert = fields.flag("invert_match")?;
-    let missing_is_empty = fields.flag("treat_missing_header_as_empty")?;
+    let invert = fields.value(HEADER_MATCHER.invert_match)?;
+    let missing_is_empty = fields.value(HEADER_MATCHER.treat_missing_header_as_empty)?;
     let mut tests = Vec::new();
-    if let Some(node) = fields.get("string_match") {
+    if let Some(node) = fields.get(HEADER_MATCHER.string_match) {
         tests.push(HeaderTest::Text(string_matcher::read(node, &set)?));
     }
-    if let Some(node) = fields.get("present_match") {
+    if let Some(node) = fields.get(HEADER_MATCHER.present_match) {
         tests.push(HeaderTest::Present(node.bool()?));
     }
-    if let Some(node) = fields.get("range_match") {
-        let range = node.fields(&["start", "end"])?;
-        let bound = |field| range.get(field).map_or(Ok(0), |node| node.signed());
-        let (start, end) = (bound("start")?, bound("end")?);
+    if let Some(node) = fields.get(HEADER_MATCHER.range_match) {
+        let range = node.fields(RANGE)?;
+        let (start, end) = (range.value(RANGE.start)?, range.value(RANGE.end)?);
         if start >= end {
             return Err(node.invalid(format!(
                 "holds no number: it ends before {end} and starts at {start}"
@@ -297,17 +275,16 @@ fn read_header_name(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
 }
 
 fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher, Box<ConfigError>> {
-    let fields = node.fields(&["name", "string_match", "present_match"])?;
-    let name = fields.require("name", "write the parameter's name")?.name()?;
+    let fields = node.fields(PARAMETER_MATCHER)?;
+    let name = fields.required(PARAMETER_MATCHER.name)?;
     let set = names.patterns(&format!("parameter {name}"));
     let value = fields
-        .get("string_match")
+        .get(PARAMETER_MATCHER.string_match)
         .map(|node| string_matcher::read(node, &set))
         .transpose()?;
-    let present = match fields.get("present_match") {
+    let present = match fields.get(PARAMETER_MATCHER.present_match) {
         Some(node) if value.is_some() => return Err(node.invalid("write one of string_match, present_match")),
-        Some(node) => node.bool()?,
-        None => true,
+        _ => fields.value(PARAMETER_MATCHER.present_match)?,
     };
     Ok(ParameterMatcher { name, value, present })
 }

@@ -2,23 +2,13 @@
 
 use super::Names;
 use super::error::ConfigError;
+use super::fields::{FILTER_STATE_RULES, RULE};
 use super::reader::{Node, read_each};
 use super::requirement::Known;
 use super::route_match;
 use crate::policy::{FilterStateRules, Rule};
 
 const MAX_RULES: usize = 10_000;
-
-pub(super) const FIELDS: &[&str] = &[
-    "name",
-    "match",
-    "requires",
-    "requirement_name",
-    "authorize",
-    "mode",
-    "shadow_percent",
-    "protected_resource",
-];
 
 pub(super) fn read(
     node: &Node<'_>,
@@ -36,15 +26,9 @@ pub(super) fn read(
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, Box<ConfigError>> {
-    let fields = node.fields(FIELDS)?;
-    let matcher = fields.require(
-        "match",
-        "write which requests the rule is for, such as {prefix: /}",
-    )?;
-    let name = match fields.get("name") {
-        Some(node) => node.name()?,
-        None => node.path().into(),
-    };
+    let fields = node.fields(RULE)?;
+    let matcher = fields.require(RULE.matcher)?;
+    let name = fields.read(RULE.name)?.unwrap_or_else(|| node.path().into());
     Ok(Rule {
         name,
         matcher: route_match::read(matcher, names)?,
@@ -56,12 +40,10 @@ pub(super) fn read_filter_state_rules(
     node: &Node<'_>,
     known: &Known<'_>,
 ) -> Result<FilterStateRules, Box<ConfigError>> {
-    let fields = node.fields(&["name", "requires"])?;
-    let name = fields
-        .require("name", "write the name of the filter state")?
-        .name()?;
+    let fields = node.fields(FILTER_STATE_RULES)?;
+    let name = fields.required(FILTER_STATE_RULES.name)?;
     let mut demands = Vec::new();
-    if let Some(node) = fields.get("requires") {
+    if let Some(node) = fields.get(FILTER_STATE_RULES.requires) {
         for (word, node) in node.map()?.iter() {
             demands.push((word.into(), known.plain_demand(known.read(&node)?)));
         }

@@ -3,44 +3,41 @@
 use std::rc::Rc;
 
 use super::error::ConfigError;
+use super::fields::{
+    GOOGLE_RE2, HEADER_MATCHER, HeaderMatcherObject, REGEX, STRING_MATCHER, StringMatcherObject,
+};
 use super::reader::{Fields, Node};
 use crate::pattern::{Member, Pattern, PatternSet, StringMatcher};
 
-/// The matcher of one named form: `prefix`, `suffix`, `contains` or `regex`.
-pub(super) fn read_form(name: &str, node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
-    match FORMS.iter().find(|(form, _)| *form == name) {
-        Some((_, form)) => {
-            refuse_wildcard(node, "regex")?;
-            read_text(node, *form, false, &Rc::default())
-        }
-        None => Ok(StringMatcher::pattern(Member::alone(read_pattern(node)?))),
-    }
+/// The matcher of a text in one form, for a claim.
+pub(super) fn read_form(form: Form, node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
+    refuse_wildcard(node, "regex")?;
+    read_text(node, form, false, &Rc::default())
 }
 
+/// The matcher of a pattern, for a claim.
+pub(super) fn read_alone(node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
+    Ok(StringMatcher::pattern(Member::alone(read_pattern(node)?)))
+}
+
+/// How a text is compared.
 #[derive(Clone, Copy)]
-enum Form {
+pub(super) enum Form {
     Exact,
     Prefix,
     Suffix,
     Contains,
 }
 
-const FORMS: [(&str, Form); 4] = [
-    ("exact", Form::Exact),
-    ("prefix", Form::Prefix),
-    ("suffix", Form::Suffix),
-    ("contains", Form::Contains),
-];
-
-const FIELDS: &[&str] = &[
-    "exact",
-    "prefix",
-    "suffix",
-    "contains",
-    "safe_regex",
-    "ignore_case",
-    "custom",
-];
+/// The forms of a text that is compared, by the fields of a string matcher.
+fn forms<'f, 'n>(fields: &'f Fields<'n, StringMatcherObject>) -> [(Form, Option<&'f Node<'n>>); 4] {
+    [
+        (Form::Exact, fields.get(STRING_MATCHER.exact)),
+        (Form::Prefix, fields.get(STRING_MATCHER.prefix)),
+        (Form::Suffix, fields.get(STRING_MATCHER.suffix)),
+        (Form::Contains, fields.get(STRING_MATCHER.contains)),
+    ]
+}
 
 const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, contains, safe_regex";
 
@@ -58,32 +55,30 @@ fn refuse_wildcard(node: &Node<'_>, pattern: &str) -> Result<(), Box<ConfigError
 /// Reads a matcher for a claim.
 pub(super) fn read_for_claim(node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
     let matcher = read(node, &Rc::default())?;
-    let fields = node.fields(FIELDS)?;
-    for (field, _) in FORMS {
-        if let Some(node) = fields.get(field) {
-            refuse_wildcard(node, "safe_regex")?;
-        }
+    let fields = node.fields(STRING_MATCHER)?;
+    for node in forms(&fields).into_iter().filter_map(|(_, node)| node) {
+        refuse_wildcard(node, "safe_regex")?;
     }
     Ok(matcher)
 }
 
 /// Reads a matcher; its pattern becomes one of this set, with the others that look at the same text.
 pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatcher, Box<ConfigError>> {
-    let fields = node.fields(FIELDS)?;
-    if let Some(node) = fields.get("custom") {
+    let fields = node.fields(STRING_MATCHER)?;
+    if let Some(node) = fields.get(STRING_MATCHER.custom) {
         return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
     }
-    let ignore_case = fields.flag("ignore_case")?;
+    let ignore_case = fields.value(STRING_MATCHER.ignore_case)?;
     let mut matcher = None;
-    for (field, form) in FORMS {
-        if let Some(node) = fields.get(field) {
+    for (form, node) in forms(&fields) {
+        if let Some(node) = node {
             if matcher.is_some() {
                 return Err(node.invalid(FIX));
             }
             matcher = Some(read_text(node, form, ignore_case, set)?);
         }
     }
-    if let Some(node) = fields.get("safe_regex") {
+    if let Some(node) = fields.get(STRING_MATCHER.safe_regex) {
         if matcher.is_some() {
             return Err(node.invalid(FIX));
         }
@@ -117,22 +112,22 @@ fn read_text(
 
 /// The matchers from the older fields that name their form themselves: `exact_match: x` and so on.
 pub(super) fn read_older(
-    fields: &Fields<'_>,
+    fields: &Fields<'_, HeaderMatcherObject>,
     set: &Rc<PatternSet>,
 ) -> Result<Vec<StringMatcher>, Box<ConfigError>> {
     let forms = [
-        ("exact_match", Form::Exact),
-        ("prefix_match", Form::Prefix),
-        ("suffix_match", Form::Suffix),
-        ("contains_match", Form::Contains),
+        (Form::Exact, fields.get(HEADER_MATCHER.exact_match)),
+        (Form::Prefix, fields.get(HEADER_MATCHER.prefix_match)),
+        (Form::Suffix, fields.get(HEADER_MATCHER.suffix_match)),
+        (Form::Contains, fields.get(HEADER_MATCHER.contains_match)),
     ];
     let mut found = Vec::new();
-    for (field, form) in forms {
-        if let Some(node) = fields.get(field) {
+    for (form, node) in forms {
+        if let Some(node) = node {
             found.push(read_text(node, form, false, set)?);
         }
     }
-    if let Some(node) = fields.get("safe_regex_match") {
+    if let Some(node) = fields.get(HEADER_MATCHER.safe_regex_match) {
         found.push(StringMatcher::pattern(set.add(read_regex(node)?)));
     }
     Ok(found)
@@ -140,11 +135,10 @@ pub(super) fn read_older(
 
 /// `RegexMatcher`: `{regex: …}`, which has to match the whole text.
 pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
-    let fields = node.fields(&["regex", "google_re2"])?;
-    let pattern = fields.require("regex", "write the pattern")?;
-    // The engine choice of older configurations; there is one.
-    if let Some(node) = fields.get("google_re2") {
-        node.fields(&["max_program_size"])?;
+    let fields = node.fields(REGEX)?;
+    let pattern = fields.require(REGEX.regex)?;
+    if let Some(node) = fields.get(REGEX.google_re2) {
+        node.fields(GOOGLE_RE2)?;
     }
     read_pattern(pattern)
 }

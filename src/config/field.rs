@@ -1,0 +1,302 @@
+//! The fields of an object, each declared once: its name, how it is read, its bounds and its default, and what it means.
+//!
+//! [`object!`] makes a constant of an object's fields. To read a field that is not declared does not compile, and neither does
+//! a field of another object. The texts are for the reference in `docs/configuration.md`: a module has none of them.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::reader::Node;
+#[cfg(not(target_family = "wasm"))]
+use super::reference::{Described, Shape};
+
+/// An object of the configuration.
+pub(super) trait Object: Copy + 'static {
+    /// The names of its fields, in the order of the reference.
+    const NAMES: &'static [&'static str];
+
+    /// What the reference says of it.
+    #[cfg(not(target_family = "wasm"))]
+    fn reference() -> super::reference::ObjectReference;
+}
+
+/// A field of the object `O`; `R` reads it.
+pub(super) struct Field<O, R> {
+    pub(super) name: &'static str,
+    /// What to write, where it may not be absent.
+    pub(super) fix: &'static str,
+    pub(super) reader: R,
+    object: PhantomData<O>,
+}
+
+impl<O, R> Field<O, R> {
+    pub(super) const fn new(name: &'static str, reader: R, fix: &'static str) -> Self {
+        Self {
+            name,
+            fix,
+            reader,
+            object: PhantomData,
+        }
+    }
+}
+
+impl<O, R: Copy> Clone for Field<O, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<O, R: Copy> Copy for Field<O, R> {}
+
+/// Reads the value of a field.
+pub(super) trait Reader: Copy {
+    type Value;
+
+    fn read(self, node: &Node<'_>) -> Result<Self::Value, Box<ConfigError>>;
+}
+
+/// Knows the value of an absent field.
+pub(super) trait Preset: Reader {
+    fn preset(self) -> Self::Value;
+}
+
+/// Declares an object: the constant, the type of its fields, the place that the reference gives it, and its fields.
+///
+/// A field has a doc comment for the reference, its name, its reader's type and value; then, if it may not be absent,
+/// `required` and what to write, or `fix` where only some need it; and, for the reference, the default and the values where the reader does not say them.
+macro_rules! object {
+    (
+        $(#[$object_doc:meta])*
+        $constant:ident: $object:ident at $place:literal {
+            $(
+                $(#[doc = $meaning:literal])*
+                $name:ident $(as $written:literal)?: $reader:ty = $value:expr
+                    $(, required $fix:literal)?
+                    $(, fix $advice:literal)?
+                    $(, default $default:literal)?
+                    $(, values $values:literal)?;
+            )*
+        }
+    ) => {
+        $(#[$object_doc])*
+        #[derive(Clone, Copy)]
+        pub(in crate::config) struct $object {
+            $(pub(in crate::config) $name: $crate::config::field::Field<$object, $reader>,)*
+        }
+
+        pub(in crate::config) const $constant: $object = $object {
+            $($name: $crate::config::field::Field::new([$($written,)? stringify!($name)][0], $value, concat!("", $($fix)? $($advice)?)),)*
+        };
+
+        impl $crate::config::field::Object for $object {
+            const NAMES: &'static [&'static str] = &[$([$($written,)? stringify!($name)][0]),*];
+
+            #[cfg(not(target_family = "wasm"))]
+            fn reference() -> $crate::config::reference::ObjectReference {
+                $crate::config::reference::ObjectReference {
+                    place: $place,
+                    fields: [
+                        $($crate::config::reference::FieldReference::of(
+                            &$constant.$name,
+                            !concat!("", $($fix)?).is_empty(),
+                            [$($default,)? ""][0],
+                            [$($values,)? ""][0],
+                            &[$($meaning),*],
+                        ),)*
+                    ]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+                }
+            }
+        }
+    };
+}
+pub(super) use object;
+
+/// A reader with the value of an absent field.
+#[derive(Clone, Copy)]
+pub(super) struct Or<R: Reader>(pub(super) R, pub(super) R::Value)
+where
+    R::Value: Copy;
+
+impl<R: Reader> Reader for Or<R>
+where
+    R::Value: Copy,
+{
+    type Value = R::Value;
+
+    fn read(self, node: &Node<'_>) -> Result<R::Value, Box<ConfigError>> {
+        self.0.read(node)
+    }
+}
+
+impl<R: Reader> Preset for Or<R>
+where
+    R::Value: Copy,
+{
+    fn preset(self) -> R::Value {
+        self.1
+    }
+}
+
+/// Readers of one value each, which a method of [`Node`] reads.
+macro_rules! readers {
+    ($($(#[$doc:meta])* $name:ident $(($low:ty, $high:ty))? -> $value:ty: $read:expr, $shape:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(super) struct $name $((pub(super) $low, pub(super) $high))?;
+
+        impl Reader for $name {
+            type Value = $value;
+
+            fn read(self, node: &Node<'_>) -> Result<$value, Box<ConfigError>> {
+                let read: fn(Self, &Node<'_>) -> Result<$value, Box<ConfigError>> = $read;
+                read(self, node)
+            }
+        }
+
+        #[cfg(not(target_family = "wasm"))]
+        impl Described for $name {
+            fn shape(&self) -> Shape {
+                let shape: fn(Self) -> Shape = $shape;
+                shape(*self)
+            }
+        }
+    )*};
+}
+
+readers! {
+    /// A boolean.
+    Flag -> bool: |_, node| node.bool(), |_| Shape::Boolean;
+    /// A string.
+    Text -> Box<str>: |_, node| node.text(), |_| Shape::Text { is_some: false };
+    /// A string that is not empty.
+    Name -> Box<str>: |_, node| node.name(), |_| Shape::Text { is_some: true };
+    /// A list of strings that are not empty.
+    Names -> Vec<Box<str>>: |_, node| node.names(), |_| Shape::Texts { is_some: false };
+    /// The same, itself not empty.
+    SomeNames -> Vec<Box<str>>: |_, node| {
+        node.some_list()?;
+        node.names()
+    }, |_| Shape::Texts { is_some: true };
+    /// A whole number in a range.
+    Whole(u64, u64) -> u64: |range, node| node.integer(range.0..=range.1), |range| Shape::Whole(range.0, range.1);
+    /// A whole number of either sign.
+    Signed -> i64: |_, node| node.signed(), |_| Shape::Signed;
+    /// A duration in a range.
+    Span(Duration, Duration) -> Duration: |range, node| node.duration(range.0..=range.1), |range| Shape::Duration(range.0, range.1);
+    /// A number in a range.
+    Share(f64, f64) -> f64: |range, node| node.share(range.0..=range.1), |range| Shape::Number(range.0, range.1);
+}
+
+/// One of some words, each with its meaning.
+#[derive(Clone, Copy)]
+pub(super) struct Word<T: Copy + 'static>(pub(super) &'static [(&'static str, T)]);
+
+impl<T: Copy> Reader for Word<T> {
+    type Value = T;
+
+    fn read(self, node: &Node<'_>) -> Result<T, Box<ConfigError>> {
+        node.one_of(self.0)
+    }
+}
+
+/// One of some words, and the value of an absent field.
+#[derive(Clone, Copy)]
+pub(super) struct WordOr<T: Copy + 'static>(pub(super) &'static [(&'static str, T)], pub(super) T);
+
+impl<T: Copy> Reader for WordOr<T> {
+    type Value = T;
+
+    fn read(self, node: &Node<'_>) -> Result<T, Box<ConfigError>> {
+        node.one_of(self.0)
+    }
+}
+
+impl<T: Copy> Preset for WordOr<T> {
+    fn preset(self) -> T {
+        self.1
+    }
+}
+
+/// Fields that the code of their object reads step by step.
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident: $shape:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(super) struct $name;
+
+        #[cfg(not(target_family = "wasm"))]
+        impl Described for $name {
+            fn shape(&self) -> Shape {
+                $shape
+            }
+        }
+    )*};
+}
+
+parts! {
+    /// A string, a number, true or false.
+    Scalar: Shape::Scalar;
+    /// A list of scalars that is not empty.
+    SomeScalars: Shape::List { of: Box::new(Shape::Scalar), is_some: true };
+    /// A list of strings, of which the reader checks each.
+    Strings: Shape::Texts { is_some: false };
+    /// The same, not empty.
+    SomeStrings: Shape::Texts { is_some: true };
+    /// A string of which the reader checks the form.
+    Form: Shape::Text { is_some: false };
+    /// The same, not empty.
+    SomeForm: Shape::Text { is_some: true };
+    /// An object that the reference does not describe, since nothing in it has an effect.
+    Opaque: Shape::Opaque;
+    /// Strings under names of the operator's own.
+    Mapped: Shape::Map(Box::new(Shape::Text { is_some: true }));
+    /// A field that is known so that its refusal can say what to write instead. The reference does not list it.
+    Refused: Shape::Refused;
+    /// An object without fields.
+    Empty: Shape::Empty;
+}
+
+/// Fields that hold an object of fields, or several.
+macro_rules! nests {
+    ($($(#[$doc:meta])* $name:ident: $shape:expr;)*) => {$(
+        $(#[$doc])*
+        pub(super) struct $name<O>(PhantomData<O>);
+
+        impl<O> $name<O> {
+            pub(super) const NEW: Self = Self(PhantomData);
+        }
+
+        impl<O> Clone for $name<O> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<O> Copy for $name<O> {}
+
+        #[cfg(not(target_family = "wasm"))]
+        impl<O: Object> Described for $name<O> {
+            fn shape(&self) -> Shape {
+                let shape: fn(Shape) -> Shape = $shape;
+                shape(Shape::Object(O::reference))
+            }
+        }
+    )*};
+}
+
+nests! {
+    /// An object.
+    Nested: |object| object;
+    /// An object, or true or false.
+    FlagOrNested: |object| Shape::FlagOr(Box::new(object));
+    /// A list of objects.
+    ListOf: |object| Shape::List { of: Box::new(object), is_some: false };
+    /// The same, not empty.
+    SomeOf: |object| Shape::List { of: Box::new(object), is_some: true };
+    /// Objects under names of the operator's own.
+    MapOf: |object| Shape::Map(Box::new(object));
+}

@@ -1,0 +1,125 @@
+//! Which requests a rule is for, and texts that are compared.
+
+use crate::config::field::{
+    Empty, Flag, Form, ListOf, Name, Nested, Opaque, Or, Refused, Signed, SomeForm, SomeStrings, object,
+};
+
+object! {
+    /// `providers.<name>.subjects`.
+    STRING_MATCHER: StringMatcherObject at "providers.<name>.subjects" {
+        /// the text equals this
+        exact: Form = Form;
+        /// the text begins with this
+        prefix: SomeForm = SomeForm;
+        /// the text ends with this
+        suffix: SomeForm = SomeForm;
+        /// the text contains this
+        contains: SomeForm = SomeForm;
+        /// the pattern matches the whole text
+        safe_regex: Nested<RegexObject> = Nested::NEW;
+        /// ignores the case of ASCII letters; not together with `safe_regex`, which supports `(?i)`
+        ignore_case: Or<Flag> = Or(Flag, false);
+        custom: Refused = Refused;
+    }
+}
+
+object! {
+    /// `providers.<name>.subjects.safe_regex`.
+    REGEX: RegexObject at "providers.<name>.subjects.safe_regex" {
+        /// must match the whole text
+        regex: Form = Form, required "write the pattern", values "a pattern as in RE2, without Unicode classes";
+        /// accepted for older configurations, including its `max_program_size`; no effect
+        google_re2: Opaque = Opaque;
+    }
+}
+
+object! {
+    /// `rules[].match`.
+    MATCH: MatchObject at "rules[].match" {
+        /// the path equals this
+        path: Form = Form, values "begins with `/`, without `*`, `{`, `}`";
+        /// the path begins with these bytes: `/a` matches `/ab`. `/` matches every request, including `OPTIONS
+        /// *` and `CONNECT`
+        prefix: Form = Form, values "begins with `/`, without `*`, `{`, `}`";
+        /// the path equals this or continues with `/`: `/a` matches `/a/b`, not `/ab`
+        path_separated_prefix: Form = Form, values "begins with `/`, ends without, without `*`, `{`, `}`";
+        /// the [pattern](#providersnamesubjectssafe_regex) matches the whole path
+        safe_regex: Nested<RegexObject> = Nested::NEW;
+        /// the method is `CONNECT`
+        connect_matcher: Empty = Empty;
+        /// whether the comparison of the path is case-sensitive
+        case_sensitive: Or<Flag> = Or(Flag, true);
+        /// the method is one of these
+        methods: SomeStrings = SomeStrings, values "upper case, not empty";
+        /// `:authority` is one of these, case-insensitive
+        hosts: SomeStrings = SomeStrings, values "hosts such as `example.com`, `*.example.com` or `*`";
+        /// every one of these matches
+        headers: ListOf<HeaderMatcherObject> = ListOf::NEW, default "[]";
+        /// every one of these matches
+        query_parameters: ListOf<ParameterMatcherObject> = ListOf::NEW, default "[]";
+        path_match_policy: Refused = Refused;
+        runtime_fraction: Refused = Refused;
+        grpc: Refused = Refused;
+        tls_context: Refused = Refused;
+        dynamic_metadata: Refused = Refused;
+        filter_state: Refused = Refused;
+        cookies: Refused = Refused;
+    }
+}
+
+object! {
+    /// `rules[].match.headers[]`.
+    HEADER_MATCHER: HeaderMatcherObject at "rules[].match.headers[]" {
+        /// the header
+        name: Form = Form, required "write the header's name", values "a header's name, `:method` and the like included";
+        /// whether the header must be present
+        present_match: Flag = Flag;
+        /// a [string matcher](#providersnamesubjects)
+        string_match: Nested<StringMatcherObject> = Nested::NEW;
+        /// a whole number in a range
+        range_match: Nested<RangeObject> = Nested::NEW;
+        /// older form of `string_match: {exact: …}`
+        exact_match: Form = Form;
+        /// older form
+        prefix_match: SomeForm = SomeForm;
+        /// older form
+        suffix_match: SomeForm = SomeForm;
+        /// older form
+        contains_match: SomeForm = SomeForm;
+        /// older form of `string_match: {safe_regex: …}`
+        safe_regex_match: Nested<RegexObject> = Nested::NEW;
+        /// the test must fail
+        invert_match: Or<Flag> = Or(Flag, false);
+        /// an absent header counts as empty text
+        treat_missing_header_as_empty: Or<Flag> = Or(Flag, false);
+    }
+}
+
+object! {
+    /// `rules[].match.headers[].range_match`.
+    RANGE: RangeObject at "rules[].match.headers[].range_match" {
+        /// the lowest number that matches
+        start: Or<Signed> = Or(Signed, 0);
+        /// the lowest number above `start` that does not match
+        end: Or<Signed> = Or(Signed, 0);
+    }
+}
+
+object! {
+    /// `rules[].match.query_parameters[]`.
+    PARAMETER_MATCHER: ParameterMatcherObject at "rules[].match.query_parameters[]" {
+        /// the parameter
+        name: Name = Name, required "write the parameter's name";
+        /// a [string matcher](#providersnamesubjects) for its value
+        string_match: Nested<StringMatcherObject> = Nested::NEW;
+        /// whether it must be present; not together with `string_match`
+        present_match: Or<Flag> = Or(Flag, true);
+    }
+}
+
+object! {
+    /// The engine choice of older configurations; there is one.
+    GOOGLE_RE2: GoogleRe2Object at "google_re2" {
+        max_program_size: Opaque = Opaque;
+    }
+}

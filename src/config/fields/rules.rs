@@ -1,0 +1,166 @@
+//! Rules, requirements and conditions.
+
+use super::matchers::MatchObject;
+use super::provider::ClaimStepObject;
+use super::top::MODES;
+use super::top::ProtectedResourceObject;
+use crate::config::field::{
+    Empty, Flag, Form, Name, Nested, Or, Refused, Scalar, SomeForm, SomeNames, SomeOf, SomeScalars,
+    SomeStrings, Strings, Whole, Word, object,
+};
+use crate::policy::Mode;
+
+object! {
+    /// `rules[]`.
+    RULE: RuleObject at "rules[]" {
+        /// the name of the rule in the access log, instead of `rules[<position>]`
+        name: Name = Name;
+        /// which requests the rule applies to
+        matcher as "match": Nested<MatchObject> = Nested::NEW, required "write which requests the rule is for, such as {prefix: /}";
+        /// what these requests need; `{}`: no token
+        requires: Nested<RequirementObject> = Nested::NEW, default "{}";
+        /// the requirement by its name, instead of `requires`
+        requirement_name: Form = Form, values "a name in `requirement_map`";
+        /// [scopes and claims](#scopes-and-claims) that the token must have; only with a requirement
+        authorize: Nested<AuthorizeObject> = Nested::NEW;
+        /// overrides the filter's `mode`; only with a requirement
+        mode: Word<Mode> = Word(MODES);
+        /// with `mode: shadow`, as at the top level
+        shadow_percent: Whole = Whole(0, 100);
+        /// overrides the filter's, in the same form; only with a requirement
+        protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
+    }
+}
+
+object! {
+    /// `rules[].requires`.
+    REQUIREMENT: RequirementObject at "rules[].requires" {
+        /// a valid token of this provider
+        provider_name: Form = Form, values "a provider's name";
+        /// the same with its own audiences
+        provider_and_audiences: Nested<ProviderAndAudiencesObject> = Nested::NEW;
+        /// the request must meet one of these requirements; the first that it meets applies
+        requires_any: Nested<RequirementsObject> = Nested::NEW;
+        /// the request must meet each of these requirements
+        requires_all: Nested<RequirementsObject> = Nested::NEW;
+        /// no token, or a valid one
+        allow_missing: Empty = Empty;
+        /// the request always meets it; the filter forwards the claims of valid tokens
+        allow_missing_or_failed: Empty = Empty;
+        extract_only_without_validation: Refused = Refused;
+    }
+}
+
+object! {
+    /// `rules[].requires.provider_and_audiences`.
+    PROVIDER_AND_AUDIENCES: ProviderAndAudiencesObject at "rules[].requires.provider_and_audiences" {
+        /// a valid token of this provider
+        provider_name: Form = Form, required "write the provider whose token the request needs", values "a provider's name";
+        /// replaces the provider's own audiences, unless empty
+        audiences: Strings = Strings, default "[]";
+    }
+}
+
+object! {
+    /// `rules[].requires.requires_any`.
+    REQUIREMENTS: RequirementsObject at "rules[].requires.requires_any" {
+        /// requirements; none of them may be empty
+        requirements: SomeOf<RequirementObject> = SomeOf::NEW, required "write the list of requirements";
+    }
+}
+
+object! {
+    /// `rules[].authorize`.
+    AUTHORIZE: AuthorizeObject at "rules[].authorize" {
+        /// the scopes that the token must have
+        scopes: Nested<ScopesObject> = Nested::NEW;
+        /// conditions, all of which must be true
+        claims: SomeOf<ConditionObject> = SomeOf::NEW;
+    }
+}
+
+object! {
+    /// `rules[].authorize.scopes`.
+    SCOPES: ScopesObject at "rules[].authorize.scopes" {
+        /// the token needs all of these scopes
+        all: SomeStrings = SomeStrings;
+        /// the token needs one of these scopes
+        any: SomeStrings = SomeStrings;
+        /// the claims that may contain scopes, as space-separated text or as a list
+        claim_names: SomeNames = SomeNames, default "[scope, scp]";
+    }
+}
+
+object! {
+    /// `rules[].authorize.claims[]`.
+    CONDITION: ConditionObject at "rules[].authorize.claims[]" {
+        /// the claim, named as in [`claim_to_headers`](#what-the-upstream-receives)
+        claim_name: Name = Name;
+        /// the claim, by the names of members
+        claim_path: SomeOf<ClaimStepObject> = SomeOf::NEW;
+        /// the claim equals this, including its type: `5` is not `"5"`
+        equals: Scalar = Scalar;
+        /// the claim equals one of these
+        any_of: SomeScalars = SomeScalars;
+        /// the claim is a list that contains all of these
+        all_of: SomeScalars = SomeScalars;
+        /// the text of the claim begins with this
+        prefix: SomeForm = SomeForm;
+        /// the text of the claim ends with this
+        suffix: SomeForm = SomeForm;
+        /// the text of the claim contains this
+        contains: SomeForm = SomeForm;
+        /// the pattern matches the whole text of the claim
+        regex: SomeForm = SomeForm;
+        /// whether the claim must be present
+        exists: Flag = Flag;
+        /// the text of the claim equals a part of the request
+        equals_request: Nested<RequestPartObject> = Nested::NEW;
+        /// the test must fail
+        invert: Or<Flag> = Or(Flag, false);
+        /// conditions, one of which must be true
+        any: SomeOf<ConditionObject> = SomeOf::NEW;
+    }
+}
+
+object! {
+    /// `rules[].authorize.claims[].equals_request`.
+    REQUEST_PART: RequestPartObject at "rules[].authorize.claims[].equals_request" {
+        /// a [canonical](#canonical-paths) path such as `/tenants/{tenant}/**`: each segment is a literal, `*`
+        /// or `{name}`; the last may be `**`
+        path_template: SomeForm = SomeForm;
+        /// the `{name}` of the segment to compare; only with `path_template`
+        variable: Name = Name, fix "write the name of the template's variable";
+        /// a header that occurs once, and that the filter does not write
+        header: Form = Form, values "a header's name";
+        /// `true`: `:authority` without its port, in lower case
+        host: Flag = Flag;
+    }
+}
+
+object! {
+    /// `requirement_map.<name>`: a requirement, and what goes beside it.
+    ENTRY: EntryObject at "requirement_map.<name>" {
+        /// a valid token of this provider
+        provider_name: Form = Form, values "a provider's name";
+        /// the same with its own audiences
+        provider_and_audiences: Nested<ProviderAndAudiencesObject> = Nested::NEW;
+        /// the request must meet one of these requirements; the first that it meets applies
+        requires_any: Nested<RequirementsObject> = Nested::NEW;
+        /// the request must meet each of these requirements
+        requires_all: Nested<RequirementsObject> = Nested::NEW;
+        /// no token, or a valid one
+        allow_missing: Empty = Empty;
+        /// the request always meets it; the filter forwards the claims of valid tokens
+        allow_missing_or_failed: Empty = Empty;
+        extract_only_without_validation: Refused = Refused;
+        /// [scopes and claims](#scopes-and-claims) that the token must have; only with a requirement
+        authorize: Nested<AuthorizeObject> = Nested::NEW;
+        /// overrides the filter's `mode`; only with a requirement
+        mode: Word<Mode> = Word(MODES);
+        /// with `mode: shadow`, as at the top level
+        shadow_percent: Whole = Whole(0, 100);
+        /// overrides the filter's, in the same form; only with a requirement
+        protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
+    }
+}

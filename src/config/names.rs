@@ -1,0 +1,69 @@
+//! Names that several parts of the configuration share, each kept once.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::locations::Locations;
+use crate::forward::OwnedHeaders;
+use crate::ids::FieldId;
+use crate::pattern::PatternSet;
+use crate::policy::{ProtectedResource, ProtectedResources};
+use crate::request::WantedFields;
+
+/// Names that several parts of the configuration share, each kept once.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Its numbers have been doubles before they were text.
+    pub(super) has_doubles: bool,
+    pub(super) wanted: WantedFields,
+    pub(super) locations: Locations,
+    pub(super) owned_headers: OwnedHeaders,
+    pub(super) scopes: Vec<String>,
+    pub(super) conditions: Vec<String>,
+    pub(super) resources: Vec<ProtectedResource>,
+    /// The patterns that stand on each text: the path, each header field, each parameter.
+    pub(super) patterns: BTreeMap<String, Rc<PatternSet>>,
+}
+
+impl Names {
+    /// The patterns that stand on this text.
+    pub(super) fn patterns(&mut self, text: &str) -> Rc<PatternSet> {
+        self.patterns.entry(text.to_owned()).or_default().clone()
+    }
+
+    /// The resources, with the fields by which a request for their metadata is told.
+    pub(super) fn protected_resources(&mut self, has_own: bool) -> ProtectedResources {
+        let all = std::mem::take(&mut self.resources);
+        let shares_path = all.iter().enumerate().any(|(index, resource)| {
+            all.iter()
+                .take(index)
+                .any(|other| other.document_path() == resource.document_path())
+        });
+        ProtectedResources {
+            all,
+            has_own,
+            path: self.field(":path"),
+            method: self.field(":method"),
+            authority: shares_path.then(|| self.field(":authority")),
+        }
+    }
+
+    /// The number of a challenge's scopes.
+    pub(super) fn scope(&mut self, scopes: &str) -> usize {
+        if let Some(index) = self.scopes.iter().position(|known| known == scopes) {
+            return index;
+        }
+        self.scopes.push(scopes.to_owned());
+        self.scopes.len().saturating_sub(1)
+    }
+
+    /// The number of a condition that stands at this path.
+    pub(super) fn condition(&mut self, path: String) -> usize {
+        self.conditions.push(path);
+        self.conditions.len().saturating_sub(1)
+    }
+
+    pub(super) fn field(&mut self, name: &str) -> FieldId {
+        self.wanted.id(name)
+    }
+}

@@ -1,0 +1,279 @@
+//! What the declarations of fields say, for the reference in `docs/configuration.md` and for tools. No part of the module.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::duration;
+use super::field::{Field, Object, Or, Reader, Word, WordOr};
+
+/// An object of the configuration, and its fields.
+#[derive(Clone, Debug)]
+pub struct ObjectReference {
+    /// Where it is, as in `providers.<name>.from_headers[]`; empty for the whole. Objects of one form have one place.
+    pub place: &'static str,
+    /// Its fields, without those that the filter knows only to refuse them.
+    pub fields: Vec<FieldReference>,
+}
+
+/// A field of an object.
+#[derive(Clone, Debug)]
+pub struct FieldReference {
+    /// Its name, in snake_case.
+    pub name: &'static str,
+    /// What may be written there.
+    pub shape: Shape,
+    /// It may not be absent.
+    pub is_required: bool,
+    /// The value of an absent field, as YAML; empty for none.
+    pub default: String,
+    /// The values, for a reader.
+    pub values: String,
+    /// What it means, as Markdown.
+    pub meaning: String,
+}
+
+/// What may be written as a value.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    /// `true` or `false`.
+    Boolean,
+    /// A string.
+    Text {
+        /// It may not be empty.
+        is_some: bool,
+    },
+    /// A list of strings, or one string.
+    Texts {
+        /// It may not be empty.
+        is_some: bool,
+    },
+    /// One of these strings.
+    Words(Vec<&'static str>),
+    /// A whole number from the first to the last.
+    Whole(u64, u64),
+    /// A whole number of 64 bits.
+    Signed,
+    /// A number from the first to the last.
+    Number(f64, f64),
+    /// A duration from the first to the last.
+    Duration(Duration, Duration),
+    /// A string, a number, `true` or `false`.
+    Scalar,
+    /// A list.
+    List {
+        /// What its elements are.
+        of: Box<Self>,
+        /// It may not be empty.
+        is_some: bool,
+    },
+    /// An object whose members have names of the operator's own.
+    Map(Box<Self>),
+    /// An object.
+    Object(fn() -> ObjectReference),
+    /// An object without members.
+    Empty,
+    /// An object of which nothing has an effect.
+    Opaque,
+    /// `true` or `false` in place of this.
+    FlagOr(Box<Self>),
+    /// Nothing: the filter knows the field only to refuse it.
+    Refused,
+}
+
+/// Says what may be written.
+pub(super) trait Described {
+    fn shape(&self) -> Shape;
+
+    /// The value of an absent field.
+    fn default(&self) -> String {
+        String::new()
+    }
+}
+
+impl Shape {
+    /// The word of the reference.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Text { .. } | Self::Words(_) => "string",
+            Self::Texts { .. } => "list of strings",
+            Self::Whole(..) | Self::Signed => "whole number",
+            Self::Number(..) => "number",
+            Self::Duration(..) => "duration",
+            Self::Scalar => "scalar",
+            Self::List { .. } => "list",
+            Self::Map(_) => "map",
+            Self::Object(_) | Self::Empty | Self::Opaque | Self::FlagOr(_) => "object",
+            Self::Refused => "",
+        }
+    }
+
+    fn values(&self) -> String {
+        match self {
+            Self::Text { is_some: true }
+            | Self::Texts { is_some: true }
+            | Self::List { is_some: true, .. } => "not empty".to_owned(),
+            Self::Words(words) => format!("`{}`", words.join("`, `")),
+            Self::Whole(low, high) => format!("{low} to {high}"),
+            Self::Number(low, high) => format!("{low} to {high}"),
+            Self::Duration(low, high) => {
+                format!("{} to {}", duration::display(*low), duration::display(*high))
+            }
+            Self::Empty => "`{}`".to_owned(),
+            Self::FlagOr(_) => "or `true`".to_owned(),
+            _ => String::new(),
+        }
+    }
+}
+
+impl FieldReference {
+    /// What a declaration says; `None`: the reference does not list it.
+    pub(super) fn of<O, R: Described>(
+        field: &Field<O, R>,
+        is_required: bool,
+        default: &str,
+        values: &str,
+        meaning: &[&str],
+    ) -> Option<Self> {
+        let shape = field.reader.shape();
+        let or = |given: &str, own: String| if given.is_empty() { own } else { given.to_owned() };
+        Some(Self {
+            name: field.name,
+            is_required,
+            default: or(default, field.reader.default()),
+            values: or(values, shape.values()),
+            meaning: meaning
+                .iter()
+                .map(|line| line.trim())
+                .collect::<Vec<_>>()
+                .join(" "),
+            shape,
+        })
+        .filter(|field| !matches!(field.shape, Shape::Refused))
+    }
+}
+
+impl ObjectReference {
+    /// The rows of its table in the reference, with the columns field, type, default, values and meaning.
+    #[must_use]
+    pub fn rows(&self) -> String {
+        let mut rows = String::new();
+        for field in &self.fields {
+            let default = match (field.is_required, field.default.as_str()) {
+                (true, _) => "required".to_owned(),
+                (false, "") => "–".to_owned(),
+                (false, default) => format!("`{default}`"),
+            };
+            // A String takes whatever is written.
+            let _ = write!(rows, "| `{}` | {} | {default} |", field.name, field.shape.word());
+            let gap = if field.values.is_empty() { "" } else { " " };
+            let _ = writeln!(rows, "{gap}{} | {} |", field.values, field.meaning);
+        }
+        rows
+    }
+
+    /// This object and every object below it, each once, in the order of the fields.
+    #[must_use]
+    pub fn all(self) -> Vec<Self> {
+        let mut all: Vec<Self> = vec![];
+        let mut left = vec![self];
+        while let Some(object) = left.pop() {
+            if all.iter().any(|known| known.place == object.place) {
+                continue;
+            }
+            left.extend(
+                object
+                    .fields
+                    .iter()
+                    .rev()
+                    .filter_map(|field| field.shape.object()),
+            );
+            all.push(object);
+        }
+        all
+    }
+}
+
+impl Shape {
+    /// The object in it, if it holds one.
+    #[must_use]
+    pub fn object(&self) -> Option<ObjectReference> {
+        match self {
+            Self::Object(object) => Some(object()),
+            Self::List { of, .. } | Self::Map(of) | Self::FlagOr(of) => of.object(),
+            _ => None,
+        }
+    }
+}
+
+impl<T: Copy> Described for Word<T> {
+    fn shape(&self) -> Shape {
+        Shape::Words(self.0.iter().map(|(word, _)| *word).collect())
+    }
+}
+
+impl<T: Copy + PartialEq> Described for WordOr<T> {
+    fn shape(&self) -> Shape {
+        Word(self.0).shape()
+    }
+
+    fn default(&self) -> String {
+        let found = self.0.iter().find(|(_, meaning)| *meaning == self.1);
+        found.map_or_else(String::new, |(word, _)| (*word).to_owned())
+    }
+}
+
+impl<R: Reader + Described> Described for Or<R>
+where
+    R::Value: Copy + Shown,
+{
+    fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    fn default(&self) -> String {
+        self.1.shown()
+    }
+}
+
+/// A value as the reference writes it.
+pub(super) trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for bool {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for u64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for i64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for f64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for Duration {
+    fn shown(&self) -> String {
+        duration::display(*self)
+    }
+}
+
+/// The whole configuration.
+#[must_use]
+pub fn reference() -> ObjectReference {
+    super::fields::TopObject::reference()
+}
