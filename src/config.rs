@@ -331,7 +331,7 @@ fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Resu
             && !provider.keys.is_same(&other.keys)
         {
             return Err(node.invalid(format!(
-                "its `issuer` and that of `{}` overlap, so that keys of each would speak for the other; give both the same keys, \
+                "its `issuer` and that of `{}` overlap, so that the keys of each could sign for the other; give both the same keys, \
                  or issuers that differ in a segment without variable",
                 other.name
             )));
@@ -357,7 +357,7 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, Box<ConfigError>> {
             JsonError::NotUtf8 => "it is not UTF-8",
             JsonError::Syntax => "its syntax is wrong",
             JsonError::NotAnObject => "it is of another type",
-            JsonError::DuplicateMember => "a member stands there twice",
+            JsonError::DuplicateMember => "an object names a member twice",
             JsonError::TooDeep => "it is nested too deep",
             JsonError::TooManyMembers => "it has too many members",
         })

@@ -25,7 +25,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
         }
     }
     if scopes.is_none() && conditions.is_empty() {
-        return Err(node.invalid("asks for nothing; write `scopes`, `claims` or both"));
+        return Err(node.invalid("has no condition; write `scopes`, `claims` or both"));
     }
     Ok(Authorization { scopes, conditions })
 }
@@ -68,7 +68,9 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
     let fields = node.fields(CONDITION)?;
     if let Some(any) = fields.get(CONDITION.any) {
         if fields.len() > 1 {
-            return Err(node.invalid("`any` stands alone; write each condition as an element of it"));
+            return Err(
+                node.invalid("`any` has no other fields beside it; write each condition as an element of it")
+            );
         }
         let conditions = read_each(&any.some_list()?, |node| read_condition(node, names))?;
         return Ok(Condition::Any(conditions));
@@ -171,7 +173,7 @@ fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, 
             let name = header_name::read(header)?;
             if names.owned_headers.contains(&name) {
                 return Err(header.invalid(format!(
-                    "`{name}` is written by this filter, and is its client's own word before; write a header that a proxy in front sets"
+                    "this filter writes `{name}`, and until then its value is the client's own; write a header that a proxy in front sets"
                 )));
             }
             Ok(RequestPart::Field {

@@ -58,7 +58,7 @@ pub(super) fn read(
         for (host, node) in node.map()?.iter() {
             if host.is_empty() || host.contains('/') {
                 return Err(
-                    node.invalid("stands under a host, as in `keys.example.com` or `keys.example.com:8443`")
+                    node.invalid("goes under a host, as in `keys.example.com` or `keys.example.com:8443`")
                 );
             }
             // In an order of our own: the host may hand the members over in any.
@@ -161,7 +161,7 @@ mod tests {
             (
                 plain,
                 r#""discovery":{"cluster":"c","clusters":{"https://x":"y"}}"#,
-                "stands under a host",
+                "goes under a host",
             ),
             (
                 "corp",

@@ -113,9 +113,9 @@ impl fmt::Display for ConfigProblem {
                 write!(f, "unknown field `{name}`")?;
                 // A longer list would bury the fault.
                 if let Some(home) = home {
-                    write!(f, "; it stands {home}")
+                    write!(f, "; it belongs {home}")
                 } else if known.is_empty() {
-                    f.write_str("; nothing stands here")
+                    f.write_str("; this object has no fields")
                 } else if known.len() <= 14 {
                     write!(f, "; known are: {}", known.join(", "))
                 } else {

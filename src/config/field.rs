@@ -187,8 +187,8 @@ readers! {
     Signed -> i64: |_, node| node.signed(), |_| Shape::Signed;
     /// A duration in a range.
     Span(Duration, Duration) -> Duration: |range, node| node.duration(range.0..=range.1), |range| Shape::Duration(range.0, range.1);
-    /// A number in a range.
-    Share(f64, f64) -> f64: |range, node| node.share(range.0..=range.1), |range| Shape::Number(range.0, range.1);
+    /// A number from so many tenths to so many.
+    Share(u8, u8) -> f64: |range, node| node.share(range.0, range.1), |range| Shape::Tenths(range.0, range.1);
 }
 
 /// One of some words, each with its meaning.

@@ -30,7 +30,7 @@ pub(super) fn read(
         }
     }
     if text.contains('*') {
-        return Err(fault("`*` stands for nothing but itself"));
+        return Err(fault("`*` matches only itself"));
     }
     if !text.contains(['{', '}']) {
         return match claims.first() {
@@ -53,13 +53,13 @@ pub(super) fn read(
         }
         // `https:`, nothing, the host: those are whose keys are fetched, and nobody else's.
         if index < 3 {
-            return Err(fault("a variable stands in the path only"));
+            return Err(fault("a variable may be in the path only"));
         }
         match claims.iter().position(|(name, _)| name == variable) {
             Some(at) => segments.push(IssuerSegment::Variable(claims.swap_remove(at).1)),
             None => {
                 return Err(fields.error(ConfigProblem::Invalid(format!(
-                    "no claim is named that must equal {{{variable}}} of the issuer, or it stands there twice; {EXAMPLE}"
+                    "`issuer_claims` names no claim that must equal {{{variable}}}, or the issuer has {{{variable}}} twice; {EXAMPLE}"
                 ))));
             }
         }

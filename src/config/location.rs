@@ -19,7 +19,7 @@ pub(super) fn read(
     let mut add = |node: &Node<'_>, location, names: &mut Names| {
         let id = names.locations.id(location);
         if ids.contains(&id) {
-            return Err(node.invalid("this location stands there twice"));
+            return Err(node.invalid("this location is listed twice"));
         }
         ids.push(id);
         Ok(())
@@ -83,7 +83,7 @@ pub(super) fn read_preferred(
         .collect();
     if preferred.is_empty() || preferred.len() == locations.len() {
         return Err(node.invalid(
-            "prefers nothing: name places of this kind and of another in `from_headers`, `from_params`, `from_cookies`",
+            "has no effect: list locations of this kind and of another in `from_headers`, `from_params`, `from_cookies`",
         ));
     }
     Ok(preferred)

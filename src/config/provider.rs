@@ -149,7 +149,7 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, Box<Confi
     }
     if audiences.iter().any(|audience| &**audience == "*") {
         if audiences.len() > 1 {
-            return Err(node.invalid("\"*\" accepts any audience, so it stands alone"));
+            return Err(node.invalid("\"*\" accepts any audience; write it alone"));
         }
         return Ok(Audiences::Any);
     }

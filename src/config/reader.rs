@@ -158,12 +158,16 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A number in a range.
-    pub(super) fn share(&self, range: RangeInclusive<f64>) -> Result<f64, Box<ConfigError>> {
+    /// A number from so many tenths to so many.
+    pub(super) fn share(&self, low: u8, high: u8) -> Result<f64, Box<ConfigError>> {
         let (text, number) = self.number("a number between 0 and 1")?;
-        if !range.contains(&number) {
-            let (low, high) = range.into_inner();
-            return Err(self.invalid(format!("must be from {low} to {high}, not {text}")));
+        let bound = |tenths: u8| f64::from(tenths) / 10.0;
+        if !(bound(low)..=bound(high)).contains(&number) {
+            return Err(self.invalid(format!(
+                "must be from {} to {}, not {text}",
+                tenths(low),
+                tenths(high)
+            )));
         }
         Ok(number)
     }
@@ -327,6 +331,14 @@ impl<'a> Node<'a> {
             }),
             None => self.invalid(format!("expected a string: {}", allowed.join(", "))),
         }
+    }
+}
+
+/// A number of tenths in decimal notation. The library's own writer of doubles is 19 KB.
+pub(super) fn tenths(number: u8) -> String {
+    match (number / 10, number % 10) {
+        (whole, 0) => whole.to_string(),
+        (whole, rest) => format!("{whole}.{rest}"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::duration;
 use super::field::{Field, Object, Or, Reader, Word, WordOr};
+use super::reader::tenths;
 
 /// An object of the configuration, and its fields.
 #[derive(Clone, Debug)]
@@ -53,8 +54,8 @@ pub enum Shape {
     Whole(u64, u64),
     /// A whole number of 64 bits.
     Signed,
-    /// A number from the first to the last.
-    Number(f64, f64),
+    /// A number, from so many tenths to so many.
+    Tenths(u8, u8),
     /// A duration from the first to the last.
     Duration(Duration, Duration),
     /// A string, a number, `true` or `false`.
@@ -99,7 +100,7 @@ impl Shape {
             Self::Text { .. } | Self::Words(_) => "string",
             Self::Texts { .. } => "list of strings",
             Self::Whole(..) | Self::Signed => "whole number",
-            Self::Number(..) => "number",
+            Self::Tenths(..) => "number",
             Self::Duration(..) => "duration",
             Self::Scalar => "scalar",
             Self::List { .. } => "list",
@@ -116,7 +117,7 @@ impl Shape {
             | Self::List { is_some: true, .. } => "not empty".to_owned(),
             Self::Words(words) => format!("`{}`", words.join("`, `")),
             Self::Whole(low, high) => format!("{low} to {high}"),
-            Self::Number(low, high) => format!("{low} to {high}"),
+            Self::Tenths(low, high) => format!("{} to {}", tenths(*low), tenths(*high)),
             Self::Duration(low, high) => {
                 format!("{} to {}", duration::display(*low), duration::display(*high))
             }

@@ -86,9 +86,7 @@ fn read_retry_policy(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
 pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
     let uri = node.name()?;
     if uri.contains(['{', '}']) {
-        return Err(
-            node.invalid("a variable would stand for itself; write one URL, the same for every tenant")
-        );
+        return Err(node.invalid("variables are not replaced here; write one URL, the same for every tenant"));
     }
     HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
 }

@@ -239,11 +239,11 @@ impl Known<'_> {
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
         if requirement == Requirement::Nothing {
             if let Some(node) = beside.authorize {
-                return Err(node.invalid("only a token can be asked for claims; write `requires` beside it"));
+                return Err(node.invalid("only a token has claims; write `requires` beside it"));
             }
             if let Some(node) = beside.mode.or(beside.shadow_percent) {
                 return Err(node.invalid(
-                    "no token is asked for here, whatever the mode; write a requirement beside it: `requires` in a rule, \
+                    "no token is required here, whatever the mode; write a requirement beside it: `requires` in a rule, \
                      `provider_name` or another in requirement_map",
                 ));
             }
@@ -334,7 +334,7 @@ impl Known<'_> {
                 }
                 Form::Unverified => {
                     return Err(field.invalid(
-                        "claims of a token that nobody has verified are not passed on; write allow_missing_or_failed to \
+                        "claims of an unverified token are not passed on; write allow_missing_or_failed to \
                          use those of valid tokens and let the others go on without",
                     ));
                 }

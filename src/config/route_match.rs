@@ -83,7 +83,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         && matcher.headers.is_empty()
         && matcher.parameters.is_none();
     if says_nothing {
-        return Err(node.invalid("matches nothing in particular; to match every request write {prefix: /}"));
+        return Err(node.invalid("has no test; to match every request write {prefix: /}"));
     }
     Ok(matcher)
 }
@@ -123,7 +123,9 @@ fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Bo
     ];
     for (field, instead) in refused {
         if let Some(node) = fields.get(field) {
-            return Err(node.invalid(format!("is not looked at here, nor by jwt_authn; {instead}")));
+            return Err(node.invalid(format!(
+                "neither this filter nor jwt_authn looks at it; {instead}"
+            )));
         }
     }
     Ok(())
@@ -234,7 +236,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
         let (start, end) = (range.value(RANGE.start)?, range.value(RANGE.end)?);
         if start >= end {
             return Err(node.invalid(format!(
-                "holds no number: it ends before {end} and starts at {start}"
+                "contains no number: it ends before {end} and starts at {start}"
             )));
         }
         tests.push(HeaderTest::Range(start, end));

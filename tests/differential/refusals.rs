@@ -80,7 +80,7 @@ pub(crate) const ALL: &[Refusal] = &[
         config: || {
             ruled(json!({"match": {"prefix": "/"}, "requires": {"extract_only_without_validation": {}}}))
         },
-        says: "claims of a token that nobody has verified are not passed on",
+        says: "claims of an unverified token are not passed on",
     },
     Refusal {
         id: "empty-requirement-in-a-group",
@@ -101,7 +101,7 @@ pub(crate) const ALL: &[Refusal] = &[
         config: || {
             ruled(json!({"match": {"prefix": "/", "grpc": {}}, "requires": {"provider_name": "corp"}}))
         },
-        says: "is not looked at here, nor by jwt_authn",
+        says: "neither this filter nor jwt_authn looks at it",
     },
     Refusal {
         id: "two-claims-in-one-header",

@@ -97,7 +97,7 @@ object! {
     /// `providers.<name>.key_cache`.
     KEY_CACHE: KeyCacheObject at "providers.<name>.key_cache" {
         /// the fraction of the keys' lifetime after which the filter refreshes them
-        refresh_ahead: Or<Share> = Or(Share(0.1, 1.0), 0.8);
+        refresh_ahead: Or<Share> = Or(Share(1, 10), 0.8);
         /// how long the filter uses keys after their lifetime while the issuer fails
         stale_if_error: Or<Span> = Or(Span(Duration::ZERO, Duration::from_secs(30 * 86400)), Duration::from_secs(24 * 3600));
         /// the window in which unknown `kid`s may cause at most [three fetches](keys.md#unknown-key-ids)

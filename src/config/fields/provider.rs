@@ -44,7 +44,7 @@ object! {
         issuer_claims: Mapped = Mapped, values "1 to 8";
         /// `aud` must contain one of these, compared exactly; `["*"]` accepts every token, including one
         /// without `aud`
-        audiences: Names = Names, required "write whom the tokens are for, or [\"*\"] to accept tokens for anybody";
+        audiences: Names = Names, required "write whom the tokens are for, or [\"*\"] to accept tokens for any audience";
         /// keys from the URL in the issuer's metadata; exactly one of `discovery`, `remote_jwks` and
         /// `local_jwks` is required
         discovery: Nested<DiscoveryObject> = Nested::NEW;
