@@ -34,9 +34,10 @@ mod struct_message;
 
 pub use error::{ConfigError, ConfigProblem};
 
+use self::error::Faults;
 use self::fields::{FILTER_STATE, LIMITS, RESPONSE, SHARED_DATA, SHARED_SECRET, TOP, TopObject};
 use self::names::Names;
-use self::reader::{Fields, Node};
+use self::reader::{Fields, Members, Node};
 use self::requirement::Known;
 use crate::claims::issuers_overlap;
 use crate::ids::ProviderId;
@@ -56,7 +57,7 @@ const MAX_PROVIDERS: usize = 64;
 ///
 /// # Errors
 ///
-/// Fails at the first fault found, with its path.
+/// Fails with every fault that was found, each with its path, in the order of the text.
 pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
     // JSON is UTF-8 and begins with `{`; a message never passes for it. Bytes that are neither are reported as the JSON that
     // an operator meant to write.
@@ -87,21 +88,38 @@ impl Config {
 }
 
 fn read_json(bytes: &[u8], has_doubles: bool) -> Result<Config, Box<ConfigError>> {
-    let root = root(bytes)?;
+    let faults = Faults::default();
+    let read = root(bytes, &faults).and_then(|root| read_whole(&root, has_doubles));
+    let config = read.map_err(|fault| faults.add(fault)).ok();
+    match (faults.into_error(), config) {
+        (None, Some(config)) => Ok(config),
+        (error, _) => Err(error.unwrap_or_else(ConfigError::reported)),
+    }
+}
+
+fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigError>> {
     let fields = root.fields(TOP)?;
     let mut names = Names {
         has_doubles,
         ..Names::default()
     };
-    let providers = read_providers(&fields, &mut names)?;
-    let policy = read_policy(&fields, &providers, &mut names)?;
-    let style = read_style(&fields, &providers)?;
-    let seal = read_seal(&root, &fields, &providers)?;
+    let (providers, faulty) = read_providers(&fields, &mut names)?;
+    let policy = fields.keep(read_policy(&fields, &providers, &faulty, &mut names));
+    let style = fields.keep(read_style(&fields, &providers));
+    let seal = fields.keep(read_seal(root, &fields, &providers));
+    let stat_prefix = fields.keep(read_stat_prefix(&fields));
+    let limits = fields.keep(read_limits(&fields));
+    let shown = fields.keep(read_shown(&fields));
+    let spelling_action = fields.kept(TOP.headers_with_underscores_action);
+    let signature_backend = fields.kept(TOP.signature_backend);
+    let (Some(policy), Some(style), Some(seal), Some(stat_prefix), Some(limits), Some(shown)) =
+        (policy, style, seal, stat_prefix, limits, shown)
+    else {
+        return Err(ConfigError::reported());
+    };
     for patterns in names.patterns.values() {
         patterns.finish();
     }
-    let shown = read_shown(&fields)?;
-    let spelling_action = fields.value(TOP.headers_with_underscores_action)?;
     let tells_clients_apart = policy.tells_clients_apart();
     let reads_certificate = providers
         .iter()
@@ -118,18 +136,19 @@ fn read_json(bytes: &[u8], has_doubles: bool) -> Result<Config, Box<ConfigError>
         reads_address: tells_clients_apart,
         asks_subject: tells_clients_apart || shown.subject,
         shown,
-        stat_prefix: read_stat_prefix(&fields)?,
+        stat_prefix,
         replies: Replies::new(&style, names.scopes),
-        limits: read_limits(&fields)?,
-        signature_backend: fields.value(TOP.signature_backend)?,
+        limits,
+        signature_backend,
         seal,
     })
 }
 
+/// The providers, and the names of those that have faults.
 fn read_providers(
     fields: &Fields<'_, TopObject>,
     names: &mut Names,
-) -> Result<Vec<Provider>, Box<ConfigError>> {
+) -> Result<(Vec<Provider>, Vec<Box<str>>), Box<ConfigError>> {
     let map = fields.require(TOP.providers)?;
     let nodes = map.map()?;
     if !(1..=MAX_PROVIDERS).contains(&nodes.len()) {
@@ -139,52 +158,65 @@ fn read_providers(
         )));
     }
     let mut providers = Vec::with_capacity(nodes.len());
+    let mut faulty = Vec::new();
     for (name, node) in nodes.iter() {
-        let provider = provider::read(name, &node, names)?;
-        keep_apart(&node, &provider, &providers)?;
-        keep_metrics_apart(&node, &provider, &providers)?;
-        providers.push(provider);
+        let read = provider::read(name, &node, names).and_then(|provider| {
+            keep_apart(&node, &provider, &providers)?;
+            keep_metrics_apart(&node, &provider, &providers)?;
+            Ok(provider)
+        });
+        match node.keep(read) {
+            Some(provider) => providers.push(provider),
+            None => faulty.push(name.into()),
+        }
     }
     binding::remember_for_widest_window(&mut providers);
-    remote::read_user_agent(fields.get(TOP.user_agent), &mut providers)?;
-    Ok(providers)
+    fields.keep(remote::read_user_agent(
+        fields.get(TOP.user_agent),
+        &mut providers,
+    ));
+    Ok((providers, faulty))
 }
 
 fn read_policy(
     fields: &Fields<'_, TopObject>,
     providers: &[Provider],
+    faulty: &[Box<str>],
     names: &mut Names,
 ) -> Result<Policy, Box<ConfigError>> {
-    let mode = requirement::read_mode(fields.get(TOP.mode), fields.get(TOP.shadow_percent))?;
-    let mode = mode.unwrap_or_default();
+    let mode = requirement::read_mode(fields.get(TOP.mode), fields.get(TOP.shadow_percent));
+    let mode = fields.keep(mode).flatten().unwrap_or_default();
     let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
     // Before those of rules: it is the first.
     let own_resource = fields
         .get(TOP.protected_resource)
-        .map(|node| resource::read(node, providers, &ids, names))
-        .transpose()?;
+        // Its authorization servers may be among the faulty providers.
+        .filter(|_| faulty.is_empty())
+        .and_then(|node| node.keep(resource::read(node, providers, &ids, names)));
     let mut known = Known {
         providers,
+        faulty,
         requirement_map: &[],
         mode,
     };
     let mut requirement_map = Vec::new();
     if let Some(node) = fields.get(TOP.requirement_map) {
-        for (name, node) in node.map()?.iter() {
-            requirement_map.push((name.into(), known.read_entry(&node, names)?));
+        for (name, node) in fields.keep(node.map()).iter().flat_map(Members::iter) {
+            // A rule that names a faulty one finds it.
+            let demand = node.keep(known.read_entry(&node, names));
+            let demand = demand.unwrap_or_else(|| known.plain_demand(Requirement::Nothing));
+            requirement_map.push((name.into(), demand));
         }
     }
     known.requirement_map = &requirement_map;
-    let rules = match fields.get(TOP.rules) {
-        Some(node) => rule::read(node, &known, names)?,
-        None => Vec::new(),
-    };
+    let rules = fields.get(TOP.rules);
+    let rules = rules.and_then(|node| node.keep(rule::read(node, &known, names)));
+    let rules = rules.unwrap_or_default();
     let filter_state_rules = fields
         .get(TOP.filter_state_rules)
-        .map(|node| rule::read_filter_state_rules(node, &known))
-        .transpose()?;
+        .and_then(|node| node.keep(rule::read_filter_state_rules(node, &known)));
     let otherwise = known.plain_demand(Requirement::any_of(ids.into_iter()));
-    let cors = match fields.value(TOP.bypass_cors_preflight)? {
+    let cors = match fields.kept(TOP.bypass_cors_preflight) {
         true => Some(CorsPreflight::new(&mut names.wanted)),
         false => None,
     };
@@ -216,7 +248,7 @@ fn read_style(
     fields: &Fields<'_, TopObject>,
     providers: &[Provider],
 ) -> Result<ReplyStyle, Box<ConfigError>> {
-    let is_stripped = fields.value(TOP.strip_failure_response)?;
+    let is_stripped = fields.kept(TOP.strip_failure_response);
     let mut asking = providers
         .iter()
         .filter(|provider| provider.binding.nonces().is_some());
@@ -285,9 +317,9 @@ fn read_shown(fields: &Fields<'_, TopObject>) -> Result<Shown, Box<ConfigError>>
     };
     let fields = node.fields(FILTER_STATE)?;
     Ok(Shown {
-        subject: fields.value(FILTER_STATE.subject)?,
-        rule: fields.value(FILTER_STATE.rule)?,
-        decision: fields.value(FILTER_STATE.decision)?,
+        subject: fields.kept(FILTER_STATE.subject),
+        rule: fields.kept(FILTER_STATE.rule),
+        decision: fields.kept(FILTER_STATE.decision),
     })
 }
 
@@ -298,10 +330,10 @@ fn read_limits(fields: &Fields<'_, TopObject>) -> Result<Limits, Box<ConfigError
     };
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Ok(Limits {
-        max_token_bytes: size(fields.value(LIMITS.max_token_bytes)?),
-        max_waiting_requests: size(fields.value(LIMITS.max_waiting_requests)?),
-        max_wait: fields.value(LIMITS.max_wait)?,
-        token_cache_entries: size(fields.value(LIMITS.token_cache_entries)?),
+        max_token_bytes: size(fields.kept(LIMITS.max_token_bytes)),
+        max_waiting_requests: size(fields.kept(LIMITS.max_waiting_requests)),
+        max_wait: fields.kept(LIMITS.max_wait),
+        token_cache_entries: size(fields.kept(LIMITS.token_cache_entries)),
     })
 }
 
@@ -340,11 +372,14 @@ fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Resu
     Ok(())
 }
 
-fn root(bytes: &[u8]) -> Result<Node<'_>, Box<ConfigError>> {
+fn root<'a>(bytes: &'a [u8], faults: &'a Faults) -> Result<Node<'a>, Box<ConfigError>> {
     let fault = |why| {
         Box::new(ConfigError {
             path: String::new(),
             problem: ConfigProblem::NotJson(why),
+            others: Vec::new(),
+            omitted: 0,
+            at: 0,
         })
     };
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -362,5 +397,5 @@ fn root(bytes: &[u8]) -> Result<Node<'_>, Box<ConfigError>> {
             JsonError::TooManyMembers => "it has too many members",
         })
     })?;
-    Ok(Node::root(value))
+    Ok(Node::root(value, faults))
 }

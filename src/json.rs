@@ -222,6 +222,11 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// Where its text is in memory: values of one text have the order of their addresses.
+    pub(crate) fn address(self) -> usize {
+        self.text().as_ptr().addr()
+    }
+
     /// The text of a number, with every digit it was written with; `None` for any other kind.
     #[must_use]
     pub fn as_number_text(self) -> Option<&'a str> {

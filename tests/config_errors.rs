@@ -1,12 +1,12 @@
 //! Faulty configurations and the exact message for each: where the fault is, what it is, and the nearest thing that would do.
 //!
 //! `config_errors.golden` has a block for each: changes to a good configuration, `/path = JSON` to set and `/path -` to take
-//! away, then the message after `> `. `make bless` rewrites the messages; read them before you commit them.
+//! away, then the message of each fault after `> `. `make bless` rewrites the messages; read them before you commit them.
 
 #![cfg(test)]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
-use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::config::{Config, ConfigError};
 use serde_json::{Value, json};
 
 const FILE: &str = "tests/config_errors.golden";
@@ -36,6 +36,27 @@ fn golden_message_of_every_fault() {
 }
 
 #[test]
+fn faults_have_the_order_of_the_text() {
+    let provider = r#""local_jwks":{"inline_string":"{}"}"#;
+    let text = format!(
+        r#"{{"stat_prefix":"/","rules":[{{"match":{{"prefix":"a"}}}},{{"match":{{}}}}],"providers":{{"p":{{{provider}}}}},"mode":7}}"#
+    );
+    let error = Config::parse(text.as_bytes()).expect_err("four places with faults");
+    let paths: Vec<&str> = error.all().map(|fault| fault.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "stat_prefix",
+            "rules[0].match.prefix",
+            "rules[1].match",
+            "providers.p",
+            "providers.p",
+            "mode"
+        ]
+    );
+}
+
+#[test]
 fn the_good_configuration_is_good() {
     Config::parse(good().to_string().as_bytes()).expect("what the faults are made from");
 }
@@ -51,21 +72,30 @@ fn with_message(block: &str) -> String {
             continue;
         }
         if let Some(raw) = line.strip_prefix("text") {
-            let message = Config::parse(raw.as_bytes()).expect_err(line).to_string();
-            text.push_str(&format!("> {message}"));
+            let error = Config::parse(raw.as_bytes()).expect_err(line);
+            text.push_str(&messages(&error));
             config = None;
         } else {
             change(config.as_mut().expect("text stands alone"), line);
         }
     }
     if let Some(config) = config {
-        let message = match Config::parse(config.to_string().as_bytes()) {
-            Ok(_) => ACCEPTED.to_owned(),
-            Err(error) => error.to_string(),
-        };
-        text.push_str(&format!("> {message}"));
+        text.push_str(&match Config::parse(config.to_string().as_bytes()) {
+            Ok(_) => format!("> {ACCEPTED}"),
+            Err(error) => messages(&error),
+        });
     }
     text
+}
+
+/// A line for each fault, and one for those that are left out.
+fn messages(error: &ConfigError) -> String {
+    let mut lines: Vec<String> = error.all().map(|fault| format!("> {fault}")).collect();
+    assert!(lines.len() <= ConfigError::MOST, "{} faults", lines.len());
+    if error.omitted > 0 {
+        lines.push(format!("> (and {} more)", error.omitted));
+    }
+    lines.join("\n")
 }
 
 fn change(config: &mut Value, line: &str) {

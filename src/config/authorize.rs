@@ -14,16 +14,15 @@ use crate::policy::{
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
     let fields = node.fields(AUTHORIZE)?;
-    let scopes = fields
-        .get(AUTHORIZE.scopes)
-        .map(|node| read_scopes(node, names))
-        .transpose()?;
+    let scopes = fields.get(AUTHORIZE.scopes);
+    let scopes = fields.keep(scopes.map(|node| read_scopes(node, names)).transpose());
     let mut conditions = Vec::new();
     if let Some(node) = fields.get(AUTHORIZE.claims) {
-        for element in node.some_list()? {
-            conditions.push((names.condition(element.path()), read_condition(&element, names)?));
-        }
+        conditions = read_each(&node.some_list()?, |element| {
+            Ok((names.condition(element.path()), read_condition(element, names)?))
+        })?;
     }
+    let scopes = scopes.ok_or_else(ConfigError::reported)?;
     if scopes.is_none() && conditions.is_empty() {
         return Err(node.invalid("has no condition; write `scopes`, `claims` or both"));
     }

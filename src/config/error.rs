@@ -1,8 +1,9 @@
 //! An operator's fault: where it stands in the configuration, what it is, and the likely fix.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 
-/// Why a configuration is refused. Its `Display` is the line that the operator reads in Envoy's log.
+/// Why a configuration is refused. Its `Display` is the line that the operator reads in Envoy's log, of this fault alone.
 ///
 /// Boxed wherever it is returned: every step of reading returns one or a value, and to move it at each is 20 KB of the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,64 @@ pub struct ConfigError {
     pub path: String,
     /// What.
     pub problem: ConfigProblem,
+    /// Further faults of the same configuration, in the order of its text: at most [`ConfigError::MOST`] in all.
+    pub others: Vec<Self>,
+    /// How many more there are.
+    pub omitted: usize,
+    /// The place in memory of the text at fault, for their order.
+    pub(super) at: usize,
+}
+
+impl ConfigError {
+    /// So many faults are reported at once.
+    pub const MOST: usize = 20;
+
+    /// This fault and the others.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// In place of a fault that is among the [`Faults`] already.
+    pub(super) fn reported() -> Box<Self> {
+        Box::new(Self {
+            path: String::new(),
+            problem: ConfigProblem::Invalid(String::new()),
+            others: Vec::new(),
+            omitted: 0,
+            at: 0,
+        })
+    }
+
+    fn is_reported(&self) -> bool {
+        matches!(&self.problem, ConfigProblem::Invalid(what) if what.is_empty())
+    }
+}
+
+/// The faults that were found while the rest was read on.
+#[derive(Debug, Default)]
+pub(super) struct Faults(RefCell<Vec<ConfigError>>);
+
+impl Faults {
+    pub(super) fn add(&self, fault: Box<ConfigError>) {
+        if !fault.is_reported() {
+            self.0.borrow_mut().push(*fault);
+        }
+    }
+
+    /// The faults as one, if there are any.
+    pub(super) fn into_error(self) -> Option<Box<ConfigError>> {
+        let mut all = self.0.into_inner();
+        all.sort_by_key(|fault| fault.at);
+        let omitted = all.len().saturating_sub(ConfigError::MOST);
+        all.truncate(ConfigError::MOST);
+        let others = all.split_off(all.len().min(1));
+        let first = all.pop()?;
+        Some(Box::new(ConfigError {
+            others,
+            omitted,
+            ..first
+        }))
+    }
 }
 
 /// What is wrong at a place of the configuration.

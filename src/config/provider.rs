@@ -12,6 +12,7 @@ use crate::binding::Binding;
 use crate::claims::{Audiences, ClaimPath, ClaimRules, Profile};
 use crate::forward::HeaderRules;
 use crate::http::is_token_byte;
+use crate::ids::LocationId;
 use crate::jose::{Algorithm, AlgorithmSet};
 use crate::provider::Provider;
 
@@ -20,29 +21,35 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
         return Err(node.invalid("a provider needs a name"));
     }
     let fields = node.fields(PROVIDER)?;
-    let claims = read_claim_rules(&fields)?;
-    let audiences = read_audience_list(fields.require(PROVIDER.audiences)?)?;
-    let keys = key_source::read(&fields, &claims.issuer)?;
+    let claims = fields.keep(read_claim_rules(&fields));
+    let audiences = fields.require(PROVIDER.audiences);
+    let audiences = fields.keep(audiences.and_then(|node| read_audience_list(node)));
+    // The address of a discovery document may be that of the issuer.
+    let keys = claims.as_ref();
+    let keys = keys.and_then(|claims| fields.keep(key_source::read(&fields, &claims.issuer)));
     let written_algorithms = fields.get(PROVIDER.algorithms);
-    let algorithms = read_algorithms(written_algorithms)?;
-    let mut token_types = read_token_types(&fields)?;
-    if let Some(profile) = claims.profile {
-        if !token_types.is_empty() {
-            return Err(fields.error(ConfigProblem::Invalid(
-                "`profile` says the types already; leave `token_types` out".to_owned(),
-            )));
-        }
-        token_types.push(profile.token_type().into());
-    }
-    let binding = fields
-        .get(PROVIDER.binding)
-        .map_or_else(|| Ok(Binding::default()), |node| binding::read(node, names))?;
-    let locations = location::read(&fields, binding.dpop().is_some(), names)?;
-    let preferred = match fields.get(PROVIDER.prefer) {
-        Some(node) => location::read_preferred(node, &locations, names)?,
-        None => Vec::new(),
+    let algorithms = fields.keep(read_algorithms(written_algorithms));
+    let profile = claims.as_ref().and_then(|claims| claims.profile);
+    let token_types = fields.keep(read_token_types(&fields, profile));
+    let binding = fields.get(PROVIDER.binding);
+    let binding =
+        fields.keep(binding.map_or_else(|| Ok(Binding::default()), |node| binding::read(node, names)));
+    let takes_dpop = binding.as_ref().is_some_and(|binding| binding.dpop().is_some());
+    let locations = fields.keep(read_locations(&fields, takes_dpop, names));
+    let headers = fields.keep(read_header_rules(&fields, names));
+    let metadata = fields.keep(metadata::read(&fields));
+    let forward = fields.kept(PROVIDER.forward);
+    let clear_route_cache = fields.kept(PROVIDER.clear_route_cache);
+    fields.keep(read_jwt_cache(&fields));
+    let (Some(claims), Some(audiences), Some(keys), Some(algorithms)) = (claims, audiences, keys, algorithms)
+    else {
+        return Err(ConfigError::reported());
     };
-    read_jwt_cache(&fields)?;
+    let (Some(token_types), Some(binding), Some((locations, preferred)), Some(headers), Some(metadata)) =
+        (token_types, binding, locations, headers, metadata)
+    else {
+        return Err(ConfigError::reported());
+    };
     Ok(Provider {
         name: name.into(),
         audiences,
@@ -58,31 +65,62 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
         binding,
         locations,
         preferred,
-        forward: fields.value(PROVIDER.forward)?,
-        headers: read_header_rules(&fields, names)?,
-        metadata: metadata::read(&fields)?,
-        clear_route_cache: fields.value(PROVIDER.clear_route_cache)?,
+        forward,
+        headers,
+        metadata,
+        clear_route_cache,
     })
 }
 
+/// The locations, and those of them whose token goes first.
+fn read_locations(
+    fields: &Fields<'_, ProviderObject>,
+    takes_dpop: bool,
+    names: &mut Names,
+) -> Result<(Vec<LocationId>, Vec<LocationId>), Box<ConfigError>> {
+    let locations = location::read(fields, takes_dpop, names)?;
+    let preferred = match fields.get(PROVIDER.prefer) {
+        Some(node) => location::read_preferred(node, &locations, names)?,
+        None => Vec::new(),
+    };
+    Ok((locations, preferred))
+}
+
 fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> Result<ClaimRules, Box<ConfigError>> {
-    let issuer = fields.require(PROVIDER.issuer)?;
-    let profile = fields.read(PROVIDER.profile)?;
-    let required_claims = fields.names(PROVIDER.required_claims)?;
+    let issuer = fields.require(PROVIDER.issuer);
+    let issuer = fields.keep(issuer.and_then(|node| Ok((node.name()?, issuer::read(node, fields)?))));
+    let profile = fields.keep(fields.read(PROVIDER.profile));
+    let max_lifetime = fields.keep(fields.read(PROVIDER.max_lifetime));
+    let required_claims = fields.keep(fields.names(PROVIDER.required_claims));
+    let subjects = fields.get(PROVIDER.subjects);
+    let subjects = fields.keep(
+        subjects
+            .map(|node| string_matcher::read_for_claim(node))
+            .transpose(),
+    );
+    let require_expiration = fields.kept(PROVIDER.require_expiration);
+    let clock_skew = Duration::from_secs(fields.kept(PROVIDER.clock_skew_seconds));
+    let (
+        Some((issuer, issuer_pattern)),
+        Some(profile),
+        Some(max_lifetime),
+        Some(required_claims),
+        Some(subjects),
+    ) = (issuer, profile, max_lifetime, required_claims, subjects)
+    else {
+        return Err(ConfigError::reported());
+    };
     let of_profile = profile.map_or(&[][..], Profile::required_claims);
     let of_profile = of_profile
         .iter()
         .map(|claim| ClaimPath::Literal(vec![(*claim).into()]));
     Ok(ClaimRules {
-        issuer: issuer.name()?,
-        issuer_pattern: issuer::read(issuer, fields)?,
-        require_expiration: fields.value(PROVIDER.require_expiration)?,
-        clock_skew: Duration::from_secs(fields.value(PROVIDER.clock_skew_seconds)?),
-        max_lifetime: fields.read(PROVIDER.max_lifetime)?,
-        subjects: fields
-            .get(PROVIDER.subjects)
-            .map(|node| string_matcher::read_for_claim(node))
-            .transpose()?,
+        issuer,
+        issuer_pattern,
+        require_expiration,
+        clock_skew,
+        max_lifetime,
+        subjects,
         profile,
         required_claims: required_claims
             .into_iter()
@@ -97,7 +135,7 @@ fn read_header_rules(
     names: &mut Names,
 ) -> Result<HeaderRules, Box<ConfigError>> {
     let mut rules = HeaderRules {
-        pads_payload: fields.value(PROVIDER.pad_forward_payload_header)?,
+        pads_payload: fields.kept(PROVIDER.pad_forward_payload_header),
         ..HeaderRules::default()
     };
     if let Some(node) = fields.get(PROVIDER.forward_payload_header) {
@@ -130,11 +168,23 @@ fn read_jwt_cache(fields: &Fields<'_, ProviderObject>) -> Result<(), Box<ConfigE
 }
 
 /// RFC 7515 section 4.1.9: media types, with or without `application/`.
-fn read_token_types(fields: &Fields<'_, ProviderObject>) -> Result<Vec<Box<str>>, Box<ConfigError>> {
+fn read_token_types(
+    fields: &Fields<'_, ProviderObject>,
+    profile: Option<Profile>,
+) -> Result<Vec<Box<str>>, Box<ConfigError>> {
+    let of_profile = profile.map(|profile| profile.token_type().into());
     let Some(node) = fields.get(PROVIDER.token_types) else {
-        return Ok(Vec::new());
+        return Ok(of_profile.into_iter().collect());
     };
     let types = node.names()?;
+    if of_profile.is_some() {
+        return match types.is_empty() {
+            true => Ok(of_profile.into_iter().collect()),
+            false => Err(fields.error(ConfigProblem::Invalid(
+                "`profile` says the types already; leave `token_types` out".to_owned(),
+            ))),
+        };
+    }
     let is_type = |text: &str| text.bytes().all(|byte| byte == b'/' || is_token_byte(byte));
     match types.iter().find(|text| !is_type(text)) {
         Some(text) => Err(node.invalid(format!("`{text}` is not a media type; write it as in at+jwt"))),

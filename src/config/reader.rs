@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::duration;
-use super::error::{ConfigError, ConfigProblem, advice, form, meant, nearest};
+use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest};
 use super::field::{Field, Names, Object as Declared, Preset, Reader};
 use super::fields::{DURATION, ProviderObject, RuleObject, TopObject};
 use crate::json::{Json, Kind, Object};
@@ -24,7 +24,8 @@ pub(super) struct Node<'a> {
 /// function ends.
 #[derive(Clone, Copy, Debug)]
 enum Place<'a> {
-    Root,
+    /// The whole, with its faults.
+    Root(&'a Faults),
     Member(&'a Self, &'a str),
     Element(&'a Self, usize),
 }
@@ -45,6 +46,8 @@ pub(super) struct Fields<'a, O> {
 /// The same, whatever the object.
 struct Found<'a> {
     place: &'a Place<'a>,
+    /// The place of the object's text.
+    at: usize,
     entries: Vec<(&'static str, Node<'a>)>,
 }
 
@@ -55,9 +58,19 @@ pub(super) enum FlagOrFields<'a, O> {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn root(value: Json<'a>) -> Self {
-        let place = Place::Root;
+    pub(super) const fn root(value: Json<'a>, faults: &'a Faults) -> Self {
+        let place = Place::Root(faults);
         Self { place, value }
+    }
+
+    /// Keeps a fault, so that the rest can be read on.
+    pub(super) fn report(&self, fault: Box<ConfigError>) {
+        self.place.faults().add(fault);
+    }
+
+    /// What was read; `None`: nothing, and the fault is kept.
+    pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
+        read.map_err(|fault| self.report(fault)).ok()
     }
 
     pub(super) fn value(&self) -> Json<'a> {
@@ -69,7 +82,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
-        self.place.error(problem)
+        self.place.error(problem, self.value.address())
     }
 
     pub(super) fn invalid(&self, what: impl Into<String>) -> Box<ConfigError> {
@@ -256,43 +269,54 @@ impl<'a> Node<'a> {
 
     fn found(&self, known: &'static [&'static str]) -> Result<Found<'_>, Box<ConfigError>> {
         let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
+        let mut is_sound = true;
         for (written, value) in self.object()?.members() {
             let Some(field) = known
                 .iter()
                 .find(|field| **field == written || is_lower_camel_case(written, field))
             else {
-                if let Some(advice) = advice(written, known) {
-                    let what = format!("unknown field `{written}`; {advice}");
-                    return Err(self.error(ConfigProblem::Invalid(what)));
-                }
-                return Err(self.error(ConfigProblem::UnknownField {
-                    name: written.to_owned(),
-                    nearest: meant(written, known),
-                    home: home(written),
-                    known,
-                }));
+                let problem = match advice(written, known) {
+                    Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
+                    None => ConfigProblem::UnknownField {
+                        name: written.to_owned(),
+                        nearest: meant(written, known),
+                        home: home(written),
+                        known,
+                    },
+                };
+                self.report(self.place.error(problem, value.address()));
+                is_sound = false;
+                continue;
             };
             let node = Node {
                 place: Place::Member(&self.place, field),
                 value,
             };
             if entries.iter().any(|(name, _)| name == field) {
-                return Err(node.error(ConfigProblem::GivenTwice));
+                self.report(node.error(ConfigProblem::GivenTwice));
+                is_sound = false;
+                continue;
             }
             if value.kind() != Kind::Null {
                 entries.push((field, node));
             }
         }
+        // What an unknown field was meant to be may be what the others lack.
+        if !is_sound {
+            return Err(ConfigError::reported());
+        }
         Ok(Found {
             place: &self.place,
+            at: self.value.address(),
             entries,
         })
     }
 
     /// The fields of an object in whose place `true` is written.
-    pub(super) const fn without_fields<O: Declared>(&self, _: O) -> Fields<'_, O> {
+    pub(super) fn without_fields<O: Declared>(&self, _: O) -> Fields<'_, O> {
         Fields::of(Found {
             place: &self.place,
+            at: self.value.address(),
             entries: Vec::new(),
         })
     }
@@ -342,14 +366,17 @@ pub(super) fn tenths(number: u8) -> String {
     }
 }
 
-/// What each of the nodes is read as. A loop: `collect` into a `Result` is a function of its own for every type.
+/// What each of the nodes is read as; the faults of all are kept. A loop: `collect` is a function of its own for every type.
 pub(super) fn read_each<T>(
     nodes: &[Node<'_>],
     mut read: impl FnMut(&Node<'_>) -> Result<T, Box<ConfigError>>,
 ) -> Result<Vec<T>, Box<ConfigError>> {
     let mut all = Vec::with_capacity(nodes.len());
     for node in nodes {
-        all.push(read(node)?);
+        all.extend(node.keep(read(node)));
+    }
+    if all.len() < nodes.len() {
+        return Err(ConfigError::reported());
     }
     Ok(all)
 }
@@ -358,7 +385,7 @@ impl Place<'_> {
     /// Member names and indices from the outside in, as in `rules[2].match.prefix`.
     fn path(&self) -> String {
         match *self {
-            Self::Root => String::new(),
+            Self::Root(_) => String::new(),
             Self::Member(outer, name) => match outer.path().as_str() {
                 "" => name.to_owned(),
                 outer => format!("{outer}.{name}"),
@@ -367,10 +394,20 @@ impl Place<'_> {
         }
     }
 
-    fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
+    fn faults(&self) -> &Faults {
+        match self {
+            Self::Root(faults) => faults,
+            Self::Member(outer, _) | Self::Element(outer, _) => outer.faults(),
+        }
+    }
+
+    fn error(&self, problem: ConfigProblem, at: usize) -> Box<ConfigError> {
         Box::new(ConfigError {
             path: self.path(),
             problem,
+            others: Vec::new(),
+            omitted: 0,
+            at,
         })
     }
 }
@@ -425,6 +462,21 @@ impl<'a, O: Declared> Fields<'a, O> {
         }
     }
 
+    /// The same where nothing else rests on the value: a fault is kept, and the default takes its place.
+    pub(super) fn kept<R: Preset>(&self, field: Field<O, R>) -> R::Value {
+        match self.get(field) {
+            Some(node) => node
+                .keep(field.reader.read(node))
+                .unwrap_or_else(|| field.reader.preset()),
+            None => field.reader.preset(),
+        }
+    }
+
+    /// What was read; `None`: nothing, and the fault is kept.
+    pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
+        read.map_err(|fault| self.found.place.faults().add(fault)).ok()
+    }
+
     /// The field's strings; none where it is absent.
     pub(super) fn names(&self, field: Field<O, Names>) -> Result<Vec<Box<str>>, Box<ConfigError>> {
         self.get(field)
@@ -435,6 +487,7 @@ impl<'a, O: Declared> Fields<'a, O> {
     pub(super) const fn absent<P: Declared>(&self, _: P) -> Fields<'a, P> {
         Fields::of(Found {
             place: self.found.place,
+            at: self.found.at,
             entries: Vec::new(),
         })
     }
@@ -444,7 +497,7 @@ impl<'a, O: Declared> Fields<'a, O> {
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
-        self.found.place.error(problem)
+        self.found.place.error(problem, self.found.at)
     }
 }
 
@@ -457,7 +510,7 @@ impl<'a> Found<'a> {
     fn require(&self, field: &'static str, fix: &'static str) -> Result<&Node<'a>, Box<ConfigError>> {
         match self.get(field) {
             Some(node) => Ok(node),
-            None => Err(self.place.error(ConfigProblem::Missing { field, fix })),
+            None => Err(self.place.error(ConfigProblem::Missing { field, fix }, self.at)),
         }
     }
 }

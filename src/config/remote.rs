@@ -92,11 +92,11 @@ pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
 }
 
 pub(super) fn read_key_cache(fields: &Fields<'_, KeyCacheObject>) -> Result<KeyCache, Box<ConfigError>> {
-    let max_response_bytes = fields.value(KEY_CACHE.max_response_bytes)?;
+    let max_response_bytes = fields.kept(KEY_CACHE.max_response_bytes);
     Ok(KeyCache {
-        refresh_ahead: fields.value(KEY_CACHE.refresh_ahead)?,
-        stale_if_error: fields.value(KEY_CACHE.stale_if_error)?,
-        unknown_kid_cooldown: fields.value(KEY_CACHE.unknown_kid_cooldown)?,
+        refresh_ahead: fields.kept(KEY_CACHE.refresh_ahead),
+        stale_if_error: fields.kept(KEY_CACHE.stale_if_error),
+        unknown_kid_cooldown: fields.kept(KEY_CACHE.unknown_kid_cooldown),
         max_response_bytes: usize::try_from(max_response_bytes).unwrap_or(usize::MAX),
     })
 }

@@ -115,6 +115,8 @@ pub(super) fn read_mode(
 /// What names in requirements may refer to, and what holds where they say nothing.
 pub(super) struct Known<'k> {
     pub(super) providers: &'k [Provider],
+    /// The names of providers that have faults.
+    pub(super) faulty: &'k [Box<str>],
     pub(super) requirement_map: &'k [(Box<str>, Rc<Demand>)],
     /// The filter's own.
     pub(super) mode: Mode,
@@ -400,8 +402,11 @@ impl Known<'_> {
         let name = node.name()?;
         match self.providers.iter().position(|provider| *provider.name == *name) {
             Some(index) => Ok(ProviderId::new(index)),
+            None if self.faulty.contains(&name) => Err(ConfigError::reported()),
             None => {
-                let known: Vec<&str> = self.providers.iter().map(|provider| &*provider.name).collect();
+                let faulty = self.faulty.iter().map(|name| &**name);
+                let known = self.providers.iter().map(|provider| &*provider.name);
+                let known: Vec<&str> = known.chain(faulty).collect();
                 Err(dangling(node, "provider", &name, &known))
             }
         }

@@ -27,13 +27,18 @@ pub(super) fn read(
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, Box<ConfigError>> {
     let fields = node.fields(RULE)?;
-    let matcher = fields.require(RULE.matcher)?;
     let name = fields.read(RULE.name)?.unwrap_or_else(|| node.path().into());
-    Ok(Rule {
-        name,
-        matcher: route_match::read(matcher, names)?,
-        demand: known.read_choice(&fields, names)?,
-    })
+    let matcher = fields.require(RULE.matcher);
+    let matcher = fields.keep(matcher.and_then(|node| route_match::read(node, names)));
+    let demand = fields.keep(known.read_choice(&fields, names));
+    match (matcher, demand) {
+        (Some(matcher), Some(demand)) => Ok(Rule {
+            name,
+            matcher,
+            demand,
+        }),
+        _ => Err(ConfigError::reported()),
+    }
 }
 
 pub(super) fn read_filter_state_rules(

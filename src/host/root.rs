@@ -76,8 +76,13 @@ impl RootContext for Root {
         let config = match config::parse(&bytes) {
             Ok(config) => config,
             Err(error) => {
-                // The host refuses the configuration without saying why, so it is said here.
-                log::error!("configuration refused: {error}");
+                // The host refuses the configuration without saying why, so the log says it here.
+                for fault in error.all() {
+                    log::error!("configuration refused: {fault}");
+                }
+                if error.omitted > 0 {
+                    log::error!("configuration refused: there are {} more faults", error.omitted);
+                }
                 return false;
             }
         };
