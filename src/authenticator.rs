@@ -5,11 +5,13 @@
 //! each event, and the [`SignatureVerifier`]. After any event call [`Authenticator::poll_decision`] and
 //! [`Authenticator::poll_event`] until nothing is left; spurious calls are harmless.
 
-mod attempt;
-mod evaluate;
+mod cache;
+mod decision;
+mod failure;
 mod keys;
 mod proofs;
-mod recall;
+mod request;
+mod requirement;
 mod reroute;
 mod token;
 mod waiting;
@@ -19,88 +21,29 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::binding::nonce::NonceSecret;
-use crate::binding::replay::ProofId;
-use crate::denial::Denial;
 use crate::edits::HeaderEdits;
-use crate::ids::{Choice, ProviderId};
-use crate::jose::{Checks, Sandbox, SignatureVerifier, Spent};
-use crate::keys::{FetchId, KeyEvent, KeySource, RandomSource, RemoteKeys};
-use crate::reply::{LocalReply, Refusal};
+use crate::ids::ProviderId;
+use crate::jose::{Sandbox, SignatureVerifier};
+use crate::keys::KeySource;
+use crate::keys::{FetchId, KeyEvent, RandomSource, RemoteKeys};
 use crate::request::RequestHead;
 use crate::settings::Config;
 use crate::store::SharedStore;
 use crate::time::UnixTime;
-use crate::token_cache::TokenCache;
 
-use evaluate::{EvalTime, Evaluation, Need};
-use recall::CacheEntry;
+use cache::Caches;
+use failure::{EvalTime, MissingKeys};
 use reroute::Reroutes;
 use waiting::{Room, Waiting, WaitingRequests};
 
-pub use recall::CacheCounts;
+pub use cache::CacheCounts;
+pub use decision::{Allowed, Basis, Decision};
 
-/// The number of a request, as the host gives it.
+/// The number by which the host identifies a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId(pub u32);
 
-/// What becomes of a request. Exactly one of these: to resume and to reply cannot both be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// It goes on to the upstream, changed so. Shared with the next request of the same token, or of the same
-    /// rule where none is asked for.
-    Allow(Rc<Allowed>),
-    /// It is refused here.
-    Deny(Refusal),
-    /// It asks for what is answered here: the metadata of a protected resource.
-    Answer(Rc<LocalReply>),
-    /// It is held until a decision for it comes out of [`Authenticator::poll_decision`].
-    Wait,
-}
-
-/// A request that goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    /// What is changed of it, beside [`RequestHead::removed`], which goes in any case.
-    pub edits: Rc<HeaderEdits>,
-    /// Why it may go on.
-    pub basis: Basis,
-    /// What is left for other filters and the access log, in the filter state `wasm.jwt.metadata.<name>`.
-    pub state: Vec<(Box<str>, Vec<u8>)>,
-    /// The route is to be chosen anew, by the headers as they are now.
-    pub clears_route_cache: bool,
-    /// Why it would have been refused, were its rule enforced.
-    pub shadowed: Option<Denial>,
-    /// What must not have been used before. The engine spends it before it hands the decision out.
-    proof: Option<Proof>,
-    /// What has said what it needs.
-    pub rule: Option<Choice>,
-    /// `sub` of that token, where the configuration asks who it is.
-    pub subject: Option<Rc<str>>,
-}
-
-/// A proof of possession that was sent with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Proof {
-    /// What is remembered.
-    id: ProofId,
-    /// The decision, where it was used before.
-    if_used: Box<Decision>,
-    /// The decision, where it cannot be remembered.
-    if_no_room: Box<Decision>,
-}
-
-/// Why a request may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
-    /// A token of this provider was verified; of several, the first that has what `authorize` asks for.
-    Verified(ProviderId),
-    /// The policy asks for a token only where there is one, or lets bad ones go on.
-    Anonymous,
-    /// The policy asks for no token.
-    Bypassed,
-}
-
-/// Something that an operator wants to see: a log line when a state changes, a metric always.
+/// An event for the operator, or for another engine: the host logs it, counts it, or hands it on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A provider's keys changed their state.
@@ -124,7 +67,7 @@ pub struct KeyGauges {
     pub stale: bool,
 }
 
-/// A request for an unknown `kid` waits no longer than this for the keys to be fetched anew.
+/// A request with an unknown `kid` waits no longer than this for the keys to be fetched again.
 const KID_WAIT: Duration = Duration::from_secs(2);
 
 /// It waits no longer than this where that fetch may begin only after the longest wait: a second request for
@@ -137,7 +80,7 @@ const HURRIED: Duration = Duration::from_millis(5);
 /// and else at least this often: nothing tells a worker that another one has written.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// So many of those that wait are looked at in vain in one call.
+/// The number of waiting requests that one call evaluates in vain.
 const LOOKS_PER_CALL: u32 = 16;
 
 /// The decision engine of one filter configuration.
@@ -153,9 +96,9 @@ pub struct Authenticator {
     serial: u64,
     decided: VecDeque<(StreamId, Decision)>,
     events: VecDeque<Event>,
-    /// No change.
+    /// Shared by all requests without an edit.
     no_edits: Rc<HeaderEdits>,
-    /// The decision for the last request that no token was asked of.
+    /// The last request that needed no token.
     bypassed: Option<Rc<Allowed>>,
     /// Which routes requests have taken once their fields were changed, where these name another requirement.
     reroutes: Reroutes,
@@ -163,12 +106,7 @@ pub struct Authenticator {
     fetches: bool,
     last_fetch: FetchId,
     verifier: Rc<dyn SignatureVerifier>,
-    /// By the signature checks of the request under way.
-    spent: Spent,
-    /// Tokens that are good, and apart from them, so that they drive none of these out, tokens that are not.
-    cache: TokenCache<CacheEntry>,
-    refused: TokenCache<CacheEntry>,
-    cache_counts: CacheCounts,
+    caches: Caches,
     /// What the process makes nonces with, where a provider has no secret for that.
     nonce_secret: Option<NonceSecret>,
 }
@@ -187,14 +125,11 @@ impl Authenticator {
                 KeySource::Local(_) => None,
             })
             .collect();
-        let cache = TokenCache::new(config.limits.token_cache_entries);
         Self {
             waiting: WaitingRequests::default(),
             now: UnixTime::default(),
             serial: 0,
-            refused: cache.sibling(),
-            cache,
-            cache_counts: CacheCounts::default(),
+            caches: Caches::new(config.limits.token_cache_entries),
             config,
             remote,
             decided: VecDeque::new(),
@@ -205,7 +140,6 @@ impl Authenticator {
             fetches: true,
             last_fetch: FetchId::default(),
             verifier: Rc::new(Sandbox),
-            spent: Spent::default(),
             nonce_secret: None,
         }
     }
@@ -243,44 +177,42 @@ impl Authenticator {
         now: UnixTime,
         store: &dyn SharedStore,
     ) -> Decision {
-        let decision = self.decide_or_hold(id, request, address, now);
-        self.spend_proof(decision, now, store)
+        self.now = now;
+        self.serial = self.serial.wrapping_add(1).max(1);
+        let time = EvalTime {
+            serial: self.serial,
+            since: now,
+            now,
+            is_last: false,
+            may_prefer: true,
+        };
+        let outcome = self.evaluate(&request, time);
+        match outcome.missing {
+            Some(missing) => self.hold(id, request, missing, address, store),
+            None => self.spend_proof(outcome, &request, now, store),
+        }
     }
 
-    fn decide_or_hold(
+    /// Holds a request until its keys have come, if there is a place for it.
+    fn hold(
         &mut self,
         id: StreamId,
         request: RequestHead,
+        missing: MissingKeys,
         address: impl FnOnce() -> Option<Vec<u8>>,
-        now: UnixTime,
+        store: &dyn SharedStore,
     ) -> Decision {
-        self.now = now;
-        self.serial = self.serial.wrapping_add(1).max(1);
-        let need = match self.evaluate(
-            &request,
-            EvalTime {
-                serial: self.serial,
-                since: now,
-                now,
-                is_last: false,
-                may_prefer: true,
-            },
-        ) {
-            Evaluation::Allow(forward) => return Decision::Allow(forward),
-            Evaluation::Deny(refusal) => return Decision::Deny(refusal),
-            Evaluation::Answer(reply) => return Decision::Answer(reply),
-            Evaluation::Need(need) => need,
-        };
+        let now = self.now;
         let limits = self.config.limits;
         let latest = now.after(limits.max_wait);
-        let deadline = match need {
-            Need::FirstKeys(_) => latest,
-            Need::Kid(_, at) if at < latest => latest.min(at.after(KID_WAIT)),
-            Need::Kid(..) => latest.min(now.after(BRIEF_WAIT)),
+        let deadline = match missing {
+            MissingKeys::All(_) => latest,
+            MissingKeys::Kid(_, at) if at < latest => latest.min(at.after(KID_WAIT)),
+            MissingKeys::Kid(..) => latest.min(now.after(BRIEF_WAIT)),
         };
         let limit = limits.max_waiting_requests;
         if limit == 0 || deadline <= now {
-            return self.decide_now(&request, now, now);
+            return self.decide_now(&request, now, now, store);
         }
         let address = request.source_address.clone().or_else(address);
         let peer = self.waiting.peer(address.as_deref());
@@ -289,10 +221,10 @@ impl Authenticator {
             match self.waiting.room_for(peer, places, limit) {
                 Room::Free => break,
                 Room::Instead(other, waiting) => {
-                    let decision = self.decide_now(&waiting.request, waiting.since, now);
+                    let decision = self.decide_now(&waiting.request, waiting.since, now, store);
                     self.decided.push_back((other, decision));
                 }
-                Room::Taken => return self.decide_now(&request, now, now),
+                Room::Taken => return self.decide_now(&request, now, now, store),
             }
         }
         self.waiting.insert(
@@ -314,16 +246,11 @@ impl Authenticator {
         self.decided.retain(|(decided, _)| *decided != id);
     }
 
-    /// A decision for a request that waited. It is made only now, and `None` may mean that enough was done
-    /// for one call: a thousand signatures at once would hold up all that a worker does. See
+    /// A decision for a request that waited. The engine makes it only now. `None` may mean that one call has
+    /// done enough: a thousand signatures at once would hold up all other requests of a worker. See
     /// [`Self::has_decisions`].
     #[must_use]
     pub fn poll_decision(&mut self, store: &dyn SharedStore) -> Option<(StreamId, Decision)> {
-        let (id, decision) = self.next_decision()?;
-        Some((id, self.spend_proof(decision, self.now, store)))
-    }
-
-    fn next_decision(&mut self) -> Option<(StreamId, Decision)> {
         if let Some(decided) = self.decided.pop_front() {
             return Some(decided);
         }
@@ -332,28 +259,24 @@ impl Authenticator {
             let (arrival, id, waiting) = self.waiting.take_due(now)?;
             let Waiting { since, deadline, .. } = waiting;
             let is_last = deadline <= now;
-            let moment = EvalTime {
-                serial: 0,
-                since,
-                now,
-                is_last,
-                may_prefer: true,
-            };
-            match self.evaluate(&waiting.request, moment) {
-                Evaluation::Allow(forward) => return Some((id, Decision::Allow(forward))),
-                Evaluation::Deny(refusal) => return Some((id, Decision::Deny(refusal))),
-                Evaluation::Answer(reply) => return Some((id, Decision::Answer(reply))),
-                // What it waits for now cannot come in time.
-                Evaluation::Need(Need::Kid(_, at)) if at > deadline => {
-                    return Some((id, self.decide_now(&waiting.request, since, now)));
+            let outcome = self.evaluate(&waiting.request, EvalTime::again(since, now, is_last));
+            let decision = match outcome.missing {
+                None => self.spend_proof(outcome, &waiting.request, now, store),
+                // The key cannot come in time.
+                Some(MissingKeys::Kid(_, at)) if at > deadline => {
+                    self.decide_now(&waiting.request, since, now, store)
                 }
-                Evaluation::Need(_) => self.waiting.put_back(arrival, id, waiting),
-            }
+                Some(_) => {
+                    self.waiting.put_back(arrival, id, waiting);
+                    continue;
+                }
+            };
+            return Some((id, decision));
         }
         None
     }
 
-    /// Whether there is one, or may be after another look.
+    /// Whether [`Self::poll_decision`] has, or may have, a decision.
     #[must_use]
     pub fn has_decisions(&self) -> bool {
         !self.decided.is_empty() || self.waiting.is_due(self.now)
@@ -367,7 +290,7 @@ impl Authenticator {
 
     // --- time ---
 
-    /// This engine is replaced by another: every request that still waits is decided with what is there.
+    /// Another engine replaces this one: every request that still waits is decided with the keys at hand.
     pub fn handle_end(&mut self, now: UnixTime) {
         self.now = now;
         self.waiting.end();
@@ -394,7 +317,7 @@ impl Authenticator {
         Some(next.map_or(latest, |next| next.min(latest)))
     }
 
-    /// Something that an operator wants to see.
+    /// The next event for the operator.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -410,27 +333,15 @@ impl Authenticator {
         self.remote.get_mut(provider.index())?.as_mut()
     }
 
-    /// The signature checks of the request under way.
-    fn checks(&self) -> Checks<'_> {
-        Checks::new(&*self.verifier, &self.spent)
-    }
-
-    /// Decides a request that cannot wait any longer, with what is there.
-    fn decide_now(&mut self, request: &RequestHead, since: UnixTime, now: UnixTime) -> Decision {
-        match self.evaluate(
-            request,
-            EvalTime {
-                serial: 0,
-                since,
-                now,
-                is_last: true,
-                may_prefer: true,
-            },
-        ) {
-            Evaluation::Allow(forward) => Decision::Allow(forward),
-            Evaluation::Deny(refusal) => Decision::Deny(refusal),
-            Evaluation::Answer(reply) => Decision::Answer(reply),
-            Evaluation::Need(need) => Decision::Deny(need.unmet().into()),
-        }
+    /// Decides a request that cannot wait any longer, with the keys at hand.
+    fn decide_now(
+        &mut self,
+        request: &RequestHead,
+        since: UnixTime,
+        now: UnixTime,
+        store: &dyn SharedStore,
+    ) -> Decision {
+        let outcome = self.evaluate(request, EvalTime::again(since, now, true));
+        self.spend_proof(outcome, request, now, store)
     }
 }

@@ -44,6 +44,12 @@ impl From<Denial> for Refusal {
     }
 }
 
+impl From<Denial> for Box<Refusal> {
+    fn from(denial: Denial) -> Self {
+        Self::new(denial.into())
+    }
+}
+
 /// The response that is sent in place of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {

@@ -18,6 +18,8 @@ mod backends;
 mod harness;
 mod scenarios;
 
+#[path = "engine/depth.rs"]
+mod depth;
 #[path = "engine/token_cache.rs"]
 mod token_cache;
 

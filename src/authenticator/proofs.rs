@@ -3,9 +3,12 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::{Authenticator, Decision};
+use super::Authenticator;
+use super::decision::{Decision, Outcome};
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::replay::{Entered, ProofId};
+use crate::denial::Reason;
+use crate::request::RequestHead;
 use crate::store::{SharedStore, StoreKey, SwapError};
 use crate::time::UnixTime;
 
@@ -24,19 +27,27 @@ enum Remembered {
 }
 
 impl Authenticator {
-    /// The final decision: a proof of possession that the request rests on is good only once in the process.
-    pub(super) fn spend_proof(&self, decision: Decision, now: UnixTime, store: &dyn SharedStore) -> Decision {
-        let Decision::Allow(allowed) = &decision else {
-            return decision;
-        };
-        let Some(proof) = &allowed.proof else {
-            return decision;
-        };
-        match remember(&proof.id, now, store) {
-            Remembered::New => decision,
-            Remembered::Used => (*proof.if_used).clone(),
-            Remembered::NoRoom => (*proof.if_no_room).clone(),
+    /// The final decision for a request that does not wait. A proof of possession is good only once in the
+    /// process.
+    pub(super) fn spend_proof(
+        &self,
+        outcome: Outcome,
+        request: &RequestHead,
+        now: UnixTime,
+        store: &dyn SharedStore,
+    ) -> Decision {
+        if let Some(missing) = outcome.missing {
+            return Decision::Deny(missing.denial().into());
         }
+        let Some(proof) = outcome.proof else {
+            return outcome.decision;
+        };
+        let reason = match remember(&proof.id, now, store) {
+            Remembered::New => return outcome.decision,
+            Remembered::Used => Reason::ProofReplayed,
+            Remembered::NoRoom => Reason::ProofStoreFull,
+        };
+        self.without_proof(proof, reason, request, now)
     }
 
     /// Finds the secret with which all workers make nonces, if a provider asks for nonces and has no secret

@@ -1,12 +1,14 @@
 //! Routes that requests take once their fields are changed.
 //!
-//! The host chooses the route again after each change of a field, but shows a filter the new one only when the request is on its
-//! way. So what is seen then is held against the request as its client sent it, and remembered: requests that are changed in
-//! the same way have to meet it beforehand.
+//! The host chooses the route again after each change of a field, but shows a filter the new one only when
+//! the request is on its way. So what is seen then is held against the request as its client sent it, and
+//! remembered: requests that are changed in the same way have to meet it beforehand.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::{Allowed, Authenticator, Decision};
+use super::Authenticator;
+use super::decision::{Allowed, Decision};
+use super::failure::EvalTime;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -28,26 +30,26 @@ struct Reroute {
 }
 
 impl Authenticator {
-    /// Whether the host may take another route with a request than the one by which it was decided, and that one may ask for
-    /// something else.
+    /// Whether the host may take another route with a request than the one by which it was decided, and that
+    /// one may ask for something else.
     #[must_use]
-    pub fn may_be_rerouted(&self, request: &RequestHead, forward: &Allowed) -> bool {
+    pub fn may_be_rerouted(&self, request: &RequestHead, allowed: &Allowed) -> bool {
         !self.config.policy.requirement_map.is_empty()
-            && (forward.clears_route_cache || !forward.edits.is_empty() || !request.removed.is_empty())
+            && (allowed.clears_route_cache || !allowed.edits.is_empty() || !request.removed.is_empty())
     }
 
-    /// A request that went on has taken a route that names this. `request` is as its client sent it, `forward` as it was
-    /// decided, `then` when that was. What the route asks for has to be met as well.
+    /// A request that went on has taken a route that names this. `request` is as its client sent it,
+    /// `allowed` as it was decided, `then` when that was. What the route asks for has to be met as well.
     pub fn handle_rerouted(
         &mut self,
         request: &RequestHead,
-        forward: &Allowed,
+        allowed: &Allowed,
         route: Option<Vec<u8>>,
         then: UnixTime,
     ) -> Decision {
         let reroute = Reroute {
             from: request.route_requirement.clone(),
-            change: change(forward),
+            change: change(allowed),
             to: route.clone(),
         };
         if self.reroutes.0.len() < MAX_REROUTES && !self.reroutes.0.contains(&reroute) {
@@ -55,19 +57,21 @@ impl Authenticator {
         }
         let mut request = request.clone();
         request.route_requirement = route;
-        self.decide_now(&request, then, then)
+        // The proof of the request was spent when it was decided.
+        self.evaluate(&request, EvalTime::again(then, then, true))
+            .decision
     }
 
     /// The same request, if such a one has taken other routes before.
     pub(super) fn with_further_routes(
         &self,
         request: &RequestHead,
-        forward: &Allowed,
+        allowed: &Allowed,
     ) -> Option<RequestHead> {
         if self.reroutes.0.is_empty() || !request.further_routes.is_empty() {
             return None;
         }
-        let change = change(forward);
+        let change = change(allowed);
         let mut further = self
             .reroutes
             .0
@@ -83,9 +87,9 @@ impl Authenticator {
 }
 
 /// Tells which fields a decision changes. Where two are taken for one, more is asked for, not less.
-fn change(forward: &Allowed) -> u64 {
+fn change(allowed: &Allowed) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for edit in forward.edits.iter() {
+    for edit in allowed.edits.iter() {
         (&edit.name, edit.value.is_some()).hash(&mut hasher);
     }
     hasher.finish()

@@ -1,80 +1,159 @@
-//! The tokens of a request, taken apart: nothing of them is believed yet.
+//! One token of a request, and whether a provider accepts it.
+//!
+//! A check changes nothing: it returns what it has learnt.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
-use super::attempt::AcceptedToken;
-use crate::claims::UnverifiedClaims;
+use super::failure::{EvalTime, Failure, MissingKeys};
+use crate::binding::Presented;
+use crate::binding::nonce::NonceSecret;
+use crate::binding::replay::ProofId;
+use crate::claims::{SignatureCheck, TimeLimits, UnverifiedClaims, VerifiedJwt};
 use crate::credential::Credential;
-use crate::denial::{Denial, Reason};
+use crate::credential::Location;
+use crate::denial::{Denial, Detail, Reason, Shortfall};
+use crate::forward::{self, ClaimValue, StateEntry};
 use crate::ids::{LocationId, ProviderId};
-use crate::jose::{Algorithm, JoseHeader, TokenFault, UnverifiedJwt};
+use crate::jose::{Algorithm, AlgorithmSet, Checks, JoseHeader, JwkSet, TokenFault, UnverifiedJwt};
+use crate::keys::KeySource;
+use crate::keys::RemoteKeys;
+use crate::pattern::Effort;
+use crate::policy::{Authorization, ProviderRequirement};
+use crate::provider::Provider;
+use crate::request::RequestHead;
+use crate::settings::Config;
+
+/// A `kid` that a provider's keys do not have.
+#[derive(Debug)]
+pub(super) struct UnknownKid {
+    pub(super) provider: ProviderId,
+    pub(super) kid: Box<str>,
+    /// The request may wait for the key.
+    pub(super) may_wait: bool,
+}
+
+/// A verified token that meets a requirement.
+#[derive(Clone, Debug)]
+pub(super) struct AcceptedToken {
+    pub(super) provider: ProviderId,
+    pub(super) location: LocationId,
+    /// Other locations for which this decides.
+    pub(super) elsewhere: Vec<Elsewhere>,
+    pub(super) values: Rc<TokenValues>,
+    /// What `authorize` asks for and the token does not have.
+    pub(super) shortfall: Option<Shortfall>,
+}
+
+/// What a provider gets out of a verified token, whatever rule asks for it.
+#[derive(Debug)]
+pub(super) struct TokenValues {
+    pub(super) claims: Vec<ClaimValue>,
+    pub(super) state: Vec<StateEntry>,
+    /// The proof of possession that must not be used again.
+    pub(super) proof: Option<ProofId>,
+    /// `sub`, if the configuration asks for it.
+    pub(super) subject: Option<Rc<str>>,
+    /// The client has to show with each request that the token is its own.
+    pub(super) is_bound: bool,
+    pub(super) times: TimeLimits,
+}
+
+/// Another location at which a provider that has accepted a token looks, and what it holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Elsewhere {
+    /// The same token, byte for byte.
+    Same(LocationId),
+    /// A token that another was preferred to. It is not verified, so it must not be forwarded.
+    Unverified(LocationId),
+}
 
 /// A token as it was found, decoded if it can be.
-pub(super) struct Token<'a> {
-    location: LocationId,
-    text: &'a [u8],
+pub(super) struct FoundToken<'a> {
+    credential: &'a Credential<'a>,
     decoded: Result<UnverifiedJwt<'a>, Denial>,
 }
 
-/// What a provider makes of a token.
-pub(super) type ByProvider = (ProviderId, Result<AcceptedToken, Denial>);
-
-/// A token taken apart, if it can be.
-pub(super) struct Parsed<'t> {
+/// A token with its parts.
+pub(super) struct Token<'t> {
     pub(super) location: LocationId,
     pub(super) text: &'t [u8],
-    pub(super) parts: Result<Parts<'t>, Denial>,
-    /// What each provider makes of it that knows its signature to be good, but for what rules ask for: found out once for all
-    /// rules that a request has to meet.
-    /// `None`: there is one rule.
-    pub(super) accepted: Option<RefCell<Vec<ByProvider>>>,
+    parts: Result<Parts<'t>, Denial>,
+    /// What each provider gets out of it, once for all rules that the request has to meet.
+    values: RefCell<Vec<ByProvider>>,
 }
+
+type ByProvider = (ProviderId, Result<Rc<TokenValues>, Denial>);
 
 /// The parts of a token, unverified.
-pub(super) struct Parts<'t> {
-    pub(super) token: &'t UnverifiedJwt<'t>,
-    pub(super) header: JoseHeader<'t>,
-    pub(super) algorithm: Algorithm,
-    pub(super) claims: UnverifiedClaims<'t>,
-    pub(super) issuer: Cow<'t, str>,
+struct Parts<'t> {
+    token: &'t UnverifiedJwt<'t>,
+    header: JoseHeader<'t>,
+    algorithm: Algorithm,
+    claims: UnverifiedClaims<'t>,
+    issuer: Cow<'t, str>,
 }
 
-impl<'a> Token<'a> {
+/// What a check may look at.
+#[derive(Clone, Copy)]
+pub(super) struct TokenCheck<'c> {
+    pub(super) config: &'c Config,
+    pub(super) remote: &'c [Option<RemoteKeys>],
+    pub(super) signatures: Checks<'c>,
+    pub(super) nonce_secret: Option<&'c NonceSecret>,
+    pub(super) request: &'c RequestHead,
+    pub(super) authorization: Option<&'c Authorization>,
+    /// The work that conditions on claims may still cause, for all rules together.
+    pub(super) effort: &'c Cell<Effort>,
+    pub(super) time: EvalTime,
+}
+
+impl AcceptedToken {
+    /// Whether it decides what becomes of the token at this location.
+    pub(super) fn covers(&self, location: LocationId) -> bool {
+        let is_there = |elsewhere: &Elsewhere| match elsewhere {
+            Elsewhere::Same(other) | Elsewhere::Unverified(other) => *other == location,
+        };
+        self.location == location || self.elsewhere.iter().any(is_there)
+    }
+}
+
+impl TokenValues {
+    /// About how much memory they take.
+    pub(super) fn bytes(&self) -> usize {
+        let claims = self
+            .claims
+            .iter()
+            .map(|(_, value)| value.as_ref().map_or(0, Vec::len));
+        let state = self
+            .state
+            .iter()
+            .map(|(name, value)| name.len().saturating_add(value.len()));
+        let each = claims.chain(state);
+        each.fold(0, |sum, bytes| bytes.saturating_add(sum).saturating_add(32))
+    }
+}
+
+impl<'a> FoundToken<'a> {
     pub(super) fn decode(credential: &'a Credential<'a>, max_bytes: usize) -> Self {
-        let text: &[u8] = &credential.token;
-        let decoded = if text.len() > max_bytes {
-            Err(Denial::new(Reason::TokenTooLarge))
-        } else {
-            UnverifiedJwt::decode(text).map_err(malformed)
+        let decoded = match credential.token.len() > max_bytes {
+            true => Err(Denial::new(Reason::TokenTooLarge)),
+            false => UnverifiedJwt::decode(&credential.token).map_err(malformed),
         };
-        Self {
-            location: credential.location,
-            text,
-            decoded,
-        }
+        Self { credential, decoded }
     }
 
-    pub(super) fn parse(&self) -> Parsed<'_> {
-        let parts = match &self.decoded {
-            Ok(token) => Parts::read(token),
-            Err(denial) => Err(*denial),
-        };
-        Parsed {
-            location: self.location,
-            text: self.text,
-            parts,
-            accepted: None,
-        }
-    }
-}
-
-impl Parsed<'_> {
-    /// The same, for several rules.
-    pub(super) fn for_many(self) -> Self {
-        Self {
-            accepted: Some(RefCell::default()),
-            ..self
+    pub(super) fn parse(&self) -> Token<'_> {
+        Token {
+            location: self.credential.location,
+            text: &self.credential.token,
+            parts: self
+                .decoded
+                .as_ref()
+                .map_err(|denial| *denial)
+                .and_then(Parts::read),
+            values: RefCell::default(),
         }
     }
 }
@@ -98,6 +177,201 @@ impl<'t> Parts<'t> {
             issuer,
         })
     }
+
+    /// An empty `kid` is none, as in jwt_authn.
+    fn key_id(&self) -> Option<&str> {
+        self.header.key_id.as_deref().filter(|key_id| !key_id.is_empty())
+    }
+}
+
+impl TokenCheck<'_> {
+    /// Whether the provider accepts the token.
+    pub(super) fn check(
+        &self,
+        named: &ProviderRequirement,
+        token: &Token<'_>,
+        elsewhere: Vec<Elsewhere>,
+        unknown: &mut Vec<UnknownKid>,
+    ) -> Result<AcceptedToken, Failure> {
+        let id = named.provider;
+        let parts = token.parts.as_ref().map_err(|denial| *denial)?;
+        let provider = self
+            .config
+            .provider(id)
+            .ok_or(Denial::new(Reason::IssuerUnknown))?;
+        // The issuer first, then the key: the same `kid` at two issuers is two keys.
+        if !provider.is_issuer(&parts.issuer) {
+            return Err(Denial::new(Reason::IssuerUnknown).with_detail("iss").into());
+        }
+        let times = check_header(provider, parts).map_err(|denial| denial.by(id))?;
+        let lasting = |denial: Denial| Failure::Denied(denial.by(id), Some(times));
+        times.check(provider, self.time.now).map_err(lasting)?;
+        let audiences = named.audiences.as_ref().unwrap_or(&provider.audiences);
+        parts.claims.check(provider, audiences).map_err(lasting)?;
+        let set = match &provider.keys {
+            KeySource::Local(parsed) => Some(&parsed.set),
+            KeySource::Remote(_) => self.keys(id).and_then(|keys| keys.serving(self.time.now)),
+        };
+        let Some(set) = set else {
+            return Err(self.missing(MissingKeys::All(id)));
+        };
+        let checked = VerifiedJwt::verify(
+            parts.token,
+            parts.algorithm,
+            parts.key_id(),
+            &parts.claims,
+            set,
+            provider.algorithms_of_any_key,
+            self.signatures,
+        );
+        let SignatureCheck::Verified(jwt) = checked else {
+            return Err(self.unverified(&checked, id, parts, set, times, unknown));
+        };
+        let shortfall = self.authorization.and_then(|authorization| {
+            let mut effort = self.effort.get();
+            let shortfall = authorization.check(&jwt, self.request, &mut effort).err();
+            self.effort.set(effort);
+            shortfall
+        });
+        Ok(AcceptedToken {
+            provider: id,
+            location: token.location,
+            elsewhere,
+            values: self.values(id, provider, token, parts, &jwt, times)?,
+            shortfall,
+        })
+    }
+
+    fn keys(&self, id: ProviderId) -> Option<&RemoteKeys> {
+        self.remote.get(id.index())?.as_ref()
+    }
+
+    /// What the provider gets out of a verified token.
+    fn values(
+        &self,
+        id: ProviderId,
+        provider: &Provider,
+        token: &Token<'_>,
+        parts: &Parts<'_>,
+        jwt: &VerifiedJwt<'_>,
+        times: TimeLimits,
+    ) -> Result<Rc<TokenValues>, Denial> {
+        let mut known = token.values.borrow_mut();
+        if let Some((_, values)) = known.iter().find(|(provider, _)| *provider == id) {
+            return values.clone();
+        }
+        let location = self.config.locations.get(token.location.index());
+        let presented = Presented {
+            token: token.text,
+            by_dpop: location.is_some_and(Location::is_dpop),
+            request: self.request,
+            nonce_secret: self.nonce_secret,
+        };
+        let proof = provider
+            .binding
+            .check(jwt, presented, self.signatures, self.time.now);
+        let values = proof.map_err(|denial| denial.by(id)).map(|proof| {
+            Rc::new(TokenValues {
+                claims: forward::claim_values(provider, jwt, parts.token.payload_text()),
+                state: forward::state_entries(provider, jwt, parts.token),
+                is_bound: provider.binding.asks_each_request(jwt),
+                times,
+                proof,
+                subject: match self.config.asks_subject {
+                    true => jwt.subject().map(Rc::from),
+                    false => None,
+                },
+            })
+        });
+        known.push((id, values.clone()));
+        values
+    }
+
+    /// Keys are missing: waited for, or at last a reason to refuse.
+    fn missing(&self, missing: MissingKeys) -> Failure {
+        match self.time.is_last {
+            true => missing.denial().into(),
+            false => Failure::KeysMissing(missing),
+        }
+    }
+
+    /// Why no key has verified the signature. Only a refusal pays for the search.
+    #[inline(never)]
+    fn unverified(
+        &self,
+        checked: &SignatureCheck<'_>,
+        id: ProviderId,
+        parts: &Parts<'_>,
+        set: &JwkSet,
+        times: TimeLimits,
+        unknown: &mut Vec<UnknownKid>,
+    ) -> Failure {
+        let invalid = Denial::new(Reason::SignatureInvalid).by(id);
+        let rejected = Denial::new(Reason::AlgorithmRejected).by(id);
+        let denial = match checked {
+            SignatureCheck::Verified(_) | SignatureCheck::Invalid => invalid,
+            SignatureCheck::AlgorithmMismatch => rejected.because(mismatch(set, parts)),
+            SignatureCheck::KeyTooLarge => rejected.with_detail("a key that only the host could use"),
+            // In another request, with other tokens beside it, this one may be verified.
+            SignatureCheck::BudgetExhausted => {
+                return invalid.with_detail("too many signatures to check").into();
+            }
+            SignatureCheck::KeyNotFound { tried } => {
+                let denial = match tried {
+                    true => invalid,
+                    false => Denial::new(Reason::KeyUnknown).by(id),
+                };
+                let Some(kid) = parts.key_id() else {
+                    return Failure::Denied(denial.because(Detail::NoKid(parts.algorithm)), Some(times));
+                };
+                unknown.push(UnknownKid {
+                    provider: id,
+                    kid: kid.into(),
+                    may_wait: !self.time.is_last,
+                });
+                let EvalTime {
+                    serial, since, now, ..
+                } = self.time;
+                let keys = self.keys(id);
+                return match keys.and_then(|keys| keys.may_learn(kid, serial, since, now)) {
+                    Some(at) => self.missing(MissingKeys::Kid(id, at)),
+                    None => denial.into(),
+                };
+            }
+        };
+        Failure::Denied(denial, Some(times))
+    }
+}
+
+/// What the provider demands of any token, whenever it comes; from when until when this one is valid.
+fn check_header(provider: &Provider, parts: &Parts<'_>) -> Result<TimeLimits, Denial> {
+    if !provider.algorithms.contains(parts.algorithm) {
+        return Err(Denial::new(Reason::AlgorithmRejected).because(Detail::NotAllowed(parts.algorithm)));
+    }
+    let mut types = provider.token_types.iter();
+    if !provider.token_types.is_empty() && !types.any(|allowed| parts.header.token_type_is(allowed)) {
+        return Err(Denial::new(Reason::TypeRejected));
+    }
+    parts.claims.check_issuer(provider)?;
+    parts.claims.times()
+}
+
+/// The algorithm of the key that `kid` names.
+fn mismatch(set: &JwkSet, parts: &Parts<'_>) -> Detail {
+    let key_id = parts.key_id();
+    let mut named = set
+        .keys()
+        .iter()
+        .filter(|key| key_id.is_some() && key.key_id() == key_id);
+    let is_for = named.find_map(|key| {
+        let mut all = AlgorithmSet::ALL.iter();
+        key.algorithm()
+            .or_else(|| all.find(|algorithm| key.fits(*algorithm)))
+    });
+    is_for.map_or(Detail::Word("the key that kid names"), |is_for| Detail::Misfit {
+        used: parts.algorithm,
+        is_for,
+    })
 }
 
 fn malformed(fault: TokenFault) -> Denial {

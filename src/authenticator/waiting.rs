@@ -1,7 +1,7 @@
 //! Requests that wait for keys, in the order of their arrival: whose turn it is, and who gets a place.
 //!
-//! Places are few, and anybody can send requests that want one. So where they run out, whoever holds most of them gives one
-//! up, the newest first, for whoever holds fewer.
+//! Places are few, and anybody can send requests that want one. So where they run out, whoever holds most of
+//! them gives one up, the newest first, for whoever holds fewer.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
@@ -58,7 +58,8 @@ impl WaitingRequests {
         self.by_arrival.len()
     }
 
-    /// Who sends from this address and port: all ports of it, and all addresses that an IPv6 client has, are one.
+    /// Who sends from this address and port: all ports of it, and all addresses that an IPv6 client has, are
+    /// one.
     pub(super) fn peer(&self, address: Option<&[u8]>) -> Peer {
         let address = address.unwrap_or_default();
         // `[2001:db8::1]:443`, or `192.0.2.1:443`.
@@ -185,8 +186,8 @@ impl WaitingRequests {
     }
 }
 
-/// The first 64 bits of an IPv6 address: RFC 6177 section 2, a site gets as many addresses at least. By hand, since the
-/// standard library's reader is several KB of the module.
+/// The first 64 bits of an IPv6 address: RFC 6177 section 2, a site gets as many addresses at least. By hand,
+/// since the standard library's reader is several KB of the module.
 fn site(address: &[u8]) -> Option<[u16; 4]> {
     let text = std::str::from_utf8(address).ok()?;
     let (head, tail) = text.split_once("::").unwrap_or((text, ""));

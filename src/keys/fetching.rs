@@ -59,7 +59,7 @@ impl RemoteKeys {
     }
 
     fn wants_kid_fetch(&self, now: UnixTime) -> bool {
-        self.wants != Wants::Nothing && self.next_kid_fetch(now) <= now
+        self.wants != Wants::Nothing && self.next_kid_fetch(self.wants, now) <= now
     }
 
     /// When there may be something to do next; spurious calls are harmless.
@@ -70,7 +70,7 @@ impl RemoteKeys {
         }
         let mut due = self.due_at().max(self.head.retry_at);
         if self.wants != Wants::Nothing {
-            due = due.min(self.next_kid_fetch(UnixTime::NEVER).as_millis());
+            due = due.min(self.next_kid_fetch(self.wants, UnixTime::NEVER).as_millis());
         }
         UnixTime::from_millis(due.max(self.head.lease.map_or(0, |lease| lease.until)))
     }

@@ -200,13 +200,22 @@ impl KeyRecord {
 
 /// What requests want of a key source that does not have their `kid`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wants {
+pub(super) enum Wants {
     #[default]
     Nothing,
     /// A `kid` that has not come before.
     Once,
     /// One that has.
     Again,
+}
+
+impl Wants {
+    pub(super) const fn of(came_before: bool) -> Self {
+        match came_before {
+            true => Self::Again,
+            false => Self::Once,
+        }
+    }
 }
 
 impl Trouble {

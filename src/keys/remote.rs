@@ -87,51 +87,59 @@ impl RemoteKeys {
 
     // --- unknown kids ---
 
-    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer
-    /// has been asked since then, or a moment ago, and does not have it either. The number is that of a
-    /// request that has just come, or 0.
+    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer was
+    /// asked since then, or a moment ago, and does not have it either. `serial` is the number of a request that has
+    /// just come, or 0.
     pub(crate) fn may_learn(
-        &mut self,
+        &self,
         kid: &str,
         serial: u64,
         since: UnixTime,
         now: UnixTime,
     ) -> Option<UnixTime> {
-        if self.absent.contains(kid, now) {
+        if self.absent.contains(kid, now) || self.was_asked_within(since, now) {
             return None;
         }
-        // Keys from the future are from before the clock was set back.
-        if (since.as_millis()..=now.as_millis()).contains(&self.head.asked_at) {
-            self.absent.insert(kid, now.after(self.absence()), now);
-            return None;
-        }
-        let wants = match serial != 0 && self.sightings.note(kid, serial) {
-            true => Wants::Again,
-            false => Wants::Once,
-        };
-        self.wants = self.wants.max(wants);
+        let came_before = serial != 0 && self.sightings.is_known(kid, serial);
+        let wants = self.wants.max(Wants::of(came_before));
         Some(match self.is_awaited(now) {
             true => now,
-            false => self.next_kid_fetch(now).max(now),
+            false => self.next_kid_fetch(wants, now).max(now),
         })
+    }
+
+    /// A request has named a `kid` that the keys do not have. True if it wants more than the requests before it. The
+    /// numbers are those of [`Self::may_learn`].
+    pub(crate) fn note_unknown(&mut self, kid: &str, serial: u64, since: UnixTime, now: UnixTime) -> bool {
+        if self.absent.contains(kid, now) {
+            return false;
+        }
+        if self.was_asked_within(since, now) {
+            self.absent.insert(kid, now.after(self.absence()), now);
+            return false;
+        }
+        let before = self.wants;
+        let came_before = serial != 0 && self.sightings.note(kid, serial);
+        self.wants = before.max(Wants::of(came_before));
+        self.wants > before
+    }
+
+    /// Keys from the future are from before the clock was set back.
+    fn was_asked_within(&self, since: UnixTime, now: UnixTime) -> bool {
+        (since.as_millis()..=now.as_millis()).contains(&self.head.asked_at)
     }
 
     /// Another worker wants a `kid`; the number is that of a request that has just come.
     pub(crate) fn want(&mut self, kid: &str, serial: u64, now: UnixTime) {
         let is_there = |held: &ParsedJwkSet| held.set.has_kid(kid);
         if !self.held.as_ref().is_some_and(is_there) {
-            self.may_learn(kid, serial, now, now);
+            self.note_unknown(kid, serial, now, now);
         }
     }
 
-    /// What requests want that the keys do not have.
-    pub(crate) fn wants(&self) -> Wants {
-        self.wants
-    }
-
-    pub(super) fn next_kid_fetch(&self, now: UnixTime) -> UnixTime {
+    pub(super) fn next_kid_fetch(&self, wants: Wants, now: UnixTime) -> UnixTime {
         let window = self.source.key_cache.unknown_kid_cooldown;
-        self.head.next_kid_fetch(window, self.wants, now)
+        self.head.next_kid_fetch(window, wants, now)
     }
 
     /// For how long the issuer's word counts that it does not have a `kid`. Short: somebody may have asked

@@ -21,25 +21,38 @@ impl Sightings {
         }
     }
 
-    /// Notes that a request named this `kid`; true if another one did before. A request is told by its number.
+    /// Whether another request has named this `kid`. A request is identified by its number.
+    pub(super) fn is_known(&self, kid: &str, request: u64) -> bool {
+        let (hash, index) = self.place(kid);
+        let place = self.places.get(index);
+        place.is_some_and(|(known, before)| *known == hash && *before != request)
+    }
+
+    /// Notes that a request named this `kid`; true if another one did before.
     pub(super) fn note(&mut self, kid: &str, request: u64) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, kid).hash(&mut hasher);
-        let hash = hasher.finish();
         if self.places.is_empty() {
             // Only where there ever is such a request.
             self.places.resize(CAPACITY, (0, 0));
         }
-        let index = usize::try_from(hash & 0xffff).unwrap_or_default() % CAPACITY;
-        let Some(place) = self.places.get_mut(index) else {
-            return false;
-        };
-        let (known, before) = *place;
-        if known == hash {
-            return before != request;
+        let (hash, index) = self.place(kid);
+        match self.places.get_mut(index) {
+            Some((known, before)) if *known == hash => *before != request,
+            Some(place) => {
+                *place = (hash, request);
+                false
+            }
+            None => false,
         }
-        *place = (hash, request);
-        false
+    }
+
+    fn place(&self, kid: &str) -> (u64, usize) {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, kid).hash(&mut hasher);
+        let hash = hasher.finish();
+        (
+            hash,
+            usize::try_from(hash & 0xffff).unwrap_or_default() % CAPACITY,
+        )
     }
 }
 

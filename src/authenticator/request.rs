@@ -1,0 +1,317 @@
+//! The evaluation of one request, as far as the keys at hand allow.
+//!
+//! A request that waits is evaluated again when keys have come.
+
+use std::cell::Cell;
+
+use super::cache::Known;
+use super::decision::{Checked, Decision, Outcome, Rule, is_shadowed};
+use super::failure::{EvalTime, Failure};
+use super::requirement::RequirementCheck;
+use super::token::{FoundToken, Token, TokenCheck, UnknownKid};
+use super::{Authenticator, Event};
+use crate::credential::{self, Credential};
+use crate::denial::{Denial, Reason};
+use crate::ids::Choice;
+use crate::ids::LocationId;
+use crate::jose::{Checks, Spent};
+use crate::pattern::Effort;
+use crate::policy::{Choices, RequestPath, Requirement};
+use crate::request::RequestHead;
+use crate::settings::Config;
+
+/// The longest path, in bytes, for which a refusal mentions that the path is not canonical.
+const LONGEST_REMARKED_PATH: usize = 4096;
+
+/// For so many rules a token is looked up one by one.
+const MOST_RECALLED: usize = 8;
+
+/// What the checks of one request have used up, for all its rules together.
+struct Budget {
+    signatures: Spent,
+    conditions: Cell<Effort>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            signatures: Spent::default(),
+            conditions: Cell::new(Effort::of_a_request()),
+        }
+    }
+}
+
+/// The tokens of a request that has to meet several rules: searched for, parsed and verified once.
+#[derive(Clone, Copy)]
+struct SharedTokens<'s> {
+    found: &'s [Found<'s>],
+    tokens: &'s [Token<'s>],
+    /// There are few rules, so the cache is asked.
+    are_cached: bool,
+}
+
+/// The token at one location, if there is one.
+struct Found<'r> {
+    location: LocationId,
+    credentials: Result<Vec<Credential<'r>>, Denial>,
+}
+
+impl<'s> SharedTokens<'s> {
+    /// As [`credential::find`] returns them.
+    fn credentials(self, locations: &[LocationId]) -> Result<Vec<Credential<'s>>, Denial> {
+        let mut all = Vec::with_capacity(locations.len());
+        for id in locations {
+            let found = self.found.iter().find(|found| found.location == *id);
+            match found.map(|found| &found.credentials) {
+                Some(Ok(credentials)) => all.extend(credentials.iter().map(Credential::borrowed)),
+                Some(Err(denial)) => return Err(*denial),
+                None => {}
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Authenticator {
+    /// Evaluates a request.
+    pub(super) fn evaluate(&mut self, request: &RequestHead, time: EvalTime) -> Outcome {
+        let config = self.config.clone();
+        let policy = &config.policy;
+        // Like Envoy's own setting of that name, whatever the mode.
+        if request.is_misspelt {
+            let denial = Denial::new(Reason::RequestMalformed).with_detail("header spelling");
+            return remarked(Decision::Deny(denial.into()).into(), &config, request);
+        }
+        // Before any rule, and whatever the mode: a client that asks how to get a token has none.
+        if let Some(served) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
+            let decision = match served {
+                Ok(reply) => Decision::Answer(reply),
+                Err(denial) => Decision::Deny(denial.into()),
+            };
+            return remarked(decision.into(), &config, request);
+        }
+        let outcome = match policy.choose(request) {
+            Ok(choices) if choices.others.is_empty() => {
+                self.evaluate_rule(choices.first, request, time, &Budget::default(), None)
+            }
+            Ok(choices) => self.evaluate_rules(choices, request, time),
+            Err(denial) => self.without_rule(denial, request).into(),
+        };
+        if let Decision::Allow(allowed) = &outcome.decision
+            && let Some(request) = self.with_further_routes(request, allowed)
+        {
+            return self.evaluate(&request, time);
+        }
+        remarked(outcome, &config, request)
+    }
+
+    fn evaluate_rules(&mut self, choices: Choices, request: &RequestHead, time: EvalTime) -> Outcome {
+        let config = self.config.clone();
+        let mut all = choices.others;
+        all.insert(0, choices.first);
+        let mut found: Vec<Found<'_>> = Vec::new();
+        for demand in all.iter().filter_map(|choice| config.policy.demand(*choice)) {
+            for id in &demand.locations {
+                if found.iter().all(|known| known.location != *id) {
+                    found.push(Found {
+                        location: *id,
+                        credentials: credential::find(request, &config.locations, &[*id]),
+                    });
+                }
+            }
+        }
+        let credentials = found.iter().flat_map(|found| found.credentials.iter().flatten());
+        let tokens = decode(credentials, &config);
+        let tokens: Vec<Token<'_>> = tokens.iter().map(FoundToken::parse).collect();
+        let shared = SharedTokens {
+            found: &found,
+            tokens: &tokens,
+            are_cached: all.len() <= MOST_RECALLED,
+        };
+        let budget = Budget::default();
+        let mut outcome: Option<Outcome> = None;
+        for choice in all {
+            // The other rules only refuse: they remove nothing from the request.
+            let may_prefer = time.may_prefer && outcome.is_none();
+            let time = EvalTime { may_prefer, ..time };
+            let next = self.evaluate_rule(choice, request, time, &budget, Some(shared));
+            match &mut outcome {
+                Some(outcome) => outcome.and(next),
+                None => outcome = Some(next),
+            }
+            if matches!(&outcome, Some(outcome) if matches!(outcome.decision, Decision::Deny(_))) {
+                break;
+            }
+        }
+        // There is a first one.
+        outcome.unwrap_or_else(|| Decision::Deny(Denial::new(Reason::TokenMissing).into()).into())
+    }
+
+    /// Evaluates one rule that the request has to meet.
+    fn evaluate_rule(
+        &mut self,
+        choice: Choice,
+        request: &RequestHead,
+        time: EvalTime,
+        budget: &Budget,
+        shared: Option<SharedTokens<'_>>,
+    ) -> Outcome {
+        let config = self.config.clone();
+        let demand = match config.policy.demand(choice) {
+            Some(demand) if demand.requirement != Requirement::Nothing => demand,
+            _ => return self.bypass(choice).into(),
+        };
+        let rule = Rule {
+            choice,
+            demand,
+            request,
+        };
+        let credentials = match shared {
+            Some(shared) => shared.credentials(&demand.locations),
+            None => credential::find(request, &config.locations, &demand.locations),
+        };
+        let credentials = match credentials {
+            Ok(credentials) => credentials,
+            Err(denial) => return self.decide(rule, denial.into(), time.now),
+        };
+        // To look a token up, all of it is compared: for many rules it is verified sooner.
+        let is_cached = shared.is_none_or(|shared| shared.are_cached);
+        if is_cached {
+            let is_first_look = time.is_first_look();
+            match self.recall(choice, demand, &credentials, is_first_look, time.now) {
+                Some(Known::Allowed(allowed)) => return Decision::Allow(allowed).into(),
+                Some(Known::Checked(checked)) => return self.decide(rule, checked, time.now),
+                None => {}
+            }
+        }
+        let checked = self.check(rule, &credentials, time, budget, shared);
+        let to_keep = match &*checked.accepted {
+            [token] if is_cached && checked.failure.is_none() => Some(token.clone()),
+            _ => None,
+        };
+        let outcome = self.decide(rule, checked, time.now);
+        if let Some(token) = to_keep {
+            self.keep(demand, &credentials, token, &outcome.decision, time.now);
+        }
+        outcome
+    }
+
+    /// Checks the tokens of a request. Not inlined, so that the way of a known token stays short.
+    #[inline(never)]
+    fn check(
+        &mut self,
+        rule: Rule<'_>,
+        credentials: &[Credential<'_>],
+        time: EvalTime,
+        budget: &Budget,
+        shared: Option<SharedTokens<'_>>,
+    ) -> Checked {
+        let config = self.config.clone();
+        let demand = rule.demand;
+        let found: Vec<FoundToken<'_>>;
+        let own: Vec<Token<'_>>;
+        let tokens: Vec<&Token<'_>> = match shared {
+            Some(shared) => {
+                let is_here = |token: &&Token<'_>| demand.locations.contains(&token.location);
+                shared.tokens.iter().filter(is_here).collect()
+            }
+            None => {
+                found = decode(credentials.iter(), &config);
+                own = found.iter().map(FoundToken::parse).collect();
+                own.iter().collect()
+            }
+        };
+        let authorization = demand.authorization.as_deref();
+        // What is not enforced makes no request wait.
+        let is_last = time.is_last || is_shadowed(demand.mode, None, rule.request);
+        let verifier = self.verifier.clone();
+        let mut check = RequirementCheck::new(
+            TokenCheck {
+                config: &config,
+                remote: &self.remote,
+                signatures: Checks::new(&*verifier, &budget.signatures),
+                nonce_secret: self.nonce_secret.as_ref(),
+                request: rule.request,
+                authorization,
+                effort: &budget.conditions,
+                time: EvalTime { is_last, ..time },
+            },
+            &tokens,
+        );
+        let mut result = check.meet(&demand.requirement);
+        if result.is_ok() {
+            result = check.leave_none_unverified(&demand.requirement);
+        }
+        if let Err(failure) = result {
+            let refusal = check.lasting_refusal();
+            let (_, unknown) = check.into_parts();
+            self.learn(unknown, time);
+            if let (Failure::Denied(denial, _), Some(refusal)) = (failure, refusal) {
+                self.keep_refusal(demand, credentials, denial, refusal, time.now);
+            }
+            return Checked {
+                accepted: Vec::new(),
+                failure: Some(failure),
+            };
+        }
+        // A client without a token may do nothing that has conditions; why it has none, its tokens say.
+        let denial = authorization.map(|_| check.denial());
+        let (mut accepted, unknown) = check.into_parts();
+        self.learn(unknown, time);
+        // The token that meets the conditions is the one that the upstream and the log see: were it another,
+        // a condition that one token meets would vouch for the claims of the next.
+        if let Some(first) = accepted.iter().position(|token| token.shortfall.is_none())
+            && let Some(until) = accepted.get_mut(..=first)
+        {
+            until.rotate_right(1);
+        }
+        let failure = match accepted.first() {
+            None => denial.map(Failure::from),
+            Some(token) => token
+                .shortfall
+                .map(|shortfall| Denial::lacking(shortfall).by(token.provider).into()),
+        };
+        Checked { accepted, failure }
+    }
+
+    /// Takes note of the `kid`s that the keys do not have.
+    fn learn(&mut self, unknown: Vec<UnknownKid>, time: EvalTime) {
+        for UnknownKid {
+            provider,
+            kid,
+            may_wait,
+        } in unknown
+        {
+            // Reported once, however many rules ask for the token.
+            let event = Event::UnknownKid(provider);
+            if may_wait && time.is_first_look() && self.events.back() != Some(&event) {
+                self.events.push_back(event);
+            }
+            let keys = self.remote.get_mut(provider.index()).and_then(Option::as_mut);
+            let is_wanted =
+                keys.is_some_and(|keys| keys.note_unknown(&kid, time.serial, time.since, time.now));
+            if is_wanted && !self.fetches {
+                self.events.push_back(Event::KeyWanted(provider, kid));
+            }
+        }
+    }
+}
+
+fn decode<'a>(credentials: impl Iterator<Item = &'a Credential<'a>>, config: &Config) -> Vec<FoundToken<'a>> {
+    let max_bytes = config.limits.max_token_bytes;
+    credentials
+        .map(|credential| FoundToken::decode(credential, max_bytes))
+        .collect()
+}
+
+/// Says in a refusal if the path is not canonical.
+fn remarked(mut outcome: Outcome, config: &Config, request: &RequestHead) -> Outcome {
+    if let Some(denial) = outcome.denial_mut() {
+        let field = config.policy.path_field;
+        // A remark for the operator is not worth a look through a path that only an attacker sends.
+        denial.has_odd_path = field.and_then(|field| request.first(field)).is_some_and(|path| {
+            path.len() <= LONGEST_REMARKED_PATH && !RequestPath::new(path).is_canonical()
+        });
+    }
+    outcome
+}

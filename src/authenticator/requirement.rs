@@ -1,0 +1,228 @@
+//! A requirement against the tokens of one request.
+
+use super::failure::Failure;
+use super::token::{AcceptedToken, Elsewhere, Token, TokenCheck, UnknownKid};
+use crate::claims::TimeLimits;
+use crate::credential::Location;
+use crate::denial::{Denial, Detail, Reason};
+use crate::ids::{LocationId, ProviderId};
+use crate::policy::{ProviderRequirement, Requirement};
+
+/// The check of one requirement, and what it has learnt.
+pub(super) struct RequirementCheck<'c> {
+    check: TokenCheck<'c>,
+    tokens: &'c [&'c Token<'c>],
+    accepted: Vec<AcceptedToken>,
+    /// The results so far: a provider that the requirement names twice is asked once.
+    results: Vec<(&'c ProviderRequirement, Result<AcceptedToken, Failure>)>,
+    unknown: Vec<UnknownKid>,
+}
+
+impl<'c> RequirementCheck<'c> {
+    pub(super) fn new(check: TokenCheck<'c>, tokens: &'c [&'c Token<'c>]) -> Self {
+        Self {
+            check,
+            tokens,
+            accepted: Vec::new(),
+            results: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// The accepted tokens, and the unknown `kid`s.
+    pub(super) fn into_parts(self) -> (Vec<AcceptedToken>, Vec<UnknownKid>) {
+        (self.accepted, self.unknown)
+    }
+
+    /// What is wrong with the tokens; nothing with any: there was none.
+    pub(super) fn denial(&self) -> Denial {
+        let failures = self
+            .results
+            .iter()
+            .filter_map(|(_, result)| result.as_ref().err());
+        match failures.rev().max_by_key(|failure| failure.rank()) {
+            Some(Failure::Denied(denial, _)) => *denial,
+            _ => Denial::new(Reason::TokenMissing),
+        }
+    }
+
+    /// The provider that has refused the token and will refuse it next time, and the token's times. It is the
+    /// only one: to all others the token was none, or another issuer's.
+    pub(super) fn lasting_refusal(&self) -> Option<(ProviderId, TimeLimits)> {
+        let mut refusals = self.results.iter().filter(|(_, result)| match result {
+            Ok(_) => true,
+            Err(failure) => failure.rank() > 1,
+        });
+        match (refusals.next()?, refusals.next()) {
+            ((named, Err(Failure::Denied(_, Some(times)))), None) => Some((named.provider, *times)),
+            _ => None,
+        }
+    }
+
+    /// Whether the tokens meet the requirement.
+    pub(super) fn meet(&mut self, requirement: &'c Requirement) -> Result<(), Failure> {
+        match requirement {
+            Requirement::Nothing => Ok(()),
+            Requirement::Provider(provider) => self.meet_provider(provider),
+            Requirement::Any(parts) => any(parts, |part| self.meet(part)),
+            Requirement::All(parts) => self.meet_all(parts),
+            Requirement::Missing(providers) | Requirement::AllowMissing(providers)
+                if !providers
+                    .iter()
+                    .any(|named| self.tokens_of(named.provider).next().is_some()) =>
+            {
+                Ok(())
+            }
+            Requirement::Missing(_) => Err(Denial::new(Reason::TokenMissing).into()),
+            Requirement::AllowMissing(providers) => any(providers, |named| self.meet_provider(named)),
+            Requirement::AllowMissingOrFailed(providers) => {
+                match any(providers, |named| self.meet_provider(named)) {
+                    Err(Failure::KeysMissing(missing)) => Err(Failure::KeysMissing(missing)),
+                    Ok(()) | Err(Failure::Denied(..)) => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// A failure takes back what was accepted for the other parts.
+    fn meet_all(&mut self, parts: &'c [Requirement]) -> Result<(), Failure> {
+        let before = self.accepted.len();
+        let mut result = Ok(());
+        for part in parts {
+            result = match (self.meet(part), part) {
+                (Ok(()), _) => result,
+                // No key that is yet to come makes up for what another part refuses.
+                (Err(Failure::KeysMissing(missing)), _) => result.and(Err(Failure::KeysMissing(missing))),
+                // Another provider's token is there: say whose is missing.
+                (Err(Failure::Denied(denial, _)), Requirement::Provider(named))
+                    if denial.reason == Reason::TokenMissing && !self.tokens.is_empty() =>
+                {
+                    Err(denial.by(named.provider).into())
+                }
+                (Err(denied), _) => Err(denied),
+            };
+            if matches!(result, Err(Failure::Denied(..))) {
+                break;
+            }
+        }
+        if result.is_err() {
+            self.accepted.truncate(before);
+        }
+        result
+    }
+
+    /// A good token must not hide a bad one: a provider that the requirement names has to verify each token
+    /// at a location at which the requirement looks, unless it says that tokens may fail.
+    pub(super) fn leave_none_unverified(&mut self, requirement: &'c Requirement) -> Result<(), Failure> {
+        if requirement.tolerates_failure() {
+            return Ok(());
+        }
+        for token in self.tokens {
+            let location = token.location;
+            if self.accepted.iter().any(|accepted| accepted.covers(location)) {
+                continue;
+            }
+            let mut looking = requirement.providers();
+            looking.retain(|named| self.looks_at(named.provider, location));
+            any(looking, |named| self.meet_provider(named))?;
+        }
+        Ok(())
+    }
+
+    fn looks_at(&self, provider: ProviderId, location: LocationId) -> bool {
+        let provider = self.check.config.provider(provider);
+        provider.is_some_and(|provider| provider.locations.contains(&location))
+    }
+
+    fn tokens_of(&self, provider: ProviderId) -> impl Iterator<Item = &'c Token<'c>> + use<'_, 'c> {
+        let tokens = self.tokens.iter().copied();
+        tokens.filter(move |token| self.looks_at(provider, token.location))
+    }
+
+    fn meet_provider(&mut self, named: &'c ProviderRequirement) -> Result<(), Failure> {
+        let known = self.results.iter().find(|(known, _)| *known == named);
+        let result = match known {
+            Some((_, result)) => result.clone(),
+            None => {
+                let result = match self.one_token(named.provider) {
+                    Ok((token, elsewhere)) => self.check.check(named, token, elsewhere, &mut self.unknown),
+                    Err(denial) => Err(denial.into()),
+                };
+                self.results.push((named, result.clone()));
+                result
+            }
+        };
+        let accepted = result?;
+        let is_new = |known: &AcceptedToken| {
+            known.provider != accepted.provider || known.location != accepted.location
+        };
+        if self.accepted.iter().all(is_new) {
+            self.accepted.push(accepted);
+        }
+        Ok(())
+    }
+
+    /// The token of a provider: the only one, or the one among several that counts.
+    fn one_token(&self, provider: ProviderId) -> Result<(&'c Token<'c>, Vec<Elsewhere>), Denial> {
+        let mut tokens = self.tokens_of(provider);
+        let token = tokens.next().ok_or(Denial::new(Reason::TokenMissing))?;
+        match tokens.next() {
+            None => Ok((token, Vec::new())),
+            Some(_) => self.one_of_several(provider, token),
+        }
+    }
+
+    /// A browser may send tokens in a header and a cookie at once. Not inlined, since most requests have one
+    /// token.
+    #[inline(never)]
+    fn one_of_several(
+        &self,
+        provider: ProviderId,
+        first: &'c Token<'c>,
+    ) -> Result<(&'c Token<'c>, Vec<Elsewhere>), Denial> {
+        let config = self.check.config;
+        let settings = config.provider(provider);
+        let prefers = |token: &&Token<'_>| {
+            self.check.time.may_prefer
+                && settings.is_some_and(|provider| provider.preferred.contains(&token.location))
+        };
+        let by_dpop = |token: &Token<'_>| {
+            let location = config.locations.get(token.location.index());
+            location.is_some_and(Location::is_dpop)
+        };
+        let preferred = self.tokens_of(provider).find(prefers);
+        let token = preferred.unwrap_or(first);
+        let mut elsewhere = Vec::new();
+        for other in self.tokens_of(provider) {
+            if other.location == token.location {
+                continue;
+            }
+            // The same token with a proof of possession and without one is not the same credential.
+            if other.text == token.text && by_dpop(other) == by_dpop(token) {
+                elsewhere.push(Elsewhere::Same(other.location));
+            } else if preferred.is_some() && !prefers(&other) {
+                elsewhere.push(Elsewhere::Unverified(other.location));
+            } else {
+                let both = Detail::Both(token.location, other.location);
+                return Err(Denial::new(Reason::TokenMultiple).because(both));
+            }
+        }
+        Ok((token, elsewhere))
+    }
+}
+
+/// Whether one of the parts is met; the failure of the highest rank if none is.
+fn any<T>(
+    parts: impl IntoIterator<Item = T>,
+    mut meet: impl FnMut(T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut worst = Failure::from(Denial::new(Reason::TokenMissing));
+    for part in parts {
+        match meet(part) {
+            Ok(()) => return Ok(()),
+            Err(failure) if failure.rank() > worst.rank() => worst = failure,
+            Err(_) => {}
+        }
+    }
+    Err(worst)
+}
