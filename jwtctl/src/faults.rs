@@ -1,0 +1,400 @@
+//! Every fault of a configuration at once, each with its place.
+//!
+//! The filter stops at the first fault. So the first one is noted, taken out of a copy, and the copy is read again, until
+//! nothing is left to be found. What is said of a fault is always what the filter says.
+
+use std::rc::Rc;
+
+use crate::core::{self, Config, ConfigError, ConfigProblem};
+use crate::input::Found;
+use crate::report::{Finding, Level};
+use crate::source::{Key, Node, Place, Value, snake_case};
+
+/// More faults than this are no longer faults of one configuration.
+const MOST: usize = 500;
+
+/// What is found, the configuration that is left without its faults, and what the filter makes of that.
+pub(crate) struct Faults {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) config: Node,
+    pub(crate) parsed: Option<Rc<Config>>,
+}
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Member(usize),
+    Element(usize),
+}
+
+/// Finds all faults.
+pub(crate) fn find(found: &Found) -> Faults {
+    let mut search = Search {
+        found,
+        config: found.config.clone(),
+        findings: Vec::new(),
+        emptied: Vec::new(),
+    };
+    search.take_duplicates();
+    let mut last: Option<Box<ConfigError>> = None;
+    for _ in 0..MOST {
+        let error = match core::parse(&search.config, found.is_struct) {
+            Ok(parsed) => {
+                return Faults {
+                    findings: search.findings,
+                    config: search.config,
+                    parsed: Some(Rc::new(parsed)),
+                };
+            }
+            Err(error) => error,
+        };
+        // What was done about it has not helped.
+        let is_stuck = last.as_ref() == Some(&error);
+        if !search.note(&error, is_stuck) {
+            break;
+        }
+        last = Some(error);
+    }
+    Faults {
+        findings: search.findings,
+        config: search.config,
+        parsed: None,
+    }
+}
+
+struct Search<'f> {
+    found: &'f Found,
+    config: Node,
+    findings: Vec<Finding>,
+    /// The places of values that something was taken out of: what they lack now is no fault of the user's.
+    emptied: Vec<Place>,
+}
+
+impl Search<'_> {
+    fn finding(&self, code: &'static str, message: String, place: Place, path: String) -> Finding {
+        Finding {
+            level: Level::Error,
+            code,
+            message,
+            file: self.found.file.clone(),
+            place,
+            path,
+            help: None,
+            related: None,
+        }
+    }
+
+    /// Members that are written twice: the filter refuses the text, and does not say which.
+    fn take_duplicates(&mut self) {
+        fn take(node: &mut Node, all: &mut Vec<(Key, Place)>) {
+            match &mut node.value {
+                Value::Map(members) => {
+                    let mut kept: Vec<(Key, Node)> = Vec::with_capacity(members.len());
+                    for (key, node) in std::mem::take(members) {
+                        match kept.iter().find(|(known, _)| known.name == key.name) {
+                            Some((known, _)) => all.push((key, known.place.clone())),
+                            None => kept.push((key, node)),
+                        }
+                    }
+                    kept.iter_mut().for_each(|(_, node)| take(node, all));
+                    *members = kept;
+                }
+                Value::List(elements) => elements.iter_mut().for_each(|node| take(node, all)),
+                _ => {}
+            }
+        }
+        let mut all = Vec::new();
+        take(&mut self.config, &mut all);
+        for (key, first) in all {
+            let message = format!("`{}` is written twice in the same object", key.name);
+            let mut finding = self.finding("duplicate", message, key.place, String::new());
+            finding.related = Some((first, "first here".to_owned()));
+            self.findings.push(finding);
+        }
+    }
+
+    /// Notes a fault and mends the copy. `false`: nothing can be mended.
+    fn note(&mut self, error: &ConfigError, is_stuck: bool) -> bool {
+        let steps = resolve(&self.config, &error.path);
+        let Some(node) = walk(&self.config, &steps) else {
+            return false;
+        };
+        let owner = node.place.clone();
+        let key = self.key_place(&steps);
+        let place = match &error.problem {
+            ConfigProblem::UnknownField { name, .. } => node.key_place(name).unwrap_or(owner.clone()),
+            ConfigProblem::Missing { .. } => key.unwrap_or_else(|| first_line(&owner, &self.found.file.text)),
+            ConfigProblem::GivenTwice => key.unwrap_or(owner.clone()),
+            _ => match node.value {
+                // The whole object would bury the message.
+                Value::Map(_) | Value::List(_) => {
+                    key.unwrap_or_else(|| first_line(&owner, &self.found.file.text))
+                }
+                _ => owner.clone(),
+            },
+        };
+        // Only what a fault took out is missing: nothing that the user could mend.
+        let is_aftermath = is_stuck
+            || self.emptied.contains(&owner)
+                && !matches!(
+                    error.problem,
+                    ConfigProblem::UnknownField { .. } | ConfigProblem::GivenTwice
+                );
+        if !is_aftermath {
+            let path = self.original_path(&steps, error);
+            let message = error.problem.to_string();
+            let finding = self.finding(code(&error.problem), one_line(&message), place, path);
+            if !self.findings.iter().any(|known| {
+                known.place == finding.place && known.message == finding.message && known.path == finding.path
+            }) {
+                self.findings.push(finding);
+            }
+        }
+        if is_stuck {
+            return self.remove(&steps);
+        }
+        match &error.problem {
+            ConfigProblem::NotJson(_) => false,
+            ConfigProblem::UnknownField { name, nearest, .. } => {
+                let name = name.clone();
+                let meant = nearest.filter(|meant| {
+                    meant
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+                });
+                let Some(node) = walk_mut(&mut self.config, &steps) else {
+                    return false;
+                };
+                let Value::Map(members) = &mut node.value else {
+                    return false;
+                };
+                let is_free =
+                    meant.is_some_and(|meant| members.iter().all(|(key, _)| snake_case(&key.name) != *meant));
+                match members.iter().position(|(key, _)| key.name == name) {
+                    // So that what is in it is checked as well, and nothing seems to be missing.
+                    Some(position) if is_free => {
+                        if let Some((key, _)) = members.get_mut(position) {
+                            key.name = meant.unwrap_or_default().to_owned();
+                        }
+                        true
+                    }
+                    Some(position) => {
+                        members.remove(position);
+                        self.emptied.push(owner);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            ConfigProblem::Missing { field, .. } => {
+                let stand_in = stand_in(field);
+                let Some(node) = walk_mut(&mut self.config, &steps) else {
+                    return false;
+                };
+                match (&mut node.value, stand_in) {
+                    (Value::Map(members), Some(value)) => {
+                        members.retain(|(key, _)| snake_case(&key.name) != *field);
+                        let key = Key {
+                            name: (*field).to_owned(),
+                            place: owner.clone(),
+                        };
+                        members.push((key, Node::new(value, owner)));
+                        true
+                    }
+                    _ => self.remove(&steps),
+                }
+            }
+            ConfigProblem::Dangling { known, .. } if !known.is_empty() => {
+                let known = known.first().cloned().unwrap_or_default();
+                match walk_mut(&mut self.config, &steps) {
+                    Some(node) if matches!(node.value, Value::Text(_)) => {
+                        node.value = Value::Text(known);
+                        true
+                    }
+                    _ => self.remove(&steps),
+                }
+            }
+            _ => {
+                // A value in the place of one that a provider cannot be without.
+                if let Some(Step::Member(position)) = steps.last()
+                    && let Some(parent) = walk(&self.config, steps.get(..steps.len() - 1).unwrap_or_default())
+                    && let Some((key, _)) = parent.members().get(*position)
+                    && let Some(value) = stand_in(&snake_case(&key.name))
+                    && let Some(node) = walk_mut(&mut self.config, &steps)
+                {
+                    node.value = value;
+                    return true;
+                }
+                self.remove(&steps)
+            }
+        }
+    }
+
+    /// The place of the name of the member at the end of the steps.
+    fn key_place(&self, steps: &[Step]) -> Option<Place> {
+        let (last, before) = steps.split_last()?;
+        let parent = walk(&self.config, before)?;
+        match last {
+            Step::Member(position) => parent.members().get(*position).map(|(key, _)| key.place.clone()),
+            Step::Element(position) => parent.elements().get(*position).map(|node| node.place.clone()),
+        }
+    }
+
+    /// The path with the indices that elements have in the file.
+    fn original_path(&self, steps: &[Step], error: &ConfigError) -> String {
+        let mut path = String::new();
+        let mut node = &self.config;
+        for step in steps {
+            match step {
+                Step::Member(position) => match node.members().get(*position) {
+                    Some((key, member)) => {
+                        if !path.is_empty() {
+                            path.push('.');
+                        }
+                        path.push_str(&key.name);
+                        node = member;
+                    }
+                    None => return error.path.clone(),
+                },
+                Step::Element(position) => match node.elements().get(*position) {
+                    Some(element) => {
+                        path.push_str(&format!("[{}]", element.index));
+                        node = element;
+                    }
+                    None => return error.path.clone(),
+                },
+            }
+        }
+        one_line(&path)
+    }
+
+    /// Takes a value out of the copy.
+    fn remove(&mut self, steps: &[Step]) -> bool {
+        let Some((last, before)) = steps.split_last() else {
+            return false;
+        };
+        let Some(parent) = walk_mut(&mut self.config, before) else {
+            return false;
+        };
+        let place = parent.place.clone();
+        match (last, &mut parent.value) {
+            (Step::Member(position), Value::Map(members)) if *position < members.len() => {
+                members.remove(*position);
+            }
+            (Step::Element(position), Value::List(elements)) if *position < elements.len() => {
+                elements.remove(*position);
+            }
+            _ => return false,
+        }
+        self.emptied.push(place);
+        true
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
+}
+
+fn first_line(place: &Place, text: &str) -> Place {
+    let line = text.get(place.clone()).unwrap_or_default().split('\n').next();
+    place.start..place.start + line.map_or(0, str::len)
+}
+
+/// A stable word for a kind of fault.
+fn code(problem: &ConfigProblem) -> &'static str {
+    match problem {
+        ConfigProblem::NotJson(_) => "not-an-object",
+        ConfigProblem::UnknownField { .. } => "unknown-field",
+        ConfigProblem::GivenTwice => "duplicate",
+        ConfigProblem::Missing { .. } => "missing-field",
+        ConfigProblem::WrongType { .. } => "wrong-type",
+        ConfigProblem::Dangling { .. } => "unknown-name",
+        ConfigProblem::NotOneOf { .. } => "not-allowed",
+        ConfigProblem::Invalid(_) => "invalid",
+    }
+}
+
+/// A value that is good wherever a field of this name is, so that the rest can be read.
+fn stand_in(field: &str) -> Option<Value> {
+    let text = |text: &str| Some(Value::Text(text.to_owned()));
+    match field {
+        "issuer" => text("https://stand-in.invalid"),
+        "audiences" => Some(Value::List(vec![Node::new(Value::Text("*".to_owned()), 0..0)])),
+        "uri" => text("https://stand-in.invalid/keys"),
+        "cluster" => text("stand-in"),
+        "claim_name" => text("sub"),
+        "inline_string" => text(
+            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+        ),
+        "match" => Some(Value::Map(vec![(
+            Key {
+                name: "prefix".to_owned(),
+                place: 0..0,
+            },
+            Node::new(Value::Text("/".to_owned()), 0..0),
+        )])),
+        _ => None,
+    }
+}
+
+fn walk<'n>(node: &'n Node, steps: &[Step]) -> Option<&'n Node> {
+    steps.iter().try_fold(node, |node, step| match step {
+        Step::Member(position) => node.members().get(*position).map(|(_, node)| node),
+        Step::Element(position) => node.elements().get(*position),
+    })
+}
+
+fn walk_mut<'n>(node: &'n mut Node, steps: &[Step]) -> Option<&'n mut Node> {
+    steps
+        .iter()
+        .try_fold(node, |node, step| match (step, &mut node.value) {
+            (Step::Member(position), Value::Map(members)) => members.get_mut(*position).map(|(_, node)| node),
+            (Step::Element(position), Value::List(elements)) => elements.get_mut(*position),
+            _ => None,
+        })
+}
+
+/// The steps to the value that a path names. Names may hold dots, so that the longest that fits is taken. A path may go on
+/// where the file has one value in place of a list: what is left of it is dropped.
+fn resolve(root: &Node, path: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut node = root;
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('[') {
+            let Some((index, after)) = after.split_once(']') else {
+                break;
+            };
+            let position: usize = index.parse().unwrap_or(usize::MAX);
+            let Some(element) = node.elements().get(position) else {
+                break;
+            };
+            steps.push(Step::Element(position));
+            node = element;
+            rest = after.strip_prefix('.').unwrap_or(after);
+            continue;
+        }
+        let ends = |after: &str| after.is_empty() || after.starts_with(['.', '[']);
+        let found = node
+            .members()
+            .iter()
+            .enumerate()
+            .filter_map(|(position, (key, member))| {
+                let names = [one_line(&key.name), key.name.clone(), snake_case(&key.name)];
+                names.iter().find_map(|name| {
+                    let after = rest.strip_prefix(name.as_str())?;
+                    ends(after).then_some((name.len(), position, member, after))
+                })
+            })
+            .max_by_key(|(length, ..)| *length);
+        let Some((_, position, member, after)) = found else {
+            break;
+        };
+        steps.push(Step::Member(position));
+        node = member;
+        rest = after.strip_prefix('.').unwrap_or(after);
+    }
+    steps
+}

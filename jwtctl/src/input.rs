@@ -1,0 +1,327 @@
+//! Files, and what of this filter is in them: bare configurations, Envoy's own, and manifests of Istio and Envoy Gateway.
+
+use std::io::Read as _;
+use std::rc::Rc;
+
+use crate::report::File;
+use crate::source::{self, Node, Place, SyntaxError, Value};
+
+/// A configuration of the filter, as it was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) file: Rc<File>,
+    /// What surrounds it.
+    pub(crate) holder: Holder,
+    /// The object that loads the module; the configuration itself where it is bare.
+    pub(crate) object: Node,
+    /// The configuration.
+    pub(crate) config: Node,
+    /// Envoy hands it over as a message, in which every number is a double.
+    pub(crate) is_struct: bool,
+    /// The document that it is in.
+    pub(crate) document: Rc<Node>,
+    /// The HTTP connection manager that it is in.
+    pub(crate) manager: Option<Node>,
+}
+
+/// What loads the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// Nothing: the file is the configuration.
+    Bare,
+    /// `envoy.extensions.filters.http.wasm.v3.Wasm`.
+    Envoy,
+    /// Istio's `WasmPlugin` or `TrafficExtension`.
+    Istio,
+    /// `EnvoyExtensionPolicy`.
+    EnvoyGateway,
+}
+
+/// What is wrong before any configuration is looked at.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) place: Place,
+}
+
+/// All that a file holds.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) file: Rc<File>,
+    pub(crate) documents: Vec<Rc<Node>>,
+    pub(crate) found: Vec<Found>,
+    pub(crate) unread: Vec<Unread>,
+    /// Wasm filters that are not this one.
+    pub(crate) others: Vec<Place>,
+}
+
+/// Reads a file; `-` is standard input.
+pub(crate) fn read(name: &str) -> Result<Rc<File>, String> {
+    let mut bytes = Vec::new();
+    if name == "-" {
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|error| format!("standard input: {error}"))?;
+    } else {
+        bytes = std::fs::read(name).map_err(|error| format!("{name}: {error}"))?;
+    }
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name}: it is not UTF-8"))?;
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    let name = match name {
+        "-" => "<stdin>".to_owned(),
+        name => name.to_owned(),
+    };
+    Ok(Rc::new(File { name, text }))
+}
+
+/// Finds every configuration of the filter in a file.
+pub(crate) fn search(file: &Rc<File>) -> Contents {
+    let mut contents = Contents {
+        file: file.clone(),
+        documents: Vec::new(),
+        found: Vec::new(),
+        unread: Vec::new(),
+        others: Vec::new(),
+    };
+    match source::parse(&file.text) {
+        Ok(documents) => {
+            for document in documents {
+                contents.take(Rc::new(document));
+            }
+        }
+        Err(error) => contents.unread.push(unread(error)),
+    }
+    contents
+}
+
+fn unread(error: SyntaxError) -> Unread {
+    Unread {
+        code: "syntax",
+        message: format!("neither YAML nor JSON: {}", error.message),
+        place: error.place,
+    }
+}
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// Names at the top of a bootstrap, or of a part of one, that are no fields of this filter's.
+fn is_of_envoy(document: &Node) -> bool {
+    let names = [
+        "static_resources",
+        "dynamic_resources",
+        "admin",
+        "http_filters",
+        "filter_chains",
+        "resources",
+        "typed_config",
+        "@type",
+        "apiVersion",
+        "configs",
+    ];
+    names.iter().any(|name| document.get(name).is_some())
+}
+
+impl Contents {
+    fn take(&mut self, document: Rc<Node>) {
+        self.documents.push(document.clone());
+        let before = (self.found.len(), self.others.len(), self.unread.len());
+        self.descend(&document, &document, None);
+        if before != (self.found.len(), self.others.len(), self.unread.len()) || is_of_envoy(&document) {
+            return;
+        }
+        // A bare list may be a part of Envoy's configuration in which the filter does not occur.
+        if !matches!(document.value, Value::List(_)) {
+            self.found.push(Found {
+                file: self.file.clone(),
+                holder: Holder::Bare,
+                object: (*document).clone(),
+                config: (*document).clone(),
+                is_struct: false,
+                document,
+                manager: None,
+            });
+        }
+    }
+
+    fn descend(&mut self, document: &Rc<Node>, node: &Node, manager: Option<&Node>) {
+        let manager = match node.get("http_filters") {
+            Some(_) => Some(node),
+            None => manager,
+        };
+        let kind = node.text_at(&["kind"]).unwrap_or_default();
+        if node.text_at(&["@type"]) == Some(WASM)
+            && let Some(config) = node.get("config")
+        {
+            self.take_envoy(document, config, manager);
+            return;
+        }
+        // Older control planes wrap what they do not know.
+        if node.text_at(&["type_url"]) == Some(WASM)
+            && let Some(config) = node.at(&["value", "config"])
+        {
+            self.take_envoy(document, config, manager);
+            return;
+        }
+        if kind == "EnvoyExtensionPolicy" {
+            for wasm in node.at(&["spec", "wasm"]).map_or(&[][..], Node::elements) {
+                let config = wasm.get("config");
+                self.take_manifest(document, wasm, config, Holder::EnvoyGateway);
+            }
+            return;
+        }
+        if matches!(kind, "WasmPlugin" | "TrafficExtension")
+            && let Some(spec) = node.get("spec")
+        {
+            let object = match (spec.get("pluginConfig"), spec.get("wasm")) {
+                (None, Some(wasm)) => wasm,
+                _ => spec,
+            };
+            self.take_manifest(document, object, object.get("pluginConfig"), Holder::Istio);
+            return;
+        }
+        if kind == "ConfigMap" {
+            for (key, text) in node.get("data").map_or(&[][..], Node::members) {
+                let is_config = [".yaml", ".yml", ".json"]
+                    .iter()
+                    .any(|end| key.name.ends_with(end));
+                if is_config && text.text().is_some() {
+                    match source::parse_within(&self.file.text, text) {
+                        Ok(documents) => {
+                            let is_any = |node: &Node| is_of_envoy(node) || node.get("providers").is_some();
+                            for document in documents.into_iter().filter(is_any) {
+                                self.take(Rc::new(document));
+                            }
+                        }
+                        Err(error) => self.unread.push(unread(error)),
+                    }
+                }
+            }
+            return;
+        }
+        for (_, node) in node.members() {
+            self.descend(document, node, manager);
+        }
+        for node in node.elements() {
+            self.descend(document, node, manager);
+        }
+    }
+
+    /// A `PluginConfig`.
+    fn take_envoy(&mut self, document: &Rc<Node>, object: &Node, manager: Option<&Node>) {
+        let Some(any) = object.get("configuration") else {
+            self.take_object(document, object, None, false, Holder::Envoy, manager);
+            return;
+        };
+        let of_type = any.text_at(&["@type"]).unwrap_or_default();
+        let value = any.get("value");
+        match of_type.rsplit('/').next().unwrap_or_default() {
+            "google.protobuf.StringValue" => match value {
+                Some(text) if text.text().is_some() => self.take_text(document, object, text, Holder::Envoy, manager),
+                other => self.take_object(document, object, other, false, Holder::Envoy, manager),
+            },
+            "google.protobuf.Struct" => self.take_object(document, object, value, true, Holder::Envoy, manager),
+            _ if value.is_none() && is_ours(object, any) => self.unread.push(Unread {
+                code: "configuration-type",
+                message: "the configuration has no `@type`, so Envoy does not hand it over; write \
+                          `\"@type\": type.googleapis.com/google.protobuf.Struct`, and the configuration into `value`"
+                    .to_owned(),
+                place: object.key_place("configuration").unwrap_or(any.place.clone()),
+            }),
+            _ => self.take_object(document, object, value, false, Holder::Envoy, manager),
+        }
+    }
+
+    fn take_manifest(&mut self, document: &Rc<Node>, object: &Node, config: Option<&Node>, holder: Holder) {
+        match config {
+            Some(text) if text.text().is_some() => self.take_text(document, object, text, holder, None),
+            config => self.take_object(document, object, config, false, holder, None),
+        }
+    }
+
+    /// A configuration as a text inside of the file.
+    fn take_text(
+        &mut self,
+        document: &Rc<Node>,
+        object: &Node,
+        text: &Node,
+        holder: Holder,
+        manager: Option<&Node>,
+    ) {
+        match source::parse_within(&self.file.text, text) {
+            Ok(mut documents) if documents.len() == 1 => {
+                let config = documents.pop();
+                // The filter reads JSON, and what it is handed over here is the text itself.
+                let is_json = serde_json::from_str::<serde_json::Value>(text.text().unwrap_or_default());
+                if let Err(error) = is_json
+                    && config.as_ref().is_some_and(|config| is_ours(object, config))
+                {
+                    self.unread.push(Unread {
+                        code: "configuration-text",
+                        message: format!(
+                            "the text is not JSON ({error}), and the filter reads nothing else; write JSON, or a \
+                             google.protobuf.Struct in place of the text"
+                        ),
+                        place: text.place.clone(),
+                    });
+                }
+                self.take_object(document, object, config.as_ref(), false, holder, manager);
+            }
+            Ok(_) => self.take_object(document, object, None, false, holder, manager),
+            Err(error) => self.unread.push(unread(error)),
+        }
+    }
+
+    fn take_object(
+        &mut self,
+        document: &Rc<Node>,
+        object: &Node,
+        config: Option<&Node>,
+        is_struct: bool,
+        holder: Holder,
+        manager: Option<&Node>,
+    ) {
+        let nothing = Node::new(Value::Map(Vec::new()), object.place.clone());
+        let config = config.unwrap_or(&nothing);
+        if !is_ours(object, config) {
+            self.others.push(object.place.clone());
+            return;
+        }
+        self.found.push(Found {
+            file: self.file.clone(),
+            holder,
+            object: object.clone(),
+            config: config.clone(),
+            is_struct,
+            document: document.clone(),
+            manager: manager.cloned(),
+        });
+    }
+}
+
+/// Whether a Wasm filter is this one: by its configuration, or by what the module and the filter are called.
+fn is_ours(object: &Node, config: &Node) -> bool {
+    if config.get("providers").is_some() || config.get("rules").is_some() {
+        return true;
+    }
+    let mut names_us = false;
+    for name in [
+        "name",
+        "root_id",
+        "vm_config",
+        "code",
+        "url",
+        "rootID",
+        "pluginName",
+    ] {
+        if let Some(node) = object.get(name) {
+            node.walk(&mut |node| {
+                names_us |= node.text().is_some_and(|text| {
+                    text.contains("proxy-wasm-jwt")
+                        || text.rsplit('/').next() == Some("jwt.wasm")
+                        || text == "jwt"
+                });
+            });
+        }
+    }
+    names_us
+}
