@@ -8,8 +8,8 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 
-use crate::keys::{Algorithm, SigningKey};
-use crate::token::encode_segment;
+use minting::encode_segment;
+use minting::{Algorithm, SigningKey};
 
 /// A certificate authority, which Envoy is told to trust. Its files are gone when it is dropped.
 #[derive(Debug)]

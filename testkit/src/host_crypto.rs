@@ -3,7 +3,7 @@
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
-use crate::keys::Algorithm;
+use minting::Algorithm;
 
 /// What Envoy answers to this argument: field 1 of the answer is whether the signature is right, field 2 says what is wrong.
 pub fn verify_signature(argument: &[u8]) -> Vec<u8> {

@@ -18,13 +18,11 @@ mod envoy;
 mod golden;
 mod host_crypto;
 mod issuer;
-mod keys;
 mod random;
 mod rt;
 mod stand_in;
 mod struct_message;
 mod template;
-mod token;
 mod upstream;
 mod workload;
 
@@ -37,12 +35,14 @@ pub use envoy::{EnvoyOptions, EnvoyProcess, envoy_binary, load_yaml};
 pub use golden::{assert_golden, assert_golden_section};
 pub use host_crypto::{verifies_spki, verify_signature};
 pub use issuer::{Answer, ClosedPort, Fetch, Gate, Issuer};
-pub use keys::{Algorithm, SigningKey, jwks};
+pub use minting::{
+    Algorithm, SigningKey, Token, encode_segment, jwks, random_id, sha256_segment, tamper_claims,
+    tamper_signature, unix_now,
+};
 pub use random::Random;
 pub use stand_in::{Provider, StandIns};
 pub use struct_message::struct_message;
 pub use template::Template;
-pub use token::{Token, encode_segment, sha256_segment, tamper_claims, tamper_signature, unix_now};
 pub use upstream::{Echo, Upstream, latin1};
 pub use workload::{workload, workload_issuer};
 

@@ -14,9 +14,9 @@ use crate::bootstrap::{socket_address, static_cluster};
 use crate::certificates::Authority;
 use crate::envoy::load_yaml;
 use crate::issuer::{Answer, Issuer};
-use crate::keys::{Algorithm, SigningKey, jwks};
-use crate::token::Token;
 use crate::{Listener, module_path};
+use minting::Token;
+use minting::{Algorithm, SigningKey, jwks};
 
 /// Everything around Envoy that a configuration needs. It lasts as long as this value.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use serde_json::Value;
 
-use crate::keys::{SigningKey, jwks};
+use minting::{SigningKey, jwks};
 
 /// How the bytes of an answer leave, and what becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 pub use answer::{Answer, Gate};
 
-use crate::keys::SigningKey;
 use crate::rt::{block_on, runtime};
+use minting::SigningKey;
 
 /// One request that the issuer took.
 #[derive(Debug, Clone)]

@@ -173,6 +173,13 @@ pub fn sha256_segment(text: &str) -> String {
     encode_segment(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref())
 }
 
+/// Sixteen random bytes as text: a `jti`.
+pub fn random_id() -> String {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has random bytes");
+    encode_segment(&bytes)
+}
+
 /// `token` with one bit of its signature turned; still well-formed.
 pub fn tamper_signature(token: &str) -> String {
     let (input, signature) = token.rsplit_once('.').expect("a compact JWS has dots");

@@ -90,7 +90,8 @@ impl Algorithm {
         }
     }
 
-    pub(crate) fn verification(self) -> &'static dyn VerificationAlgorithm {
+    /// How AWS-LC verifies it.
+    pub fn verification(self) -> &'static dyn VerificationAlgorithm {
         match self {
             Self::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
             Self::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
@@ -207,7 +208,8 @@ impl SigningKey {
         }
     }
 
-    fn can_sign(&self, algorithm: Algorithm) -> bool {
+    /// Whether it can sign with this algorithm.
+    pub fn can_sign(&self, algorithm: Algorithm) -> bool {
         match &*self.pair {
             Pair::Rsa(_) => algorithm.rsa_encoding().is_some(),
             _ => algorithm == self.algorithm,
@@ -215,7 +217,7 @@ impl SigningKey {
     }
 
     /// The bits of the public key as a SubjectPublicKeyInfo has them: PKCS #1 for RSA, else the point.
-    pub(crate) fn public_bytes(&self) -> &[u8] {
+    pub fn public_bytes(&self) -> &[u8] {
         match &*self.pair {
             Pair::Rsa(pair) => pair.public_key().as_ref(),
             Pair::Ec(pair) => pair.public_key().as_ref(),
@@ -348,6 +350,11 @@ impl SigningKey {
         Ok(Self::new(algorithm, kid, pair))
     }
 
+    /// The private key as PKCS #8, PEM.
+    pub fn to_pem(&self) -> String {
+        pem("PRIVATE KEY", &self.to_pkcs8())
+    }
+
     /// Writes the private key as PEM into a new file that only its owner may read.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new()
@@ -355,7 +362,7 @@ impl SigningKey {
             .create_new(true)
             .mode(0o600)
             .open(path)?;
-        file.write_all(pem("PRIVATE KEY", &self.to_pkcs8()).as_bytes())
+        file.write_all(self.to_pem().as_bytes())
     }
 
     /// Reads a file that [`save`](Self::save) wrote.
@@ -384,6 +391,7 @@ pub fn jwks(keys: &[&SigningKey]) -> Value {
     json!({"keys": keys.iter().map(|key| key.public_jwk()).collect::<Vec<_>>()})
 }
 
+/// DER as PEM.
 fn pem(label: &str, der: &[u8]) -> String {
     let body = STANDARD.encode(der);
     let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
