@@ -56,12 +56,22 @@ impl<'a> UnverifiedClaims<'a> {
     pub fn check(&self, rules: &impl AsRef<ClaimRules>, audiences: &Audiences) -> Result<(), Denial> {
         let rules = rules.as_ref();
         self.check_audience(audiences)?;
-        // Sections 4.1.2 and 4.1.7: strings, whether anybody looks at them or not. As a header, 7 and "7" would be one.
-        string_claim(&self.members, "sub")?;
-        string_claim(&self.members, "jti")?;
+        self.check_names()?;
         if let Some(subjects) = &rules.subjects {
             self.check_subject(subjects)?;
         }
+        self.check_required(rules)
+    }
+
+    /// Sections 4.1.2 and 4.1.7: `sub` and `jti` are strings, whether anybody looks at them or not. As a header, 7 and "7"
+    /// would be one.
+    pub fn check_names(&self) -> Result<(), Denial> {
+        string_claim(&self.members, "sub")?;
+        string_claim(&self.members, "jti").map(drop)
+    }
+
+    /// `required_claims`, and what the profile requires.
+    pub fn check_required(&self, rules: &ClaimRules) -> Result<(), Denial> {
         for (number, claim) in rules.required_claims.iter().enumerate() {
             match claim.resolve(&self.members) {
                 Some(value) if value.kind() != Kind::Null => {}
@@ -95,7 +105,7 @@ impl<'a> UnverifiedClaims<'a> {
 
     /// Section 4.1.3: "each principal intended to process the JWT MUST identify itself with a value in the audience
     /// claim"; a list of strings, or one string.
-    fn check_audience(&self, audiences: &Audiences) -> Result<(), Denial> {
+    pub fn check_audience(&self, audiences: &Audiences) -> Result<(), Denial> {
         let mismatch = Denial::new(Reason::AudienceMismatch);
         let malformed = Denial::new(Reason::ClaimMalformed).with_detail("aud");
         let Some(claim) = self.members.member("aud") else {
@@ -122,7 +132,8 @@ impl<'a> UnverifiedClaims<'a> {
         if accepted { Ok(()) } else { Err(mismatch) }
     }
 
-    fn check_subject(&self, subjects: &StringMatcher) -> Result<(), Denial> {
+    /// `sub` matches `subjects`.
+    pub fn check_subject(&self, subjects: &StringMatcher) -> Result<(), Denial> {
         match string_claim(&self.members, "sub")? {
             Some(subject)
                 if subjects.matches_once(subject.as_bytes(), &mut Effort::of_a_request()) == Some(true) =>
@@ -150,7 +161,17 @@ impl TimeLimits {
     /// Whether the token is valid now, as its provider sees it.
     pub fn check(&self, rules: &impl AsRef<ClaimRules>, now: UnixTime) -> Result<(), Denial> {
         let rules = rules.as_ref();
-        check_expiry(self.expiry, rules, now)?;
+        self.check_expiry(rules, now)?;
+        self.check_start(rules, now)
+    }
+
+    /// Whether it has not expired, and does not expire too late.
+    pub fn check_expiry(&self, rules: &ClaimRules, now: UnixTime) -> Result<(), Denial> {
+        check_expiry(self.expiry, rules, now)
+    }
+
+    /// Whether its time has come.
+    pub fn check_start(&self, rules: &ClaimRules, now: UnixTime) -> Result<(), Denial> {
         for (name, start) in STARTS.into_iter().zip(self.starts) {
             check_start(name, start, rules, now)?;
         }

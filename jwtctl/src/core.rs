@@ -1,9 +1,21 @@
 //! The one place that names the library: what decides here is what decides in Envoy.
 
+pub(crate) mod fetch;
+pub(crate) mod steps;
+
+use std::rc::Rc;
+
+use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Basis as EngineBasis, Decision, StreamId};
+use proxy_wasm_jwt::binding::nonce::NonceSecret;
+use proxy_wasm_jwt::claims::ClaimPath;
+use proxy_wasm_jwt::config::{Audiences, KeySource, Location, Profile};
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
+use proxy_wasm_jwt::denial::{Account, Denial, Reason};
 pub(crate) use proxy_wasm_jwt::policy::Match;
-use proxy_wasm_jwt::policy::{Matched, RequestPath};
+use proxy_wasm_jwt::policy::{Choice, Matched, RequestPath};
+use proxy_wasm_jwt::reply::{LocalReply, is_grpc};
 use proxy_wasm_jwt::request::RequestHead;
+pub(crate) use proxy_wasm_jwt::time::UnixTime;
 
 use crate::source::Node;
 
@@ -96,4 +108,290 @@ pub(crate) fn rule_matches(config: &Config, rule: usize, request: &Request) -> M
 pub(crate) fn waives_token(config: &Config, rule: usize) -> bool {
     let rule = config.policy.rules.get(rule);
     rule.is_some_and(|rule| !rule.demand.requirement.needs_token())
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decided {
+    /// What has said what it needs, as the access log calls it.
+    pub(crate) rule: String,
+    pub(crate) verdict: Verdict,
+}
+
+/// Whether a request goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed {
+        basis: Basis,
+        /// The path that the upstream sees.
+        target: String,
+        /// The header fields that it sees.
+        headers: Vec<(String, Vec<u8>)>,
+        /// What is removed or written, by name.
+        changed: Vec<(String, Change)>,
+        /// The reason for which it would be refused, were the rule enforced.
+        shadowed: Option<&'static str>,
+        /// `wasm.jwt.metadata.…` for other filters.
+        state: Vec<(String, String)>,
+    },
+    Refused {
+        reason: &'static str,
+        /// What is at fault, as the debug log says it.
+        detail: String,
+        reply: Reply,
+    },
+    /// The metadata of a protected resource.
+    Answered(Reply),
+}
+
+/// Why a request may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// A token of this provider.
+    Verified(String),
+    /// The rule wants a token only where there is one.
+    Anonymous,
+    /// The rule wants none.
+    Bypassed,
+}
+
+/// What happens to a header field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Removed,
+    Set,
+}
+
+/// What a client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+/// The secret that nonces are made with where the configuration has none: each process of Envoy has its own, so that no nonce
+/// of a real one is good here.
+fn nonce_secret() -> NonceSecret {
+    NonceSecret::derive(b"jwtctl")
+}
+
+/// Decides a request as the filter does, with the keys that are in the configuration.
+pub(crate) fn decide(config: &Rc<Config>, request: &Request, now: UnixTime) -> Decided {
+    let mut engine = Authenticator::new(config.clone(), 1);
+    if engine.needs_nonce_secret() {
+        engine.handle_nonce_secret(nonce_secret());
+    }
+    let head = request.head(config);
+    let mut decision = engine.handle_request(StreamId(1), head.clone(), now);
+    // Nothing is fetched here: whoever waits, waits in vain, and is decided with what is there.
+    if decision == Decision::Wait {
+        engine.handle_end(now);
+        while let Some((_, decided)) = engine.poll_decision() {
+            decision = decided;
+        }
+    }
+    let policy = &config.policy;
+    let label =
+        |choice: Option<Choice>| choice.map_or_else(String::new, |choice| policy.label(choice).into_owned());
+    match decision {
+        Decision::Allow(allowed) => {
+            let (target, headers, changed) = forwarded(request, &head, &allowed);
+            let provider = |id| {
+                config
+                    .provider(id)
+                    .map_or_else(String::new, |provider| provider.name.to_string())
+            };
+            Decided {
+                rule: label(allowed.rule),
+                verdict: Verdict::Allowed {
+                    basis: match allowed.basis {
+                        EngineBasis::Verified(id) => Basis::Verified(provider(id)),
+                        EngineBasis::Anonymous => Basis::Anonymous,
+                        EngineBasis::Bypassed => Basis::Bypassed,
+                    },
+                    target,
+                    headers,
+                    changed,
+                    shadowed: allowed.shadowed.map(|denial| denial.reason.label()),
+                    state: allowed
+                        .state
+                        .iter()
+                        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value).into_owned()))
+                        .collect(),
+                },
+            }
+        }
+        Decision::Deny(refusal) => {
+            let account = Account {
+                config,
+                denial: &refusal.denial,
+                now,
+            };
+            Decided {
+                rule: label(refusal.rule.or(refusal.denial.rule)),
+                verdict: Verdict::Refused {
+                    reason: refusal.denial.reason.label(),
+                    detail: account.detail(),
+                    reply: reply(&config.replies.to(&refusal), request),
+                },
+            }
+        }
+        Decision::Answer(answer) => Decided {
+            rule: String::new(),
+            verdict: Verdict::Answered(reply(&answer, request)),
+        },
+        Decision::Wait => Decided {
+            rule: String::new(),
+            verdict: Verdict::Refused {
+                reason: Reason::KeysUnavailable.label(),
+                detail: String::new(),
+                reply: reply(
+                    &config.replies.to(&Denial::new(Reason::KeysUnavailable).into()),
+                    request,
+                ),
+            },
+        },
+    }
+}
+
+fn reply(reply: &LocalReply, request: &Request) -> Reply {
+    let media_type = request.headers.iter().find(|(name, _)| name == "content-type");
+    let for_grpc;
+    let is_for_grpc = media_type.is_some_and(|(_, value)| is_grpc(value));
+    let reply = match is_for_grpc {
+        true => {
+            for_grpc = reply.for_grpc();
+            &for_grpc
+        }
+        false => reply,
+    };
+    let mut headers: Vec<(String, String)> = reply
+        .headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    if let Some(status) = reply.grpc_status.filter(|_| is_for_grpc) {
+        headers.push(("grpc-status".to_owned(), status.to_string()));
+    }
+    Reply {
+        // Envoy answers gRPC with 200, and says the status in a header of its own.
+        status: if is_for_grpc { 200 } else { reply.status },
+        headers,
+        body: String::from_utf8_lossy(&reply.body).into_owned(),
+    }
+}
+
+type Forwarded = (String, Vec<(String, Vec<u8>)>, Vec<(String, Change)>);
+
+/// The request as the upstream sees it.
+fn forwarded(request: &Request, head: &RequestHead, allowed: &Allowed) -> Forwarded {
+    let mut target = request.target.clone();
+    let mut headers = request.headers.clone();
+    let mut changed = Vec::new();
+    for name in &head.removed {
+        let name = String::from_utf8_lossy(name).into_owned();
+        headers.retain(|(known, _)| *known != name);
+        changed.push((name, Change::Removed));
+    }
+    for edit in allowed.edits.iter() {
+        let had = headers.len();
+        headers.retain(|(name, _)| **name != *edit.name);
+        let was_there = headers.len() < had;
+        match &edit.value {
+            Some(value) if &*edit.name == ":path" => {
+                target = String::from_utf8_lossy(value).into_owned();
+                changed.push((":path".to_owned(), Change::Set));
+            }
+            Some(value) => {
+                headers.push((edit.name.to_string(), value.clone()));
+                changed.retain(|(name, _)| **name != *edit.name);
+                changed.push((edit.name.to_string(), Change::Set));
+            }
+            None if was_there => changed.push((edit.name.to_string(), Change::Removed)),
+            None => {}
+        }
+    }
+    (target, headers, changed)
+}
+
+/// The names of the providers whose keys are fetched.
+pub(crate) fn remote_providers(config: &Config) -> Vec<String> {
+    let is_remote = |keys: &KeySource| matches!(keys, KeySource::Remote(_));
+    let remote = config
+        .providers
+        .iter()
+        .filter(|provider| is_remote(&provider.keys));
+    remote.map(|provider| provider.name.to_string()).collect()
+}
+
+/// Puts a token into a request, where the configuration looks for one.
+pub(crate) fn put_token(config: &Config, request: &mut Request, token: &str, by_dpop: bool) {
+    let all: Vec<&Location> = config
+        .providers
+        .iter()
+        .flat_map(|provider| {
+            provider
+                .locations
+                .iter()
+                .filter_map(|id| config.locations.get(id.index()))
+        })
+        .collect();
+    let is_bearer = |location: &&&Location| matches!(location, Location::Header { name, .. } if &**name == "authorization");
+    let location = all
+        .iter()
+        .find(|location| location.is_dpop() == by_dpop && is_bearer(location))
+        .or_else(|| all.iter().find(|location| location.is_dpop() == by_dpop))
+        .or_else(|| all.first());
+    match location {
+        Some(Location::Header { name, prefix, .. }) => {
+            let value = [prefix, token.as_bytes()].concat();
+            request.headers.push((name.to_string(), value));
+        }
+        Some(Location::Parameter { name, .. }) => {
+            let separator = if request.target.contains('?') { '&' } else { '?' };
+            request.target = format!("{}{separator}{name}={token}", request.target);
+        }
+        Some(Location::Cookie { name, .. }) => {
+            request
+                .headers
+                .push(("cookie".to_owned(), format!("{name}={token}").into_bytes()));
+        }
+        None => {}
+    }
+}
+
+/// What a provider expects of a token, beside its signature and times.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) claims: Vec<(String, serde_json::Value)>,
+    pub(crate) token_type: Option<String>,
+}
+
+/// What the provider of this name, or the first, expects.
+pub(crate) fn expected(config: &Config, provider: Option<&str>) -> Option<Expected> {
+    let provider = match provider {
+        Some(name) => config.providers.iter().find(|known| *known.name == *name)?,
+        None => config.providers.first()?,
+    };
+    let mut claims = vec![("iss".to_owned(), serde_json::Value::from(&*provider.issuer))];
+    if let Audiences::OneOf(all) = &provider.audiences
+        && let Some(audience) = all.first()
+    {
+        claims.push(("aud".to_owned(), (&**audience).into()));
+    }
+    let profile = provider.profile.map_or(&[][..], Profile::required_claims);
+    let required = provider.required_claims.iter().filter_map(|path| match path {
+        ClaimPath::Name(name) => Some(&**name),
+        ClaimPath::Literal(_) => None,
+    });
+    for name in profile.iter().copied().chain(required) {
+        if claims.iter().all(|(known, _)| known != name) {
+            claims.push((name.to_owned(), "x".into()));
+        }
+    }
+    Some(Expected {
+        claims,
+        token_type: provider.token_types.first().map(|name| name.to_string()),
+    })
 }

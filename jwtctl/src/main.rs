@@ -5,10 +5,14 @@
 
 mod check;
 mod core;
+mod explain;
 mod faults;
+mod http;
 mod input;
 mod lints;
+mod mint;
 mod report;
+mod setup;
 mod source;
 
 use std::process::ExitCode;
@@ -29,6 +33,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Explain(Box<explain::Arguments>),
+    Mint(mint::Arguments),
     /// Print the completions for a shell
     #[command(after_help = "Examples:\n  jwtctl completions bash > /etc/bash_completion.d/jwtctl")]
     Completions {
@@ -57,6 +63,8 @@ pub(crate) enum Outcome {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Mint(arguments) => mint::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "jwtctl", &mut std::io::stdout());
             Ok(Outcome::Fine)

@@ -33,7 +33,7 @@ fn run(block: &str) -> String {
         };
         let mut script = command.to_owned();
         writeln!(shown, "{line}").expect("a String");
-        while script.ends_with('\\') {
+        while script.ends_with(['\\', '|']) {
             let next = lines.next().expect("a line after a backslash");
             writeln!(shown, "{next}").expect("a String");
             script = format!("{script}\n{next}");
@@ -82,5 +82,10 @@ fn hold(name: &str, least: usize) {
 
 #[test]
 fn the_page_shows_what_the_commands_print() {
-    hold("docs/jwtctl.md", 2);
+    hold("docs/jwtctl.md", 6);
+}
+
+#[test]
+fn the_readme_shows_what_explain_prints() {
+    hold("README.md", 1);
 }
