@@ -178,10 +178,31 @@ fn nonce_secret() -> NonceSecret {
 
 /// Decides a request as the filter does, with the keys that are in the configuration.
 pub(crate) fn decide(config: &Rc<Config>, request: &Request, now: UnixTime) -> Decided {
-    let mut engine = Authenticator::new(config.clone(), 1);
-    if engine.needs_nonce_secret() {
-        engine.handle_nonce_secret(nonce_secret());
+    Decider::new(config).decide(request, now)
+}
+
+/// Decides many requests, and remembers tokens as a worker does.
+#[derive(Debug)]
+pub(crate) struct Decider {
+    engine: Authenticator,
+}
+
+impl Decider {
+    pub(crate) fn new(config: &Rc<Config>) -> Self {
+        let mut engine = Authenticator::new(config.clone(), 1);
+        if engine.needs_nonce_secret() {
+            engine.handle_nonce_secret(nonce_secret());
+        }
+        Self { engine }
     }
+
+    pub(crate) fn decide(&mut self, request: &Request, now: UnixTime) -> Decided {
+        let config = self.engine.config().clone();
+        decide_by(&mut self.engine, &config, request, now)
+    }
+}
+
+fn decide_by(engine: &mut Authenticator, config: &Rc<Config>, request: &Request, now: UnixTime) -> Decided {
     let head = request.head(config);
     let mut decision = engine.handle_request(StreamId(1), head.clone(), now);
     // Nothing is fetched here: whoever waits, waits in vain, and is decided with what is there.
@@ -394,4 +415,49 @@ pub(crate) fn expected(config: &Config, provider: Option<&str>) -> Option<Expect
         claims,
         token_type: provider.token_types.first().map(|name| name.to_string()),
     })
+}
+
+/// The algorithms that a provider accepts.
+pub(crate) fn algorithms(config: &Config, provider: &str) -> Vec<&'static str> {
+    let found = config.providers.iter().find(|known| *known.name == *provider);
+    found.map_or_else(Vec::new, |provider| {
+        provider
+            .algorithms
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect()
+    })
+}
+
+/// The names of the providers, in order.
+pub(crate) fn providers(config: &Config) -> Vec<String> {
+    config
+        .providers
+        .iter()
+        .map(|provider| provider.name.to_string())
+        .collect()
+}
+
+/// The names in `requirement_map`.
+pub(crate) fn requirements(config: &Config) -> Vec<String> {
+    config
+        .policy
+        .requirement_map
+        .iter()
+        .map(|(name, _)| name.to_string())
+        .collect()
+}
+
+/// Whether this is the code of a refusal.
+pub(crate) fn is_reason(word: &str) -> bool {
+    Reason::ALL.iter().any(|reason| reason.label() == word)
+}
+
+/// The audiences that a provider accepts, where it names any.
+pub(crate) fn audiences(config: &Config, provider: &str) -> Vec<String> {
+    let found = config.providers.iter().find(|known| *known.name == *provider);
+    match found.map(|provider| &provider.audiences) {
+        Some(Audiences::OneOf(all)) => all.iter().map(|one| one.to_string()).collect(),
+        _ => Vec::new(),
+    }
 }

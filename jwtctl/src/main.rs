@@ -5,13 +5,16 @@
 
 mod check;
 mod core;
+mod expect;
 mod explain;
 mod faults;
 mod http;
 mod input;
 mod lints;
 mod mint;
+mod personas;
 mod report;
+mod route;
 mod setup;
 mod source;
 
@@ -35,6 +38,9 @@ enum Command {
     Check(check::Arguments),
     Explain(Box<explain::Arguments>),
     Mint(mint::Arguments),
+    Route(route::RouteArguments),
+    Diff(route::DiffArguments),
+    Test(expect::Arguments),
     /// Print the completions for a shell
     #[command(after_help = "Examples:\n  jwtctl completions bash > /etc/bash_completion.d/jwtctl")]
     Completions {
@@ -65,6 +71,9 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Mint(arguments) => mint::run(&arguments),
+        Command::Route(arguments) => route::route(&arguments),
+        Command::Diff(arguments) => route::diff(&arguments),
+        Command::Test(arguments) => expect::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "jwtctl", &mut std::io::stdout());
             Ok(Outcome::Fine)

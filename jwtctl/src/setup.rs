@@ -301,7 +301,7 @@ pub(crate) fn from_url(url: &str) -> Result<Request, String> {
     Ok(request)
 }
 
-fn add_header(request: &mut Request, header: &str) -> Result<(), String> {
+pub(crate) fn add_header(request: &mut Request, header: &str) -> Result<(), String> {
     let (name, value) = header.split_once(':').ok_or_else(|| {
         format!(
             "`{}` is no header field; write `name: value`",
