@@ -10,6 +10,7 @@ mod explain;
 mod faults;
 mod http;
 mod input;
+mod issuer;
 mod lints;
 mod mint;
 mod personas;
@@ -41,6 +42,7 @@ enum Command {
     Route(route::RouteArguments),
     Diff(route::DiffArguments),
     Test(expect::Arguments),
+    Issuer(issuer::Arguments),
     /// Print the completions for a shell
     #[command(after_help = "Examples:\n  jwtctl completions bash > /etc/bash_completion.d/jwtctl")]
     Completions {
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Route(arguments) => route::route(&arguments),
         Command::Diff(arguments) => route::diff(&arguments),
         Command::Test(arguments) => expect::run(&arguments),
+        Command::Issuer(arguments) => issuer::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "jwtctl", &mut std::io::stdout());
             Ok(Outcome::Fine)

@@ -43,6 +43,11 @@ impl Authority {
         }
     }
 
+    /// The authority's certificate, in PEM.
+    pub fn pem_path(&self) -> &Path {
+        &self.pem
+    }
+
     /// A certificate for this name, of a server or a client.
     pub fn issue(&self, name: &str) -> Certificate {
         self.sign(name, &named(name))
@@ -137,6 +142,16 @@ impl PublicKeyData for Subject<'_> {
 }
 
 impl Certificate {
+    /// The file of the certificate, in PEM.
+    pub fn chain_path(&self) -> &Path {
+        &self.chain
+    }
+
+    /// The file of its private key, in PEM.
+    pub fn key_path(&self) -> &Path {
+        &self.key
+    }
+
     /// Its SHA-256 as a token's `cnf["x5t#S256"]` has it (RFC 8705 section 3.1).
     pub fn thumbprint(&self) -> String {
         encode_segment(digest::digest(&digest::SHA256, &self.der).as_ref())

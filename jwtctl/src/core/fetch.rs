@@ -56,7 +56,7 @@ pub(crate) struct Fetch {
     /// The usable keys.
     pub(crate) keys: Vec<KeySeen>,
     /// The others, with the reason for each.
-    pub(crate) skipped: String,
+    pub(crate) skipped: Vec<String>,
     pub(crate) skipped_count: usize,
     pub(crate) jwks_uri: Option<String>,
     /// When the filter would ask again.
@@ -87,7 +87,7 @@ pub(crate) fn fetch(
         document: None,
         fault: None,
         keys: Vec::new(),
-        skipped: String::new(),
+        skipped: Vec::new(),
         skipped_count: 0,
         jwks_uri: match &source.location {
             KeyLocation::Jwks(endpoint) => Some(endpoint.uri.to_string()),
@@ -125,10 +125,7 @@ pub(crate) fn fetch(
         match event {
             KeyEvent::Loaded { skipped, .. } => {
                 fetch.skipped_count = skipped.count();
-                fetch.skipped = match skipped.is_empty() {
-                    true => String::new(),
-                    false => skipped.to_string(),
-                };
+                fetch.skipped = skipped.first().iter().map(ToString::to_string).collect();
                 let last = fetch
                     .exchanges
                     .last()

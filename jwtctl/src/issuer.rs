@@ -1,0 +1,381 @@
+//! `jwtctl issuer`.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::core::fetch::{Exchange, Fetch, NoAnswer};
+use crate::core::{self, Config};
+use crate::{Outcome, Output, http, print, report, setup, source};
+
+/// Fetch an issuer's metadata and keys as the filter would, and print the smallest configuration
+///
+/// Says what the filter would keep of the keys, what it would skip and why, and when it would ask again. Exits with 1 where the
+/// issuer gives no usable keys.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jwtctl issuer https://idp.example.com/realms/main --audience orders-api
+  jwtctl issuer https://idp.example.com --jwks-uri https://keys.example.com/jwks.json")]
+pub(crate) struct Arguments {
+    /// The issuer, exactly as tokens have it in `iss`
+    #[arg(value_name = "ISSUER")]
+    issuer: String,
+    /// The URL of the keys, for an issuer that has no metadata
+    #[arg(long, value_name = "URL")]
+    jwks_uri: Option<String>,
+    /// Whom the tokens are for, for the configuration that is printed
+    #[arg(long, value_name = "AUDIENCE")]
+    audience: Vec<String>,
+    /// What to call the cluster in it
+    #[arg(long, value_name = "NAME", default_value = "idp")]
+    cluster: String,
+    /// The certificate authorities to trust, in PEM, in place of this machine's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<String>,
+    /// How to print what was found
+    #[arg(long, short, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// The name of the provider.
+const NAME: &str = "issuer";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
+    let probe = configuration(arguments, None);
+    let config = Config::parse(probe.to_string().as_bytes()).map_err(|error| error.problem.to_string())?;
+    let agent = http::agent(arguments.ca.as_deref())?;
+    let fetched = core::fetch::fetch(&config, NAME, setup::now(), |ask| http::send(&agent, ask));
+    let fetched = fetched.ok_or("the issuer has no keys to fetch")?;
+    let smallest = configuration(arguments, fetched.jwks_uri.as_deref());
+    // What is printed is what the filter takes.
+    Config::parse(smallest.to_string().as_bytes()).map_err(|error| error.to_string())?;
+    let remarks = remarks(arguments, &fetched);
+    match arguments.output {
+        Output::Text => print(&to_text(arguments, &fetched, &smallest, &remarks)),
+        Output::Json => print(&format!("{:#}\n", to_json(&fetched, &smallest, &remarks))),
+    }
+    Ok(if fetched.document.is_some() {
+        Outcome::Fine
+    } else {
+        Outcome::Found
+    })
+}
+
+/// Host and port of a URL.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn host(url: &str) -> &str {
+    let authority = authority(url);
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// The smallest configuration for what was found.
+fn configuration(arguments: &Arguments, found: Option<&str>) -> Value {
+    let audiences = match arguments.audience.is_empty() {
+        true => vec!["*".to_owned()],
+        false => arguments.audience.clone(),
+    };
+    let mut provider = json!({"issuer": arguments.issuer, "audiences": audiences});
+    match &arguments.jwks_uri {
+        Some(uri) => {
+            provider["remote_jwks"] = json!({"http_uri": {"uri": uri, "cluster": arguments.cluster}})
+        }
+        None => {
+            let mut discovery = json!({"cluster": arguments.cluster});
+            if let Some(uri) = found.filter(|uri| authority(uri) != authority(&arguments.issuer)) {
+                discovery["clusters"] = json!({authority(uri): format!("{}-keys", arguments.cluster)});
+            }
+            provider["discovery"] = discovery;
+        }
+    }
+    json!({"providers": {NAME: provider}})
+}
+
+/// A cluster of Envoy that leads to a URL, and checks who answers.
+fn cluster(name: &str, url: &str) -> String {
+    let host = host(url);
+    let is_tls = !url.starts_with("http://");
+    let port = authority(url)
+        .strip_prefix(host)
+        .and_then(|port| port.strip_prefix(':'));
+    let port = port.unwrap_or(if is_tls { "443" } else { "80" });
+    let mut text = format!(
+        "- name: {name}
+  type: LOGICAL_DNS
+  connect_timeout: 2s
+  load_assignment:
+    cluster_name: {name}
+    endpoints:
+    - lb_endpoints:
+      - endpoint: {{address: {{socket_address: {{address: {host}, port_value: {port}}}}}}}
+"
+    );
+    if is_tls {
+        let _ = write!(
+            text,
+            "  transport_socket:
+    name: envoy.transport_sockets.tls
+    typed_config:
+      \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+      sni: {host}
+      common_tls_context:
+        validation_context:
+          trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
+          match_typed_subject_alt_names:
+          - {{san_type: DNS, matcher: {{exact: {host}}}}}
+"
+        );
+    }
+    text
+}
+
+/// What a person should know about the issuer.
+fn remarks(arguments: &Arguments, fetched: &Fetch) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if arguments.audience.is_empty() {
+        remarks.push(
+            "without --audience the configuration accepts the issuer's tokens for any service".to_owned(),
+        );
+    }
+    for url in fetched.exchanges.iter().map(|exchange| &exchange.url) {
+        if url.starts_with("http://") {
+            remarks.push(format!(
+                "{url} is fetched without TLS: who is on the way can give other keys"
+            ));
+        }
+    }
+    if let Some(uri) = fetched
+        .jwks_uri
+        .as_deref()
+        .filter(|uri| authority(uri) != authority(&arguments.issuer))
+        && arguments.jwks_uri.is_none()
+    {
+        remarks.push(format!(
+            "the keys are on another host, {}, which needs a cluster of its own",
+            authority(uri)
+        ));
+    }
+    for key in &fetched.keys {
+        if key.kid.is_none() {
+            remarks.push("a key has no `kid`: the filter tries it for tokens that name none".to_owned());
+        }
+    }
+    remarks.dedup();
+    remarks
+}
+
+fn in_words(exchange: &Exchange) -> (bool, String) {
+    match &exchange.outcome {
+        Ok(answer) => {
+            let mut text = format!("{}, {} bytes", answer.status, answer.body.len());
+            if let Some(control) = &answer.cache_control {
+                let _ = write!(text, ", cache-control: {}", String::from_utf8_lossy(control));
+            }
+            (answer.status == 200, text)
+        }
+        Err(NoAnswer::TimedOut) => (false, "no answer in time".to_owned()),
+        Err(NoAnswer::TooLarge) => (false, "the document is too long".to_owned()),
+        Err(NoAnswer::Failed(why)) => (false, why.clone()),
+    }
+}
+
+fn to_text(arguments: &Arguments, fetched: &Fetch, smallest: &Value, remarks: &[String]) -> String {
+    let mut text = String::new();
+    // A String takes whatever is written.
+    let _ = write_text(&mut text, arguments, fetched, smallest, remarks);
+    text
+}
+
+fn write_text(
+    to: &mut String,
+    arguments: &Arguments,
+    fetched: &Fetch,
+    smallest: &Value,
+    remarks: &[String],
+) -> std::fmt::Result {
+    let clean = report::printable;
+    let mark = |is_good: bool| match (is_good, report::colours_stdout()) {
+        (true, false) => "✓",
+        (false, false) => "✗",
+        (true, true) => "\u{1b}[32m✓\u{1b}[0m",
+        (false, true) => "\u{1b}[31m✗\u{1b}[0m",
+    };
+    for exchange in &fetched.exchanges {
+        let (is_good, what) = in_words(exchange);
+        writeln!(
+            to,
+            "{} GET {}: {}",
+            mark(is_good),
+            clean(&exchange.url),
+            clean(&what)
+        )?;
+    }
+    if let Some(fault) = &fetched.fault {
+        writeln!(to, "{} no usable keys: {}", mark(false), clean(fault))?;
+        return Ok(());
+    }
+    writeln!(to)?;
+    writeln!(to, "the filter keeps")?;
+    for key in &fetched.keys {
+        let kid = key
+            .kid
+            .as_deref()
+            .map_or_else(|| "no kid".to_owned(), |kid| format!("kid \"{kid}\""));
+        writeln!(
+            to,
+            "{} {} for {}",
+            mark(true),
+            clean(&kid),
+            key.algorithms.join(", ")
+        )?;
+    }
+    if fetched.skipped_count > 0 {
+        writeln!(to, "and skips")?;
+        for skipped in &fetched.skipped {
+            writeln!(to, "{} {}", mark(false), clean(skipped))?;
+        }
+        if fetched.skipped_count > fetched.skipped.len() {
+            writeln!(to, "  and {} more", fetched.skipped_count - fetched.skipped.len())?;
+        }
+    }
+    if let Some(next) = fetched.next {
+        writeln!(
+            to,
+            "it asks again in {} s, once for all workers of an Envoy process",
+            next.as_secs()
+        )?;
+    }
+    for remark in remarks {
+        writeln!(to, "! {}", clean(remark))?;
+    }
+    writeln!(to)?;
+    writeln!(to, "# the configuration")?;
+    write!(to, "{}", yaml(smallest))?;
+    writeln!(to)?;
+    writeln!(to, "# clusters of Envoy")?;
+    let document = match &arguments.jwks_uri {
+        Some(uri) => uri,
+        None => &arguments.issuer,
+    };
+    write!(to, "{}", cluster(&arguments.cluster, document))?;
+    if let Some(uri) = fetched
+        .jwks_uri
+        .as_deref()
+        .filter(|uri| authority(uri) != authority(document))
+    {
+        write!(to, "{}", cluster(&format!("{}-keys", arguments.cluster), uri))?;
+    }
+    Ok(())
+}
+
+/// JSON as YAML in the form in which people write it.
+pub(crate) fn yaml(value: &Value) -> String {
+    let mut text = String::new();
+    write_yaml(&mut text, value, 0);
+    text
+}
+
+fn write_yaml(to: &mut String, value: &Value, depth: usize) {
+    let indentation = "  ".repeat(depth);
+    let Value::Object(members) = value else { return };
+    for (name, value) in members {
+        match value {
+            Value::Object(inner) if !inner.is_empty() && !is_small(value) => {
+                let _ = writeln!(to, "{indentation}{}:", scalar(name));
+                write_yaml(to, value, depth + 1);
+            }
+            Value::Array(elements) if !elements.is_empty() && !is_small(value) => {
+                let _ = writeln!(to, "{indentation}{}:", scalar(name));
+                for element in elements {
+                    match element {
+                        Value::Object(inner) if !is_small(element) && !inner.is_empty() => {
+                            let mut block = String::new();
+                            write_yaml(&mut block, element, depth + 1);
+                            let block =
+                                block.replacen(&"  ".repeat(depth + 1), &format!("{indentation}- "), 1);
+                            to.push_str(&block);
+                        }
+                        element => {
+                            let _ = writeln!(to, "{indentation}- {}", flow(element));
+                        }
+                    }
+                }
+            }
+            value => {
+                let _ = writeln!(to, "{indentation}{}: {}", scalar(name), flow(value));
+            }
+        }
+    }
+}
+
+/// Whether a value is best read on one line.
+fn is_small(value: &Value) -> bool {
+    flow(value).len() <= 72
+        && !matches!(value, Value::Object(members) if members.len() > 3)
+        && depth_of(value) <= 2
+}
+
+fn depth_of(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.values().map(depth_of).max().unwrap_or_default(),
+        Value::Array(elements) => elements.iter().map(depth_of).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+fn flow(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: Vec<String> = members
+                .iter()
+                .map(|(name, value)| format!("{}: {}", scalar(name), flow(value)))
+                .collect();
+            format!("{{{}}}", members.join(", "))
+        }
+        Value::Array(elements) => format!("[{}]", elements.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::String(text) => scalar(text),
+        other => other.to_string(),
+    }
+}
+
+/// A text as YAML, quoted where it would be read as anything else.
+fn scalar(text: &str) -> String {
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_./:@+~".contains(&byte))
+        && text.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '/')
+        && !text.ends_with(':');
+    let is_read_back = || {
+        let read = source::parse(text);
+        read.is_ok_and(|documents| matches!(documents.as_slice(), [one] if one.text() == Some(text)))
+    };
+    match is_plain && is_read_back() {
+        true => text.to_owned(),
+        false => Value::String(text.to_owned()).to_string(),
+    }
+}
+
+fn to_json(fetched: &Fetch, smallest: &Value, remarks: &[String]) -> Value {
+    json!({
+        "requests": fetched.exchanges.iter().map(|exchange| {
+            let (is_good, what) = in_words(exchange);
+            json!({"url": exchange.url, "cluster": exchange.cluster, "good": is_good, "answer": what})
+        }).collect::<Vec<_>>(),
+        "fault": fetched.fault,
+        "jwks_uri": fetched.jwks_uri,
+        "keys": fetched.keys.iter().map(|key| json!({"kid": key.kid, "algorithms": key.algorithms})).collect::<Vec<_>>(),
+        "skipped": fetched.skipped,
+        "skipped_count": fetched.skipped_count,
+        "asks_again_after_seconds": fetched.next.map(|next| next.as_secs()),
+        "remarks": remarks,
+        "configuration": smallest,
+    })
+}
