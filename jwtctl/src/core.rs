@@ -5,16 +5,20 @@ pub(crate) mod steps;
 
 use std::rc::Rc;
 
+use proxy_wasm_jwt::account::Account;
 use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Basis as EngineBasis, Decision, StreamId};
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
-use proxy_wasm_jwt::claims::ClaimPath;
-use proxy_wasm_jwt::config::{Audiences, KeySource, Location, Profile};
+use proxy_wasm_jwt::claims::{Audiences, ClaimPath, Profile};
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
-use proxy_wasm_jwt::denial::{Account, Denial, Reason};
+use proxy_wasm_jwt::credential::Location;
+use proxy_wasm_jwt::denial::{Denial, Reason};
+use proxy_wasm_jwt::ids::Choice;
+use proxy_wasm_jwt::keys::KeySource;
 pub(crate) use proxy_wasm_jwt::policy::Match;
-use proxy_wasm_jwt::policy::{Choice, Matched, RequestPath};
+use proxy_wasm_jwt::policy::{Matched, RequestPath};
 use proxy_wasm_jwt::reply::{LocalReply, is_grpc};
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::{InMemoryStore, SharedStore as _, StoreKey};
 pub(crate) use proxy_wasm_jwt::time::UnixTime;
 
 use crate::source::Node;
@@ -172,9 +176,7 @@ pub(crate) struct Reply {
 
 /// The secret that nonces are made with where the configuration has none: each process of Envoy has its own, so that no nonce
 /// of a real one is good here.
-fn nonce_secret() -> NonceSecret {
-    NonceSecret::derive(b"jwtctl")
-}
+const NONCE_SECRET: [u8; NonceSecret::SIZE] = [7; NonceSecret::SIZE];
 
 /// Decides a request as the filter does, with the keys that are in the configuration.
 pub(crate) fn decide(config: &Rc<Config>, request: &Request, now: UnixTime) -> Decided {
@@ -189,26 +191,34 @@ pub(crate) struct Decider {
 
 impl Decider {
     pub(crate) fn new(config: &Rc<Config>) -> Self {
-        let mut engine = Authenticator::new(config.clone(), 1);
-        if engine.needs_nonce_secret() {
-            engine.handle_nonce_secret(nonce_secret());
+        Self {
+            engine: Authenticator::new(config.clone(), 1),
         }
-        Self { engine }
     }
 
     pub(crate) fn decide(&mut self, request: &Request, now: UnixTime) -> Decided {
         let config = self.engine.config().clone();
-        decide_by(&mut self.engine, &config, request, now)
+        // A new one for each request: no proof of possession was used before.
+        let store = InMemoryStore::default();
+        store.put(StoreKey::NonceSecret, &NONCE_SECRET);
+        self.engine.handle_shared(now, &store);
+        decide_by(&mut self.engine, &config, request, now, &store)
     }
 }
 
-fn decide_by(engine: &mut Authenticator, config: &Rc<Config>, request: &Request, now: UnixTime) -> Decided {
+fn decide_by(
+    engine: &mut Authenticator,
+    config: &Rc<Config>,
+    request: &Request,
+    now: UnixTime,
+    store: &InMemoryStore,
+) -> Decided {
     let head = request.head(config);
-    let mut decision = engine.handle_request(StreamId(1), head.clone(), now);
+    let mut decision = engine.handle_request(StreamId(1), head.clone(), || None, now, store);
     // Nothing is fetched here: whoever waits, waits in vain, and is decided with what is there.
     if decision == Decision::Wait {
         engine.handle_end(now);
-        while let Some((_, decided)) = engine.poll_decision() {
+        while let Some((_, decided)) = engine.poll_decision(store) {
             decision = decided;
         }
     }
@@ -395,17 +405,24 @@ pub(crate) fn expected(config: &Config, provider: Option<&str>) -> Option<Expect
         Some(name) => config.providers.iter().find(|known| *known.name == *name)?,
         None => config.providers.first()?,
     };
-    let mut claims = vec![("iss".to_owned(), serde_json::Value::from(&*provider.issuer))];
+    let mut claims = vec![(
+        "iss".to_owned(),
+        serde_json::Value::from(&*provider.claims.issuer),
+    )];
     if let Audiences::OneOf(all) = &provider.audiences
         && let Some(audience) = all.first()
     {
         claims.push(("aud".to_owned(), (&**audience).into()));
     }
-    let profile = provider.profile.map_or(&[][..], Profile::required_claims);
-    let required = provider.required_claims.iter().filter_map(|path| match path {
-        ClaimPath::Name(name) => Some(&**name),
-        ClaimPath::Literal(_) => None,
-    });
+    let profile = provider.claims.profile.map_or(&[][..], Profile::required_claims);
+    let required = provider
+        .claims
+        .required_claims
+        .iter()
+        .filter_map(|path| match path {
+            ClaimPath::Name(name) => Some(&**name),
+            ClaimPath::Literal(_) => None,
+        });
     for name in profile.iter().copied().chain(required) {
         if claims.iter().all(|(known, _)| known != name) {
             claims.push((name.to_owned(), "x".into()));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::core::fetch::{Exchange, Fetch, NoAnswer};
 use crate::core::{self, Config};
-use crate::{Outcome, Output, http, print, report, setup, source};
+use crate::{Outcome, Output, http, print, report, setup, source, yaml};
 
 /// Fetch an issuer's metadata and keys as the filter would, and print the smallest configuration
 ///
@@ -44,9 +44,11 @@ const NAME: &str = "issuer";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     let probe = configuration(arguments, None);
-    let config = Config::parse(probe.to_string().as_bytes()).map_err(|error| error.problem.to_string())?;
+    Config::parse(probe.to_string().as_bytes()).map_err(|error| error.problem.to_string())?;
     let agent = http::agent(arguments.ca.as_deref())?;
-    let fetched = core::fetch::fetch(&config, NAME, setup::now(), |ask| http::send(&agent, ask));
+    let fetched = core::fetch::fetch(&to_node(&probe)?, NAME, setup::now(), |ask| {
+        http::send(&agent, ask)
+    });
     let fetched = fetched.ok_or("the issuer has no keys to fetch")?;
     let smallest = configuration(arguments, fetched.jwks_uri.as_deref());
     // What is printed is what the filter takes.
@@ -61,6 +63,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     } else {
         Outcome::Found
     })
+}
+
+/// JSON as a tree.
+pub(crate) fn to_node(value: &Value) -> Result<source::Node, String> {
+    let mut documents = source::parse(&value.to_string()).map_err(|error| error.message)?;
+    documents.pop().ok_or_else(|| "nothing".to_owned())
 }
 
 /// Host and port of a URL.
@@ -258,7 +266,11 @@ fn write_text(
     }
     writeln!(to)?;
     writeln!(to, "# the configuration")?;
-    write!(to, "{}", yaml(smallest))?;
+    write!(
+        to,
+        "{}",
+        to_node(smallest).map_or_else(|error| error, |node| yaml::write(&node))
+    )?;
     writeln!(to)?;
     writeln!(to, "# clusters of Envoy")?;
     let document = match &arguments.jwks_uri {
@@ -274,93 +286,6 @@ fn write_text(
         write!(to, "{}", cluster(&format!("{}-keys", arguments.cluster), uri))?;
     }
     Ok(())
-}
-
-/// JSON as YAML in the form in which people write it.
-pub(crate) fn yaml(value: &Value) -> String {
-    let mut text = String::new();
-    write_yaml(&mut text, value, 0);
-    text
-}
-
-fn write_yaml(to: &mut String, value: &Value, depth: usize) {
-    let indentation = "  ".repeat(depth);
-    let Value::Object(members) = value else { return };
-    for (name, value) in members {
-        match value {
-            Value::Object(inner) if !inner.is_empty() && !is_small(value) => {
-                let _ = writeln!(to, "{indentation}{}:", scalar(name));
-                write_yaml(to, value, depth + 1);
-            }
-            Value::Array(elements) if !elements.is_empty() && !is_small(value) => {
-                let _ = writeln!(to, "{indentation}{}:", scalar(name));
-                for element in elements {
-                    match element {
-                        Value::Object(inner) if !is_small(element) && !inner.is_empty() => {
-                            let mut block = String::new();
-                            write_yaml(&mut block, element, depth + 1);
-                            let block =
-                                block.replacen(&"  ".repeat(depth + 1), &format!("{indentation}- "), 1);
-                            to.push_str(&block);
-                        }
-                        element => {
-                            let _ = writeln!(to, "{indentation}- {}", flow(element));
-                        }
-                    }
-                }
-            }
-            value => {
-                let _ = writeln!(to, "{indentation}{}: {}", scalar(name), flow(value));
-            }
-        }
-    }
-}
-
-/// Whether a value is best read on one line.
-fn is_small(value: &Value) -> bool {
-    flow(value).len() <= 72
-        && !matches!(value, Value::Object(members) if members.len() > 3)
-        && depth_of(value) <= 2
-}
-
-fn depth_of(value: &Value) -> usize {
-    match value {
-        Value::Object(members) => 1 + members.values().map(depth_of).max().unwrap_or_default(),
-        Value::Array(elements) => elements.iter().map(depth_of).max().unwrap_or_default(),
-        _ => 0,
-    }
-}
-
-fn flow(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let members: Vec<String> = members
-                .iter()
-                .map(|(name, value)| format!("{}: {}", scalar(name), flow(value)))
-                .collect();
-            format!("{{{}}}", members.join(", "))
-        }
-        Value::Array(elements) => format!("[{}]", elements.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        Value::String(text) => scalar(text),
-        other => other.to_string(),
-    }
-}
-
-/// A text as YAML, quoted where it would be read as anything else.
-fn scalar(text: &str) -> String {
-    let is_plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_./:@+~".contains(&byte))
-        && text.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '/')
-        && !text.ends_with(':');
-    let is_read_back = || {
-        let read = source::parse(text);
-        read.is_ok_and(|documents| matches!(documents.as_slice(), [one] if one.text() == Some(text)))
-    };
-    match is_plain && is_read_back() {
-        true => text.to_owned(),
-        false => Value::String(text.to_owned()).to_string(),
-    }
 }
 
 fn to_json(fetched: &Fetch, smallest: &Value, remarks: &[String]) -> Value {

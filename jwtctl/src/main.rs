@@ -4,6 +4,7 @@
 //! that names it.
 
 mod check;
+mod convert;
 mod core;
 mod expect;
 mod explain;
@@ -18,6 +19,7 @@ mod report;
 mod route;
 mod setup;
 mod source;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,7 @@ enum Command {
     Diff(route::DiffArguments),
     Test(expect::Arguments),
     Issuer(issuer::Arguments),
+    Convert(convert::Arguments),
     /// Print the completions for a shell
     #[command(after_help = "Examples:\n  jwtctl completions bash > /etc/bash_completion.d/jwtctl")]
     Completions {
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => route::diff(&arguments),
         Command::Test(arguments) => expect::run(&arguments),
         Command::Issuer(arguments) => issuer::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "jwtctl", &mut std::io::stdout());
             Ok(Outcome::Fine)

@@ -125,7 +125,7 @@ fn with_keys(node: &Node, config: Rc<Config>, keys: &Keys, now: UnixTime) -> Res
             .cloned()
             .collect::<Vec<_>>()
         {
-            let fetched = core::fetch::fetch(&config, &name, now, |ask| http::send(&agent, ask));
+            let fetched = core::fetch::fetch(&node, &name, now, |ask| http::send(&agent, ask));
             let Some(fetched) = fetched else { continue };
             match (fetched.document, fetched.fault) {
                 (Some(document), _) => given.push((name, String::from_utf8_lossy(&document).into_owned())),

@@ -1,10 +1,18 @@
 //! A provider's keys, fetched as the filter fetches them: its own state machine says what to ask for and what an answer is
 //! worth; only the requests are sent by another hand.
 
-use proxy_wasm_jwt::config::{Config, KeyLocation, KeySource};
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_wasm_jwt::authenticator::{Authenticator, Event};
 use proxy_wasm_jwt::jose::JwkSet;
-use proxy_wasm_jwt::keys::{FetchError, FetchId, FetchRequest, Fetched, KeyEvent, KeyRecord, RemoteKeys};
+use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched, KeyEvent, KeyLocation, KeySource};
+use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
+
+use super::{Config, parse, providers};
+use crate::setup::set_keys;
+use crate::source::Node;
 
 /// An answer to a request for a document.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +31,7 @@ pub(crate) struct Ask {
     pub(crate) url: String,
     pub(crate) cluster: String,
     pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) timeout: std::time::Duration,
+    pub(crate) timeout: Duration,
     /// A longer document is refused.
     pub(crate) most: usize,
 }
@@ -60,7 +68,7 @@ pub(crate) struct Fetch {
     pub(crate) skipped_count: usize,
     pub(crate) jwks_uri: Option<String>,
     /// When the filter would ask again.
-    pub(crate) next: Option<std::time::Duration>,
+    pub(crate) next: Option<Duration>,
 }
 
 /// A usable key.
@@ -70,18 +78,33 @@ pub(crate) struct KeySeen {
     pub(crate) algorithms: Vec<&'static str>,
 }
 
+/// Some key, for the providers whose keys are not asked for.
+const STAND_IN: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
 /// Fetches the keys of a provider. `None`: it has no remote keys.
 pub(crate) fn fetch(
-    config: &Config,
+    node: &Node,
     provider: &str,
     now: UnixTime,
     mut send: impl FnMut(&Ask) -> Result<Answer, NoAnswer>,
 ) -> Option<Fetch> {
-    let provider = config.providers.iter().find(|known| *known.name == *provider)?;
-    let KeySource::Remote(source) = &provider.keys else {
+    let mut alone = node.clone();
+    for name in providers(&parse(node, false).ok()?)
+        .iter()
+        .filter(|name| *name != provider)
+    {
+        set_keys(&mut alone, name, STAND_IN);
+    }
+    let config = Rc::new(parse(&alone, false).ok()?);
+    let KeySource::Remote(source) = &config
+        .providers
+        .iter()
+        .find(|known| *known.name == *provider)?
+        .keys
+    else {
         return None;
     };
-    let mut keys = RemoteKeys::new(source.clone(), 1);
     let mut fetch = Fetch {
         exchanges: Vec::new(),
         document: None,
@@ -95,32 +118,23 @@ pub(crate) fn fetch(
         },
         next: None,
     };
-    let mut events = Vec::new();
-    let mut next: Option<FetchRequest> = keys.acquire_lease(FetchId::default(), None::<KeyRecord>, now);
-    while let Some(request) = next.take() {
-        let ask = in_other_words(&request, source.key_cache.max_response_bytes);
+    let mut exchanges = Vec::new();
+    let (mut engine, _) = run(&config, now, &mut |request| {
+        let ask = in_other_words(request);
         let outcome = send(&ask);
-        let answer = match &outcome {
-            Ok(answer) => Ok(Fetched {
-                status: answer.status,
-                body: &answer.body,
-                cache_control: answer.cache_control.as_deref(),
-                etag: answer.etag.as_deref(),
-                retry_after: answer.retry_after.as_deref(),
-                content_encoding: answer.content_encoding.as_deref(),
-            }),
-            Err(NoAnswer::TimedOut) => Err(FetchError::TimedOut),
-            Err(NoAnswer::TooLarge) => Err(FetchError::TooLarge),
-            Err(NoAnswer::Failed(_)) => Err(FetchError::Reset),
-        };
-        keys.handle_fetched(request.id, answer, now, &mut events);
-        fetch.exchanges.push(Exchange {
+        exchanges.push(Exchange {
             url: ask.url,
             cluster: ask.cluster,
-            outcome,
+            outcome: outcome.clone(),
         });
-        next = keys.poll_request();
-    }
+        outcome
+    });
+    fetch.exchanges = exchanges;
+    let events = std::iter::from_fn(|| engine.poll_event()).filter_map(|event| match event {
+        Event::Keys(_, event) => Some(event),
+        _ => None,
+    });
+    let events: Vec<KeyEvent> = events.collect();
     for event in events {
         match event {
             KeyEvent::Loaded { skipped, .. } => {
@@ -149,13 +163,70 @@ pub(crate) fn fetch(
             KeyEvent::Recovered { .. } | KeyEvent::Adopted { .. } => {}
         }
     }
-    if let Some(set) = keys.serving(now) {
-        fetch.keys = seen(set);
-        // Nobody else has to hear of it, and the next fetch waits for that.
-        let _ = keys.settle(None);
-        fetch.next = Some(keys.next_timeout().since(now));
+    if let Some(document) = &fetch.document {
+        fetch.keys = check_keys(document).unwrap_or_default();
+        fetch.next = Some(next_fetch(&config, &fetch.exchanges, now));
     }
     Some(fetch)
+}
+
+/// An engine that has fetched.
+fn run(
+    config: &Rc<Config>,
+    now: UnixTime,
+    send: &mut dyn FnMut(&FetchRequest) -> Result<Answer, NoAnswer>,
+) -> (Authenticator, InMemoryStore) {
+    let store = InMemoryStore::default();
+    let mut engine = Authenticator::new(config.clone(), 1);
+    let mut next: Option<FetchRequest> = engine.handle_tick(now, &store).pop();
+    while let Some(request) = next.take() {
+        let outcome = send(&request);
+        let answer = match &outcome {
+            Ok(answer) => Ok(Fetched {
+                status: answer.status,
+                body: &answer.body,
+                cache_control: answer.cache_control.as_deref(),
+                etag: answer.etag.as_deref(),
+                retry_after: answer.retry_after.as_deref(),
+                content_encoding: answer.content_encoding.as_deref(),
+            }),
+            Err(NoAnswer::TimedOut) => Err(FetchError::TimedOut),
+            Err(NoAnswer::TooLarge) => Err(FetchError::TooLarge),
+            Err(NoAnswer::Failed(_)) => Err(FetchError::Reset),
+        };
+        next = engine.handle_fetched(request.id, answer, now, &store);
+    }
+    (engine, store)
+}
+
+/// After how long the engine asks again. It does not say so beforehand: engines that have got the same answers are asked at
+/// other times.
+fn next_fetch(config: &Rc<Config>, exchanges: &[Exchange], now: UnixTime) -> Duration {
+    let asks_after = |seconds: u64| {
+        let mut answers = exchanges.iter();
+        let (mut engine, store) = run(config, now, &mut |_| {
+            answers
+                .next()
+                .map_or(Err(NoAnswer::TimedOut), |exchange| exchange.outcome.clone())
+        });
+        !engine
+            .handle_tick(now.after(Duration::from_secs(seconds)), &store)
+            .is_empty()
+    };
+    const LONGEST: u64 = 1 << 26;
+    let mut late = 1;
+    while late < LONGEST && !asks_after(late) {
+        late *= 2;
+    }
+    let mut early = late / 2;
+    while early + 1 < late {
+        let middle = early + (late - early) / 2;
+        match asks_after(middle) {
+            true => late = middle,
+            false => early = middle,
+        }
+    }
+    Duration::from_secs(late)
 }
 
 /// Whether a document is a usable key set, and why not.
@@ -183,7 +254,7 @@ fn seen(set: &JwkSet) -> Vec<KeySeen> {
         .collect()
 }
 
-fn in_other_words(request: &FetchRequest, most: usize) -> Ask {
+fn in_other_words(request: &FetchRequest) -> Ask {
     let of = |name: &str| {
         let found = request.headers.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
@@ -198,6 +269,6 @@ fn in_other_words(request: &FetchRequest, most: usize) -> Ask {
             .cloned()
             .collect(),
         timeout: request.timeout,
-        most,
+        most: request.max_response_bytes,
     }
 }

@@ -5,21 +5,25 @@
 
 use std::rc::Rc;
 
+use proxy_wasm_jwt::account::Account;
+use proxy_wasm_jwt::binding::nonce::NonceSecret;
 use proxy_wasm_jwt::binding::{Binding, Presented};
+use proxy_wasm_jwt::claims::Audiences;
 use proxy_wasm_jwt::claims::{SignatureCheck, UnverifiedClaims, VerifiedJwt};
-use proxy_wasm_jwt::config::{Audiences, Config, KeySource, Location, LocationId, Provider, ProviderId};
-use proxy_wasm_jwt::credential;
-use proxy_wasm_jwt::denial::{Account, Denial, Reason};
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::credential::{self, Location};
+use proxy_wasm_jwt::denial::{Denial, Reason};
+use proxy_wasm_jwt::ids::{Choice, LocationId, ProviderId};
 use proxy_wasm_jwt::jose::{AlgorithmSet, Checks, JoseHeader, JwkSet, Sandbox, Spent, UnverifiedJwt};
 use proxy_wasm_jwt::json::Json;
+use proxy_wasm_jwt::keys::KeySource;
 use proxy_wasm_jwt::pattern::Effort;
-use proxy_wasm_jwt::policy::{
-    Choice, Demand, Match, Matched, Mode, ProviderRequirement, RequestPath, Requirement,
-};
+use proxy_wasm_jwt::policy::{Demand, Match, Matched, Mode, ProviderRequirement, RequestPath, Requirement};
+use proxy_wasm_jwt::provider::Provider;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 
-use super::{Request, nonce_secret, parse};
+use super::{NONCE_SECRET, Request, parse};
 use crate::source::{Key, Node, Value, snake_case};
 
 /// One check.
@@ -601,7 +605,7 @@ impl Walker<'_> {
                     "issuer",
                     outcome,
                     claim("iss"),
-                    format!("\"{}\"", self.provider.issuer),
+                    format!("\"{}\"", self.provider.claims.issuer),
                 );
             }
             Ok(None) => {
@@ -610,7 +614,7 @@ impl Walker<'_> {
                     "issuer",
                     Err(denial),
                     "absent",
-                    format!("\"{}\"", self.provider.issuer),
+                    format!("\"{}\"", self.provider.claims.issuer),
                 );
             }
             Err(denial) => self.add("issuer", Err(denial), claim("iss"), "a string"),
@@ -621,7 +625,7 @@ impl Walker<'_> {
         };
         self.add("algorithm", outcome, algorithm.name(), allowed);
         self.token_type(&header);
-        if self.provider.issuer_pattern.is_some() {
+        if self.provider.claims.issuer_pattern.is_some() {
             self.add(
                 "issuer_claims",
                 claims.check_issuer(self.provider),
@@ -646,15 +650,15 @@ impl Walker<'_> {
             format!("{}, {}", claim("sub"), claim("jti")),
             "strings, if there",
         );
-        if let Some(subjects) = &self.provider.subjects {
+        if let Some(subjects) = &self.provider.claims.subjects {
             let matcher = self.node.at(&["providers", &self.provider.name, "subjects"]);
             let expected = matcher.map(Node::to_json).unwrap_or_default();
             self.add("subject", claims.check_subject(subjects), claim("sub"), expected);
         }
-        if !self.provider.required_claims.is_empty() || self.provider.profile.is_some() {
+        if !self.provider.claims.required_claims.is_empty() || self.provider.claims.profile.is_some() {
             self.add(
                 "required claims",
-                claims.check_required(self.provider),
+                claims.check_required(&self.provider.claims),
                 "",
                 "present, and not null",
             );
@@ -676,7 +680,7 @@ impl Walker<'_> {
     }
 
     fn times(&mut self, claims: &UnverifiedClaims<'_>, claim: &impl Fn(&str) -> String) {
-        let skew = self.provider.clock_skew.as_secs();
+        let skew = self.provider.claims.clock_skew.as_secs();
         let at = |name: &str| {
             let text = claim(name);
             match text.parse::<f64>() {
@@ -695,16 +699,16 @@ impl Walker<'_> {
         let (expiry, not_before, issued) = (at("exp"), at("nbf"), at("iat"));
         match claims.times() {
             Ok(times) => {
-                let mut expected = match self.provider.require_expiration {
+                let mut expected = match self.provider.claims.require_expiration {
                     true => format!("in the future, or at most {skew} s ago"),
                     false => format!("absent, in the future, or at most {skew} s ago"),
                 };
-                if let Some(longest) = self.provider.max_lifetime {
+                if let Some(longest) = self.provider.claims.max_lifetime {
                     expected = format!("{expected}; in at most {} s", longest.as_secs());
                 }
                 self.add(
                     "expiration",
-                    times.check_expiry(self.provider, self.now),
+                    times.check_expiry(&self.provider.claims, self.now),
                     expiry,
                     expected,
                 );
@@ -712,7 +716,7 @@ impl Walker<'_> {
                 let expected = format!("past, or in at most {skew} s");
                 self.add(
                     "not before",
-                    times.check_start(self.provider, self.now),
+                    times.check_start(&self.provider.claims, self.now),
                     starts,
                     expected,
                 );
@@ -774,7 +778,7 @@ impl Walker<'_> {
         self.add("signature", Ok(()), "valid", "made with that key");
         spent.clear();
         let is_checked = !matches!(self.provider.binding, Binding::Off);
-        let secret = nonce_secret();
+        let secret = NonceSecret::from_bytes(&NONCE_SECRET);
         let presented = Presented {
             token: text,
             by_dpop: self
@@ -783,7 +787,7 @@ impl Walker<'_> {
                 .get(location.index())
                 .is_some_and(Location::is_dpop),
             request: self.head,
-            nonce_secret: Some(&secret),
+            nonce_secret: secret.as_ref(),
         };
         let is_bound = jwt.members().any(|(name, _)| name == "cnf");
         let expected = match is_bound || self.provider.binding.asks_each_request(&jwt) {

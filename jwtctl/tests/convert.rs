@@ -1,0 +1,625 @@
+//! `jwtctl convert`, on the real binary; the original and what comes out decide the same requests in a real Envoy.
+
+#![cfg(test)]
+
+mod common;
+
+use common::{Folder, Ran, jwtctl, jwtctl_with};
+use serde_json::{Value, json};
+use testkit::{
+    Algorithm, Bootstrap, Client, EnvoyProcess, Listener, Request, SigningKey, Token, Upstream, jwks,
+    load_yaml, module_path, route, tamper_signature, unix_now, wasm_filter,
+};
+
+struct Keys {
+    corp: SigningKey,
+    other: SigningKey,
+}
+
+const CORP: &str = "https://idp.example.com";
+const OTHER: &str = "https://b.example.com";
+
+impl Keys {
+    fn new() -> Self {
+        Self {
+            corp: SigningKey::generate(Algorithm::Es256, Some("corp")),
+            other: SigningKey::generate(Algorithm::Rs256, Some("other")),
+        }
+    }
+
+    fn corp(&self) -> Token {
+        Token::new(&self.corp)
+            .claim("iss", CORP)
+            .claim("aud", "orders-api")
+            .claim("sub", "alice")
+    }
+
+    fn other(&self) -> Token {
+        Token::new(&self.other)
+            .claim("iss", OTHER)
+            .claim("aud", "orders-api")
+            .claim("sub", "bob")
+    }
+
+    /// Tokens of every kind, by name.
+    fn tokens(&self) -> Vec<(&'static str, Option<String>)> {
+        let now = unix_now();
+        vec![
+            ("none", None),
+            ("corp", Some(self.corp().mint())),
+            ("other", Some(self.other().mint())),
+            ("for another", Some(self.corp().claim("aud", "billing").mint())),
+            ("expired", Some(self.corp().expires_in(-7200).mint())),
+            ("too early", Some(self.corp().claim("nbf", now + 7200).mint())),
+            ("without exp", Some(self.corp().without_claim("exp").mint())),
+            ("forged", Some(tamper_signature(&self.corp().mint()))),
+            (
+                "unknown issuer",
+                Some(self.corp().claim("iss", "https://c.example.com").mint()),
+            ),
+            (
+                "another key",
+                Some(
+                    Token::new(&self.other)
+                        .claim("iss", CORP)
+                        .claim("aud", "orders-api")
+                        .mint(),
+                ),
+            ),
+            (
+                "admin",
+                Some(
+                    self.corp()
+                        .claim("groups", json!(["users", "admins"]))
+                        .claim("scope", "read write")
+                        .mint(),
+                ),
+            ),
+            (
+                "user",
+                Some(
+                    self.corp()
+                        .claim("groups", json!(["users"]))
+                        .claim("scope", "read")
+                        .mint(),
+                ),
+            ),
+            (
+                "bob",
+                Some(
+                    self.corp()
+                        .claim("sub", "bob")
+                        .claim("role", "x-boss")
+                        .claim("realm", json!({"team": "red"}))
+                        .mint(),
+                ),
+            ),
+            ("garbage", Some("garbage".to_owned())),
+        ]
+    }
+}
+
+fn started(listener: Value, upstream: &Upstream) -> (EnvoyProcess, Client) {
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .listener_value(listener)
+        .build();
+    let envoy = EnvoyProcess::start(&bootstrap);
+    let client = envoy.client("in");
+    (envoy, client)
+}
+
+/// Whether the two let the same requests pass; how many were allowed by the way.
+fn compare(original: &Client, converted: &Client, keys: &Keys, requests: &[(&str, &str)]) -> (usize, usize) {
+    let mut faults = Vec::new();
+    let (mut allowed, mut denied) = (0, 0);
+    for (method, path) in requests {
+        for (name, token) in keys.tokens() {
+            for place in ["header", "parameter"] {
+                let request = match (&token, place) {
+                    (None, "header") => Request::new(method, path),
+                    (None, _) => continue,
+                    (Some(token), "header") => Request::new(method, path).bearer(token),
+                    (Some(token), _) => Request::new(method, &format!("{path}?access_token={token}")),
+                };
+                let passes = |client: &Client| client.request(request.clone()).status == 200;
+                match (passes(original), passes(converted)) {
+                    (true, true) => allowed += 1,
+                    (false, false) => denied += 1,
+                    (was, is) => faults.push(format!(
+                        "{method} {path}, {name} in the {place}: was {was}, is {is}"
+                    )),
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    (allowed, denied)
+}
+
+fn converted(text: &str, more: &[&str]) -> Value {
+    let ran = jwtctl_with(
+        &[
+            &["convert", "-", "--module", &module_path().to_string_lossy()],
+            more,
+        ]
+        .concat(),
+        text,
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    load_yaml(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.out))
+}
+
+fn authn_listener(authn: &Value, routes: Vec<Value>) -> Value {
+    let mut config = authn.clone();
+    config["@type"] =
+        "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication".into();
+    let filter = json!({"name": "envoy.filters.http.jwt_authn", "typed_config": config});
+    let listener = Listener::new("in").filter(filter);
+    routes.into_iter().fold(listener, Listener::route).build()
+}
+
+fn per_route(path: &str, setting: Value) -> Value {
+    let mut route = route(path, "upstream");
+    let mut setting = setting;
+    setting["@type"] = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig".into();
+    route["typed_per_filter_config"] = json!({"envoy.filters.http.jwt_authn": setting});
+    route
+}
+
+fn providers(keys: &Keys) -> Value {
+    let local = |key: &SigningKey| json!({"inline_string": jwks(&[key]).to_string()});
+    json!({
+        "corp": {"issuer": CORP, "audiences": ["orders-api"], "local_jwks": local(&keys.corp)},
+        "other": {"issuer": OTHER, "local_jwks": local(&keys.other), "forward": true},
+    })
+}
+
+#[test]
+fn jwt_authn_and_its_conversion_let_the_same_requests_pass() {
+    let keys = Keys::new();
+    let upstream = Upstream::start();
+    let any = |names: &[&str]| {
+        let all: Vec<Value> = names.iter().map(|name| json!({"provider_name": name})).collect();
+        json!({"requires_any": {"requirements": all}})
+    };
+    let configs = [
+        json!({"providers": providers(&keys)}),
+        json!({"providers": providers(&keys), "rules": [
+            {"match": {"path": "/healthz"}},
+            {"match": {"prefix": "/admin"}, "requires": {"provider_name": "corp"}},
+            {"match": {"prefix": "/both"}, "requires": any(&["corp", "other"])},
+            {"match": {"prefix": "/opt"}, "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing": {}}]}}},
+            {"match": {"prefix": "/lax"}, "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing_or_failed": {}}]}}},
+            {"match": {"safe_regex": {"regex": "/v[0-9]+/.*"}, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]}, "requires": {"provider_and_audiences": {"provider_name": "corp", "audiences": ["billing"]}}},
+        ]}),
+        json!({"providers": providers(&keys), "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+            "requirement_map": {"other": {"provider_name": "other"}, "open": {"provider_name": "corp"}}}),
+    ];
+    let requests = [
+        ("GET", "/"),
+        ("GET", "/healthz"),
+        ("GET", "/healthzx"),
+        ("GET", "/admin"),
+        ("POST", "/admin/x"),
+        ("GET", "/both"),
+        ("GET", "/opt/x"),
+        ("GET", "/lax"),
+        ("GET", "/v1/x"),
+        ("POST", "/v1/x"),
+        ("GET", "/named/x"),
+        ("GET", "/free/x"),
+    ];
+    for config in configs {
+        let routes = match config.get("requirement_map") {
+            Some(_) => vec![
+                per_route("/named", json!({"requirement_name": "other"})),
+                per_route("/free", json!({"disabled": true})),
+                route("/", "upstream"),
+            ],
+            None => vec![route("/", "upstream")],
+        };
+        let listener = authn_listener(&config, routes);
+        let (_original, before) = started(listener.clone(), &upstream);
+        let (_converted, after) = started(converted(&listener.to_string(), &[]), &upstream);
+        let (allowed, denied) = compare(&before, &after, &keys, &requests);
+        assert!(allowed > 20, "only {allowed} were allowed, {denied} denied");
+    }
+}
+
+/// jwt_authn and RBAC as istiod makes them of a RequestAuthentication of two issuers and an AuthorizationPolicy.
+fn istiod(keys: &Keys, rbac: &[(&str, Value)]) -> Value {
+    let provider = |issuer: &str, key: &SigningKey, audiences: &[&str]| json!({"issuer": issuer, "audiences": audiences, "local_jwks": {"inline_string": jwks(&[key]).to_string()}, "payload_in_metadata": "payload", "normalize_payload_in_metadata": {"space_delimited_claims": ["scope", "permission"]}});
+    let or_missing = |name: &str| json!({"requires_any": {"requirements": [{"provider_name": name}, {"allow_missing": {}}]}});
+    let authn = json!({
+        "providers": {"origins-0": provider(CORP, &keys.corp, &["orders-api"]), "origins-1": provider(OTHER, &keys.other, &[])},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [
+            {"provider_name": "origins-0"}, {"provider_name": "origins-1"},
+            {"requires_all": {"requirements": [or_missing("origins-0"), or_missing("origins-1")]}},
+        ]}}}],
+    });
+    let mut listener = authn_listener(&authn, vec![route("/", "upstream")]);
+    let filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+        .as_array_mut()
+        .expect("filters");
+    for (action, policies) in rbac {
+        let filter = json!({
+            "name": "envoy.filters.http.rbac",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+                "rules": {"action": action, "policies": policies},
+            },
+        });
+        filters.insert(filters.len() - 1, filter);
+    }
+    listener
+}
+
+fn claim(path: &[&str], matcher: Value) -> Value {
+    let path: Vec<Value> = std::iter::once("payload")
+        .chain(path.iter().copied())
+        .map(|key| json!({"key": key}))
+        .collect();
+    json!({"metadata": {"filter": "envoy.filters.http.jwt_authn", "path": path, "value": matcher}})
+}
+
+fn exact(text: &str) -> Value {
+    json!({"string_match": {"exact": text}})
+}
+
+fn one_of(text: &str) -> Value {
+    json!({"list_match": {"one_of": exact(text)}})
+}
+
+fn of_path(matcher: Value) -> Value {
+    json!({"url_path": {"path": matcher}})
+}
+
+fn request_authentication(keys: &Keys) -> Value {
+    json!({
+        "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": {"name": "a", "namespace": "n"},
+        "spec": {"jwtRules": [
+            {"issuer": CORP, "audiences": ["orders-api"], "jwks": jwks(&[&keys.corp]).to_string()},
+            {"issuer": OTHER, "jwks": jwks(&[&keys.other]).to_string()},
+        ]},
+    })
+}
+
+fn authorization_policy(action: &str, rules: Value) -> Value {
+    json!({
+        "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "p", "namespace": "n"},
+        "spec": {"action": action, "rules": rules},
+    })
+}
+
+#[test]
+fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
+    let keys = Keys::new();
+    let upstream = Upstream::start();
+    let any = json!([{"any": true}]);
+    let with_token = claim(&["iss"], json!({"string_match": {"safe_regex": {"regex": ".+"}}}));
+    let cases: Vec<(Vec<Value>, Vec<(&str, Value)>)> = vec![
+        // Authentication alone.
+        (vec![], vec![]),
+        // Paths, methods, principals, claims, scopes.
+        (
+            vec![authorization_policy(
+                "ALLOW",
+                json!([
+                    {"to": [{"operation": {"paths": ["/healthz", "/static/*", "*.css"]}}]},
+                    {"from": [{"source": {"requestPrincipals": ["*"]}}], "to": [{"operation": {"paths": ["/any*"], "methods": ["GET"]}}]},
+                    {"from": [{"source": {"requestPrincipals": [format!("{CORP}/bob"), format!("{CORP}/al*")]}}], "to": [{"operation": {"paths": ["/bob"]}}]},
+                    {"to": [{"operation": {"paths": ["/admin/*"]}}], "when": [{"key": "request.auth.claims[groups]", "values": ["admins", "root"]}]},
+                    {"to": [{"operation": {"paths": ["/write"]}}], "when": [{"key": "request.auth.claims[scope]", "values": ["write"]}]},
+                    {"to": [{"operation": {"paths": ["/boss"]}}], "when": [{"key": "request.auth.claims[role]", "values": ["*boss"]}]},
+                    {"to": [{"operation": {"paths": ["/red"]}}], "when": [{"key": "request.auth.claims[realm][team]", "values": ["red"]}]},
+                    {"from": [{"source": {"requestPrincipals": [format!("{OTHER}/*")]}}], "to": [{"operation": {"paths": ["/b/{*}/c"]}}]},
+                ]),
+            )],
+            vec![(
+                "ALLOW",
+                json!({
+                    "0": {"permissions": [of_path(json!({"exact": "/healthz"})), of_path(json!({"prefix": "/static/"})), of_path(json!({"suffix": ".css"}))], "principals": any},
+                    "1": {"permissions": [{"and_rules": {"rules": [of_path(json!({"prefix": "/any"})), {"header": {"name": ":method", "string_match": {"exact": "GET"}}}]}}], "principals": [with_token]},
+                    "2": {"permissions": [of_path(json!({"exact": "/bob"}))], "principals": [{"and_ids": {"ids": [claim(&["iss"], exact(CORP)), {"or_ids": {"ids": [claim(&["sub"], exact("bob")), claim(&["sub"], json!({"string_match": {"prefix": "al"}}))]}}]}}]},
+                    "3": {"permissions": [of_path(json!({"prefix": "/admin/"}))], "principals": [claim(&["groups"], one_of("admins")), claim(&["groups"], one_of("root"))]},
+                    "4": {"permissions": [of_path(json!({"exact": "/write"}))], "principals": [claim(&["scope"], one_of("write"))]},
+                    "5": {"permissions": [of_path(json!({"exact": "/boss"}))], "principals": [claim(&["role"], json!({"string_match": {"suffix": "boss"}}))]},
+                    "6": {"permissions": [of_path(json!({"exact": "/red"}))], "principals": [claim(&["realm", "team"], exact("red"))]},
+                    "7": {"permissions": [of_path(json!({"safe_regex": {"regex": "/b/[^/]+/c"}}))], "principals": [claim(&["iss"], exact(OTHER))]},
+                }),
+            )],
+        ),
+        // The usual way to demand a token, beside something that is always denied.
+        (
+            vec![authorization_policy(
+                "DENY",
+                json!([
+                    {"from": [{"source": {"notRequestPrincipals": ["*"]}}]},
+                    {"to": [{"operation": {"paths": ["/internal*"]}}]},
+                ]),
+            )],
+            vec![(
+                "DENY",
+                json!({
+                    "0": {"permissions": any, "principals": [{"not_id": with_token}]},
+                    "1": {"permissions": [of_path(json!({"prefix": "/internal"}))], "principals": any},
+                }),
+            )],
+        ),
+        // A token on some paths only.
+        (
+            vec![authorization_policy(
+                "DENY",
+                json!([
+                    {"from": [{"source": {"notRequestPrincipals": ["*"]}}], "to": [{"operation": {"paths": ["/bob", "/admin*"]}}]},
+                ]),
+            )],
+            vec![(
+                "DENY",
+                json!({
+                    "0": {"permissions": [of_path(json!({"exact": "/bob"})), of_path(json!({"prefix": "/admin"}))], "principals": [{"not_id": with_token}]},
+                }),
+            )],
+        ),
+        // Nothing is allowed.
+        (
+            vec![authorization_policy("ALLOW", json!([]))],
+            vec![("ALLOW", json!({}))],
+        ),
+    ];
+    let requests = [
+        ("GET", "/"),
+        ("GET", "/healthz"),
+        ("POST", "/healthz"),
+        ("GET", "/static/a"),
+        ("GET", "/x/a.css"),
+        ("GET", "/any/x"),
+        ("POST", "/any/x"),
+        ("GET", "/bob"),
+        ("GET", "/bobby"),
+        ("GET", "/admin/x"),
+        ("GET", "/admin"),
+        ("GET", "/write"),
+        ("GET", "/boss"),
+        ("GET", "/red"),
+        ("GET", "/b/x/c"),
+        ("GET", "/b/x/y/c"),
+        ("GET", "/internal/x"),
+    ];
+    for (policies, rbac) in cases {
+        let mut resources = vec![request_authentication(&keys)];
+        resources.extend(policies);
+        let text = json!({"apiVersion": "v1", "kind": "List", "items": resources}).to_string();
+        let config = converted(&text, &[]);
+        let (_original, before) = started(istiod(&keys, &rbac), &upstream);
+        let listener = Listener::new("in").filter(wasm_filter(config)).build();
+        let (_converted, after) = started(listener, &upstream);
+        compare(&before, &after, &keys, &requests);
+    }
+}
+
+#[test]
+fn a_policy_of_envoy_gateway_becomes_what_it_says() {
+    let folder = Folder::new("convert-gateway");
+    let keys = Keys::new();
+    let policy = json!({
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "SecurityPolicy", "metadata": {"name": "p"},
+        "spec": {
+            "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "r"}],
+            "jwt": {"providers": [{"name": "corp", "issuer": CORP, "audiences": ["orders-api"], "localJWKS": {"inline": jwks(&[&keys.corp]).to_string()},
+                "claimToHeaders": [{"claim": "sub", "header": "x-sub"}], "extractFrom": {"headers": [{"name": "x-token", "valuePrefix": "T "}]}}]},
+            "authorization": {"defaultAction": "Deny", "rules": [
+                {"action": "Allow", "operation": {"methods": ["GET"]}, "principal": {"jwt": {"provider": "corp", "scopes": ["read"], "claims": [{"name": "groups", "valueType": "StringArray", "values": ["users"]}]}}},
+            ]},
+        },
+    });
+    let ran = jwtctl_with(&["convert", "-"], &policy.to_string());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let config = folder.write("config.yaml", &ran.out);
+    let explain = |method: &str, token: &str| {
+        let header = format!("x-token: T {token}");
+        let ran = jwtctl(&[
+            "explain", &config, "/x", "-X", method, "-H", &header, "--output", "json",
+        ]);
+        ran.json()["decision"]["reason"]
+            .as_str()
+            .unwrap_or("allowed")
+            .to_owned()
+    };
+    let good = keys
+        .corp()
+        .claim("scope", "read write")
+        .claim("groups", json!(["users"]))
+        .mint();
+    assert_eq!(explain("GET", &good), "allowed");
+    assert_eq!(explain("POST", &good), "claim_rejected");
+    assert_eq!(
+        explain("GET", &keys.corp().claim("groups", json!(["users"])).mint()),
+        "scope_insufficient"
+    );
+    assert_eq!(
+        explain("GET", &keys.corp().claim("scope", "read").mint()),
+        "claim_rejected"
+    );
+}
+
+/// The errors, each as its line and message.
+fn errors(ran: &Ran) -> Vec<(u64, String)> {
+    let report: Value = serde_json::from_str(&ran.err).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
+    let findings = report["findings"].as_array().expect("findings").clone();
+    let errors = findings.iter().filter(|finding| finding["level"] == "error");
+    errors
+        .map(|finding| {
+            (
+                finding["line"].as_u64().expect("a line"),
+                finding["message"].as_str().expect("a text").to_owned(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn what_cannot_be_carried_over_is_an_error_with_its_place() {
+    let authn = |fields: &str| {
+        format!(
+            "\"@type\": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication\n{fields}"
+        )
+    };
+    let istio = |rule: &str| {
+        format!(
+            "kind: RequestAuthentication\nspec: {{jwtRules: [{{issuer: 'https://a'}}, {{issuer: 'https://b'}}]}}\n---\nkind: AuthorizationPolicy\nspec:\n  rules:\n  - {rule}\n"
+        )
+    };
+    let gateway = |spec: &str| {
+        format!("kind: SecurityPolicy\nspec:\n  jwt: {{providers: [{{name: a, issuer: x}}]}}\n  {spec}\n")
+    };
+    for (text, line, message) in [
+        (
+            authn("providers: {a: {local_jwks: {inline_string: ''}}}"),
+            2,
+            "without `issuer`",
+        ),
+        (
+            authn("providers:\n  a: {issuer: x, local_jwks: {filename: /k}}"),
+            3,
+            "file",
+        ),
+        (
+            authn(
+                "providers:\n  a: {issuer: x, remote_jwks: {http_uri: {uri: 'https://a/', cluster: c}}}\nrules:\n- match: {prefix: /, grpc: {}}\n",
+            ),
+            5,
+            "jwt_authn",
+        ),
+        (
+            authn(
+                "providers:\n  a: {issuer: x, remote_jwks: {http_uri: {uri: 'https://a/', cluster: c}}}\nrules:\n- match: {prefix: /}\n  requires: {extract_only_without_validation: {}}\n",
+            ),
+            6,
+            "verified",
+        ),
+        (istio("from: [{source: {principals: ['a']}}]"), 7, "`principals`"),
+        (istio("from: [{source: {ipBlocks: ['a']}}]"), 7, "`ipBlocks`"),
+        (istio("to: [{operation: {notPaths: ['/a']}}]"), 7, "`notPaths`"),
+        (istio("to: [{operation: {ports: ['80']}}]"), 7, "`ports`"),
+        (
+            istio("when: [{key: source.ip, values: ['1.2.3.4']}]"),
+            7,
+            "`source.ip`",
+        ),
+        (
+            istio("when: [{key: 'request.auth.claims[a]', notValues: ['x']}]"),
+            7,
+            "`notValues`",
+        ),
+        (
+            istio("from: [{source: {requestPrincipals: ['https://c/x']}}]"),
+            7,
+            "issuer",
+        ),
+        (
+            istio(
+                "{when: [{key: 'request.auth.claims[a]', values: [x]}]}\n  - {when: [{key: 'request.auth.claims[b]', values: [x]}]}",
+            ),
+            8,
+            "another rule",
+        ),
+        (
+            istio("{}").replace("rules:", "action: CUSTOM\n  rules:"),
+            4,
+            "CUSTOM",
+        ),
+        (
+            istio("{when: [{key: 'request.auth.claims[a]', values: [x]}]}")
+                .replace("rules:", "action: DENY\n  rules:"),
+            8,
+            "denial with a condition",
+        ),
+        (gateway("oidc: {}"), 4, "`oidc`"),
+        (
+            gateway("authorization: {defaultAction: Allow, rules: [{action: Deny}]}"),
+            4,
+            "denies",
+        ),
+        (
+            gateway("authorization: {rules: [{action: Allow, principal: {clientCIDRs: [a]}}]}"),
+            4,
+            "`clientCIDRs`",
+        ),
+    ] {
+        let ran = jwtctl_with(&["convert", "-", "--findings", "json"], &text);
+        assert_eq!((ran.code, &*ran.out), (1, ""), "{text}\n{ran:?}");
+        let found = errors(&ran);
+        assert!(
+            found
+                .iter()
+                .any(|(at, what)| *at == line && what.contains(message)),
+            "{text}\n{found:#?}"
+        );
+        // What could be carried over, where that is asked for.
+        assert!(
+            jwtctl_with(&["convert", "-", "--partial"], &text)
+                .out
+                .contains("providers:"),
+            "{text}"
+        );
+    }
+    assert_eq!(jwtctl_with(&["convert", "-"], "a: 1").code, 2);
+    assert_eq!(jwtctl_with(&["convert", "-"], "a: [").code, 2);
+}
+
+#[test]
+fn settings_of_routes_move_into_metadata_and_leave_nothing_behind() {
+    let keys = Keys::new();
+    let authn = json!({
+        "providers": providers(&keys),
+        "requirement_map": {"admin": {"provider_name": "corp"}},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "other"}}],
+    });
+    let mut listener = authn_listener(
+        &authn,
+        vec![
+            per_route("/a", json!({"requirement_name": "admin"})),
+            route("/b", "upstream"),
+        ],
+    );
+    let config = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    let setting = json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", "disabled": true});
+    config["route_config"]["virtual_hosts"][0]["typed_per_filter_config"] =
+        json!({"envoy.filters.http.jwt_authn": setting, "other": {"x": 1}});
+    let after = converted(&listener.to_string(), &[]);
+    let host = &after["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0];
+    let name = |number: usize| {
+        host["routes"][number]["metadata"]["filter_metadata"]["proxy-wasm-jwt"]["requirement_name"].clone()
+    };
+    assert_eq!((name(0), name(1)), (json!("admin"), json!("open")));
+    assert_eq!(host["typed_per_filter_config"], json!({"other": {"x": 1}}));
+    assert!(host["routes"][0].get("typed_per_filter_config").is_none());
+    let bare = converted(&listener.to_string(), &["--bare"]);
+    assert_eq!(
+        bare["requirement_map"],
+        json!({"admin": {"provider_name": "corp"}, "open": {}})
+    );
+    let unknown = listener
+        .to_string()
+        .replace("\"requirement_name\":\"admin\"", "\"requirement_name\":\"admn\"");
+    assert_eq!(jwtctl_with(&["convert", "-"], &unknown).code, 1);
+}
+
+#[test]
+fn each_value_says_where_it_comes_from() {
+    let keys = Keys::new();
+    let text = authn_listener(
+        &json!({"providers": providers(&keys)}),
+        vec![route("/", "upstream")],
+    )
+    .to_string();
+    let ran = jwtctl_with(&["convert", "-", "--bare", "--map"], &text);
+    assert!(
+        ran.out.contains("# providers.corp.issuer: <stdin>:1:"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("# rules[0].match.prefix: added"), "{}", ran.out);
+}
