@@ -1,7 +1,8 @@
 //! Every fault of a configuration at once, each with its place.
 //!
-//! The filter stops at the first fault. So the first one is noted, taken out of a copy, and the copy is read again, until
-//! nothing is left to be found. What is said of a fault is always what the filter says.
+//! The filter reports many faults at once, but not all: not what a fault hides, and no more than an operator reads in a log.
+//! So the first one is noted and mended in a copy, and the copy is read again, until nothing is left to be found. What is
+//! said of a fault is always what the filter says.
 
 use std::rc::Rc;
 
@@ -49,7 +50,9 @@ pub(crate) fn find(found: &Found) -> Faults {
             Err(error) => error,
         };
         // What was done about it has not helped.
-        let is_stuck = last.as_ref() == Some(&error);
+        let is_stuck = last
+            .as_ref()
+            .is_some_and(|last| last.path == error.path && last.problem == error.problem);
         if !search.note(&error, is_stuck) {
             break;
         }
