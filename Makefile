@@ -37,6 +37,10 @@ bless: cc ## rewrite the golden files, which tests compare with; read the diff b
 differential: wasm envoy ## jwt_authn beside this filter on generated traffic without end (DIFF_SEED, DIFF_COUNT)
 	@cargo test --test differential without_end -- --ignored --nocapture
 
+.PHONY: soak
+soak: wasm envoy cc ## mixed traffic with rotations, outages and updates, each answer checked; SOAK_SECONDS (600), SOAK_SEED
+	@cargo test --test soak -- --ignored --nocapture
+
 .PHONY: guides
 guides: wasm envoy ## the applications of envoy/issuers/apps behind their configurations (needs Go, Node and Python 3)
 	@scripts/guides.sh
@@ -44,6 +48,10 @@ guides: wasm envoy ## the applications of envoy/issuers/apps behind their config
 .PHONY: interop
 interop: wasm envoy ## real identity providers in front of the filter, and a table of what each showed (NAMES="keycloak hydra", or all)
 	@scripts/interop.sh $(NAMES)
+
+.PHONY: mcp
+mcp: wasm envoy ## the published MCP clients at two MCP servers behind the filter, from the URL to a tool call (needs Node.js)
+	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/mcp_clients.py
 
 .PHONY: compose
 compose: wasm envoy ## envoy/docker-compose.yaml brought up, walked through and taken down, with Docker or else with podman
