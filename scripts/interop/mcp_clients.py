@@ -30,6 +30,8 @@ from kit import (  # noqa: E402
 )
 
 SOURCES = ROOT / "scripts/interop/mcp"
+#: The version of PyPI's `mcp`.
+PYTHON_MCP = "2.3.0"
 
 
 def configuration(issuer, base):
@@ -97,8 +99,16 @@ def main():
         run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
 
     modules = cached("mcp", "-".join(packages.values()), make)
+
+    def make_python(folder):
+        run(sys.executable, "-m", "venv", "--copies", folder / "venv")
+        pip = [folder / "venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run(*pip, f"mcp=={PYTHON_MCP}")
+
+    python = cached("mcp-python", PYTHON_MCP, make_python) / "venv/bin/python"
+    packages["mcp"] = PYTHON_MCP
     folder = Path(tempfile.mkdtemp(prefix="mcp-"))
-    for source in SOURCES.glob("*.mjs"):
+    for source in (*SOURCES.glob("*.mjs"), SOURCES / "client.py"):
         shutil.copy(source, folder)
     (folder / "node_modules").symlink_to(modules / "node_modules")
     processes = []
@@ -119,19 +129,24 @@ def main():
         upstream = type("Upstream", (), {"port": servers_port})
         envoy = Envoy(folder, [jwt], [cluster("idp", idp_port), upstream_cluster(upstream)])
         tokens = {}
-        for library in ("sdk", "client"):
+        # The environment was made in another folder: its programs are found by the interpreter's own path.
+        clients = {
+            "@modelcontextprotocol/sdk": ("node", folder / "client.mjs", "sdk"),
+            "@modelcontextprotocol/client": ("node", folder / "client.mjs", "client"),
+            "mcp": (python, folder / "client.py"),
+        }
+        for name, command in clients.items():
             for server, scope in (("orders", "tools:call"), ("billing", "tools:admin")):
                 url = f"{base}/{server}/mcp"
-                output = run("node", folder / "client.mjs", library, url, cwd=folder)
+                output = run(*command, url, cwd=folder)
                 seen = json.loads(output.splitlines()[-1])
-                expect(seen["said"] == f"/{server}/mcp alice no token", f"{library} at {server}: {seen}")
+                expect(seen["said"] == f"/{server}/mcp alice no token", f"{name} at {server}: {seen}")
                 asked = seen["asked"][-1]
-                expect(asked["resource"] == url, f"{library} asked for {asked}")
-                expect(scope in asked["scope"].split(), f"{library} asked for {asked}")
+                expect(asked["resource"] == url, f"{name} asked for {asked}")
+                expect(scope in asked["scope"].split(), f"{name} asked for {asked}")
                 claims = decode(seen["token"])
-                expect(claims["aud"] in (url, [url]), f"{library}: the token is for {claims['aud']}")
+                expect(claims["aud"] in (url, [url]), f"{name}: the token is for {claims['aud']}")
                 tokens[server] = seen["token"]
-                name = f"@modelcontextprotocol/{library}"
                 say(f"mcp: {name} {packages[name]} at {server}: from the URL to the tool")
         # A token of one server is none for the other, and the challenge leads to the other's metadata.
         call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
