@@ -37,7 +37,7 @@ impl<'a> Account<'a> {
     /// What is at fault, bounded and on one line; empty where the reason says it all.
     #[must_use]
     pub fn detail(&self) -> String {
-        let mut text = String::with_capacity(USUAL_LENGTH);
+        let mut text = String::new();
         // A String takes whatever is written.
         let _ = self.write_detail(&mut text);
         if self.denial.has_odd_path {
@@ -83,6 +83,7 @@ impl<'a> Account<'a> {
             },
             Detail::Word(word) => to.write_str(word),
             Detail::Passed(date) => {
+                to.reserve(USUAL_LENGTH);
                 write!(to, "exp was {} s ago", self.now.since(date).as_secs())?;
                 write_setting(to, "clock_skew_seconds", skew)
             }
@@ -148,6 +149,7 @@ impl<'a> Account<'a> {
             (None, Some(demand)) => (None, &demand.locations),
             (None, None) => return Ok(()),
         };
+        to.reserve(USUAL_LENGTH);
         if let Some(name) = whose {
             write_all(to, &["of provider ", name, ", "])?;
         }

@@ -194,6 +194,7 @@ impl Authenticator {
     }
 
     /// Holds a request until its keys have come, if there is a place for it.
+    #[inline(never)]
     fn hold(
         &mut self,
         id: StreamId,

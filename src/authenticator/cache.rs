@@ -87,6 +87,7 @@ impl Authenticator {
     }
 
     /// What was found of the token before, if it still holds.
+    #[inline(never)]
     pub(super) fn recall(
         &mut self,
         choice: Choice,
@@ -128,6 +129,7 @@ impl Authenticator {
     }
 
     /// Keeps what was accepted for the next time.
+    #[inline(never)]
     pub(super) fn keep(
         &mut self,
         demand: &Rc<Demand>,
@@ -163,6 +165,7 @@ impl Authenticator {
     }
 
     /// Keeps a refusal for the next time: a client whose token is refused tends to send it again.
+    #[inline(never)]
     pub(super) fn keep_refusal(
         &mut self,
         demand: &Rc<Demand>,

@@ -29,7 +29,7 @@ pub enum Decision {
     /// and so does the next one of a rule that needs no token.
     Allow(Rc<Allowed>),
     /// The filter refuses the request.
-    Deny(Box<Refusal>),
+    Deny(Refusal),
     /// The filter answers the request: it asks for the metadata of a protected resource.
     Answer(Rc<LocalReply>),
     /// The host holds the request until [`Authenticator::poll_decision`] returns a decision for it.
@@ -161,13 +161,14 @@ impl Outcome {
 
 impl Authenticator {
     /// The outcome of a rule.
+    #[inline(never)]
     pub(super) fn decide(&self, rule: Rule<'_>, checked: Checked, now: UnixTime) -> Outcome {
         let accepted = &*checked.accepted;
         let subject = accepted.first().and_then(|token| token.values.subject.clone());
         let is_shadowed = is_shadowed(rule.demand.mode, subject.as_deref(), rule.request);
         let denial = match checked.failure {
             None => None,
-            Some(Failure::Denied(denial, _)) => Some(denial),
+            Some(Failure::Denied(denial)) => Some(denial),
             Some(Failure::KeysMissing(missing)) => {
                 return Outcome {
                     missing: Some(missing),
@@ -206,9 +207,10 @@ impl Authenticator {
     }
 
     /// The decision for a request whose proof is not good for this reason.
+    #[inline(never)]
     pub(super) fn without_proof(
         &self,
-        proof: Box<Proof>,
+        proof: Proof,
         reason: Reason,
         request: &RequestHead,
         now: UnixTime,
@@ -218,7 +220,7 @@ impl Authenticator {
             subject,
             is_shadowed,
             ..
-        } = *proof;
+        } = proof;
         let denial = Denial { reason, ..denial };
         let choice = denial.rule.unwrap_or(Choice::Otherwise);
         match self.config.policy.demand(choice) {
@@ -240,6 +242,7 @@ impl Authenticator {
     }
 
     /// The decision for a request of which no rule can be chosen.
+    #[inline(never)]
     pub(super) fn without_rule(&self, denial: Denial, request: &RequestHead) -> Decision {
         if is_shadowed(self.config.policy.mode, None, request) {
             let allowed = self.without_token(Basis::Anonymous);
@@ -251,13 +254,8 @@ impl Authenticator {
         Decision::Deny(denial.into())
     }
 
-    fn refusal(
-        &self,
-        rule: Rule<'_>,
-        denial: Denial,
-        subject: Option<Rc<str>>,
-        now: UnixTime,
-    ) -> Box<Refusal> {
+    #[inline(never)]
+    fn refusal(&self, rule: Rule<'_>, denial: Denial, subject: Option<Rc<str>>, now: UnixTime) -> Refusal {
         let resource = self.config.policy.resources.as_ref().and_then(|resources| {
             let number = rule.demand.resource.or_else(|| resources.own())?;
             resources.all.get(number)
@@ -266,7 +264,7 @@ impl Authenticator {
             let nonces = self.config.provider(denial.provider?)?.binding.nonces()?;
             Some(nonces.secret.or(self.nonce_secret)?.issue(now))
         };
-        Box::new(Refusal {
+        Refusal {
             denial: denial.under(rule.choice),
             rule: Some(rule.choice),
             metadata_url: resource.and_then(|resource| resource.document_url(rule.request)),
@@ -277,7 +275,7 @@ impl Authenticator {
             scope: rule.demand.challenge(),
             needs_proof: rule.demand.needs_proof,
             subject,
-        })
+        }
     }
 
     /// A request that needs no token is allowed, with the same value as the last one of its rule.
@@ -307,6 +305,7 @@ impl Authenticator {
     }
 
     /// The request is allowed with what its tokens say.
+    #[inline(never)]
     fn with_tokens(&self, request: &RequestHead, accepted: &[AcceptedToken], is_shadowed: bool) -> Allowed {
         let config = &self.config;
         let mut edits = HeaderEdits::default();

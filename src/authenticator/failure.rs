@@ -1,6 +1,5 @@
 //! Why a check does not succeed, for good or for now.
 
-use crate::claims::TimeLimits;
 use crate::denial::{Denial, Reason};
 use crate::ids::ProviderId;
 use crate::time::UnixTime;
@@ -8,9 +7,8 @@ use crate::time::UnixTime;
 /// Why a check does not succeed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Failure {
-    /// For good. With the token's times, if nothing but the token, these times and the keys is the cause:
-    /// then it fails again and again.
-    Denied(Denial, Option<TimeLimits>),
+    /// For good.
+    Denied(Denial),
     /// Keys are missing that may still come.
     KeysMissing(MissingKeys),
 }
@@ -41,7 +39,7 @@ pub(super) struct EvalTime {
 
 impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
-        Self::Denied(denial, None)
+        Self::Denied(denial)
     }
 }
 
@@ -51,7 +49,7 @@ impl Failure {
     pub(super) const fn rank(&self) -> u8 {
         match self {
             Self::KeysMissing(_) => 3,
-            Self::Denied(denial, _) => match denial.reason {
+            Self::Denied(denial) => match denial.reason {
                 Reason::TokenMissing => 0,
                 Reason::IssuerUnknown => 1,
                 _ => 2,

@@ -47,7 +47,7 @@ impl Authenticator {
             Remembered::Used => Reason::ProofReplayed,
             Remembered::NoRoom => Reason::ProofStoreFull,
         };
-        self.without_proof(proof, reason, request, now)
+        self.without_proof(*proof, reason, request, now)
     }
 
     /// Finds the secret with which all workers make nonces, if a provider asks for nonces and has no secret

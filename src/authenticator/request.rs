@@ -105,6 +105,8 @@ impl Authenticator {
         remarked(outcome, &config, request)
     }
 
+    /// Evaluates several rules, all of which the request has to meet.
+    #[inline(never)]
     fn evaluate_rules(&mut self, choices: Choices, request: &RequestHead, time: EvalTime) -> Outcome {
         let config = self.config.clone();
         let mut all = choices.others;
@@ -196,7 +198,8 @@ impl Authenticator {
         outcome
     }
 
-    /// Checks the tokens of a request. Not inlined, so that the way of a known token stays short.
+    /// Checks the tokens of a request. Not inlined, like all that a known token does not need: a large function
+    /// costs more to enter.
     #[inline(never)]
     fn check(
         &mut self,
@@ -246,7 +249,7 @@ impl Authenticator {
             let refusal = check.lasting_refusal();
             let (_, unknown) = check.into_parts();
             self.learn(unknown, time);
-            if let (Failure::Denied(denial, _), Some(refusal)) = (failure, refusal) {
+            if let (Failure::Denied(denial), Some(refusal)) = (failure, refusal) {
                 self.keep_refusal(demand, credentials, denial, refusal, time.now);
             }
             return Checked {
@@ -266,7 +269,7 @@ impl Authenticator {
             until.rotate_right(1);
         }
         let failure = match accepted.first() {
-            None => denial.map(Failure::from),
+            None => denial.map(Failure::Denied),
             Some(token) => token
                 .shortfall
                 .map(|shortfall| Denial::lacking(shortfall).by(token.provider).into()),
@@ -275,6 +278,7 @@ impl Authenticator {
     }
 
     /// Takes note of the `kid`s that the keys do not have.
+    #[inline(never)]
     fn learn(&mut self, unknown: Vec<UnknownKid>, time: EvalTime) {
         for UnknownKid {
             provider,

@@ -1,7 +1,7 @@
 //! A requirement against the tokens of one request.
 
 use super::failure::Failure;
-use super::token::{AcceptedToken, Elsewhere, Token, TokenCheck, UnknownKid};
+use super::token::{AcceptedToken, Elsewhere, Learnt, Token, TokenCheck, UnknownKid};
 use crate::claims::TimeLimits;
 use crate::credential::Location;
 use crate::denial::{Denial, Detail, Reason};
@@ -15,7 +15,7 @@ pub(super) struct RequirementCheck<'c> {
     accepted: Vec<AcceptedToken>,
     /// The results so far: a provider that the requirement names twice is asked once.
     results: Vec<(&'c ProviderRequirement, Result<AcceptedToken, Failure>)>,
-    unknown: Vec<UnknownKid>,
+    learnt: Learnt,
 }
 
 impl<'c> RequirementCheck<'c> {
@@ -25,13 +25,13 @@ impl<'c> RequirementCheck<'c> {
             tokens,
             accepted: Vec::new(),
             results: Vec::new(),
-            unknown: Vec::new(),
+            learnt: Learnt::default(),
         }
     }
 
     /// The accepted tokens, and the unknown `kid`s.
     pub(super) fn into_parts(self) -> (Vec<AcceptedToken>, Vec<UnknownKid>) {
-        (self.accepted, self.unknown)
+        (self.accepted, self.learnt.unknown)
     }
 
     /// What is wrong with the tokens; nothing with any: there was none.
@@ -41,7 +41,7 @@ impl<'c> RequirementCheck<'c> {
             .iter()
             .filter_map(|(_, result)| result.as_ref().err());
         match failures.rev().max_by_key(|failure| failure.rank()) {
-            Some(Failure::Denied(denial, _)) => *denial,
+            Some(Failure::Denied(denial)) => *denial,
             _ => Denial::new(Reason::TokenMissing),
         }
     }
@@ -53,8 +53,9 @@ impl<'c> RequirementCheck<'c> {
             Ok(_) => true,
             Err(failure) => failure.rank() > 1,
         });
+        let refusal = self.learnt.refusal?;
         match (refusals.next()?, refusals.next()) {
-            ((named, Err(Failure::Denied(_, Some(times)))), None) => Some((named.provider, *times)),
+            ((named, Err(Failure::Denied(_))), None) if named.provider == refusal.0 => Some(refusal),
             _ => None,
         }
     }
@@ -78,13 +79,14 @@ impl<'c> RequirementCheck<'c> {
             Requirement::AllowMissingOrFailed(providers) => {
                 match any(providers, |named| self.meet_provider(named)) {
                     Err(Failure::KeysMissing(missing)) => Err(Failure::KeysMissing(missing)),
-                    Ok(()) | Err(Failure::Denied(..)) => Ok(()),
+                    Ok(()) | Err(Failure::Denied(_)) => Ok(()),
                 }
             }
         }
     }
 
     /// A failure takes back what was accepted for the other parts.
+    #[inline(never)]
     fn meet_all(&mut self, parts: &'c [Requirement]) -> Result<(), Failure> {
         let before = self.accepted.len();
         let mut result = Ok(());
@@ -94,14 +96,14 @@ impl<'c> RequirementCheck<'c> {
                 // No key that is yet to come makes up for what another part refuses.
                 (Err(Failure::KeysMissing(missing)), _) => result.and(Err(Failure::KeysMissing(missing))),
                 // Another provider's token is there: say whose is missing.
-                (Err(Failure::Denied(denial, _)), Requirement::Provider(named))
+                (Err(Failure::Denied(denial)), Requirement::Provider(named))
                     if denial.reason == Reason::TokenMissing && !self.tokens.is_empty() =>
                 {
                     Err(denial.by(named.provider).into())
                 }
                 (Err(denied), _) => Err(denied),
             };
-            if matches!(result, Err(Failure::Denied(..))) {
+            if matches!(result, Err(Failure::Denied(_))) {
                 break;
             }
         }
@@ -145,7 +147,7 @@ impl<'c> RequirementCheck<'c> {
             Some((_, result)) => result.clone(),
             None => {
                 let result = match self.one_token(named.provider) {
-                    Ok((token, elsewhere)) => self.check.check(named, token, elsewhere, &mut self.unknown),
+                    Ok((token, elsewhere)) => self.check.check(named, token, elsewhere, &mut self.learnt),
                     Err(denial) => Err(denial.into()),
                 };
                 self.results.push((named, result.clone()));

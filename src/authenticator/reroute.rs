@@ -63,6 +63,7 @@ impl Authenticator {
     }
 
     /// The same request, if such a one has taken other routes before.
+    #[inline(never)]
     pub(super) fn with_further_routes(
         &self,
         request: &RequestHead,

@@ -25,6 +25,14 @@ use crate::provider::Provider;
 use crate::request::RequestHead;
 use crate::settings::Config;
 
+/// What checks have learnt beside their result.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    pub(super) unknown: Vec<UnknownKid>,
+    /// The provider that has refused a token because of nothing but the token, its times and the keys; and these times.
+    pub(super) refusal: Option<(ProviderId, TimeLimits)>,
+}
+
 /// A `kid` that a provider's keys do not have.
 #[derive(Debug)]
 pub(super) struct UnknownKid {
@@ -32,6 +40,14 @@ pub(super) struct UnknownKid {
     pub(super) kid: Box<str>,
     /// The request may wait for the key.
     pub(super) may_wait: bool,
+}
+
+impl Learnt {
+    /// A refusal that stands as long as the token's times and the provider's keys do.
+    fn lasting(&mut self, id: ProviderId, times: TimeLimits, denial: Denial) -> Failure {
+        self.refusal = Some((id, times));
+        denial.by(id).into()
+    }
 }
 
 /// A verified token that meets a requirement.
@@ -191,7 +207,7 @@ impl TokenCheck<'_> {
         named: &ProviderRequirement,
         token: &Token<'_>,
         elsewhere: Vec<Elsewhere>,
-        unknown: &mut Vec<UnknownKid>,
+        learnt: &mut Learnt,
     ) -> Result<AcceptedToken, Failure> {
         let id = named.provider;
         let parts = token.parts.as_ref().map_err(|denial| *denial)?;
@@ -204,10 +220,11 @@ impl TokenCheck<'_> {
             return Err(Denial::new(Reason::IssuerUnknown).with_detail("iss").into());
         }
         let times = check_header(provider, parts).map_err(|denial| denial.by(id))?;
-        let lasting = |denial: Denial| Failure::Denied(denial.by(id), Some(times));
-        times.check(provider, self.time.now).map_err(lasting)?;
         let audiences = named.audiences.as_ref().unwrap_or(&provider.audiences);
-        parts.claims.check(provider, audiences).map_err(lasting)?;
+        let claims = times.check(provider, self.time.now);
+        if let Err(denial) = claims.and_then(|()| parts.claims.check(provider, audiences)) {
+            return Err(learnt.lasting(id, times, denial));
+        }
         let set = match &provider.keys {
             KeySource::Local(parsed) => Some(&parsed.set),
             KeySource::Remote(_) => self.keys(id).and_then(|keys| keys.serving(self.time.now)),
@@ -225,7 +242,7 @@ impl TokenCheck<'_> {
             self.signatures,
         );
         let SignatureCheck::Verified(jwt) = checked else {
-            return Err(self.unverified(&checked, id, parts, set, times, unknown));
+            return Err(self.unverified(&checked, id, parts, set, times, learnt));
         };
         let shortfall = self.authorization.and_then(|authorization| {
             let mut effort = self.effort.get();
@@ -246,7 +263,8 @@ impl TokenCheck<'_> {
         self.remote.get(id.index())?.as_ref()
     }
 
-    /// What the provider gets out of a verified token.
+    /// What the provider gets out of a verified token. Not inlined: a refused token does not come here.
+    #[inline(never)]
     fn values(
         &self,
         id: ProviderId,
@@ -304,7 +322,7 @@ impl TokenCheck<'_> {
         parts: &Parts<'_>,
         set: &JwkSet,
         times: TimeLimits,
-        unknown: &mut Vec<UnknownKid>,
+        learnt: &mut Learnt,
     ) -> Failure {
         let invalid = Denial::new(Reason::SignatureInvalid).by(id);
         let rejected = Denial::new(Reason::AlgorithmRejected).by(id);
@@ -322,9 +340,9 @@ impl TokenCheck<'_> {
                     false => Denial::new(Reason::KeyUnknown).by(id),
                 };
                 let Some(kid) = parts.key_id() else {
-                    return Failure::Denied(denial.because(Detail::NoKid(parts.algorithm)), Some(times));
+                    return learnt.lasting(id, times, denial.because(Detail::NoKid(parts.algorithm)));
                 };
-                unknown.push(UnknownKid {
+                learnt.unknown.push(UnknownKid {
                     provider: id,
                     kid: kid.into(),
                     may_wait: !self.time.is_last,
@@ -339,7 +357,7 @@ impl TokenCheck<'_> {
                 };
             }
         };
-        Failure::Denied(denial, Some(times))
+        learnt.lasting(id, times, denial)
     }
 }
 
