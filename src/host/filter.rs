@@ -154,8 +154,8 @@ impl Filter {
     }
 
     /// Whether the route of a request that went on is to be looked at once more.
-    pub(super) fn watches_route(&self, request: &RequestHead, forward: &Allowed) -> bool {
-        self.engine(|engine| engine.may_be_rerouted(request, forward))
+    pub(super) fn watches_route(&self, request: &RequestHead, allowed: &Allowed) -> bool {
+        self.engine(|engine| engine.may_be_rerouted(request, allowed))
     }
 
     /// A request has taken a route that names this, and another by which it was decided; true: it may stay
@@ -163,18 +163,18 @@ impl Filter {
     pub(super) fn handle_rerouted(
         &self,
         request: &RequestHead,
-        forward: &Allowed,
+        allowed: &Allowed,
         route: Option<Vec<u8>>,
         then: UnixTime,
     ) -> bool {
-        let decision = self.engine(|engine| engine.handle_rerouted(request, forward, route, then));
+        let decision = self.engine(|engine| engine.handle_rerouted(request, allowed, route, then));
         match decision {
             Decision::Deny(refusal) => {
                 self.deny(&refusal);
                 false
             }
-            Decision::Allow(forward) => {
-                if let Some(denial) = &forward.shadowed {
+            Decision::Allow(allowed) => {
+                if let Some(denial) = &allowed.shadowed {
                     self.metrics.shadow_denied(denial.reason);
                     self.show_denial(denial, "shadow_denied");
                 }
@@ -206,8 +206,8 @@ impl Filter {
                 self.show_decision("answered");
                 send(reply)
             }
-            Decision::Allow(forward) => {
-                for edit in forward.edits.iter() {
+            Decision::Allow(allowed) => {
+                for edit in allowed.edits.iter() {
                     let done = match &edit.value {
                         Some(value) => abi::replace_request_header(&edit.name, value),
                         None => abi::remove_header(Map::RequestHeaders, edit.name.as_bytes()),
@@ -222,22 +222,22 @@ impl Filter {
                         );
                     }
                 }
-                for (name, value) in &forward.state {
+                for (name, value) in &allowed.state {
                     let _ = abi::set_filter_state(&format!("jwt.metadata.{name}"), value);
                 }
-                if forward.clears_route_cache {
+                if allowed.clears_route_cache {
                     let _ = abi::call_foreign_function("clear_route_cache", &[]);
                 }
-                self.show_rule(forward.rule);
-                self.show_subject(forward.subject.as_deref());
-                if let Some(denial) = &forward.shadowed {
+                self.show_rule(allowed.rule);
+                self.show_subject(allowed.subject.as_deref());
+                if let Some(denial) = &allowed.shadowed {
                     self.metrics.shadow_denied(denial.reason);
                     // Nothing else tells it from a refusal that was enforced.
                     let _ = abi::set_filter_state("jwt.decision", b"shadow_denied");
                     self.show_denial(denial, "shadow_denied");
                     return Progress::Forwarded;
                 }
-                let decision = match forward.basis {
+                let decision = match allowed.basis {
                     Basis::Verified(provider) => {
                         self.metrics.allowed.increment();
                         self.show_provider(provider);
@@ -360,8 +360,8 @@ impl Filter {
             {
                 carried_out = carried_out.saturating_add(1);
                 held.progress.set(self.apply(&decision));
-                if let Decision::Allow(forward) = decision {
-                    held.forward.replace(Some((forward, self.last_seen.get())));
+                if let Decision::Allow(allowed) = decision {
+                    held.allowed.replace(Some((allowed, self.last_seen.get())));
                 }
                 if held.progress.get() == Progress::Forwarded
                     && let Err(status) = abi::resume_request()

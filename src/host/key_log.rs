@@ -1,6 +1,6 @@
 //! The log lines of a key source: one for each change of its state, saying since when and why.
 
-use crate::keys::{Document, KeyEvent, Standing};
+use crate::keys::{Document, KeyEvent, KeyState};
 
 /// Writes the line of an event, if it has one.
 pub(super) fn tell(provider: &str, event: &KeyEvent) {
@@ -27,7 +27,7 @@ pub(super) fn tell(provider: &str, event: &KeyEvent) {
             asked,
             error,
             since,
-            standing: Standing::Fresh,
+            state: KeyState::Fresh,
             ..
         } => log::warn!(
             "provider {provider}: reading the discovery document fails since {since}: {asked}: {error}; \
@@ -38,19 +38,19 @@ pub(super) fn tell(provider: &str, event: &KeyEvent) {
             asked,
             error,
             since,
-            standing,
+            state,
             until,
             ..
-        } => match standing {
-            Standing::Fresh => log::warn!(
+        } => match state {
+            KeyState::Fresh => log::warn!(
                 "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
                  the keys are fresh until {until}"
             ),
-            Standing::Stale => log::warn!(
+            KeyState::Stale => log::warn!(
                 "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
                  the keys are past their lifetime and serve until {until}"
             ),
-            Standing::Without => log::error!(
+            KeyState::Missing => log::error!(
                 "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
                  there are no keys, requests are answered with 503"
             ),

@@ -36,14 +36,14 @@ pub(super) struct Stream {
     /// As its client sent it, where it may yet take another route.
     request: Option<RequestHead>,
     /// As it went on, where it did not wait, and when.
-    forward: Option<(Rc<Allowed>, UnixTime)>,
+    allowed: Option<(Rc<Allowed>, UnixTime)>,
 }
 
 /// What becomes of a request that waits.
 pub(super) struct Held {
     pub(super) progress: Cell<Progress>,
     /// As it went on, and when.
-    pub(super) forward: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
+    pub(super) allowed: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
 }
 
 impl Stream {
@@ -54,7 +54,7 @@ impl Stream {
             progress: Progress::Held,
             waiting: None,
             request: None,
-            forward: None,
+            allowed: None,
         }
     }
 
@@ -104,15 +104,15 @@ impl HttpContext for Stream {
             Decision::Wait => {
                 let held = Rc::new(Held {
                     progress: Cell::new(Progress::Held),
-                    forward: RefCell::default(),
+                    allowed: RefCell::default(),
                 });
                 filter.hold(self.id, held.clone());
                 self.waiting = Some(held);
             }
             decision => {
                 self.progress = filter.apply(&decision);
-                if let Decision::Allow(forward) = decision {
-                    self.forward = Some((forward, filter.last_seen()));
+                if let Decision::Allow(allowed) = decision {
+                    self.allowed = Some((allowed, filter.last_seen()));
                 }
             }
         }
@@ -144,21 +144,21 @@ impl Stream {
     /// Looks at the route that the request has taken. Only now does the host show it, since it chooses the route again where a
     /// field was changed, and that after the filters.
     fn check_route(&mut self) -> Action {
-        let forward = match &self.waiting {
-            Some(held) => held.forward.take(),
-            None => self.forward.take(),
+        let allowed = match &self.waiting {
+            Some(held) => held.allowed.take(),
+            None => self.allowed.take(),
         };
-        let (Some(filter), Some(request), Some((forward, then))) =
-            (&self.filter, self.request.take(), forward)
+        let (Some(filter), Some(request), Some((allowed, then))) =
+            (&self.filter, self.request.take(), allowed)
         else {
             return Action::Continue;
         };
-        if self.progress() != Progress::Forwarded || !filter.watches_route(&request, &forward) {
+        if self.progress() != Progress::Forwarded || !filter.watches_route(&request, &allowed) {
             return Action::Continue;
         }
         let may_stay = match route_requirement() {
             Ok(route) if route == request.route_requirement => true,
-            Ok(route) => filter.handle_rerouted(&request, &forward, route, then),
+            Ok(route) => filter.handle_rerouted(&request, &allowed, route, then),
             Err(_) => {
                 let denial = Denial::new(Reason::RequestMalformed).with_detail("route");
                 filter.deny(&denial.into());

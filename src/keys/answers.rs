@@ -7,7 +7,7 @@ use super::event::KeyEvent;
 use super::fetch::{Document, FetchError, FetchId, Fetched};
 use super::fetching::REDISCOVERY;
 use super::in_flight::InFlight;
-use super::record::{Discovered, Standing, Trouble, Wants};
+use super::record::{Discovered, KeyState, Outage, Wants};
 use super::remote::{RemoteKeys, Unpublished};
 use super::source::KeyLocation;
 use super::{discovery, freshness};
@@ -102,7 +102,7 @@ impl RemoteKeys {
             Ok(jwks_uri) => self.follow(jwks_uri.to_string(), now, events),
             Err(error) => {
                 let asked = self.asked(&in_flight);
-                let Some(discovered) = &mut self.head.discovered else {
+                let Some(discovered) = &mut self.record.discovered else {
                     // Nothing is known to go on with.
                     self.wants = Wants::Nothing;
                     self.fail(in_flight, error, now, events);
@@ -111,20 +111,20 @@ impl RemoteKeys {
                 discovered.failures = discovered.failures.saturating_add(1);
                 let pause = WARM.pause(discovered.failures, in_flight.pause, &mut self.chance);
                 discovered.read_again_at = now.after(pause).as_millis();
-                let (standing, until) = (Standing::Fresh, UnixTime::NEVER);
-                let is_news = Trouble::note(
-                    &mut discovered.trouble,
+                let (state, until) = (KeyState::Fresh, UnixTime::NEVER);
+                let is_news = Outage::note(
+                    &mut discovered.outage,
                     in_flight.asked_at,
-                    standing,
+                    state,
                     error.to_string(),
                 );
-                let since = discovered.trouble.as_ref().map_or(0, |trouble| trouble.since);
+                let since = discovered.outage.as_ref().map_or(0, |outage| outage.since);
                 events.push(KeyEvent::Failed {
                     document: Document::Discovery,
                     asked,
                     error,
                     since: UnixTime::from_millis(since),
-                    standing,
+                    state,
                     until,
                     is_news,
                 });
@@ -151,27 +151,27 @@ impl RemoteKeys {
 
     /// Takes over what the discovery document says; true if it is another URL than before.
     fn follow(&mut self, jwks_uri: String, now: UnixTime, events: &mut Vec<KeyEvent>) -> bool {
-        let before = self.head.discovered.take().unwrap_or_default();
-        if let Some(trouble) = before.trouble {
+        let before = self.record.discovered.take().unwrap_or_default();
+        if let Some(outage) = before.outage {
             events.push(KeyEvent::Recovered {
                 document: Document::Discovery,
-                since: UnixTime::from_millis(trouble.since),
+                since: UnixTime::from_millis(outage.since),
             });
         }
         let has_moved = before.jwks_uri != jwks_uri;
         if has_moved {
             // An entity tag means something at its own URL only.
-            self.head.etag = None;
+            self.record.etag = None;
             events.push(KeyEvent::Discovered {
                 jwks_uri: jwks_uri.clone(),
             });
         }
         let interval = scaled(REDISCOVERY, self.chance.factor(0.9, 1.1));
-        self.head.discovered = Some(Discovered {
+        self.record.discovered = Some(Discovered {
             jwks_uri,
             read_again_at: now.after(interval).as_millis(),
             failures: 0,
-            trouble: None,
+            outage: None,
         });
         has_moved
     }
@@ -195,7 +195,7 @@ impl RemoteKeys {
                 })
             }
             // Only where it was asked for: RFC 9110 section 15.4.5.
-            304 if self.held.is_some() && self.head.etag.is_some() => Ok(New {
+            304 if self.held.is_some() && self.record.etag.is_some() => Ok(New {
                 lifetime,
                 document: None,
             }),
@@ -215,11 +215,11 @@ impl RemoteKeys {
                     changed,
                 });
                 // An unchanged set keeps its version, so that no worker parses it again.
-                if changed || self.head.version == 0 || self.unreadable.take().is_some() {
-                    self.head.version = self.chance.next().max(1);
+                if changed || self.record.version == 0 || self.unreadable.take().is_some() {
+                    self.record.version = self.chance.next().max(1);
                     published = Some(document);
                 }
-                self.head.etag = etag;
+                self.record.etag = etag;
                 self.hold(parsed, changed, now);
             }
             None => {
@@ -230,56 +230,56 @@ impl RemoteKeys {
                 });
             }
         }
-        if let Some(trouble) = self.head.trouble.take() {
+        if let Some(outage) = self.record.outage.take() {
             events.push(KeyEvent::Recovered {
                 document: Document::Jwks,
-                since: UnixTime::from_millis(trouble.since),
+                since: UnixTime::from_millis(outage.since),
             });
         }
         let jitter = self.chance.factor(0.9, 1.1);
         let share = (self.source.key_cache.refresh_ahead * jitter).clamp(0.0, 1.0);
         let ahead = scaled(new.lifetime, share);
         let expires_at = now.after(new.lifetime);
-        let head = &mut self.head;
-        head.asked_at = in_flight.asked_at.as_millis();
-        head.refresh_at = now.after(ahead).as_millis();
-        head.expires_at = expires_at.as_millis();
-        head.stale_until = expires_at.after(self.source.key_cache.stale_if_error).as_millis();
-        head.failures = 0;
-        head.retry_at = 0;
+        let record = &mut self.record;
+        record.asked_at = in_flight.asked_at.as_millis();
+        record.refresh_at = now.after(ahead).as_millis();
+        record.expires_at = expires_at.as_millis();
+        record.stale_until = expires_at.after(self.source.key_cache.stale_if_error).as_millis();
+        record.failures = 0;
+        record.retry_at = 0;
         self.finish(in_flight, published);
     }
 
     fn fail(&mut self, in_flight: InFlight, error: FetchError, now: UnixTime, events: &mut Vec<KeyEvent>) {
-        self.head.failures = self.head.failures.saturating_add(1);
+        self.record.failures = self.record.failures.saturating_add(1);
         let backoff = match self.serving(now) {
             Some(_) => WARM,
             None => COLD,
         };
-        let pause = backoff.pause(self.head.failures, in_flight.pause, &mut self.chance);
-        self.head.retry_at = now.after(pause).as_millis();
+        let pause = backoff.pause(self.record.failures, in_flight.pause, &mut self.chance);
+        self.record.retry_at = now.after(pause).as_millis();
         if self.serving(now).is_some() {
             // When the keys stop serving, the short pauses begin: not up to a minute later.
-            self.head.retry_at = self.head.retry_at.min(self.head.stale_until);
+            self.record.retry_at = self.record.retry_at.min(self.record.stale_until);
         }
-        if let Some(discovered) = &mut self.head.discovered
-            && discovered.trouble.is_none()
+        if let Some(discovered) = &mut self.record.discovered
+            && discovered.outage.is_none()
             && in_flight.document == Document::Jwks
             && error.is_misplaced()
         {
             // The keys may have moved: the next attempt begins with the document.
             discovered.read_again_at = now.as_millis();
         }
-        let (standing, until) = self.head.standing(now);
+        let (state, until) = self.record.state(now);
         let why = format!("{}: {error}", in_flight.document);
-        let is_news = Trouble::note(&mut self.head.trouble, in_flight.asked_at, standing, why);
-        let since = self.head.trouble.as_ref().map_or(0, |trouble| trouble.since);
+        let is_news = Outage::note(&mut self.record.outage, in_flight.asked_at, state, why);
+        let since = self.record.outage.as_ref().map_or(0, |outage| outage.since);
         events.push(KeyEvent::Failed {
             document: in_flight.document,
             asked: self.asked(&in_flight),
             error,
             since: UnixTime::from_millis(since),
-            standing,
+            state,
             until,
             is_news,
         });
@@ -288,7 +288,7 @@ impl RemoteKeys {
 
     /// Gives the lease back with the outcome.
     fn finish(&mut self, in_flight: InFlight, document: Option<Vec<u8>>) {
-        self.head.lease = None;
+        self.record.lease = None;
         self.unpublished = Some(Unpublished {
             holder: in_flight.holder,
             document,

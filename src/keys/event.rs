@@ -1,7 +1,7 @@
 //! Changes of a key source's state that an operator wants to see.
 
 use super::fetch::{Document, FetchError};
-use super::record::Standing;
+use super::record::KeyState;
 use crate::jose::SkippedKeys;
 use crate::time::UnixTime;
 
@@ -28,7 +28,7 @@ pub enum KeyEvent {
         /// When the first failed fetch since the last good one began.
         since: UnixTime,
         /// What that means for requests.
-        standing: Standing,
+        state: KeyState,
         /// How long it will mean no worse.
         until: UnixTime,
         /// Whether the operator was not told so before, by any worker of the process.

@@ -29,14 +29,14 @@ impl RemoteKeys {
             self.take_over(store, now, news);
         }
         let record = store.get(self.record_key()).and_then(|entry| entry.value);
-        let Some(head) = record.and_then(|record| KeyRecord::decode(&record)) else {
+        let Some(record) = record.and_then(|record| KeyRecord::decode(&record)) else {
             return;
         };
-        let document = match self.needs_document(&head) {
+        let document = match self.needs_document(&record) {
             true => store.get(self.document_key()).and_then(|entry| entry.value),
             false => None,
         };
-        self.adopt(head, document.as_deref(), now, news);
+        self.adopt(record, document.as_deref(), now, news);
     }
 
     /// Takes over the same keys from an earlier configuration, if it knows newer ones, and copies them for
@@ -49,20 +49,21 @@ impl RemoteKeys {
             };
             let known = match &own.value {
                 Some(record) => KeyRecord::decode(record),
-                None => (self.count() > 0).then(|| self.head.clone()),
+                None => (self.count() > 0).then(|| self.record.clone()),
             };
-            let Some(record) = theirs.value else { continue };
-            let Some(head) = KeyRecord::decode(&record).filter(|head| head.supersedes(known.as_ref())) else {
+            let Some(bytes) = theirs.value else { continue };
+            let Some(record) = KeyRecord::decode(&bytes).filter(|record| record.supersedes(known.as_ref()))
+            else {
                 continue;
             };
             let document = earlier.get(self.document_key()).and_then(|entry| entry.value);
             // Not by way of the store alone: a foreign module may overwrite the entry before this worker
             // reads it.
-            self.adopt(head, document.as_deref(), now, news);
+            self.adopt(record, document.as_deref(), now, news);
             if let Some(document) = document {
                 store.put(self.document_key(), &document);
             }
-            let _ = store.swap(self.record_key(), own.version, &record);
+            let _ = store.swap(self.record_key(), own.version, &bytes);
         }
     }
 
@@ -80,7 +81,7 @@ impl RemoteKeys {
         let seen = store.get(self.record_key())?;
         let current = seen.value.and_then(|record| KeyRecord::decode(&record));
         let request = self.acquire_lease(id, current, now)?;
-        let written = store.swap(self.record_key(), seen.version, &self.head.encode());
+        let written = store.swap(self.record_key(), seen.version, &self.record.encode());
         // If a foreign module writes the entry all the time, no worker can get a lease. Then each fetches for
         // itself.
         let is_taken = || {
@@ -111,9 +112,9 @@ impl RemoteKeys {
             return;
         }
         if let Some(document) = unpublished.document {
-            store.put(self.document_key(), &versioned(self.head.version, &document));
+            store.put(self.document_key(), &versioned(self.record.version, &document));
         }
-        let _ = store.swap(self.record_key(), seen.version, &self.head.encode());
+        let _ = store.swap(self.record_key(), seen.version, &self.record.encode());
     }
 
     fn record_key(&self) -> StoreKey<'_> {
@@ -125,28 +126,28 @@ impl RemoteKeys {
     }
 
     /// Whether this worker needs the document as well to take over the record.
-    fn needs_document(&self, head: &KeyRecord) -> bool {
+    fn needs_document(&self, record: &KeyRecord) -> bool {
         self.in_flight.is_none()
             && self.unpublished.is_none()
-            && head.version != 0
-            && head.version != self.head.version
+            && record.version != 0
+            && record.version != self.record.version
     }
 
     /// Takes over a record of the process: another worker's lease, failure or keys.
-    fn adopt(&mut self, head: KeyRecord, document: Option<&[u8]>, now: UnixTime, news: &mut News) {
+    fn adopt(&mut self, record: KeyRecord, document: Option<&[u8]>, now: UnixTime, news: &mut News) {
         // Our own fetch will tell more than the record, which is ours anyway.
         let is_busy = self.in_flight.is_some() || self.unpublished.is_some();
-        if is_busy || head == self.head || self.is_behind(&head, now) {
+        if is_busy || record == self.record || self.is_behind(&record, now) {
             return;
         }
-        if head.version != self.head.version {
+        if record.version != self.record.version {
             let parsed = document
-                .and_then(|document| of_version(head.version, document))
+                .and_then(|document| of_version(record.version, document))
                 .and_then(|document| JwkSet::parse(document).ok());
             let Some(parsed) = parsed else {
                 // Its writer is between two writes, or was overtaken: keep the keys, and write the document
                 // again if it stays unreadable.
-                self.unreadable = Some(head.version);
+                self.unreadable = Some(record.version);
                 return;
             };
             news.events.push(KeyEvent::Adopted {
@@ -155,7 +156,7 @@ impl RemoteKeys {
             self.hold(parsed, true, now);
             self.unreadable = None;
         }
-        self.take_head(head);
+        self.take_record(record);
         news.has_changed = true;
     }
 }

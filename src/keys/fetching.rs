@@ -33,9 +33,9 @@ impl RemoteKeys {
     pub(crate) fn is_fetch_due(&self, now: UnixTime) -> bool {
         self.in_flight.is_none()
             && self.unpublished.is_none()
-            && !self.head.is_leased(now)
+            && !self.record.is_leased(now)
             && (self.wants_kid_fetch(now)
-                || (now.as_millis() >= self.head.retry_at && now.as_millis() >= self.due_at()))
+                || (now.as_millis() >= self.record.retry_at && now.as_millis() >= self.due_at()))
     }
 
     /// When the next regular fetch is due: at once while there are no keys.
@@ -45,13 +45,13 @@ impl RemoteKeys {
 
     pub(super) fn keys_due_at(&self) -> u64 {
         match &self.held {
-            Some(_) => self.head.refresh_at.min(self.head.stale_until),
+            Some(_) => self.record.refresh_at.min(self.record.stale_until),
             None => 0,
         }
     }
 
     fn document_due_at(&self) -> u64 {
-        match (&self.source.location, &self.head.discovered) {
+        match (&self.source.location, &self.record.discovered) {
             (KeyLocation::Discovery(_), Some(discovered)) => discovered.read_again_at,
             (KeyLocation::Discovery(_), None) => 0,
             (KeyLocation::Jwks(_), _) => u64::MAX,
@@ -68,11 +68,11 @@ impl RemoteKeys {
         if let Some(in_flight) = self.in_flight {
             return in_flight.deadline;
         }
-        let mut due = self.due_at().max(self.head.retry_at);
+        let mut due = self.due_at().max(self.record.retry_at);
         if self.wants != Wants::Nothing {
             due = due.min(self.next_kid_fetch(self.wants, UnixTime::NEVER).as_millis());
         }
-        UnixTime::from_millis(due.max(self.head.lease.map_or(0, |lease| lease.until)))
+        UnixTime::from_millis(due.max(self.record.lease.map_or(0, |lease| lease.until)))
     }
 
     // --- lease ---
@@ -85,17 +85,17 @@ impl RemoteKeys {
         current: Option<KeyRecord>,
         now: UnixTime,
     ) -> Option<FetchRequest> {
-        if let Some(head) = current.filter(|head| !self.is_behind(head, now)) {
-            if head.version == self.head.version {
-                self.head = head;
-            } else if self.unreadable == Some(head.version) {
+        if let Some(record) = current.filter(|record| !self.is_behind(record, now)) {
+            if record.version == self.record.version {
+                self.record = record;
+            } else if self.unreadable == Some(record.version) {
                 // Its document is lost. Our keys, if any, are as good as any until the fetch replaces both.
-                self.head = KeyRecord {
-                    version: self.head.version,
+                self.record = KeyRecord {
+                    version: self.record.version,
                     etag: None,
-                    ..head
+                    ..record
                 };
-            } else if head.version != 0 {
+            } else if record.version != 0 {
                 // Another worker has new keys: they are read first, at the next look.
                 return None;
             }
@@ -106,7 +106,7 @@ impl RemoteKeys {
         let for_kid = self.held.is_some() && self.wants_kid_fetch(now);
         if for_kid {
             let window = self.source.key_cache.unknown_kid_cooldown;
-            self.head.spend_kid_budget(window, self.wants, now);
+            self.record.spend_kid_budget(window, self.wants, now);
         }
         let keys_at = self.keys_at();
         let document = self.document_to_read(for_kid, now).or_else(|| {
@@ -129,7 +129,7 @@ impl RemoteKeys {
         };
         let holder = self.chance.next();
         let deadline = now.after(requests).after(LEASE_MARGIN);
-        self.head.lease = Some(Lease {
+        self.record.lease = Some(Lease {
             holder,
             until: deadline.as_millis(),
         });
@@ -185,10 +185,10 @@ impl RemoteKeys {
     /// moved its keys signs with new ones.
     fn document_to_read(&self, for_kid: bool, now: UnixTime) -> Option<&Endpoint> {
         let is_failing = self
-            .head
+            .record
             .discovered
             .as_ref()
-            .is_some_and(|discovered| discovered.trouble.is_some());
+            .is_some_and(|discovered| discovered.outage.is_some());
         let is_due = now.as_millis() >= self.document_due_at() || (for_kid && !is_failing);
         self.document().filter(|_| is_due)
     }
@@ -212,7 +212,7 @@ impl RemoteKeys {
         match &self.source.location {
             KeyLocation::Jwks(endpoint) => Some(endpoint.clone()),
             KeyLocation::Discovery(discovery) => {
-                let discovered = self.head.discovered.as_ref()?;
+                let discovered = self.record.discovered.as_ref()?;
                 let jwks_uri = HttpUri::parse(&discovered.jwks_uri).ok()?;
                 Some(discovery.keys_at(jwks_uri))
             }
@@ -240,7 +240,7 @@ impl RemoteKeys {
             ("accept-encoding", "identity".to_owned()),
             ("user-agent", self.source.user_agent.to_string()),
         ];
-        if let (Document::Jwks, Some(etag), Some(_)) = (document, &self.head.etag, &self.held) {
+        if let (Document::Jwks, Some(etag), Some(_)) = (document, &self.record.etag, &self.held) {
             headers.push(("if-none-match", etag.clone()));
         }
         FetchRequest {

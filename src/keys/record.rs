@@ -36,8 +36,8 @@ pub struct KeyRecord {
     /// Before this no fetch but for an unknown `kid`.
     pub(super) retry_at: u64,
     /// What the operator was told of these failures.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) trouble: Option<Trouble>,
+    #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
+    pub(super) outage: Option<Outage>,
     /// When the last fetches for an unknown `kid` began, the last one last.
     pub(super) kid_fetches: [u64; 3],
     /// When the last one began that only a `kid` which had come before could cause.
@@ -66,29 +66,31 @@ pub(super) struct Discovered {
     /// Fetches of the document that failed since the last good one.
     pub(super) failures: u32,
     /// What the operator was told of these failures.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) trouble: Option<Trouble>,
+    #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
+    pub(super) outage: Option<Outage>,
 }
 
-/// Failures in a row, as the operator was told: so that a change of state is told once, whichever worker
-/// notices it.
+/// Failures in a row, as they were reported to the operator: a change of state is reported once, whichever worker
+/// notices it. The names in the store are those of the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Trouble {
+pub(super) struct Outage {
     /// When the first of them began.
     pub(super) since: u64,
-    pub(super) standing: Standing,
+    #[serde(rename = "standing")]
+    pub(super) state: KeyState,
     pub(super) why: String,
 }
 
 /// What failing fetches mean for requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Standing {
+pub enum KeyState {
     /// Nothing: the keys are fresh.
     Fresh,
     /// The keys are past their lifetime and serve on.
     Stale,
     /// There are no keys that serve.
-    Without,
+    #[serde(rename = "Without")]
+    Missing,
 }
 
 /// No lease is longer than two requests and a margin; one that seems to be was taken before the clock was set
@@ -124,7 +126,7 @@ impl KeyRecord {
             },
             failures: record.count("failures")?,
             retry_at: record.number("retry_at")?,
-            trouble: Trouble::read(record)?,
+            outage: Outage::read(record)?,
             kid_fetches: record.three("kid_fetches")?,
             kid_came_again: record.number("kid_came_again")?,
             discovered: match record.part("discovered")? {
@@ -132,7 +134,7 @@ impl KeyRecord {
                     jwks_uri: discovered.text("jwks_uri")?.unwrap_or_default(),
                     read_again_at: discovered.number("read_again_at")?,
                     failures: discovered.count("failures")?,
-                    trouble: Trouble::read(&discovered)?,
+                    outage: Outage::read(&discovered)?,
                 }),
                 None => None,
             },
@@ -159,13 +161,13 @@ impl KeyRecord {
     }
 
     /// What a failure means now, and until when it means no worse.
-    pub(super) fn standing(&self, now: UnixTime) -> (Standing, UnixTime) {
+    pub(super) fn state(&self, now: UnixTime) -> (KeyState, UnixTime) {
         if !self.serves(now) {
-            (Standing::Without, UnixTime::NEVER)
+            (KeyState::Missing, UnixTime::NEVER)
         } else if now.as_millis() < self.expires_at {
-            (Standing::Fresh, UnixTime::from_millis(self.expires_at))
+            (KeyState::Fresh, UnixTime::from_millis(self.expires_at))
         } else {
-            (Standing::Stale, UnixTime::from_millis(self.stale_until))
+            (KeyState::Stale, UnixTime::from_millis(self.stale_until))
         }
     }
 
@@ -218,29 +220,29 @@ impl Wants {
     }
 }
 
-impl Trouble {
+impl Outage {
     fn read(record: &Record<'_>) -> Result<Option<Self>, Unreadable> {
-        let Some(trouble) = record.part("trouble")? else {
+        let Some(outage) = record.part("trouble")? else {
             return Ok(None);
         };
         Ok(Some(Self {
-            since: trouble.number("since")?,
-            standing: match trouble.text("standing")?.as_deref() {
-                Some("Fresh") => Standing::Fresh,
-                Some("Stale") => Standing::Stale,
-                Some("Without") => Standing::Without,
+            since: outage.number("since")?,
+            state: match outage.text("standing")?.as_deref() {
+                Some("Fresh") => KeyState::Fresh,
+                Some("Stale") => KeyState::Stale,
+                Some("Without") => KeyState::Missing,
                 _ => return Err(Unreadable),
             },
-            why: trouble.text("why")?.unwrap_or_default(),
+            why: outage.text("why")?.unwrap_or_default(),
         }))
     }
 
     /// Notes a failure that began at `begun`; true if the operator has not been told so yet.
-    pub(super) fn note(trouble: &mut Option<Self>, begun: UnixTime, standing: Standing, why: String) -> bool {
-        let since = trouble.as_ref().map_or(begun.as_millis(), |before| before.since);
-        let now = Self { since, standing, why };
-        let is_news = trouble.as_ref() != Some(&now);
-        *trouble = Some(now);
+    pub(super) fn note(outage: &mut Option<Self>, begun: UnixTime, state: KeyState, why: String) -> bool {
+        let since = outage.as_ref().map_or(begun.as_millis(), |before| before.since);
+        let now = Self { since, state, why };
+        let is_news = outage.as_ref() != Some(&now);
+        *outage = Some(now);
         is_news
     }
 }
@@ -299,14 +301,14 @@ mod tests {
 
     /// When fetches begin within ten minutes, where there is always somebody who wants one.
     fn fetches(wants: impl Fn(u64) -> Wants) -> Vec<u64> {
-        let mut head = KeyRecord::default();
+        let mut record = KeyRecord::default();
         let begin = 1_000_000;
         let mut begun = Vec::new();
         for second in 0..600 {
             let now = UnixTime::from_secs(begin + second);
             let wants = wants(second);
-            if wants != Wants::Nothing && head.next_kid_fetch(WINDOW, wants, now) <= now {
-                head.spend_kid_budget(WINDOW, wants, now);
+            if wants != Wants::Nothing && record.next_kid_fetch(WINDOW, wants, now) <= now {
+                record.spend_kid_budget(WINDOW, wants, now);
                 begun.push(second);
             }
         }
@@ -368,14 +370,14 @@ mod tests {
 
     #[test]
     fn a_record_survives_its_encoding_and_odd_bytes_are_none() {
-        let trouble = |standing| {
-            Some(Trouble {
+        let outage = |state| {
+            Some(Outage {
                 since: 9,
-                standing,
+                state,
                 why: "JWKS: the connection was \"reset\"".to_owned(),
             })
         };
-        let head = KeyRecord {
+        let record = KeyRecord {
             version: u64::MAX,
             asked_at: 1,
             refresh_at: 2,
@@ -385,19 +387,24 @@ mod tests {
             lease: Some(Lease { holder: 5, until: 6 }),
             failures: 7,
             retry_at: 8,
-            trouble: trouble(Standing::Without),
+            outage: outage(KeyState::Missing),
             kid_fetches: [10, 11, 14],
             kid_came_again: 15,
             discovered: Some(Discovered {
                 jwks_uri: "https://a/".to_owned(),
                 read_again_at: 12,
                 failures: 13,
-                trouble: trouble(Standing::Fresh),
+                outage: outage(KeyState::Fresh),
             }),
         };
-        assert_eq!(KeyRecord::decode(&head.encode()), Some(head));
+        let written = String::from_utf8(record.encode()).unwrap();
+        assert!(
+            written.contains(r#""trouble":{"since":9,"standing":"Without","why":"#),
+            "{written}: workers of an older build read it too"
+        );
+        assert_eq!(KeyRecord::decode(&record.encode()), Some(record));
         let stale = KeyRecord {
-            trouble: trouble(Standing::Stale),
+            outage: outage(KeyState::Stale),
             ..KeyRecord::default()
         };
         assert_eq!(KeyRecord::decode(&stale.encode()), Some(stale));

@@ -19,8 +19,8 @@ pub struct RemoteKeys {
     /// Identifies the source in the shared store.
     pub(super) fingerprint: String,
     /// The last record seen of the process.
-    pub(super) head: KeyRecord,
-    /// The keys of `head.version`, parsed.
+    pub(super) record: KeyRecord,
+    /// The keys of `record.version`, parsed.
     pub(super) held: Option<ParsedJwkSet>,
     pub(super) in_flight: Option<InFlight>,
     /// The next request under the lease that is held.
@@ -49,7 +49,7 @@ impl RemoteKeys {
         Self {
             fingerprint: source.fingerprint(),
             source,
-            head: KeyRecord::default(),
+            record: KeyRecord::default(),
             held: None,
             in_flight: None,
             next_request: None,
@@ -65,20 +65,20 @@ impl RemoteKeys {
     /// The keys, as long as they serve.
     #[must_use]
     pub fn serving(&self, now: UnixTime) -> Option<&JwkSet> {
-        let held = self.held.as_ref().filter(|_| self.head.serves(now));
+        let held = self.held.as_ref().filter(|_| self.record.serves(now));
         held.map(|held| &held.set)
     }
 
     /// Whether the keys are past their lifetime and serve on only because the issuer fails.
     pub(crate) fn is_stale(&self, now: UnixTime) -> bool {
-        self.held.is_some() && now.as_millis() >= self.head.expires_at
+        self.held.is_some() && now.as_millis() >= self.record.expires_at
     }
 
     /// How old the keys are.
     pub(crate) fn age(&self, now: UnixTime) -> Option<Duration> {
         self.held
             .as_ref()
-            .map(|_| now.since(UnixTime::from_millis(self.head.asked_at)))
+            .map(|_| now.since(UnixTime::from_millis(self.record.asked_at)))
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -126,7 +126,7 @@ impl RemoteKeys {
 
     /// Keys from the future are from before the clock was set back.
     fn was_asked_within(&self, since: UnixTime, now: UnixTime) -> bool {
-        (since.as_millis()..=now.as_millis()).contains(&self.head.asked_at)
+        (since.as_millis()..=now.as_millis()).contains(&self.record.asked_at)
     }
 
     /// Another worker wants a `kid`; the number is that of a request that has just come.
@@ -139,7 +139,7 @@ impl RemoteKeys {
 
     pub(super) fn next_kid_fetch(&self, wants: Wants, now: UnixTime) -> UnixTime {
         let window = self.source.key_cache.unknown_kid_cooldown;
-        self.head.next_kid_fetch(window, wants, now)
+        self.record.next_kid_fetch(window, wants, now)
     }
 
     /// For how long the issuer's word counts that it does not have a `kid`. Short: somebody may have asked
@@ -173,18 +173,20 @@ impl RemoteKeys {
     // --- shared data ---
 
     /// Takes over a record of the process.
-    pub(super) fn take_head(&mut self, head: KeyRecord) {
-        if head.asked_at != self.head.asked_at {
+    pub(super) fn take_record(&mut self, record: KeyRecord) {
+        if record.asked_at != self.record.asked_at {
             self.wants = Wants::Nothing;
         }
-        self.head = head;
+        self.record = record;
     }
 
     /// Whether a record tells of older keys than ours: somebody has put back what once stood there, and a key
     /// that the issuer has withdrawn since must not come back with it. Where our own are from the future, the
     /// clock was set back.
-    pub(super) fn is_behind(&self, head: &KeyRecord, now: UnixTime) -> bool {
-        self.held.is_some() && head.asked_at < self.head.asked_at && self.head.asked_at <= now.as_millis()
+    pub(super) fn is_behind(&self, record: &KeyRecord, now: UnixTime) -> bool {
+        self.held.is_some()
+            && record.asked_at < self.record.asked_at
+            && self.record.asked_at <= now.as_millis()
     }
 
     /// Whether this fetch is under way here.
@@ -194,6 +196,6 @@ impl RemoteKeys {
 
     /// Whether a fetch is under way, here or in another worker.
     pub(crate) fn is_awaited(&self, now: UnixTime) -> bool {
-        self.in_flight.is_some() || self.head.is_leased(now)
+        self.in_flight.is_some() || self.record.is_leased(now)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::denial::Reason;
-use proxy_wasm_jwt::keys::{Document, KeyEvent, Standing};
+use proxy_wasm_jwt::keys::{Document, KeyEvent, KeyState};
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 use testkit::{Algorithm, SigningKey, Token};
@@ -503,14 +503,12 @@ fn old_keys_serve_for_a_day_past_their_lifetime_and_not_longer() {
         .iter()
         .filter_map(|event| match event {
             KeyEvent::Failed {
-                standing,
-                is_news: true,
-                ..
-            } => Some(*standing),
+                state, is_news: true, ..
+            } => Some(*state),
             _ => None,
         })
         .collect();
-    assert_eq!(told, [Standing::Fresh, Standing::Stale, Standing::Without]);
+    assert_eq!(told, [KeyState::Fresh, KeyState::Stale, KeyState::Missing]);
     let recoveries = process
         .events
         .iter()
