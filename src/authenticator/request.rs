@@ -198,8 +198,8 @@ impl Authenticator {
         outcome
     }
 
-    /// Checks the tokens of a request. Not inlined, like all that a known token does not need: a large function
-    /// costs more to enter.
+    /// Checks the tokens of a request. Not inlined, like all that a known token does not need: a large
+    /// function costs more to enter.
     #[inline(never)]
     fn check(
         &mut self,

@@ -29,7 +29,8 @@ use crate::settings::Config;
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
     pub(super) unknown: Vec<UnknownKid>,
-    /// The provider that has refused a token because of nothing but the token, its times and the keys; and these times.
+    /// The provider that has refused a token because of nothing but the token, its times and the keys; and
+    /// these times.
     pub(super) refusal: Option<(ProviderId, TimeLimits)>,
 }
 

@@ -70,8 +70,8 @@ pub(super) struct Discovered {
     pub(super) outage: Option<Outage>,
 }
 
-/// Failures in a row, as they were reported to the operator: a change of state is reported once, whichever worker
-/// notices it. The names in the store are those of the format.
+/// Failures in a row, as they were reported to the operator: a change of state is reported once, whichever
+/// worker notices it. The names in the store are those of the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Outage {
     /// When the first of them began.

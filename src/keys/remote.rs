@@ -87,9 +87,9 @@ impl RemoteKeys {
 
     // --- unknown kids ---
 
-    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer was
-    /// asked since then, or a moment ago, and does not have it either. `serial` is the number of a request that has
-    /// just come, or 0.
+    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer
+    /// was asked since then, or a moment ago, and does not have it either. `serial` is the number of a
+    /// request that has just come, or 0.
     pub(crate) fn may_learn(
         &self,
         kid: &str,
@@ -108,8 +108,8 @@ impl RemoteKeys {
         })
     }
 
-    /// A request has named a `kid` that the keys do not have. True if it wants more than the requests before it. The
-    /// numbers are those of [`Self::may_learn`].
+    /// A request has named a `kid` that the keys do not have. True if it wants more than the requests before
+    /// it. The numbers are those of [`Self::may_learn`].
     pub(crate) fn note_unknown(&mut self, kid: &str, serial: u64, since: UnixTime, now: UnixTime) -> bool {
         if self.absent.contains(kid, now) {
             return false;
