@@ -2,6 +2,7 @@
 
 use crate::denial::{Denial, Reason};
 use crate::ids::ProviderId;
+use crate::jose::TokenFault;
 use crate::time::UnixTime;
 
 /// Why a check does not succeed.
@@ -87,4 +88,21 @@ impl EvalTime {
     pub(super) const fn is_first_look(self) -> bool {
         self.since.as_millis() == self.now.as_millis()
     }
+}
+
+/// The refusal of a token that cannot be parsed.
+pub(super) fn malformed(fault: TokenFault) -> Denial {
+    let (reason, detail) = match fault {
+        TokenFault::Parts => (Reason::TokenMalformed, "not three parts"),
+        TokenFault::HeaderEncoding => (Reason::TokenMalformed, "header encoding"),
+        TokenFault::HeaderJson(_) => (Reason::TokenMalformed, "header"),
+        TokenFault::HeaderMember(member) => (Reason::TokenMalformed, member),
+        TokenFault::AlgorithmMissing => (Reason::AlgorithmRejected, "no alg"),
+        TokenFault::CriticalHeader => (Reason::CriticalHeader, "crit"),
+        TokenFault::Encrypted => (Reason::TokenMalformed, "encrypted"),
+        TokenFault::Nested => (Reason::TokenMalformed, "nested"),
+        TokenFault::PayloadEncoding => (Reason::TokenMalformed, "payload encoding"),
+        TokenFault::SignatureEncoding => (Reason::TokenMalformed, "signature encoding"),
+    };
+    Denial::new(reason).with_detail(detail)
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::failure::{EvalTime, Failure, MissingKeys};
+use super::failure::{EvalTime, Failure, MissingKeys, malformed};
 use crate::binding::Presented;
 use crate::binding::nonce::NonceSecret;
 use crate::binding::replay::ProofId;
@@ -16,7 +16,7 @@ use crate::credential::Location;
 use crate::denial::{Denial, Detail, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
 use crate::ids::{LocationId, ProviderId};
-use crate::jose::{Algorithm, AlgorithmSet, Checks, JoseHeader, JwkSet, TokenFault, UnverifiedJwt};
+use crate::jose::{Algorithm, AlgorithmSet, Checks, JoseHeader, JwkSet, UnverifiedJwt};
 use crate::keys::KeySource;
 use crate::keys::RemoteKeys;
 use crate::pattern::Effort;
@@ -391,20 +391,4 @@ fn mismatch(set: &JwkSet, parts: &Parts<'_>) -> Detail {
         used: parts.algorithm,
         is_for,
     })
-}
-
-fn malformed(fault: TokenFault) -> Denial {
-    let (reason, detail) = match fault {
-        TokenFault::Parts => (Reason::TokenMalformed, "not three parts"),
-        TokenFault::HeaderEncoding => (Reason::TokenMalformed, "header encoding"),
-        TokenFault::HeaderJson(_) => (Reason::TokenMalformed, "header"),
-        TokenFault::HeaderMember(member) => (Reason::TokenMalformed, member),
-        TokenFault::AlgorithmMissing => (Reason::AlgorithmRejected, "no alg"),
-        TokenFault::CriticalHeader => (Reason::CriticalHeader, "crit"),
-        TokenFault::Encrypted => (Reason::TokenMalformed, "encrypted"),
-        TokenFault::Nested => (Reason::TokenMalformed, "nested"),
-        TokenFault::PayloadEncoding => (Reason::TokenMalformed, "payload encoding"),
-        TokenFault::SignatureEncoding => (Reason::TokenMalformed, "signature encoding"),
-    };
-    Denial::new(reason).with_detail(detail)
 }
