@@ -17,6 +17,7 @@ mod mint;
 mod personas;
 mod report;
 mod route;
+mod schema;
 mod setup;
 mod source;
 mod yaml;
@@ -46,6 +47,7 @@ enum Command {
     Test(expect::Arguments),
     Issuer(issuer::Arguments),
     Convert(convert::Arguments),
+    Schema(schema::Arguments),
     /// Print the completions for a shell
     #[command(after_help = "Examples:\n  jwtctl completions bash > /etc/bash_completion.d/jwtctl")]
     Completions {
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => expect::run(&arguments),
         Command::Issuer(arguments) => issuer::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "jwtctl", &mut std::io::stdout());
             Ok(Outcome::Fine)
