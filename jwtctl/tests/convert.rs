@@ -292,13 +292,16 @@ fn authorization_policy(action: &str, rules: Value) -> Value {
     })
 }
 
+/// Policies, and RBAC filters with their actions.
+type Case = (Vec<Value>, Vec<(&'static str, Value)>);
+
 #[test]
 fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
     let keys = Keys::new();
     let upstream = Upstream::start();
     let any = json!([{"any": true}]);
     let with_token = claim(&["iss"], json!({"string_match": {"safe_regex": {"regex": ".+"}}}));
-    let cases: Vec<(Vec<Value>, Vec<(&str, Value)>)> = vec![
+    let cases: Vec<Case> = vec![
         // Authentication alone.
         (vec![], vec![]),
         // Paths, methods, principals, claims, scopes.
