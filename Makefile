@@ -49,6 +49,10 @@ guides: wasm envoy ## the applications of envoy/issuers/apps behind their config
 interop: wasm envoy ## real identity providers in front of the filter, and a table of what each showed (NAMES="keycloak hydra", or all)
 	@scripts/interop.sh $(NAMES)
 
+.PHONY: gateway
+gateway: wasm envoy ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
+	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/gateway.py
+
 .PHONY: mcp
 mcp: wasm envoy ## the published MCP clients at two MCP servers behind the filter, from the URL to a tool call (needs Node.js)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/mcp_clients.py
