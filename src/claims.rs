@@ -16,7 +16,7 @@ pub(crate) use decimal::Decimal;
 pub use issuer::{IssuerPattern, IssuerSegment, issuers_overlap};
 pub use numeric_date::NumericDate;
 pub use path::ClaimPath;
-pub use rules::{Audiences, ClaimRules, DEFAULT_CLOCK_SKEW, Profile};
+pub use rules::{Audiences, ClaimRules, Profile};
 pub use verified::{SignatureCheck, VerifiedJwt};
 
 use crate::denial::{Denial, Detail, Reason};

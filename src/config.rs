@@ -35,7 +35,9 @@ mod struct_message;
 pub use error::{ConfigError, ConfigProblem};
 
 use self::error::Faults;
-use self::fields::{FILTER_STATE, LIMITS, RESPONSE, SHARED_DATA, SHARED_SECRET, TOP, TopObject};
+use self::fields::{
+    FilterStateObject, LimitsObject, ResponseObject, SharedDataObject, SharedSecretObject, TopObject,
+};
 use self::names::Names;
 use self::reader::{Fields, Members, Node};
 use self::requirement::Known;
@@ -98,25 +100,16 @@ fn read_json(bytes: &[u8], has_doubles: bool) -> Result<Config, Box<ConfigError>
 }
 
 fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigError>> {
-    let fields = root.fields(TOP)?;
+    let fields = root.fields(TopObject)?;
     let mut names = Names {
         has_doubles,
         ..Names::default()
     };
     let (providers, faulty) = read_providers(&fields, &mut names)?;
-    let policy = fields.keep(read_policy(&fields, &providers, &faulty, &mut names));
-    let style = fields.keep(read_style(&fields, &providers));
-    let seal = fields.keep(read_seal(root, &fields, &providers));
-    let stat_prefix = fields.keep(read_stat_prefix(&fields));
-    let limits = fields.keep(read_limits(&fields));
-    let shown = fields.keep(read_shown(&fields));
-    let spelling_action = fields.kept(TOP.headers_with_underscores_action);
-    let signature_backend = fields.kept(TOP.signature_backend);
-    let (Some(policy), Some(style), Some(seal), Some(stat_prefix), Some(limits), Some(shown)) =
-        (policy, style, seal, stat_prefix, limits, shown)
-    else {
-        return Err(ConfigError::reported());
-    };
+    let policy = read_policy(&fields, &providers, &faulty, &mut names);
+    let style = read_style(&fields, &providers);
+    let seal = fields.or_default(read_seal(root, &fields, &providers));
+    let shown = read_shown(&fields);
     for patterns in names.patterns.values() {
         patterns.finish();
     }
@@ -128,7 +121,11 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
         providers,
         locations: names.locations.into_vec(),
         policy,
-        headers: HeaderFields::new(&names.wanted, names.owned_headers.iter(), spelling_action),
+        headers: HeaderFields::new(
+            &names.wanted,
+            names.owned_headers.iter(),
+            fields.kept(TopObject::headers_with_underscores_action),
+        ),
         wanted: names.wanted,
         owned_headers: names.owned_headers,
         conditions: names.conditions,
@@ -136,10 +133,10 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
         reads_address: tells_clients_apart,
         asks_subject: tells_clients_apart || shown.subject,
         shown,
-        stat_prefix,
+        stat_prefix: fields.or_default(read_stat_prefix(&fields)),
         replies: Replies::new(&style, names.scopes),
-        limits,
-        signature_backend,
+        limits: read_limits(&fields),
+        signature_backend: fields.kept(TopObject::signature_backend),
         seal,
     })
 }
@@ -149,7 +146,7 @@ fn read_providers(
     fields: &Fields<'_, TopObject>,
     names: &mut Names,
 ) -> Result<(Vec<Provider>, Vec<Box<str>>), Box<ConfigError>> {
-    let map = fields.require(TOP.providers)?;
+    let map = fields.require(TopObject::providers)?;
     let nodes = map.map()?;
     if !(1..=MAX_PROVIDERS).contains(&nodes.len()) {
         return Err(map.invalid(format!(
@@ -172,7 +169,7 @@ fn read_providers(
     }
     binding::remember_for_widest_window(&mut providers);
     fields.keep(remote::read_user_agent(
-        fields.get(TOP.user_agent),
+        fields.get(TopObject::user_agent),
         &mut providers,
     ));
     Ok((providers, faulty))
@@ -183,15 +180,15 @@ fn read_policy(
     providers: &[Provider],
     faulty: &[Box<str>],
     names: &mut Names,
-) -> Result<Policy, Box<ConfigError>> {
-    let mode = requirement::read_mode(fields.get(TOP.mode), fields.get(TOP.shadow_percent));
-    let mode = fields.keep(mode).flatten().unwrap_or_default();
+) -> Policy {
+    let mode = requirement::read_mode(fields.get(TopObject::mode), fields.get(TopObject::shadow_percent));
+    let mode = fields.or_default(mode).unwrap_or_default();
     let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
     // Before those of rules: it is the first.
     let own_resource = fields
-        .get(TOP.protected_resource)
-        // Its authorization servers may be among the faulty providers.
-        .filter(|_| faulty.is_empty())
+        .get(TopObject::protected_resource)
+        // Its authorization servers may be issuers with faults.
+        .filter(|node| node.count_faults() == 0)
         .and_then(|node| node.keep(resource::read(node, providers, &ids, names)));
     let mut known = Known {
         providers,
@@ -200,7 +197,7 @@ fn read_policy(
         mode,
     };
     let mut requirement_map = Vec::new();
-    if let Some(node) = fields.get(TOP.requirement_map) {
+    if let Some(node) = fields.get(TopObject::requirement_map) {
         for (name, node) in fields.keep(node.map()).iter().flat_map(Members::iter) {
             // A rule that names a faulty one finds it.
             let demand = node.keep(known.read_entry(&node, names));
@@ -209,14 +206,14 @@ fn read_policy(
         }
     }
     known.requirement_map = &requirement_map;
-    let rules = fields.get(TOP.rules);
+    let rules = fields.get(TopObject::rules);
     let rules = rules.and_then(|node| node.keep(rule::read(node, &known, names)));
     let rules = rules.unwrap_or_default();
     let filter_state_rules = fields
-        .get(TOP.filter_state_rules)
+        .get(TopObject::filter_state_rules)
         .and_then(|node| node.keep(rule::read_filter_state_rules(node, &known)));
     let otherwise = known.plain_demand(Requirement::any_of(ids.into_iter()));
-    let cors = match fields.kept(TOP.bypass_cors_preflight) {
+    let cors = match fields.kept(TopObject::bypass_cors_preflight) {
         true => Some(CorsPreflight::new(&mut names.wanted)),
         false => None,
     };
@@ -232,7 +229,7 @@ fn read_policy(
         true => None,
         false => Some(names.protected_resources(own_resource.is_some())),
     };
-    Ok(Policy {
+    Policy {
         rules,
         requirement_map,
         filter_state_rules,
@@ -241,29 +238,25 @@ fn read_policy(
         otherwise,
         mode,
         resources,
-    })
+    }
 }
 
-fn read_style(
-    fields: &Fields<'_, TopObject>,
-    providers: &[Provider],
-) -> Result<ReplyStyle, Box<ConfigError>> {
-    let is_stripped = fields.kept(TOP.strip_failure_response);
+fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplyStyle {
+    let is_stripped = fields.kept(TopObject::strip_failure_response);
     let mut asking = providers
         .iter()
         .filter(|provider| provider.binding.nonces().is_some());
-    if let (true, Some(node), Some(provider)) =
-        (is_stripped, fields.get(TOP.strip_failure_response), asking.next())
-    {
-        return Err(node.invalid(format!(
+    if let (true, Some(node), Some(provider)) = (
+        is_stripped,
+        fields.get(TopObject::strip_failure_response),
+        asking.next(),
+    ) {
+        node.report(node.invalid(format!(
             "takes away the challenge that gives the clients of {} their nonce; leave it out, or `binding.dpop.nonce`",
             provider.name
         )));
     }
-    let mut style = match fields.get(TOP.response) {
-        Some(node) => response::read(&node.fields(RESPONSE)?, is_stripped)?,
-        None => response::read(&fields.absent(RESPONSE), is_stripped)?,
-    };
+    let mut style = response::read(&fields.within(TopObject::response, ResponseObject), is_stripped);
     let mut algorithms: Vec<&str> = Vec::new();
     let of_proofs = providers.iter().filter_map(|provider| provider.binding.dpop());
     for algorithm in of_proofs.flat_map(|dpop| dpop.algorithms.iter()) {
@@ -272,11 +265,11 @@ fn read_style(
         }
     }
     style.dpop_algorithms = (!algorithms.is_empty()).then(|| algorithms.join(" "));
-    Ok(style)
+    style
 }
 
 fn read_stat_prefix(fields: &Fields<'_, TopObject>) -> Result<String, Box<ConfigError>> {
-    let Some(node) = fields.get(TOP.stat_prefix) else {
+    let Some(node) = fields.get(TopObject::stat_prefix) else {
         return Ok(String::new());
     };
     let text = node.text()?;
@@ -292,12 +285,12 @@ fn read_seal(
     fields: &Fields<'_, TopObject>,
     providers: &[Provider],
 ) -> Result<SealKey, Box<ConfigError>> {
-    if let Some(node) = fields.get(TOP.shared_data)
-        && let Some(node) = node.fields(SHARED_DATA)?.get(SHARED_DATA.secret)
+    if let Some(node) = fields.get(TopObject::shared_data)
+        && let Some(node) = node.fields(SharedDataObject)?.get(SharedDataObject::secret)
     {
         let secret = data_source::read_secret(
             node,
-            data_source::written!(node, SHARED_SECRET),
+            data_source::written!(node, SharedSecretObject),
             "write the secret into `inline_string`, or leave `secret` out: then the whole configuration is one",
         )?;
         return Ok(SealKey::from_secret(&secret));
@@ -311,30 +304,24 @@ fn read_seal(
     })
 }
 
-fn read_shown(fields: &Fields<'_, TopObject>) -> Result<Shown, Box<ConfigError>> {
-    let Some(node) = fields.get(TOP.filter_state) else {
-        return Ok(Shown::default());
-    };
-    let fields = node.fields(FILTER_STATE)?;
-    Ok(Shown {
-        subject: fields.kept(FILTER_STATE.subject),
-        rule: fields.kept(FILTER_STATE.rule),
-        decision: fields.kept(FILTER_STATE.decision),
-    })
+fn read_shown(fields: &Fields<'_, TopObject>) -> Shown {
+    let fields = fields.within(TopObject::filter_state, FilterStateObject);
+    Shown {
+        subject: fields.kept(FilterStateObject::subject),
+        rule: fields.kept(FilterStateObject::rule),
+        decision: fields.kept(FilterStateObject::decision),
+    }
 }
 
-fn read_limits(fields: &Fields<'_, TopObject>) -> Result<Limits, Box<ConfigError>> {
-    let fields = match fields.get(TOP.limits) {
-        Some(node) => node.fields(LIMITS)?,
-        None => fields.absent(LIMITS),
-    };
+fn read_limits(fields: &Fields<'_, TopObject>) -> Limits {
+    let fields = fields.within(TopObject::limits, LimitsObject);
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    Ok(Limits {
-        max_token_bytes: size(fields.kept(LIMITS.max_token_bytes)),
-        max_waiting_requests: size(fields.kept(LIMITS.max_waiting_requests)),
-        max_wait: fields.kept(LIMITS.max_wait),
-        token_cache_entries: size(fields.kept(LIMITS.token_cache_entries)),
-    })
+    Limits {
+        max_token_bytes: size(fields.kept(LimitsObject::max_token_bytes)),
+        max_waiting_requests: size(fields.kept(LimitsObject::max_waiting_requests)),
+        max_wait: fields.kept(LimitsObject::max_wait),
+        token_cache_entries: size(fields.kept(LimitsObject::token_cache_entries)),
+    }
 }
 
 /// Prometheus has no `-` in a name either.

@@ -106,14 +106,3 @@ pub struct Limits {
     /// How many verified tokens each worker keeps; 0: none.
     pub token_cache_entries: usize,
 }
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_token_bytes: 16_384,
-            max_waiting_requests: 1024,
-            max_wait: Duration::from_secs(5),
-            token_cache_entries: 1000,
-        }
-    }
-}

@@ -51,6 +51,7 @@ fn faults_have_the_order_of_the_text() {
             "rules[1].match",
             "providers.p",
             "providers.p",
+            "providers.p.local_jwks.inline_string",
             "mode"
         ]
     );

@@ -38,9 +38,6 @@ impl ClaimRules {
     }
 }
 
-/// The default of `clock_skew_seconds`.
-pub const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(60);
-
 /// Whom a token must be meant for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audiences {

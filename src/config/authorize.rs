@@ -2,7 +2,7 @@
 
 use super::claim_to_header::read_claim;
 use super::error::ConfigError;
-use super::fields::{AUTHORIZE, CONDITION, REQUEST_PART, RequestPartObject, SCOPES};
+use super::fields::{AuthorizeObject, ConditionObject, RequestPartObject, ScopesObject};
 use super::reader::{Fields, Node, read_each};
 use super::string_matcher::Form;
 use super::{Names, header_name, string_matcher};
@@ -13,11 +13,11 @@ use crate::policy::{
 };
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
-    let fields = node.fields(AUTHORIZE)?;
-    let scopes = fields.get(AUTHORIZE.scopes);
+    let fields = node.fields(AuthorizeObject)?;
+    let scopes = fields.get(AuthorizeObject::scopes);
     let scopes = fields.keep(scopes.map(|node| read_scopes(node, names)).transpose());
     let mut conditions = Vec::new();
-    if let Some(node) = fields.get(AUTHORIZE.claims) {
+    if let Some(node) = fields.get(AuthorizeObject::claims) {
         conditions = read_each(&node.some_list()?, |element| {
             Ok((names.condition(element.path()), read_condition(element, names)?))
         })?;
@@ -30,14 +30,14 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
 }
 
 fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, Box<ConfigError>> {
-    let fields = node.fields(SCOPES)?;
-    let (list, all) = match (fields.get(SCOPES.any), fields.get(SCOPES.all)) {
+    let fields = node.fields(ScopesObject)?;
+    let (list, all) = match (fields.get(ScopesObject::any), fields.get(ScopesObject::all)) {
         (Some(node), None) => (node, false),
         (None, Some(node)) => (node, true),
         _ => return Err(node.invalid("write one of `any`, `all`")),
     };
     let wanted = read_each(&list.some_list()?, read_scope)?;
-    let claims = match fields.read(SCOPES.claim_names)? {
+    let claims = match fields.read(ScopesObject::claim_names)? {
         Some(names) => names.into_iter().map(ClaimPath::Name).collect(),
         None => vec![ClaimPath::Name("scope".into()), ClaimPath::Name("scp".into())],
     };
@@ -64,8 +64,8 @@ pub(super) fn read_scope(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> 
 }
 
 fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<ConfigError>> {
-    let fields = node.fields(CONDITION)?;
-    if let Some(any) = fields.get(CONDITION.any) {
+    let fields = node.fields(ConditionObject)?;
+    if let Some(any) = fields.get(ConditionObject::any) {
         if fields.len() > 1 {
             return Err(
                 node.invalid("`any` has no other fields beside it; write each condition as an element of it")
@@ -74,24 +74,27 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
         let conditions = read_each(&any.some_list()?, |node| read_condition(node, names))?;
         return Ok(Condition::Any(conditions));
     }
-    let invert = fields.value(CONDITION.invert)?;
+    let invert = fields.value(ConditionObject::invert)?;
     let claim = read_claim(
         node,
-        fields.get(CONDITION.claim_name),
-        fields.get(CONDITION.claim_path),
+        fields.get(ConditionObject::claim_name),
+        fields.get(ConditionObject::claim_path),
     )?;
     let tests = [
-        (CONDITION.equals.name, fields.get(CONDITION.equals)),
-        (CONDITION.any_of.name, fields.get(CONDITION.any_of)),
-        (CONDITION.all_of.name, fields.get(CONDITION.all_of)),
-        (CONDITION.prefix.name, fields.get(CONDITION.prefix)),
-        (CONDITION.suffix.name, fields.get(CONDITION.suffix)),
-        (CONDITION.contains.name, fields.get(CONDITION.contains)),
-        (CONDITION.regex.name, fields.get(CONDITION.regex)),
-        (CONDITION.exists.name, fields.get(CONDITION.exists)),
+        (ConditionObject::equals.name, fields.get(ConditionObject::equals)),
+        (ConditionObject::any_of.name, fields.get(ConditionObject::any_of)),
+        (ConditionObject::all_of.name, fields.get(ConditionObject::all_of)),
+        (ConditionObject::prefix.name, fields.get(ConditionObject::prefix)),
+        (ConditionObject::suffix.name, fields.get(ConditionObject::suffix)),
         (
-            CONDITION.equals_request.name,
-            fields.get(CONDITION.equals_request),
+            ConditionObject::contains.name,
+            fields.get(ConditionObject::contains),
+        ),
+        (ConditionObject::regex.name, fields.get(ConditionObject::regex)),
+        (ConditionObject::exists.name, fields.get(ConditionObject::exists)),
+        (
+            ConditionObject::equals_request.name,
+            fields.get(ConditionObject::equals_request),
         ),
     ];
     let mut found = tests.iter().filter_map(|(name, node)| Some((*name, (*node)?)));
@@ -158,14 +161,14 @@ fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, Box<ConfigError>> {
-    let fields = node.fields(REQUEST_PART)?;
+    let fields = node.fields(RequestPartObject)?;
     match (
-        fields.get(REQUEST_PART.path_template),
-        fields.get(REQUEST_PART.header),
-        fields.read(REQUEST_PART.host)?.unwrap_or_default(),
+        fields.get(RequestPartObject::path_template),
+        fields.get(RequestPartObject::header),
+        fields.read(RequestPartObject::host)?.unwrap_or_default(),
     ) {
         (Some(template), None, false) => read_path_part(template, &fields, names),
-        (None, Some(_), false) | (None, None, true) if fields.get(REQUEST_PART.variable).is_some() => {
+        (None, Some(_), false) | (None, None, true) if fields.get(RequestPartObject::variable).is_some() => {
             Err(node.invalid("`variable` goes with `path_template`"))
         }
         (None, Some(header), false) => {
@@ -205,7 +208,7 @@ fn read_path_part(
     fields: &Fields<'_, RequestPartObject>,
     names: &mut Names,
 ) -> Result<RequestPart, Box<ConfigError>> {
-    let variable = fields.required(REQUEST_PART.variable)?;
+    let variable = fields.required(RequestPartObject::variable)?;
     let text = node.name()?;
     match PathTemplate::parse(&text, &variable) {
         Some(_) if !RequestPath::new(text.as_bytes()).is_canonical() || has_needless_escape(&text) => {

@@ -1,7 +1,7 @@
 //! `binding`: whether a provider's tokens may be used by their owner only.
 
 use super::error::ConfigError;
-use super::fields::{BINDING, DPOP, NONCE, NONCE_SECRET, TRUST_XFCC};
+use super::fields::{BindingObject, DpopObject, NonceObject, NonceSecretObject, TrustXfccObject};
 use super::reader::{FlagOrFields, Node};
 use super::{Names, data_source};
 use crate::binding::dpop::{Dpop, DpopFields};
@@ -18,17 +18,17 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<Co
     if is_off(node) {
         return Ok(Binding::Off);
     }
-    let fields = node.fields(BINDING)?;
+    let fields = node.fields(BindingObject)?;
     let mut dpop = None;
-    if let Some(node) = fields.get(BINDING.dpop).filter(|node| !is_off(node)) {
+    if let Some(node) = fields.get(BindingObject::dpop).filter(|node| !is_off(node)) {
         dpop = Some(read_dpop(node, names)?);
     }
-    let mtls = match fields.get(BINDING.mtls) {
+    let mtls = match fields.get(BindingObject::mtls) {
         Some(node) if is_off(node) => Check::Off,
-        _ => fields.value(BINDING.mtls)?,
+        _ => fields.value(BindingObject::mtls)?,
     };
     let mut forwarded = None;
-    if let Some(node) = fields.get(BINDING.trust_xfcc)
+    if let Some(node) = fields.get(BindingObject::trust_xfcc)
         && let Some(element) = read_element(node)?
     {
         if mtls == Check::Off {
@@ -47,25 +47,25 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<Co
 }
 
 fn read_element(node: &Node<'_>) -> Result<Option<Element>, Box<ConfigError>> {
-    Ok(match node.flag_or_fields(TRUST_XFCC)? {
+    Ok(match node.flag_or_fields(TrustXfccObject)? {
         FlagOrFields::Flag(false) => None,
         FlagOrFields::Flag(true) => Some(Element::Only),
         FlagOrFields::Fields(fields) => {
-            let count = fields.required(TRUST_XFCC.trusted_hops)?;
+            let count = fields.required(TrustXfccObject::trusted_hops)?;
             Some(Element::LastBut(usize::try_from(count).unwrap_or(usize::MAX)))
         }
     })
 }
 
 fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError>> {
-    let fields = node.fields(DPOP)?;
-    let required = fields.value(DPOP.required)?;
-    let window = fields.value(DPOP.window)?;
-    let nonce = match fields.get(DPOP.nonce) {
+    let fields = node.fields(DpopObject)?;
+    let required = fields.value(DpopObject::required)?;
+    let window = fields.value(DpopObject::window)?;
+    let nonce = match fields.get(DpopObject::nonce) {
         Some(node) => read_nonces(node)?,
         None => None,
     };
-    let algorithms = super::provider::read_algorithms(fields.get(DPOP.algorithms))?;
+    let algorithms = super::provider::read_algorithms(fields.get(DpopObject::algorithms))?;
     Ok(Dpop {
         required,
         window,
@@ -96,19 +96,19 @@ pub(super) fn remember_for_widest_window(providers: &mut [Provider]) {
 }
 
 fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, Box<ConfigError>> {
-    let fields = match node.flag_or_fields(NONCE)? {
+    let fields = match node.flag_or_fields(NonceObject)? {
         FlagOrFields::Flag(false) => return Ok(None),
-        FlagOrFields::Flag(true) => node.without_fields(NONCE),
+        FlagOrFields::Flag(true) => node.without_fields(NonceObject),
         FlagOrFields::Fields(fields) => fields,
     };
     Ok(Some(Nonces {
-        lifetime: fields.value(NONCE.lifetime)?,
-        secret: fields.get(NONCE.secret).map(read_secret).transpose()?,
+        lifetime: fields.value(NonceObject::lifetime)?,
+        secret: fields.get(NonceObject::secret).map(read_secret).transpose()?,
     }))
 }
 
 fn read_secret(node: &Node<'_>) -> Result<NonceSecret, Box<ConfigError>> {
-    let written = data_source::written!(node, NONCE_SECRET);
+    let written = data_source::written!(node, NonceSecretObject);
     let secret = data_source::read_secret(
         node,
         written,

@@ -1,24 +1,24 @@
 //! `claim_to_headers`, and how a claim is named.
 
 use super::error::ConfigError;
-use super::fields::{CLAIM_STEP, CLAIM_TO_HEADER};
+use super::fields::{ClaimStepObject, ClaimToHeaderObject};
 use super::reader::Node;
 use super::{Names, header_name};
 use crate::claims::ClaimPath;
 use crate::forward::ClaimToHeader;
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, Box<ConfigError>> {
-    let fields = node.fields(CLAIM_TO_HEADER)?;
-    let header = fields.require(CLAIM_TO_HEADER.header_name)?;
+    let fields = node.fields(ClaimToHeaderObject)?;
+    let header = fields.require(ClaimToHeaderObject::header_name)?;
     let header = names.owned_headers.index_of(&header_name::read_owned(header)?);
     let (name, path) = (
-        fields.get(CLAIM_TO_HEADER.claim_name),
-        fields.get(CLAIM_TO_HEADER.claim_path),
+        fields.get(ClaimToHeaderObject::claim_name),
+        fields.get(ClaimToHeaderObject::claim_path),
     );
     Ok(ClaimToHeader {
         claim: read_claim(node, name, path)?,
         header,
-        format: fields.value(CLAIM_TO_HEADER.format)?,
+        format: fields.value(ClaimToHeaderObject::format)?,
     })
 }
 
@@ -33,7 +33,7 @@ pub(super) fn read_claim(
         (None, Some(path)) => {
             let mut keys = Vec::new();
             for step in path.some_list()? {
-                keys.push(step.fields(CLAIM_STEP)?.required(CLAIM_STEP.key)?);
+                keys.push(step.fields(ClaimStepObject)?.required(ClaimStepObject::key)?);
             }
             Ok(ClaimPath::Literal(keys))
         }

@@ -18,17 +18,17 @@ pub(super) struct Written<'a> {
 
 /// The fields of the node, of an object with those of a `DataSource`.
 macro_rules! written {
-    ($node:expr, $object:expr) => {{
+    ($node:expr, $object:ident) => {{
         let fields = $node.fields($object)?;
         $crate::config::data_source::Written {
-            string: fields.get($object.inline_string).copied(),
-            bytes: fields.get($object.inline_bytes).copied(),
+            string: fields.get($object::inline_string).copied(),
+            bytes: fields.get($object::inline_bytes).copied(),
             beyond: [
-                fields.get($object.filename).copied(),
-                fields.get($object.environment_variable).copied(),
-                fields.get($object.watched_directory).copied(),
+                fields.get($object::filename).copied(),
+                fields.get($object::environment_variable).copied(),
+                fields.get($object::watched_directory).copied(),
             ],
-            fix: $object.inline_string.fix,
+            fix: $object::inline_string.fix,
         }
     }};
 }

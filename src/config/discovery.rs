@@ -2,7 +2,7 @@
 //! section 3).
 
 use super::error::ConfigError;
-use super::fields::DISCOVERY;
+use super::fields::DiscoveryObject;
 use super::reader::Node;
 use super::remote;
 use crate::http::HttpUri;
@@ -30,9 +30,9 @@ pub(super) fn read(
     issuer: &str,
     key_cache: KeyCache,
 ) -> Result<RemoteKeySource, Box<ConfigError>> {
-    let fields = node.fields(DISCOVERY)?;
-    let cluster = fields.required(DISCOVERY.cluster)?;
-    let written = fields.get(DISCOVERY.uri);
+    let fields = node.fields(DiscoveryObject)?;
+    let cluster = fields.required(DiscoveryObject::cluster)?;
+    let written = fields.get(DiscoveryObject::uri);
     let fallback = match written {
         Some(_) => None,
         None => oauth_document(issuer).map(|uri| Endpoint {
@@ -45,16 +45,18 @@ pub(super) fn read(
         None => HttpUri::parse(&format!("{}{SUFFIX}", issuer.trim_end_matches('/')))
             .ok()
             .filter(|_| !issuer.contains(['?', '#', '{']))
-            .ok_or_else(|| {
-                node.invalid(format!(
+            .ok_or_else(|| match issuer {
+                // It has a fault of its own.
+                "" => ConfigError::reported(),
+                _ => node.invalid(format!(
                     "`{issuer}` is no http or https URL, so write the document's as `uri`"
-                ))
+                )),
             })?,
     };
-    let timeout = fields.value(DISCOVERY.timeout)?;
-    let cache_duration = fields.value(DISCOVERY.cache_duration)?;
+    let timeout = fields.value(DiscoveryObject::timeout)?;
+    let cache_duration = fields.value(DiscoveryObject::cache_duration)?;
     let mut clusters: Vec<(Box<str>, Box<str>)> = Vec::new();
-    if let Some(node) = fields.get(DISCOVERY.clusters) {
+    if let Some(node) = fields.get(DiscoveryObject::clusters) {
         for (host, node) in node.map()?.iter() {
             if host.is_empty() || host.contains('/') {
                 return Err(

@@ -56,6 +56,10 @@ impl Faults {
         }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     /// The faults as one, if there are any.
     pub(super) fn into_error(self) -> Option<Box<ConfigError>> {
         let mut all = self.0.into_inner();

@@ -1,6 +1,6 @@
 //! The fields of an object, each declared once: its name, how it is read, its bounds and its default, and what it means.
 //!
-//! [`object!`] makes a constant of an object's fields. To read a field that is not declared does not compile, and neither does
+//! [`object!`] makes a constant of each field. To read a field that is not declared does not compile, and neither does
 //! a field of another object. The texts are for the reference in `docs/configuration.md`: a module has none of them.
 
 use std::marker::PhantomData;
@@ -61,14 +61,14 @@ pub(super) trait Preset: Reader {
     fn preset(self) -> Self::Value;
 }
 
-/// Declares an object: the constant, the type of its fields, the place that the reference gives it, and its fields.
+/// Declares an object: its type, the place that the reference gives it, and its fields as constants of the type.
 ///
 /// A field has a doc comment for the reference, its name, its reader's type and value; then, if it may not be absent,
 /// `required` and what to write, or `fix` where only some need it; and, for the reference, the default and the values where the reader does not say them.
 macro_rules! object {
     (
         $(#[$object_doc:meta])*
-        $constant:ident: $object:ident at $place:literal {
+        $object:ident at $place:literal {
             $(
                 $(#[doc = $meaning:literal])*
                 $name:ident $(as $written:literal)?: $reader:ty = $value:expr
@@ -81,13 +81,21 @@ macro_rules! object {
     ) => {
         $(#[$object_doc])*
         #[derive(Clone, Copy)]
-        pub(in crate::config) struct $object {
-            $(pub(in crate::config) $name: $crate::config::field::Field<$object, $reader>,)*
-        }
+        pub(in crate::config) struct $object;
 
-        pub(in crate::config) const $constant: $object = $object {
-            $($name: $crate::config::field::Field::new([$($written,)? stringify!($name)][0], $value, concat!("", $($fix)? $($advice)?)),)*
-        };
+        // The names are those of the configuration. A constant for each, and not one of all: the compiler copies a constant
+        // as a whole to read a part of it.
+        #[allow(non_upper_case_globals, reason = "as they are written in the configuration")]
+        impl $object {
+            $(
+                pub(in crate::config) const $name: $crate::config::field::Field<Self, $reader> =
+                    $crate::config::field::Field::new(
+                        [$($written,)? stringify!($name)][0],
+                        $value,
+                        concat!("", $($fix)? $($advice)?),
+                    );
+            )*
+        }
 
         impl $crate::config::field::Object for $object {
             const NAMES: &'static [&'static str] = &[$([$($written,)? stringify!($name)][0]),*];
@@ -98,7 +106,7 @@ macro_rules! object {
                     place: $place,
                     fields: [
                         $($crate::config::reference::FieldReference::of(
-                            &$constant.$name,
+                            &Self::$name,
                             !concat!("", $($fix)?).is_empty(),
                             [$($default,)? ""][0],
                             [$($values,)? ""][0],

@@ -1,7 +1,7 @@
 //! `issuer` with variables, and `issuer_claims`: one provider for all tenants of an issuer.
 
 use super::error::{ConfigError, ConfigProblem};
-use super::fields::{PROVIDER, ProviderObject};
+use super::fields::ProviderObject;
 use super::reader::{Fields, Node};
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 
@@ -10,15 +10,24 @@ const MAX_VARIABLES: usize = 8;
 
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
 
-/// `None`: an issuer without variables.
+/// The issuer, and its pattern where it has variables.
 pub(super) fn read(
+    fields: &Fields<'_, ProviderObject>,
+) -> Result<(Box<str>, Option<IssuerPattern>), Box<ConfigError>> {
+    let issuer = fields.require(ProviderObject::issuer)?;
+    let text = issuer.name()?;
+    let pattern = read_pattern(issuer, &text, fields)?;
+    Ok((text, pattern))
+}
+
+fn read_pattern(
     issuer: &Node<'_>,
+    text: &str,
     fields: &Fields<'_, ProviderObject>,
 ) -> Result<Option<IssuerPattern>, Box<ConfigError>> {
-    let text = issuer.name()?;
     let fault = |what: &str| issuer.invalid(format!("{what}; {EXAMPLE}"));
     let mut claims: Vec<(String, ClaimPath)> = Vec::new();
-    if let Some(node) = fields.get(PROVIDER.issuer_claims) {
+    if let Some(node) = fields.get(ProviderObject::issuer_claims) {
         for (variable, node) in node.map()?.iter() {
             claims.push((variable.to_owned(), ClaimPath::Name(node.name()?)));
         }

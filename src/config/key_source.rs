@@ -1,26 +1,21 @@
 //! `discovery`, `remote_jwks` and `local_jwks`: where a provider's keys come from.
 
 use super::error::{ConfigError, ConfigProblem};
-use super::fields::{KEY_CACHE, LOCAL_JWKS, PROVIDER, ProviderObject};
+use super::fields::{KeyCacheObject, LocalJwksObject, ProviderObject};
 use super::reader::{Fields, Node};
 use super::{data_source, discovery, remote};
 use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
 use crate::keys::KeySource;
 
 pub(super) fn read(fields: &Fields<'_, ProviderObject>, issuer: &str) -> Result<KeySource, Box<ConfigError>> {
-    let discovery = fields.get(PROVIDER.discovery);
-    let remote = fields.get(PROVIDER.remote_jwks);
-    let local = fields.get(PROVIDER.local_jwks);
-    let key_cache = fields.get(PROVIDER.key_cache);
-    let read_key_cache = || {
-        remote::read_key_cache(&match &key_cache {
-            Some(node) => node.fields(KEY_CACHE)?,
-            None => fields.absent(KEY_CACHE),
-        })
-    };
+    let discovery = fields.get(ProviderObject::discovery);
+    let remote = fields.get(ProviderObject::remote_jwks);
+    let local = fields.get(ProviderObject::local_jwks);
+    let key_cache = fields.get(ProviderObject::key_cache);
+    let read_key_cache = || remote::read_key_cache(&fields.within(ProviderObject::key_cache, KeyCacheObject));
     match (discovery, remote, local) {
-        (Some(node), None, None) => discovery::read(node, issuer, read_key_cache()?).map(KeySource::Remote),
-        (None, Some(node), None) => remote::read(node, read_key_cache()?).map(KeySource::Remote),
+        (Some(node), None, None) => discovery::read(node, issuer, read_key_cache()).map(KeySource::Remote),
+        (None, Some(node), None) => remote::read(node, read_key_cache()).map(KeySource::Remote),
         (None, None, Some(node)) => match &key_cache {
             Some(key_cache) => Err(key_cache.invalid(
                 "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
@@ -46,7 +41,7 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>, issuer: &str) -> Result<
 fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, Box<ConfigError>> {
     let (inline, document) = data_source::read(
         node,
-        data_source::written!(node, LOCAL_JWKS),
+        data_source::written!(node, LocalJwksObject),
         "write the document into `inline_string`, or serve it and write `remote_jwks`",
     )?;
     match JwkSet::parse(&document) {

@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::field::Reader as _;
-use super::fields::{FROM_HEADER, PROVIDER, Preferred, ProviderObject};
+use super::fields::{FromHeaderObject, Preferred, ProviderObject};
 use super::reader::{Fields, Node};
 use super::{Names, header_name};
 use crate::credential::{DPOP_PREFIX, Location};
@@ -24,13 +24,13 @@ pub(super) fn read(
         ids.push(id);
         Ok(())
     };
-    if let Some(node) = fields.get(PROVIDER.from_headers) {
+    if let Some(node) = fields.get(ProviderObject::from_headers) {
         for element in node.list()? {
             let location = read_header(&element, names)?;
             add(&element, location, names)?;
         }
     }
-    if let Some(node) = fields.get(PROVIDER.from_params) {
+    if let Some(node) = fields.get(ProviderObject::from_params) {
         for element in node.list()? {
             let location = Location::Parameter {
                 field: names.field(":path"),
@@ -39,7 +39,7 @@ pub(super) fn read(
             add(&element, location, names)?;
         }
     }
-    if let Some(node) = fields.get(PROVIDER.from_cookies) {
+    if let Some(node) = fields.get(ProviderObject::from_cookies) {
         for element in node.list()? {
             let name = element.name()?;
             if !name.bytes().all(is_token_byte) {
@@ -68,7 +68,7 @@ pub(super) fn read_preferred(
     locations: &[LocationId],
     names: &Names,
 ) -> Result<Vec<LocationId>, Box<ConfigError>> {
-    let kind = PROVIDER.prefer.reader.read(node)?;
+    let kind = ProviderObject::prefer.reader.read(node)?;
     let is_of_kind = |location: &Location| {
         kind == match location {
             Location::Header { .. } => Preferred::Header,
@@ -99,9 +99,9 @@ fn authorization(prefix: &[u8], names: &mut Names) -> LocationId {
 }
 
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, Box<ConfigError>> {
-    let fields = node.fields(FROM_HEADER)?;
-    let name = header_name::read(fields.require(FROM_HEADER.name)?)?;
-    let prefix = fields.read(FROM_HEADER.value_prefix)?.unwrap_or_default();
+    let fields = node.fields(FromHeaderObject)?;
+    let name = header_name::read(fields.require(FromHeaderObject::name)?)?;
+    let prefix = fields.read(FromHeaderObject::value_prefix)?.unwrap_or_default();
     Ok(Location::Header {
         field: names.field(&name),
         name: name.into(),

@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::field::{Field, Text};
-use super::fields::{NORMALIZE, PROVIDER, ProviderObject};
+use super::fields::{NormalizeObject, ProviderObject};
 use super::reader::Fields;
 use crate::forward::Metadata;
 
@@ -12,13 +12,15 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Metadata, Box<
         Ok(fields.read(field)?.filter(|text| !text.is_empty()))
     };
     let (payload, header, failed_status) = (
-        name(PROVIDER.payload_in_metadata)?,
-        name(PROVIDER.header_in_metadata)?,
-        name(PROVIDER.failed_status_in_metadata)?,
+        name(ProviderObject::payload_in_metadata)?,
+        name(ProviderObject::header_in_metadata)?,
+        name(ProviderObject::failed_status_in_metadata)?,
     );
     let mut space_delimited = Vec::new();
-    if let Some(node) = fields.get(PROVIDER.normalize_payload_in_metadata) {
-        space_delimited = node.fields(NORMALIZE)?.names(NORMALIZE.space_delimited_claims)?;
+    if let Some(node) = fields.get(ProviderObject::normalize_payload_in_metadata) {
+        space_delimited = node
+            .fields(NormalizeObject)?
+            .names(NormalizeObject::space_delimited_claims)?;
         if payload.is_none() {
             return Err(node.invalid("goes with `payload_in_metadata`"));
         }

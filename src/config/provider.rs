@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::{ConfigError, ConfigProblem};
-use super::fields::{JWT_CACHE, PROVIDER, ProviderObject};
+use super::fields::{JwtCacheObject, ProviderObject};
 use super::reader::{Fields, Node};
 use super::{
     Names, binding, claim_to_header, header_name, issuer, key_source, location, metadata, string_matcher,
@@ -12,48 +12,43 @@ use crate::binding::Binding;
 use crate::claims::{Audiences, ClaimPath, ClaimRules, Profile};
 use crate::forward::HeaderRules;
 use crate::http::is_token_byte;
-use crate::ids::LocationId;
-use crate::jose::{Algorithm, AlgorithmSet};
+use crate::jose::{Algorithm, AlgorithmSet, ParsedJwkSet};
+use crate::keys::KeySource;
 use crate::provider::Provider;
 
+/// Reads a provider. One with faults, which are kept, may lack anything: it is there for what names it.
 pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Provider, Box<ConfigError>> {
     if name.is_empty() {
         return Err(node.invalid("a provider needs a name"));
     }
-    let fields = node.fields(PROVIDER)?;
-    let claims = fields.keep(read_claim_rules(&fields));
-    let audiences = fields.require(PROVIDER.audiences);
-    let audiences = fields.keep(audiences.and_then(|node| read_audience_list(node)));
-    // The address of a discovery document may be that of the issuer.
-    let keys = claims.as_ref();
-    let keys = keys.and_then(|claims| fields.keep(key_source::read(&fields, &claims.issuer)));
-    let written_algorithms = fields.get(PROVIDER.algorithms);
-    let algorithms = fields.keep(read_algorithms(written_algorithms));
-    let profile = claims.as_ref().and_then(|claims| claims.profile);
-    let token_types = fields.keep(read_token_types(&fields, profile));
-    let binding = fields.get(PROVIDER.binding);
-    let binding =
-        fields.keep(binding.map_or_else(|| Ok(Binding::default()), |node| binding::read(node, names)));
-    let takes_dpop = binding.as_ref().is_some_and(|binding| binding.dpop().is_some());
-    let locations = fields.keep(read_locations(&fields, takes_dpop, names));
-    let headers = fields.keep(read_header_rules(&fields, names));
-    let metadata = fields.keep(metadata::read(&fields));
-    let forward = fields.kept(PROVIDER.forward);
-    let clear_route_cache = fields.kept(PROVIDER.clear_route_cache);
-    fields.keep(read_jwt_cache(&fields));
-    let (Some(claims), Some(audiences), Some(keys), Some(algorithms)) = (claims, audiences, keys, algorithms)
-    else {
-        return Err(ConfigError::reported());
+    let fields = node.fields(ProviderObject)?;
+    let claims = read_claim_rules(&fields);
+    let written_algorithms = fields.get(ProviderObject::algorithms);
+    let algorithms = fields.or_default(read_algorithms(written_algorithms));
+    let token_types = fields.or_default(read_token_types(&fields, claims.profile));
+    let binding = match fields.get(ProviderObject::binding) {
+        Some(node) => fields.or_default(binding::read(node, names)),
+        None => Binding::default(),
     };
-    let (Some(token_types), Some(binding), Some((locations, preferred)), Some(headers), Some(metadata)) =
-        (token_types, binding, locations, headers, metadata)
-    else {
-        return Err(ConfigError::reported());
+    let locations = fields.or_default(location::read(&fields, binding.dpop().is_some(), names));
+    let preferred = match fields.get(ProviderObject::prefer) {
+        Some(node) => fields.or_default(location::read_preferred(node, &locations, names)),
+        None => Vec::new(),
     };
+    let headers = fields.or_default(read_header_rules(&fields, names));
+    fields.or_default(read_jwt_cache(&fields));
     Ok(Provider {
         name: name.into(),
-        audiences,
-        keys,
+        audiences: fields
+            .keep(
+                fields
+                    .require(ProviderObject::audiences)
+                    .and_then(read_audience_list),
+            )
+            .unwrap_or(Audiences::OneOf(Vec::new())),
+        keys: fields
+            .keep(key_source::read(&fields, &claims.issuer))
+            .unwrap_or(KeySource::Local(ParsedJwkSet::default())),
         algorithms,
         // Whoever names PSS has said that the issuer uses it.
         algorithms_of_any_key: match written_algorithms {
@@ -65,69 +60,38 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
         binding,
         locations,
         preferred,
-        forward,
+        forward: fields.kept(ProviderObject::forward),
         headers,
-        metadata,
-        clear_route_cache,
+        metadata: fields.or_default(metadata::read(&fields)),
+        clear_route_cache: fields.kept(ProviderObject::clear_route_cache),
     })
 }
 
-/// The locations, and those of them whose token goes first.
-fn read_locations(
-    fields: &Fields<'_, ProviderObject>,
-    takes_dpop: bool,
-    names: &mut Names,
-) -> Result<(Vec<LocationId>, Vec<LocationId>), Box<ConfigError>> {
-    let locations = location::read(fields, takes_dpop, names)?;
-    let preferred = match fields.get(PROVIDER.prefer) {
-        Some(node) => location::read_preferred(node, &locations, names)?,
-        None => Vec::new(),
-    };
-    Ok((locations, preferred))
-}
-
-fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> Result<ClaimRules, Box<ConfigError>> {
-    let issuer = fields.require(PROVIDER.issuer);
-    let issuer = fields.keep(issuer.and_then(|node| Ok((node.name()?, issuer::read(node, fields)?))));
-    let profile = fields.keep(fields.read(PROVIDER.profile));
-    let max_lifetime = fields.keep(fields.read(PROVIDER.max_lifetime));
-    let required_claims = fields.keep(fields.names(PROVIDER.required_claims));
-    let subjects = fields.get(PROVIDER.subjects);
-    let subjects = fields.keep(
-        subjects
-            .map(|node| string_matcher::read_for_claim(node))
-            .transpose(),
-    );
-    let require_expiration = fields.kept(PROVIDER.require_expiration);
-    let clock_skew = Duration::from_secs(fields.kept(PROVIDER.clock_skew_seconds));
-    let (
-        Some((issuer, issuer_pattern)),
-        Some(profile),
-        Some(max_lifetime),
-        Some(required_claims),
-        Some(subjects),
-    ) = (issuer, profile, max_lifetime, required_claims, subjects)
-    else {
-        return Err(ConfigError::reported());
-    };
+fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {
+    let (issuer, issuer_pattern) = fields.or_default(issuer::read(fields));
+    let profile = fields.or_default(fields.read(ProviderObject::profile));
+    let required_claims = fields.or_default(fields.names(ProviderObject::required_claims));
     let of_profile = profile.map_or(&[][..], Profile::required_claims);
     let of_profile = of_profile
         .iter()
         .map(|claim| ClaimPath::Literal(vec![(*claim).into()]));
-    Ok(ClaimRules {
+    ClaimRules {
         issuer,
         issuer_pattern,
-        require_expiration,
-        clock_skew,
-        max_lifetime,
-        subjects,
+        require_expiration: fields.kept(ProviderObject::require_expiration),
+        clock_skew: Duration::from_secs(fields.kept(ProviderObject::clock_skew_seconds)),
+        max_lifetime: fields.or_default(fields.read(ProviderObject::max_lifetime)),
+        subjects: match fields.get(ProviderObject::subjects) {
+            Some(node) => fields.keep(string_matcher::read_for_claim(node)),
+            None => None,
+        },
         profile,
         required_claims: required_claims
             .into_iter()
             .map(ClaimPath::Name)
             .chain(of_profile)
             .collect(),
-    })
+    }
 }
 
 fn read_header_rules(
@@ -135,13 +99,13 @@ fn read_header_rules(
     names: &mut Names,
 ) -> Result<HeaderRules, Box<ConfigError>> {
     let mut rules = HeaderRules {
-        pads_payload: fields.kept(PROVIDER.pad_forward_payload_header),
+        pads_payload: fields.kept(ProviderObject::pad_forward_payload_header),
         ..HeaderRules::default()
     };
-    if let Some(node) = fields.get(PROVIDER.forward_payload_header) {
+    if let Some(node) = fields.get(ProviderObject::forward_payload_header) {
         rules.payload = Some(names.owned_headers.index_of(&header_name::read_owned(node)?));
     }
-    if let Some(node) = fields.get(PROVIDER.claim_to_headers) {
+    if let Some(node) = fields.get(ProviderObject::claim_to_headers) {
         for element in node.list()? {
             let entry = claim_to_header::read(&element, names)?;
             let mut taken = rules
@@ -159,10 +123,10 @@ fn read_header_rules(
 
 /// Verified tokens are remembered without being asked.
 fn read_jwt_cache(fields: &Fields<'_, ProviderObject>) -> Result<(), Box<ConfigError>> {
-    if let Some(node) = fields.get(PROVIDER.jwt_cache_config) {
-        let fields = node.fields(JWT_CACHE)?;
-        fields.read(JWT_CACHE.jwt_cache_size)?;
-        fields.read(JWT_CACHE.jwt_max_token_size)?;
+    if let Some(node) = fields.get(ProviderObject::jwt_cache_config) {
+        let fields = node.fields(JwtCacheObject)?;
+        fields.read(JwtCacheObject::jwt_cache_size)?;
+        fields.read(JwtCacheObject::jwt_max_token_size)?;
     }
     Ok(())
 }
@@ -173,7 +137,7 @@ fn read_token_types(
     profile: Option<Profile>,
 ) -> Result<Vec<Box<str>>, Box<ConfigError>> {
     let of_profile = profile.map(|profile| profile.token_type().into());
-    let Some(node) = fields.get(PROVIDER.token_types) else {
+    let Some(node) = fields.get(ProviderObject::token_types) else {
         return Ok(of_profile.into_iter().collect());
     };
     let types = node.names()?;
@@ -195,7 +159,7 @@ fn read_token_types(
 pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, Box<ConfigError>> {
     let audiences = node.names()?;
     if audiences.is_empty() {
-        return Err(node.invalid(format!("must not be empty; {}", PROVIDER.audiences.fix)));
+        return Err(node.invalid(format!("must not be empty; {}", ProviderObject::audiences.fix)));
     }
     if audiences.iter().any(|audience| &**audience == "*") {
         if audiences.len() > 1 {

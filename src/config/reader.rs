@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::duration;
 use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest};
-use super::field::{Field, Names, Object as Declared, Preset, Reader};
-use super::fields::{DURATION, ProviderObject, RuleObject, TopObject};
+use super::field::{Field, Names, Nested, Object as Declared, Preset, Reader};
+use super::fields::{DurationObject, ProviderObject, RuleObject, TopObject};
 use crate::json::{Json, Kind, Object};
 
 /// A value of the configuration and where it stands.
@@ -64,6 +64,7 @@ impl<'a> Node<'a> {
     }
 
     /// Keeps a fault, so that the rest can be read on.
+    #[inline(never)]
     pub(super) fn report(&self, fault: Box<ConfigError>) {
         self.place.faults().add(fault);
     }
@@ -71,6 +72,11 @@ impl<'a> Node<'a> {
     /// What was read; `None`: nothing, and the fault is kept.
     pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
         read.map_err(|fault| self.report(fault)).ok()
+    }
+
+    /// How many faults have been kept.
+    pub(super) fn count_faults(&self) -> usize {
+        self.place.faults().count()
     }
 
     pub(super) fn value(&self) -> Json<'a> {
@@ -203,9 +209,9 @@ impl<'a> Node<'a> {
                     .ok_or_else(|| self.invalid(format!("{text} seconds is not a duration")))?
             }
             Kind::Object => {
-                let fields = self.fields(DURATION)?;
-                let nanos = Duration::from_nanos(fields.value(DURATION.nanos)?);
-                Duration::from_secs(fields.value(DURATION.seconds)?).saturating_add(nanos)
+                let fields = self.fields(DurationObject)?;
+                let nanos = Duration::from_nanos(fields.value(DurationObject::nanos)?);
+                Duration::from_secs(fields.value(DurationObject::seconds)?).saturating_add(nanos)
             }
             Kind::Null | Kind::Bool | Kind::Array => return Err(self.wrong_type(EXPECTED)),
         };
@@ -443,10 +449,7 @@ impl<'a, O: Declared> Fields<'a, O> {
 
     /// The field's value, if the field is there.
     pub(super) fn read<R: Reader>(&self, field: Field<O, R>) -> Result<Option<R::Value>, Box<ConfigError>> {
-        match self.get(field) {
-            Some(node) => field.reader.read(node).map(Some),
-            None => Ok(None),
-        }
+        self.found.read(field.name, field.reader)
     }
 
     /// The value of a field that may not be absent.
@@ -456,31 +459,49 @@ impl<'a, O: Declared> Fields<'a, O> {
 
     /// The field's value, or its default.
     pub(super) fn value<R: Preset>(&self, field: Field<O, R>) -> Result<R::Value, Box<ConfigError>> {
-        match self.get(field) {
-            Some(node) => field.reader.read(node),
-            None => Ok(field.reader.preset()),
-        }
+        self.found.value(field.name, field.reader)
     }
 
     /// The same where nothing else rests on the value: a fault is kept, and the default takes its place.
     pub(super) fn kept<R: Preset>(&self, field: Field<O, R>) -> R::Value {
-        match self.get(field) {
-            Some(node) => node
-                .keep(field.reader.read(node))
-                .unwrap_or_else(|| field.reader.preset()),
-            None => field.reader.preset(),
-        }
+        self.found.kept(field.name, field.reader)
     }
 
     /// What was read; `None`: nothing, and the fault is kept.
     pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
-        read.map_err(|fault| self.found.place.faults().add(fault)).ok()
+        match read {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                self.found.report(fault);
+                None
+            }
+        }
+    }
+
+    /// What was read; or anything, so that the rest can be read on, and the fault is kept.
+    pub(super) fn or_default<T: Default>(&self, read: Result<T, Box<ConfigError>>) -> T {
+        match read {
+            Ok(value) => value,
+            Err(fault) => {
+                self.found.report(fault);
+                T::default()
+            }
+        }
     }
 
     /// The field's strings; none where it is absent.
     pub(super) fn names(&self, field: Field<O, Names>) -> Result<Vec<Box<str>>, Box<ConfigError>> {
         self.get(field)
             .map_or_else(|| Ok(Vec::new()), |node| node.names())
+    }
+
+    /// The fields of the object in a field; where it is absent or at fault, none of them are there.
+    pub(super) fn within<P: Declared>(&self, field: Field<O, Nested<P>>, object: P) -> Fields<'_, P> {
+        match self.get(field) {
+            Some(node) => node.keep(node.fields(object)),
+            None => None,
+        }
+        .unwrap_or_else(|| self.absent(object))
     }
 
     /// The fields of an object that is not there.
@@ -501,12 +522,44 @@ impl<'a, O: Declared> Fields<'a, O> {
     }
 }
 
+// Not inlined: each of these would be as often in the module as there are fields.
 impl<'a> Found<'a> {
+    #[inline(never)]
+    fn read<R: Reader>(&self, name: &'static str, reader: R) -> Result<Option<R::Value>, Box<ConfigError>> {
+        self.get(name).map(|node| reader.read(node)).transpose()
+    }
+
+    #[inline(never)]
+    fn value<R: Preset>(&self, name: &'static str, reader: R) -> Result<R::Value, Box<ConfigError>> {
+        match self.get(name) {
+            Some(node) => reader.read(node),
+            None => Ok(reader.preset()),
+        }
+    }
+
+    #[inline(never)]
+    fn kept<R: Preset>(&self, name: &'static str, reader: R) -> R::Value {
+        match self.value(name, reader) {
+            Ok(value) => value,
+            Err(fault) => {
+                self.report(fault);
+                reader.preset()
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn report(&self, fault: Box<ConfigError>) {
+        self.place.faults().add(fault);
+    }
+
+    #[inline(never)]
     fn get(&self, field: &'static str) -> Option<&Node<'a>> {
         let mut entries = self.entries.iter();
         entries.find_map(|(name, node)| (*name == field).then_some(node))
     }
 
+    #[inline(never)]
     fn require(&self, field: &'static str, fix: &'static str) -> Result<&Node<'a>, Box<ConfigError>> {
         match self.get(field) {
             Some(node) => Ok(node),

@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::fields::{
-    ASYNC_FETCH, HTTP_URI, KEY_CACHE, KeyCacheObject, REMOTE_JWKS, RETRY_BACK_OFF, RETRY_POLICY,
+    AsyncFetchObject, HttpUriObject, KeyCacheObject, RemoteJwksObject, RetryBackOffObject, RetryPolicyObject,
 };
 use super::reader::{Fields, Node};
 use crate::http::HttpUri;
@@ -41,21 +41,23 @@ pub(super) fn read_user_agent(
 }
 
 pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, Box<ConfigError>> {
-    let fields = node.fields(REMOTE_JWKS)?;
+    let fields = node.fields(RemoteJwksObject)?;
     // Keys are always fetched ahead of the requests that need them, and a failed fetch is always tried again.
-    if let Some(node) = fields.get(REMOTE_JWKS.async_fetch) {
-        let fields = node.fields(ASYNC_FETCH)?;
-        fields.read(ASYNC_FETCH.fast_listener)?;
-        fields.read(ASYNC_FETCH.failed_refetch_duration)?;
+    if let Some(node) = fields.get(RemoteJwksObject::async_fetch) {
+        let fields = node.fields(AsyncFetchObject)?;
+        fields.read(AsyncFetchObject::fast_listener)?;
+        fields.read(AsyncFetchObject::failed_refetch_duration)?;
     }
-    if let Some(node) = fields.get(REMOTE_JWKS.retry_policy) {
+    if let Some(node) = fields.get(RemoteJwksObject::retry_policy) {
         read_retry_policy(node)?;
     }
-    let uri_fields = fields.require(REMOTE_JWKS.http_uri)?.fields(HTTP_URI)?;
-    let uri = uri_fields.require(HTTP_URI.uri)?;
-    let cluster = uri_fields.required(HTTP_URI.cluster)?;
-    let timeout = uri_fields.value(HTTP_URI.timeout)?;
-    let cache_duration = fields.value(REMOTE_JWKS.cache_duration)?;
+    let uri_fields = fields
+        .require(RemoteJwksObject::http_uri)?
+        .fields(HttpUriObject)?;
+    let uri = uri_fields.require(HttpUriObject::uri)?;
+    let cluster = uri_fields.required(HttpUriObject::cluster)?;
+    let timeout = uri_fields.value(HttpUriObject::timeout)?;
+    let cache_duration = fields.value(RemoteJwksObject::cache_duration)?;
     let uri = read_uri(uri)?;
     Ok(RemoteKeySource {
         location: KeyLocation::Jwks(Endpoint { cluster, uri }),
@@ -72,13 +74,13 @@ pub(super) fn default_user_agent() -> Box<str> {
 
 /// Envoy's `RetryPolicy`, as far as jwt_authn uses it.
 fn read_retry_policy(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
-    let fields = node.fields(RETRY_POLICY)?;
-    fields.read(RETRY_POLICY.num_retries)?;
-    fields.read(RETRY_POLICY.retry_on)?;
-    if let Some(node) = fields.get(RETRY_POLICY.retry_back_off) {
-        let fields = node.fields(RETRY_BACK_OFF)?;
-        fields.read(RETRY_BACK_OFF.base_interval)?;
-        fields.read(RETRY_BACK_OFF.max_interval)?;
+    let fields = node.fields(RetryPolicyObject)?;
+    fields.read(RetryPolicyObject::num_retries)?;
+    fields.read(RetryPolicyObject::retry_on)?;
+    if let Some(node) = fields.get(RetryPolicyObject::retry_back_off) {
+        let fields = node.fields(RetryBackOffObject)?;
+        fields.read(RetryBackOffObject::base_interval)?;
+        fields.read(RetryBackOffObject::max_interval)?;
     }
     Ok(())
 }
@@ -91,12 +93,12 @@ pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
     HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
 }
 
-pub(super) fn read_key_cache(fields: &Fields<'_, KeyCacheObject>) -> Result<KeyCache, Box<ConfigError>> {
-    let max_response_bytes = fields.kept(KEY_CACHE.max_response_bytes);
-    Ok(KeyCache {
-        refresh_ahead: fields.kept(KEY_CACHE.refresh_ahead),
-        stale_if_error: fields.kept(KEY_CACHE.stale_if_error),
-        unknown_kid_cooldown: fields.kept(KEY_CACHE.unknown_kid_cooldown),
+pub(super) fn read_key_cache(fields: &Fields<'_, KeyCacheObject>) -> KeyCache {
+    let max_response_bytes = fields.kept(KeyCacheObject::max_response_bytes);
+    KeyCache {
+        refresh_ahead: fields.kept(KeyCacheObject::refresh_ahead),
+        stale_if_error: fields.kept(KeyCacheObject::stale_if_error),
+        unknown_kid_cooldown: fields.kept(KeyCacheObject::unknown_kid_cooldown),
         max_response_bytes: usize::try_from(max_response_bytes).unwrap_or(usize::MAX),
-    })
+    }
 }

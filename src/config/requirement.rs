@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::error::{ConfigError, ConfigProblem, nearest};
 use super::field::Reader as _;
-use super::fields::{ENTRY, PROVIDER_AND_AUDIENCES, REQUIREMENT, REQUIREMENTS, RULE, RuleObject};
+use super::fields::{
+    EntryObject, ProviderAndAudiencesObject, RequirementObject, RequirementsObject, RuleObject,
+};
 use super::reader::{Fields, Node, read_each};
 use super::{Names, authorize, provider, resource};
 use crate::ids::{LocationId, ProviderId};
@@ -21,12 +23,12 @@ struct Beside<'f, 'n> {
 
 /// What an object has beside its requirement.
 macro_rules! beside {
-    ($fields:expr, $object:expr) => {
+    ($fields:expr, $object:ident) => {
         Beside {
-            authorize: $fields.get($object.authorize),
-            mode: $fields.get($object.mode),
-            shadow_percent: $fields.get($object.shadow_percent),
-            resource: $fields.get($object.protected_resource),
+            authorize: $fields.get($object::authorize),
+            mode: $fields.get($object::mode),
+            shadow_percent: $fields.get($object::shadow_percent),
+            resource: $fields.get($object::protected_resource),
         }
     };
 }
@@ -48,42 +50,42 @@ type Forms<'f, 'n> = [(Form, &'static str, Option<&'f Node<'n>>); 7];
 
 /// The fields of an object of which a requirement has one.
 macro_rules! forms {
-    ($fields:expr, $object:expr) => {
+    ($fields:expr, $object:ident) => {
         [
             (
                 Form::Provider,
-                $object.provider_name.name,
-                $fields.get($object.provider_name),
+                $object::provider_name.name,
+                $fields.get($object::provider_name),
             ),
             (
                 Form::ProviderAndAudiences,
-                $object.provider_and_audiences.name,
-                $fields.get($object.provider_and_audiences),
+                $object::provider_and_audiences.name,
+                $fields.get($object::provider_and_audiences),
             ),
             (
                 Form::Any,
-                $object.requires_any.name,
-                $fields.get($object.requires_any),
+                $object::requires_any.name,
+                $fields.get($object::requires_any),
             ),
             (
                 Form::All,
-                $object.requires_all.name,
-                $fields.get($object.requires_all),
+                $object::requires_all.name,
+                $fields.get($object::requires_all),
             ),
             (
                 Form::AllowMissing,
-                $object.allow_missing.name,
-                $fields.get($object.allow_missing),
+                $object::allow_missing.name,
+                $fields.get($object::allow_missing),
             ),
             (
                 Form::AllowMissingOrFailed,
-                $object.allow_missing_or_failed.name,
-                $fields.get($object.allow_missing_or_failed),
+                $object::allow_missing_or_failed.name,
+                $fields.get($object::allow_missing_or_failed),
             ),
             (
                 Form::Unverified,
-                $object.extract_only_without_validation.name,
-                $fields.get($object.extract_only_without_validation),
+                $object::extract_only_without_validation.name,
+                $fields.get($object::extract_only_without_validation),
             ),
         ]
     };
@@ -103,9 +105,9 @@ pub(super) fn read_mode(
     mode: Option<&Node<'_>>,
     percent: Option<&Node<'_>>,
 ) -> Result<Option<Mode>, Box<ConfigError>> {
-    let mode = mode.map(|node| RULE.mode.reader.read(node)).transpose()?;
+    let mode = mode.map(|node| RuleObject::mode.reader.read(node)).transpose()?;
     let Some(node) = percent else { return Ok(mode) };
-    let percent = u8::try_from(RULE.shadow_percent.reader.read(node)?).unwrap_or(100);
+    let percent = u8::try_from(RuleObject::shadow_percent.reader.read(node)?).unwrap_or(100);
     match mode {
         Some(Mode::Shadow { .. }) => Ok(Some(Mode::Shadow { percent })),
         _ => Err(node.invalid("goes with `mode: shadow`, beside it")),
@@ -205,8 +207,11 @@ impl Known<'_> {
         fields: &Fields<'_, RuleObject>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
-        let beside = beside!(fields, RULE);
-        match (fields.get(RULE.requires), fields.get(RULE.requirement_name)) {
+        let beside = beside!(fields, RuleObject);
+        match (
+            fields.get(RuleObject::requires),
+            fields.get(RuleObject::requirement_name),
+        ) {
             (Some(node), None) => self.complete(self.read(node)?, beside, names),
             (None, Some(name)) => match beside.any() {
                 None => self.read_name(name),
@@ -225,10 +230,10 @@ impl Known<'_> {
         node: &Node<'_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
-        let fields = node.fields(ENTRY)?;
-        let beside = beside!(fields, ENTRY);
+        let fields = node.fields(EntryObject)?;
+        let beside = beside!(fields, EntryObject);
         let requirement = self
-            .read_forms(node, forms!(fields, ENTRY), None)?
+            .read_forms(node, forms!(fields, EntryObject), None)?
             .unwrap_or(Requirement::Nothing);
         self.complete(requirement, beside, names)
     }
@@ -297,8 +302,8 @@ impl Known<'_> {
         node: &Node<'_>,
         siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, Box<ConfigError>> {
-        let fields = node.fields(REQUIREMENT)?;
-        self.read_forms(node, forms!(fields, REQUIREMENT), siblings)
+        let fields = node.fields(RequirementObject)?;
+        self.read_forms(node, forms!(fields, RequirementObject), siblings)
     }
 
     fn read_forms(
@@ -346,8 +351,8 @@ impl Known<'_> {
     }
 
     fn read_list(&self, node: &Node<'_>, is_any: bool) -> Result<Vec<Requirement>, Box<ConfigError>> {
-        let fields = node.fields(REQUIREMENTS)?;
-        let nodes = fields.require(REQUIREMENTS.requirements)?.some_list()?;
+        let fields = node.fields(RequirementsObject)?;
+        let nodes = fields.require(RequirementsObject::requirements)?.some_list()?;
         let read = |node: &Node<'_>, siblings| {
             self.read_within(node, siblings)?.ok_or_else(|| {
                 node.invalid(
@@ -387,10 +392,10 @@ impl Known<'_> {
     }
 
     fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, Box<ConfigError>> {
-        let fields = node.fields(PROVIDER_AND_AUDIENCES)?;
-        let name = fields.require(PROVIDER_AND_AUDIENCES.provider_name)?;
+        let fields = node.fields(ProviderAndAudiencesObject)?;
+        let name = fields.require(ProviderAndAudiencesObject::provider_name)?;
         let provider = self.read_provider(name)?;
-        let audiences = match fields.get(PROVIDER_AND_AUDIENCES.audiences) {
+        let audiences = match fields.get(ProviderAndAudiencesObject::audiences) {
             // An empty list does not override, as in jwt_authn.
             Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(node)?),
             _ => None,

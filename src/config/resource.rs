@@ -1,7 +1,7 @@
 //! `protected_resource`: what RFC 9728 lets a client know before it has a token.
 
 use super::error::ConfigError;
-use super::fields::{PROTECTED_RESOURCE, ProtectedResourceObject};
+use super::fields::ProtectedResourceObject;
 use super::reader::{Fields, Node, read_each};
 use super::{Names, authorize, remote};
 use crate::claims::ClaimRules;
@@ -18,12 +18,12 @@ pub(super) fn read(
     ids: &[ProviderId],
     names: &mut Names,
 ) -> Result<usize, Box<ConfigError>> {
-    let fields = node.fields(PROTECTED_RESOURCE)?;
+    let fields = node.fields(ProtectedResourceObject)?;
     let identity = read_identity(node, &fields, names)?;
     let providers: Vec<&Provider> = ids.iter().filter_map(|id| providers.get(id.index())).collect();
 
     let mut authorization_servers = Vec::new();
-    if let Some(node) = fields.get(PROTECTED_RESOURCE.authorization_servers) {
+    if let Some(node) = fields.get(ProtectedResourceObject::authorization_servers) {
         for element in node.list()? {
             remote::read_uri(&element)?;
         }
@@ -47,10 +47,10 @@ pub(super) fn read(
         return Err(node.invalid("no provider's issuer is a plain URL, so write `authorization_servers`"));
     }
     let mut scopes_supported = Vec::new();
-    if let Some(node) = fields.get(PROTECTED_RESOURCE.scopes_supported) {
+    if let Some(node) = fields.get(ProtectedResourceObject::scopes_supported) {
         scopes_supported = read_each(&node.list()?, authorize::read_scope)?;
     }
-    let documentation = fields.get(PROTECTED_RESOURCE.resource_documentation);
+    let documentation = fields.get(ProtectedResourceObject::resource_documentation);
     if let Some(node) = &documentation {
         remote::read_uri(node)?;
     }
@@ -58,7 +58,7 @@ pub(super) fn read(
         authorization_servers,
         scopes_supported,
         bearer_methods_supported: bearer_methods(&providers, names),
-        resource_name: fields.read(PROTECTED_RESOURCE.resource_name)?,
+        resource_name: fields.read(ProtectedResourceObject::resource_name)?,
         resource_documentation: documentation.map(|node| node.name()).transpose()?,
     };
     // The same words twice are one resource, so that several rules may speak of it; two documents at one address are a fault.
@@ -80,8 +80,8 @@ fn read_identity(
     fields: &Fields<'_, ProtectedResourceObject>,
     names: &mut Names,
 ) -> Result<ResourceIdentity, Box<ConfigError>> {
-    let path = fields.get(PROTECTED_RESOURCE.resource_path);
-    match (fields.get(PROTECTED_RESOURCE.resource), fields.read(PROTECTED_RESOURCE.resource_from_host)?.unwrap_or_default()) {
+    let path = fields.get(ProtectedResourceObject::resource_path);
+    match (fields.get(ProtectedResourceObject::resource), fields.read(ProtectedResourceObject::resource_from_host)?.unwrap_or_default()) {
         (Some(resource), false) => {
             if let Some(path) = path {
                 return Err(path.invalid("goes with `resource_from_host`; `resource` has its path already"));

@@ -1,7 +1,7 @@
 //! `match`: Envoy's `RouteMatch`, as far as jwt_authn looks at it, and `methods` and `hosts`.
 
 use super::error::ConfigError;
-use super::fields::{HEADER_MATCHER, MATCH, MatchObject, PARAMETER_MATCHER, RANGE};
+use super::fields::{HeaderMatcherObject, MatchObject, ParameterMatcherObject, RangeObject};
 use super::reader::{Fields, Node, read_each};
 use super::{Names, header_name, string_matcher};
 use crate::http::Authority;
@@ -13,18 +13,21 @@ use crate::policy::{
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher, Box<ConfigError>> {
-    let fields = node.fields(MATCH)?;
+    let fields = node.fields(MatchObject)?;
     refuse_what_is_not_matched(&fields)?;
-    let ignore_case = !fields.value(MATCH.case_sensitive)?;
+    let ignore_case = !fields.value(MatchObject::case_sensitive)?;
 
     let mut matcher = RequestMatcher::default();
     let mut path = None;
     let tests = [
-        (Test::Path, fields.get(MATCH.path)),
-        (Test::Prefix, fields.get(MATCH.prefix)),
-        (Test::SeparatedPrefix, fields.get(MATCH.path_separated_prefix)),
-        (Test::Regex, fields.get(MATCH.safe_regex)),
-        (Test::Connect, fields.get(MATCH.connect_matcher)),
+        (Test::Path, fields.get(MatchObject::path)),
+        (Test::Prefix, fields.get(MatchObject::prefix)),
+        (
+            Test::SeparatedPrefix,
+            fields.get(MatchObject::path_separated_prefix),
+        ),
+        (Test::Regex, fields.get(MatchObject::safe_regex)),
+        (Test::Connect, fields.get(MatchObject::connect_matcher)),
     ];
     for (test, found) in tests {
         let Some(found) = found else { continue };
@@ -56,21 +59,21 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
         names.field(":path");
     }
 
-    if let Some(node) = fields.get(MATCH.methods) {
+    if let Some(node) = fields.get(MatchObject::methods) {
         if is_connect {
             return Err(node.invalid("connect_matcher says the method already"));
         }
         let methods = read_each(&node.some_list()?, read_method)?;
         matcher.methods = Some((names.field(":method"), methods));
     }
-    if let Some(node) = fields.get(MATCH.hosts) {
+    if let Some(node) = fields.get(MatchObject::hosts) {
         let hosts = read_each(&node.some_list()?, read_host)?;
         matcher.hosts = Some((names.field(":authority"), hosts));
     }
-    if let Some(node) = fields.get(MATCH.headers) {
+    if let Some(node) = fields.get(MatchObject::headers) {
         matcher.headers = read_each(&node.list()?, |node| read_header(node, names))?;
     }
-    if let Some(node) = fields.get(MATCH.query_parameters) {
+    if let Some(node) = fields.get(MatchObject::query_parameters) {
         let parameters = read_each(&node.list()?, |node| read_parameter(node, names))?;
         if !parameters.is_empty() {
             matcher.parameters = Some((names.field(":path"), parameters));
@@ -102,24 +105,24 @@ enum Test {
 fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Box<ConfigError>> {
     let refused = [
         (
-            MATCH.path_match_policy,
+            MatchObject::path_match_policy,
             "write path, prefix, path_separated_prefix or safe_regex",
         ),
         (
-            MATCH.runtime_fraction,
+            MatchObject::runtime_fraction,
             "a share of the requests is no authentication policy",
         ),
-        (MATCH.grpc, "match on the header content-type instead"),
+        (MatchObject::grpc, "match on the header content-type instead"),
         (
-            MATCH.tls_context,
+            MatchObject::tls_context,
             "put the filter into the filter chain of that TLS context instead",
         ),
         (
-            MATCH.dynamic_metadata,
+            MatchObject::dynamic_metadata,
             "name a requirement in the route's metadata instead",
         ),
-        (MATCH.filter_state, "write filter_state_rules instead"),
-        (MATCH.cookies, "match on the header cookie instead"),
+        (MatchObject::filter_state, "write filter_state_rules instead"),
+        (MatchObject::cookies, "match on the header cookie instead"),
     ];
     for (field, instead) in refused {
         if let Some(node) = fields.get(field) {
@@ -219,21 +222,21 @@ fn read_host(node: &Node<'_>) -> Result<HostPattern, Box<ConfigError>> {
 }
 
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<ConfigError>> {
-    let fields = node.fields(HEADER_MATCHER)?;
-    let name = read_header_name(fields.require(HEADER_MATCHER.name)?)?;
+    let fields = node.fields(HeaderMatcherObject)?;
+    let name = read_header_name(fields.require(HeaderMatcherObject::name)?)?;
     let set = names.patterns(&format!("header {name}"));
-    let invert = fields.value(HEADER_MATCHER.invert_match)?;
-    let missing_is_empty = fields.value(HEADER_MATCHER.treat_missing_header_as_empty)?;
+    let invert = fields.value(HeaderMatcherObject::invert_match)?;
+    let missing_is_empty = fields.value(HeaderMatcherObject::treat_missing_header_as_empty)?;
     let mut tests = Vec::new();
-    if let Some(node) = fields.get(HEADER_MATCHER.string_match) {
+    if let Some(node) = fields.get(HeaderMatcherObject::string_match) {
         tests.push(HeaderTest::Text(string_matcher::read(node, &set)?));
     }
-    if let Some(node) = fields.get(HEADER_MATCHER.present_match) {
+    if let Some(node) = fields.get(HeaderMatcherObject::present_match) {
         tests.push(HeaderTest::Present(node.bool()?));
     }
-    if let Some(node) = fields.get(HEADER_MATCHER.range_match) {
-        let range = node.fields(RANGE)?;
-        let (start, end) = (range.value(RANGE.start)?, range.value(RANGE.end)?);
+    if let Some(node) = fields.get(HeaderMatcherObject::range_match) {
+        let range = node.fields(RangeObject)?;
+        let (start, end) = (range.value(RangeObject::start)?, range.value(RangeObject::end)?);
         if start >= end {
             return Err(node.invalid(format!(
                 "contains no number: it ends before {end} and starts at {start}"
@@ -277,16 +280,16 @@ fn read_header_name(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
 }
 
 fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher, Box<ConfigError>> {
-    let fields = node.fields(PARAMETER_MATCHER)?;
-    let name = fields.required(PARAMETER_MATCHER.name)?;
+    let fields = node.fields(ParameterMatcherObject)?;
+    let name = fields.required(ParameterMatcherObject::name)?;
     let set = names.patterns(&format!("parameter {name}"));
     let value = fields
-        .get(PARAMETER_MATCHER.string_match)
+        .get(ParameterMatcherObject::string_match)
         .map(|node| string_matcher::read(node, &set))
         .transpose()?;
-    let present = match fields.get(PARAMETER_MATCHER.present_match) {
+    let present = match fields.get(ParameterMatcherObject::present_match) {
         Some(node) if value.is_some() => return Err(node.invalid("write one of string_match, present_match")),
-        _ => fields.value(PARAMETER_MATCHER.present_match)?,
+        _ => fields.value(ParameterMatcherObject::present_match)?,
     };
     Ok(ParameterMatcher { name, value, present })
 }

@@ -2,7 +2,7 @@
 
 use super::Names;
 use super::error::ConfigError;
-use super::fields::{FILTER_STATE_RULES, RULE};
+use super::fields::{FilterStateRulesObject, RuleObject};
 use super::reader::{Node, read_each};
 use super::requirement::Known;
 use super::route_match;
@@ -26,18 +26,22 @@ pub(super) fn read(
 }
 
 fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, Box<ConfigError>> {
-    let fields = node.fields(RULE)?;
-    let name = fields.read(RULE.name)?.unwrap_or_else(|| node.path().into());
-    let matcher = fields.require(RULE.matcher);
-    let matcher = fields.keep(matcher.and_then(|node| route_match::read(node, names)));
-    let demand = fields.keep(known.read_choice(&fields, names));
-    match (matcher, demand) {
-        (Some(matcher), Some(demand)) => Ok(Rule {
+    let fields = node.fields(RuleObject)?;
+    let name = fields
+        .read(RuleObject::name)?
+        .unwrap_or_else(|| node.path().into());
+    let matcher = fields
+        .require(RuleObject::matcher)
+        .and_then(|node| route_match::read(node, names));
+    let matcher = fields.keep(matcher);
+    let demand = known.read_choice(&fields, names)?;
+    match matcher {
+        Some(matcher) => Ok(Rule {
             name,
             matcher,
             demand,
         }),
-        _ => Err(ConfigError::reported()),
+        None => Err(ConfigError::reported()),
     }
 }
 
@@ -45,10 +49,10 @@ pub(super) fn read_filter_state_rules(
     node: &Node<'_>,
     known: &Known<'_>,
 ) -> Result<FilterStateRules, Box<ConfigError>> {
-    let fields = node.fields(FILTER_STATE_RULES)?;
-    let name = fields.required(FILTER_STATE_RULES.name)?;
+    let fields = node.fields(FilterStateRulesObject)?;
+    let name = fields.required(FilterStateRulesObject::name)?;
     let mut demands = Vec::new();
-    if let Some(node) = fields.get(FILTER_STATE_RULES.requires) {
+    if let Some(node) = fields.get(FilterStateRulesObject::requires) {
         for (word, node) in node.map()?.iter() {
             demands.push((word.into(), known.plain_demand(known.read(&node)?)));
         }

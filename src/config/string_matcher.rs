@@ -3,9 +3,7 @@
 use std::rc::Rc;
 
 use super::error::ConfigError;
-use super::fields::{
-    GOOGLE_RE2, HEADER_MATCHER, HeaderMatcherObject, REGEX, STRING_MATCHER, StringMatcherObject,
-};
+use super::fields::{GoogleRe2Object, HeaderMatcherObject, RegexObject, StringMatcherObject};
 use super::reader::{Fields, Node};
 use crate::pattern::{Member, Pattern, PatternSet, StringMatcher};
 
@@ -32,10 +30,10 @@ pub(super) enum Form {
 /// The forms of a text that is compared, by the fields of a string matcher.
 fn forms<'f, 'n>(fields: &'f Fields<'n, StringMatcherObject>) -> [(Form, Option<&'f Node<'n>>); 4] {
     [
-        (Form::Exact, fields.get(STRING_MATCHER.exact)),
-        (Form::Prefix, fields.get(STRING_MATCHER.prefix)),
-        (Form::Suffix, fields.get(STRING_MATCHER.suffix)),
-        (Form::Contains, fields.get(STRING_MATCHER.contains)),
+        (Form::Exact, fields.get(StringMatcherObject::exact)),
+        (Form::Prefix, fields.get(StringMatcherObject::prefix)),
+        (Form::Suffix, fields.get(StringMatcherObject::suffix)),
+        (Form::Contains, fields.get(StringMatcherObject::contains)),
     ]
 }
 
@@ -55,7 +53,7 @@ fn refuse_wildcard(node: &Node<'_>, pattern: &str) -> Result<(), Box<ConfigError
 /// Reads a matcher for a claim.
 pub(super) fn read_for_claim(node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
     let matcher = read(node, &Rc::default())?;
-    let fields = node.fields(STRING_MATCHER)?;
+    let fields = node.fields(StringMatcherObject)?;
     for node in forms(&fields).into_iter().filter_map(|(_, node)| node) {
         refuse_wildcard(node, "safe_regex")?;
     }
@@ -64,11 +62,11 @@ pub(super) fn read_for_claim(node: &Node<'_>) -> Result<StringMatcher, Box<Confi
 
 /// Reads a matcher; its pattern becomes one of this set, with the others that look at the same text.
 pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatcher, Box<ConfigError>> {
-    let fields = node.fields(STRING_MATCHER)?;
-    if let Some(node) = fields.get(STRING_MATCHER.custom) {
+    let fields = node.fields(StringMatcherObject)?;
+    if let Some(node) = fields.get(StringMatcherObject::custom) {
         return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
     }
-    let ignore_case = fields.value(STRING_MATCHER.ignore_case)?;
+    let ignore_case = fields.value(StringMatcherObject::ignore_case)?;
     let mut matcher = None;
     for (form, node) in forms(&fields) {
         if let Some(node) = node {
@@ -78,7 +76,7 @@ pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatche
             matcher = Some(read_text(node, form, ignore_case, set)?);
         }
     }
-    if let Some(node) = fields.get(STRING_MATCHER.safe_regex) {
+    if let Some(node) = fields.get(StringMatcherObject::safe_regex) {
         if matcher.is_some() {
             return Err(node.invalid(FIX));
         }
@@ -116,10 +114,10 @@ pub(super) fn read_older(
     set: &Rc<PatternSet>,
 ) -> Result<Vec<StringMatcher>, Box<ConfigError>> {
     let forms = [
-        (Form::Exact, fields.get(HEADER_MATCHER.exact_match)),
-        (Form::Prefix, fields.get(HEADER_MATCHER.prefix_match)),
-        (Form::Suffix, fields.get(HEADER_MATCHER.suffix_match)),
-        (Form::Contains, fields.get(HEADER_MATCHER.contains_match)),
+        (Form::Exact, fields.get(HeaderMatcherObject::exact_match)),
+        (Form::Prefix, fields.get(HeaderMatcherObject::prefix_match)),
+        (Form::Suffix, fields.get(HeaderMatcherObject::suffix_match)),
+        (Form::Contains, fields.get(HeaderMatcherObject::contains_match)),
     ];
     let mut found = Vec::new();
     for (form, node) in forms {
@@ -127,7 +125,7 @@ pub(super) fn read_older(
             found.push(read_text(node, form, false, set)?);
         }
     }
-    if let Some(node) = fields.get(HEADER_MATCHER.safe_regex_match) {
+    if let Some(node) = fields.get(HeaderMatcherObject::safe_regex_match) {
         found.push(StringMatcher::pattern(set.add(read_regex(node)?)));
     }
     Ok(found)
@@ -135,10 +133,10 @@ pub(super) fn read_older(
 
 /// `RegexMatcher`: `{regex: …}`, which has to match the whole text.
 pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
-    let fields = node.fields(REGEX)?;
-    let pattern = fields.require(REGEX.regex)?;
-    if let Some(node) = fields.get(REGEX.google_re2) {
-        node.fields(GOOGLE_RE2)?;
+    let fields = node.fields(RegexObject)?;
+    let pattern = fields.require(RegexObject::regex)?;
+    if let Some(node) = fields.get(RegexObject::google_re2) {
+        node.fields(GoogleRe2Object)?;
     }
     read_pattern(pattern)
 }

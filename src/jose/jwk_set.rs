@@ -28,7 +28,7 @@ const CHECKED_AT_ONCE: usize = 64;
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// The usable keys of one document, in its order, found by `kid`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct JwkSet {
     number: u64,
     keys: Vec<Jwk>,
@@ -46,7 +46,7 @@ impl PartialEq for JwkSet {
 impl Eq for JwkSet {}
 
 /// A key set, and what was left out of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct ParsedJwkSet {
     /// The usable keys, at least one.
     pub set: JwkSet,

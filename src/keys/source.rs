@@ -148,16 +148,5 @@ pub struct KeyCache {
     pub max_response_bytes: usize,
 }
 
-impl Default for KeyCache {
-    fn default() -> Self {
-        Self {
-            refresh_ahead: 0.8,
-            stale_if_error: Duration::from_secs(24 * 3600),
-            unknown_kid_cooldown: Duration::from_secs(30),
-            max_response_bytes: 262_144,
-        }
-    }
-}
-
 /// No request to an issuer lasts longer than this, whatever is configured.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ const CHECKS: &[(&str, Check)] = &[
 
 object! {
     /// `providers.<name>.binding`.
-    BINDING: BindingObject at "providers.<name>.binding" {
+    BindingObject at "providers.<name>.binding" {
         /// `cnf["x5t#S256"]` must be the hash of the client's certificate
         mtls: WordOr<Check> = WordOr(CHECKS, Check::Off);
         /// the filter takes the certificate from `x-forwarded-client-cert`; `true`: from its only element; for
@@ -28,7 +28,7 @@ object! {
 
 object! {
     /// `providers.<name>.binding.trust_xfcc`.
-    TRUST_XFCC: TrustXfccObject at "providers.<name>.binding.trust_xfcc" {
+    TrustXfccObject at "providers.<name>.binding.trust_xfcc" {
         /// how many elements at the end describe [proxies](authorization.md#tokens-bound-to-a-client); the
         /// element before them describes the client
         trusted_hops: Whole = Whole(0, 8), required "write how many elements at the end are those of proxies, or `true` where there is one in all";
@@ -37,7 +37,7 @@ object! {
 
 object! {
     /// `providers.<name>.binding.dpop`.
-    DPOP: DpopObject at "providers.<name>.binding.dpop" {
+    DpopObject at "providers.<name>.binding.dpop" {
         /// the filter refuses a token that is not bound to a key
         required: Or<Flag> = Or(Flag, false);
         /// how far the `iat` of a proof may differ from the current time
@@ -52,7 +52,7 @@ object! {
 
 object! {
     /// `providers.<name>.binding.dpop.nonce`.
-    NONCE: NonceObject at "providers.<name>.binding.dpop.nonce" {
+    NonceObject at "providers.<name>.binding.dpop.nonce" {
         /// how long a nonce is valid
         lifetime: Or<Span> = Or(Span(Duration::from_secs(5), Duration::from_secs(3600)), Duration::from_secs(5 * 60));
         /// the key of the MAC in nonces; without it each Envoy process generates its own
@@ -62,7 +62,7 @@ object! {
 
 object! {
     /// `providers.<name>.binding.dpop.nonce.secret`.
-    NONCE_SECRET: NonceSecretObject at "providers.<name>.binding.dpop.nonce.secret" {
+    NonceSecretObject at "providers.<name>.binding.dpop.nonce.secret" {
         /// a random secret
         inline_string: Text = Text, required "write the secret, as a string", values "32 bytes or more";
         /// the same in base64

@@ -6,7 +6,7 @@ use crate::config::field::{Flag, Form, Mapped, Name, Nested, Or, Refused, Share,
 
 object! {
     /// `providers.<name>.discovery`.
-    DISCOVERY: DiscoveryObject at "providers.<name>.discovery" {
+    DiscoveryObject at "providers.<name>.discovery" {
         /// the cluster of Envoy that leads to the issuer
         cluster: Name = Name, required "write the name of the Envoy cluster that leads to the issuer";
         /// the URL of the document, if it is not `<issuer>/.well-known/openid-configuration` or, where that
@@ -23,7 +23,7 @@ object! {
 
 object! {
     /// `providers.<name>.remote_jwks`.
-    REMOTE_JWKS: RemoteJwksObject at "providers.<name>.remote_jwks" {
+    RemoteJwksObject at "providers.<name>.remote_jwks" {
         /// the URL of the JWKS document
         http_uri: Nested<HttpUriObject> = Nested::NEW, required "write the address of the JWKS document";
         /// how long keys are fresh if the response has no `cache-control: max-age`
@@ -38,7 +38,7 @@ object! {
 
 object! {
     /// `providers.<name>.remote_jwks.http_uri`.
-    HTTP_URI: HttpUriObject at "providers.<name>.remote_jwks.http_uri" {
+    HttpUriObject at "providers.<name>.remote_jwks.http_uri" {
         /// scheme, host and path of the request; the cluster decides where it goes
         uri: Form = Form, required "write the URL of the JWKS document", values "an `http` or `https` URL, without variables";
         /// the cluster of Envoy that leads to the issuer
@@ -50,7 +50,7 @@ object! {
 
 object! {
     /// `providers.<name>.remote_jwks.async_fetch`.
-    ASYNC_FETCH: AsyncFetchObject at "providers.<name>.remote_jwks.async_fetch" {
+    AsyncFetchObject at "providers.<name>.remote_jwks.async_fetch" {
         /// no effect
         fast_listener: Flag = Flag;
         /// no effect
@@ -60,7 +60,7 @@ object! {
 
 object! {
     /// `providers.<name>.remote_jwks.retry_policy`.
-    RETRY_POLICY: RetryPolicyObject at "providers.<name>.remote_jwks.retry_policy" {
+    RetryPolicyObject at "providers.<name>.remote_jwks.retry_policy" {
         /// no effect
         num_retries: Whole = Whole(0, 4_294_967_295);
         /// no effect
@@ -72,7 +72,7 @@ object! {
 
 object! {
     /// `providers.<name>.remote_jwks.retry_policy.retry_back_off`.
-    RETRY_BACK_OFF: RetryBackOffObject at "providers.<name>.remote_jwks.retry_policy.retry_back_off" {
+    RetryBackOffObject at "providers.<name>.remote_jwks.retry_policy.retry_back_off" {
         /// no effect
         base_interval: Span = Span(Duration::from_millis(1), Duration::from_secs(86400));
         /// no effect
@@ -82,7 +82,7 @@ object! {
 
 object! {
     /// `providers.<name>.local_jwks`.
-    LOCAL_JWKS: LocalJwksObject at "providers.<name>.local_jwks" {
+    LocalJwksObject at "providers.<name>.local_jwks" {
         /// the filter skips members that it cannot use; at least one must be usable
         inline_string: Text = Text, required "write the JWKS document, as a string", values "a JWKS document";
         /// the same in base64
@@ -95,7 +95,7 @@ object! {
 
 object! {
     /// `providers.<name>.key_cache`.
-    KEY_CACHE: KeyCacheObject at "providers.<name>.key_cache" {
+    KeyCacheObject at "providers.<name>.key_cache" {
         /// the fraction of the keys' lifetime after which the filter refreshes them
         refresh_ahead: Or<Share> = Or(Share(1, 10), 0.8);
         /// how long the filter uses keys after their lifetime while the issuer fails

@@ -6,7 +6,7 @@ use crate::config::field::{
 
 object! {
     /// `providers.<name>.subjects`.
-    STRING_MATCHER: StringMatcherObject at "providers.<name>.subjects" {
+    StringMatcherObject at "providers.<name>.subjects" {
         /// the text equals this
         exact: Form = Form;
         /// the text begins with this
@@ -25,7 +25,7 @@ object! {
 
 object! {
     /// `providers.<name>.subjects.safe_regex`.
-    REGEX: RegexObject at "providers.<name>.subjects.safe_regex" {
+    RegexObject at "providers.<name>.subjects.safe_regex" {
         /// must match the whole text
         regex: Form = Form, required "write the pattern", values "a pattern as in RE2, without Unicode classes";
         /// accepted for older configurations, including its `max_program_size`; no effect
@@ -35,7 +35,7 @@ object! {
 
 object! {
     /// `rules[].match`.
-    MATCH: MatchObject at "rules[].match" {
+    MatchObject at "rules[].match" {
         /// the path equals this
         path: Form = Form, values "begins with `/`, without `*`, `{`, `}`";
         /// the path begins with these bytes: `/a` matches `/ab`. `/` matches every request, including `OPTIONS
@@ -69,7 +69,7 @@ object! {
 
 object! {
     /// `rules[].match.headers[]`.
-    HEADER_MATCHER: HeaderMatcherObject at "rules[].match.headers[]" {
+    HeaderMatcherObject at "rules[].match.headers[]" {
         /// the header
         name: Form = Form, required "write the header's name", values "a header's name, `:method` and the like included";
         /// whether the header must be present
@@ -97,7 +97,7 @@ object! {
 
 object! {
     /// `rules[].match.headers[].range_match`.
-    RANGE: RangeObject at "rules[].match.headers[].range_match" {
+    RangeObject at "rules[].match.headers[].range_match" {
         /// the lowest number that matches
         start: Or<Signed> = Or(Signed, 0);
         /// the lowest number above `start` that does not match
@@ -107,7 +107,7 @@ object! {
 
 object! {
     /// `rules[].match.query_parameters[]`.
-    PARAMETER_MATCHER: ParameterMatcherObject at "rules[].match.query_parameters[]" {
+    ParameterMatcherObject at "rules[].match.query_parameters[]" {
         /// the parameter
         name: Name = Name, required "write the parameter's name";
         /// a [string matcher](#providersnamesubjects) for its value
@@ -119,7 +119,7 @@ object! {
 
 object! {
     /// The engine choice of older configurations; there is one.
-    GOOGLE_RE2: GoogleRe2Object at "google_re2" {
+    GoogleRe2Object at "google_re2" {
         max_program_size: Opaque = Opaque;
     }
 }

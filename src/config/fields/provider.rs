@@ -37,7 +37,7 @@ const FORMATS: &[(&str, ValueFormat)] = &[
 
 object! {
     /// `providers.<name>`.
-    PROVIDER: ProviderObject at "providers.<name>" {
+    ProviderObject at "providers.<name>" {
         /// the `iss` of tokens, compared exactly
         issuer: Name = Name, required "write the tokens' `iss` exactly", values "without `*`";
         /// claims that must equal the [variables](authorization.md#many-tenants-one-issuer) of the issuer
@@ -110,7 +110,7 @@ object! {
 
 object! {
     /// `providers.<name>.from_headers[]`.
-    FROM_HEADER: FromHeaderObject at "providers.<name>.from_headers[]" {
+    FromHeaderObject at "providers.<name>.from_headers[]" {
         /// the header, in any case
         name: Form = Form, required "write the header that carries the token", values "a header's name";
         /// the text before the token; note the space in `"Bearer "`
@@ -120,7 +120,7 @@ object! {
 
 object! {
     /// `providers.<name>.normalize_payload_in_metadata`.
-    NORMALIZE: NormalizeObject at "providers.<name>.normalize_payload_in_metadata" {
+    NormalizeObject at "providers.<name>.normalize_payload_in_metadata" {
         /// claims whose text the filter splits into a list of words, such as `scope`
         space_delimited_claims: Names = Names, default "[]";
     }
@@ -128,7 +128,7 @@ object! {
 
 object! {
     /// `providers.<name>.jwt_cache_config`.
-    JWT_CACHE: JwtCacheObject at "providers.<name>.jwt_cache_config" {
+    JwtCacheObject at "providers.<name>.jwt_cache_config" {
         /// no effect
         jwt_cache_size: Whole = Whole(0, 4_294_967_295);
         /// no effect
@@ -138,7 +138,7 @@ object! {
 
 object! {
     /// `providers.<name>.claim_to_headers[]`.
-    CLAIM_TO_HEADER: ClaimToHeaderObject at "providers.<name>.claim_to_headers[]" {
+    ClaimToHeaderObject at "providers.<name>.claim_to_headers[]" {
         /// the header that receives the claim
         header_name: Form = Form, required "write the header that takes the claim", values "a header's name";
         /// the claim; exactly one of `claim_name` and `claim_path` is required
@@ -152,7 +152,7 @@ object! {
 
 object! {
     /// `providers.<name>.claim_to_headers[].claim_path[]`.
-    CLAIM_STEP: ClaimStepObject at "providers.<name>.claim_to_headers[].claim_path[]" {
+    ClaimStepObject at "providers.<name>.claim_to_headers[].claim_path[]" {
         /// the literal name of a member
         key: Text = Text, required "write the member's name";
     }

@@ -12,7 +12,7 @@ use crate::policy::Mode;
 
 object! {
     /// `rules[]`.
-    RULE: RuleObject at "rules[]" {
+    RuleObject at "rules[]" {
         /// the name of the rule in the access log, instead of `rules[<position>]`
         name: Name = Name;
         /// which requests the rule applies to
@@ -34,7 +34,7 @@ object! {
 
 object! {
     /// `rules[].requires`.
-    REQUIREMENT: RequirementObject at "rules[].requires" {
+    RequirementObject at "rules[].requires" {
         /// a valid token of this provider
         provider_name: Form = Form, values "a provider's name";
         /// the same with its own audiences
@@ -53,7 +53,7 @@ object! {
 
 object! {
     /// `rules[].requires.provider_and_audiences`.
-    PROVIDER_AND_AUDIENCES: ProviderAndAudiencesObject at "rules[].requires.provider_and_audiences" {
+    ProviderAndAudiencesObject at "rules[].requires.provider_and_audiences" {
         /// a valid token of this provider
         provider_name: Form = Form, required "write the provider whose token the request needs", values "a provider's name";
         /// replaces the provider's own audiences, unless empty
@@ -63,7 +63,7 @@ object! {
 
 object! {
     /// `rules[].requires.requires_any`.
-    REQUIREMENTS: RequirementsObject at "rules[].requires.requires_any" {
+    RequirementsObject at "rules[].requires.requires_any" {
         /// requirements; none of them may be empty
         requirements: SomeOf<RequirementObject> = SomeOf::NEW, required "write the list of requirements";
     }
@@ -71,7 +71,7 @@ object! {
 
 object! {
     /// `rules[].authorize`.
-    AUTHORIZE: AuthorizeObject at "rules[].authorize" {
+    AuthorizeObject at "rules[].authorize" {
         /// the scopes that the token must have
         scopes: Nested<ScopesObject> = Nested::NEW;
         /// conditions, all of which must be true
@@ -81,7 +81,7 @@ object! {
 
 object! {
     /// `rules[].authorize.scopes`.
-    SCOPES: ScopesObject at "rules[].authorize.scopes" {
+    ScopesObject at "rules[].authorize.scopes" {
         /// the token needs all of these scopes
         all: SomeStrings = SomeStrings;
         /// the token needs one of these scopes
@@ -93,7 +93,7 @@ object! {
 
 object! {
     /// `rules[].authorize.claims[]`.
-    CONDITION: ConditionObject at "rules[].authorize.claims[]" {
+    ConditionObject at "rules[].authorize.claims[]" {
         /// the claim, named as in [`claim_to_headers`](#what-the-upstream-receives)
         claim_name: Name = Name;
         /// the claim, by the names of members
@@ -125,7 +125,7 @@ object! {
 
 object! {
     /// `rules[].authorize.claims[].equals_request`.
-    REQUEST_PART: RequestPartObject at "rules[].authorize.claims[].equals_request" {
+    RequestPartObject at "rules[].authorize.claims[].equals_request" {
         /// a [canonical](#canonical-paths) path such as `/tenants/{tenant}/**`: each segment is a literal, `*`
         /// or `{name}`; the last may be `**`
         path_template: SomeForm = SomeForm;
@@ -140,7 +140,7 @@ object! {
 
 object! {
     /// `requirement_map.<name>`: a requirement, and what goes beside it.
-    ENTRY: EntryObject at "requirement_map.<name>" {
+    EntryObject at "requirement_map.<name>" {
         /// a valid token of this provider
         provider_name: Form = Form, values "a provider's name";
         /// the same with its own audiences

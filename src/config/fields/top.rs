@@ -38,7 +38,7 @@ const BODIES: &[(&str, BodyFormat)] = &[
 
 object! {
     /// The whole configuration.
-    TOP: TopObject at "" {
+    TopObject at "" {
         /// the accepted issuers, each under a name that you choose
         providers: MapOf<ProviderObject> = MapOf::NEW, required "write at least one issuer whose tokens are accepted", values "1 to 64";
         /// [which request needs a token](#which-request-needs-a-token); the first rule that matches applies
@@ -83,7 +83,7 @@ object! {
 
 object! {
     /// `filter_state_rules`.
-    FILTER_STATE_RULES: FilterStateRulesObject at "filter_state_rules" {
+    FilterStateRulesObject at "filter_state_rules" {
         /// the name of the filter state
         name: Name = Name, required "write the name of the filter state";
         /// requirements by the value of that filter state
@@ -93,7 +93,7 @@ object! {
 
 object! {
     /// `protected_resource`.
-    PROTECTED_RESOURCE: ProtectedResourceObject at "protected_resource" {
+    ProtectedResourceObject at "protected_resource" {
         /// the identifier of the resource
         resource: Form = Form, values "an https URL";
         /// the filter builds the identifier from the host of the request
@@ -113,7 +113,7 @@ object! {
 
 object! {
     /// `filter_state`.
-    FILTER_STATE: FilterStateObject at "filter_state" {
+    FilterStateObject at "filter_state" {
         /// `wasm.jwt.sub`, the `sub` of the verified token, [on one
         /// line](#for-other-filters-and-the-access-log); also on 403
         subject: Or<Flag> = Or(Flag, false);
@@ -126,7 +126,7 @@ object! {
 
 object! {
     /// `response`.
-    RESPONSE: ResponseObject at "response" {
+    ResponseObject at "response" {
         /// the `realm` of the challenge
         realm: Name = Name, default "jwt", values "printable ASCII";
         /// the form of the body
@@ -136,7 +136,7 @@ object! {
 
 object! {
     /// `limits`.
-    LIMITS: LimitsObject at "limits" {
+    LimitsObject at "limits" {
         /// the filter refuses a longer token without parsing it
         max_token_bytes: Or<Whole> = Or(Whole(256, 1_048_576), 16_384);
         /// how many requests may wait for keys at the same time, in each worker; a request takes one place for
@@ -152,7 +152,7 @@ object! {
 
 object! {
     /// `shared_data`.
-    SHARED_DATA: SharedDataObject at "shared_data" {
+    SharedDataObject at "shared_data" {
         /// the secret for the MAC of the filter's entries; without it, the filter derives the key of the MAC
         /// from the whole configuration
         secret: Nested<SharedSecretObject> = Nested::NEW;
@@ -161,7 +161,7 @@ object! {
 
 object! {
     /// `shared_data.secret`.
-    SHARED_SECRET: SharedSecretObject at "shared_data.secret" {
+    SharedSecretObject at "shared_data.secret" {
         /// random text
         inline_string: Text = Text, required "write the secret, as a string", values "32 bytes or more";
         /// the same in base64
@@ -174,7 +174,7 @@ object! {
 
 object! {
     /// A duration as protobuf has it.
-    DURATION: DurationObject at "durations" {
+    DurationObject at "durations" {
         seconds: Or<Whole> = Or(Whole(0, 315_576_000_000), 0);
         nanos: Or<Whole> = Or(Whole(0, 999_999_999), 0);
     }
