@@ -141,11 +141,14 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
     })
 }
 
-/// The providers, and the names of those that have faults.
+/// The names of providers that could not be read at all.
+type FaultyNames = Vec<Box<str>>;
+
+/// The providers, and the names of those that could not be read at all.
 fn read_providers(
     fields: &Fields<'_, TopObject>,
     names: &mut Names,
-) -> Result<(Vec<Provider>, Vec<Box<str>>), Box<ConfigError>> {
+) -> Result<(Vec<Provider>, FaultyNames), Box<ConfigError>> {
     let map = fields.require(TopObject::providers)?;
     let nodes = map.map()?;
     if !(1..=MAX_PROVIDERS).contains(&nodes.len()) {
@@ -155,7 +158,7 @@ fn read_providers(
         )));
     }
     let mut providers = Vec::with_capacity(nodes.len());
-    let mut faulty = Vec::new();
+    let mut faulty = FaultyNames::new();
     for (name, node) in nodes.iter() {
         let read = provider::read(name, &node, names).and_then(|provider| {
             keep_apart(&node, &provider, &providers)?;

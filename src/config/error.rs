@@ -50,6 +50,7 @@ impl ConfigError {
 pub(super) struct Faults(RefCell<Vec<ConfigError>>);
 
 impl Faults {
+    #[allow(clippy::boxed_local, reason = "as every reader returns it")]
     pub(super) fn add(&self, fault: Box<ConfigError>) {
         if !fault.is_reported() {
             self.0.borrow_mut().push(*fault);

@@ -48,7 +48,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
             .unwrap_or(Audiences::OneOf(Vec::new())),
         keys: fields
             .keep(key_source::read(&fields, &claims.issuer))
-            .unwrap_or(KeySource::Local(ParsedJwkSet::default())),
+            .unwrap_or_else(|| KeySource::Local(ParsedJwkSet::default())),
         algorithms,
         // Whoever names PSS has said that the issuer uses it.
         algorithms_of_any_key: match written_algorithms {

@@ -117,7 +117,7 @@ pub(super) fn read_mode(
 /// What names in requirements may refer to, and what holds where they say nothing.
 pub(super) struct Known<'k> {
     pub(super) providers: &'k [Provider],
-    /// The names of providers that have faults.
+    /// The names of providers that could not be read at all.
     pub(super) faulty: &'k [Box<str>],
     pub(super) requirement_map: &'k [(Box<str>, Rc<Demand>)],
     /// The filter's own.

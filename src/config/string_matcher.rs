@@ -137,7 +137,9 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     let pattern = fields.require(RegexObject::regex)?;
     if let Some(node) = fields.get(RegexObject::google_re2) {
         // Known, and without effect.
-        let _ = node.fields(GoogleRe2Object)?.get(GoogleRe2Object::max_program_size);
+        let _ = node
+            .fields(GoogleRe2Object)?
+            .get(GoogleRe2Object::max_program_size);
     }
     read_pattern(pattern)
 }
