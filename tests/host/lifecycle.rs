@@ -57,6 +57,23 @@ fn a_configuration_with_a_fault_is_refused_and_the_log_says_where() {
 }
 
 #[test]
+fn each_fault_of_a_configuration_has_a_line_of_the_log() {
+    let mut vm = Vm::boot(|_| {});
+    let rules: Vec<Value> = (0..22).map(|_| json!({})).collect();
+    assert!(!vm.configure(json!({"providers": {"corp": {"issuer": 5}}, "rules": rules}).to_string()));
+    stub::with(|host| {
+        for line in [
+            "configuration refused: providers.corp.issuer: expected a string",
+            "configuration refused: providers.corp: `audiences` is missing",
+            "configuration refused: rules[0]: `match` is missing",
+            "configuration refused: there are 5 more faults",
+        ] {
+            assert!(host.has_line(ERROR, line), "{line}: {:?}", host.lines);
+        }
+    });
+}
+
+#[test]
 fn a_refused_configuration_leaves_the_one_before() {
     let mut vm = Vm::start(&scenarios::config(scenarios::local_provider()));
     assert!(!vm.configure("{}"));
