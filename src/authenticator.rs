@@ -50,10 +50,24 @@ pub enum Event {
     Keys(ProviderId, KeyEvent),
     /// A token named a key that the provider does not have.
     UnknownKid(ProviderId),
-    /// A request waits for this key of the provider, and this engine [does not
-    /// fetch](Authenticator::without_fetches): hand it to [`Authenticator::handle_wanted`] of the one that
-    /// does.
-    KeyWanted(ProviderId, Box<str>),
+    /// A request waits for a key, and this engine [does not fetch](Authenticator::without_fetches): hand it to
+    /// [`Authenticator::handle_wanted`] of the one that does.
+    KeyWanted(WantedKey),
+}
+
+/// A key that a request has named and its provider does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedKey {
+    /// Whose key.
+    pub provider: ProviderId,
+    /// Its `kid`.
+    pub key_id: Box<str>,
+    /// Whether an earlier request has named it as well.
+    pub came_again: bool,
+    /// Whether the keys have one of this name all the same, which is not for this token.
+    pub is_held: bool,
+    /// When the request arrived. Keys that were fetched later have answered the question.
+    pub since: UnixTime,
 }
 
 /// What the metrics show of a provider's keys.

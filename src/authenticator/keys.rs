@@ -3,7 +3,7 @@
 //! [`crate::keys`] knows what a provider's keys are worth. Here they are found by their provider, and the
 //! requests that wait for them are evaluated again.
 
-use super::{Authenticator, KeyGauges};
+use super::{Authenticator, KeyGauges, WantedKey};
 use crate::ids::ProviderId;
 use crate::keys::{FetchError, FetchId, FetchRequest, Fetched, KeySource, News, RemoteKeys};
 use crate::store::SharedStore;
@@ -41,7 +41,14 @@ impl Authenticator {
     /// The shared store may have changed: takes over what other workers have learnt, and begins no fetch.
     pub fn handle_shared(&mut self, now: UnixTime, store: &dyn SharedStore) {
         self.now = now;
-        self.with_keys(now, |keys, news| keys.read_shared(store, now, news));
+        let fetches = self.fetches;
+        self.with_keys(now, |keys, news| {
+            keys.read_shared(store, now, news);
+            if news.has_changed && !fetches {
+                // The engine that fetches has begun a fetch, or ended one: what is still wanted is wanted again.
+                keys.want_nothing();
+            }
+        });
         self.agree_on_nonces(store);
     }
 
@@ -72,11 +79,12 @@ impl Authenticator {
 
     /// Another engine of this process, which does not fetch, asks for a key that its provider does not have:
     /// [`Event::KeyWanted`](super::Event::KeyWanted).
-    pub fn handle_wanted(&mut self, provider: ProviderId, key_id: &str, now: UnixTime) {
-        self.serial = self.serial.wrapping_add(1).max(1);
-        let serial = self.serial;
-        if let Some(keys) = self.keys_mut(provider) {
-            keys.want(key_id, serial, now);
+    pub fn handle_wanted(&mut self, wanted: &WantedKey, now: UnixTime) {
+        if let Some(keys) = self.keys_mut(wanted.provider)
+            // It may have come after the report was made.
+            && (wanted.is_held || !keys.has_kid(&wanted.key_id))
+        {
+            keys.want(&wanted.key_id, wanted.came_again, wanted.since, now);
         }
     }
 

@@ -9,12 +9,13 @@ use super::decision::{Checked, Decision, Outcome, Rule, is_shadowed};
 use super::failure::{EvalTime, Failure};
 use super::requirement::RequirementCheck;
 use super::token::{FoundToken, Token, TokenCheck, UnknownKid};
-use super::{Authenticator, Event};
+use super::{Authenticator, Event, WantedKey};
 use crate::credential::{self, Credential};
 use crate::denial::{Denial, Reason};
 use crate::ids::Choice;
 use crate::ids::LocationId;
 use crate::jose::{Checks, Spent};
+use crate::keys::Wants;
 use crate::pattern::Effort;
 use crate::policy::{Choices, RequestPath, Requirement};
 use crate::request::RequestHead;
@@ -286,16 +287,24 @@ impl Authenticator {
             may_wait,
         } in unknown
         {
-            // Reported once, however many rules ask for the token.
-            let event = Event::UnknownKid(provider);
-            if may_wait && time.is_first_look() && self.events.back() != Some(&event) {
-                self.events.push_back(event);
-            }
             let keys = self.remote.get_mut(provider.index()).and_then(Option::as_mut);
-            let is_wanted =
-                keys.is_some_and(|keys| keys.note_unknown(&kid, time.serial, time.since, time.now));
+            let (is_wanted, came_again, is_held) = keys.map_or((false, false, false), |keys| {
+                let is_wanted = keys.note_unknown(&kid, time.serial, time.since, time.now);
+                (is_wanted, keys.wants() == Wants::Again, keys.has_kid(&kid))
+            });
             if is_wanted && !self.fetches {
-                self.events.push_back(Event::KeyWanted(provider, kid));
+                self.events.push_back(Event::KeyWanted(WantedKey {
+                    provider,
+                    key_id: kid,
+                    came_again,
+                    is_held,
+                    since: time.since,
+                }));
+            }
+            // Reported once, however many rules ask for the token, and however often a request that waits is evaluated.
+            let event = Event::UnknownKid(provider);
+            if may_wait && time.serial != 0 && self.events.back() != Some(&event) {
+                self.events.push_back(event);
             }
         }
     }

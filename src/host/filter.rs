@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::shared_data::HostStore;
 use super::stream::{Held, Progress};
 use crate::account::Account;
-use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId};
+use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId, WantedKey};
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::ids::{Choice, ProviderId};
@@ -378,7 +378,9 @@ impl Filter {
     /// Counts and logs what has happened.
     pub(super) fn tell(&self) {
         while let Some(event) = self.engine(Authenticator::poll_event) {
-            let (Event::Keys(id, _) | Event::UnknownKid(id) | Event::KeyWanted(id, _)) = &event;
+            let (Event::Keys(id, _)
+            | Event::UnknownKid(id)
+            | Event::KeyWanted(WantedKey { provider: id, .. })) = &event;
             let (Some(provider), Some(metrics)) =
                 (self.config.provider(*id), self.metrics.provider(id.index()))
             else {

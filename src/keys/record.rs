@@ -202,7 +202,7 @@ impl KeyRecord {
 
 /// What requests want of a key source that does not have their `kid`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wants {
+pub(crate) enum Wants {
     #[default]
     Nothing,
     /// A `kid` that has not come before.

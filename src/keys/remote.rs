@@ -129,12 +129,27 @@ impl RemoteKeys {
         (since.as_millis()..=now.as_millis()).contains(&self.record.asked_at)
     }
 
-    /// Another worker wants a `kid`; the number is that of a request that has just come.
-    pub(crate) fn want(&mut self, kid: &str, serial: u64, now: UnixTime) {
-        let is_there = |held: &ParsedJwkSet| held.set.has_kid(kid);
-        if !self.held.as_ref().is_some_and(is_there) {
-            self.note_unknown(kid, serial, now, now);
+    /// A request to another worker, which arrived at `since`, has named a `kid` that these keys do not have.
+    pub(crate) fn want(&mut self, kid: &str, came_again: bool, since: UnixTime, now: UnixTime) {
+        self.note_unknown(kid, 0, since, now);
+        if came_again && self.may_learn(kid, 0, since, now).is_some() {
+            self.wants = Wants::Again;
         }
+    }
+
+    /// Whether there is a key of this name.
+    pub(crate) fn has_kid(&self, kid: &str) -> bool {
+        self.held.as_ref().is_some_and(|held| held.set.has_kid(kid))
+    }
+
+    /// Forgets what requests have wanted.
+    pub(crate) fn want_nothing(&mut self) {
+        self.wants = Wants::Nothing;
+    }
+
+    /// What requests want that the keys do not have.
+    pub(crate) fn wants(&self) -> Wants {
+        self.wants
     }
 
     pub(super) fn next_kid_fetch(&self, wants: Wants, now: UnixTime) -> UnixTime {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Event, StreamId};
+use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Event, StreamId, WantedKey};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::ids::ProviderId;
 use proxy_wasm_jwt::keys::{FetchRequest, Fetched};
@@ -57,13 +57,13 @@ fn answer(
 }
 
 /// The keys that the engine wants from the one that fetches.
-fn wanted(engine: &mut Authenticator) -> Vec<String> {
+fn wanted(engine: &mut Authenticator) -> Vec<WantedKey> {
     let events = std::iter::from_fn(|| engine.poll_event());
     events
         .filter_map(|event| match event {
-            Event::KeyWanted(provider, kid) => {
-                assert_eq!(provider, ProviderId::new(0));
-                Some(kid.into())
+            Event::KeyWanted(wanted) => {
+                assert_eq!(wanted.provider, ProviderId::new(0));
+                Some(wanted)
             }
             _ => None,
         })
@@ -84,7 +84,7 @@ fn an_engine_without_fetches_lives_by_the_store() {
     assert_eq!(worker.next_timeout(now), Some(now.after(Duration::from_secs(5))));
     assert_eq!(
         wanted(&mut worker),
-        [""; 0],
+        [],
         "keys are fetched without being asked for"
     );
 
@@ -98,6 +98,7 @@ fn an_engine_without_fetches_lives_by_the_store() {
     assert_eq!(worker.next_timeout(now), None);
 
     // A rotated key, which requests name again and again.
+    let fetched_at = now;
     now = now.after(Duration::from_secs(60));
     for _ in 0..3 {
         assert_eq!(
@@ -106,11 +107,30 @@ fn an_engine_without_fetches_lives_by_the_store() {
         );
     }
     let kids = wanted(&mut worker);
-    assert_eq!(kids, ["second"; 2], "once, and once more as it comes again");
-    fetcher.handle_wanted(ProviderId::new(0), "first", now);
-    assert!(fetcher.handle_tick(now, &store).is_empty(), "a key that is there");
-    for kid in &kids {
-        fetcher.handle_wanted(ProviderId::new(0), kid, now);
+    let of_second = |came_again| WantedKey {
+        provider: ProviderId::new(0),
+        key_id: "second".into(),
+        came_again,
+        is_held: false,
+        since: now,
+    };
+    assert_eq!(
+        kids,
+        [of_second(false), of_second(true)],
+        "once, and once more as it comes again"
+    );
+    let late = WantedKey {
+        since: fetched_at,
+        key_id: "first".into(),
+        ..of_second(true)
+    };
+    fetcher.handle_wanted(&late, now);
+    assert!(
+        fetcher.handle_tick(now, &store).is_empty(),
+        "the keys were fetched after that request"
+    );
+    for wanted in &kids {
+        fetcher.handle_wanted(wanted, now);
     }
     let requests = fetcher.handle_tick(now, &store);
     now = now.after(Duration::from_millis(40));
