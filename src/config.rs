@@ -78,6 +78,16 @@ pub fn canonical(bytes: &[u8]) -> Vec<u8> {
     struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
 }
 
+/// Reads a `google.protobuf.Struct` that the host has written out as JSON, whose numbers are doubles.
+///
+/// # Errors
+///
+/// As [`parse`].
+#[cfg(not(target_family = "wasm"))]
+pub fn parse_doubles(json: &[u8]) -> Result<Config, Box<ConfigError>> {
+    read_json(json, true)
+}
+
 impl Config {
     /// [`parse`], for tests and tools.
     ///

@@ -95,7 +95,7 @@ const LONGEST_TEXT: usize = 1024;
 
 /// Text of a token for an access log: what a reader of lines may take for the end of one, or a terminal for a command, is
 /// written as `\u` and four digits; what is too long is cut, and ends in an ellipsis.
-pub(crate) fn text_on_one_line(text: &str) -> Cow<'_, str> {
+pub fn text_on_one_line(text: &str) -> Cow<'_, str> {
     let is_long = text.len() > LONGEST_TEXT;
     if !is_long && is_one_line(text) {
         return Cow::Borrowed(text);

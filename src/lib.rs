@@ -59,7 +59,7 @@ pub mod credential;
 pub mod denial;
 pub mod edits;
 pub mod forward;
-mod host;
+pub mod host;
 pub mod http;
 pub mod ids;
 pub mod jose;
@@ -77,6 +77,7 @@ pub mod time;
 mod token_cache;
 
 /// The module's entry, which the host calls once.
+#[cfg(feature = "wasm-host")]
 mod entry {
     proxy_wasm::main! {{ crate::host::start(); }}
 }

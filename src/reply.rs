@@ -81,6 +81,19 @@ impl LocalReply {
         }
     }
 
+    /// The filter itself is at fault (RFC 9110 section 15.6.1).
+    #[must_use]
+    pub fn fault(details: &str) -> Self {
+        Self {
+            status: 500,
+            details: details.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            message: "",
+            grpc_status: Some(13),
+        }
+    }
+
     /// The same for a client of gRPC: the host writes `grpc-status`, and the body into `grpc-message`. The content type has to
     /// stay gRPC's.
     #[must_use]

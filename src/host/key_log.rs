@@ -3,7 +3,7 @@
 use crate::keys::{Document, KeyEvent, KeyState};
 
 /// Writes the line of an event, if it has one.
-pub(super) fn tell(provider: &str, event: &KeyEvent) {
+pub fn tell(provider: &str, event: &KeyEvent) {
     match event {
         KeyEvent::Loaded { changed: false, .. } => {}
         KeyEvent::Loaded { keys, skipped, .. } if skipped.is_empty() => {

@@ -48,6 +48,9 @@ pub struct Jwk {
     issuer: Option<Box<str>>,
     key: PublicKey,
     spki_der: OnceCell<Box<[u8]>>,
+    /// What another verifier has made of the key.
+    #[cfg(not(target_family = "wasm"))]
+    prepared: std::sync::OnceLock<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Jwk {
@@ -83,6 +86,8 @@ impl Jwk {
             algorithm: key.fits(Algorithm::Rs256).then_some(Algorithm::Rs256),
             issuer: None,
             spki_der: OnceCell::new(),
+            #[cfg(not(target_family = "wasm"))]
+            prepared: std::sync::OnceLock::new(),
             key,
         })
     }
@@ -130,6 +135,8 @@ impl Jwk {
             issuer,
             key,
             spki_der: OnceCell::new(),
+            #[cfg(not(target_family = "wasm"))]
+            prepared: std::sync::OnceLock::new(),
         };
         if is_checked_now {
             // The first request with the key does not wait for it.
@@ -215,6 +222,14 @@ impl Jwk {
             Algorithm::Es512 => 132,
             _ => self.key.modulus_len(),
         }
+    }
+
+    /// What a verifier other than the sandbox makes of the key, made once; `None` if another verifier has made something else
+    /// of it.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn prepared<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.prepared.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
     /// The key as DER SubjectPublicKeyInfo, computed once.

@@ -127,7 +127,8 @@ const NO_HOST: &str = "no healthy upstream";
 
 impl FetchError {
     /// Whether the cluster was there, and had nowhere to send the request.
-    pub(crate) fn is_cluster_unavailable(&self) -> bool {
+    #[must_use]
+    pub fn is_cluster_unavailable(&self) -> bool {
         match self {
             Self::ClusterUnavailable => true,
             Self::Unreachable(why) => why == NO_HOST,

@@ -1,0 +1,101 @@
+//! The one thread of the module's own: Envoy has no timers for HTTP filters, and nothing of its own wakes a worker.
+//!
+//! It holds no engine and decides nothing. When a time has come, it commits a scheduler, and Envoy calls the thread whose
+//! business it is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use crate::filter::Filter;
+use crate::logger::now;
+
+#[derive(Debug)]
+struct Clock {
+    state: Mutex<State>,
+    poked: Condvar,
+    /// Until when it sleeps, in milliseconds; the highest number while it does not.
+    sleeps_until: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    filters: Vec<Weak<Filter>>,
+    is_running: bool,
+    is_poked: bool,
+    /// A record was written: whoever waits is to look at it.
+    has_news: bool,
+}
+
+static CLOCK: Clock = Clock {
+    state: Mutex::new(State {
+        filters: Vec::new(),
+        is_running: false,
+        is_poked: false,
+        has_news: false,
+    }),
+    poked: Condvar::new(),
+    sleeps_until: AtomicU64::new(u64::MAX),
+};
+
+/// The longest sleep, in milliseconds.
+const LONGEST: u64 = 1000;
+
+fn state() -> MutexGuard<'static, State> {
+    CLOCK.state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A configuration has times of its own from now on. False where the system gives no thread.
+pub(crate) fn watch(filter: &Arc<Filter>) -> bool {
+    let mut state = state();
+    state.filters.push(Arc::downgrade(filter));
+    state.is_poked = true;
+    CLOCK.poked.notify_one();
+    if state.is_running {
+        return true;
+    }
+    let begun = thread::Builder::new().name("jwt-clock".to_owned()).spawn(run);
+    state.is_running = begun.is_ok();
+    begun.is_ok()
+}
+
+/// Something is due then, which may be sooner than the clock knows.
+pub(crate) fn due(at: u64) {
+    if at < CLOCK.sleeps_until.load(Ordering::SeqCst) {
+        state().is_poked = true;
+        CLOCK.poked.notify_one();
+    }
+}
+
+/// Whoever waits is to look at what was written.
+pub(crate) fn wake_waiting() {
+    state().has_news = true;
+    CLOCK.poked.notify_one();
+}
+
+fn run() {
+    loop {
+        CLOCK.sleeps_until.store(u64::MAX, Ordering::SeqCst);
+        let (filters, has_news) = {
+            let mut state = state();
+            state.filters.retain(|filter| filter.strong_count() > 0);
+            state.is_poked = false;
+            let has_news = std::mem::take(&mut state.has_news);
+            let filters: Vec<Arc<Filter>> = state.filters.iter().filter_map(Weak::upgrade).collect();
+            (filters, has_news)
+        };
+        let now_is = now().as_millis();
+        let mut next = now_is.saturating_add(LONGEST);
+        for filter in filters {
+            next = next.min(filter.wake_due(now_is, has_news));
+        }
+        let state = state();
+        if state.is_poked || state.has_news {
+            continue;
+        }
+        CLOCK.sleeps_until.store(next, Ordering::SeqCst);
+        let sleep = Duration::from_millis(next.saturating_sub(now().as_millis()).max(1));
+        drop(CLOCK.poked.wait_timeout(state, sleep));
+    }
+}

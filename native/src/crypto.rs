@@ -1,0 +1,91 @@
+//! RSA and ECDSA by AWS-LC, with keys that are parsed once; Ed25519 by the core, which is faster.
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
+};
+use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
+
+use std::sync::OnceLock;
+
+/// The algorithms that are AWS-LC's here.
+pub(crate) const SERVES: [Algorithm; 9] = [
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+    Algorithm::Es256,
+    Algorithm::Es384,
+    Algorithm::Es512,
+];
+
+/// A key as AWS-LC has it, for each of [`SERVES`] at its first use; `None` where AWS-LC does not take it.
+#[derive(Default)]
+struct Prepared([OnceLock<Option<ParsedPublicKey>>; SERVES.len()]);
+
+/// The place in [`SERVES`], and what checks there.
+fn scheme(algorithm: Algorithm) -> Option<(usize, &'static dyn VerificationAlgorithm)> {
+    let place = SERVES.iter().position(|known| *known == algorithm)?;
+    let scheme: &'static dyn VerificationAlgorithm = match algorithm {
+        Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::Rs384 => &RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::Rs512 => &RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
+        Algorithm::Ps384 => &RSA_PSS_2048_8192_SHA384,
+        Algorithm::Ps512 => &RSA_PSS_2048_8192_SHA512,
+        Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
+        Algorithm::Es384 => &ECDSA_P384_SHA384_FIXED,
+        Algorithm::Es512 => &ECDSA_P521_SHA512_FIXED,
+        Algorithm::EdDsa => return None,
+    };
+    Some((place, scheme))
+}
+
+/// Checks signatures with AWS-LC, and Ed25519 with the core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AwsLc;
+
+impl SignatureVerifier for AwsLc {
+    fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
+        let Some((place, scheme)) = scheme(algorithm) else {
+            return Sandbox.verify(key, algorithm, signing_input, signature);
+        };
+        // Both are checked here, so that no lenience of a library gives one token two spellings.
+        if !key.fits(algorithm) || key.signature_len(algorithm) != signature.len() {
+            return false;
+        }
+        let parse = || ParsedPublicKey::new(scheme, key.spki_der()).ok();
+        key.prepared(Prepared::default)
+            .and_then(|prepared| prepared.0.get(place))
+            .and_then(|key| key.get_or_init(parse).as_ref())
+            .is_some_and(|key| key.verify_sig(signing_input, signature).is_ok())
+    }
+
+    fn cost(&self, key: &Jwk, algorithm: Algorithm) -> Option<u32> {
+        match scheme(algorithm) {
+            Some(_) => key.host_cost(algorithm),
+            None => Sandbox.cost(key, algorithm),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_algorithm_has_its_own_scheme() {
+        for (index, algorithm) in SERVES.iter().enumerate() {
+            assert_eq!(
+                scheme(*algorithm).map(|(place, _)| place),
+                Some(index),
+                "{algorithm}"
+            );
+        }
+        assert!(scheme(Algorithm::EdDsa).is_none());
+        assert_eq!(SERVES.len() + 1, Algorithm::ALL.len());
+    }
+}

@@ -1,0 +1,244 @@
+//! One configuration on the main thread: the engine that fetches keys for all workers.
+//!
+//! A request that a worker would send dies with the stream on whose behalf it is sent; one of the configuration does not.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use proxy_wasm_jwt::authenticator::{Authenticator, Event};
+use proxy_wasm_jwt::host::key_log;
+use proxy_wasm_jwt::keys::{FetchError, FetchId, FetchRequest, Fetched, KeyEvent, KeySource};
+use proxy_wasm_jwt::settings::{Config, SignatureBackend};
+use proxy_wasm_jwt::time::{UnixTime, millis};
+
+use crate::binding::{ConfigHost, NotSent};
+use crate::crypto;
+use crate::filter::Filter;
+use crate::hooks::CallResult;
+use crate::logger::now;
+use crate::metrics::Teller;
+use crate::store::ProcessStore;
+use crate::worker;
+
+/// The metrics show the state of the keys this often, in milliseconds.
+const IDLE: u64 = 1000;
+
+/// See the module.
+pub(crate) struct Fetcher {
+    config: Rc<Config>,
+    engine: RefCell<Authenticator>,
+    /// By Envoy's number: each fetch under way, and how long its answer may be.
+    calls: RefCell<HashMap<u64, (FetchId, usize)>>,
+    gauges_shown_at: Cell<UnixTime>,
+}
+
+thread_local! {
+    /// Those of this thread, which is the main thread. One whose configuration is gone stays until another is asked for.
+    static FETCHERS: RefCell<Vec<(Weak<Filter>, Rc<Fetcher>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes the configuration's part of the main thread.
+pub(crate) fn begin(filter: &Arc<Filter>, config: Rc<Config>, host: ConfigHost<'_>) {
+    let engine = worker::engine(&config);
+    let fetcher = Rc::new(Fetcher {
+        engine: RefCell::new(engine),
+        calls: RefCell::default(),
+        gauges_shown_at: Cell::default(),
+        config,
+    });
+    fetcher.begin(filter, host);
+    FETCHERS.with_borrow_mut(|fetchers| fetchers.push((Arc::downgrade(filter), fetcher)));
+}
+
+/// The configuration's part of the main thread.
+pub(crate) fn of(filter: &Filter) -> Option<Rc<Fetcher>> {
+    let gone: Vec<_> = FETCHERS.with_borrow_mut(|fetchers| {
+        let is_gone = |known: &Weak<Filter>| known.upgrade().is_none_or(|filter| filter.is_gone());
+        fetchers.extract_if(.., |(known, _)| is_gone(known)).collect()
+    });
+    drop(gone);
+    FETCHERS.with_borrow(|fetchers| {
+        let mut all = fetchers.iter();
+        let found = all.find(|(known, _)| std::ptr::eq(known.as_ptr(), filter));
+        found.map(|(_, fetcher)| fetcher.clone())
+    })
+}
+
+impl Fetcher {
+    /// Runs one method of the engine.
+    fn engine<T>(&self, run: impl FnOnce(&mut Authenticator) -> T) -> T {
+        run(&mut self.engine.borrow_mut())
+    }
+
+    fn begin(&self, filter: &Filter, host: ConfigHost<'_>) {
+        for provider in &self.config.providers {
+            if let KeySource::Local(parsed) = &provider.keys
+                && !parsed.skipped.is_empty()
+            {
+                log::warn!(
+                    "provider {}: local_jwks: {} keys loaded, {} skipped: {}",
+                    provider.name,
+                    parsed.set.len(),
+                    parsed.skipped.count(),
+                    parsed.skipped
+                );
+            }
+        }
+        let count = match self.config.signature_backend {
+            SignatureBackend::Sandbox => 0,
+            SignatureBackend::Auto | SignatureBackend::Host => crypto::SERVES.len(),
+        };
+        let teller = Teller::Main(host, filter);
+        filter.metrics.show_backend(teller, count);
+        self.engine(|engine| engine.handle_shared(now(), &ProcessStore));
+        self.tell(filter, host);
+    }
+
+    /// Throws the engine away, which a panic may have left in any state, and makes another.
+    pub(crate) fn rebuild(&self, filter: &Filter) {
+        let broken = self.engine.replace(worker::engine(&self.config));
+        // Its destructors are as suspect as the rest of it.
+        std::mem::forget(broken);
+        self.calls.borrow_mut().clear();
+        filter.call_main_at(now().as_millis().saturating_add(IDLE));
+    }
+
+    /// Time has passed, or a worker wants something.
+    pub(crate) fn tick(&self, filter: &Filter, host: ConfigHost<'_>) {
+        let now = now();
+        for key in filter.take_wanted() {
+            self.engine(|engine| engine.handle_wanted(&key, now));
+        }
+        for request in self.engine(|engine| engine.handle_tick(now, &ProcessStore)) {
+            self.send(host, request, now);
+        }
+        self.settle(filter, host, now);
+    }
+
+    /// Sends a request, and the one that follows it if Envoy cannot send it.
+    fn send(&self, host: ConfigHost<'_>, request: FetchRequest, now: UnixTime) {
+        let mut next = Some(request);
+        while let Some(request) = next.take() {
+            let fields = request
+                .headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()));
+            let fields: Vec<_> = fields.collect();
+            match host.call(&request.cluster, &fields, millis(request.timeout)) {
+                Ok(call) => {
+                    let fetch = (request.id, request.max_response_bytes);
+                    self.calls.borrow_mut().insert(call, fetch);
+                }
+                Err(fault) => {
+                    let error = match fault {
+                        NotSent::NoCluster => FetchError::ClusterMissing,
+                        NotSent::CannotCreate => FetchError::ClusterUnavailable,
+                    };
+                    next = self
+                        .engine(|engine| engine.handle_fetched(request.id, Err(error), now, &ProcessStore));
+                }
+            }
+        }
+    }
+
+    /// A request was answered, or has failed.
+    pub(crate) fn handle_call(
+        &self,
+        filter: &Filter,
+        host: ConfigHost<'_>,
+        call: u64,
+        answer: &CallResult<'_>,
+    ) {
+        let known = self.calls.borrow_mut().remove(&call);
+        let Some((fetch, limit)) = known else { return };
+        let now = now();
+        let body: Vec<u8>;
+        let outcome = match answer {
+            CallResult::Reset => Err(FetchError::Reset),
+            CallResult::TooLarge => Err(FetchError::TooLarge),
+            CallResult::Answer { fields, chunks } => {
+                let header = |wanted: &str| {
+                    let mut all = fields.iter();
+                    let found = all.find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+                    found.map(|(_, value)| *value)
+                };
+                let status =
+                    header(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+                let length = chunks
+                    .iter()
+                    .map(|chunk| chunk.len())
+                    .fold(0, usize::saturating_add);
+                match status {
+                    None => Err(FetchError::Reset),
+                    Some(_) if length > limit => Err(FetchError::TooLarge),
+                    Some(status) => {
+                        body = chunks.concat();
+                        Ok(Fetched {
+                            status,
+                            body: &body,
+                            cache_control: header("cache-control"),
+                            etag: header("etag"),
+                            retry_after: header("retry-after").filter(|_| !matches!(status, 200 | 304)),
+                            content_encoding: header("content-encoding"),
+                        })
+                    }
+                }
+            }
+        };
+        let next = self.engine(|engine| engine.handle_fetched(fetch, outcome, now, &ProcessStore));
+        if let Some(request) = next {
+            self.send(host, request, now);
+        }
+        self.settle(filter, host, now);
+    }
+
+    /// After any event: reports, and sets the next time.
+    fn settle(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
+        self.tell(filter, host);
+        if now.since(self.gauges_shown_at.get()) >= Duration::from_millis(IDLE) {
+            self.show_gauges(filter, host, now);
+        }
+        let idle = now.after(Duration::from_millis(IDLE));
+        let next = self.engine(|engine| engine.next_timeout(now)).unwrap_or(idle);
+        filter.call_main_at(next.as_millis());
+    }
+
+    /// Counts and logs what has happened.
+    fn tell(&self, filter: &Filter, host: ConfigHost<'_>) {
+        let teller = Teller::Main(host, filter);
+        loop {
+            let event = self.engine(Authenticator::poll_event);
+            let Some(event) = event else { return };
+            // Unknown `kid`s were counted where the requests are.
+            let Event::Keys(id, event) = event else { continue };
+            let (Some(provider), Some(metrics)) =
+                (self.config.provider(id), filter.metrics.provider(id.index()))
+            else {
+                continue;
+            };
+            // The age of the keys, or their number, is another from now on.
+            self.gauges_shown_at.set(UnixTime::default());
+            match &event {
+                KeyEvent::Loaded { .. } => metrics.fetch_success.increment(teller),
+                KeyEvent::Failed { error, .. } => metrics.fetch_failed(teller, error),
+                _ => {}
+            }
+            key_log::tell(&provider.name, &event);
+        }
+    }
+
+    fn show_gauges(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
+        self.gauges_shown_at.set(now);
+        for id in self.config.provider_ids() {
+            if let (Some(metrics), Some(gauges)) = (
+                filter.metrics.provider(id.index()),
+                self.engine(|engine| engine.key_gauges(id, now)),
+            ) {
+                metrics.show(Teller::Main(host, filter), gauges);
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the threads of one configuration share. Nothing here knows an engine: engines stay on their threads.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use proxy_wasm_jwt::authenticator::WantedKey;
+
+use crate::binding::{ConfigScheduler, Host, Scheduler};
+use crate::clock;
+use crate::metrics::{Change, Metrics};
+use crate::store::Source;
+
+/// So many unknown `kid`s are on their way to the main thread at a time. A flood of invented ones displaces none that is
+/// there, and one that is left out comes again with its next request.
+const MOST_WANTED: usize = 1024;
+
+/// A waiting stream's clock, where it was woken in vain: its stream may have gone in that moment, and another has to do.
+const AGAIN: u64 = 20;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    /// The configuration as Envoy has handed it over; each worker reads it for itself.
+    pub(crate) text: Box<[u8]>,
+    pub(crate) metrics: Metrics,
+    /// Kept as long as the configuration.
+    _sources: Vec<Arc<Source>>,
+    /// What calls the main thread; gone with the configuration.
+    scheduler: Mutex<Option<ConfigScheduler>>,
+    /// When the main thread is to be called, in milliseconds.
+    main_due: AtomicU64,
+    waiting: Mutex<Waiting>,
+    wanted: Mutex<Vec<WantedKey>>,
+    /// Changes of metrics that only a stream can carry out: see [`Metrics`].
+    pending: Mutex<Vec<Change>>,
+    has_pending: AtomicBool,
+    is_gone: AtomicBool,
+}
+
+/// Streams that wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// What wakes each of them, and its worker.
+    streams: HashMap<u64, (u32, Scheduler)>,
+    next: u64,
+    /// When a stream of a worker is to be woken, in milliseconds.
+    due: HashMap<u32, u64>,
+}
+
+/// Only whole values are written under these locks, so that what a panic has left is good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Filter {
+    pub(crate) fn new(
+        text: &[u8],
+        metrics: Metrics,
+        sources: Vec<Arc<Source>>,
+        scheduler: Option<ConfigScheduler>,
+    ) -> Self {
+        Self {
+            text: text.into(),
+            metrics,
+            _sources: sources,
+            scheduler: Mutex::new(scheduler),
+            main_due: AtomicU64::new(u64::MAX),
+            waiting: Mutex::default(),
+            wanted: Mutex::default(),
+            pending: Mutex::default(),
+            has_pending: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+        }
+    }
+
+    // --- the main thread
+
+    /// Has the main thread called now.
+    pub(crate) fn call_main(&self) {
+        if let Some(scheduler) = &*lock(&self.scheduler) {
+            scheduler.commit();
+        }
+    }
+
+    /// Has the main thread called then, at the latest.
+    pub(crate) fn call_main_at(&self, at: u64) {
+        self.main_due.store(at, Ordering::SeqCst);
+        clock::due(at);
+    }
+
+    /// The configuration is replaced, and its last stream has ended.
+    pub(crate) fn end(&self) {
+        self.is_gone.store(true, Ordering::Release);
+        lock(&self.scheduler).take();
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    // --- unknown kids
+
+    /// A request waits for this key.
+    pub(crate) fn want(&self, key: WantedKey) {
+        let is_first = {
+            let mut wanted = lock(&self.wanted);
+            if wanted.len() < MOST_WANTED {
+                wanted.push(key);
+            }
+            wanted.len() == 1
+        };
+        if is_first {
+            self.call_main();
+        }
+    }
+
+    pub(crate) fn take_wanted(&self) -> Vec<WantedKey> {
+        std::mem::take(&mut lock(&self.wanted))
+    }
+
+    // --- streams that wait
+
+    /// A stream of this worker waits; the number by which it is woken.
+    pub(crate) fn wait(&self, worker: u32, scheduler: Scheduler) -> u64 {
+        let mut waiting = lock(&self.waiting);
+        let number = waiting.next;
+        waiting.next = number.wrapping_add(1);
+        waiting.streams.insert(number, (worker, scheduler));
+        number
+    }
+
+    /// It does not wait any longer.
+    pub(crate) fn end_wait(&self, number: u64) {
+        lock(&self.waiting).streams.remove(&number);
+    }
+
+    /// Wakes one stream.
+    pub(crate) fn wake(&self, number: u64) {
+        if let Some((_, scheduler)) = lock(&self.waiting).streams.get(&number) {
+            scheduler.commit();
+        }
+    }
+
+    /// A stream of this worker is to be woken then.
+    pub(crate) fn wake_worker_at(&self, worker: u32, at: u64) {
+        lock(&self.waiting).due.insert(worker, at);
+        clock::due(at);
+    }
+
+    /// Calls whoever is due; returns when somebody is next. Whoever waits is due where there are news.
+    pub(crate) fn wake_due(&self, now: u64, has_news: bool) -> u64 {
+        let mut next = self.main_due.load(Ordering::SeqCst);
+        if next <= now {
+            // Where the main thread writes another time meanwhile, that counts.
+            let idle = now.saturating_add(1000);
+            let _ = self
+                .main_due
+                .compare_exchange(next, idle, Ordering::SeqCst, Ordering::SeqCst);
+            self.call_main();
+            next = idle;
+        }
+        let mut waiting = lock(&self.waiting);
+        let Waiting { streams, due, .. } = &mut *waiting;
+        due.retain(|worker, at| {
+            if *at > now && !has_news {
+                next = next.min(*at);
+                return true;
+            }
+            let Some((_, scheduler)) = streams.values().find(|(of, _)| of == worker) else {
+                return false;
+            };
+            scheduler.commit();
+            *at = now.saturating_add(AGAIN);
+            next = next.min(*at);
+            true
+        });
+        next
+    }
+
+    // --- metrics
+
+    /// Leaves a change to the next stream.
+    pub(crate) fn leave(&self, change: Change) {
+        let mut pending = lock(&self.pending);
+        match pending.iter_mut().find(|known| known.is_of_same(&change)) {
+            Some(known) => known.join(&change),
+            None => pending.push(change),
+        }
+        self.has_pending.store(true, Ordering::Release);
+    }
+
+    /// Carries out what was left.
+    pub(crate) fn carry_out_changes(&self, host: &Host<'_>) {
+        if self.has_pending.load(Ordering::Acquire) && self.has_pending.swap(false, Ordering::AcqRel) {
+            for change in std::mem::take(&mut *lock(&self.pending)) {
+                change.carry_out(host);
+            }
+        }
+    }
+}
+
+// What crosses threads: the compiler holds it.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Filter>();
+};

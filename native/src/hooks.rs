@@ -1,0 +1,212 @@
+//! What Envoy calls, each behind a guard: a panic ends the request that it is about, with 500, and nothing else.
+//!
+//! An engine that panicked may be in any state, so it is replaced by a new one. What threads share is safe by its locks:
+//! only whole values are written under them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::binding::{self, ConfigHost, Host};
+use crate::clock;
+use crate::fetcher;
+use crate::filter::Filter;
+use crate::logger::{self, now};
+use crate::metrics::Metrics;
+use crate::route::RouteConfig;
+use crate::store;
+use crate::stream::{Progress, Stream};
+use crate::text;
+
+/// What became of a request for keys.
+#[derive(Debug)]
+pub(crate) enum CallResult<'c> {
+    Answer {
+        fields: Vec<(&'c [u8], &'c [u8])>,
+        chunks: Vec<&'c [u8]>,
+    },
+    /// The connection broke, or no answer came in time.
+    Reset,
+    /// The body was longer than Envoy takes.
+    TooLarge,
+}
+
+/// `envoy_dynamic_module_type_on_http_filter_request_headers_status`, as far as it is used.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum HeadersStatus {
+    Continue = 0,
+    StopIteration = 1,
+    /// Body and trailers are held too, and a client that sends much is slowed down. Stopped otherwise, the request would go on
+    /// to the upstream with its body, or be refused as too large.
+    StopAllIterationAndWatermark = 4,
+}
+
+/// `envoy_dynamic_module_type_on_http_filter_request_body_status`, as far as it is used.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum BodyStatus {
+    Continue = 0,
+    StopIterationAndWatermark = 2,
+    StopIterationNoBuffer = 3,
+}
+
+/// `envoy_dynamic_module_type_on_http_filter_request_trailers_status`.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum TrailersStatus {
+    Continue = 0,
+    StopIteration = 1,
+}
+
+/// Runs a hook; `None` where it panicked. The panic itself was logged when it began: see [`logger`].
+fn guard<T>(run: impl FnOnce() -> T) -> Option<T> {
+    // Whoever calls this throws away what the panic may have left behind.
+    catch_unwind(AssertUnwindSafe(run)).map_err(forget).ok()
+}
+
+/// What a panic carries may panic when it is dropped.
+fn forget(payload: Box<dyn std::any::Any + Send>) {
+    std::mem::forget(payload);
+}
+
+/// Runs a hook of a stream. Where it panics, the request is answered with 500.
+fn guard_stream<T>(host: &mut Host<'_>, stream: &Stream, run: impl FnOnce(&mut Host<'_>) -> T) -> Option<T> {
+    let outcome = guard(|| run(host));
+    if outcome.is_none() && guard(|| stream.fail(host)).is_none() {
+        log::error!("a request that ran into a fault could not be answered; it is held");
+    }
+    outcome
+}
+
+// --- configurations
+
+pub(crate) fn program_init() {
+    let _ = guard(logger::start);
+}
+
+/// `None` refuses the configuration; why is in the log.
+pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Option<Arc<Filter>> {
+    guard(|| {
+        let config = match text::parse(text) {
+            Ok(config) => Rc::new(config),
+            Err(error) => {
+                log::error!("configuration refused: {error}");
+                return None;
+            }
+        };
+        let metrics = Metrics::define(&config, host);
+        let scheduler = match binding::is_validation() {
+            true => None,
+            false => host.scheduler(),
+        };
+        let is_watched = scheduler.is_some();
+        let filter = Arc::new(Filter::new(text, metrics, store::sources_of(&config), scheduler));
+        fetcher::begin(&filter, config, host);
+        if is_watched {
+            if !clock::watch(&filter) {
+                log::error!("configuration refused: the system gives no thread for the clock");
+                return None;
+            }
+            filter.call_main_at(now().as_millis());
+        }
+        Some(filter)
+    })
+    .flatten()
+}
+
+pub(crate) fn config_destroy(filter: Arc<Filter>) {
+    let _ = guard(|| {
+        filter.end();
+        // On the main thread, its part goes with it.
+        fetcher::of(&filter);
+        drop(filter);
+    });
+}
+
+pub(crate) fn config_scheduled(host: ConfigHost<'_>, filter: &Filter) {
+    with_fetcher(filter, |fetcher| fetcher.tick(filter, host));
+}
+
+pub(crate) fn config_call_done(host: ConfigHost<'_>, filter: &Filter, id: u64, answer: &CallResult<'_>) {
+    with_fetcher(filter, |fetcher| fetcher.handle_call(filter, host, id, answer));
+}
+
+fn with_fetcher(filter: &Filter, run: impl FnOnce(&fetcher::Fetcher)) {
+    let Some(Some(fetcher)) = guard(|| fetcher::of(filter)) else {
+        return;
+    };
+    if guard(|| run(&fetcher)).is_none() {
+        let _ = guard(|| fetcher.rebuild(filter));
+    }
+}
+
+/// `None` refuses the route's configuration; why is in the log.
+pub(crate) fn route_config_new(text: &[u8]) -> Option<RouteConfig> {
+    guard(|| match RouteConfig::parse(text) {
+        Ok(config) => Some(config),
+        Err(fault) => {
+            log::error!("configuration of a route refused: {fault}");
+            None
+        }
+    })
+    .flatten()
+}
+
+// --- streams
+
+pub(crate) fn stream_new(host: &Host<'_>, filter: Arc<Filter>) -> Stream {
+    let made = guard(|| Stream::new(host, filter.clone()));
+    made.unwrap_or_else(|| Stream::broken(filter))
+}
+
+pub(crate) fn request_headers(host: &mut Host<'_>, stream: &Stream) -> HeadersStatus {
+    guard_stream(host, stream, |host| stream.handle_headers(host));
+    match stream.progress() {
+        Progress::Forwarded => HeadersStatus::Continue,
+        Progress::Answered => HeadersStatus::StopIteration,
+        Progress::Held => HeadersStatus::StopAllIterationAndWatermark,
+    }
+}
+
+pub(crate) fn request_body(_: &mut Host<'_>, stream: &Stream) -> BodyStatus {
+    match stream.progress() {
+        Progress::Forwarded => BodyStatus::Continue,
+        Progress::Answered => BodyStatus::StopIterationNoBuffer,
+        Progress::Held => BodyStatus::StopIterationAndWatermark,
+    }
+}
+
+pub(crate) fn request_trailers(host: &mut Host<'_>, stream: &Stream) -> TrailersStatus {
+    let is_done = guard_stream(host, stream, |host| stream.handle_trailers(host));
+    match (stream.progress(), is_done) {
+        (Progress::Forwarded, Some(true)) => TrailersStatus::Continue,
+        // Held, as a request that is not decided: the upstream gets no trailers that could not be looked through.
+        _ => TrailersStatus::StopIteration,
+    }
+}
+
+pub(crate) fn response_headers(host: &mut Host<'_>, stream: &Stream) -> HeadersStatus {
+    let before = stream.progress();
+    guard_stream(host, stream, |host| stream.handle_response(host));
+    match before == stream.progress() {
+        true => HeadersStatus::Continue,
+        // It was answered otherwise.
+        false => HeadersStatus::StopIteration,
+    }
+}
+
+pub(crate) fn scheduled(host: &mut Host<'_>, stream: &Stream) {
+    guard_stream(host, stream, |host| stream.handle_woken(host));
+}
+
+pub(crate) fn stream_complete(stream: &Stream) {
+    let _ = guard(|| stream.handle_end());
+}
+
+pub(crate) fn stream_destroy(stream: Box<Stream>) {
+    let _ = guard(|| {
+        stream.handle_end();
+        drop(stream);
+    });
+}

@@ -1,0 +1,254 @@
+//! What all threads of the process share: the core's [`SharedStore`] over the process's own memory.
+//!
+//! No other module reads or writes it, so that nothing needs a MAC, and a new configuration finds what the one before has left.
+//! Only whole values are written under a lock, so that what a panic leaves behind is good.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use proxy_wasm_jwt::keys::KeySource;
+use proxy_wasm_jwt::settings::Config;
+use proxy_wasm_jwt::store::{Entry, SharedStore, StoreKey, SwapError};
+
+use crate::clock;
+
+/// Moves with each record and document that is written. Whoever reads this number first, and then the entries, has seen all
+/// that was written before.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// See [`GENERATION`].
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Acquire)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A value and its version, which is another one after each write; 0: there was none.
+#[derive(Debug, Default)]
+struct Cell {
+    value: Option<Vec<u8>>,
+    version: u64,
+}
+
+impl Cell {
+    fn get(&self) -> Entry {
+        Entry {
+            value: self.value.clone(),
+            version: self.version,
+        }
+    }
+
+    fn put(&mut self, value: &[u8]) {
+        self.value = Some(value.to_vec());
+        self.version = self.version.wrapping_add(1).max(1);
+    }
+
+    fn swap(&mut self, seen: u64, value: &[u8]) -> Result<(), SwapError> {
+        if self.version != seen {
+            return Err(SwapError::Conflict);
+        }
+        self.put(value);
+        Ok(())
+    }
+}
+
+/// What is known of one key source. It lasts as long as a configuration that names the source.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    record: Mutex<Cell>,
+    document: Mutex<Cell>,
+}
+
+type Sources = Mutex<HashMap<String, Weak<Source>>>;
+
+fn sources() -> &'static Sources {
+    static SOURCES: OnceLock<Sources> = OnceLock::new();
+    SOURCES.get_or_init(Mutex::default)
+}
+
+/// The key sources of a configuration, which keeps them.
+pub(crate) fn sources_of(config: &Config) -> Vec<Arc<Source>> {
+    let mut sources = lock(sources());
+    sources.retain(|_, source| source.strong_count() > 0);
+    let remote = config
+        .providers
+        .iter()
+        .filter_map(|provider| match &provider.keys {
+            KeySource::Remote(source) => Some(source.fingerprint()),
+            KeySource::Local(_) => None,
+        });
+    remote
+        .map(|name| {
+            let known = sources.get(&name).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let source = Arc::<Source>::default();
+                sources.insert(name, Arc::downgrade(&source));
+                source
+            })
+        })
+        .collect()
+}
+
+/// A lock for each part of the used proofs, so that workers seldom wait for each other.
+const PARTS: u16 = 256;
+
+/// Cells by their numbers, made when they are first written.
+#[derive(Debug, Default)]
+struct Cells<K>(Mutex<HashMap<K, Cell>>);
+
+impl<K: Eq + Hash> Cells<K> {
+    fn get(&self, key: &K) -> Entry {
+        lock(&self.0)
+            .get(key)
+            .map_or_else(|| Cell::default().get(), Cell::get)
+    }
+
+    fn with<T>(&self, key: K, write: impl FnOnce(&mut Cell) -> T) -> T {
+        write(lock(&self.0).entry(key).or_default())
+    }
+}
+
+/// The list of used proofs with this number.
+fn proofs(number: u16) -> Option<&'static Cells<u16>> {
+    static PROOFS: OnceLock<Box<[Cells<u16>]>> = OnceLock::new();
+    let parts = PROOFS.get_or_init(|| (0..PARTS).map(|_| Cells::default()).collect());
+    parts.get(usize::from(number.checked_rem(PARTS)?))
+}
+
+fn nonce_secret() -> &'static Cells<()> {
+    static SECRET: OnceLock<Cells<()>> = OnceLock::new();
+    SECRET.get_or_init(Cells::default)
+}
+
+/// The process's store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProcessStore;
+
+impl ProcessStore {
+    fn with<T>(key: StoreKey<'_>, write: impl FnOnce(&mut Cell) -> T) -> Option<T> {
+        let source = |name: &str| lock(sources()).get(name).and_then(Weak::upgrade);
+        match key {
+            StoreKey::Record(name) => source(name).map(|source| write(&mut lock(&source.record))),
+            StoreKey::Document(name) => source(name).map(|source| write(&mut lock(&source.document))),
+            StoreKey::NonceSecret => Some(nonce_secret().with((), write)),
+            StoreKey::UsedProofs(number) => proofs(number).map(|part| part.with(number, write)),
+        }
+    }
+
+    /// Whoever waits for keys looks at them again.
+    fn announce(key: StoreKey<'_>) {
+        if let StoreKey::Record(_) | StoreKey::Document(_) = key {
+            GENERATION.fetch_add(1, Ordering::Release);
+            clock::wake_waiting();
+        }
+    }
+}
+
+impl SharedStore for ProcessStore {
+    fn get(&self, key: StoreKey<'_>) -> Option<Entry> {
+        match key {
+            StoreKey::NonceSecret => Some(nonce_secret().get(&())),
+            StoreKey::UsedProofs(number) => proofs(number).map(|part| part.get(&number)),
+            StoreKey::Record(_) | StoreKey::Document(_) => Self::with(key, |cell| cell.get()),
+        }
+    }
+
+    fn swap(&self, key: StoreKey<'_>, seen: u64, value: &[u8]) -> Result<(), SwapError> {
+        let outcome = Self::with(key, |cell| cell.swap(seen, value)).unwrap_or(Err(SwapError::Failed));
+        if outcome.is_ok() {
+            Self::announce(key);
+        }
+        outcome
+    }
+
+    fn put(&self, key: StoreKey<'_>, value: &[u8]) {
+        if Self::with(key, |cell| cell.put(value)).is_some() {
+            Self::announce(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    fn config(path: &str) -> Config {
+        let text = r#"{"providers": {"corp": {"issuer": "https://issuer.example", "audiences": ["a"],
+            "remote_jwks": {"http_uri": {"uri": "http://idp/PATH", "cluster": "c", "timeout": "1s"}}}}}"#;
+        crate::text::parse(text.replace("PATH", path).as_bytes()).expect("a configuration")
+    }
+
+    fn name(config: &Config) -> String {
+        match &config.providers[0].keys {
+            KeySource::Remote(source) => source.fingerprint(),
+            KeySource::Local(_) => String::new(),
+        }
+    }
+
+    #[test]
+    fn a_source_lasts_as_long_as_a_configuration_that_names_it() {
+        let config = config("lasting");
+        let name = name(&config);
+        let key = StoreKey::Record(&name);
+        assert_eq!(ProcessStore.get(key), None);
+        let (one, other) = (sources_of(&config), sources_of(&config));
+        ProcessStore.put(key, b"record");
+        drop(one);
+        assert_eq!(
+            ProcessStore.get(key).and_then(|entry| entry.value).as_deref(),
+            Some(&b"record"[..])
+        );
+        drop(other);
+        assert_eq!(ProcessStore.get(key), None);
+        assert_eq!(ProcessStore.swap(key, 0, b"late"), Err(SwapError::Failed));
+    }
+
+    #[test]
+    fn of_all_who_saw_a_version_one_writes() {
+        const THREADS: usize = 8;
+        const ROUNDS: usize = 2000;
+        let config = config("contended");
+        let (name, _sources) = (name(&config), sources_of(&config));
+        for key in [
+            StoreKey::Record(&name),
+            StoreKey::NonceSecret,
+            StoreKey::UsedProofs(257),
+        ] {
+            let written = AtomicUsize::new(0);
+            thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        for _ in 0..ROUNDS {
+                            let seen = ProcessStore.get(key).expect("an entry");
+                            let count = seen.value.map_or(0, |value| {
+                                usize::from_le_bytes(value.try_into().expect("8 bytes"))
+                            });
+                            let before = generation();
+                            if ProcessStore
+                                .swap(key, seen.version, &(count + 1).to_le_bytes())
+                                .is_ok()
+                            {
+                                written.fetch_add(1, Ordering::Relaxed);
+                                let is_announced = matches!(key, StoreKey::Record(_));
+                                assert!(!is_announced || generation() > before);
+                            }
+                        }
+                    });
+                }
+            });
+            let count = ProcessStore.get(key).and_then(|entry| entry.value);
+            let count = count.map(|value| usize::from_le_bytes(value.try_into().expect("8 bytes")));
+            assert_eq!(
+                count,
+                Some(written.load(Ordering::Relaxed)),
+                "no write was lost or counted twice"
+            );
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! One request: its head is read and decided, the decision carried out; what must wait is held, body and trailers included.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use proxy_wasm_jwt::account::Account;
+use proxy_wasm_jwt::authenticator::{Allowed, Basis, Decision};
+use proxy_wasm_jwt::denial::{Denial, Reason, Shortfall};
+use proxy_wasm_jwt::host::text_on_one_line;
+use proxy_wasm_jwt::ids::{Choice, ProviderId};
+use proxy_wasm_jwt::reply::{LocalReply, Refusal, is_grpc};
+use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::time::UnixTime;
+
+use crate::binding::{Attribute, Host, Map};
+use crate::filter::Filter;
+use crate::metadata;
+use crate::metrics::Teller;
+use crate::route::RouteConfig;
+use crate::worker::{self, Held, Outcome, Worker};
+
+/// Where jwt_authn leaves metadata, and so where other filters look for it.
+const METADATA: &str = "envoy.filters.http.jwt_authn";
+
+/// google.rpc.Code.UNAUTHENTICATED, the code of a failure that jwt_authn leaves in metadata.
+const UNAUTHENTICATED: i32 = 16;
+
+/// So many bytes of a request's id are logged: a UUID has 36.
+const LONGEST_REQUEST_ID: usize = 64;
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing is decided, or it waits.
+    Held,
+    /// It goes on to the upstream.
+    Forwarded,
+    /// It was answered.
+    Answered,
+}
+
+/// A request. Envoy calls its hooks from within its own callbacks, too: nothing is borrowed across those.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    filter: Arc<Filter>,
+    /// `None` where this thread could not read the configuration: then nothing passes.
+    worker: Option<Rc<Worker>>,
+    number: u32,
+    progress: Cell<Progress>,
+    held: RefCell<Option<Rc<Held>>>,
+    /// As its client sent it, where it may yet take another route.
+    request: RefCell<Option<RequestHead>>,
+    /// As it went on, and when.
+    forward: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
+}
+
+impl Stream {
+    pub(crate) fn new(host: &Host<'_>, filter: Arc<Filter>) -> Self {
+        let worker = worker::of_this_thread(&filter, host);
+        Self {
+            number: worker.as_ref().map_or(0, |worker| worker.next_stream()),
+            filter,
+            worker,
+            progress: Cell::new(Progress::Held),
+            held: RefCell::default(),
+            request: RefCell::default(),
+            forward: RefCell::default(),
+        }
+    }
+
+    /// A stream that nothing passes through.
+    pub(crate) fn broken(filter: Arc<Filter>) -> Self {
+        Self {
+            number: 0,
+            filter,
+            worker: None,
+            progress: Cell::new(Progress::Held),
+            held: RefCell::default(),
+            request: RefCell::default(),
+            forward: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.get()
+    }
+
+    /// A hook has panicked: the request is answered, and the engine replaced.
+    pub(crate) fn fail(&self, host: &mut Host<'_>) {
+        self.filter.metrics.panicked.increment(Teller::Stream(host));
+        self.progress.set(Progress::Answered);
+        send(host, &LocalReply::fault("jwt_panic"));
+        if let Some(worker) = &self.worker {
+            worker.rebuild(&self.filter);
+        }
+    }
+
+    // --- events
+
+    pub(crate) fn handle_headers(&self, host: &mut Host<'_>) {
+        #[cfg(feature = "test-trap")]
+        trap(host);
+        let Some(worker) = &self.worker else {
+            self.progress.set(Progress::Answered);
+            send(host, &LocalReply::not_configured());
+            return;
+        };
+        if matches!(host.route_config(), Some(RouteConfig::Disabled)) {
+            self.pass(worker, host);
+            return;
+        }
+        let decision = match self.read_head(worker, host) {
+            Some(request) => {
+                // Only then may a route ask for something else than another.
+                if !worker.config.policy.requirement_map.is_empty() {
+                    self.request.replace(Some(request.clone()));
+                }
+                worker.handle_request(host, self.number, request)
+            }
+            None => Decision::Deny(malformed("headers").into()),
+        };
+        match decision {
+            Decision::Wait => match worker.hold(&self.filter, host, self.number) {
+                Some(held) => {
+                    self.filter.metrics.waiting.increment(Teller::Stream(host));
+                    self.held.replace(Some(held));
+                }
+                None => self.carry_out(worker, host, worker::cannot_wait()),
+            },
+            decision => self.carry_out(worker, host, decision),
+        }
+        worker.tell(&self.filter, host);
+    }
+
+    /// Trailers that the client must not send are removed; false where they could not be.
+    pub(crate) fn handle_trailers(&self, host: &mut Host<'_>) -> bool {
+        let Some(worker) = &self.worker else { return false };
+        let mut removed: Vec<Vec<u8>> = Vec::new();
+        let is_read = host.each_header(Map::RequestTrailers, |name, _| {
+            if worker.config.headers.removes_trailer(name) {
+                removed.push(name.to_vec());
+            }
+        });
+        is_read
+            && removed
+                .iter()
+                .all(|name| host.set_header(Map::RequestTrailers, name, None))
+    }
+
+    /// It was woken: by what it waited for, by time, or in vain.
+    pub(crate) fn handle_woken(&self, host: &mut Host<'_>) {
+        let Some(worker) = &self.worker else { return };
+        let held = self.held.borrow().clone();
+        let Some(held) = held else { return };
+        worker.decide_waiting(&self.filter);
+        match held.outcome.take() {
+            Outcome::Waiting => {}
+            Outcome::Decided(decision) => {
+                self.end_wait();
+                self.carry_out(worker, host, decision);
+            }
+            Outcome::Lost => {
+                self.end_wait();
+                self.progress.set(Progress::Answered);
+                send(host, &LocalReply::fault("jwt_panic"));
+            }
+        }
+        worker.tell(&self.filter, host);
+        // Last: Envoy goes on with the request in this call.
+        if self.progress.get() == Progress::Forwarded {
+            host.resume();
+        }
+    }
+
+    /// Looks at the route that the request has taken, which a filter after this one may have chosen.
+    pub(crate) fn handle_response(&self, host: &mut Host<'_>) {
+        let then = self.forward.take();
+        if let (Some(worker), Some((forward, then))) = (&self.worker, then)
+            && self.progress.get() == Progress::Forwarded
+        {
+            self.check_route(worker, host, &forward, then);
+        }
+    }
+
+    /// The client has left, or all is done.
+    pub(crate) fn handle_end(&self) {
+        self.end_wait();
+        if self.progress.get() == Progress::Held
+            && let Some(worker) = &self.worker
+        {
+            worker.handle_cancel(&self.filter, self.number);
+        }
+    }
+
+    fn end_wait(&self) {
+        if let Some(held) = self.held.take() {
+            self.filter.end_wait(held.number);
+        }
+    }
+
+    // --- reading
+
+    /// Reads what the configuration wants of a request, and takes out of it what its client must not send, before anything
+    /// waits.
+    fn read_head(&self, worker: &Worker, host: &mut Host<'_>) -> Option<RequestHead> {
+        let config = &worker.config;
+        let mut request = RequestHead::with_capacity(config.wanted.len());
+        if worker.reads_by_name {
+            for (field, name) in config.wanted.iter() {
+                if let Some((value, _)) = host.header(Map::RequestHeaders, name.as_bytes(), 0) {
+                    request.push(field, value);
+                }
+            }
+        } else if !host.each_header(Map::RequestHeaders, |name, value| {
+            request.take(&config.headers, name, value);
+        }) {
+            return None;
+        }
+        // By the route that the client chose, with what it has sent.
+        request.route_requirement = route_requirement(host);
+        if let Some(rules) = &config.policy.filter_state_rules {
+            request.filter_state = host.filter_state(&rules.name);
+        }
+        if config.reads_certificate {
+            request.peer_certificate = host
+                .attribute(Attribute::PeerCertificateDigest)
+                .filter(|digest| !digest.is_empty());
+        }
+        if config.reads_address {
+            request.source_address = host.attribute(Attribute::SourceAddress);
+        }
+        let mut all = request.removed.iter();
+        let is_done = all.all(|name| host.set_header(Map::RequestHeaders, name, None));
+        if !request.removed.is_empty() {
+            // What the filter alone may write has not been what chooses the route.
+            host.clear_route_cache();
+        }
+        is_done.then_some(request)
+    }
+
+    // --- carrying out
+
+    fn carry_out(&self, worker: &Worker, host: &mut Host<'_>, decision: Decision) {
+        let progress = self.apply(worker, host, &decision);
+        self.progress.set(progress);
+        let (Progress::Forwarded, Decision::Allow(forward)) = (progress, decision) else {
+            return;
+        };
+        let then = worker.last_seen();
+        if forward.clears_route_cache && !self.check_route(worker, host, &forward, then) {
+            return;
+        }
+        if self.request.borrow().is_some() {
+            self.forward.replace(Some((forward, then)));
+        }
+    }
+
+    /// The route says that its requests need nothing. What the filter alone may write is removed all the same.
+    fn pass(&self, worker: &Worker, host: &mut Host<'_>) {
+        self.progress.set(Progress::Forwarded);
+        let mut request = RequestHead::new();
+        let is_read = host.each_header(Map::RequestHeaders, |name, value| {
+            request.take(&worker.config.headers, name, value);
+        });
+        let mut removed = request.removed.iter();
+        let is_done = is_read && removed.all(|name| host.set_header(Map::RequestHeaders, name, None));
+        if !is_done {
+            let progress = self.deny(worker, host, &malformed("headers"));
+            self.progress.set(progress);
+            return;
+        }
+        self.filter.metrics.bypassed.increment(Teller::Stream(host));
+        show_decision(worker, host, "bypassed");
+    }
+
+    fn apply(&self, worker: &Worker, host: &mut Host<'_>, decision: &Decision) -> Progress {
+        match decision {
+            Decision::Wait => Progress::Held,
+            Decision::Deny(refusal) => self.deny(worker, host, refusal),
+            Decision::Answer(reply) => {
+                self.filter
+                    .metrics
+                    .metadata_served
+                    .increment(Teller::Stream(host));
+                show_decision(worker, host, "answered");
+                send(host, reply);
+                Progress::Answered
+            }
+            Decision::Allow(forward) => self.forward(worker, host, forward),
+        }
+    }
+
+    fn forward(&self, worker: &Worker, host: &mut Host<'_>, forward: &Allowed) -> Progress {
+        for edit in forward.edits.iter() {
+            let name = edit.name.as_bytes();
+            // A field that is not there need not be removed.
+            if !host.set_header(Map::RequestHeaders, name, edit.value.as_deref()) && edit.value.is_some() {
+                // A request whose headers cannot be set right must not go on with those of its client.
+                log::error!("the header {} cannot be changed", edit.name);
+                return self.deny(worker, host, &malformed("headers"));
+            }
+        }
+        for (name, value) in &forward.state {
+            host.set_filter_state(&format!("wasm.jwt.metadata.{name}"), value);
+            if let Some(message) = metadata::member(name, value) {
+                host.set_metadata(METADATA, &message);
+            }
+        }
+        if forward.clears_route_cache {
+            host.clear_route_cache();
+        }
+        show_rule(worker, host, forward.rule);
+        show_subject(worker, host, forward.subject.as_deref());
+        let metrics = &self.filter.metrics;
+        if let Some(denial) = &forward.shadowed {
+            metrics.shadow_denied(host, denial.reason);
+            // Nothing else distinguishes it from a refusal that was enforced.
+            host.set_filter_state("wasm.jwt.decision", b"shadow_denied");
+            show_denial(worker, host, denial, "shadow_denied");
+            return Progress::Forwarded;
+        }
+        let decision = match forward.basis {
+            Basis::Verified(provider) => {
+                metrics.allowed.increment(Teller::Stream(host));
+                show_provider(worker, host, provider);
+                "allowed"
+            }
+            Basis::Anonymous => {
+                metrics.allowed.increment(Teller::Stream(host));
+                "allowed"
+            }
+            Basis::Bypassed => {
+                metrics.bypassed.increment(Teller::Stream(host));
+                "bypassed"
+            }
+        };
+        show_decision(worker, host, decision);
+        Progress::Forwarded
+    }
+
+    fn deny(&self, worker: &Worker, host: &mut Host<'_>, refusal: &Refusal) -> Progress {
+        let denial = &refusal.denial;
+        let provider = denial
+            .provider
+            .and_then(|provider| worker.config.provider(provider));
+        let name = provider.map_or("none", |provider| &provider.name);
+        self.filter.metrics.denied(host, denial.reason, name);
+        show_rule(worker, host, refusal.rule);
+        show_subject(worker, host, refusal.subject.as_deref());
+        show_decision(worker, host, "denied");
+        show_denial(worker, host, denial, "denied");
+        send(host, &worker.config.replies.to(refusal));
+        Progress::Answered
+    }
+
+    /// Whether the request may stay on the route that it has taken.
+    fn check_route(
+        &self,
+        worker: &Worker,
+        host: &mut Host<'_>,
+        forward: &Rc<Allowed>,
+        then: UnixTime,
+    ) -> bool {
+        let request = self.request.borrow().clone();
+        let Some(request) = request.filter(|request| worker.watches_route(request, forward)) else {
+            return true;
+        };
+        let route = route_requirement(host);
+        if route == request.route_requirement {
+            return true;
+        }
+        match worker.handle_rerouted(&request, forward, route, then) {
+            Decision::Deny(refusal) => {
+                let progress = self.deny(worker, host, &refusal);
+                self.progress.set(progress);
+                false
+            }
+            Decision::Allow(forward) => {
+                if let Some(denial) = &forward.shadowed {
+                    self.filter.metrics.shadow_denied(host, denial.reason);
+                    show_denial(worker, host, denial, "shadow_denied");
+                }
+                true
+            }
+            Decision::Answer(_) | Decision::Wait => true,
+        }
+    }
+}
+
+fn malformed(what: &'static str) -> Refusal {
+    Denial::new(Reason::RequestMalformed).with_detail(what).into()
+}
+
+/// The entry of `requirement_map` that the route names: in its configuration of this filter, or as the wasm module reads it, in
+/// its metadata under `proxy-wasm-jwt`. What is there and cannot be read is as good as a name that is not known: refused.
+fn route_requirement(host: &Host<'_>) -> Option<Vec<u8>> {
+    if let Some(RouteConfig::Requirement(name)) = host.route_config() {
+        return Some(name.as_bytes().to_vec());
+    }
+    host.route_metadata("proxy-wasm-jwt", "requirement_name")
+        .unwrap_or_else(|()| Some(Vec::new()))
+}
+
+/// Answers in place of the upstream.
+fn send(host: &mut Host<'_>, reply: &LocalReply) {
+    let media_type = host.header(Map::RequestHeaders, b"content-type", 0);
+    let is_grpc = media_type.is_some_and(|(media_type, _)| is_grpc(&media_type));
+    let of_grpc;
+    let (reply, status) = match is_grpc {
+        true => {
+            of_grpc = reply.for_grpc();
+            // Without it Envoy makes OK of every status; for other clients it would be a field that they do not know.
+            (&of_grpc, Some(of_grpc.grpc_status.unwrap_or(2).to_string()))
+        }
+        false => (reply, None),
+    };
+    let fields = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let fields: Vec<_> = fields
+        .chain(status.iter().map(|status| ("grpc-status", status.as_str())))
+        .collect();
+    host.send_response(reply.status, &fields, &reply.body, &reply.details);
+}
+
+// --- what operators see
+
+fn show_rule(worker: &Worker, host: &mut Host<'_>, rule: Option<Choice>) {
+    if let Some(rule) = rule.filter(|_| worker.config.shown.rule) {
+        host.set_filter_state("wasm.jwt.rule", worker.config.policy.label(rule).as_bytes());
+    }
+}
+
+fn show_subject(worker: &Worker, host: &mut Host<'_>, subject: Option<&str>) {
+    if let Some(subject) = subject.filter(|_| worker.config.shown.subject) {
+        host.set_filter_state("wasm.jwt.sub", text_on_one_line(subject).as_bytes());
+    }
+}
+
+/// What became of the request.
+fn show_decision(worker: &Worker, host: &mut Host<'_>, decision: &str) {
+    if worker.config.shown.decision {
+        host.set_filter_state("wasm.jwt.decision", decision.as_bytes());
+    }
+}
+
+fn show_provider(worker: &Worker, host: &mut Host<'_>, provider: ProviderId) {
+    if let Some(provider) = worker.config.provider(provider) {
+        host.set_filter_state("wasm.jwt.provider", provider.name.as_bytes());
+    }
+}
+
+/// Reports a refusal in the access log and the log, enforced or not.
+fn show_denial(worker: &Worker, host: &mut Host<'_>, denial: &Denial, decision: &str) {
+    let config = &worker.config;
+    let label = denial.reason.label();
+    host.set_filter_state("wasm.jwt.reason", label.as_bytes());
+    let condition = match denial.shortfall {
+        Some(Shortfall::Condition(number)) => config.conditions.get(number),
+        Some(Shortfall::Scope) | None => None,
+    };
+    if let Some(condition) = condition {
+        host.set_filter_state("wasm.jwt.condition", condition.as_bytes());
+    }
+    if let Some(provider) = denial.provider {
+        show_provider(worker, host, provider);
+        let provider = config.provider(provider);
+        if let Some(name) = provider.and_then(|provider| provider.metadata.failed_status.as_ref()) {
+            host.set_filter_state(&format!("wasm.jwt.metadata.{name}"), label.as_bytes());
+            host.set_metadata(METADATA, &metadata::status(name, UNAUTHENTICATED, label));
+        }
+    }
+    let account = Account {
+        config,
+        denial,
+        now: worker.last_seen(),
+    };
+    let detail = account.detail();
+    if !detail.is_empty() {
+        host.set_filter_state("wasm.jwt.detail", detail.as_bytes());
+    }
+    if log::log_enabled!(log::Level::Debug) {
+        log::debug!(
+            "{decision}: {label}{}{detail} [{}, request {}]",
+            if detail.is_empty() { "" } else { ": " },
+            account.circumstances(),
+            request_id(host)
+        );
+    }
+}
+
+/// What a reader of the log finds the request by in the access log. A client may have chosen it.
+fn request_id(host: &Host<'_>) -> String {
+    let Some((mut value, _)) = host.header(Map::RequestHeaders, b"x-request-id", 0) else {
+        return "-".to_owned();
+    };
+    value.truncate(LONGEST_REQUEST_ID);
+    text_on_one_line(&String::from_utf8_lossy(&value)).into_owned()
+}
+
+/// Panics as a fault of ours would, for the tests of what comes after.
+#[cfg(feature = "test-trap")]
+#[expect(clippy::panic, reason = "that is what it is for")]
+fn trap(host: &Host<'_>) {
+    if host.header(Map::RequestHeaders, b"x-test-trap", 0).is_some() {
+        panic!("a trap for the tests");
+    }
+}

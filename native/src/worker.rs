@@ -1,0 +1,304 @@
+//! One configuration on one worker thread: its engine, and the requests that wait there.
+//!
+//! The engine is borrowed for one call at a time and never across a call of Envoy's: that may call the module again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+
+use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Decision, Event, StreamId};
+use proxy_wasm_jwt::denial::{Denial, Reason};
+use proxy_wasm_jwt::host::key_log;
+use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::settings::{Config, SignatureBackend};
+use proxy_wasm_jwt::time::{UnixTime, millis};
+
+use crate::binding::{Attribute, Host};
+use crate::crypto::AwsLc;
+use crate::filter::Filter;
+use crate::logger::{now, seed};
+use crate::metrics::Teller;
+use crate::store::{self, ProcessStore};
+use crate::text;
+
+/// So many decisions are made in one call, and for no longer than these milliseconds: the requests of all other clients of
+/// this worker wait meanwhile.
+const DECISIONS_PER_CALL: u32 = 32;
+const DECIDING_PER_CALL: u64 = 2;
+
+/// While requests wait, their engine is looked at after so many milliseconds, whatever has happened,
+const SOONEST: u64 = 5;
+/// and at the latest after so many.
+const LATEST: u64 = 1000;
+
+/// Fields that a request has once, or that Envoy joins into one value.
+const SINGLE: &[&str] = &[
+    ":path",
+    ":method",
+    ":authority",
+    "x-forwarded-proto",
+    "authorization",
+];
+
+/// An engine for this configuration, with the checks of signatures that it asks for.
+pub(crate) fn engine(config: &Rc<Config>) -> Authenticator {
+    let engine = Authenticator::new(config.clone(), seed());
+    match config.signature_backend {
+        SignatureBackend::Sandbox => engine,
+        SignatureBackend::Auto | SignatureBackend::Host => engine.with_verifier(Rc::new(AwsLc)),
+    }
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// By which its stream is woken.
+    pub(crate) number: u64,
+    pub(crate) outcome: RefCell<Outcome>,
+}
+
+/// What has become of it.
+#[derive(Debug, Default)]
+pub(crate) enum Outcome {
+    #[default]
+    Waiting,
+    /// It is to be carried out by the stream itself.
+    Decided(Decision),
+    /// The engine that knew of it is gone.
+    Lost,
+}
+
+/// See the module.
+pub(crate) struct Worker {
+    index: u32,
+    pub(crate) config: Rc<Config>,
+    pub(crate) reads_by_name: bool,
+    engine: RefCell<Authenticator>,
+    /// Of the store, when the engine looked at it last.
+    seen: Cell<u64>,
+    held: RefCell<HashMap<u32, Rc<Held>>>,
+    last_stream: Cell<u32>,
+    last_seen: Cell<UnixTime>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Worker")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Those of this thread. One whose configuration is gone stays until another is made.
+    static WORKERS: RefCell<Vec<(Weak<Filter>, Rc<Worker>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread's part of a configuration, made when its first stream comes. `None` where the configuration cannot be read,
+/// which it could when Envoy took it.
+pub(crate) fn of_this_thread(filter: &Arc<Filter>, host: &Host<'_>) -> Option<Rc<Worker>> {
+    let is_same = |known: &Weak<Filter>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(filter));
+    let known = WORKERS.with_borrow(|workers| {
+        workers
+            .iter()
+            .find(|(known, _)| is_same(known))
+            .map(|(_, worker)| worker.clone())
+    });
+    if known.is_some() {
+        return known;
+    }
+    let worker = Rc::new(Worker::new(&filter.text, host.worker())?);
+    let gone: Vec<_> = WORKERS.with_borrow_mut(|workers| {
+        let gone = workers
+            .extract_if(.., |(known, _)| known.strong_count() == 0)
+            .collect();
+        workers.push((Arc::downgrade(filter), worker.clone()));
+        gone
+    });
+    drop(gone);
+    Some(worker)
+}
+
+impl Worker {
+    fn new(text: &[u8], index: u32) -> Option<Self> {
+        let config = Rc::new(text::parse(text).ok()?);
+        let engine = engine(&config).without_fetches();
+        let reads_by_name =
+            config.owned_headers.is_empty() && config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
+        Some(Self {
+            index,
+            reads_by_name,
+            seen: Cell::new(0),
+            engine: RefCell::new(engine),
+            held: RefCell::default(),
+            last_stream: Cell::new(0),
+            last_seen: Cell::default(),
+            config,
+        })
+    }
+
+    /// Throws the engine away, which a panic may have left in any state, and makes another. Requests that waited are lost:
+    /// each is answered by its own stream.
+    pub(crate) fn rebuild(&self, filter: &Filter) {
+        let fresh = engine(&self.config).without_fetches();
+        let broken = self.engine.replace(fresh);
+        // Its destructors are as suspect as the rest of it.
+        std::mem::forget(broken);
+        self.seen.set(0);
+        for (_, held) in self.held.borrow_mut().drain() {
+            held.outcome.replace(Outcome::Lost);
+            filter.wake(held.number);
+        }
+    }
+
+    /// Runs one method of the engine.
+    fn engine<T>(&self, run: impl FnOnce(&mut Authenticator) -> T) -> T {
+        run(&mut self.engine.borrow_mut())
+    }
+
+    fn now(&self) -> UnixTime {
+        let now = now();
+        self.last_seen.set(now);
+        now
+    }
+
+    /// The time as it was last known.
+    pub(crate) fn last_seen(&self) -> UnixTime {
+        self.last_seen.get()
+    }
+
+    // --- requests
+
+    /// A number for a stream that no other stream of this worker has.
+    pub(crate) fn next_stream(&self) -> u32 {
+        let held = self.held.borrow();
+        let mut number = self.last_stream.get();
+        loop {
+            number = number.wrapping_add(1);
+            if !held.contains_key(&number) {
+                self.last_stream.set(number);
+                return number;
+            }
+        }
+    }
+
+    pub(crate) fn handle_request(&self, host: &Host<'_>, stream: u32, request: RequestHead) -> Decision {
+        let now = self.now();
+        let generation = store::generation();
+        let has_news = self.seen.replace(generation) != generation;
+        self.engine(|engine| {
+            if has_news {
+                engine.handle_shared(now, &ProcessStore);
+            }
+            let address = || host.attribute(Attribute::SourceAddress);
+            engine.handle_request(StreamId(stream), request, address, now, &ProcessStore)
+        })
+    }
+
+    /// Keeps a request that waits; `None` where Envoy could not wake it, so that it must not.
+    pub(crate) fn hold(&self, filter: &Filter, host: &Host<'_>, stream: u32) -> Option<Rc<Held>> {
+        let Some(scheduler) = host.scheduler() else {
+            self.handle_cancel(filter, stream);
+            return None;
+        };
+        let held = Rc::new(Held {
+            number: filter.wait(self.index, scheduler),
+            outcome: RefCell::default(),
+        });
+        self.held.borrow_mut().insert(stream, held.clone());
+        let soon = self.last_seen.get().as_millis().saturating_add(SOONEST);
+        filter.wake_worker_at(self.index, soon);
+        Some(held)
+    }
+
+    /// A stream is over, or does not wait any longer.
+    pub(crate) fn handle_cancel(&self, filter: &Filter, stream: u32) {
+        if let Some(held) = self.held.borrow_mut().remove(&stream) {
+            filter.end_wait(held.number);
+        }
+        self.engine(|engine| engine.handle_cancel(StreamId(stream)));
+    }
+
+    /// A stream that waits was woken: decides for it and for others, each of which is woken in turn.
+    pub(crate) fn decide_waiting(&self, filter: &Filter) {
+        let now = self.now();
+        self.seen.set(store::generation());
+        // An engine that does not fetch has no requests to send.
+        let _ = self.engine(|engine| engine.handle_tick(now, &ProcessStore));
+        let mut decided = 0;
+        let has_time = || millis(self.now().since(now)) < DECIDING_PER_CALL;
+        while decided < DECISIONS_PER_CALL
+            && (decided == 0 || (self.engine(|engine| engine.has_decisions()) && has_time()))
+            && let Some((StreamId(stream), decision)) =
+                self.engine(|engine| engine.poll_decision(&ProcessStore))
+        {
+            decided = decided.saturating_add(1);
+            // The stream may be gone already; then there is no client to answer.
+            let held = self.held.borrow_mut().remove(&stream);
+            if let Some(held) = held {
+                held.outcome.replace(Outcome::Decided(decision));
+                filter.wake(held.number);
+            }
+        }
+        let (has_more, timeout) = self.engine(|engine| (engine.has_decisions(), engine.next_timeout(now)));
+        let Some(timeout) = timeout else { return };
+        let now = now.as_millis();
+        let next = match has_more {
+            true => now,
+            false => timeout
+                .as_millis()
+                .clamp(now.saturating_add(SOONEST), now.saturating_add(LATEST)),
+        };
+        filter.wake_worker_at(self.index, next);
+    }
+
+    /// Whether the route of a request that went on is to be looked at once more.
+    pub(crate) fn watches_route(&self, request: &RequestHead, forward: &Allowed) -> bool {
+        self.engine(|engine| engine.may_be_rerouted(request, forward))
+    }
+
+    /// A request has taken a route that names this, and another by which it was decided.
+    pub(crate) fn handle_rerouted(
+        &self,
+        request: &RequestHead,
+        forward: &Allowed,
+        route: Option<Vec<u8>>,
+        then: UnixTime,
+    ) -> Decision {
+        self.engine(|engine| engine.handle_rerouted(request, forward, route, then))
+    }
+
+    /// Counts and logs what has happened.
+    pub(crate) fn tell(&self, filter: &Filter, host: &Host<'_>) {
+        filter.carry_out_changes(host);
+        let teller = Teller::Stream(host);
+        let counts = self.engine(Authenticator::take_cache_counts);
+        filter.metrics.cache(teller, counts);
+        while let Some(event) = self.engine(Authenticator::poll_event) {
+            match event {
+                Event::KeyWanted(key) => filter.want(key),
+                Event::UnknownKid(id) => {
+                    if let Some(metrics) = filter.metrics.provider(id.index()) {
+                        metrics.unknown_kid.increment(teller);
+                    }
+                }
+                Event::Keys(id, event) => {
+                    if let Some(provider) = self.config.provider(id) {
+                        key_log::tell(&provider.name, &event);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a request is refused with that could not be held.
+pub(crate) fn cannot_wait() -> Decision {
+    Decision::Deny(
+        Denial::new(Reason::KeysUnavailable)
+            .with_detail("no scheduler")
+            .into(),
+    )
+}

@@ -1,0 +1,459 @@
+//! The callbacks that Envoy exports, with the least behind them that the interface promises.
+
+use std::cell::RefCell;
+use std::ffi::{c_char, c_int, c_void};
+use std::io::Write as _;
+use std::ptr::null;
+use std::slice;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Buffer {
+    pub(crate) pointer: *const c_char,
+    pub(crate) length: usize,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Field {
+    pub(crate) name: Buffer,
+    pub(crate) value: Buffer,
+}
+
+impl Buffer {
+    pub const EMPTY: Self = Self {
+        pointer: null(),
+        length: 0,
+    };
+
+    pub(crate) const fn of(bytes: &[u8]) -> Self {
+        Self {
+            pointer: bytes.as_ptr().cast(),
+            length: bytes.len(),
+        }
+    }
+
+    /// Reads every byte, which a sanitizer watches.
+    fn read(self) -> Vec<u8> {
+        if self.pointer.is_null() {
+            assert_eq!(self.length, 0, "a null pointer with a length");
+            return Vec::new();
+        }
+        unsafe { slice::from_raw_parts(self.pointer.cast::<u8>(), self.length) }.to_vec()
+    }
+}
+
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A stream as this Envoy has it.
+#[derive(Default)]
+pub(crate) struct Stream {
+    pub(crate) headers: RefCell<Fields>,
+    pub(crate) trailers: RefCell<Fields>,
+    pub(crate) responses: RefCell<Vec<u32>>,
+    pub(crate) resumed: RefCell<u32>,
+    pub(crate) route: RefCell<Option<*const c_void>>,
+    pub(crate) metadata: RefCell<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    pub(crate) worker: u32,
+    /// What was handed out and may be read until the hook returns.
+    pub(crate) lent: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Stream {
+    /// Frees what was handed out: the hook has returned, or the map was written.
+    pub(crate) fn take_back(&self) {
+        for mut bytes in self.lent.borrow_mut().drain(..) {
+            bytes.fill(b'#');
+        }
+    }
+
+    fn lend(&self, bytes: &[u8]) -> Buffer {
+        let copy = bytes.to_vec();
+        let buffer = Buffer::of(&copy);
+        self.lent.borrow_mut().push(copy);
+        buffer
+    }
+
+    fn map(&self, map: c_int) -> &RefCell<Fields> {
+        match map {
+            0 => &self.headers,
+            1 => &self.trailers,
+            _ => panic!("the module reads map {map}"),
+        }
+    }
+}
+
+/// Schedulers that are not deleted yet.
+pub(crate) static SCHEDULERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Requests for keys that a configuration has sent.
+#[derive(Default)]
+pub(crate) struct Config {
+    pub(crate) calls: RefCell<Vec<u64>>,
+    last_call: RefCell<u64>,
+}
+
+fn stream<'s>(stream: *mut c_void) -> &'s Stream {
+    unsafe { &*stream.cast::<Stream>() }
+}
+
+fn write(to: *mut Buffer, value: Buffer) {
+    unsafe { *to = value };
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_log(level: c_int, message: Buffer) {
+    assert!((0..=5).contains(&level));
+    let text = String::from_utf8(message.read()).expect("a line of text");
+    if text.contains("a fault of the module") {
+        // It is in the midst of a panic, where another would say nothing.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        std::process::abort();
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_log_enabled(_: c_int) -> bool {
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_is_validation_mode() -> bool {
+    false
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_header(
+    filter: *mut c_void,
+    map: c_int,
+    name: Buffer,
+    value: *mut Buffer,
+    index: usize,
+    count: *mut usize,
+) -> bool {
+    let (stream, name) = (stream(filter), name.read());
+    let fields = stream.map(map).borrow();
+    let values: Vec<&[u8]> = fields
+        .iter()
+        .filter(|(known, _)| known.eq_ignore_ascii_case(&name))
+        .map(|(_, value)| value.as_slice())
+        .collect();
+    unsafe { *count = values.len() };
+    let Some(found) = values.get(index) else {
+        return false;
+    };
+    write(value, stream.lend(found));
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_headers_size(filter: *mut c_void, map: c_int) -> usize {
+    stream(filter).map(map).borrow().len()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_headers(
+    filter: *mut c_void,
+    map: c_int,
+    fields: *mut Field,
+) -> bool {
+    let stream = stream(filter);
+    for (index, (name, value)) in stream.map(map).borrow().iter().enumerate() {
+        let field = Field {
+            name: stream.lend(name),
+            value: stream.lend(value),
+        };
+        unsafe { *fields.add(index) = field };
+    }
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_set_header(
+    filter: *mut c_void,
+    map: c_int,
+    name: Buffer,
+    value: Buffer,
+) -> bool {
+    let (stream, name) = (stream(filter), name.read());
+    let is_removed = value.pointer.is_null();
+    let value = value.read();
+    // What was lent of this map may be gone from here on.
+    stream.take_back();
+    let mut fields = stream.map(map).borrow_mut();
+    fields.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+    if !is_removed {
+        fields.push((name, value));
+    }
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_send_response(
+    filter: *mut c_void,
+    status: u32,
+    fields: *const Field,
+    count: usize,
+    body: Buffer,
+    details: Buffer,
+) {
+    let stream = stream(filter);
+    assert!((200..600).contains(&status));
+    for index in 0..count {
+        let field = unsafe { *fields.add(index) };
+        let (name, value) = (field.name.read(), field.value.read());
+        assert!(!name.is_empty() && !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+    }
+    body.read();
+    assert!(details.read().starts_with(b"jwt_"));
+    stream.responses.borrow_mut().push(status);
+    stream.take_back();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_clear_route_cache(filter: *mut c_void) {
+    stream(filter).take_back();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_metadata_keys_count(
+    filter: *mut c_void,
+    _: c_int,
+    namespace: Buffer,
+) -> usize {
+    assert_eq!(namespace.read(), b"proxy-wasm-jwt");
+    stream(filter).metadata.borrow().len()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_metadata_keys(
+    filter: *mut c_void,
+    _: c_int,
+    _: Buffer,
+    keys: *mut Buffer,
+) -> bool {
+    let stream = stream(filter);
+    for (index, (key, _)) in stream.metadata.borrow().iter().enumerate() {
+        unsafe { *keys.add(index) = stream.lend(key) };
+    }
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_metadata_string(
+    filter: *mut c_void,
+    _: c_int,
+    _: Buffer,
+    key: Buffer,
+    value: *mut Buffer,
+) -> bool {
+    let (stream, key) = (stream(filter), key.read());
+    let metadata = stream.metadata.borrow();
+    let found = metadata.iter().find(|(known, _)| *known == key);
+    let Some((_, Some(text))) = found else {
+        return false;
+    };
+    write(value, stream.lend(text));
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_set_filter_state_bytes(
+    _: *mut c_void,
+    key: Buffer,
+    value: Buffer,
+) -> bool {
+    assert!(key.read().starts_with(b"wasm.jwt."));
+    value.read();
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_filter_state_bytes(
+    _: *mut c_void,
+    _: Buffer,
+    _: *mut Buffer,
+) -> bool {
+    false
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_get_filter_state_typed(
+    filter: *mut c_void,
+    key: Buffer,
+    value: *mut Buffer,
+) -> bool {
+    write(value, stream(filter).lend(&key.read()));
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
+    filter: *mut c_void,
+    attribute: c_int,
+    value: *mut Buffer,
+) -> bool {
+    let text: &[u8] = match attribute {
+        24 => b"192.0.2.1:443",
+        38 => b"",
+        _ => panic!("the module asks for attribute {attribute}"),
+    };
+    write(value, stream(filter).lend(text));
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_get_worker_index(filter: *mut c_void) -> u32 {
+    stream(filter).worker
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_get_most_specific_route_config(
+    filter: *mut c_void,
+) -> *const c_void {
+    stream(filter).route.borrow().unwrap_or(null())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_continue_decoding(filter: *mut c_void) {
+    *stream(filter).resumed.borrow_mut() += 1;
+}
+
+/// A scheduler is a box, so that a sanitizer sees it used after it was deleted.
+fn scheduler_new() -> *mut c_void {
+    SCHEDULERS.fetch_add(1, Ordering::SeqCst);
+    Box::into_raw(Box::new(AtomicUsize::new(0))).cast()
+}
+
+fn scheduler_commit(scheduler: *mut c_void) {
+    unsafe { &*scheduler.cast::<AtomicUsize>() }.fetch_add(1, Ordering::SeqCst);
+}
+
+fn scheduler_delete(scheduler: *mut c_void) {
+    SCHEDULERS.fetch_sub(1, Ordering::SeqCst);
+    drop(unsafe { Box::from_raw(scheduler.cast::<AtomicUsize>()) });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_scheduler_new(_: *mut c_void) -> *mut c_void {
+    scheduler_new()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler: *mut c_void, _: u64) {
+    scheduler_commit(scheduler);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler: *mut c_void) {
+    scheduler_delete(scheduler);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(_: *mut c_void) -> *mut c_void {
+    scheduler_new()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(
+    scheduler: *mut c_void,
+    _: u64,
+) {
+    scheduler_commit(scheduler);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: *mut c_void) {
+    scheduler_delete(scheduler);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_http_callout(
+    config: *mut c_void,
+    id: *mut u64,
+    cluster: Buffer,
+    fields: *const Field,
+    count: usize,
+    body: Buffer,
+    timeout: u64,
+) -> c_int {
+    let config = unsafe { &*config.cast::<Config>() };
+    assert!(timeout > 0 && body.read().is_empty());
+    let names: Vec<Vec<u8>> = (0..count)
+        .map(|index| unsafe { *fields.add(index) }.name.read())
+        .collect();
+    for needed in [&b":method"[..], b":path", b":authority"] {
+        assert!(names.iter().any(|name| name == needed));
+    }
+    match cluster.read().as_slice() {
+        b"absent" => 2,
+        b"full" => 4,
+        _ => {
+            let mut last = config.last_call.borrow_mut();
+            *last += 1;
+            config.calls.borrow_mut().push(*last);
+            unsafe { *id = *last };
+            0
+        }
+    }
+}
+
+fn define(name: Buffer, labels: *const Buffer, count: usize, id: *mut usize) -> c_int {
+    static LAST: AtomicUsize = AtomicUsize::new(1);
+    assert!(name.read().starts_with(b"jwt."));
+    for index in 0..count {
+        assert!(!unsafe { *labels.add(index) }.read().is_empty());
+    }
+    unsafe { *id = LAST.fetch_add(1, Ordering::Relaxed) };
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_define_counter(
+    _: *mut c_void,
+    name: Buffer,
+    labels: *const Buffer,
+    count: usize,
+    id: *mut usize,
+) -> c_int {
+    define(name, labels, count, id)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
+    _: *mut c_void,
+    name: Buffer,
+    labels: *const Buffer,
+    count: usize,
+    id: *mut usize,
+) -> c_int {
+    define(name, labels, count, id)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_increment_counter(
+    filter: *mut c_void,
+    id: usize,
+    labels: *const Buffer,
+    count: usize,
+    value: u64,
+) -> c_int {
+    assert!(id > 0 && value > 0 && !filter.is_null());
+    for index in 0..count {
+        assert!(!unsafe { *labels.add(index) }.read().is_empty());
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_set_gauge(
+    filter: *mut c_void,
+    id: usize,
+    _: *const Buffer,
+    count: usize,
+    _: u64,
+) -> c_int {
+    assert!(id > 0 && count == 0 && !filter.is_null());
+    0
+}

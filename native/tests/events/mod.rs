@@ -1,0 +1,526 @@
+//! Events in an order that a seed decides, and what must hold after each.
+
+use std::cell::RefCell;
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr::null;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, OnceLock};
+
+use testkit::{Algorithm, SigningKey, Token, jwks};
+
+use crate::envoy::{Buffer, Config, Field, Fields, SCHEDULERS, Stream};
+
+// What exports all of these; named so that it is linked.
+use jwt as _;
+
+#[rustfmt::skip]
+unsafe extern "C" {
+    safe fn envoy_dynamic_module_on_program_init() -> *const c_char;
+    safe fn envoy_dynamic_module_on_http_filter_config_new(config: *mut c_void, name: Buffer, text: Buffer) -> *const c_void;
+    safe fn envoy_dynamic_module_on_http_filter_config_destroy(filter: *const c_void);
+    safe fn envoy_dynamic_module_on_http_filter_config_scheduled(config: *mut c_void, filter: *const c_void, event: u64);
+    safe fn envoy_dynamic_module_on_http_filter_config_http_callout_done(config: *mut c_void, filter: *const c_void, id: u64, result: c_int, fields: *const Field, count: usize, chunks: *const Buffer, chunk_count: usize);
+    safe fn envoy_dynamic_module_on_http_filter_per_route_config_new(name: Buffer, text: Buffer) -> *const c_void;
+    safe fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(config: *const c_void);
+    safe fn envoy_dynamic_module_on_http_filter_new(filter: *const c_void, stream: *mut c_void) -> *const c_void;
+    safe fn envoy_dynamic_module_on_http_filter_request_headers(stream: *mut c_void, ours: *const c_void, is_end: bool) -> c_int;
+    safe fn envoy_dynamic_module_on_http_filter_request_body(stream: *mut c_void, ours: *const c_void, is_end: bool) -> c_int;
+    safe fn envoy_dynamic_module_on_http_filter_request_trailers(stream: *mut c_void, ours: *const c_void) -> c_int;
+    safe fn envoy_dynamic_module_on_http_filter_response_headers(stream: *mut c_void, ours: *const c_void, is_end: bool) -> c_int;
+    safe fn envoy_dynamic_module_on_http_filter_response_body(stream: *mut c_void, ours: *const c_void, is_end: bool) -> c_int;
+    safe fn envoy_dynamic_module_on_http_filter_response_trailers(stream: *mut c_void, ours: *const c_void) -> c_int;
+    safe fn envoy_dynamic_module_on_http_filter_scheduled(stream: *mut c_void, ours: *const c_void, event: u64);
+    safe fn envoy_dynamic_module_on_http_filter_stream_complete(stream: *mut c_void, ours: *const c_void);
+    safe fn envoy_dynamic_module_on_http_filter_destroy(ours: *const c_void);
+}
+
+/// An issuer of the core's own tests would do; any token that names it is looked at, and none is good.
+const CONFIG: &str = r#"{
+    "providers": {"corp": {
+        "issuer": "https://issuer.example", "audiences": ["a"],
+        "remote_jwks": {"http_uri": {"uri": "http://idp/jwks", "cluster": "CLUSTER", "timeout": "1s"}},
+        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        "from_params": ["access_token"],
+        "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+        "payload_in_metadata": "claims", "failed_status_in_metadata": "failure"
+    }},
+    "rules": [{"match": {"path": "/open"}}, {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+    "requirement_map": {"corp": {"provider_name": "corp"}, "open": {}},
+    "filter_state_rules": {"name": "word", "requires": {"word": {}}},
+    "limits": {"max_waiting_requests": 4}
+}"#;
+
+/// What an issuer publishes, and tokens: two that are good, one whose key is not published, one that is over.
+struct Issuer {
+    keys: String,
+    /// The same and one more.
+    later_keys: String,
+    tokens: Vec<String>,
+}
+
+fn issuer() -> &'static Issuer {
+    static ISSUER: OnceLock<Issuer> = OnceLock::new();
+    ISSUER.get_or_init(|| {
+        let key = |algorithm, kid| SigningKey::generate(algorithm, Some(kid));
+        let (rsa, ec) = (key(Algorithm::Rs256, "rsa"), key(Algorithm::Es256, "ec"));
+        let (ed, other) = (key(Algorithm::EdDsa, "ed"), key(Algorithm::Es256, "other"));
+        let token = |key: &SigningKey| {
+            Token::new(key)
+                .claim("iss", "https://issuer.example")
+                .claim("aud", "a")
+                .claim("sub", "s")
+        };
+        let mut tokens: Vec<String> = [&rsa, &ec, &ed, &other].map(|key| token(key).mint()).into();
+        tokens.push(token(&ec).expires_in(-900).mint());
+        Issuer {
+            keys: jwks(&[&rsa, &ec, &ed]).to_string(),
+            later_keys: jwks(&[&rsa, &ec, &ed, &other]).to_string(),
+            tokens,
+        }
+    })
+}
+
+/// What has happened in all runs: a test that reaches nothing proves nothing.
+#[derive(Default)]
+pub(crate) struct Reached {
+    forwarded: AtomicUsize,
+    refused: AtomicUsize,
+    held: AtomicUsize,
+    resumed: AtomicUsize,
+    refused_later: AtomicUsize,
+    answers: AtomicUsize,
+}
+
+pub(crate) static REACHED: LazyLock<Reached> = LazyLock::new(Reached::default);
+
+impl Reached {
+    /// Each of them, often.
+    pub(crate) fn check(&self) {
+        for (what, count) in [
+            ("forwarded", &self.forwarded),
+            ("refused", &self.refused),
+            ("held", &self.held),
+            ("resumed", &self.resumed),
+            ("refused after a wait", &self.refused_later),
+            ("answers to fetches", &self.answers),
+        ] {
+            let count = count.load(Ordering::Relaxed);
+            assert!(count >= 3, "{what}: {count}");
+        }
+    }
+}
+
+fn note(counter: &AtomicUsize) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// xorshift: the same numbers for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % end
+    }
+
+    fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+        of[self.below(of.len())]
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        (0..self.below(40))
+            .map(|_| self.next().to_le_bytes()[3])
+            .collect()
+    }
+
+    /// The text, or with a byte of it changed.
+    fn spoiled(&mut self, text: &str) -> Vec<u8> {
+        let mut bytes = text.as_bytes().to_vec();
+        if self.below(8) == 0 && !bytes.is_empty() {
+            let place = self.below(bytes.len());
+            bytes[place] = self.next().to_le_bytes()[2];
+        }
+        bytes
+    }
+
+    fn headers(&mut self) -> Fields {
+        let mut fields: Fields = vec![
+            (b":method".to_vec(), b"GET".to_vec()),
+            (b":authority".to_vec(), b"orders.example".to_vec()),
+        ];
+        let path = self.one(&[
+            "/",
+            "/",
+            "/",
+            "/x?v=1",
+            "/open",
+            "/open/../x",
+            "/x?access_token=a.b.c&v=1",
+        ]);
+        fields.push((b":path".to_vec(), self.spoiled(path)));
+        for _ in 0..self.below(4) {
+            let name = self.one(&[
+                "authorization",
+                "authorization",
+                "authorization",
+                "x-jwt-sub",
+                "X_Jwt_Sub",
+                "content-type",
+                "x-request-id",
+                "cookie",
+            ]);
+            let tokens = &issuer().tokens;
+            let token = &tokens[self.below(tokens.len())];
+            let value = match self.below(8) {
+                0 => self
+                    .bytes()
+                    .into_iter()
+                    .filter(|byte| !matches!(byte, b'\r' | b'\n' | 0))
+                    .collect(),
+                1 => b"application/grpc".to_vec(),
+                _ => [b"Bearer ".to_vec(), self.spoiled(token)].concat(),
+            };
+            fields.push((name.as_bytes().to_vec(), value));
+        }
+        fields
+    }
+}
+
+/// A stream and the module's part of it.
+struct Open {
+    envoy: Box<Stream>,
+    ours: *const c_void,
+    has_headers: bool,
+}
+
+impl Open {
+    fn new(filter: *const c_void, worker: u32, chance: &mut Chance, route: Option<*const c_void>) -> Self {
+        let metadata = match chance.below(4) {
+            0 => vec![(b"requirement_name".to_vec(), Some(chance.spoiled("corp")))],
+            1 => vec![
+                (b"requirement_name".to_vec(), None),
+                (b"other".to_vec(), Some(Vec::new())),
+            ],
+            _ => Vec::new(),
+        };
+        let envoy = Box::new(Stream {
+            headers: RefCell::new(chance.headers()),
+            trailers: RefCell::new(vec![
+                (b"x-jwt-sub".to_vec(), chance.bytes()),
+                (b"t".to_vec(), Vec::new()),
+            ]),
+            route: RefCell::new(route.filter(|_| chance.below(4) == 0)),
+            metadata: RefCell::new(metadata),
+            worker,
+            ..Stream::default()
+        });
+        let ours = envoy_dynamic_module_on_http_filter_new(filter, Self::pointer(&envoy));
+        assert!(!ours.is_null(), "older Envoys go on with a null");
+        Self {
+            envoy,
+            ours,
+            has_headers: false,
+        }
+    }
+
+    fn pointer(envoy: &Stream) -> *mut c_void {
+        std::ptr::from_ref(envoy).cast_mut().cast()
+    }
+
+    fn stream(&self) -> *mut c_void {
+        Self::pointer(&self.envoy)
+    }
+
+    /// What must hold after each hook.
+    fn check(&self) {
+        self.envoy.take_back();
+        let (responses, resumed) = (self.envoy.responses.borrow().len(), *self.envoy.resumed.borrow());
+        assert!(responses <= 1, "answered twice");
+        assert!(resumed <= 1, "resumed twice");
+        assert!(responses == 0 || resumed == 0, "answered and resumed");
+    }
+
+    fn event(&mut self, chance: &mut Chance) {
+        if !self.has_headers {
+            self.has_headers = true;
+            let status = envoy_dynamic_module_on_http_filter_request_headers(self.stream(), self.ours, false);
+            self.check();
+            let answered = !self.envoy.responses.borrow().is_empty();
+            match status {
+                0 => {
+                    note(&REACHED.forwarded);
+                    assert!(!answered);
+                    // What the client sent under the filter's names is gone; `s` is the token's own.
+                    let fields = self.envoy.headers.borrow();
+                    let is_forged = |(name, value): &(Vec<u8>, Vec<u8>)| {
+                        name == b"X_Jwt_Sub" || (name.eq_ignore_ascii_case(b"x-jwt-sub") && value != b"s")
+                    };
+                    assert!(!fields.iter().any(is_forged), "{fields:?}");
+                }
+                1 => {
+                    note(&REACHED.refused);
+                    assert!(answered);
+                }
+                4 => {
+                    note(&REACHED.held);
+                    assert!(!answered);
+                }
+                _ => panic!("status {status}"),
+            }
+            return;
+        }
+        let is_over = !self.envoy.responses.borrow().is_empty();
+        match chance.below(10) {
+            0 => {
+                let status =
+                    envoy_dynamic_module_on_http_filter_request_body(self.stream(), self.ours, false);
+                assert!((0..=3).contains(&status));
+                assert!(status != 0 || !is_over, "the body of an answered request goes on");
+            }
+            1 => {
+                let status = envoy_dynamic_module_on_http_filter_request_trailers(self.stream(), self.ours);
+                assert!((0..=1).contains(&status));
+                let trailers = self.envoy.trailers.borrow();
+                assert!(!trailers.iter().any(|(name, _)| name == b"x-jwt-sub"));
+            }
+            2 if !is_over => {
+                envoy_dynamic_module_on_http_filter_response_headers(self.stream(), self.ours, false);
+            }
+            3 => {
+                envoy_dynamic_module_on_http_filter_response_body(self.stream(), self.ours, true);
+                envoy_dynamic_module_on_http_filter_response_trailers(self.stream(), self.ours);
+            }
+            _ => {
+                let before = (self.envoy.responses.borrow().len(), *self.envoy.resumed.borrow());
+                envoy_dynamic_module_on_http_filter_scheduled(self.stream(), self.ours, chance.next());
+                let after = (self.envoy.responses.borrow().len(), *self.envoy.resumed.borrow());
+                match (after.0 > before.0, after.1 > before.1) {
+                    (true, _) => note(&REACHED.refused_later),
+                    (false, true) => note(&REACHED.resumed),
+                    (false, false) => {}
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn close(self, chance: &mut Chance) {
+        if chance.below(2) == 0 {
+            envoy_dynamic_module_on_http_filter_stream_complete(self.stream(), self.ours);
+        }
+        envoy_dynamic_module_on_http_filter_destroy(self.ours);
+        self.check();
+    }
+}
+
+/// A configuration, its streams and its requests for keys.
+struct World {
+    config: Box<Config>,
+    filter: *const c_void,
+    open: Vec<Open>,
+}
+
+fn config_pointer(config: &Config) -> *mut c_void {
+    std::ptr::from_ref(config).cast_mut().cast()
+}
+
+fn new_filter(config: &Config, text: &[u8]) -> *const c_void {
+    envoy_dynamic_module_on_http_filter_config_new(
+        config_pointer(config),
+        Buffer::of(b"jwt"),
+        Buffer::of(text),
+    )
+}
+
+/// A different path for each world, so that none finds the keys of another.
+fn text(cluster: &str, world: u64) -> String {
+    CONFIG
+        .replace("CLUSTER", cluster)
+        .replace("/jwks", &format!("/jwks-{world}"))
+}
+
+impl World {
+    fn answer(&self, chance: &mut Chance) {
+        let Some(id) = self.config.calls.borrow_mut().pop() else {
+            return;
+        };
+        let id = if chance.below(5) == 0 { chance.next() } else { id };
+        let issuer = issuer();
+        let keys = chance
+            .one(&[issuer.keys.as_str(), issuer.later_keys.as_str()])
+            .to_owned();
+        let body = chance.spoiled(&keys);
+        note(&REACHED.answers);
+        let middle = body.len() / 2;
+        let chunks = [
+            Buffer::of(&body[..middle]),
+            Buffer::EMPTY,
+            Buffer::of(&body[middle..]),
+        ];
+        let status = chance
+            .one(&["200", "200", "200", "200", "200", "304", "503", "x", ""])
+            .to_owned();
+        let fields = [
+            (":status", status.as_str()),
+            ("Cache-Control", "max-age=1"),
+            ("etag", "\"a\""),
+        ]
+        .map(|(name, value)| Field {
+            name: Buffer::of(name.as_bytes()),
+            value: Buffer::of(value.as_bytes()),
+        });
+        let (result, is_empty) = (chance.below(8), chance.below(8) == 0);
+        // 0 is an answer; 3 is none of Envoy's.
+        let result = c_int::try_from(result).unwrap().saturating_sub(4).max(0);
+        let (fields, count, chunks, chunk_count) = match is_empty {
+            true => (null(), 0, null(), 0),
+            false => (fields.as_ptr(), fields.len(), chunks.as_ptr(), chunks.len()),
+        };
+        envoy_dynamic_module_on_http_filter_config_http_callout_done(
+            config_pointer(&self.config),
+            self.filter,
+            id,
+            result,
+            fields,
+            count,
+            chunks,
+            chunk_count,
+        );
+    }
+}
+
+/// One run on one thread, which is the main thread and a worker.
+pub(crate) fn run(seed: u64, events: usize) {
+    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    assert!(!envoy_dynamic_module_on_program_init().is_null());
+    let cluster = chance.one(&["idp", "idp", "absent", "full"]).to_owned();
+    let config = Box::new(Config::default());
+    // Spoiled, it may or may not be a configuration.
+    let spoiled = chance.spoiled(&text(&cluster, seed));
+    let maybe = new_filter(&config, &spoiled);
+    if !maybe.is_null() {
+        envoy_dynamic_module_on_http_filter_config_destroy(maybe);
+    }
+    let filter = new_filter(&config, text(&cluster, seed).as_bytes());
+    assert!(!filter.is_null());
+    let routes: Vec<*const c_void> = [
+        r#"{"requirement_name":"corp"}"#,
+        r#"{"disabled":true}"#,
+        "{}",
+        "\0",
+    ]
+    .into_iter()
+    .map(|text| {
+        let text = chance.spoiled(text);
+        envoy_dynamic_module_on_http_filter_per_route_config_new(Buffer::of(b"jwt"), Buffer::of(&text))
+    })
+    .filter(|route| !route.is_null())
+    .collect();
+    let mut world = World {
+        config,
+        filter,
+        open: Vec::new(),
+    };
+    for _ in 0..events {
+        match chance.below(8) {
+            0 | 1 if world.open.len() < 12 => {
+                let route = (!routes.is_empty()).then(|| routes[chance.below(routes.len())]);
+                world.open.push(Open::new(world.filter, 0, &mut chance, route));
+            }
+            2 => envoy_dynamic_module_on_http_filter_config_scheduled(
+                config_pointer(&world.config),
+                world.filter,
+                chance.next(),
+            ),
+            3 => world.answer(&mut chance),
+            4 if !world.open.is_empty() => {
+                let index = chance.below(world.open.len());
+                world.open.swap_remove(index).close(&mut chance);
+            }
+            _ if !world.open.is_empty() => {
+                let index = chance.below(world.open.len());
+                world.open[index].event(&mut chance);
+            }
+            _ => {}
+        }
+    }
+    for open in world.open {
+        open.close(&mut chance);
+    }
+    for route in routes {
+        envoy_dynamic_module_on_http_filter_per_route_config_destroy(route);
+    }
+    envoy_dynamic_module_on_http_filter_config_destroy(filter);
+}
+
+/// A pointer that goes to another thread, as Envoy's own do.
+#[derive(Clone, Copy)]
+struct Crossing(*const c_void);
+
+unsafe impl Send for Crossing {}
+
+impl Crossing {
+    fn get(self) -> *const c_void {
+        self.0
+    }
+}
+
+/// Streams on many threads, while the main thread fetches and the configuration ends.
+pub(crate) fn run_workers(workers: u32, events: usize) {
+    assert!(!envoy_dynamic_module_on_program_init().is_null());
+    let config = Box::new(Config::default());
+    let filter = new_filter(&config, text("idp", u64::MAX).as_bytes());
+    assert!(!filter.is_null());
+    let threads: Vec<_> = (0..workers)
+        .map(|worker| {
+            let filter = Crossing(filter);
+            std::thread::spawn(move || {
+                let mut chance = Chance(u64::from(worker) + 7);
+                let mut open: Vec<Open> = Vec::new();
+                for _ in 0..events {
+                    match chance.below(4) {
+                        0 if open.len() < 8 => open.push(Open::new(filter.get(), worker, &mut chance, None)),
+                        1 if !open.is_empty() => {
+                            let index = chance.below(open.len());
+                            open.swap_remove(index).close(&mut chance);
+                        }
+                        _ if !open.is_empty() => {
+                            let index = chance.below(open.len());
+                            open[index].event(&mut chance);
+                        }
+                        _ => {}
+                    }
+                }
+                for open in open {
+                    open.close(&mut chance);
+                }
+            })
+        })
+        .collect();
+    let world = World {
+        config,
+        filter,
+        open: Vec::new(),
+    };
+    let mut chance = Chance(99);
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        envoy_dynamic_module_on_http_filter_config_scheduled(config_pointer(&world.config), filter, 0);
+        world.answer(&mut chance);
+        std::thread::yield_now();
+    }
+    for thread in threads {
+        thread.join().expect("a worker without a fault");
+    }
+    let before = SCHEDULERS.load(Ordering::SeqCst);
+    envoy_dynamic_module_on_http_filter_config_destroy(filter);
+    assert!(
+        SCHEDULERS.load(Ordering::SeqCst) < before,
+        "the configuration's scheduler was deleted"
+    );
+}
