@@ -2,11 +2,12 @@
 //! value afterwards.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Map, Value, json};
 
-use crate::module_path;
+use crate::{module_path, native_module_path};
 
 /// A whole bootstrap. The admin listener is added at start.
 #[derive(Debug, Clone, Default)]
@@ -213,12 +214,12 @@ impl WasmFilter {
     }
 
     /// The HTTP filter as Envoy reads it. `FAIL_RELOAD`: after a crash the VM is made anew, and nothing passes meanwhile.
+    /// After [`use_native_module`] it is the native one.
     pub fn build(self) -> Value {
-        let configuration = if self.as_text {
-            json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": self.config.to_string()})
-        } else {
-            json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": self.config})
-        };
+        if IS_NATIVE.load(Ordering::Relaxed) {
+            return self.build_native(&native_module_path());
+        }
+        let configuration = self.configuration();
         let mut config = json!({
             "name": self.name,
             "root_id": "",
@@ -241,6 +242,47 @@ impl WasmFilter {
             }
         })
     }
+}
+
+impl WasmFilter {
+    fn configuration(&self) -> Value {
+        if self.as_text {
+            json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": self.config.to_string()})
+        } else {
+            json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": self.config})
+        }
+    }
+
+    /// The same filter as a dynamic module, its metrics under the names that the wasm module's have. What only a VM has is
+    /// left out.
+    pub fn build_native(&self, module: &Path) -> Value {
+        json!({
+            "name": "envoy.filters.http.dynamic_modules",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+                "dynamic_module_config": {
+                    "module": {"local": {"filename": module}},
+                    "do_not_close": true,
+                    "metrics_namespace": "wasmcustom"
+                },
+                "filter_name": "jwt",
+                "filter_config": self.configuration()
+            }
+        })
+    }
+}
+
+static IS_NATIVE: AtomicBool = AtomicBool::new(false);
+
+/// From now on every filter of this process is the native module, and what is asked of the component `wasm` of Envoy's log is
+/// asked of `dynamic_modules`.
+pub fn use_native_module() {
+    IS_NATIVE.store(true, Ordering::Relaxed);
+}
+
+/// See [`use_native_module`].
+pub fn uses_native_module() -> bool {
+    IS_NATIVE.load(Ordering::Relaxed)
 }
 
 /// The wasm filter with the module that `make wasm` leaves, as Envoy reads it.

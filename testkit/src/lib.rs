@@ -27,7 +27,8 @@ mod upstream;
 mod workload;
 
 pub use bootstrap::{
-    Bootstrap, Listener, WasmFilter, route, route_requirement, router_filter, static_cluster, wasm_filter,
+    Bootstrap, Listener, WasmFilter, route, route_requirement, router_filter, static_cluster,
+    use_native_module, uses_native_module, wasm_filter,
 };
 pub use certificates::{Authority, Certificate, certificate_of};
 pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};
@@ -58,4 +59,9 @@ pub fn workspace_root() -> std::path::PathBuf {
 /// The module: `JWT_WASM`, else what `make wasm` leaves, `envoy/jwt.wasm`.
 pub fn module_path() -> std::path::PathBuf {
     std::env::var_os("JWT_WASM").map_or_else(|| workspace_root().join("envoy/jwt.wasm"), Into::into)
+}
+
+/// The native module: `JWT_NATIVE`, else what `make native` leaves, `envoy/libjwt.so`.
+pub fn native_module_path() -> std::path::PathBuf {
+    std::env::var_os("JWT_NATIVE").map_or_else(|| workspace_root().join("envoy/libjwt.so"), Into::into)
 }

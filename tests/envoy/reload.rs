@@ -90,7 +90,7 @@ fn the_filter_alone_is_replaced_under_load_without_a_refusal_or_a_fetch() {
         "name": "jwt",
         "config_discovery": {
             "config_source": {"resource_api_version": "V3", "path_config_source": {"path": &file}},
-            "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+            "type_urls": [wasm_filter(json!({}))["typed_config"]["@type"]],
         },
     });
     let issuer = Issuer::start();
@@ -180,7 +180,7 @@ fn the_release_module_has_no_trap() {
         module.windows(needle.len()).any(|window| window == needle)
     };
     assert!(holds(&super::trap_module()), "the test module has one");
-    assert!(!holds(&testkit::module_path()));
+    assert!(!holds(&super::release_module()));
     let stack = Stack::start(config(remote_provider()));
     let request = Request::get("/orders")
         .bearer(&token().mint())

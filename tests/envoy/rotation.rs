@@ -175,6 +175,11 @@ fn a_fetch_whose_holder_died_is_begun_again_after_its_deadline() {
     let took = died.elapsed();
     println!("dead holder: replaced after {took:?}");
     let times = stack.issuer.fetch_times("/jwks");
+    if testkit::uses_native_module() {
+        // No worker holds a lease there: the fetch outlives the worker's fault.
+        assert_eq!(times.len(), 2, "one fetch, and another");
+        return;
+    }
     assert_eq!(times.len(), 3, "one fetch, the lost one, and its replacement");
     let between = times[2] - times[1];
     assert!(

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 
 use super::{EnvoyOptions, envoy_binary};
+use crate::bootstrap::uses_native_module;
 
 type Order = (Command, Sender<io::Result<Child>>);
 
@@ -15,6 +16,10 @@ type Order = (Command, Sender<io::Result<Child>>);
 pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
     let binary = envoy_binary();
     let file = |name: &str| File::create(dir.join(name)).expect("a file in a fresh directory");
+    let component_levels = match uses_native_module() {
+        true => options.component_levels.replace("wasm:", "dynamic_modules:"),
+        false => options.component_levels.clone(),
+    };
     let mut command = Command::new(&binary);
     command
         .arg("--config-path")
@@ -30,7 +35,7 @@ pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
         // `main` greets with a screenful of extension names.
         .arg("--component-log-level")
         .arg(
-            ["main:warning", &options.component_levels]
+            ["main:warning", &component_levels]
                 .join(",")
                 .trim_end_matches(','),
         )

@@ -1,0 +1,96 @@
+//! The native module in a real Envoy: the scenarios, and the tests of `tests/envoy/` that are about the filter and not about VMs.
+//!
+//! What only this module does is in `tests/native/`.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test may fail loudly, and has a clock; clippy does not see that this is one, since `main` is ours"
+)]
+
+#[macro_use]
+extern crate testkit_macros;
+
+mod backends;
+#[path = "envoy/binding.rs"]
+mod binding;
+#[path = "envoy/configuration.rs"]
+mod configuration;
+#[path = "envoy/discovery.rs"]
+mod discovery;
+#[path = "envoy/dpop.rs"]
+mod dpop;
+#[path = "envoy/fields.rs"]
+mod fields;
+mod harness;
+#[path = "envoy/http2.rs"]
+mod http2;
+#[path = "envoy/load.rs"]
+mod load;
+#[path = "envoy/malformed_requests.rs"]
+mod malformed_requests;
+#[path = "envoy/mcp.rs"]
+mod mcp;
+#[path = "native/faults.rs"]
+mod native_faults;
+#[path = "native/metadata.rs"]
+mod native_metadata;
+#[path = "native/metrics.rs"]
+mod native_metrics;
+#[path = "native/routes.rs"]
+mod native_routes;
+#[path = "native/versions.rs"]
+mod native_versions;
+#[path = "envoy/operators.rs"]
+mod operators;
+#[path = "envoy/outage.rs"]
+mod outage;
+#[path = "envoy/reload.rs"]
+mod reload;
+#[path = "envoy/replies.rs"]
+mod replies;
+#[path = "envoy/reroutes.rs"]
+mod reroutes;
+#[path = "envoy/rotation.rs"]
+mod rotation;
+#[path = "envoy/routes.rs"]
+mod routes;
+mod scenarios;
+#[path = "envoy/stack.rs"]
+mod stack;
+#[path = "envoy/waiting.rs"]
+mod waiting;
+#[path = "envoy/workers.rs"]
+mod workers;
+
+use std::process::ExitCode;
+
+use harness::Tests;
+use scenarios::Scenario;
+use stack::{
+    SharedEnvoy, Stack, assert_alive, release_module, resident_bytes, spring_trap, trap_listener,
+    trap_module, wait_until_good,
+};
+
+fn main() -> ExitCode {
+    testkit::use_native_module();
+    // They wait more than they compute.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Tests::new()
+        .at_once(2 * cores)
+        .scenarios(None, |scenarios| {
+            let shared = SharedEnvoy::start(scenarios, |_| {});
+            move |index, scenario: &Scenario| shared.run(index, scenario)
+        })
+        .scenarios(Some("signatures_checked_in_the_sandbox"), |scenarios| {
+            let shared =
+                SharedEnvoy::start(scenarios, |config| config["signature_backend"] = "sandbox".into());
+            move |index, scenario: &Scenario| shared.run(index, scenario)
+        })
+        .run()
+}
