@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 use testkit::{
@@ -125,6 +126,7 @@ struct World {
 struct Oracle {
     config: Rc<Config>,
     engine: Authenticator,
+    store: InMemoryStore,
     generation: u64,
     streams: u32,
 }
@@ -139,6 +141,7 @@ impl Oracle {
         let config = Rc::new(config);
         Self {
             engine: Authenticator::new(config.clone(), 1),
+            store: InMemoryStore::default(),
             config,
             generation: world.generation,
             streams: 0,
@@ -160,7 +163,10 @@ impl Oracle {
         }
         self.streams = self.streams.wrapping_add(1);
         let now = UnixTime::from_secs(u64::try_from(unix_now()).expect("a time after 1970"));
-        match self.engine.handle_request(StreamId(self.streams), head, now) {
+        match self
+            .engine
+            .handle_request(StreamId(self.streams), head, || None, now, &self.store)
+        {
             Decision::Allow(_) => (200, None),
             Decision::Deny(refusal) => {
                 let reply = self.config.replies.to(&refusal);

@@ -118,7 +118,7 @@ impl Stream {
                 }
                 worker.handle_request(host, self.number, request)
             }
-            None => Decision::Deny(malformed("headers").into()),
+            None => Decision::Deny(malformed("headers")),
         };
         match decision {
             Decision::Wait => match worker.hold(&self.filter, host, self.number) {

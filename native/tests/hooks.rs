@@ -9,6 +9,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::undocumented_unsafe_blocks,
     clippy::multiple_unsafe_ops_per_block,

@@ -144,9 +144,9 @@ fn a_configuration_without_a_meaning_is_refused() {
             .filter(filter())
             .route(with_config(route("/", "upstream"), config));
         let bootstrap = bootstrap(listener.build(), &upstream);
-        let log = EnvoyProcess::try_start(&bootstrap, &EnvoyOptions::default())
-            .err()
-            .expect(said);
+        let Err(log) = EnvoyProcess::try_start(&bootstrap, &EnvoyOptions::default()) else {
+            panic!("Envoy starts, and {said:?} is expected");
+        };
         assert!(log.contains(said), "{log}");
     }
 }

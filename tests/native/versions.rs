@@ -72,10 +72,7 @@ fn decisions_waiting_keys_and_metrics_work() {
     let lines = stack.envoy.wait_for_access_log(6);
     let metadata = if minor(&stack) >= 40 { "alice" } else { "-" };
     let expected = format!("200 via_upstream corp {metadata}");
-    assert!(
-        lines.iter().any(|line| *line == expected),
-        "{expected} is not in {lines:?}"
-    );
+    assert!(lines.contains(&expected), "{expected} is not in {lines:?}");
     assert!(
         lines.iter().any(|line| line == "401 jwt_token_expired corp -"),
         "{lines:?}"

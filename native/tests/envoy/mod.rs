@@ -22,7 +22,7 @@ pub(crate) struct Field {
 }
 
 impl Buffer {
-    pub const EMPTY: Self = Self {
+    pub(crate) const EMPTY: Self = Self {
         pointer: null(),
         length: 0,
     };
@@ -46,6 +46,9 @@ impl Buffer {
 
 pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// A key of the dynamic metadata and the value that it was given, if any.
+pub(crate) type Metadata = (Vec<u8>, Option<Vec<u8>>);
+
 /// A stream as this Envoy has it.
 #[derive(Default)]
 pub(crate) struct Stream {
@@ -54,7 +57,7 @@ pub(crate) struct Stream {
     pub(crate) responses: RefCell<Vec<u32>>,
     pub(crate) resumed: RefCell<u32>,
     pub(crate) route: RefCell<Option<*const c_void>>,
-    pub(crate) metadata: RefCell<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    pub(crate) metadata: RefCell<Vec<Metadata>>,
     pub(crate) worker: u32,
     /// What was handed out and may be read until the hook returns.
     pub(crate) lent: RefCell<Vec<Vec<u8>>>,
