@@ -127,7 +127,12 @@ impl<'a> Account<'a> {
                 to.write_str(place.map_or("", String::as_str))
             }
             Shortfall::Scope => {
-                let authorization = self.demand().and_then(|demand| demand.authorization.as_ref());
+                let authorization = match self.denial.reason {
+                    Reason::TokenRejected => self
+                        .provider()
+                        .and_then(|provider| provider.authorization.as_ref()),
+                    _ => self.demand().and_then(|demand| demand.authorization.as_deref()),
+                };
                 let Some(scopes) = authorization.and_then(|authorization| authorization.scopes.as_ref())
                 else {
                     return Ok(());

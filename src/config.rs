@@ -20,6 +20,7 @@ mod locations;
 mod metadata;
 mod names;
 mod provider;
+mod reach;
 mod reader;
 #[cfg(not(target_family = "wasm"))]
 pub mod reference;
@@ -32,6 +33,9 @@ mod rule;
 mod string_matcher;
 mod struct_message;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 pub use error::{ConfigError, ConfigProblem};
 
 use self::error::Faults;
@@ -43,17 +47,18 @@ use self::reader::{Fields, Members, Node};
 use self::requirement::Known;
 use crate::claims::issuers_overlap;
 use crate::ids::ProviderId;
+use crate::jose::Algorithm;
 use crate::json::{Json, JsonError};
 use crate::keys::KeySource;
-use crate::policy::{CorsPreflight, Mode, Policy, Requirement};
+use crate::policy::{CorsPreflight, Mode, Policy, ProviderList, Requirement};
 use crate::provider::Provider;
 use crate::reply::{Replies, ReplyStyle};
 use crate::request::HeaderFields;
 use crate::seal::SealKey;
 pub use crate::settings::Config;
-use crate::settings::{Limits, Shown};
+use crate::settings::{IssuerIndex, Limits, Shown};
 
-const MAX_PROVIDERS: usize = 64;
+const MAX_PROVIDERS: usize = 1000;
 
 /// Reads the bytes that the host hands over: JSON text, or a `google.protobuf.Struct` in its binary form.
 ///
@@ -128,6 +133,7 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
         .iter()
         .any(|provider| provider.binding.needs_certificate());
     Ok(Config {
+        issuers: IssuerIndex::new(&providers),
         providers,
         locations: names.locations.into_vec(),
         policy,
@@ -139,6 +145,7 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
         wanted: names.wanted,
         owned_headers: names.owned_headers,
         conditions: names.conditions,
+        warnings: names.warnings,
         reads_certificate,
         reads_address: tells_clients_apart,
         asks_subject: tells_clients_apart || shown.subject,
@@ -169,10 +176,11 @@ fn read_providers(
     }
     let mut providers = Vec::with_capacity(nodes.len());
     let mut faulty = FaultyNames::new();
+    let mut metric_names = BTreeMap::new();
     for (name, node) in nodes.iter() {
         let read = provider::read(name, &node, names).and_then(|provider| {
             keep_apart(&node, &provider, &providers)?;
-            keep_metrics_apart(&node, &provider, &providers)?;
+            keep_metrics_apart(&node, &provider, &providers, &mut metric_names)?;
             Ok(provider)
         });
         match node.keep(read) {
@@ -208,6 +216,7 @@ fn read_policy(
         faulty,
         requirement_map: &[],
         mode,
+        warnings: RefCell::default(),
     };
     let mut requirement_map = Vec::new();
     if let Some(node) = fields.get(TopObject::requirement_map) {
@@ -221,11 +230,12 @@ fn read_policy(
     known.requirement_map = &requirement_map;
     let rules = fields.get(TopObject::rules);
     let rules = rules.and_then(|node| node.keep(rule::read(node, &known, names)));
-    let rules = rules.unwrap_or_default();
+    let (rules, everything) = rules.unwrap_or_default();
     let filter_state_rules = fields
         .get(TopObject::filter_state_rules)
         .and_then(|node| node.keep(rule::read_filter_state_rules(node, &known)));
-    let otherwise = known.plain_demand(Requirement::any_of(ids.into_iter()));
+    names.warnings.append(&mut known.warnings.borrow_mut());
+    let otherwise = known.plain_demand(Requirement::any_of(ProviderList::of_all(providers.len())));
     let cors = match fields.kept(TopObject::bypass_cors_preflight) {
         true => Some(CorsPreflight::new(&mut names.wanted)),
         false => None,
@@ -242,7 +252,7 @@ fn read_policy(
         true => None,
         false => Some(names.protected_resources(own_resource.is_some())),
     };
-    Policy {
+    let policy = Policy {
         rules,
         requirement_map,
         filter_state_rules,
@@ -251,7 +261,9 @@ fn read_policy(
         otherwise,
         mode,
         resources,
-    }
+    };
+    reach::warn_of_unused(&policy, providers, everything, &mut names.warnings);
+    policy
 }
 
 fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplyStyle {
@@ -275,6 +287,10 @@ fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplySt
     for algorithm in of_proofs.flat_map(|dpop| dpop.algorithms.iter()) {
         if !algorithms.contains(&algorithm.name()) {
             algorithms.push(algorithm.name());
+            // RFC 9864: clients may know `EdDSA` on this curve by its own name only.
+            if algorithm == Algorithm::EdDsa {
+                algorithms.push("Ed25519");
+            }
         }
     }
     style.dpop_algorithms = (!algorithms.is_empty()).then(|| algorithms.join(" "));
@@ -342,16 +358,18 @@ fn keep_metrics_apart(
     node: &Node<'_>,
     provider: &Provider,
     others: &[Provider],
+    taken: &mut BTreeMap<String, usize>,
 ) -> Result<(), Box<ConfigError>> {
-    let shown = |provider: &Provider| provider.metric_name().replace('-', "_");
-    match others.iter().find(|other| shown(other) == shown(provider)) {
-        None => Ok(()),
-        Some(other) => Err(node.invalid(format!(
+    let shown = provider.metric_name().replace('-', "_");
+    if let Some(other) = taken.get(&shown).and_then(|other| others.get(*other)) {
+        return Err(node.invalid(format!(
             "its metrics would have the same name as those of `{}`, `{}`; give one of the two another name",
             other.name,
             provider.metric_name()
-        ))),
+        )));
     }
+    taken.insert(shown, others.len());
+    Ok(())
 }
 
 /// An `iss` that a pattern covers and another provider's is too could be signed by either's keys. Who writes one issuer twice

@@ -44,6 +44,8 @@ pub enum Reason {
     AudienceMismatch,
     /// `sub` does not match `subjects`.
     SubjectRejected,
+    /// A good token does not meet the conditions of its provider (`authorize` there).
+    TokenRejected,
     /// A required claim is absent.
     ClaimMissing,
     /// A claim has the wrong type.
@@ -66,11 +68,13 @@ pub enum Reason {
     KeysUnavailable,
     /// The route names a requirement that is not in `requirement_map`.
     RouteRequirementUnknown,
+    /// A rule refuses the request, whatever its token (`deny`).
+    RouteDenied,
 }
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::TokenMissing,
         Self::TokenMultiple,
         Self::RequestMalformed,
@@ -87,6 +91,7 @@ impl Reason {
         Self::LifetimeTooLong,
         Self::AudienceMismatch,
         Self::SubjectRejected,
+        Self::TokenRejected,
         Self::ClaimMissing,
         Self::ClaimMalformed,
         Self::BindingMismatch,
@@ -98,6 +103,7 @@ impl Reason {
         Self::ClaimRejected,
         Self::KeysUnavailable,
         Self::RouteRequirementUnknown,
+        Self::RouteDenied,
     ];
 
     /// The stable code, in snake case.
@@ -120,6 +126,7 @@ impl Reason {
             Self::LifetimeTooLong => "lifetime_too_long",
             Self::AudienceMismatch => "audience_mismatch",
             Self::SubjectRejected => "subject_rejected",
+            Self::TokenRejected => "token_rejected",
             Self::ClaimMissing => "claim_missing",
             Self::ClaimMalformed => "claim_malformed",
             Self::BindingMismatch => "binding_mismatch",
@@ -131,6 +138,7 @@ impl Reason {
             Self::ClaimRejected => "claim_rejected",
             Self::KeysUnavailable => "keys_unavailable",
             Self::RouteRequirementUnknown => "route_requirement_unknown",
+            Self::RouteDenied => "route_denied",
         }
     }
 
@@ -188,9 +196,15 @@ impl Denial {
             Shortfall::Scope => Reason::ScopeInsufficient,
             Shortfall::Condition(_) => Reason::ClaimRejected,
         };
+        Self::new(reason).short_of(shortfall)
+    }
+
+    /// The same for what a good token lacks.
+    #[must_use]
+    pub const fn short_of(self, shortfall: Shortfall) -> Self {
         Self {
             shortfall: Some(shortfall),
-            ..Self::new(reason)
+            ..self
         }
     }
 

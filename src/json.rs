@@ -18,8 +18,8 @@ use serde_json::value::RawValue;
 
 use self::read::{Check, Elements, Members, are_distinct};
 
-/// How deep objects and arrays may nest; the outermost object is depth 1.
-pub const MAX_DEPTH: usize = 16;
+/// How deep objects and arrays may nest: 32 levels in a claim. The outermost object is depth 1.
+pub const MAX_DEPTH: usize = 33;
 
 /// Why a text is not the JSON object that was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -67,12 +67,40 @@ impl Pattern {
         Ok(Self(node))
     }
 
+    /// What every text that it matches begins with, and whether nearly every text that begins so matches.
+    #[must_use]
+    pub fn beginning(&self) -> (Vec<u8>, bool) {
+        let mut text = String::new();
+        let parts = match &self.0 {
+            Node::Concat(parts) => parts.as_slice(),
+            only => std::slice::from_ref(only),
+        };
+        let mut rest = parts.iter();
+        for part in rest.by_ref() {
+            match part {
+                Node::Char(letter) if let Some(letter) = char::from_u32(*letter) => text.push(letter),
+                Node::Repeat(part, 0, None) => {
+                    let is_open = matches!(&**part, Node::Set(ranges) if is_nearly_anything(ranges));
+                    return (text.into_bytes(), is_open && rest.next().is_none());
+                }
+                _ => return (text.into_bytes(), false),
+            }
+        }
+        (text.into_bytes(), false)
+    }
+
     /// Every text that holds this one.
     #[must_use]
     pub fn containing(text: &str, ignore_case: bool) -> Self {
         let text = syntax::literal(text, ignore_case);
         Self(Node::Concat(vec![syntax::anything(), text, syntax::anything()]))
     }
+}
+
+/// Whether the characters are those of `.`.
+fn is_nearly_anything(ranges: &[(u32, u32)]) -> bool {
+    let has = |letter| ranges.iter().any(|(low, high)| (*low..=*high).contains(&letter));
+    (0..128).filter(|letter| *letter != 10).all(has)
 }
 
 impl PatternSet {

@@ -23,11 +23,11 @@ pub use header::{FieldKind, HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
 pub use likeness::Match;
 pub use matched::Matched;
-pub use matcher::RequestMatcher;
+pub use matcher::{AnyMatcher, RequestMatcher};
 pub use parameter::ParameterMatcher;
 pub use path::{PathAmbiguity, PathPattern, PathTest, RequestPath};
 pub use query::Query;
-pub use requirement::{Demand, Mode, ProviderRequirement, Requirement, Strict};
+pub use requirement::{Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub use template::PathTemplate;
 
@@ -41,7 +41,7 @@ pub struct Rule {
     /// What the access log calls it.
     pub name: Box<str>,
     /// Which requests.
-    pub matcher: RequestMatcher,
+    pub matcher: AnyMatcher,
     /// What they need.
     pub demand: Rc<Demand>,
 }

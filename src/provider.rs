@@ -6,6 +6,7 @@ use crate::forward::{HeaderRules, Metadata};
 use crate::ids::LocationId;
 use crate::jose::AlgorithmSet;
 use crate::keys::KeySource;
+use crate::policy::Authorization;
 
 /// An issuer whose tokens are accepted.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Provider {
     pub token_types: Vec<Box<str>>,
     /// What else their claims must say.
     pub claims: ClaimRules,
+    /// What they must say beside that, by conditions: a token that does not is none of its tokens.
+    pub authorization: Option<Authorization>,
     /// How its tokens are bound to their clients.
     pub binding: Binding,
     /// Where its tokens are looked for.

@@ -26,6 +26,8 @@ pub struct Refusal {
     pub scope: Option<usize>,
     /// A token without a proof would not do.
     pub needs_proof: bool,
+    /// The credential is one for a proxy (RFC 9110 section 11.7).
+    pub for_proxy: bool,
     /// `sub` of the token that was verified and does not suffice, where the configuration asks who it is.
     pub subject: Option<Rc<str>>,
 }
@@ -39,6 +41,7 @@ impl From<Denial> for Refusal {
             nonce: None,
             scope: None,
             needs_proof: false,
+            for_proxy: false,
             subject: None,
         }
     }
@@ -252,6 +255,7 @@ impl Answer {
             Reason::LifetimeTooLong => Self::invalid_token("the token is valid for too long"),
             Reason::AudienceMismatch => Self::invalid_token("the token is for another audience"),
             Reason::SubjectRejected => Self::invalid_token("the token's subject is not accepted"),
+            Reason::TokenRejected => Self::invalid_token("the token's claims are not accepted"),
             Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
             // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
@@ -288,6 +292,13 @@ impl Answer {
                 error: None,
                 description: "the route's requirement is not configured",
             },
+            // RFC 9110 section 15.5.4: "the server understood the request but refuses to fulfill it". Another token would
+            // change nothing, so no error code asks for one.
+            Reason::RouteDenied => Self {
+                status: 403,
+                error: None,
+                description: "this request is not allowed",
+            },
         }
     }
 }
@@ -307,6 +318,8 @@ struct Body {
 #[derive(Clone, Debug)]
 pub struct Replies {
     by_reason: Vec<LocalReply>,
+    /// The reply where one of several tokens is missing, and another one is not.
+    one_missing: LocalReply,
     /// The scopes that challenges name.
     scopes: Vec<String>,
     last_resort: LocalReply,
@@ -318,6 +331,18 @@ impl Replies {
     pub fn new(style: &ReplyStyle, scopes: Vec<String>) -> Self {
         Self {
             by_reason: Reason::ALL.iter().map(|reason| write(*reason, style)).collect(),
+            one_missing: {
+                let description = "the request lacks one of the tokens that it needs";
+                let answer = Answer::of(Reason::TokenMissing);
+                write_answer(
+                    Reason::TokenMissing,
+                    &Answer {
+                        description,
+                        ..answer
+                    },
+                    style,
+                )
+            },
             scopes,
             last_resort: write(Reason::KeysUnavailable, style),
         }
@@ -327,7 +352,11 @@ impl Replies {
     #[must_use]
     pub fn to(&self, refusal: &Refusal) -> Cow<'_, LocalReply> {
         let reason = refusal.denial.reason;
-        let reply = self.by_reason.get(reason.index()).unwrap_or(&self.last_resort);
+        let reply = match (reason, refusal.denial.provider) {
+            // The provider is known only if a token of another one is there.
+            (Reason::TokenMissing, Some(_)) => &self.one_missing,
+            _ => self.by_reason.get(reason.index()).unwrap_or(&self.last_resort),
+        };
         // RFC 6750 section 3: "The 'scope' attribute […] describing the required scope of the access token for accessing the
         // requested resource": what a client without a good token has to ask for. More scopes mend no other claim.
         let names_scope = reply.status == 401 || reason == Reason::ScopeInsufficient;
@@ -336,7 +365,12 @@ impl Replies {
             .filter(|_| names_scope)
             .and_then(|number| self.scopes.get(number));
         let url = refusal.metadata_url.as_deref();
-        if scope.is_none() && url.is_none() && refusal.nonce.is_none() && !refusal.needs_proof {
+        if scope.is_none()
+            && url.is_none()
+            && refusal.nonce.is_none()
+            && !refusal.needs_proof
+            && !refusal.for_proxy
+        {
             return Cow::Borrowed(reply);
         }
         let mut reply = reply.clone();
@@ -360,6 +394,18 @@ impl Replies {
                 }
             }
         }
+        if refusal.for_proxy {
+            // RFC 9110 section 15.5.8: 407 "is similar to 401 (Unauthorized), but it indicates that the client needs to
+            // authenticate itself in order to use a proxy […]. The proxy MUST send a Proxy-Authenticate header field".
+            if reply.status == 401 {
+                reply.status = 407;
+            }
+            for (name, _) in &mut reply.headers {
+                if *name == "www-authenticate" {
+                    *name = "proxy-authenticate";
+                }
+            }
+        }
         if let Some(nonce) = &refusal.nonce {
             reply.headers.push(("dpop-nonce", nonce.clone()));
         }
@@ -371,7 +417,10 @@ const BEARER: &str = "Bearer ";
 const DPOP: &str = "DPoP ";
 
 fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
-    let answer = Answer::of(reason);
+    write_answer(reason, &Answer::of(reason), style)
+}
+
+fn write_answer(reason: Reason, answer: &Answer, style: &ReplyStyle) -> LocalReply {
     let mut reply = LocalReply {
         status: answer.status,
         details: format!("jwt_{}", reason.label()),
@@ -388,15 +437,15 @@ fn write(reason: Reason, style: &ReplyStyle) -> LocalReply {
     if style.stripped {
         return reply;
     }
-    // A fault of ours is no challenge to the client.
-    if answer.status < 500 {
+    // A fault of ours is no challenge to the client, nor is what no token would mend.
+    if answer.status < 500 && reason != Reason::RouteDenied {
         if !answer.error.is_some_and(BearerError::is_of_dpop) {
-            let value = challenge(BEARER, &answer, style);
+            let value = challenge(BEARER, answer, style);
             reply.headers.push(("www-authenticate", value));
         }
         if let Some(algorithms) = &style.dpop_algorithms {
             // RFC 9449 section 7.1: "algs: a space-delimited list of supported algorithms".
-            let mut value = challenge(DPOP, &answer, style);
+            let mut value = challenge(DPOP, answer, style);
             value.push_str(", algs=");
             push_quoted(&mut value, algorithms);
             reply.headers.push(("www-authenticate", value));

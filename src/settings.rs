@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of the text that it was read from.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::credential::Location;
@@ -18,6 +19,8 @@ use crate::seal::SealKey;
 pub struct Config {
     /// The issuers whose tokens are accepted; [`ProviderId`] is the index.
     pub providers: Vec<Provider>,
+    /// Whose a token may be.
+    pub issuers: IssuerIndex,
     /// Where tokens are looked for; [`LocationId`] is the index.
     pub locations: Vec<Location>,
     /// Which request needs what.
@@ -32,6 +35,8 @@ pub struct Config {
     pub stat_prefix: String,
     /// Where each condition of `authorize` stands in the configuration.
     pub conditions: Vec<String>,
+    /// What the operator should look at, although it may be meant: each with its place.
+    pub warnings: Vec<String>,
     /// The host is asked for the client's certificate.
     pub reads_certificate: bool,
     /// The host is asked for the client's address.
@@ -48,6 +53,63 @@ pub struct Config {
     pub signature_backend: SignatureBackend,
     /// What entries in shared data are sealed with.
     pub seal: SealKey,
+}
+
+/// Finds providers by the `iss` of a token, so that a request costs the same however many there are.
+#[derive(Debug, Default)]
+pub struct IssuerIndex {
+    /// Of the providers of an issuer, the first.
+    first: BTreeMap<String, usize>,
+    /// For each provider, the next one of its issuer.
+    next: Vec<Option<usize>>,
+    /// Those whose issuer has variables.
+    patterns: Vec<ProviderId>,
+    /// Of the providers that look for tokens in the same places, the first.
+    kinds: Vec<ProviderId>,
+}
+
+impl IssuerIndex {
+    /// The index of these providers.
+    #[must_use]
+    pub fn new(providers: &[Provider]) -> Self {
+        let mut index = Self::default();
+        for (number, provider) in providers.iter().enumerate().rev() {
+            let next = match provider.claims.issuer_pattern {
+                None => index.first.insert(provider.claims.issuer.to_string(), number),
+                Some(_) => {
+                    index.patterns.push(ProviderId::new(number));
+                    None
+                }
+            };
+            index.next.push(next);
+        }
+        index.next.reverse();
+        for (number, provider) in providers.iter().enumerate() {
+            let is_alike = |known: &ProviderId| {
+                let known = providers.get(known.index());
+                known.is_some_and(|known| {
+                    known.locations == provider.locations && known.preferred == provider.preferred
+                })
+            };
+            if !index.kinds.iter().any(is_alike) {
+                index.kinds.push(ProviderId::new(number));
+            }
+        }
+        index
+    }
+
+    /// The providers that could accept a token of this issuer; the others refuse it, whatever it says.
+    pub fn of(&self, issuer: &str) -> impl Iterator<Item = ProviderId> {
+        let first = self.first.get(issuer).copied();
+        let exact = std::iter::successors(first, |number| *self.next.get(*number)?);
+        exact.map(ProviderId::new).chain(self.patterns.iter().copied())
+    }
+
+    /// A provider of each kind: another one of the kind finds the same tokens.
+    #[must_use]
+    pub fn kinds(&self) -> &[ProviderId] {
+        &self.kinds
+    }
 }
 
 impl Config {

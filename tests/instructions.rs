@@ -80,6 +80,9 @@ const BUDGETS: &[Budget] = &[
     ),
     budget("forged, four keys of RSA 4096 in the module", 72_400_000, 10),
     budget("forged, six tokens of ES384 in the module", 124_000_000, 10),
+    budget("no token, 1,000 providers", 60_000, 9),
+    budget("another issuer's, 1,000 providers", 120_000, 10),
+    budget("cold RS256, 1,000 providers", 210_000, 9),
 ];
 
 /// Seconds since the epoch at which the tokens of `tokens.txt` are good, for ten minutes.
@@ -203,7 +206,37 @@ fn measure() -> Vec<Cost> {
         vm.configure(&with_key_set(set))
     }));
     costs.extend(forgeries());
+    costs.extend(among_many());
     costs
+}
+
+/// What a request costs with as many providers as a configuration may have, where any of them will do.
+fn among_many() -> [Cost; 3] {
+    let all = keys();
+    let few = json!({"keys": all["keys"].as_array().expect("a list").iter().filter(|key| key["kty"] == "OKP").collect::<Vec<_>>()});
+    let mut config = config(&all);
+    config.as_object_mut().expect("an object").remove("rules");
+    let provider = config["providers"]["corp"].clone();
+    for number in 0..999 {
+        let mut other = provider.clone();
+        other["issuer"] = format!("https://{number}.example.com").into();
+        other["local_jwks"]["inline_string"] = few.to_string().into();
+        config["providers"][format!("a{number}")] = other;
+    }
+    let (mut vm, _) = Vm::start(NOW);
+    vm.configure(&config);
+    vm.tick();
+    let none = vm.refused(&orders(), 401);
+    let claims = testkit::encode_segment(
+        json!({"iss": "https://nobody.example.com", "exp": NOW + 60})
+            .to_string()
+            .as_bytes(),
+    );
+    let (text, signature) = token("RS256").rsplit_once('.').expect("three parts");
+    let (header, _) = text.split_once('.').expect("three parts");
+    let unknown = vm.refused(&orders().bearer(&format!("{header}.{claims}.{signature}")), 401);
+    let cold = vm.forwarded(&orders().bearer(token("RS256")));
+    [none, unknown, cold]
 }
 
 /// What a hostile issuer may serve. Nothing of it may take a worker longer than 5 ms. Here the configuration holds it and is read

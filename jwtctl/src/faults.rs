@@ -315,6 +315,7 @@ fn code(problem: &ConfigProblem) -> &'static str {
         ConfigProblem::WrongType { .. } => "wrong-type",
         ConfigProblem::Dangling { .. } => "unknown-name",
         ConfigProblem::NotOneOf { .. } => "not-allowed",
+        ConfigProblem::Invalid(what) if what.starts_with("can never match") => "unreachable-rule",
         ConfigProblem::Invalid(_) => "invalid",
     }
 }

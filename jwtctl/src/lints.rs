@@ -539,7 +539,12 @@ impl Lints {
                 continue;
             }
             if core::waives_token(parsed, number) {
-                self.waiver(number, rule, matcher, parsed, &path);
+                match &matcher.value {
+                    Value::List(parts) => parts
+                        .iter()
+                        .for_each(|part| self.waiver(number, rule, part, parsed, &path)),
+                    _ => self.waiver(number, rule, matcher, parsed, &path),
+                }
             }
         }
     }
@@ -558,6 +563,7 @@ impl Lints {
             "headers",
             "query_parameters",
             "connect_matcher",
+            "not",
         ]
         .into_iter()
         .filter(|name| {
@@ -726,6 +732,12 @@ fn is_at_home(cluster: &Node) -> bool {
 
 /// Whether one match takes every request that another one takes. Only where that is plain to see.
 pub(crate) fn covers(wide: &Node, narrow: &Node) -> bool {
+    match (&wide.value, &narrow.value) {
+        // One of these is enough.
+        (Value::List(parts), _) => return parts.iter().any(|part| covers(part, narrow)),
+        (_, Value::List(parts)) => return !parts.is_empty() && parts.iter().all(|part| covers(wide, part)),
+        _ => {}
+    }
     const PATHS: [&str; 4] = ["path", "prefix", "path_separated_prefix", "safe_regex"];
     let of = |node: &Node| {
         PATHS

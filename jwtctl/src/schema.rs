@@ -163,6 +163,9 @@ fn value(shape: &Shape) -> Value {
                 _ => list,
             }
         }
+        Shape::OneOrSome(of) => {
+            json!({"anyOf": [value(of), {"type": "array", "items": value(of), "minItems": 1}]})
+        }
         Shape::Map(of) => json!({"type": "object", "additionalProperties": value(of)}),
         Shape::Object(object) => match object().place {
             "" => json!({"$ref": "#"}),

@@ -274,7 +274,27 @@ impl Authenticator {
             },
             scope: rule.demand.challenge(),
             needs_proof: rule.demand.needs_proof,
+            for_proxy: self.is_for_proxy(rule, denial.provider),
             subject,
+        }
+    }
+
+    /// Whether the credential that is refused, or that is missing, is one for a proxy: the provider, or the rule, looks
+    /// for tokens in `proxy-authorization`, and the request has none elsewhere.
+    fn is_for_proxy(&self, rule: Rule<'_>, provider: Option<ProviderId>) -> bool {
+        let provider = provider.and_then(|id| self.config.provider(id));
+        let ids = provider.map_or(&rule.demand.locations, |provider| &provider.locations);
+        let locations = || ids.iter().filter_map(|id| self.config.locations.get(id.index()));
+        if !locations().any(Location::is_for_proxy) {
+            return false;
+        }
+        let has = |location: &&Location| rule.request.first(location.field()).is_some();
+        let is_there = locations().filter(has).any(Location::is_for_proxy);
+        let is_elsewhere = locations().filter(has).any(|location| !location.is_for_proxy());
+        match (is_there, is_elsewhere) {
+            (_, true) => false,
+            (true, false) => true,
+            (false, false) => locations().all(Location::is_for_proxy),
         }
     }
 

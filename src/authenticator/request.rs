@@ -169,6 +169,9 @@ impl Authenticator {
             demand,
             request,
         };
+        if demand.requirement == Requirement::Denied {
+            return self.decide(rule, Denial::new(Reason::RouteDenied).into(), time.now);
+        }
         let credentials = match shared {
             Some(shared) => shared.credentials(&demand.locations),
             None => credential::find(request, &config.locations, &demand.locations),
@@ -259,7 +262,8 @@ impl Authenticator {
             };
         }
         // A client without a token may do nothing that has conditions; why it has none, its tokens say.
-        let denial = authorization.map(|_| check.denial());
+        let needs_one = authorization.filter(|authorization| !authorization.optional);
+        let denial = needs_one.map(|_| check.denial());
         let (mut accepted, unknown) = check.into_parts();
         self.learn(unknown, time);
         // The token that meets the conditions is the one that the upstream and the log see: were it another,

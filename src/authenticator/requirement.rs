@@ -6,7 +6,10 @@ use crate::claims::TimeLimits;
 use crate::credential::Location;
 use crate::denial::{Denial, Detail, Reason};
 use crate::ids::{LocationId, ProviderId};
-use crate::policy::{ProviderRequirement, Requirement};
+use crate::policy::{ProviderList, ProviderRequirement, Requirement};
+
+/// So many providers are asked one after the other.
+const FEW_PROVIDERS: usize = 8;
 
 /// The check of one requirement, and what it has learnt.
 pub(super) struct RequirementCheck<'c> {
@@ -64,25 +67,49 @@ impl<'c> RequirementCheck<'c> {
     pub(super) fn meet(&mut self, requirement: &'c Requirement) -> Result<(), Failure> {
         match requirement {
             Requirement::Nothing => Ok(()),
+            Requirement::Denied => Err(Denial::new(Reason::RouteDenied).into()),
             Requirement::Provider(provider) => self.meet_provider(provider),
             Requirement::Any(parts) => any(parts, |part| self.meet(part)),
+            Requirement::AnyOf(providers) => self.meet_any(providers),
             Requirement::All(parts) => self.meet_all(parts),
             Requirement::Missing(providers) | Requirement::AllowMissing(providers)
-                if !providers
-                    .iter()
-                    .any(|named| self.tokens_of(named.provider).next().is_some()) =>
+                if self.tokens.is_empty()
+                    || !providers
+                        .iter()
+                        .any(|named| self.tokens_of(named.provider).next().is_some()) =>
             {
                 Ok(())
             }
             Requirement::Missing(_) => Err(Denial::new(Reason::TokenMissing).into()),
-            Requirement::AllowMissing(providers) => any(providers, |named| self.meet_provider(named)),
-            Requirement::AllowMissingOrFailed(providers) => {
-                match any(providers, |named| self.meet_provider(named)) {
-                    Err(Failure::KeysMissing(missing)) => Err(Failure::KeysMissing(missing)),
-                    Ok(()) | Err(Failure::Denied(_)) => Ok(()),
+            Requirement::AllowMissing(providers) => self.meet_any(providers),
+            Requirement::AllowMissingOrFailed(providers) => match self.meet_any(providers) {
+                Err(Failure::KeysMissing(missing)) => Err(Failure::KeysMissing(missing)),
+                Ok(()) | Err(Failure::Denied(_)) => Ok(()),
+            },
+        }
+    }
+
+    fn meet_any(&mut self, providers: &'c ProviderList) -> Result<(), Failure> {
+        any(self.asked_of(providers), |named| self.meet_provider(named))
+    }
+
+    /// Those of the providers that have to be asked, in order. Of many, these are the ones that could accept a token, and
+    /// one of each kind: any other one of that kind would refuse the same token with the same words, as another issuer's.
+    fn asked_of(&self, providers: &'c ProviderList) -> Vec<&'c ProviderRequirement> {
+        if providers.len() <= FEW_PROVIDERS || !providers.is_of_all() {
+            return providers.iter().collect();
+        }
+        let issuers = &self.check.config.issuers;
+        let mut asked = issuers.kinds().to_vec();
+        for token in self.tokens {
+            for id in token.issuer().into_iter().flat_map(|issuer| issuers.of(issuer)) {
+                // In order, each once.
+                if let Err(place) = asked.binary_search(&id) {
+                    asked.insert(place, id);
                 }
             }
         }
+        asked.iter().filter_map(|id| providers.get(id.index())).collect()
     }
 
     /// A failure takes back what was accepted for the other parts.
@@ -116,15 +143,20 @@ impl<'c> RequirementCheck<'c> {
     /// A good token must not hide a bad one: a provider that the requirement names has to verify each token
     /// at a location at which the requirement looks, unless it says that tokens may fail.
     pub(super) fn leave_none_unverified(&mut self, requirement: &'c Requirement) -> Result<(), Failure> {
-        if requirement.tolerates_failure() {
-            return Ok(());
-        }
         for token in self.tokens {
             let location = token.location;
             if self.accepted.iter().any(|accepted| accepted.covers(location)) {
                 continue;
             }
-            let mut looking = requirement.providers();
+            if requirement.tolerates_failure() {
+                return Ok(());
+            }
+            let mut looking = match requirement {
+                Requirement::AnyOf(providers) | Requirement::AllowMissing(providers) => {
+                    self.asked_of(providers)
+                }
+                other => other.providers(),
+            };
             looking.retain(|named| self.looks_at(named.provider, location));
             any(looking, |named| self.meet_provider(named))?;
         }

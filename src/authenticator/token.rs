@@ -175,6 +175,13 @@ impl<'a> FoundToken<'a> {
     }
 }
 
+impl Token<'_> {
+    /// Its `iss`, if it can be read.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.parts.as_ref().ok().map(|parts| &*parts.issuer)
+    }
+}
+
 impl<'t> Parts<'t> {
     fn read(token: &'t UnverifiedJwt<'t>) -> Result<Self, Denial> {
         let header = token.header().map_err(malformed)?;
@@ -245,12 +252,18 @@ impl TokenCheck<'_> {
         let SignatureCheck::Verified(jwt) = checked else {
             return Err(self.unverified(&checked, id, parts, set, times, learnt));
         };
-        let shortfall = self.authorization.and_then(|authorization| {
+        let lacks = |authorization: &Authorization| {
             let mut effort = self.effort.get();
             let shortfall = authorization.check(&jwt, self.request, &mut effort).err();
             self.effort.set(effort);
             shortfall
-        });
+        };
+        if let Some(shortfall) = provider.authorization.as_ref().and_then(lacks) {
+            // Not for good: a request with fewer tokens may have more work left for the conditions.
+            let denial = Denial::new(Reason::TokenRejected).by(id);
+            return Err(denial.short_of(shortfall).into());
+        }
+        let shortfall = self.authorization.and_then(lacks);
         Ok(AcceptedToken {
             provider: id,
             location: token.location,

@@ -26,7 +26,42 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
     if scopes.is_none() && conditions.is_empty() {
         return Err(node.invalid("has no condition; write `scopes`, `claims` or both"));
     }
-    Ok(Authorization { scopes, conditions })
+    if let Some(number) = contradiction(&conditions) {
+        let nodes = fields
+            .get(AuthorizeObject::claims)
+            .map(|node| node.list())
+            .transpose()?;
+        let nodes = nodes.unwrap_or_default();
+        let node = nodes.get(number).unwrap_or(node);
+        return Err(node.invalid(
+            "can never be true together with another condition: one needs the claim, and one needs it to be absent",
+        ));
+    }
+    Ok(Authorization {
+        scopes,
+        conditions,
+        optional: fields.kept(AuthorizeObject::optional),
+    })
+}
+
+/// The position of a condition on a claim that must be absent for another one.
+fn contradiction(conditions: &[(usize, Condition)]) -> Option<usize> {
+    let claim = |condition: &(usize, Condition)| match &condition.1 {
+        Condition::Claim(claim) => Some(match (&claim.test, claim.invert) {
+            (ClaimTest::Exists(wanted), invert) => (claim.claim.clone(), Some(*wanted != invert)),
+            (_, false) => (claim.claim.clone(), Some(true)),
+            // What is absent fails such a test.
+            (_, true) => (claim.claim.clone(), None),
+        }),
+        Condition::Any(_) => None,
+    };
+    let all: Vec<_> = conditions.iter().map(claim).collect();
+    let is_against = |(path, needed): &(ClaimPath, Option<bool>)| {
+        let mut others = all.iter().flatten();
+        *needed == Some(true) && others.any(|(other, needed)| other == path && *needed == Some(false))
+    };
+    all.iter()
+        .position(|claim| claim.as_ref().is_some_and(is_against))
 }
 
 fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, Box<ConfigError>> {

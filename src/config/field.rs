@@ -303,6 +303,8 @@ nests! {
     FlagOrNested: |object| Shape::FlagOr(Box::new(object));
     /// A list of objects.
     ListOf: |object| Shape::List { of: Box::new(object), is_some: false };
+    /// An object, or a list of them that is not empty.
+    OneOrSome: |object| Shape::OneOrSome(Box::new(object));
     /// The same, not empty.
     SomeOf: |object| Shape::List { of: Box::new(object), is_some: true };
     /// Objects under names of the operator's own.

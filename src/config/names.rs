@@ -21,6 +21,8 @@ pub(super) struct Names {
     pub(super) scopes: Vec<String>,
     pub(super) conditions: Vec<String>,
     pub(super) resources: Vec<ProtectedResource>,
+    /// What the operator should look at, although it may be meant.
+    pub(super) warnings: Vec<String>,
     /// The patterns that stand on each text: the path, each header field, each parameter.
     pub(super) patterns: BTreeMap<String, Rc<PatternSet>>,
 }

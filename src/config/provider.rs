@@ -6,7 +6,8 @@ use super::error::{ConfigError, ConfigProblem};
 use super::fields::{JwtCacheObject, ProviderObject};
 use super::reader::{Fields, Node};
 use super::{
-    Names, binding, claim_to_header, header_name, issuer, key_source, location, metadata, string_matcher,
+    Names, authorize, binding, claim_to_header, header_name, issuer, key_source, location, metadata,
+    string_matcher,
 };
 use crate::binding::Binding;
 use crate::claims::{Audiences, ClaimPath, ClaimRules, Profile};
@@ -14,6 +15,7 @@ use crate::forward::HeaderRules;
 use crate::http::is_token_byte;
 use crate::jose::{Algorithm, AlgorithmSet, ParsedJwkSet};
 use crate::keys::KeySource;
+use crate::policy::Authorization;
 use crate::provider::Provider;
 
 /// Reads a provider. One with faults, which are kept, may lack anything: it is there for what names it.
@@ -25,6 +27,8 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     let claims = read_claim_rules(&fields);
     let written_algorithms = fields.get(ProviderObject::algorithms);
     let algorithms = fields.or_default(read_algorithms(written_algorithms));
+    let authorization = fields.get(ProviderObject::authorize);
+    let authorization = authorization.and_then(|node| node.keep(read_authorization(node, names)));
     let token_types = fields.or_default(read_token_types(&fields, claims.profile));
     let binding = match fields.get(ProviderObject::binding) {
         Some(node) => fields.or_default(binding::read(node, names)),
@@ -39,6 +43,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     fields.or_default(read_jwt_cache(&fields));
     Ok(Provider {
         name: name.into(),
+        authorization,
         audiences: fields
             .keep(
                 fields
@@ -65,6 +70,20 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
         metadata: fields.or_default(metadata::read(&fields)),
         clear_route_cache: fields.kept(ProviderObject::clear_route_cache),
     })
+}
+
+/// Conditions for every token, whatever the request.
+fn read_authorization(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
+    let authorization = authorize::read(node, names)?;
+    if authorization.optional {
+        return Err(node.invalid("these conditions are for tokens alone; leave `optional` out"));
+    }
+    if authorization.depends_on_request() {
+        return Err(
+            node.invalid("`equals_request` is about one request; write it under `authorize` of the rule")
+        );
+    }
+    Ok(authorization)
 }
 
 fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {

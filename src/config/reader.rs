@@ -252,6 +252,14 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A value, or a list of several that is not empty.
+    pub(super) fn one_or_some(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
+        match self.value.kind() {
+            Kind::Array => self.some_list(),
+            _ => Ok(vec![*self]),
+        }
+    }
+
     pub(super) fn names(&self) -> Result<Vec<Box<str>>, Box<ConfigError>> {
         read_each(&self.list()?, |node| node.name())
     }

@@ -71,6 +71,8 @@ pub enum Shape {
     Map(Box<Self>),
     /// An object.
     Object(fn() -> ObjectReference),
+    /// This, or a list of several.
+    OneOrSome(Box<Self>),
     /// An object without members.
     Empty,
     /// An object of which nothing has an effect.
@@ -105,6 +107,7 @@ impl Shape {
             Self::Scalar => "scalar",
             Self::List { .. } => "list",
             Self::Map(_) => "map",
+            Self::OneOrSome(_) => "object or list",
             Self::Object(_) | Self::Empty | Self::Opaque | Self::FlagOr(_) => "object",
             Self::Refused => "",
         }
@@ -202,7 +205,7 @@ impl Shape {
     pub fn object(&self) -> Option<ObjectReference> {
         match self {
             Self::Object(object) => Some(object()),
-            Self::List { of, .. } | Self::Map(of) | Self::FlagOr(of) => of.object(),
+            Self::List { of, .. } | Self::Map(of) | Self::FlagOr(of) | Self::OneOrSome(of) => of.object(),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! `requires`, `requirement_name` and `requirement_map`: names turned into requirements.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::error::{ConfigError, ConfigProblem, nearest};
@@ -8,9 +9,9 @@ use super::fields::{
     EntryObject, ProviderAndAudiencesObject, RequirementObject, RequirementsObject, RuleObject,
 };
 use super::reader::{Fields, Node, read_each};
-use super::{Names, authorize, provider, resource};
+use super::{Names, authorize, provider, reach, resource};
 use crate::ids::{LocationId, ProviderId};
-use crate::policy::{Authorization, Demand, Mode, ProviderRequirement, Requirement, Strict};
+use crate::policy::{Authorization, Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 use crate::provider::Provider;
 
 /// What may stand beside a requirement.
@@ -122,6 +123,8 @@ pub(super) struct Known<'k> {
     pub(super) requirement_map: &'k [(Box<str>, Rc<Demand>)],
     /// The filter's own.
     pub(super) mode: Mode,
+    /// See [`Names::warnings`].
+    pub(super) warnings: RefCell<Vec<String>>,
 }
 
 impl Known<'_> {
@@ -139,7 +142,11 @@ impl Known<'_> {
     ) -> Rc<Demand> {
         let locations = self.locations(&requirement);
         let authorization = authorization.map(Rc::new);
-        let strict = if requirement.needs_token() || authorization.is_some() {
+        // Where conditions apply to a token that is absent, none gets past them.
+        let is_met_by_none = authorization
+            .as_ref()
+            .is_none_or(|authorization| authorization.optional);
+        let strict = if requirement.needs_token() || !is_met_by_none {
             Strict::Same
         } else {
             match requirement.without_bypass() {
@@ -147,7 +154,7 @@ impl Known<'_> {
                     locations: self.locations(&requirement),
                     needs_proof: self.needs_proof(&requirement),
                     requirement,
-                    authorization: None,
+                    authorization: authorization.clone(),
                     mode,
                     resource,
                     strict: Strict::Same,
@@ -191,15 +198,6 @@ impl Known<'_> {
         locations
     }
 
-    fn all_providers(&self) -> Vec<ProviderRequirement> {
-        (0..self.providers.len())
-            .map(|index| ProviderRequirement {
-                provider: ProviderId::new(index),
-                audiences: None,
-            })
-            .collect()
-    }
-
     /// `requires` or `requirement_name`, of which one may stand in `fields`, with what goes beside it; neither: no token is
     /// needed.
     pub(super) fn read_choice(
@@ -208,6 +206,18 @@ impl Known<'_> {
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
         let beside = beside!(fields, RuleObject);
+        if fields.value(RuleObject::deny)? {
+            let also = fields
+                .get(RuleObject::requires)
+                .or(fields.get(RuleObject::requirement_name));
+            if let Some(node) = also.or(beside.authorize).or(beside.resource) {
+                return Err(
+                    node.invalid("`deny` refuses the request whatever its token; leave one of the two out")
+                );
+            }
+            let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
+            return Ok(self.demand(Requirement::Denied, None, mode, None));
+        }
         match (
             fields.get(RuleObject::requires),
             fields.get(RuleObject::requirement_name),
@@ -263,7 +273,16 @@ impl Known<'_> {
         let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
         let authorization = beside
             .authorize
-            .map(|node| authorize::read(node, names))
+            .map(|node| {
+                let authorization = authorize::read(node, names)?;
+                match authorization.optional && requirement.needs_token() {
+                    true => Err(node.invalid(
+                        "`optional` is for requests without a token, and here every request needs one; leave it out, or \
+                         write `allow_missing` into the requirement",
+                    )),
+                    false => Ok(authorization),
+                }
+            })
             .transpose()?;
         let resource = beside
             .resource
@@ -320,8 +339,8 @@ impl Known<'_> {
                 return Err(node.invalid(format!("a requirement takes exactly one of {}", names.join(", "))));
             }
             let optional = || match siblings {
-                Some(siblings) if !siblings.is_empty() => siblings.to_vec(),
-                _ => self.all_providers(),
+                Some(siblings) if !siblings.is_empty() => siblings.clone().into(),
+                _ => ProviderList::of_all(self.providers.len()),
             };
             found = Some(match form {
                 Form::Provider => Requirement::Provider(ProviderRequirement {
@@ -330,7 +349,7 @@ impl Known<'_> {
                 }),
                 Form::ProviderAndAudiences => Requirement::Provider(self.read_provider_and_audiences(field)?),
                 Form::Any => Requirement::Any(self.read_list(field, true)?),
-                Form::All => Requirement::All(self.read_list(field, false)?),
+                Form::All => Requirement::All(self.read_all(field)?),
                 Form::AllowMissing => {
                     field.empty()?;
                     Requirement::AllowMissing(optional())
@@ -348,6 +367,24 @@ impl Known<'_> {
             });
         }
         Ok(found)
+    }
+
+    fn read_all(&self, node: &Node<'_>) -> Result<Vec<Requirement>, Box<ConfigError>> {
+        let parts = self.read_list(node, false)?;
+        if let Some((one, other)) = reach::exclude_each_other(&parts, self.providers) {
+            let warning = format!(
+                "{}: can never be met: `{one}` and `{other}` look for their tokens in the same places, and a request has \
+                 one token in each; give each provider a place of its own, in `from_headers`, `from_params` or \
+                 `from_cookies`",
+                node.path()
+            );
+            let mut warnings = self.warnings.borrow_mut();
+            // Parts of `requires_any` are read twice.
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        Ok(parts)
     }
 
     fn read_list(&self, node: &Node<'_>, is_any: bool) -> Result<Vec<Requirement>, Box<ConfigError>> {
@@ -369,7 +406,7 @@ impl Known<'_> {
             if !named.is_empty() {
                 for part in &mut parts {
                     if matches!(part, Requirement::AllowMissing(_)) {
-                        *part = Requirement::Missing(named.clone());
+                        *part = Requirement::Missing(named.clone().into());
                     }
                 }
             }

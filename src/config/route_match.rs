@@ -2,22 +2,31 @@
 
 use super::error::ConfigError;
 use super::fields::{HeaderMatcherObject, MatchObject, ParameterMatcherObject, RangeObject};
+use super::reach::{Earlier, Reach};
 use super::reader::{Fields, Node, read_each};
 use super::{Names, header_name, string_matcher};
 use crate::http::Authority;
 use crate::policy::{
-    FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
+    AnyMatcher, FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
     RequestMatcher,
 };
 
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
 
-pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher, Box<ConfigError>> {
+/// One matcher or several, of which any will do, and which requests each takes.
+pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<(AnyMatcher, Vec<Reach>), Box<ConfigError>> {
+    let read = read_each(&node.one_or_some()?, |node| read_one(node, names))?;
+    let (matchers, reaches) = read.into_iter().unzip();
+    Ok((AnyMatcher(matchers), reaches))
+}
+
+fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach), Box<ConfigError>> {
     let fields = node.fields(MatchObject)?;
     refuse_what_is_not_matched(&fields)?;
     let ignore_case = !fields.value(MatchObject::case_sensitive)?;
 
     let mut matcher = RequestMatcher::default();
+    let mut reach = Reach::default();
     let mut path = None;
     let tests = [
         (Test::Path, fields.get(MatchObject::path)),
@@ -40,10 +49,12 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
             Test::SeparatedPrefix => Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
             Test::Regex => {
                 let pattern = string_matcher::read_regex(found)?;
+                reach.pattern(found.value().text().into(), &pattern);
                 Some(PathTest::Pattern(names.patterns("path").add(pattern)))
             }
             Test::Connect => {
                 found.empty()?;
+                reach.test("connect", "");
                 matcher.methods = Some((names.field(":method"), vec![(*b"CONNECT").into()]));
                 None
             }
@@ -52,6 +63,22 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
     let is_connect = matcher.methods.is_some();
     // To take every path, none has to be read.
     let is_any_path = matches!(&path, Some(PathTest::Prefix(prefix)) if **prefix == *b"/");
+    match &path {
+        Some(PathTest::Exact(text)) => reach.exact(text, ignore_case),
+        Some(PathTest::Prefix(text)) if !is_any_path => reach.beginning(text, ignore_case),
+        Some(PathTest::SeparatedPrefix(text)) => reach.below(text, ignore_case),
+        Some(PathTest::Prefix(_) | PathTest::Pattern(_)) | None => {}
+    }
+    for (name, test) in [
+        ("methods", fields.get(MatchObject::methods)),
+        ("hosts", fields.get(MatchObject::hosts)),
+        ("headers", fields.get(MatchObject::headers)),
+        ("query_parameters", fields.get(MatchObject::query_parameters)),
+    ] {
+        if let Some(text) = test.map(|node| node.value().text()).filter(|text| *text != "[]") {
+            reach.test(name, text);
+        }
+    }
     matcher.path = path
         .filter(|_| !is_any_path)
         .map(|test| PathPattern::new(test, ignore_case));
@@ -79,7 +106,22 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
             matcher.parameters = Some((names.field(":path"), parameters));
         }
     }
+    if let Some(node) = fields.get(MatchObject::not) {
+        let (not, excluded) = read(node, names)?;
+        let mut all = Earlier::default();
+        for (number, other) in excluded.into_iter().enumerate() {
+            all.take(&other, number);
+        }
+        if all.surely_covers(&reach) {
+            return Err(
+                node.invalid("can never match: `not` excludes every request that the other tests take")
+            );
+        }
+        reach.test("not", node.value().text());
+        matcher.not = Some(not);
+    }
     let says_nothing = !is_any_path
+        && matcher.not.is_none()
         && matcher.path.is_none()
         && matcher.methods.is_none()
         && matcher.hosts.is_none()
@@ -88,7 +130,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<RequestMatcher,
     if says_nothing {
         return Err(node.invalid("has no test; to match every request write {prefix: /}"));
     }
-    Ok(matcher)
+    Ok((matcher, reach))
 }
 
 /// The fields of which a match has at most one.

@@ -3,6 +3,7 @@
 use super::Names;
 use super::error::ConfigError;
 use super::fields::{FilterStateRulesObject, RuleObject};
+use super::reach::{Earlier, Reach};
 use super::reader::{Node, read_each};
 use super::requirement::Known;
 use super::route_match;
@@ -10,11 +11,12 @@ use crate::policy::{FilterStateRules, Rule};
 
 const MAX_RULES: usize = 10_000;
 
+/// The rules, and the number of the one that takes every request, if there is one.
 pub(super) fn read(
     node: &Node<'_>,
     known: &Known<'_>,
     names: &mut Names,
-) -> Result<Vec<Rule>, Box<ConfigError>> {
+) -> Result<(Vec<Rule>, Option<usize>), Box<ConfigError>> {
     let nodes = node.list()?;
     if nodes.len() > MAX_RULES {
         return Err(node.invalid(format!(
@@ -22,10 +24,29 @@ pub(super) fn read(
             nodes.len()
         )));
     }
-    read_each(&nodes, |node| read_rule(node, known, names))
+    let mut earlier = Earlier::default();
+    let mut everything = None;
+    let mut number = 0_usize;
+    let rules = read_each(&nodes, |node| {
+        let this = number;
+        number = number.saturating_add(1);
+        let (rule, reaches) = read_rule(node, known, names)?;
+        for reach in reaches {
+            if reach.is_everything() {
+                everything.get_or_insert(this);
+            }
+            earlier.add(&reach, this, node, &mut names.warnings)?;
+        }
+        Ok(rule)
+    })?;
+    Ok((rules, everything))
 }
 
-fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Rule, Box<ConfigError>> {
+fn read_rule(
+    node: &Node<'_>,
+    known: &Known<'_>,
+    names: &mut Names,
+) -> Result<(Rule, Vec<Reach>), Box<ConfigError>> {
     let fields = node.fields(RuleObject)?;
     let name = fields
         .read(RuleObject::name)?
@@ -36,11 +57,14 @@ fn read_rule(node: &Node<'_>, known: &Known<'_>, names: &mut Names) -> Result<Ru
     let matcher = fields.keep(matcher);
     let demand = known.read_choice(&fields, names)?;
     match matcher {
-        Some(matcher) => Ok(Rule {
-            name,
-            matcher,
-            demand,
-        }),
+        Some((matcher, reaches)) => {
+            let rule = Rule {
+                name,
+                matcher,
+                demand,
+            };
+            Ok((rule, reaches))
+        }
         None => Err(ConfigError::reported()),
     }
 }

@@ -44,6 +44,12 @@ impl Location {
         }
     }
 
+    /// Whether tokens there are for a proxy, and not for the server behind it (RFC 9110 section 11.7.2).
+    #[must_use]
+    pub fn is_for_proxy(&self) -> bool {
+        matches!(self, Self::Header { name, .. } if **name == *"proxy-authorization")
+    }
+
     /// Whether tokens there are sent with a proof of possession.
     #[must_use]
     pub fn is_dpop(&self) -> bool {

@@ -58,7 +58,12 @@ pub(super) struct Metrics {
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
+    /// Those of the providers beyond [`MOST_PROVIDERS`].
+    other_providers: Option<ProviderMetrics>,
 }
+
+/// So many providers have metrics of their own. Envoy keeps each name for as long as it runs.
+const MOST_PROVIDERS: usize = 100;
 
 /// The metrics of one provider.
 #[derive(Debug)]
@@ -101,22 +106,15 @@ impl Metrics {
             providers: config
                 .providers
                 .iter()
+                .take(MOST_PROVIDERS)
                 .map(|provider| {
                     let prefix = format!("{prefix}.provider.{}", provider.metric_name());
-                    let counter = |name| Metric::define(MetricKind::Counter, &prefix, name);
-                    let gauge = |name| Metric::define(MetricKind::Gauge, &prefix, name);
-                    ProviderMetrics {
-                        fetch_success: counter("fetch_success"),
-                        fetch_failed: counter("fetch_failed"),
-                        fetch_cluster_missing: counter("fetch_cluster_missing"),
-                        fetch_cluster_unavailable: counter("fetch_cluster_unavailable"),
-                        unknown_kid: counter("unknown_kid"),
-                        keys: gauge("keys"),
-                        keys_age_seconds: gauge("keys_age_seconds"),
-                        keys_stale: gauge("keys_stale"),
-                    }
+                    ProviderMetrics::define(&prefix, true)
                 })
                 .collect(),
+            // No provider can have this name.
+            other_providers: (config.providers.len() > MOST_PROVIDERS)
+                .then(|| ProviderMetrics::define(&format!("{prefix}.other_providers"), false)),
         }
     }
 
@@ -148,11 +146,30 @@ impl Metrics {
     }
 
     pub(super) fn provider(&self, index: usize) -> Option<&ProviderMetrics> {
-        self.providers.get(index)
+        self.providers.get(index).or(self.other_providers.as_ref())
     }
 }
 
 impl ProviderMetrics {
+    /// The gauges say something only of one provider.
+    fn define(prefix: &str, has_gauges: bool) -> Self {
+        let counter = |name| Metric::define(MetricKind::Counter, prefix, name);
+        let gauge = |name| match has_gauges {
+            true => Metric::define(MetricKind::Gauge, prefix, name),
+            false => Metric(None),
+        };
+        Self {
+            fetch_success: counter("fetch_success"),
+            fetch_failed: counter("fetch_failed"),
+            fetch_cluster_missing: counter("fetch_cluster_missing"),
+            fetch_cluster_unavailable: counter("fetch_cluster_unavailable"),
+            unknown_kid: counter("unknown_kid"),
+            keys: gauge("keys"),
+            keys_age_seconds: gauge("keys_age_seconds"),
+            keys_stale: gauge("keys_stale"),
+        }
+    }
+
     /// Counts a fetch that failed; one that never left the proxy also under its own name.
     pub(super) fn fetch_failed(&self, error: &FetchError) {
         self.fetch_failed.increment();

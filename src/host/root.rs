@@ -1,6 +1,6 @@
 //! The root context: configuration, ticks and the answers to fetches.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -53,6 +53,22 @@ impl Context for Root {
     }
 }
 
+/// Warns of what may not be meant: in one VM of the process, and once for a configuration.
+fn warn(warnings: &[String], canonical: &[u8]) {
+    if warnings.is_empty() {
+        return;
+    }
+    let mut hasher = DefaultHasher::new();
+    hasher.write(canonical);
+    let name = format!("proxy-wasm-jwt/warned/{:x}", hasher.finish());
+    // Only the first to write it succeeds.
+    if abi::set_shared_data(&name, b"1", u32::MAX).is_ok() {
+        for warning in warnings {
+            log::warn!("configuration: {warning}");
+        }
+    }
+}
+
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         logger::follow_level();
@@ -86,6 +102,7 @@ impl RootContext for Root {
                 return false;
             }
         };
+        warn(&config.warnings, &canonical);
         let filter = match Filter::new(self.id, config, RandomState::new().hash_one(self.id)) {
             Ok(filter) => Rc::new(filter),
             Err(fault) => {

@@ -21,6 +21,8 @@ pub struct Authorization {
     pub scopes: Option<Scopes>,
     /// Conditions, all of which must hold, each with its number in [`crate::config::Config::conditions`].
     pub conditions: Vec<(usize, Condition)>,
+    /// A request without a token needs none of them.
+    pub optional: bool,
 }
 
 /// `scopes`: RFC 6749 section 3.3, space-delimited in one string, or a list.

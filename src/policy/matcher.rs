@@ -8,6 +8,10 @@ use super::parameter::ParameterMatcher;
 use super::path::{PathPattern, RequestPath};
 use crate::ids::FieldId;
 
+/// Matches a request if one of these does.
+#[derive(Debug, Default)]
+pub struct AnyMatcher(pub Vec<RequestMatcher>);
+
 /// Matches a request; all parts must.
 #[derive(Debug, Default)]
 pub struct RequestMatcher {
@@ -21,6 +25,23 @@ pub struct RequestMatcher {
     pub headers: Vec<HeaderMatcher>,
     /// Parameters of the query, and the field of the path.
     pub parameters: Option<(FieldId, Vec<ParameterMatcher>)>,
+    /// What must not match.
+    pub not: Option<AnyMatcher>,
+}
+
+impl AnyMatcher {
+    /// Whether it looks at the path.
+    #[must_use]
+    pub fn reads_path(&self) -> bool {
+        self.0.iter().any(RequestMatcher::reads_path)
+    }
+
+    /// Whether the request matches, with its path read so.
+    #[must_use]
+    pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
+        let any = |found: Match, matcher: &RequestMatcher| found.or(|| matcher.matches(matched, path));
+        self.0.iter().fold(Match::NO, any)
+    }
 }
 
 impl RequestMatcher {
@@ -28,7 +49,9 @@ impl RequestMatcher {
     #[must_use]
     pub fn reads_path(&self) -> bool {
         let is_path = |matcher: &HeaderMatcher| matcher.kind == FieldKind::Path;
-        self.path.is_some() || self.headers.iter().any(is_path)
+        self.path.is_some()
+            || self.headers.iter().any(is_path)
+            || self.not.as_ref().is_some_and(AnyMatcher::reads_path)
     }
 
     /// Whether the request matches, with its path read so.
@@ -64,6 +87,9 @@ impl RequestMatcher {
             found = parameters.iter().fold(found, |found, matcher| {
                 found.and(|| matcher.matches(matched.query(*field), matched))
             });
+        }
+        if let Some(not) = &self.not {
+            found = found.and(|| not.matches(matched, path).inverted(true));
         }
         found
     }

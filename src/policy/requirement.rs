@@ -1,5 +1,6 @@
 //! `requires`: jwt_authn's tree of requirements.
 
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::authorize::Authorization;
@@ -11,19 +12,69 @@ use crate::ids::{LocationId, ProviderId};
 pub enum Requirement {
     /// No token, and none is looked at.
     Nothing,
+    /// What no request has: `deny`. No token is looked at.
+    Denied,
     /// `provider_name`, `provider_and_audiences`.
     Provider(ProviderRequirement),
     /// `requires_any`: the first that is met counts.
     Any(Vec<Self>),
+    /// The same of providers alone.
+    AnyOf(ProviderList),
     /// `requires_all`.
     All(Vec<Self>),
     /// `allow_missing`: no token, or a valid one of these providers.
-    AllowMissing(Vec<ProviderRequirement>),
+    AllowMissing(ProviderList),
     /// `allow_missing` beside other requirements: no token that any of them would look at. Where there is one, they have to
     /// be met.
-    Missing(Vec<ProviderRequirement>),
+    Missing(ProviderList),
     /// `allow_missing_or_failed`: always met; a valid token of these providers is used.
-    AllowMissingOrFailed(Vec<ProviderRequirement>),
+    AllowMissingOrFailed(ProviderList),
+}
+
+/// Providers, of which any will do: the first that accepts the token counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderList {
+    list: Vec<ProviderRequirement>,
+    /// They are all providers, each at its own index.
+    is_of_all: bool,
+}
+
+impl ProviderList {
+    /// All providers, of which there are so many.
+    #[must_use]
+    pub fn of_all(count: usize) -> Self {
+        let all = (0..count).map(|index| ProviderRequirement {
+            provider: ProviderId::new(index),
+            audiences: None,
+        });
+        Self {
+            list: all.collect(),
+            is_of_all: true,
+        }
+    }
+
+    /// Whether they are all providers, so that one can be found by its index.
+    #[must_use]
+    pub const fn is_of_all(&self) -> bool {
+        self.is_of_all
+    }
+}
+
+impl From<Vec<ProviderRequirement>> for ProviderList {
+    fn from(list: Vec<ProviderRequirement>) -> Self {
+        Self {
+            list,
+            is_of_all: false,
+        }
+    }
+}
+
+impl Deref for ProviderList {
+    type Target = [ProviderRequirement];
+
+    fn deref(&self) -> &[ProviderRequirement] {
+        &self.list
+    }
 }
 
 /// A valid token of one provider.
@@ -145,35 +196,23 @@ impl Demand {
 impl Requirement {
     /// A token of any of these providers.
     #[must_use]
-    pub fn any_of(providers: impl Iterator<Item = ProviderId>) -> Self {
-        let mut all: Vec<_> = providers
-            .map(|provider| {
-                Self::Provider(ProviderRequirement {
-                    provider,
-                    audiences: None,
-                })
-            })
-            .collect();
-        match all.pop() {
-            Some(only) if all.is_empty() => only,
-            Some(last) => {
-                all.push(last);
-                Self::Any(all)
-            }
-            None => Self::Any(all),
+    pub fn any_of(providers: ProviderList) -> Self {
+        match &*providers {
+            [only] => Self::Provider(only.clone()),
+            _ => Self::AnyOf(providers),
         }
     }
 
     /// The requirement without what lets requests go on that have no token; `None` where nothing is left.
     #[must_use]
     pub fn without_bypass(&self) -> Option<Self> {
-        let of = |providers: &[ProviderRequirement]| {
-            Some(Self::Any(providers.iter().cloned().map(Self::Provider).collect()))
-        };
         match self {
             Self::Nothing | Self::Missing(_) => None,
+            Self::Denied => Some(Self::Denied),
             Self::Provider(provider) => Some(Self::Provider(provider.clone())),
-            Self::AllowMissing(providers) | Self::AllowMissingOrFailed(providers) => of(providers),
+            Self::AnyOf(providers)
+            | Self::AllowMissing(providers)
+            | Self::AllowMissingOrFailed(providers) => Some(Self::AnyOf(providers.clone())),
             Self::All(parts) => {
                 let parts: Vec<_> = parts.iter().filter_map(Self::without_bypass).collect();
                 (!parts.is_empty()).then_some(Self::All(parts))
@@ -195,7 +234,7 @@ impl Requirement {
     pub fn needs_token(&self) -> bool {
         match self {
             Self::Nothing | Self::AllowMissing(_) | Self::Missing(_) | Self::AllowMissingOrFailed(_) => false,
-            Self::Provider(_) => true,
+            Self::Provider(_) | Self::AnyOf(_) | Self::Denied => true,
             Self::Any(parts) => parts.iter().all(Self::needs_token),
             Self::All(parts) => parts.iter().any(Self::needs_token),
         }
@@ -207,7 +246,12 @@ impl Requirement {
         match self {
             Self::AllowMissingOrFailed(_) => true,
             Self::Any(parts) | Self::All(parts) => parts.iter().any(Self::tolerates_failure),
-            Self::Nothing | Self::Provider(_) | Self::AllowMissing(_) | Self::Missing(_) => false,
+            Self::Nothing
+            | Self::Denied
+            | Self::Provider(_)
+            | Self::AnyOf(_)
+            | Self::AllowMissing(_)
+            | Self::Missing(_) => false,
         }
     }
 
@@ -216,10 +260,13 @@ impl Requirement {
     pub fn named(&self) -> Vec<&ProviderRequirement> {
         match self {
             Self::Provider(provider) => vec![provider],
+            Self::AnyOf(providers) => providers.iter().collect(),
             Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::named).collect(),
-            Self::Nothing | Self::AllowMissing(_) | Self::Missing(_) | Self::AllowMissingOrFailed(_) => {
-                Vec::new()
-            }
+            Self::Nothing
+            | Self::Denied
+            | Self::AllowMissing(_)
+            | Self::Missing(_)
+            | Self::AllowMissingOrFailed(_) => Vec::new(),
         }
     }
 
@@ -227,10 +274,11 @@ impl Requirement {
     #[must_use]
     pub fn providers(&self) -> Vec<&ProviderRequirement> {
         match self {
-            Self::Nothing => Vec::new(),
+            Self::Nothing | Self::Denied => Vec::new(),
             Self::Provider(provider) => vec![provider],
             Self::Any(parts) | Self::All(parts) => parts.iter().flat_map(Self::providers).collect(),
-            Self::AllowMissing(providers)
+            Self::AnyOf(providers)
+            | Self::AllowMissing(providers)
             | Self::Missing(providers)
             | Self::AllowMissingOrFailed(providers) => providers.iter().collect(),
         }

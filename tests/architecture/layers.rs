@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "provider",
-        &["binding", "claims", "forward", "ids", "jose", "keys"],
+        &["binding", "claims", "forward", "ids", "jose", "keys", "policy"],
     ),
     (
         "settings",

@@ -284,12 +284,12 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "bounded-depth",
-        ours: "Claims nested deeper than 16 levels are refused.",
+        ours: "Claims nested deeper than 32 levels are refused.",
         theirs: "Up to 100 levels.",
         why: "Unverified input must not choose how deep a parser goes.",
         explains: |case, aspect| {
             refused(case, aspect, &["token_malformed"], |token| {
-                token.payload.contains(&"[".repeat(16))
+                token.payload.contains(&"[".repeat(32))
             })
         },
     },
@@ -602,6 +602,21 @@ pub(crate) const ALL: &[Deviation] = &[
                     .headers
                     .iter()
                     .any(|(name, _)| owned(case, name) || is_other_spelling(case, name))
+        },
+    },
+    Deviation {
+        id: "credential-for-a-proxy",
+        ours: "A refused or missing credential in `Proxy-Authorization` is answered with 407 and `Proxy-Authenticate`.",
+        theirs: "With 401 and `WWW-Authenticate`.",
+        why: "RFC 9110 section 11.7.1: `Proxy-Authenticate` belongs to 407. A client answers it with the same header.",
+        explains: |case, aspect| {
+            *aspect == Aspect::Status
+                && matches!(case.ours, Outcome::Denied { status: 407, .. })
+                && case
+                    .config
+                    .to_string()
+                    .to_ascii_lowercase()
+                    .contains("proxy-authorization")
         },
     },
     Deviation {

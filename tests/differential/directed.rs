@@ -247,6 +247,7 @@ fn locations() -> Vec<Trial> {
             json!({"from_headers": [{"name": "X-Jwt"}]}),
             json!({"from_headers": [{"name": "x-jwt", "value_prefix": "JWT "}], "forward": true}),
             json!({"from_headers": [{"name": "authorization", "value_prefix": "Bearer "}, {"name": "x-jwt"}]}),
+            json!({"from_headers": [{"name": "proxy-authorization", "value_prefix": "Bearer "}]}),
             json!({"from_params": ["access_token"]}),
             json!({"from_params": ["access_token"], "forward": true}),
             json!({"from_cookies": ["session"]}),

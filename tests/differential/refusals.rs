@@ -163,6 +163,21 @@ pub(crate) const ALL: &[Refusal] = &[
         says: "metrics would have the same name",
     },
     Refusal {
+        id: "rule-that-never-matches",
+        what: "A rule behind one that takes all its requests",
+        theirs: "never applies it.",
+        why: "Its author believes that it protects something.",
+        config: || {
+            let mut config = one(json!({}));
+            config["rules"] = json!([
+                {"match": {"prefix": "/"}},
+                {"match": {"prefix": "/admin"}, "requires": {"provider_name": "corp"}}
+            ]);
+            config
+        },
+        says: "can never match",
+    },
+    Refusal {
         id: "unicode-classes",
         what: "`safe_regex` with Unicode classes such as `\\pL`",
         theirs: "takes all of RE2.",

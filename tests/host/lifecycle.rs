@@ -9,6 +9,7 @@ use super::scenarios::{self, get, token, world};
 use super::stub::{self, State, Stream};
 use super::vm::{self, Answer, Vm, document};
 
+const WARN: u32 = 3;
 const ERROR: u32 = 4;
 
 fn remote() -> Value {
@@ -54,6 +55,33 @@ fn a_configuration_with_a_fault_is_refused_and_the_log_says_where() {
         stub::with(|host| assert!(host.has_line(ERROR, path), "{path}: {:?}", host.lines));
         assert_eq!(details(&vm.request(&good())), (503, "jwt_not_configured"));
     }
+}
+
+#[test]
+fn what_no_request_asks_for_is_logged_once_in_a_process() {
+    let config = json!({
+        "providers": {
+            "corp": scenarios::local_provider(),
+            "idle": scenarios::with(scenarios::local_provider(), json!({"issuer": "https://idle.example"})),
+        },
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
+    });
+    let mut vm = Vm::boot(|_| {});
+    let warnings = || {
+        stub::with(|host| {
+            let lines = host.lines.iter().filter(|line| line.level == WARN);
+            lines
+                .filter(|line| line.text.contains("providers.idle: never used"))
+                .count()
+        })
+    };
+    assert!(vm.configure(config.to_string()));
+    assert_eq!(warnings(), 1);
+    // Another worker of the process has the same shared data.
+    assert!(vm.configure(scenarios::with(config.clone(), json!({"stat_prefix": "x"})).to_string()));
+    assert_eq!(warnings(), 2);
+    assert!(vm.configure(config.to_string()));
+    assert_eq!(warnings(), 2);
 }
 
 #[test]

@@ -26,6 +26,13 @@ fn claiming(claims: Value) -> String {
     token().claims(claims).mint()
 }
 
+fn of_client(token_use: &str, client: &str) -> String {
+    token()
+        .claim("token_use", token_use)
+        .claim("client_id", client)
+        .mint()
+}
+
 pub(super) fn list() -> Vec<Scenario> {
     let scoped = |scope: Value| claiming(json!({"scope": scope}));
     let challenge = |scope: &str| {
@@ -84,7 +91,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .token(claiming(json!({"n": numbers(1200)})), denied("claim_rejected")),
         Scenario::new("many rules look through a long claim together only so often", {
             let rule = |number: usize| json!({
-                "match": {"prefix": format!("/s{number}")},
+                "match": {"prefix": format!("/s{number:03}")},
                 "requires": {"provider_name": "corp"},
                 "authorize": condition(json!({"claim_name": "n", "exists": true})),
             });
@@ -94,6 +101,65 @@ pub(super) fn list() -> Vec<Scenario> {
         })
         .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(10)), forwarded())
         .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(1200)), denied("claim_rejected")),
+        Scenario::new(
+            "a provider's conditions hold wherever its tokens are used",
+            json!({
+                "providers": {
+                    "app": with(local_provider(), json!({
+                        "authorize": {"claims": [
+                            {"claim_name": "token_use", "equals": "access"},
+                            {"claim_name": "client_id", "any_of": ["web", "mobile"]},
+                        ]},
+                        "claim_to_headers": [{"claim_name": "client_id", "header_name": "x-client"}],
+                    })),
+                    "other": with(local_provider(), json!({
+                        "issuer": "https://other.example", "authorize": {"scopes": {"all": ["api"]}},
+                    })),
+                },
+                "rules": [
+                    {"match": {"prefix": "/app"}, "requires": {"provider_name": "app"}},
+                    {"match": {"prefix": "/open"}, "requires": {"allow_missing_or_failed": {}}},
+                    {"match": {"prefix": "/optional"}, "requires": {"allow_missing": {}}},
+                    {
+                        "match": {"prefix": "/scoped"},
+                        "requires": {"provider_name": "app"},
+                        "authorize": {"claims": [{"claim_name": "role", "equals": "admin"}]},
+                    },
+                ],
+            }),
+        )
+        .request(get("/app").bearer(&of_client("access", "web")), forwarded().header("x-client", "web"))
+        .request(
+            get("/app").bearer(&of_client("access", "evil")),
+            denied("token_rejected").reply(ReplyHas::Header(
+                "www-authenticate",
+                "Bearer realm=\"jwt\", error=\"invalid_token\", \
+                 error_description=\"the token's claims are not accepted\""
+                    .into(),
+            )),
+        )
+        .request(get("/app").bearer(&of_client("id", "web")), denied("token_rejected"))
+        .request(get("/app").bearer(&token().mint()), denied("token_rejected"))
+        .request(
+            get("/app").bearer(&testkit::tamper_signature(&of_client("access", "web"))),
+            denied("signature_invalid"),
+        )
+        .request(get("/open").bearer(&of_client("access", "evil")), forwarded().no_header("x-client"))
+        .request(get("/open").bearer(&of_client("access", "web")), forwarded().header("x-client", "web"))
+        .request(get("/optional").bearer(&of_client("access", "evil")), denied("token_rejected"))
+        .request(get("/scoped").bearer(&of_client("access", "evil")), denied("token_rejected"))
+        .request(get("/scoped").bearer(&of_client("access", "web")), denied("claim_rejected"))
+        // No rule matches: any provider will do, each with its own conditions.
+        .request(get("/x").bearer(&of_client("access", "mobile")), forwarded())
+        .request(get("/x").bearer(&of_client("id", "mobile")), denied("token_rejected"))
+        .request(
+            get("/x").bearer(&token().claim("iss", "https://other.example").mint()),
+            denied("token_rejected"),
+        )
+        .request(
+            get("/x").bearer(&token().claim("iss", "https://other.example").claim("scope", "api").mint()),
+            forwarded(),
+        ),
         authorizing("all scopes are needed", json!({"scopes": {"all": ["orders:read", "orders:write"]}}))
             .token(scoped(json!("orders:write profile orders:read")), forwarded())
             .token(scoped(json!(["orders:write", "orders:read"])), forwarded())

@@ -6,7 +6,16 @@ use super::*;
 
 pub(super) fn list() -> Vec<Scenario> {
     let now = testkit::unix_now();
+    let nested = |levels: usize| {
+        let claim = (1..levels).fold(json!({}), |inner, _| json!({"in": inner}));
+        token().claim("deep", claim).mint()
+    };
     vec![
+        Scenario::local("claims may nest 32 levels deep")
+            .token(nested(17), forwarded())
+            .token(nested(32), forwarded())
+            .token(nested(33), denied("token_malformed"))
+            .token(nested(1000), denied("token_malformed")),
         Scenario::local("the issuer is compared exactly")
             .token(
                 token().claim("iss", "https://evil.example").mint(),

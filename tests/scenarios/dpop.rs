@@ -94,7 +94,7 @@ pub(super) fn list() -> Vec<Scenario> {
         client.request(&client.proof(jti, json!({})).mint())
     };
     let challenge = "DPoP realm=\"jwt\", error=\"invalid_dpop_proof\", \
-                     error_description=\"the proof of possession was used before\", algs=\"ES256 EdDSA\"";
+                     error_description=\"the proof of possession was used before\", algs=\"ES256 EdDSA Ed25519\"";
     let config = |required: bool| json!({"binding": {"dpop": {"required": required, "algorithms": ["ES256", "EdDSA"]}}});
     vec![
         Scenario::local_with("a proof goes with the token, once", config(false))
@@ -116,7 +116,7 @@ pub(super) fn list() -> Vec<Scenario> {
                     .reply(ReplyHas::OneOf("www-authenticate", "Bearer realm=\"jwt\"".into()))
                     .reply(ReplyHas::OneOf(
                         "www-authenticate",
-                        "DPoP realm=\"jwt\", algs=\"ES256 EdDSA\"".into(),
+                        "DPoP realm=\"jwt\", algs=\"ES256 EdDSA Ed25519\"".into(),
                     )),
             ),
         // Keycloak 26 writes `"kc-jkt-type": "DPoP"` beside `jkt`.
@@ -181,7 +181,7 @@ pub(super) fn list() -> Vec<Scenario> {
                     .reply(ReplyHas::Header(
                         "www-authenticate",
                         "DPoP realm=\"jwt\", error=\"invalid_token\", \
-                         error_description=\"the token is not bound to this client\", algs=\"ES256 EdDSA\""
+                         error_description=\"the token is not bound to this client\", algs=\"ES256 EdDSA Ed25519\""
                             .into(),
                     ))
                     .reply(ReplyHas::Body(
@@ -195,7 +195,7 @@ pub(super) fn list() -> Vec<Scenario> {
                 get("/orders"),
                 denied("token_missing").reply(ReplyHas::Header(
                     "www-authenticate",
-                    "DPoP realm=\"jwt\", algs=\"ES256 EdDSA\"".into(),
+                    "DPoP realm=\"jwt\", algs=\"ES256 EdDSA Ed25519\"".into(),
                 )),
             ),
         Scenario::new(
@@ -219,7 +219,7 @@ pub(super) fn list() -> Vec<Scenario> {
             get("/proven"),
             denied("token_missing").reply(ReplyHas::Header(
                 "www-authenticate",
-                "DPoP realm=\"jwt\", algs=\"ES256 EdDSA\", scope=\"a b\", \
+                "DPoP realm=\"jwt\", algs=\"ES256 EdDSA Ed25519\", scope=\"a b\", \
                  resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\""
                     .into(),
             )),
@@ -252,7 +252,7 @@ fn nonces() -> Vec<Scenario> {
     };
     let challenge = "DPoP realm=\"jwt\", error=\"use_dpop_nonce\", \
                      error_description=\"the proof of possession needs a nonce that was given here, and lately\", \
-                     algs=\"ES256 EdDSA\"";
+                     algs=\"ES256 EdDSA Ed25519\"";
     let challenged = || {
         denied("proof_nonce")
             .reply(ReplyHas::Header("www-authenticate", challenge.to_owned()))

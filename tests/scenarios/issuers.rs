@@ -5,8 +5,74 @@ use testkit::{Algorithm, SigningKey, Token};
 
 use super::*;
 
+/// Providers `tenant-0` to `tenant-999`, each with its own issuer and the same key.
+fn thousand() -> Value {
+    let keys = testkit::jwks(&[&world().ed25519]).to_string();
+    let provider = |number: usize| {
+        let provider = json!({
+            "issuer": format!("https://tenant-{number}.example"),
+            "audiences": [AUDIENCE],
+            "local_jwks": {"inline_string": keys},
+            "claim_to_headers": [{"claim_name": "iss", "header_name": "x-tenant"}],
+        });
+        (format!("tenant-{number}"), provider)
+    };
+    let mut providers: serde_json::Map<String, Value> = (0..1000).map(provider).collect();
+    providers["tenant-7"]["from_headers"] = json!([{"name": "x-seven"}]);
+    providers["tenant-8"]["issuer"] = "https://tenants.example/{org}".into();
+    providers["tenant-8"]["issuer_claims"] = json!({"org": "org"});
+    providers.into()
+}
+
 pub(super) fn list() -> Vec<Scenario> {
+    let tenant = |issuer: &str| token_of(&world().ed25519).claim("iss", issuer);
+    let of = |number: usize| tenant(&format!("https://tenant-{number}.example")).mint();
+    let named = |number: usize| format!("https://tenant-{number}.example");
     vec![
+        Scenario::new(
+            "a thousand providers, found by the issuer",
+            json!({"providers": thousand(), "rules": [
+                {"match": {"prefix": "/news"}, "requires": {"allow_missing": {}}},
+                {"match": {"prefix": "/all"}, "requires": {"requires_all": {"requirements": [
+                    {"allow_missing": {}}, {"provider_name": "tenant-998"},
+                ]}}},
+            ]}),
+        )
+        .request(get("/").bearer(&of(0)), forwarded().header("x-tenant", &named(0)))
+        .request(
+            get("/").bearer(&of(999)),
+            forwarded().header("x-tenant", &named(999)),
+        )
+        .request(get("/"), denied("token_missing"))
+        .request(get("/").bearer(&of(1000)), denied("issuer_unknown"))
+        .request(
+            get("/").bearer(&testkit::tamper_signature(&of(500))),
+            denied("signature_invalid"),
+        )
+        .request(get("/").bearer("rubbish"), denied("token_malformed"))
+        .request(get("/").bearer(&of(7)), denied("issuer_unknown"))
+        .request(
+            get("/").header("x-seven", &of(7)),
+            forwarded().header("x-tenant", &named(7)),
+        )
+        .request(get("/").header("x-seven", &of(6)), denied("issuer_unknown"))
+        .request(get("/").bearer(&of(6)).header("x-seven", &of(7)), forwarded())
+        .request(
+            get("/").bearer(&of(6)).header("x-seven", &of(8)),
+            denied("issuer_unknown"),
+        )
+        .request(
+            get("/").bearer(&tenant("https://tenants.example/acme").claim("org", "acme").mint()),
+            forwarded().header("x-tenant", "https://tenants.example/acme"),
+        )
+        .request(get("/news"), forwarded())
+        .request(
+            get("/news").bearer(&of(999)),
+            forwarded().header("x-tenant", &named(999)),
+        )
+        .request(get("/news").bearer(&of(1000)), denied("issuer_unknown"))
+        .request(get("/all").bearer(&of(998)), forwarded())
+        .request(get("/all").bearer(&of(997)), denied("issuer_unknown")),
         authgear(),
         authress(),
         authress_of_many_tenants(),

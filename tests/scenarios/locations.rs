@@ -4,10 +4,58 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn for_proxy(reason: &'static str, challenge: &str) -> Expect {
+    Expect::Denied {
+        status: 407,
+        reason,
+        reply: vec![
+            ReplyHas::Header("proxy-authenticate", challenge.to_owned()),
+            ReplyHas::NoHeader("www-authenticate"),
+        ],
+    }
+}
+
 pub(super) fn list() -> Vec<Scenario> {
     let good = token().mint();
     let escaped = good.replace('.', "%2E");
     vec![
+        Scenario::local_with(
+            "a credential for a proxy is asked for as one",
+            json!({"from_headers": [{"name": "Proxy-Authorization", "value_prefix": "Bearer "}]}),
+        )
+        .request(
+            get("/"),
+            for_proxy("token_missing", "Bearer realm=\"jwt\""),
+        )
+        .request(
+            get("/").header("proxy-authorization", &format!("Bearer {}", token().expires_in(-600).mint())),
+            for_proxy(
+                "token_expired",
+                "Bearer realm=\"jwt\", error=\"invalid_token\", error_description=\"the token has expired\"",
+            ),
+        )
+        .request(
+            get("/").header("proxy-authorization", &format!("Bearer {}", token().mint())),
+            forwarded().no_header("proxy-authorization"),
+        )
+        .request(get("/").bearer(&token().mint()), for_proxy("token_missing", "Bearer realm=\"jwt\"")),
+        Scenario::local_with(
+            "of two places the one that the client used is asked for",
+            json!({"from_headers": [{"name": "proxy-authorization"}, {"name": "authorization", "value_prefix": "Bearer "}]}),
+        )
+        .request(
+            get("/"),
+            denied("token_missing").reply(ReplyHas::Header("www-authenticate", "Bearer realm=\"jwt\"".to_owned())),
+        )
+        .request(get("/").bearer("rubbish"), denied("token_malformed").reply(ReplyHas::NoHeader("proxy-authenticate")))
+        .request(
+            get("/").header("proxy-authorization", "rubbish"),
+            for_proxy(
+                "token_malformed",
+                "Bearer realm=\"jwt\", error=\"invalid_token\", \
+                 error_description=\"the token is not a well-formed signed JWT\"",
+            ),
+        ),
         Scenario::local_with(
             "a header of the operator's own takes the place of authorization",
             json!({"from_headers": [{"name": "X-Token"}, {"name": "x-jwt", "value_prefix": "JWT "}]}),

@@ -10,6 +10,7 @@ mod authorize;
 mod binding;
 mod claims;
 mod credentials;
+mod deny;
 mod discovery;
 pub(crate) mod dpop;
 pub(crate) mod filter_state;
@@ -54,6 +55,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         dpop::list(),
         replies::list(),
         rules::list(),
+        deny::list(),
         matches::list(),
         likeness::list(),
         paths::list(),
@@ -264,7 +266,7 @@ pub(crate) fn answered(status: u16) -> Expect {
 pub(crate) fn denied(reason: &'static str) -> Expect {
     let status = match reason {
         "token_multiple" | "request_malformed" => 400,
-        "scope_insufficient" | "claim_rejected" => 403,
+        "scope_insufficient" | "claim_rejected" | "route_denied" => 403,
         "keys_unavailable" | "proof_store_full" => 503,
         _ => 401,
     };

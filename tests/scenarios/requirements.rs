@@ -59,7 +59,19 @@ pub(super) fn list() -> Vec<Scenario> {
                 both(&a, &b),
                 forwarded().header("x-a-sub", "alice").header("x-b-sub", "alice").no_header("x-a").no_header("x-b"),
             )
-            .request(get("/").header("x-a", &a), denied("token_missing"))
+            .request(
+                get("/").header("x-a", &a),
+                denied("token_missing").reply(ReplyHas::Body(
+                    r#"{"error_description":"the request lacks one of the tokens that it needs","reason":"token_missing"}"#
+                        .to_owned(),
+                )),
+            )
+            .request(
+                get("/"),
+                denied("token_missing").reply(ReplyHas::Body(
+                    r#"{"error_description":"the request carries no token","reason":"token_missing"}"#.to_owned(),
+                )),
+            )
             .request(both(&a, &bad), denied("signature_invalid"))
             .request(both(&b, &a), denied("issuer_unknown")),
         Scenario::new("a token may be missing", any(json!([named("web"), {"allow_missing": {}}])))

@@ -126,7 +126,7 @@ pub(crate) fn walk(node: &Node, config: &Rc<Config>, request: &Request, now: Uni
     };
     way.needs = in_words(&demand.requirement, config);
     way.is_shadowed = demand.mode != Mode::Enforce;
-    if demand.requirement == Requirement::Nothing {
+    if matches!(demand.requirement, Requirement::Nothing | Requirement::Denied) {
         return way;
     }
     let found = match credential::find(&head, &config.locations, &demand.locations) {
@@ -367,6 +367,8 @@ fn in_words(requirement: &Requirement, config: &Config) -> String {
     let names = |all: &[ProviderRequirement]| all.iter().map(name).collect::<Vec<_>>().join(" or ");
     match requirement {
         Requirement::Nothing => "no token".to_owned(),
+        Requirement::Denied => "nothing would help: the rule refuses the request".to_owned(),
+        Requirement::AnyOf(all) => format!("a token of {}", names(all)),
         Requirement::Provider(named) => format!("a token of {}", name(named)),
         Requirement::Any(parts) => {
             let parts: Vec<String> = parts.iter().map(|part| in_words(part, config)).collect();
@@ -777,6 +779,13 @@ impl Walker<'_> {
         };
         self.add("signature", Ok(()), "valid", "made with that key");
         spent.clear();
+        if let Some(authorization) = &self.provider.authorization {
+            let outcome = authorization
+                .check(&jwt, self.head, &mut Effort::of_a_request())
+                .map_err(|shortfall| Denial::new(Reason::TokenRejected).short_of(shortfall));
+            let expected = "the conditions of the provider";
+            self.add("provider conditions", outcome, "", expected);
+        }
         let is_checked = !matches!(self.provider.binding, Binding::Off);
         let secret = NonceSecret::from_bytes(&NONCE_SECRET);
         let presented = Presented {

@@ -1,7 +1,8 @@
 //! Which requests a rule is for, and texts that are compared.
 
 use crate::config::field::{
-    Empty, Flag, Form, ListOf, Name, Nested, Opaque, Or, Refused, Signed, SomeForm, SomeStrings, object,
+    Empty, Flag, Form, ListOf, Name, Nested, OneOrSome, Opaque, Or, Refused, Signed, SomeForm, SomeStrings,
+    object,
 };
 
 object! {
@@ -57,6 +58,8 @@ object! {
         headers: ListOf<HeaderMatcherObject> = ListOf::NEW, default "[]";
         /// every one of these matches
         query_parameters: ListOf<ParameterMatcherObject> = ListOf::NEW, default "[]";
+        /// none of these matches
+        not: OneOrSome<Self> = OneOrSome::NEW;
         path_match_policy: Refused = Refused;
         runtime_fraction: Refused = Refused;
         grpc: Refused = Refused;

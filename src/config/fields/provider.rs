@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::binding::BindingObject;
 use super::keys::{DiscoveryObject, KeyCacheObject, LocalJwksObject, RemoteJwksObject};
 use super::matchers::StringMatcherObject;
+use super::rules::AuthorizeObject;
 use crate::claims::Profile;
 use crate::config::field::{
     Flag, Form, ListOf, Mapped, Name, Names, Nested, Or, SomeOf, SomeStrings, Span, Strings, Text, Whole,
@@ -69,6 +70,9 @@ object! {
         subjects: Nested<StringMatcherObject> = Nested::NEW;
         /// claims that must be present and not `null`; named as in `claim_name`
         required_claims: Names = Names, default "[]";
+        /// [scopes and claims](#scopes-and-claims) that every token of this provider must have, without `optional`
+        /// and `equals_request`; the filter answers 401 `token_rejected` to other tokens
+        authorize: Nested<AuthorizeObject> = Nested::NEW;
         /// access tokens after RFC 9068: `typ` is `at+jwt`; `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and
         /// `jti` are present; `sub`, `client_id` and `jti` are non-empty strings; not together with
         /// `token_types`

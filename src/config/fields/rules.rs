@@ -5,8 +5,8 @@ use super::provider::ClaimStepObject;
 use super::top::MODES;
 use super::top::ProtectedResourceObject;
 use crate::config::field::{
-    Empty, Flag, Form, Name, Nested, Or, Refused, Scalar, SomeForm, SomeNames, SomeOf, SomeScalars,
-    SomeStrings, Strings, Whole, Word, object,
+    Empty, Flag, Form, Name, Nested, OneOrSome, Or, Refused, Scalar, SomeForm, SomeNames, SomeOf,
+    SomeScalars, SomeStrings, Strings, Whole, Word, object,
 };
 use crate::policy::Mode;
 
@@ -15,15 +15,18 @@ object! {
     RuleObject at "rules[]" {
         /// the name of the rule in the access log, instead of `rules[<position>]`
         name: Name = Name;
-        /// which requests the rule applies to
-        matcher as "match": Nested<MatchObject> = Nested::NEW, required "write which requests the rule is for, such as {prefix: /}";
+        /// which requests the rule applies to; one element of a list has to match
+        matcher as "match": OneOrSome<MatchObject> = OneOrSome::NEW, required "write which requests the rule is for, such as {prefix: /}";
         /// what these requests need; `{}`: no token
         requires: Nested<RequirementObject> = Nested::NEW, default "{}";
         /// the requirement by its name, instead of `requires`
         requirement_name: Form = Form, values "a name in `requirement_map`";
         /// [scopes and claims](#scopes-and-claims) that the token must have; only with a requirement
         authorize: Nested<AuthorizeObject> = Nested::NEW;
-        /// overrides the filter's `mode`; only with a requirement
+        /// `true`: the filter refuses these requests with 403 `route_denied`, whatever their tokens; instead of a
+        /// requirement
+        deny: Or<Flag> = Or(Flag, false);
+        /// overrides the filter's `mode`; only with a requirement or `deny`
         mode: Word<Mode> = Word(MODES);
         /// with `mode: shadow`, as at the top level
         shadow_percent: Whole = Whole(0, 100);
@@ -76,6 +79,9 @@ object! {
         scopes: Nested<ScopesObject> = Nested::NEW;
         /// conditions, all of which must be true
         claims: SomeOf<ConditionObject> = SomeOf::NEW;
+        /// a request without a token passes if its requirement allows that, as `allow_missing` does; the
+        /// conditions apply to a token that is present
+        optional: Or<Flag> = Or(Flag, false);
     }
 }
 

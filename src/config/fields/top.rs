@@ -40,7 +40,7 @@ object! {
     /// The whole configuration.
     TopObject at "" {
         /// the accepted issuers, each under a name that you choose
-        providers: MapOf<ProviderObject> = MapOf::NEW, required "write at least one issuer whose tokens are accepted", values "1 to 64";
+        providers: MapOf<ProviderObject> = MapOf::NEW, required "write at least one issuer whose tokens are accepted", values "1 to 1000";
         /// [which request needs a token](#which-request-needs-a-token); the first rule that matches applies
         rules: ListOf<RuleObject> = ListOf::NEW, default "[]", values "at most 10000";
         /// named requirements, for rules and for [routes](#requirements-by-name)

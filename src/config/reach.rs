@@ -1,0 +1,523 @@
+//! What no request can reach: rules behind another one, and providers that nothing asks for.
+//!
+//! Such a rule or provider protects nothing, and its author believes that it does.
+
+use std::collections::BTreeMap;
+
+use super::error::ConfigError;
+use super::reader::Node;
+use crate::pattern::Pattern;
+use crate::policy::{Policy, Requirement};
+use crate::provider::Provider;
+
+/// The requests that one matcher takes, as far as two matchers can be compared.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    paths: Paths,
+    /// What every one of these paths begins with.
+    text: String,
+    ignore_case: bool,
+    /// The other tests, as the configuration has them.
+    tests: String,
+    /// The text of a pattern.
+    pattern: Option<Box<str>>,
+}
+
+/// Which paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Paths {
+    /// All that begin with the text.
+    #[default]
+    Beginning,
+    /// The same, if they are short enough and have no line break: a pattern such as `/api/.*`.
+    NearlyBeginning,
+    /// The text, and what follows it after a slash.
+    Below,
+    /// The text alone.
+    Exact,
+    /// Some that begin with the text: a pattern.
+    Some,
+}
+
+/// The matchers before the one that is read.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    /// Their numbers, by what they take in one text: a module has few kinds of maps, since each costs it kilobytes.
+    numbers: BTreeMap<String, usize>,
+    key: String,
+}
+
+/// What makes a matcher useless.
+#[derive(Clone, Copy)]
+enum Covered {
+    Surely(usize),
+    Probably(usize),
+}
+
+impl Reach {
+    pub(super) fn beginning(&mut self, text: &[u8], ignore_case: bool) {
+        self.set(Paths::Beginning, text, ignore_case);
+    }
+
+    pub(super) fn below(&mut self, text: &[u8], ignore_case: bool) {
+        self.set(Paths::Below, text, ignore_case);
+    }
+
+    pub(super) fn exact(&mut self, text: &[u8], ignore_case: bool) {
+        self.set(Paths::Exact, text, ignore_case);
+    }
+
+    pub(super) fn pattern(&mut self, text: Box<str>, pattern: &Pattern) {
+        let (begins, is_open) = pattern.beginning();
+        let paths = if is_open {
+            Paths::NearlyBeginning
+        } else {
+            Paths::Some
+        };
+        self.set(paths, &begins, false);
+        self.pattern = Some(text);
+    }
+
+    fn set(&mut self, paths: Paths, text: &[u8], ignore_case: bool) {
+        self.paths = paths;
+        self.ignore_case = ignore_case;
+        self.text = String::from_utf8_lossy(text).into_owned();
+        if ignore_case {
+            self.text.make_ascii_lowercase();
+        }
+    }
+
+    /// Another test, with its value.
+    pub(super) fn test(&mut self, name: &str, value: &str) {
+        self.tests.push_str(name);
+        self.tests.push_str(value);
+    }
+
+    /// Whether no test limits it.
+    pub(super) fn is_everything(&self) -> bool {
+        self.paths == Paths::Beginning && self.text.is_empty() && self.tests.is_empty()
+    }
+}
+
+impl Earlier {
+    /// Takes in a matcher of a rule. Refuses one that an earlier rule makes useless.
+    pub(super) fn add(
+        &mut self,
+        reach: &Reach,
+        number: usize,
+        node: &Node<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Box<ConfigError>> {
+        match self.covering(reach) {
+            Some(Covered::Surely(earlier)) if earlier == number => {
+                return Err(node.invalid(
+                    "a part of its `match` can never match: an earlier part takes every request that this matches; \
+                     remove it",
+                ));
+            }
+            Some(Covered::Surely(earlier)) => {
+                return Err(node.invalid(format!(
+                    "can never match: rules[{earlier}] comes first and takes every request that this matches; write the \
+                     narrower rule before the wider one, or remove this"
+                )));
+            }
+            Some(Covered::Probably(earlier)) if earlier != number => warnings.push(format!(
+                "{}: hardly ever matches: rules[{earlier}] comes first, and its pattern takes nearly every request that \
+                 this matches; write the narrower rule before the wider one",
+                node.path()
+            )),
+            Some(Covered::Probably(_)) | None => {}
+        }
+        self.take(reach, number);
+        Ok(())
+    }
+
+    /// Takes in a matcher, of whatever use it is.
+    pub(super) fn take(&mut self, reach: &Reach, number: usize) {
+        let kind = kind(reach.paths, reach.ignore_case);
+        let pattern = reach.pattern.as_deref().map(|pattern| ('p', pattern));
+        for (kind, text) in [Some((kind, &*reach.text)), pattern].into_iter().flatten() {
+            self.spell(&reach.tests, kind, text);
+            if !self.numbers.contains_key(&self.key) {
+                self.numbers.insert(self.key.clone(), number);
+            }
+        }
+    }
+
+    /// Whether one of the matchers takes every request that this one takes.
+    pub(super) fn surely_covers(&mut self, reach: &Reach) -> bool {
+        matches!(self.covering(reach), Some(Covered::Surely(_)))
+    }
+
+    fn spell(&mut self, tests: &str, kind: char, text: &str) {
+        self.key.clear();
+        self.key.push_str(tests);
+        self.key.push(kind);
+        self.key.push_str(text);
+    }
+
+    fn find(&mut self, tests: &str, kind: char, text: &str) -> Option<usize> {
+        self.spell(tests, kind, text);
+        self.numbers.get(&self.key).copied()
+    }
+
+    fn covering(&mut self, reach: &Reach) -> Option<Covered> {
+        let mut probable = None;
+        for tests in ["", &reach.tests] {
+            match self.covering_with(tests, reach) {
+                Some(Covered::Probably(number)) => probable = probable.or(Some(number)),
+                Some(sure) => return Some(sure),
+                None => {}
+            }
+        }
+        probable.map(Covered::Probably)
+    }
+
+    /// Of the matchers that have these other tests, one that takes all of these paths.
+    fn covering_with(&mut self, tests: &str, reach: &Reach) -> Option<Covered> {
+        if let Some(pattern) = &reach.pattern
+            && let Some(number) = self.find(tests, 'p', pattern)
+        {
+            return Some(Covered::Surely(number));
+        }
+        let lower = reach.text.to_ascii_lowercase();
+        let is_narrow = matches!(reach.paths, Paths::Exact | Paths::Below);
+        let mut probable = None;
+        for (text, ignore_case) in [(&reach.text, false), (&lower, true)] {
+            // One that tells the cases apart does not take what may come in either.
+            if reach.ignore_case && !ignore_case {
+                continue;
+            }
+            for end in 0..=text.len() {
+                let Some((head, tail)) = text.split_at_checked(end) else {
+                    continue;
+                };
+                let is_whole = tail.is_empty();
+                for (paths, is_covered) in [
+                    (Paths::Beginning, true),
+                    (Paths::Below, tail.starts_with('/') || is_whole && is_narrow),
+                    (Paths::Exact, is_whole && reach.paths == Paths::Exact),
+                    (Paths::NearlyBeginning, !ignore_case),
+                ] {
+                    let number = match is_covered {
+                        true => self.find(tests, kind(paths, ignore_case), head),
+                        false => None,
+                    };
+                    match (number, paths) {
+                        (Some(number), Paths::NearlyBeginning) => probable = probable.or(Some(number)),
+                        (Some(number), _) => return Some(Covered::Surely(number)),
+                        (None, _) => {}
+                    }
+                }
+            }
+        }
+        probable.map(Covered::Probably)
+    }
+}
+
+/// A letter for paths of this kind.
+const fn kind(paths: Paths, ignore_case: bool) -> char {
+    match (paths, ignore_case) {
+        (Paths::Beginning, false) => 'b',
+        (Paths::Beginning, true) => 'B',
+        (Paths::Below, false) => 's',
+        (Paths::Below, true) => 'S',
+        (Paths::Exact, false) => 'e',
+        (Paths::Exact, true) => 'E',
+        (Paths::NearlyBeginning, _) => 'n',
+        (Paths::Some, _) => 'x',
+    }
+}
+
+/// Warns of what no request asks for. `everything`: the rule that takes every request, if there is one.
+pub(super) fn warn_of_unused(
+    policy: &Policy,
+    providers: &[Provider],
+    everything: Option<usize>,
+    warnings: &mut Vec<String>,
+) {
+    // Where no rule matches, a token of any provider will do.
+    let Some(number) = everything else { return };
+    if policy.filter_state_rules.is_some() {
+        warnings.push(format!(
+            "filter_state_rules: never used: rules[{number}] takes every request, and filter_state_rules apply where no \
+             rule matches"
+        ));
+    }
+    let demands = policy.rules.iter().map(|rule| &rule.demand);
+    let demands = demands.chain(policy.requirement_map.iter().map(|(_, demand)| demand));
+    let mut used = vec![false; providers.len()];
+    for named in demands.flat_map(|demand| demand.requirement.providers()) {
+        if let Some(used) = used.get_mut(named.provider.index()) {
+            *used = true;
+        }
+    }
+    for (provider, _) in providers.iter().zip(used).filter(|(_, used)| !used) {
+        warnings.push(format!(
+            "providers.{}: never used: no rule and no entry of requirement_map names it, and rules[{number}] takes every \
+             request",
+            provider.name
+        ));
+    }
+}
+
+/// Two providers whose tokens cannot come with the same request: they look in the same places, and each place has one token.
+pub(super) fn exclude_each_other(
+    parts: &[Requirement],
+    providers: &[Provider],
+) -> Option<(Box<str>, Box<str>)> {
+    let of = |part: &Requirement| match part {
+        Requirement::Provider(named) => providers.get(named.provider.index()),
+        _ => None,
+    };
+    for (index, one) in parts.iter().enumerate() {
+        for (one, other) in of(one).into_iter().flat_map(|one| {
+            let later = parts.iter().skip(index.saturating_add(1)).filter_map(of);
+            later.map(move |other| (one, other))
+        }) {
+            let overlap = crate::claims::issuers_overlap(&one.claims.issuer, &other.claims.issuer);
+            if !overlap && (shares_places(one, other) || shares_places(other, one)) {
+                return Some((one.name.clone(), other.name.clone()));
+            }
+        }
+    }
+    None
+}
+
+/// Whether the first looks nowhere where the second does not, and the second cannot tell which of two tokens counts.
+fn shares_places(few: &Provider, many: &Provider) -> bool {
+    many.preferred.is_empty()
+        && few
+            .locations
+            .iter()
+            .all(|location| many.locations.contains(location))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::config::Config;
+
+    fn config(rules: Value) -> Value {
+        let provider =
+            |issuer: &str| json!({"issuer": issuer, "audiences": ["*"], "discovery": {"cluster": "idp"}});
+        json!({
+            "providers": {"a": provider("https://a.example"), "b": provider("https://b.example")},
+            "rules": rules,
+        })
+    }
+
+    /// Rules with these matchers.
+    fn of(matches: &[Value]) -> Result<Config, String> {
+        let rule = |matcher: &Value| json!({"match": matcher, "requires": {"provider_name": "a"}});
+        let rules: Vec<Value> = matches.iter().map(rule).collect();
+        Config::parse(config(json!(rules)).to_string().as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn is_refused(earlier: &Value, later: &Value) -> bool {
+        match of(&[earlier.clone(), later.clone()]) {
+            Ok(_) => false,
+            Err(fault) => {
+                assert!(
+                    fault.starts_with("rules[1]: can never match: rules[0] "),
+                    "{fault}"
+                );
+                true
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_that_an_earlier_one_hides_is_refused() {
+        let regex = |regex: &str| json!({"safe_regex": {"regex": regex}});
+        let hidden = [
+            (json!({"prefix": "/"}), json!({"path": "/a"})),
+            (json!({"prefix": "/"}), json!({"prefix": "/"})),
+            (json!({"prefix": "/"}), json!({"connect_matcher": {}})),
+            (json!({"prefix": "/"}), regex("/a.*")),
+            (json!({"prefix": "/a"}), json!({"path": "/a"})),
+            (
+                json!({"prefix": "/a"}),
+                json!({"path": "/ab", "methods": ["GET"]}),
+            ),
+            (
+                json!({"prefix": "/a"}),
+                json!({"prefix": "/a/b", "headers": [{"name": "x"}]}),
+            ),
+            (json!({"prefix": "/a"}), json!({"path_separated_prefix": "/a"})),
+            (json!({"prefix": "/a"}), regex("/ab[0-9]+")),
+            (json!({"path_separated_prefix": "/a"}), json!({"path": "/a"})),
+            (json!({"path_separated_prefix": "/a"}), json!({"prefix": "/a/"})),
+            (
+                json!({"path_separated_prefix": "/a"}),
+                json!({"path_separated_prefix": "/a/b"}),
+            ),
+            (json!({"path": "/a"}), json!({"path": "/a", "methods": ["GET"]})),
+            (
+                json!({"prefix": "/A", "case_sensitive": false}),
+                json!({"prefix": "/aB"}),
+            ),
+            (regex("/[a-c]+"), regex("/[a-c]+")),
+            (json!({"methods": ["GET"]}), json!({"methods": ["GET"]})),
+            (
+                json!({"methods": ["GET"]}),
+                json!({"methods": ["GET"], "path": "/a"}),
+            ),
+            (
+                json!({"prefix": "/a", "not": {"path": "/ax"}}),
+                json!({"prefix": "/ab", "not": {"path": "/ax"}}),
+            ),
+            (json!([{"path": "/x"}, {"prefix": "/a"}]), json!({"path": "/ab"})),
+            (
+                json!([{"path": "/x"}, {"prefix": "/a"}]),
+                json!([{"path": "/y"}, {"path": "/ab"}]),
+            ),
+            (
+                json!({"methods": ["GET"], "prefix": "/a"}),
+                json!({"path": "/ab", "methods": ["GET"]}),
+            ),
+        ];
+        for (earlier, later) in hidden {
+            assert!(is_refused(&earlier, &later), "{earlier} {later}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_can_match_is_taken() {
+        let regex = |regex: &str| json!({"safe_regex": {"regex": regex}});
+        let seen = [
+            (json!({"path": "/a"}), json!({"prefix": "/"})),
+            (json!({"path": "/a"}), json!({"prefix": "/a"})),
+            (json!({"path": "/a"}), json!({"path_separated_prefix": "/a"})),
+            (json!({"path_separated_prefix": "/a"}), json!({"prefix": "/a"})),
+            (json!({"path_separated_prefix": "/a"}), json!({"path": "/ab"})),
+            (json!({"prefix": "/a"}), json!({"prefix": "/A"})),
+            (
+                json!({"prefix": "/a"}),
+                json!({"prefix": "/a", "case_sensitive": false}),
+            ),
+            (json!({"prefix": "/a"}), regex("/(a|b)")),
+            (json!({"prefix": "/ab"}), regex("/ab?")),
+            (
+                json!({"prefix": "/a", "methods": ["GET"]}),
+                json!({"prefix": "/a"}),
+            ),
+            (
+                json!({"prefix": "/a", "methods": ["GET"]}),
+                json!({"prefix": "/a", "methods": ["POST"]}),
+            ),
+            (
+                json!({"prefix": "/", "hosts": ["a.example"]}),
+                json!({"prefix": "/", "hosts": ["b.example"]}),
+            ),
+            (json!({"connect_matcher": {}}), json!({"prefix": "/"})),
+            (regex("/a"), regex("/b")),
+            (
+                json!({"prefix": "/a", "not": {"path": "/ax"}}),
+                json!({"path": "/ax"}),
+            ),
+        ];
+        for (earlier, later) in seen {
+            assert!(!is_refused(&earlier, &later), "{earlier} {later}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_sure_is_a_warning_with_both_indexes() {
+        let matches = [
+            json!({"safe_regex": {"regex": "/a/.*"}}),
+            json!({"prefix": "/a/b"}),
+        ];
+        let warnings = of(&matches).expect("a warning is no fault").warnings;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].starts_with("rules[1]: hardly ever matches: rules[0] "),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn two_tokens_in_one_place_are_a_warning() {
+        let all = json!({"requires_all": {"requirements": [{"provider_name": "a"}, {"provider_name": "b"}]}});
+        let mut config = config(json!([{"match": {"prefix": "/"}, "requires": all}]));
+        let warnings = |config: &Value| {
+            Config::parse(config.to_string().as_bytes())
+                .expect("no fault")
+                .warnings
+        };
+        let found = warnings(&config);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("rules[0].requires.requires_all: can never be met: `a` and `b` "),
+            "{found:?}"
+        );
+        let usual = json!({"name": "authorization", "value_prefix": "Bearer "});
+        config["providers"]["b"]["from_headers"] = json!([usual]);
+        config["providers"]["b"]["from_cookies"] = json!(["b"]);
+        assert_eq!(warnings(&config).len(), 1);
+        // The second takes the token at its own place, whatever the first has.
+        config["providers"]["b"]["prefer"] = "cookie".into();
+        assert_eq!(warnings(&config), Vec::<String>::new());
+        config["providers"]["b"]["prefer"] = Value::Null;
+        config["providers"]["b"]["from_headers"] = Value::Null;
+        assert_eq!(warnings(&config), Vec::<String>::new());
+        config["providers"]["b"]["from_cookies"] = Value::Null;
+        config["providers"]["b"]["issuer"] = "https://a.example".into();
+        assert_eq!(warnings(&config), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_match_that_excludes_itself_is_refused() {
+        let parts = json!([{"path": "/a"}, {"prefix": "/a"}, {"prefix": "/a/b"}]);
+        for (matcher, fault) in [
+            (parts, "rules[0]: a part of its `match` can never match"),
+            (
+                json!({"path": "/a/b", "not": {"prefix": "/a"}}),
+                "rules[0].match.not: can never match",
+            ),
+            (
+                json!({"prefix": "/a", "not": [{"path": "/x"}, {"prefix": "/"}]}),
+                "rules[0].match.not: can never match",
+            ),
+        ] {
+            let found = of(&[matcher]).expect_err(fault);
+            assert!(found.starts_with(fault), "{found}");
+        }
+        for matcher in [
+            json!({"prefix": "/a", "not": {"path": "/a"}}),
+            json!({"not": {"methods": ["GET"]}}),
+        ] {
+            assert!(of(&[matcher]).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_no_request_asks_for_is_a_warning() {
+        let warnings = |changes: Value| {
+            let mut config = config(json!([
+                {"match": {"path": "/healthz"}},
+                {"match": {"prefix": "/"}, "requires": {"provider_name": "a"}},
+            ]));
+            for (name, value) in changes.as_object().expect("an object") {
+                config[name] = value.clone();
+            }
+            let config = Config::parse(config.to_string().as_bytes()).expect("a good configuration");
+            config.warnings
+        };
+        let found = warnings(json!({"filter_state_rules": {"name": "x", "requires": {}}}));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].starts_with("filter_state_rules: never used: rules[1] "),
+            "{found:?}"
+        );
+        assert!(found[1].starts_with("providers.b: never used: "), "{found:?}");
+        for used in [
+            json!({"requirement_map": {"x": {"provider_name": "b"}}}),
+            json!({"rules": [{"match": {"prefix": "/x"}, "requires": {"provider_name": "a"}}]}),
+            json!({"rules": [{"match": {"prefix": "/"}, "requires": {"allow_missing": {}}}]}),
+        ] {
+            assert_eq!(warnings(used.clone()), Vec::<String>::new(), "{used}");
+        }
+    }
+}
