@@ -2,6 +2,9 @@
 //!
 //! Nothing is put into words before a request is refused, and ages are computed then: a refusal may be remembered.
 
+mod summary;
+mod token;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -15,6 +18,9 @@ use crate::policy::Demand;
 use crate::provider::Provider;
 use crate::settings::Config;
 use crate::time::UnixTime;
+
+pub use summary::{RefusalSummary, RefusalsOfAKind};
+pub use token::token_summary;
 
 /// In bytes; nearly every detail is shorter.
 const USUAL_LENGTH: usize = 96;
@@ -197,14 +203,18 @@ impl<'a> Account<'a> {
         let named = named.unwrap_or_default();
         match (self.denial.reason, self.provider()) {
             (Reason::IssuerUnknown, Some(provider)) => {
-                write!(to, ", expected iss {}", provider.claims.issuer)
+                to.write_str(", expected iss ")?;
+                write_list(to, provider.claims.issuers.iter(), |to, issuer| {
+                    to.write_str(issuer)
+                })
             }
             (Reason::IssuerUnknown, None) => {
                 to.write_str(", expected iss ")?;
                 let issuers = named
                     .iter()
-                    .filter_map(|named| self.config.provider(named.provider));
-                write_list(to, issuers, |to, provider| to.write_str(&provider.claims.issuer))
+                    .filter_map(|named| self.config.provider(named.provider))
+                    .flat_map(|provider| &provider.claims.issuers);
+                write_list(to, issuers, |to, issuer| to.write_str(issuer))
             }
             (Reason::AudienceMismatch, Some(provider)) => {
                 let own = named

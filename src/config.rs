@@ -125,6 +125,7 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
     let style = read_style(&fields, &providers);
     let seal = fields.or_default(read_seal(root, &fields, &providers));
     let shown = read_shown(&fields);
+    let changes_nothing = fields.or_default(read_changes_nothing(&fields, &policy));
     for patterns in names.patterns.values() {
         patterns.finish();
     }
@@ -132,16 +133,21 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
     let reads_certificate = providers
         .iter()
         .any(|provider| provider.binding.needs_certificate());
+    let headers = HeaderFields::new(
+        &names.wanted,
+        names.owned_headers.iter(),
+        fields.kept(TopObject::headers_with_underscores_action),
+    );
     Ok(Config {
         issuers: IssuerIndex::new(&providers),
         providers,
         locations: names.locations.into_vec(),
         policy,
-        headers: HeaderFields::new(
-            &names.wanted,
-            names.owned_headers.iter(),
-            fields.kept(TopObject::headers_with_underscores_action),
-        ),
+        headers: match changes_nothing {
+            true => headers.without_removals(),
+            false => headers,
+        },
+        changes_nothing,
         wanted: names.wanted,
         owned_headers: names.owned_headers,
         conditions: names.conditions,
@@ -266,6 +272,18 @@ fn read_policy(
     policy
 }
 
+/// Where anything is enforced, the upstream trusts the claim headers.
+fn read_changes_nothing(fields: &Fields<'_, TopObject>, policy: &Policy) -> Result<bool, Box<ConfigError>> {
+    let changes_nothing = fields.value(TopObject::shadow_changes_nothing)?;
+    match fields.get(TopObject::shadow_changes_nothing) {
+        Some(node) if changes_nothing && policy.enforces() => Err(node.invalid(
+            "goes with `mode: shadow` for every rule and every client; where the filter enforces a rule, it has to \
+             remove the claim headers that a client sends",
+        )),
+        _ => Ok(changes_nothing),
+    }
+}
+
 fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplyStyle {
     let is_stripped = fields.kept(TopObject::strip_failure_response);
     let mut asking = providers
@@ -339,6 +357,7 @@ fn read_shown(fields: &Fields<'_, TopObject>) -> Shown {
         subject: fields.kept(FilterStateObject::subject),
         rule: fields.kept(FilterStateObject::rule),
         decision: fields.kept(FilterStateObject::decision),
+        token: fields.kept(FilterStateObject::token),
     }
 }
 
@@ -377,7 +396,10 @@ fn keep_metrics_apart(
 fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Result<(), Box<ConfigError>> {
     for other in others {
         if (provider.claims.issuer_pattern.is_some() || other.claims.issuer_pattern.is_some())
-            && issuers_overlap(&provider.claims.issuer, &other.claims.issuer)
+            && provider.claims.issuers.iter().any(|issuer| {
+                let mut others = other.claims.issuers.iter();
+                others.any(|other| issuers_overlap(issuer, other))
+            })
             && !provider.keys.is_same(&other.keys)
         {
             return Err(node.invalid(format!(

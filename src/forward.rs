@@ -130,7 +130,8 @@ fn json_on_one_line(json: Vec<u8>) -> Vec<u8> {
     }
 }
 
-fn push_escaped(out: &mut String, character: char) {
+/// Appends the character, as `\u` and four digits if it could end a line.
+pub(crate) fn push_escaped(out: &mut String, character: char) {
     if breaks_a_line(character) {
         // All of them have four digits at most.
         let _ = write!(out, "\\u{:04x}", u32::from(character));

@@ -85,7 +85,7 @@ impl Choices {
 pub struct Policy {
     /// In order; the first that matches counts.
     pub rules: Vec<Rule>,
-    /// By name, for the metadata of routes.
+    /// By name, for the metadata of routes and virtual hosts.
     pub requirement_map: Vec<(Box<str>, Rc<Demand>)>,
     /// Asked where no rule matches.
     pub filter_state_rules: Option<FilterStateRules>,
@@ -327,16 +327,24 @@ impl Policy {
     /// Whether any mode tells clients apart, so that their addresses have to be known.
     #[must_use]
     pub fn tells_clients_apart(&self) -> bool {
+        self.modes().any(Mode::tells_clients_apart)
+    }
+
+    /// Whether any request may be refused, by whichever mode.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.modes()
+            .any(|mode| !matches!(mode, Mode::Shadow { percent: 100.. }))
+    }
+
+    /// The filter's own mode, and those of all demands.
+    fn modes(&self) -> impl Iterator<Item = Mode> {
         let stated = self.filter_state_rules.iter().flat_map(|rules| &rules.demands);
-        let named = self
-            .requirement_map
-            .iter()
-            .chain(stated)
-            .map(|(_, demand)| demand);
-        self.mode.tells_clients_apart()
-            || named
-                .chain(self.rules.iter().map(|rule| &rule.demand))
-                .any(|demand| demand.mode.tells_clients_apart())
+        let named = self.requirement_map.iter().chain(stated);
+        let demands = named
+            .map(|(_, demand)| demand)
+            .chain(self.rules.iter().map(|rule| &rule.demand));
+        demands.map(|demand| demand.mode).chain([self.mode])
     }
 }
 

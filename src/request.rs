@@ -73,6 +73,8 @@ pub struct HeaderFields {
     /// A bit for the length of each known name, so that most fields of a request cost one look.
     lengths: u64,
     action: SpellingAction,
+    /// Nothing is removed, whatever it is.
+    removes_nothing: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -131,6 +133,16 @@ impl HeaderFields {
             known,
             lengths,
             action,
+            removes_nothing: false,
+        }
+    }
+
+    /// The same, but no field and no trailer is removed.
+    #[must_use]
+    pub fn without_removals(self) -> Self {
+        Self {
+            removes_nothing: true,
+            ..self
         }
     }
 
@@ -155,11 +167,12 @@ impl HeaderFields {
     /// that was looked at.
     #[must_use]
     pub fn removes_trailer(&self, name: &[u8]) -> bool {
-        match self.sort(name) {
-            None => false,
-            Some(Sorted::Known { .. }) => true,
-            Some(Sorted::Spelling) => self.action != SpellingAction::Allow,
-        }
+        !self.removes_nothing
+            && match self.sort(name) {
+                None => false,
+                Some(Sorted::Known { .. }) => true,
+                Some(Sorted::Spelling) => self.action != SpellingAction::Allow,
+            }
     }
 }
 
@@ -188,7 +201,7 @@ pub struct RequestHead {
     pub removed: Vec<Box<[u8]>>,
     /// It has a header whose name is another spelling of one of the configuration's, and such requests are refused.
     pub is_misspelt: bool,
-    /// The requirement that the route's metadata names.
+    /// The requirement that the metadata of the route names, or else that of its virtual host.
     pub route_requirement: Option<Vec<u8>>,
     /// What other routes name that it may take once its fields are changed.
     pub further_routes: Vec<Option<Vec<u8>>>,
@@ -245,7 +258,7 @@ impl RequestHead {
                 fields.action == SpellingAction::DropHeader
             }
         };
-        if is_removed && self.removed.iter().all(|known| **known != *name) {
+        if is_removed && !fields.removes_nothing && self.removed.iter().all(|known| **known != *name) {
             self.removed.push(name.into());
         }
     }
@@ -366,6 +379,19 @@ mod tests {
         assert!(!taken(&names, SpellingAction::DropHeader).is_misspelt);
         assert!(taken(&["x.token"], SpellingAction::RejectRequest).is_misspelt);
         assert!(!taken(&["x-token", "x-jwt-sub"], SpellingAction::RejectRequest).is_misspelt);
+    }
+
+    #[test]
+    fn nothing_is_removed_where_nothing_may_be() {
+        let known = fields(SpellingAction::DropHeader).0.without_removals();
+        let mut head = RequestHead::new();
+        for name in ["x-jwt-sub", "x_token", "x-token"] {
+            head.take(&known, name.as_bytes(), b"v");
+            assert!(!known.removes_trailer(name.as_bytes()), "{name}");
+        }
+        assert!(head.removed.is_empty());
+        // Another spelling is no better for that.
+        assert_eq!(head.all(fields(SpellingAction::DropHeader).1).count(), 1);
     }
 
     #[test]

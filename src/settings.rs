@@ -43,6 +43,8 @@ pub struct Config {
     pub reads_address: bool,
     /// Decisions say whose token it was.
     pub asks_subject: bool,
+    /// In shadow mode: requests go on exactly as they came (`shadow_changes_nothing`).
+    pub changes_nothing: bool,
     /// What the access log is told of requests that go on.
     pub shown: Shown,
     /// The reply for each reason.
@@ -58,10 +60,8 @@ pub struct Config {
 /// Finds providers by the `iss` of a token, so that a request costs the same however many there are.
 #[derive(Debug, Default)]
 pub struct IssuerIndex {
-    /// Of the providers of an issuer, the first.
-    first: BTreeMap<String, usize>,
-    /// For each provider, the next one of its issuer.
-    next: Vec<Option<usize>>,
+    /// The providers of each issuer, in their order.
+    exact: BTreeMap<Box<str>, Vec<ProviderId>>,
     /// Those whose issuer has variables.
     patterns: Vec<ProviderId>,
     /// Of the providers that look for tokens in the same places, the first.
@@ -73,17 +73,19 @@ impl IssuerIndex {
     #[must_use]
     pub fn new(providers: &[Provider]) -> Self {
         let mut index = Self::default();
-        for (number, provider) in providers.iter().enumerate().rev() {
-            let next = match provider.claims.issuer_pattern {
-                None => index.first.insert(provider.claims.issuer.to_string(), number),
-                Some(_) => {
-                    index.patterns.push(ProviderId::new(number));
-                    None
+        for (number, provider) in providers.iter().enumerate() {
+            let id = ProviderId::new(number);
+            if provider.claims.issuer_pattern.is_some() {
+                index.patterns.push(id);
+                continue;
+            }
+            for issuer in &provider.claims.issuers {
+                let named = index.exact.entry(issuer.clone()).or_default();
+                if named.last() != Some(&id) {
+                    named.push(id);
                 }
-            };
-            index.next.push(next);
+            }
         }
-        index.next.reverse();
         for (number, provider) in providers.iter().enumerate() {
             let is_alike = |known: &ProviderId| {
                 let known = providers.get(known.index());
@@ -100,9 +102,8 @@ impl IssuerIndex {
 
     /// The providers that could accept a token of this issuer; the others refuse it, whatever it says.
     pub fn of(&self, issuer: &str) -> impl Iterator<Item = ProviderId> {
-        let first = self.first.get(issuer).copied();
-        let exact = std::iter::successors(first, |number| *self.next.get(*number)?);
-        exact.map(ProviderId::new).chain(self.patterns.iter().copied())
+        let exact = self.exact.get(issuer).into_iter().flatten();
+        exact.chain(&self.patterns).copied()
     }
 
     /// A provider of each kind: another one of the kind finds the same tokens.
@@ -154,6 +155,8 @@ pub struct Shown {
     pub rule: bool,
     /// `wasm.jwt.decision` of requests that go on too.
     pub decision: bool,
+    /// `wasm.jwt.token` of refusals: what the token says of itself.
+    pub token: bool,
 }
 
 /// Bounds on what a client can make us do: `limits`.

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 /// The module may grow so large, in bytes, and no larger.
-const BUDGET: usize = 783 * 1024;
+const BUDGET: usize = 800 * 1024;
 
 /// What Envoy calls. Each one more costs an entry into the VM at each request or each connection.
 const EXPORTS: &[&str] = &[

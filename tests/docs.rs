@@ -9,6 +9,8 @@
     reason = "a test that overflows fails, which is what it should do"
 )]
 
+#[path = "docs/bearer.rs"]
+mod bearer;
 #[path = "docs/constants.rs"]
 mod constants;
 #[path = "docs/decisions.rs"]

@@ -406,10 +406,8 @@ pub(crate) fn expected(config: &Config, provider: Option<&str>) -> Option<Expect
         Some(name) => config.providers.iter().find(|known| *known.name == *name)?,
         None => config.providers.first()?,
     };
-    let mut claims = vec![(
-        "iss".to_owned(),
-        serde_json::Value::from(&*provider.claims.issuer),
-    )];
+    let issuer = provider.claims.issuers.first()?;
+    let mut claims = vec![("iss".to_owned(), serde_json::Value::from(&**issuer))];
     if let Audiences::OneOf(all) = &provider.audiences
         && let Some(audience) = all.first()
     {

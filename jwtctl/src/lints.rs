@@ -322,7 +322,8 @@ impl Lints {
                 ));
             }
             if let Some(discovery) = provider.get("discovery") {
-                let uri = discovery.get("uri").or(provider.get("issuer"));
+                let issuer = discovery.get("issuer").or(provider.get("issuer"));
+                let uri = discovery.get("uri").or(issuer);
                 let text = uri.and_then(Node::text).unwrap_or_default().to_owned();
                 sources.push((discovery.get("cluster"), uri, text));
                 for (_, cluster) in discovery.get("clusters").map_or(&[][..], Node::members) {

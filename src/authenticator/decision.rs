@@ -328,6 +328,9 @@ impl Authenticator {
     #[inline(never)]
     fn with_tokens(&self, request: &RequestHead, accepted: &[AcceptedToken], is_shadowed: bool) -> Allowed {
         let config = &self.config;
+        let basis = accepted
+            .first()
+            .map_or(Basis::Anonymous, |token| Basis::Verified(token.provider));
         let mut edits = HeaderEdits::default();
         let mut state: Vec<forward::StateEntry> = Vec::new();
         let mut clears_route_cache = false;
@@ -367,6 +370,13 @@ impl Authenticator {
             clears_route_cache |=
                 provider.clear_route_cache && (writes_headers || provider.metadata.payload.is_some());
         }
+        if config.changes_nothing {
+            return Allowed {
+                basis,
+                state,
+                ..self.without_token(Basis::Anonymous)
+            };
+        }
         let spent: Vec<&Location> = spent
             .iter()
             .filter_map(|location| config.locations.get(location.index()))
@@ -376,9 +386,7 @@ impl Authenticator {
         forward::write_claims(&config.owned_headers, claims, &mut edits);
         Allowed {
             edits: Rc::new(edits),
-            basis: accepted
-                .first()
-                .map_or(Basis::Anonymous, |token| Basis::Verified(token.provider)),
+            basis,
             state,
             clears_route_cache,
             shadowed: None,

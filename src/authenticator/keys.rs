@@ -77,6 +77,14 @@ impl Authenticator {
         next
     }
 
+    /// The provider whose keys are being fetched under this number.
+    #[must_use]
+    pub fn provider_of(&self, fetch: FetchId) -> Option<ProviderId> {
+        let is_fetching =
+            |keys: &Option<RemoteKeys>| keys.as_ref().is_some_and(|keys| keys.is_fetching(fetch));
+        self.remote.iter().position(is_fetching).map(ProviderId::new)
+    }
+
     /// Another engine of this process, which does not fetch, asks for a key that its provider does not have:
     /// [`Event::KeyWanted`](super::Event::KeyWanted).
     pub fn handle_wanted(&mut self, wanted: &WantedKey, now: UnixTime) {

@@ -81,11 +81,16 @@ impl Authenticator {
         // Like Envoy's own setting of that name, whatever the mode.
         if request.is_misspelt {
             let denial = Denial::new(Reason::RequestMalformed).with_detail("header spelling");
-            return remarked(Decision::Deny(denial.into()).into(), &config, request);
+            let decision = match config.changes_nothing {
+                true => self.without_rule(denial, request),
+                false => Decision::Deny(denial.into()),
+            };
+            return remarked(decision.into(), &config, request);
         }
         // Before any rule, and whatever the mode: a client that asks how to get a token has none.
         if let Some(served) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
             let decision = match served {
+                _ if config.changes_nothing => self.bypass(Choice::Otherwise),
                 Ok(reply) => Decision::Answer(reply),
                 Err(denial) => Decision::Deny(denial.into()),
             };

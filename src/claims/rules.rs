@@ -9,9 +9,9 @@ use crate::pattern::StringMatcher;
 /// What the claims of a provider's tokens must say, but for their audience, which a requirement may override.
 #[derive(Debug)]
 pub struct ClaimRules {
-    /// `iss`, compared exactly.
-    pub issuer: Box<str>,
-    /// `iss`, where segments of it are a tenant's.
+    /// `iss`, compared exactly: one of these, of which there is at least one.
+    pub issuers: Vec<Box<str>>,
+    /// `iss`, where segments of the only one are a tenant's.
     pub issuer_pattern: Option<IssuerPattern>,
     /// A token without `exp` is refused.
     pub require_expiration: bool,
@@ -32,7 +32,7 @@ impl ClaimRules {
     #[must_use]
     pub fn is_issuer(&self, issuer: &str) -> bool {
         match &self.issuer_pattern {
-            None => *self.issuer == *issuer,
+            None => self.issuers.iter().any(|known| **known == *issuer),
             Some(pattern) => pattern.values(issuer).is_some(),
         }
     }

@@ -27,11 +27,18 @@ fn oauth_document(issuer: &str) -> Option<HttpUri> {
 
 pub(super) fn read(
     node: &Node<'_>,
-    issuer: &str,
+    issuers: &[Box<str>],
     key_cache: KeyCache,
 ) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(DiscoveryObject)?;
     let cluster = fields.required(DiscoveryObject::cluster)?;
+    // Of several spellings, the document has one that is a URL.
+    let of_tokens = issuers.iter().find(|issuer| HttpUri::parse(issuer).is_ok());
+    let of_tokens = of_tokens
+        .or_else(|| issuers.first())
+        .map_or("", |issuer| &**issuer);
+    let named = fields.read(DiscoveryObject::issuer)?;
+    let issuer = named.as_deref().unwrap_or(of_tokens);
     let written = fields.get(DiscoveryObject::uri);
     let fallback = match written {
         Some(_) => None,

@@ -258,6 +258,8 @@ parts! {
     Form: Shape::Text { is_some: false };
     /// The same, not empty.
     SomeForm: Shape::Text { is_some: true };
+    /// A string that is not empty, or a list of such strings.
+    SomeForms: Shape::TextOrTexts;
     /// An object that the reference does not describe, since nothing in it has an effect.
     Opaque: Shape::Opaque;
     /// Strings under names of the operator's own.

@@ -1,25 +1,54 @@
-//! `issuer` with variables, and `issuer_claims`: one provider for all tenants of an issuer.
+//! `issuer`: one or several spellings, or one with variables and `issuer_claims` for all tenants of an issuer.
 
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::ProviderObject;
 use super::reader::{Fields, Node};
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
+use crate::json::Kind;
 
 /// No issuer has more.
 const MAX_VARIABLES: usize = 8;
 
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
 
-/// The issuer, and its pattern where it has variables.
-pub(super) fn read(
-    fields: &Fields<'_, ProviderObject>,
-) -> Result<(Box<str>, Option<IssuerPattern>), Box<ConfigError>> {
-    let issuer = fields.require(ProviderObject::issuer)?;
-    let text = issuer.name()?;
-    let pattern = read_pattern(issuer, &text, fields)?;
-    Ok((text, pattern))
+/// One issuer calls itself by no more names than this.
+const MAX_SPELLINGS: usize = 8;
+
+/// The values that `iss` may have; the pattern, if there is one with variables.
+type Issuers = (Vec<Box<str>>, Option<IssuerPattern>);
+
+/// Reads `issuer` and `issuer_claims`.
+pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<ConfigError>> {
+    let node = fields.require(ProviderObject::issuer)?;
+    let spellings = match node.value().kind() {
+        Kind::Array => node.some_list()?,
+        _ => vec![*node],
+    };
+    if spellings.len() > MAX_SPELLINGS {
+        return Err(node.invalid(format!(
+            "must hold at most {MAX_SPELLINGS} spellings of one issuer, not {}; another issuer has other keys, so write \
+             another provider for it",
+            spellings.len()
+        )));
+    }
+    let mut issuers: Vec<Box<str>> = Vec::with_capacity(spellings.len());
+    let mut pattern = None;
+    for spelling in &spellings {
+        let issuer = spelling.name()?;
+        if issuers.contains(&issuer) {
+            return Err(spelling.invalid(format!("`{issuer}` is in the list twice")));
+        }
+        let read = read_pattern(spelling, &issuer, fields)?;
+        if read.is_some() && spellings.len() > 1 {
+            return Err(spelling.invalid("an issuer with variables has no other spelling beside it"));
+        }
+        issuers.push(issuer);
+        pattern = read;
+    }
+    Ok((issuers, pattern))
 }
 
+/// `None`: an issuer without variables.
 fn read_pattern(
     issuer: &Node<'_>,
     text: &str,

@@ -7,14 +7,17 @@ use super::{data_source, discovery, remote};
 use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
 use crate::keys::KeySource;
 
-pub(super) fn read(fields: &Fields<'_, ProviderObject>, issuer: &str) -> Result<KeySource, Box<ConfigError>> {
+pub(super) fn read(
+    fields: &Fields<'_, ProviderObject>,
+    issuers: &[Box<str>],
+) -> Result<KeySource, Box<ConfigError>> {
     let discovery = fields.get(ProviderObject::discovery);
     let remote = fields.get(ProviderObject::remote_jwks);
     let local = fields.get(ProviderObject::local_jwks);
     let key_cache = fields.get(ProviderObject::key_cache);
     let read_key_cache = || remote::read_key_cache(&fields.within(ProviderObject::key_cache, KeyCacheObject));
     match (discovery, remote, local) {
-        (Some(node), None, None) => discovery::read(node, issuer, read_key_cache()).map(KeySource::Remote),
+        (Some(node), None, None) => discovery::read(node, issuers, read_key_cache()).map(KeySource::Remote),
         (None, Some(node), None) => remote::read(node, read_key_cache()).map(KeySource::Remote),
         (None, None, Some(node)) => match &key_cache {
             Some(key_cache) => Err(key_cache.invalid(

@@ -52,7 +52,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
             )
             .unwrap_or(Audiences::OneOf(Vec::new())),
         keys: fields
-            .keep(key_source::read(&fields, &claims.issuer))
+            .keep(key_source::read(&fields, &claims.issuers))
             .unwrap_or_else(|| KeySource::Local(ParsedJwkSet::default())),
         algorithms,
         // Whoever names PSS has said that the issuer uses it.
@@ -87,7 +87,7 @@ fn read_authorization(node: &Node<'_>, names: &mut Names) -> Result<Authorizatio
 }
 
 fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {
-    let (issuer, issuer_pattern) = fields.or_default(issuer::read(fields));
+    let (issuers, issuer_pattern) = fields.or_default(issuer::read(fields));
     let profile = fields.or_default(fields.read(ProviderObject::profile));
     let required_claims = fields.or_default(fields.names(ProviderObject::required_claims));
     let of_profile = profile.map_or(&[][..], Profile::required_claims);
@@ -95,7 +95,7 @@ fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {
         .iter()
         .map(|claim| ClaimPath::Literal(vec![(*claim).into()]));
     ClaimRules {
-        issuer,
+        issuers,
         issuer_pattern,
         require_expiration: fields.kept(ProviderObject::require_expiration),
         clock_skew: Duration::from_secs(fields.kept(ProviderObject::clock_skew_seconds)),

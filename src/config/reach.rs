@@ -275,7 +275,10 @@ pub(super) fn exclude_each_other(
             let later = parts.iter().skip(index.saturating_add(1)).filter_map(of);
             later.map(move |other| (one, other))
         }) {
-            let overlap = crate::claims::issuers_overlap(&one.claims.issuer, &other.claims.issuer);
+            let overlap = one.claims.issuers.iter().any(|one| {
+                let mut others = other.claims.issuers.iter();
+                others.any(|other| crate::claims::issuers_overlap(one, other))
+            });
             if !overlap && (shares_places(one, other) || shares_places(other, one)) {
                 return Some((one.name.clone(), other.name.clone()));
             }

@@ -48,6 +48,8 @@ pub enum Shape {
         /// It may not be empty.
         is_some: bool,
     },
+    /// A string that is not empty, or a list of such strings.
+    TextOrTexts,
     /// One of these strings.
     Words(Vec<&'static str>),
     /// A whole number from the first to the last.
@@ -100,6 +102,7 @@ impl Shape {
         match self {
             Self::Boolean => "boolean",
             Self::Text { .. } | Self::Words(_) => "string",
+            Self::TextOrTexts => "string or list",
             Self::Texts { .. } => "list of strings",
             Self::Whole(..) | Self::Signed => "whole number",
             Self::Tenths(..) => "number",

@@ -209,7 +209,7 @@ impl Known<'_> {
         if fields.value(RuleObject::deny)? {
             let also = fields
                 .get(RuleObject::requires)
-                .or(fields.get(RuleObject::requirement_name));
+                .or_else(|| fields.get(RuleObject::requirement_name));
             if let Some(node) = also.or(beside.authorize).or(beside.resource) {
                 return Err(
                     node.invalid("`deny` refuses the request whatever its token; leave one of the two out")

@@ -31,15 +31,17 @@ pub(super) fn read(
     }
     if authorization_servers.is_empty() {
         for ClaimRules {
-            issuer,
+            issuers,
             issuer_pattern,
             ..
         } in providers.iter().map(|provider| &provider.claims)
         {
             // A pattern is nobody's name, and a client can do nothing with what is no URL.
-            let is_server = issuer_pattern.is_none() && HttpUri::parse(issuer).is_ok();
-            if is_server && !authorization_servers.contains(issuer) {
-                authorization_servers.push(issuer.clone());
+            let server = issuers.iter().find(|issuer| HttpUri::parse(issuer).is_ok());
+            if let (None, Some(server)) = (issuer_pattern, server)
+                && !authorization_servers.contains(server)
+            {
+                authorization_servers.push(server.clone());
             }
         }
     }

@@ -44,6 +44,7 @@ pub(super) enum Buffer {
 pub(super) enum MetricKind {
     Counter = 0,
     Gauge = 1,
+    Histogram = 2,
 }
 
 #[rustfmt::skip]
@@ -329,7 +330,7 @@ pub(super) fn increment_metric(id: u32, by: i64) -> Result<(), Status> {
     check(unsafe { proxy_increment_metric(id, by) })
 }
 
-/// Sets a gauge.
+/// Sets a gauge, or adds a value to a histogram.
 pub(super) fn record_metric(id: u32, value: u64) -> Result<(), Status> {
     // SAFETY: no pointers.
     check(unsafe { proxy_record_metric(id, value) })

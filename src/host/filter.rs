@@ -13,8 +13,8 @@ use super::abi::{self, Map};
 use super::crypto::HostCrypto;
 use super::metrics::Metrics;
 use super::shared_data::HostStore;
-use super::stream::{Held, Progress};
-use crate::account::Account;
+use super::stream::{Held, Progress, read_fields};
+use crate::account::{Account, RefusalSummary, RefusalsOfAKind, token_summary};
 use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId, WantedKey};
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::text_on_one_line;
@@ -43,6 +43,12 @@ const DECISIONS_PER_CALL: u32 = 32;
 /// meanwhile.
 const DECIDING_PER_CALL: u64 = 2;
 
+/// The decision of a request that was refused,
+const DENIED: &str = "denied";
+
+/// and of one that would have been, had its rule been enforced.
+const SHADOW_DENIED: &str = "shadow_denied";
+
 /// So many bytes of a request's id are logged: a UUID has 36.
 const LONGEST_REQUEST_ID: usize = 64;
 
@@ -59,13 +65,22 @@ pub(super) struct Filter {
     store: HostStore,
     reads_by_name: bool,
     held: RefCell<HashMap<u32, Rc<Held>>>,
-    /// By the host's number: each fetch under way, and how long its answer may be.
-    calls: RefCell<HashMap<u32, (FetchId, usize)>>,
+    /// By the host's number: each fetch under way.
+    calls: RefCell<HashMap<u32, Call>>,
     tick_period: Cell<u32>,
     /// The ticks are another's.
     is_retired: Cell<bool>,
     last_seen: Cell<UnixTime>,
     gauges_shown_at: Cell<UnixTime>,
+    refusals: RefCell<RefusalSummary>,
+}
+
+/// A fetch under way.
+struct Call {
+    fetch: FetchId,
+    /// How long its answer may be.
+    max_response_bytes: usize,
+    sent: UnixTime,
 }
 
 impl Filter {
@@ -97,6 +112,7 @@ impl Filter {
             is_retired: Cell::new(false),
             last_seen: Cell::default(),
             gauges_shown_at: Cell::default(),
+            refusals: RefCell::default(),
         })
     }
 
@@ -175,8 +191,8 @@ impl Filter {
             }
             Decision::Allow(allowed) => {
                 if let Some(denial) = &allowed.shadowed {
-                    self.metrics.shadow_denied(denial.reason);
-                    self.show_denial(denial, "shadow_denied");
+                    self.metrics.shadow_denied(denial);
+                    self.show_denial(denial, SHADOW_DENIED);
                 }
                 true
             }
@@ -231,10 +247,10 @@ impl Filter {
                 self.show_rule(allowed.rule);
                 self.show_subject(allowed.subject.as_deref());
                 if let Some(denial) = &allowed.shadowed {
-                    self.metrics.shadow_denied(denial.reason);
+                    self.metrics.shadow_denied(denial);
                     // Nothing else tells it from a refusal that was enforced.
-                    let _ = abi::set_filter_state("jwt.decision", b"shadow_denied");
-                    self.show_denial(denial, "shadow_denied");
+                    let _ = abi::set_filter_state("jwt.decision", SHADOW_DENIED.as_bytes());
+                    self.show_denial(denial, SHADOW_DENIED);
                     return Progress::Forwarded;
                 }
                 let decision = match allowed.basis {
@@ -259,11 +275,11 @@ impl Filter {
     }
 
     pub(super) fn deny(&self, refusal: &Refusal) -> Progress {
-        self.metrics.denied(refusal.denial.reason);
+        self.metrics.denied(&refusal.denial);
         self.show_rule(refusal.rule);
         self.show_subject(refusal.subject.as_deref());
-        self.show_decision("denied");
-        self.show_denial(&refusal.denial, "denied");
+        self.show_decision(DENIED);
+        self.show_denial(&refusal.denial, DENIED);
         let reply = self.config.replies.to(refusal);
         // Asked only now: a request that goes on does not pay for it.
         match abi::header(Map::RequestHeaders, "content-type") {
@@ -321,13 +337,35 @@ impl Filter {
         if !detail.is_empty() {
             let _ = abi::set_filter_state("jwt.detail", detail.as_bytes());
         }
+        let token = self.token_of(denial);
+        if !token.is_empty() {
+            let _ = abi::set_filter_state("jwt.token", token.as_bytes());
+        }
+        if log::log_enabled!(log::Level::Info) {
+            let is_shadowed = decision == SHADOW_DENIED;
+            let mut refusals = self.refusals.borrow_mut();
+            refusals.note(denial, is_shadowed, self.last_seen());
+        }
         if log::log_enabled!(log::Level::Debug) {
             log::debug!(
-                "{decision}: {label}{}{detail} [{}, request {}]",
+                "{decision}: {label}{}{detail} [{}, request {}]{}{token}",
                 if detail.is_empty() { "" } else { ": " },
                 account.circumstances(),
-                request_id()
+                request_id(),
+                if token.is_empty() { "" } else { " " },
             );
+        }
+    }
+
+    /// What the refused token says of itself, if the configuration asks for it. The request is read again: the others do
+    /// not pay for it.
+    fn token_of(&self, denial: &Denial) -> String {
+        let mut request = RequestHead::new();
+        match denial.rule {
+            Some(rule) if self.config.shown.token && read_fields(self, &mut request).is_ok() => {
+                token_summary(&self.config, rule, &request)
+            }
+            _ => String::new(),
         }
     }
 
@@ -359,6 +397,7 @@ impl Filter {
                 && abi::set_effective_context(stream).is_ok()
             {
                 carried_out = carried_out.saturating_add(1);
+                self.metrics.waited(self.last_seen.get().since(held.since));
                 held.progress.set(self.apply(&decision));
                 if let Decision::Allow(allowed) = decision {
                     held.allowed.replace(Some((allowed, self.last_seen.get())));
@@ -401,6 +440,33 @@ impl Filter {
                     super::key_log::tell(&provider.name, &event);
                 }
             }
+        }
+    }
+
+    /// Logs which refusals have gone up.
+    fn sum_up_refusals(&self, now: UnixTime) {
+        while let Some(refusals) = self.refusals.borrow_mut().next_due(now) {
+            let RefusalsOfAKind {
+                count,
+                within,
+                is_shadowed,
+                last,
+                at,
+            } = refusals;
+            let account = Account {
+                config: &self.config,
+                denial: &last,
+                now: at,
+            };
+            let detail = account.detail();
+            log::info!(
+                "{}: {}: {count} requests within {} s, the last one{}{detail} [{}]",
+                if is_shadowed { SHADOW_DENIED } else { DENIED },
+                last.reason.label(),
+                within.as_secs().max(1),
+                if detail.is_empty() { "" } else { ": " },
+                account.circumstances(),
+            );
         }
     }
 

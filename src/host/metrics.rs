@@ -2,12 +2,15 @@
 //!
 //! All are defined with the configuration, so that each can be seen before it first moves.
 
+use std::time::Duration;
+
 use super::abi::{self, MetricKind};
 use crate::authenticator::{CacheCounts, KeyGauges};
-use crate::denial::Reason;
+use crate::denial::{Denial, Reason};
 use crate::jose::AlgorithmSet;
 use crate::keys::FetchError;
 use crate::settings::Config;
+use crate::time::millis;
 
 /// A metric that could not be defined is not counted: that must not cost a request.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +51,11 @@ impl Metric {
 #[derive(Debug)]
 pub(super) struct Metrics {
     pub(super) allowed: Metric,
-    pub(super) denied: Metric,
+    denied_total: Metric,
+    shadow_denied_total: Metric,
     pub(super) bypassed: Metric,
     pub(super) waiting: Metric,
+    waiting_ms: Metric,
     pub(super) metadata_served: Metric,
     signature_backend_host: Metric,
     cache_hit: Metric,
@@ -68,7 +73,10 @@ const MOST_PROVIDERS: usize = 100;
 /// The metrics of one provider.
 #[derive(Debug)]
 pub(super) struct ProviderMetrics {
+    denied: Metric,
+    shadow_denied: Metric,
     pub(super) fetch_success: Metric,
+    fetch_ms: Metric,
     fetch_failed: Metric,
     fetch_cluster_missing: Metric,
     fetch_cluster_unavailable: Metric,
@@ -94,9 +102,11 @@ impl Metrics {
         };
         Self {
             allowed: counter("allowed"),
-            denied: counter("denied"),
+            denied_total: counter("denied_total"),
+            shadow_denied_total: counter("shadow_denied_total"),
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
+            waiting_ms: Metric::define(MetricKind::Histogram, &prefix, "waiting_ms"),
             metadata_served: counter("metadata_served"),
             signature_backend_host: gauge("signature_backend_host"),
             cache_hit: counter("cache_hit"),
@@ -131,18 +141,30 @@ impl Metrics {
     }
 
     /// Counts a refusal.
-    pub(super) fn denied(&self, reason: Reason) {
-        self.denied.increment();
-        if let Some(metric) = self.denied_for.get(reason.index()) {
+    pub(super) fn denied(&self, denial: &Denial) {
+        self.denied_total.increment();
+        if let Some(metric) = self.denied_for.get(denial.reason.index()) {
             metric.increment();
+        }
+        if let Some(metrics) = denial.provider.and_then(|id| self.provider(id.index())) {
+            metrics.denied.increment();
         }
     }
 
     /// Counts a refusal that is not enforced.
-    pub(super) fn shadow_denied(&self, reason: Reason) {
-        if let Some(metric) = self.shadow_denied_for.get(reason.index()) {
+    pub(super) fn shadow_denied(&self, denial: &Denial) {
+        self.shadow_denied_total.increment();
+        if let Some(metric) = self.shadow_denied_for.get(denial.reason.index()) {
             metric.increment();
         }
+        if let Some(metrics) = denial.provider.and_then(|id| self.provider(id.index())) {
+            metrics.shadow_denied.increment();
+        }
+    }
+
+    /// For how long a request has waited.
+    pub(super) fn waited(&self, time: Duration) {
+        self.waiting_ms.set(millis(time));
     }
 
     pub(super) fn provider(&self, index: usize) -> Option<&ProviderMetrics> {
@@ -159,7 +181,10 @@ impl ProviderMetrics {
             false => Metric(None),
         };
         Self {
+            denied: counter("denied"),
+            shadow_denied: counter("shadow_denied"),
             fetch_success: counter("fetch_success"),
+            fetch_ms: Metric::define(MetricKind::Histogram, prefix, "fetch_ms"),
             fetch_failed: counter("fetch_failed"),
             fetch_cluster_missing: counter("fetch_cluster_missing"),
             fetch_cluster_unavailable: counter("fetch_cluster_unavailable"),
@@ -168,6 +193,11 @@ impl ProviderMetrics {
             keys_age_seconds: gauge("keys_age_seconds"),
             keys_stale: gauge("keys_stale"),
         }
+    }
+
+    /// How long the issuer took to answer a request, or to fail.
+    pub(super) fn fetched(&self, time: Duration) {
+        self.fetch_ms.set(millis(time));
     }
 
     /// Counts a fetch that failed; one that never left the proxy also under its own name.

@@ -41,6 +41,8 @@ pub(super) struct Stream {
 
 /// What becomes of a request that waits.
 pub(super) struct Held {
+    /// From when on.
+    pub(super) since: UnixTime,
     pub(super) progress: Cell<Progress>,
     /// As it went on, and when.
     pub(super) allowed: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
@@ -103,6 +105,7 @@ impl HttpContext for Stream {
         match decision {
             Decision::Wait => {
                 let held = Rc::new(Held {
+                    since: filter.last_seen(),
                     progress: Cell::new(Progress::Held),
                     allowed: RefCell::default(),
                 });
@@ -156,7 +159,7 @@ impl Stream {
         if self.progress() != Progress::Forwarded || !filter.watches_route(&request, &allowed) {
             return Action::Continue;
         }
-        let may_stay = match route_requirement() {
+        let may_stay = match route_requirement(filter) {
             Ok(route) if route == request.route_requirement => true,
             Ok(route) => filter.handle_rerouted(&request, &allowed, route, then),
             Err(_) => {
@@ -188,8 +191,7 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
     let mut request = RequestHead::with_capacity(filter.wanted().len());
     read_fields(filter, &mut request)?;
     let policy = filter.policy();
-    // Asked for where there is no map too: a route that names what nobody has configured is refused.
-    request.route_requirement = route_requirement()?;
+    request.route_requirement = route_requirement(filter)?;
     if let Some(rules) = &policy.filter_state_rules {
         request.filter_state = abi::property(&format!("filter_state\0{}", rules.name))?;
     }
@@ -205,7 +207,7 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
 
 /// Reads the fields: one by one where each is known to stand there once and no name has another spelling, else all in one
 /// call, since a read by name gives the first of several values only.
-fn read_fields(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
+pub(super) fn read_fields(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     let wanted = filter.wanted();
     if filter.reads_by_name() {
         for (field, name) in wanted.iter() {
@@ -239,11 +241,22 @@ fn remove_trailers(filter: &Filter) -> Result<(), Status> {
     Ok(())
 }
 
-/// `requirement_name` in the route's metadata under `proxy-wasm-jwt`. A value that is there and cannot be read is as good
-/// as a name that is not known: refused.
-fn route_requirement() -> Result<Option<Vec<u8>>, Status> {
-    const METADATA: &str = "xds\0route_metadata\0filter_metadata\0proxy-wasm-jwt";
-    let Some(bytes) = abi::property(METADATA)? else {
+/// The requirement that the route names, or else its virtual host.
+///
+/// The route is read if there is no `requirement_map` too: the filter refuses a name that it does not know. The virtual
+/// host is not, because each request would pay for a second host call.
+fn route_requirement(filter: &Filter) -> Result<Option<Vec<u8>>, Status> {
+    let named = requirement_name("xds\0route_metadata\0filter_metadata\0proxy-wasm-jwt")?;
+    if named.is_some() || filter.policy().requirement_map.is_empty() {
+        return Ok(named);
+    }
+    requirement_name("xds\0virtual_host_metadata\0filter_metadata\0proxy-wasm-jwt")
+}
+
+/// `requirement_name` in this metadata. A value that is there and cannot be read is as good as a name that is not known:
+/// refused.
+fn requirement_name(metadata: &str) -> Result<Option<Vec<u8>>, Status> {
+    let Some(bytes) = abi::property(metadata)? else {
         return Ok(None);
     };
     let pairs = abi::pairs(&bytes)?;

@@ -107,7 +107,7 @@ pub struct Discovery {
     pub document: Endpoint,
     /// Where it is asked for instead, if there is nothing at the first address; none where `uri` is written.
     pub fallback: Option<Endpoint>,
-    /// The document's `issuer` must equal this exactly.
+    /// The document's `issuer` must equal this exactly. The tokens' `iss` may be another.
     pub issuer: Box<str>,
     /// The cluster for a `jwks_uri` on another host, by host; in the hosts' order.
     pub clusters: Vec<(Box<str>, Box<str>)>,

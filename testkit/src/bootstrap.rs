@@ -75,6 +75,7 @@ pub struct Listener {
     name: String,
     filters: Vec<Value>,
     routes: Vec<Value>,
+    virtual_host: Map<String, Value>,
     manager: Map<String, Value>,
 }
 
@@ -85,6 +86,7 @@ impl Listener {
             name: name.into(),
             filters: Vec::new(),
             routes: Vec::new(),
+            virtual_host: Map::new(),
             manager: Map::new(),
         }
     }
@@ -125,6 +127,12 @@ impl Listener {
         self.manager("access_log", log)
     }
 
+    /// Sets a field of the virtual host that holds the routes.
+    pub fn virtual_host(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.virtual_host.insert(field.into(), value.into());
+        self
+    }
+
     /// Sets a field of the HTTP connection manager, `normalize_path` for instance.
     pub fn manager(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.manager.insert(field.into(), value.into());
@@ -140,13 +148,17 @@ impl Listener {
         } else {
             self.routes
         };
+        let mut virtual_host = json!({"name": "all", "domains": ["*"], "routes": routes});
+        for (field, value) in self.virtual_host {
+            virtual_host[field] = value;
+        }
         let mut manager = json!({
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": self.name,
             "http_protocol_options": {"enable_trailers": true},
             "route_config": {
                 "name": self.name,
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]
+                "virtual_hosts": [virtual_host]
             },
             "http_filters": filters
         });
@@ -306,8 +318,13 @@ pub fn route(prefix: &str, cluster: &str) -> Value {
 /// A route of a path prefix to the cluster `upstream` whose metadata names an entry of `requirement_map`.
 pub fn route_requirement(prefix: &str, requirement: &str) -> Value {
     let mut route = route(prefix, "upstream");
-    route["metadata"] = json!({"filter_metadata": {"proxy-wasm-jwt": {"requirement_name": requirement}}});
+    route["metadata"] = requirement_metadata(requirement);
     route
+}
+
+/// The metadata of a route or a virtual host that names an entry of `requirement_map`.
+pub fn requirement_metadata(requirement: &str) -> Value {
+    json!({"filter_metadata": {"proxy-wasm-jwt": {"requirement_name": requirement}}})
 }
 
 /// An address as Envoy writes it.

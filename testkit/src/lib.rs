@@ -27,8 +27,8 @@ mod upstream;
 mod workload;
 
 pub use bootstrap::{
-    Bootstrap, Listener, WasmFilter, route, route_requirement, router_filter, static_cluster,
-    use_native_module, uses_native_module, wasm_filter,
+    Bootstrap, Listener, WasmFilter, requirement_metadata, route, route_requirement, router_filter,
+    static_cluster, use_native_module, uses_native_module, wasm_filter,
 };
 pub use certificates::{Authority, Certificate, certificate_of};
 pub use client::{BodySender, Client, Pending, Request, Response, raw_exchange, status_of};

@@ -149,7 +149,7 @@ impl StandIns {
             if source.is_discovery {
                 // The keys are on the document's own host, as with most issuers.
                 let uri = format!("https://{}{}", source.host, played.jwks_path);
-                let document = json!({"issuer": member(provider, "issuer"), "jwks_uri": uri});
+                let document = json!({"issuer": document_issuer(provider), "jwks_uri": uri});
                 issuer.serve(&source.path, Answer::json(&document));
             }
         }
@@ -273,9 +273,7 @@ impl Provider {
     }
 
     fn read(name: &str, provider: &Value, source: &Source) -> Result<Self, String> {
-        let template = member(provider, "issuer")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let template = spellings(provider).next().unwrap_or_default();
         let known = Published::of(template, &source.path);
         let allowed: Vec<&str> = strings(provider, "algorithms").collect();
         let mut signs = [known.algorithm]
@@ -439,10 +437,25 @@ fn strings<'v>(object: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
     list.into_iter().flatten().filter_map(Value::as_str)
 }
 
+/// What `iss` may be: `issuer` is one text or a list.
+fn spellings(provider: &Value) -> impl Iterator<Item = &str> {
+    let one = member(provider, "issuer").and_then(Value::as_str);
+    one.into_iter().chain(strings(provider, "issuer"))
+}
+
+/// The `issuer` that the filter expects in the discovery document.
+fn document_issuer(provider: &Value) -> &str {
+    let named = member(provider, "discovery").and_then(|discovery| member(discovery, "issuer")?.as_str());
+    named
+        .or_else(|| spellings(provider).find(|issuer| issuer.starts_with("http")))
+        .or_else(|| spellings(provider).next())
+        .unwrap_or_default()
+}
+
 fn source(provider: &Value) -> Option<Source> {
     let text = |object: &Value, name: &str| member(object, name).and_then(Value::as_str).map(str::to_owned);
     if let Some(discovery) = member(provider, "discovery") {
-        let issuer = text(provider, "issuer").unwrap_or_default();
+        let issuer = document_issuer(provider);
         let document = text(discovery, "uri").unwrap_or_else(|| {
             format!(
                 "{}/.well-known/openid-configuration",

@@ -108,6 +108,40 @@ fn assert_prometheus(page: &Page, envoy: &EnvoyProcess) {
     }
 }
 
+/// The sum over a metric counts each refusal once, and the histograms have the labels.
+fn assert_sums_count_once(envoy: &EnvoyProcess) {
+    let text = envoy.admin("/stats/prometheus");
+    let sum = |name: &str| -> u64 {
+        let values = text.lines().filter_map(|line| {
+            let (metric, value) = line.rsplit_once(' ')?;
+            let (found, _) = metric.split_once('{')?;
+            (found == name).then(|| value.parse::<u64>().expect("a number"))
+        });
+        values.sum()
+    };
+    for family in ["jwt_denied", "jwt_shadow_denied"] {
+        assert_eq!(sum(family), sum(&format!("{family}_total")), "{family}");
+        assert!(sum(family) > 0, "{family}");
+    }
+    // A histogram appears with its first value, and the values of a worker after a while.
+    let is_there = |name: &str| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(15);
+        let labels = ["jwt_provider=\"corp\"", "jwt_filter=\"edge\"", "le="];
+        loop {
+            let text = envoy.admin("/stats/prometheus");
+            let mut buckets = text.lines().filter(|line| line.starts_with(name));
+            if buckets.any(|line| labels.iter().all(|label| line.contains(label)) && !line.ends_with(" 0")) {
+                return true;
+            }
+            if std::time::Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    assert!(is_there("jwt_provider_fetch_ms_bucket"));
+}
+
 struct Stack {
     issuer: Issuer,
     _upstream: Upstream,
@@ -212,6 +246,7 @@ fn metrics_access_log_and_log_are_as_documented() {
     assert_eq!(Some(lines.iter().map(String::as_str).collect()), shown);
 
     assert_prometheus(&page, &stack.envoy);
+    assert_sums_count_once(&stack.envoy);
 
     let good = Request::get("/admin").bearer(&stack.token().expires_in(600).mint());
     assert_eq!(client.request(good).status, 403);

@@ -249,6 +249,7 @@ fn check_type(reference: &Reference, documented: &Documented, row: &Row) {
     let (wrong, message) = match row.kind.as_str() {
         "boolean" => (json!([]), "expected true or false"),
         "string" => (json!([]), "expected a string"),
+        "string or list" => (json!(7), "expected a string"),
         "whole number" => (json!([]), "expected a whole number"),
         "number" => (json!([]), "expected a number"),
         "duration" => (json!([]), "expected a duration"),

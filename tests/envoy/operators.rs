@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::{EnvoyOptions, Request, tamper_signature};
+use testkit::{
+    Bootstrap, EnvoyOptions, EnvoyProcess, Listener, Request, Upstream, tamper_signature, wasm_filter,
+};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{remote_provider, token};
+use crate::scenarios::{local_provider, remote_provider, token, with};
 
 #[test]
 fn metrics_access_log_and_log_tell_what_happened_and_hold_no_token() {
@@ -42,7 +44,10 @@ fn metrics_access_log_and_log_tell_what_happened_and_hold_no_token() {
     for (name, expected) in [
         ("allowed", 1),
         ("bypassed", 1),
-        ("denied", 4),
+        ("denied_total", 4),
+        ("shadow_denied_total", 0),
+        ("provider.corp.denied", 3),
+        ("provider.corp.shadow_denied", 0),
         ("denied.token_missing", 1),
         ("denied.token_expired", 1),
         ("denied.signature_invalid", 1),
@@ -115,4 +120,76 @@ fn envoy_proves_to_know_what_its_interface_has() {
             "{backend}"
         );
     }
+}
+
+/// The first step of the roll-out in docs/coming-from-jwt_authn.md.
+#[test]
+fn a_trial_in_front_of_jwt_authn_changes_nothing() {
+    let provider = with(
+        local_provider(),
+        json!({"claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}], "clear_route_cache": true}),
+    );
+    let jwt_authn = json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"corp": with(local_provider(), json!({"forward": true}))},
+            "rules": [
+                {"match": {"path": "/open"}},
+                {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+            ],
+        },
+    });
+    let trial = json!({
+        "providers": {"corp": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}, "authorize": {"scopes": {"all": ["a"]}}}],
+        "mode": "shadow",
+        "shadow_changes_nothing": true,
+    });
+    let upstream = Upstream::start();
+    let log = "%RESPONSE_CODE% %FILTER_STATE(wasm.jwt.decision:PLAIN)% %FILTER_STATE(wasm.jwt.reason:PLAIN)%";
+    let alone = Listener::new("alone").filter(jwt_authn.clone());
+    let tried = Listener::new("tried")
+        .filter(wasm_filter(trial))
+        .filter(jwt_authn)
+        .access_log(log);
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .listener(alone)
+        .listener(tried)
+        .build();
+    let envoy = EnvoyProcess::start(&bootstrap);
+    let good = token().claim("scope", "a").mint();
+    let requests = [
+        Request::get("/orders")
+            .bearer(&good)
+            .header("x-jwt-sub", "root")
+            .header("x_jwt_sub", "root"),
+        Request::get("/orders").bearer(&token().mint()),
+        Request::get("/orders").bearer(&token().expires_in(-600).mint()),
+        Request::get("/orders"),
+        Request::get("/open").header("X-JWT_Sub", "root"),
+    ];
+    for request in requests {
+        let [alone, tried] = ["alone", "tried"].map(|listener| {
+            let response = envoy.client(listener).request(request.clone());
+            let seen = upstream.last().filter(|_| response.status == 200);
+            let mut headers = seen.map(|seen| seen.headers).unwrap_or_default();
+            // Each request has its own.
+            headers.retain(|(name, _)| !matches!(name.as_str(), "x-request-id" | "host"));
+            (response.status, headers)
+        });
+        assert_eq!(alone, tried);
+    }
+    assert_eq!(
+        envoy.wait_for_access_log(5),
+        [
+            "200 - -",
+            "200 shadow_denied scope_insufficient",
+            "401 shadow_denied token_expired",
+            "401 shadow_denied token_missing",
+            "200 shadow_denied token_missing",
+        ]
+    );
+    assert_alive(&envoy);
 }

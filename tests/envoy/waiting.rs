@@ -343,7 +343,7 @@ fn one_address_cannot_keep_others_from_waiting_for_the_first_keys() {
         .collect();
     stack
         .envoy
-        .wait_for_stat("wasmcustom.jwt.denied", Duration::from_secs(5), |denied| {
+        .wait_for_stat("wasmcustom.jwt.denied_total", Duration::from_secs(5), |denied| {
             denied >= u64::from(PLACES)
         })
         .expect("half of the flood finds no place");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::scenarios::filter_state::{NAMES, config, detailed, details, is_detail, list};
 use super::scenarios::{ISSUER, config as config_of, get, local_provider, token};
+use super::stub;
 use super::vm::Vm;
 
 #[test]
@@ -77,4 +78,85 @@ fn the_line_of_a_refusal_says_where_and_what_was_expected() {
         let line = line.unwrap_or_else(|| panic!("no line with {expected:?}: {:?}", host.lines));
         assert!(line.text.ends_with(&id), "{}", line.text);
     }
+}
+
+#[test]
+fn a_refused_token_says_what_it_is_only_where_it_is_asked_for() {
+    let mut config = detailed();
+    let expired = token().expires_in(-600).header("kid", "rsa\n1").mint();
+    let expected = |state: &std::collections::BTreeMap<String, Vec<u8>>| {
+        let text = String::from_utf8(state["jwt.token"].clone()).expect("text");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["unverified"], true);
+        assert_eq!(value["kid"], "rsa\n1");
+        assert_eq!(value["iss"], ISSUER);
+        assert_eq!(value.get("sub"), None);
+        text
+    };
+    let mut vm = Vm::start(&config);
+    let state = vm.request(&get("/orders").bearer(&expired)).filter_state;
+    assert!(!state.contains_key("jwt.token"));
+    config["filter_state"] = serde_json::json!({"token": true});
+    let mut vm = Vm::start(&config);
+    for path in ["/orders", "/new"] {
+        let text = expected(&vm.request(&get(path).bearer(&expired)).filter_state);
+        let line = stub::with(|host| host.lines.last().map(|line| line.text.clone()));
+        let line = line.expect("a line");
+        assert!(line.ends_with(&format!("] {text}")), "{line}");
+        assert!(!line.contains(expired.rsplit('.').next().expect("a part")));
+    }
+    // A query is no better a place than a header.
+    let path = format!("/orders?access_token={expired}");
+    expected(&vm.request(&get(&path)).filter_state);
+    // Nothing is said of requests that go on, or that carry none.
+    let good = token().claim("email", "a@example.com").mint();
+    for request in [get("/orders").bearer(&good), get("/orders"), get("/healthz")] {
+        assert!(!vm.request(&request).filter_state.contains_key("jwt.token"));
+    }
+}
+
+#[test]
+fn refusals_are_summed_up_once_a_minute() {
+    let mut vm = Vm::start(&detailed());
+    let summary = || -> Vec<String> {
+        let lines = stub::with(|host| std::mem::take(&mut host.lines));
+        let infos = lines.into_iter().filter(|line| line.level == 2);
+        infos
+            .map(|line| line.text)
+            .filter(|text| text.contains("denied: "))
+            .collect()
+    };
+    summary();
+    let expired = token().claim("email", "a@example.com").expires_in(-600).mint();
+    vm.request(&get("/orders").bearer(&expired));
+    vm.request(&get("/new"));
+    vm.request(&get("/healthz"));
+    assert!(summary().is_empty(), "only a tick writes them");
+    vm.pass(Duration::from_secs(1));
+    let lines = summary();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].starts_with("denied: token_expired: 1 requests within 1 s, the last one: exp was 600 s ago")
+            && lines[0].ends_with(" [provider corp, rule rules[6]]"),
+        "{}",
+        lines[0]
+    );
+    assert!(
+        lines[1].starts_with("shadow_denied: token_missing: 1 requests within 1 s, the last one: looked in ")
+            && lines[1].ends_with(" [provider -, rule rules[5]]"),
+        "{}",
+        lines[1]
+    );
+    for _ in 0..500 {
+        vm.request(&get("/orders").bearer(&expired));
+    }
+    vm.pass(Duration::from_secs(55));
+    assert!(summary().is_empty());
+    vm.pass(Duration::from_secs(10));
+    let lines = summary();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].starts_with("denied: token_expired: 500 requests within 60 s"),
+        "{lines:?}"
+    );
 }

@@ -8,13 +8,18 @@ use super::stub::{self, HeaderMap, Stream};
 use super::vm::{Answer, Vm, document};
 
 const METADATA: &str = "xds.route_metadata.filter_metadata.proxy-wasm-jwt";
+const HOST_METADATA: &str = "xds.virtual_host_metadata.filter_metadata.proxy-wasm-jwt";
 
 /// A route's metadata with this requirement, as a property and its value.
 pub(crate) fn metadata(requirement: &str) -> Option<(String, Vec<u8>)> {
+    named_by(METADATA, requirement)
+}
+
+fn named_by(property: &str, requirement: &str) -> Option<(String, Vec<u8>)> {
     let mut map = HeaderMap::default();
     map.push("owner", b"somebody");
     map.push("requirement_name", requirement.as_bytes());
-    Some((METADATA.to_owned(), map.to_bytes()))
+    Some((property.to_owned(), map.to_bytes()))
 }
 
 /// Tokens for `/`, none for `/open`, and routes that may open or close what they like.
@@ -61,6 +66,72 @@ fn a_route_names_what_it_needs() {
         reason(&mut vm, "/open").as_deref(),
         Some("jwt_route_requirement_unknown")
     );
+}
+
+#[test]
+fn a_virtual_host_speaks_for_routes_that_name_nothing() {
+    let mut vm = Vm::start(&config());
+    let set_both = |route: Option<&str>, host: Option<&str>| {
+        let of_route = route.and_then(metadata);
+        let of_host = host.and_then(|name| named_by(HOST_METADATA, name));
+        stub::with(|stub| stub.properties = of_route.into_iter().chain(of_host).collect());
+    };
+    for (route, host, path, expected) in [
+        (None, Some("open"), "/", None),
+        (None, Some("closed"), "/open", Some("jwt_token_missing")),
+        (
+            None,
+            Some("unheard-of"),
+            "/open",
+            Some("jwt_route_requirement_unknown"),
+        ),
+        (Some("closed"), Some("open"), "/open", Some("jwt_token_missing")),
+        (Some("open"), Some("closed"), "/", None),
+        (
+            Some("unheard-of"),
+            Some("open"),
+            "/open",
+            Some("jwt_route_requirement_unknown"),
+        ),
+    ] {
+        set_both(route, host);
+        assert_eq!(
+            reason(&mut vm, path).as_deref(),
+            expected,
+            "{route:?} {host:?} {path}"
+        );
+    }
+    // What cannot be read lets nothing through here either.
+    let (_, whole) = named_by(HOST_METADATA, "open").expect("a property");
+    let good = get("/").bearer(&token().mint());
+    for length in 1..whole.len() {
+        set(Some((HOST_METADATA.to_owned(), whole[..length].to_vec())));
+        assert_eq!(
+            outcome(&vm.request(&good)).as_deref(),
+            Some("jwt_request_malformed"),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn a_virtual_host_is_asked_only_where_its_word_counts() {
+    let asked = |config: &Value, property: Option<(String, Vec<u8>)>| {
+        let mut vm = Vm::start(config);
+        set(property);
+        stub::with(|host| host.story.clear());
+        vm.request(&get("/open"));
+        let story = stub::with(|host| std::mem::take(&mut host.story));
+        story.iter().filter(|line| line.contains(HOST_METADATA)).count()
+    };
+    assert_eq!(asked(&config(), None), 1);
+    assert_eq!(asked(&config(), metadata("open")), 0);
+    let mut without_map = config();
+    without_map
+        .as_object_mut()
+        .expect("an object")
+        .remove("requirement_map");
+    assert_eq!(asked(&without_map, None), 0);
 }
 
 #[test]

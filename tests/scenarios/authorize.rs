@@ -393,6 +393,33 @@ pub(super) fn list() -> Vec<Scenario> {
         .token(scoped(json!("b")), forwarded().header("x-sub", "alice"))
         .token(scoped(json!("a")), forwarded().header("x-sub", "alice"))
         .request(get("/hard"), denied("token_missing")),
+        Scenario::new("a trial that changes nothing forwards every request as it came", {
+            let mut config = ruled(json!([
+                {"match": {"path": "/open"}},
+                {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}, "authorize": {"scopes": {"all": ["a"]}}},
+            ]));
+            config["mode"] = "shadow".into();
+            config["shadow_changes_nothing"] = true.into();
+            config["protected_resource"] = json!({"resource": "https://api.example.com"});
+            config
+        })
+        .request(get("/").header("x-sub", "root").header("x_sub", "r"), forwarded().header("x-sub", "root").header("x_sub", "r"))
+        .request(get("/open").header("x-sub", "root"), forwarded().header("x-sub", "root"))
+        .request(
+            get("/").bearer(&scoped(json!("a"))).header("x-sub", "root"),
+            forwarded().header("x-sub", "root").header("authorization", &format!("Bearer {}", scoped(json!("a")))),
+        )
+        .request(get("/").bearer(&scoped(json!("a"))), forwarded().no_header("x-sub"))
+        .request(get("/").bearer(&scoped(json!("b"))), forwarded().no_header("x-sub"))
+        .request(get("/.well-known/oauth-protected-resource"), forwarded()),
+        Scenario::new("a trial that changes nothing refuses no spelling of a header either", {
+            let mut config = ruled(json!([]));
+            config["mode"] = "shadow".into();
+            config["shadow_changes_nothing"] = true.into();
+            config["headers_with_underscores_action"] = "REJECT_REQUEST".into();
+            config
+        })
+        .request(get("/").header("x_sub", "root"), forwarded().header("x_sub", "root")),
         Scenario::new(
             "one rule may be in shadow mode",
             ruled(json!([

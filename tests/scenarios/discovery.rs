@@ -50,6 +50,58 @@ pub(super) fn list() -> Vec<Scenario> {
             token().claim("iss", "https://idp.example.com/").mint(),
             forwarded(),
         ),
+        Scenario::new("discovery: a document of another issuer is accepted by name", {
+            config(with(
+                provider(),
+                json!({
+                    "issuer": "http://adfs.example.com/adfs/services/trust",
+                    "discovery": {"cluster": "issuer", "issuer": "https://adfs.example.com/adfs"},
+                }),
+            ))
+        })
+        .issuer(
+            "/adfs/.well-known/openid-configuration",
+            document("https://adfs.example.com/adfs", "http://idp.example.com/jwks"),
+        )
+        .token(
+            token()
+                .claim("iss", "http://adfs.example.com/adfs/services/trust")
+                .mint(),
+            forwarded(),
+        )
+        .token(
+            token().claim("iss", "https://adfs.example.com/adfs").mint(),
+            denied("issuer_unknown"),
+        ),
+        Scenario::new("discovery: a named issuer is compared exactly", {
+            config(with(
+                provider(),
+                json!({"discovery": {"cluster": "issuer", "issuer": "https://adfs.example.com/adfs"}}),
+            ))
+        })
+        .issuer("/adfs/.well-known/openid-configuration", good_document())
+        .issuer(DOCUMENT, good_document())
+        .token(&old, denied("keys_unavailable")),
+        Scenario::new("discovery: an issuer with two spellings has one document", {
+            config(with(
+                provider(),
+                json!({"issuer": ["accounts.example.com", "https://accounts.example.com"]}),
+            ))
+        })
+        .issuer(
+            "/.well-known/openid-configuration",
+            document("https://accounts.example.com", "http://idp.example.com/jwks"),
+        )
+        .token(token().claim("iss", "accounts.example.com").mint(), forwarded())
+        .token(
+            token().claim("iss", "https://accounts.example.com").mint(),
+            forwarded(),
+        )
+        .token(
+            token().claim("iss", "http://accounts.example.com").mint(),
+            denied("issuer_unknown"),
+        )
+        .fetches(1),
         Scenario::new("discovery: RFC 8414 puts the well-known part first", {
             let uri = "http://idp.example.com/.well-known/oauth-authorization-server/realms/main";
             config(with(

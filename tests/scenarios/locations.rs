@@ -28,14 +28,14 @@ pub(super) fn list() -> Vec<Scenario> {
             for_proxy("token_missing", "Bearer realm=\"jwt\""),
         )
         .request(
-            get("/").header("proxy-authorization", &format!("Bearer {}", token().expires_in(-600).mint())),
+            get("/").header("proxy-authorization", format!("Bearer {}", token().expires_in(-600).mint())),
             for_proxy(
                 "token_expired",
                 "Bearer realm=\"jwt\", error=\"invalid_token\", error_description=\"the token has expired\"",
             ),
         )
         .request(
-            get("/").header("proxy-authorization", &format!("Bearer {}", token().mint())),
+            get("/").header("proxy-authorization", format!("Bearer {}", token().mint())),
             forwarded().no_header("proxy-authorization"),
         )
         .request(get("/").bearer(&token().mint()), for_proxy("token_missing", "Bearer realm=\"jwt\"")),

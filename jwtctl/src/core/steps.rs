@@ -597,27 +597,20 @@ impl Walker<'_> {
             let value = members.as_ref().and_then(|members| members.member(name));
             value.map_or_else(|| "absent".to_owned(), |value| shorten(value.text()))
         };
+        let issuers = self.provider.claims.issuers.iter();
+        let issuers: Vec<String> = issuers.map(|issuer| format!("\"{issuer}\"")).collect();
+        let issuers = issuers.join(" or ");
         match claims.unverified_issuer() {
             Ok(Some(issuer)) => {
                 let outcome = match self.provider.is_issuer(&issuer) {
                     true => Ok(()),
                     false => Err(Denial::new(Reason::IssuerUnknown)),
                 };
-                self.add(
-                    "issuer",
-                    outcome,
-                    claim("iss"),
-                    format!("\"{}\"", self.provider.claims.issuer),
-                );
+                self.add("issuer", outcome, claim("iss"), issuers);
             }
             Ok(None) => {
                 let denial = Denial::new(Reason::IssuerUnknown);
-                self.add(
-                    "issuer",
-                    Err(denial),
-                    "absent",
-                    format!("\"{}\"", self.provider.claims.issuer),
-                );
+                self.add("issuer", Err(denial), "absent", issuers);
             }
             Err(denial) => self.add("issuer", Err(denial), claim("iss"), "a string"),
         }

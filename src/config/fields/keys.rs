@@ -9,6 +9,9 @@ object! {
     DiscoveryObject at "providers.<name>.discovery" {
         /// the cluster of Envoy that leads to the issuer
         cluster: Name = Name, required "write the name of the Envoy cluster that leads to the issuer";
+        /// the `issuer` of the document, compared exactly, if it is [not the `iss` of the
+        /// tokens](keys.md#where-keys-come-from); the provider's by default
+        issuer: Name = Name;
         /// the URL of the document, if it is not `<issuer>/.well-known/openid-configuration` or, where that
         /// answers 404, [the address of RFC 8414](keys.md#where-keys-come-from)
         uri: Form = Form, values "an `http` or `https` URL, without variables";

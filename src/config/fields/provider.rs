@@ -8,8 +8,8 @@ use super::matchers::StringMatcherObject;
 use super::rules::AuthorizeObject;
 use crate::claims::Profile;
 use crate::config::field::{
-    Flag, Form, ListOf, Mapped, Name, Names, Nested, Or, SomeOf, SomeStrings, Span, Strings, Text, Whole,
-    Word, WordOr, object,
+    Flag, Form, ListOf, Mapped, Name, Names, Nested, Or, SomeForms, SomeOf, SomeStrings, Span, Strings, Text,
+    Whole, Word, WordOr, object,
 };
 use crate::forward::ValueFormat;
 
@@ -39,8 +39,8 @@ const FORMATS: &[(&str, ValueFormat)] = &[
 object! {
     /// `providers.<name>`.
     ProviderObject at "providers.<name>" {
-        /// the `iss` of tokens, compared exactly
-        issuer: Name = Name, required "write the tokens' `iss` exactly", values "without `*`";
+        /// the `iss` of tokens, compared exactly; a list names the spellings of one issuer
+        issuer: SomeForms = SomeForms, required "write the tokens' `iss` exactly", values "without `*`; not more than 8";
         /// claims that must equal the [variables](authorization.md#many-tenants-one-issuer) of the issuer
         issuer_claims: Mapped = Mapped, values "1 to 8";
         /// `aud` must contain one of these, compared exactly; `["*"]` accepts every token, including one

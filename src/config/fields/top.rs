@@ -52,6 +52,9 @@ object! {
         /// with `mode: shadow`: the percentage of [clients](authorization.md#rolling-a-policy-out) in shadow
         /// mode, 100 by default; the filter enforces the policy for the others
         shadow_percent: Whole = Whole(0, 100);
+        /// with `mode: shadow` for every rule and every client: requests go on [exactly as they
+        /// came](#trying-a-policy-out), with the headers that the client sent
+        shadow_changes_nothing: Or<Flag> = Or(Flag, false);
         /// [metadata](authorization.md#protected-resource-metadata) after RFC 9728, and challenges that refer
         /// to it
         protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
@@ -121,6 +124,9 @@ object! {
         rule: Or<Flag> = Or(Flag, false);
         /// `wasm.jwt.decision` for every request, and not only for requests that shadow mode allows
         decision: Or<Flag> = Or(Flag, false);
+        /// `wasm.jwt.token` on refusals: [what the token says of itself](authorization.md#the-refused-token),
+        /// unverified; also in the debug log
+        token: Or<Flag> = Or(Flag, false);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use proxy_wasm::types::Status;
 
-use super::{Filter, IDLE_TICK};
+use super::{Call, Filter, IDLE_TICK};
 use crate::authenticator::Authenticator;
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::shared_data;
@@ -23,6 +23,7 @@ impl Filter {
         for request in requests {
             self.send(request, now);
         }
+        self.sum_up_refusals(now);
         self.settle(now);
     }
 
@@ -54,7 +55,11 @@ impl Filter {
         while let Some(request) = next.take() {
             match dispatch(&request) {
                 Ok(call) => {
-                    let fetch = (request.id, request.max_response_bytes);
+                    let fetch = Call {
+                        fetch: request.id,
+                        max_response_bytes: request.max_response_bytes,
+                        sent: now,
+                    };
                     self.calls.borrow_mut().insert(call, fetch);
                 }
                 Err(error) => next = self.handle_fetched(request.id, Err(error), now),
@@ -74,8 +79,19 @@ impl Filter {
     /// A call was answered, or has failed.
     pub(in crate::host) fn handle_call(&self, call: u32, header_count: usize, body_size: usize) {
         let known = self.calls.borrow_mut().remove(&call);
-        let Some((fetch, limit)) = known else { return };
+        let Some(Call {
+            fetch,
+            max_response_bytes: limit,
+            sent,
+        }) = known
+        else {
+            return;
+        };
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
+        let provider = self.engine(|engine| engine.provider_of(fetch));
+        if let Some(metrics) = provider.and_then(|id| self.metrics.provider(id.index())) {
+            metrics.fetched(now.since(sent));
+        }
         // A broken connection arrives without headers; to ask for them then is a fault.
         let status = match header_count {
             0 => None,

@@ -139,7 +139,8 @@ extern "C" fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, 
     let name = passed_text(name, name_size);
     let words = format!("define {name}");
     call("proxy_define_metric", words, |host| {
-        if kind > 1 {
+        // Counter, gauge, histogram.
+        if kind > 2 {
             return BAD_ARGUMENT;
         }
         let known = host.metrics.iter().position(|metric| metric.name == name);
