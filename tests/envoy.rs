@@ -59,6 +59,8 @@ mod routes;
 mod scenarios;
 #[path = "envoy/stack.rs"]
 mod stack;
+#[path = "envoy/virtual_hosts.rs"]
+mod virtual_hosts;
 #[path = "envoy/waiting.rs"]
 mod waiting;
 #[path = "envoy/workers.rs"]

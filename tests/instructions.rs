@@ -48,7 +48,7 @@ const BUDGETS: &[Budget] = &[
     budget("start", 5_060, 0),
     budget("configuration", 3_540_000, 93),
     budget("configuration, 10 providers, 100 rules", 42_000_000, 192),
-    budget("tick", 3_960, 5),
+    budget("tick", 4_260, 5),
     budget("no token asked", 23_600, 4),
     budget("no token", 41_200, 9),
     budget("warm", 34_800, 8),

@@ -135,6 +135,10 @@ fn value(shape: &Shape) -> Value {
             }
             json!({"anyOf": [list, {"type": "string"}]})
         }
+        Shape::TextOrTexts => {
+            let text = json!({"type": "string", "minLength": 1});
+            json!({"anyOf": [{"type": "array", "items": text, "minItems": 1}, text]})
+        }
         Shape::Words(words) => json!({"enum": words}),
         Shape::Whole(low, high) => json!({"type": "integer", "minimum": low, "maximum": high}),
         Shape::Signed => json!({"type": "integer"}),

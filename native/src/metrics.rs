@@ -5,7 +5,7 @@
 //! behalf of a stream only; what the main thread wants to change there is left to the next one.
 
 use proxy_wasm_jwt::authenticator::{CacheCounts, KeyGauges};
-use proxy_wasm_jwt::denial::Reason;
+use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::keys::FetchError;
 use proxy_wasm_jwt::settings::Config;
 
@@ -86,7 +86,8 @@ impl Metric {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) allowed: Metric,
-    pub(crate) denied: Metric,
+    denied_total: Metric,
+    shadow_denied_total: Metric,
     pub(crate) bypassed: Metric,
     pub(crate) waiting: Metric,
     pub(crate) metadata_served: Metric,
@@ -104,6 +105,8 @@ pub(crate) struct Metrics {
 /// The metrics of one provider.
 #[derive(Debug)]
 pub(crate) struct ProviderMetrics {
+    denied: Metric,
+    shadow_denied: Metric,
     pub(crate) fetch_success: Metric,
     fetch_failed: Metric,
     fetch_cluster_missing: Metric,
@@ -143,7 +146,8 @@ impl Metrics {
         };
         Self {
             allowed: counter("allowed"),
-            denied: counter("denied"),
+            denied_total: counter("denied_total"),
+            shadow_denied_total: counter("shadow_denied_total"),
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
             metadata_served: counter("metadata_served"),
@@ -161,6 +165,8 @@ impl Metrics {
                     let counter = |name| counter_of(&prefix, name);
                     let gauge = |name| gauge_of(&prefix, name);
                     ProviderMetrics {
+                        denied: counter("denied"),
+                        shadow_denied: counter("shadow_denied"),
                         fetch_success: counter("fetch_success"),
                         fetch_failed: counter("fetch_failed"),
                         fetch_cluster_missing: counter("fetch_cluster_missing"),
@@ -189,21 +195,29 @@ impl Metrics {
     }
 
     /// Counts a refusal, by the provider of this name where it came that far.
-    pub(crate) fn denied(&self, host: &Host<'_>, reason: Reason, provider: &str) {
+    pub(crate) fn denied(&self, host: &Host<'_>, denial: &Denial, provider: &str) {
         let teller = Teller::Stream(host);
-        self.denied.increment(teller);
-        if let Some(metric) = self.denied_for.get(reason.index()) {
+        self.denied_total.increment(teller);
+        if let Some(metric) = self.denied_for.get(denial.reason.index()) {
             metric.increment(teller);
         }
+        if let Some(metrics) = denial.provider.and_then(|id| self.provider(id.index())) {
+            metrics.denied.increment(teller);
+        }
         if let Some(id) = self.refused {
-            host.count_labelled(id, &[reason.label(), provider], 1);
+            host.count_labelled(id, &[denial.reason.label(), provider], 1);
         }
     }
 
     /// Counts a refusal that is not enforced.
-    pub(crate) fn shadow_denied(&self, host: &Host<'_>, reason: Reason) {
-        if let Some(metric) = self.shadow_denied_for.get(reason.index()) {
-            metric.increment(Teller::Stream(host));
+    pub(crate) fn shadow_denied(&self, host: &Host<'_>, denial: &Denial) {
+        let teller = Teller::Stream(host);
+        self.shadow_denied_total.increment(teller);
+        if let Some(metric) = self.shadow_denied_for.get(denial.reason.index()) {
+            metric.increment(teller);
+        }
+        if let Some(metrics) = denial.provider.and_then(|id| self.provider(id.index())) {
+            metrics.shadow_denied.increment(teller);
         }
     }
 

@@ -314,7 +314,7 @@ impl Stream {
         show_subject(worker, host, forward.subject.as_deref());
         let metrics = &self.filter.metrics;
         if let Some(denial) = &forward.shadowed {
-            metrics.shadow_denied(host, denial.reason);
+            metrics.shadow_denied(host, denial);
             // Nothing else distinguishes it from a refusal that was enforced.
             host.set_filter_state("wasm.jwt.decision", b"shadow_denied");
             show_denial(worker, host, denial, "shadow_denied");
@@ -345,7 +345,7 @@ impl Stream {
             .provider
             .and_then(|provider| worker.config.provider(provider));
         let name = provider.map_or("none", |provider| &provider.name);
-        self.filter.metrics.denied(host, denial.reason, name);
+        self.filter.metrics.denied(host, denial, name);
         show_rule(worker, host, refusal.rule);
         show_subject(worker, host, refusal.subject.as_deref());
         show_decision(worker, host, "denied");
@@ -378,7 +378,7 @@ impl Stream {
             }
             Decision::Allow(forward) => {
                 if let Some(denial) = &forward.shadowed {
-                    self.filter.metrics.shadow_denied(host, denial.reason);
+                    self.filter.metrics.shadow_denied(host, denial);
                     show_denial(worker, host, denial, "shadow_denied");
                 }
                 true

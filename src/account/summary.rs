@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn at(seconds: u64) -> UnixTime {
-        UnixTime::from_secs(1_000_000_u64.saturating_add(seconds))
+        UnixTime::from_millis(1_000_000_000).after(Duration::from_secs(seconds))
     }
 
     fn denial(reason: Reason, provider: usize) -> Denial {

@@ -14,10 +14,10 @@ const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tena
 /// One issuer calls itself by no more names than this.
 const MAX_SPELLINGS: usize = 8;
 
-/// The values that `iss` may have; the pattern, if there is one with variables.
+/// Values of `iss`, and the pattern of the only one.
 type Issuers = (Vec<Box<str>>, Option<IssuerPattern>);
 
-/// Reads `issuer` and `issuer_claims`.
+/// The values that `iss` may have; the pattern, if there is one with variables.
 pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<ConfigError>> {
     let node = fields.require(ProviderObject::issuer)?;
     let spellings = match node.value().kind() {
