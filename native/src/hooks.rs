@@ -95,6 +95,9 @@ pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Opt
                 return None;
             }
         };
+        for warning in &config.warnings {
+            log::warn!("configuration: {warning}");
+        }
         let metrics = Metrics::define(&config, host);
         let scheduler = match binding::is_validation() {
             true => None,

@@ -45,6 +45,10 @@ pub(super) struct Earlier {
     /// Their numbers, by what they take in one text: a module has few kinds of maps, since each costs it kilobytes.
     numbers: BTreeMap<String, usize>,
     key: String,
+    /// Some ignore case.
+    ignores_case: bool,
+    /// Some are patterns that take nearly everything.
+    has_open_patterns: bool,
 }
 
 /// What makes a matcher useless.
@@ -135,6 +139,8 @@ impl Earlier {
     /// Takes in a matcher, of whatever use it is.
     pub(super) fn take(&mut self, reach: &Reach, number: usize) {
         let kind = kind(reach.paths, reach.ignore_case);
+        self.ignores_case |= reach.ignore_case;
+        self.has_open_patterns |= reach.paths == Paths::NearlyBeginning;
         let pattern = reach.pattern.as_deref().map(|pattern| ('p', pattern));
         for (kind, text) in [Some((kind, &*reach.text)), pattern].into_iter().flatten() {
             self.spell(&reach.tests, kind, text);
@@ -163,7 +169,8 @@ impl Earlier {
 
     fn covering(&mut self, reach: &Reach) -> Option<Covered> {
         let mut probable = None;
-        for tests in ["", &reach.tests] {
+        let own = Some(&*reach.tests).filter(|tests| !tests.is_empty());
+        for tests in [Some(""), own].into_iter().flatten() {
             match self.covering_with(tests, reach) {
                 Some(Covered::Probably(number)) => probable = probable.or(Some(number)),
                 Some(sure) => return Some(sure),
@@ -185,7 +192,7 @@ impl Earlier {
         let mut probable = None;
         for (text, ignore_case) in [(&reach.text, false), (&lower, true)] {
             // One that tells the cases apart does not take what may come in either.
-            if reach.ignore_case && !ignore_case {
+            if reach.ignore_case && !ignore_case || ignore_case && !self.ignores_case {
                 continue;
             }
             for end in 0..=text.len() {
@@ -197,7 +204,7 @@ impl Earlier {
                     (Paths::Beginning, true),
                     (Paths::Below, tail.starts_with('/') || is_whole && is_narrow),
                     (Paths::Exact, is_whole && reach.paths == Paths::Exact),
-                    (Paths::NearlyBeginning, !ignore_case),
+                    (Paths::NearlyBeginning, !ignore_case && self.has_open_patterns),
                 ] {
                     let number = match is_covered {
                         true => self.find(tests, kind(paths, ignore_case), head),

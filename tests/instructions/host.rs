@@ -164,6 +164,12 @@ fn root(linker: &mut Linker<Host>) -> Result<(), Error> {
         "proxy_set_tick_period_milliseconds",
         |_call, _period: u32| Ok(OK)
     );
+    // A configuration with a warning writes that it has warned.
+    import!(
+        linker,
+        "proxy_set_shared_data",
+        |_call, _key: u32, _key_size: u32, _value: u32, _size: u32, _version: u32| Ok(OK)
+    );
     import!(linker, "proxy_set_effective_context", |_call, _context: u32| Ok(
         OK
     ));
