@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn it_is_bounded_one_line_and_json_whatever_the_token_says() {
         let hostile = "\\\"},{\\u0000\\n\\u2028\\u001b\\\\é".repeat(20);
-        let list = format!("[{}]", vec![format!("\"{hostile}\""); 6].join(","));
+        let list = format!("[{}]", vec![format!("\"{hostile}\""); 8].join(","));
         let text = of(
             &format!(r#"{{"alg":"{hostile}","kid":{{"a":"secret"}}}}"#),
-            &format!(r#"{{"iss":"{hostile}","aud":{list},"exp":{}}}"#, "9".repeat(60)),
+            &format!(r#"{{"iss":"{hostile}","aud":{list},"exp":{}}}"#, "9".repeat(40)),
         );
         assert!(text.len() < 1400, "{}", text.len());
         assert!(!text.contains(char::is_control) && !text.contains(['\u{2028}', '\u{2029}']));
