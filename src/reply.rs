@@ -261,30 +261,32 @@ impl Answer {
             // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
             Reason::BindingMismatch => Self::invalid_token("the token is not bound to this client"),
             // RFC 9449 section 7.1: "error […] invalid_dpop_proof is used to indicate that the DPoP proof itself was deemed invalid".
-            Reason::ProofInvalid => Self::invalid_proof("the proof of possession is missing or not valid"),
+            Reason::ProofInvalid => Self::invalid_proof("the DPoP proof is missing or not valid"),
             // RFC 9449 section 9: "an HTTP 401 (Unauthorized) error code with an accompanying WWW-Authenticate: DPoP value and
             // DPoP-Nonce value".
             Reason::ProofNonce => Self {
                 status: 401,
                 error: Some(BearerError::UseDpopNonce),
-                description: "the proof of possession needs a nonce that was given here, and lately",
+                description: "the DPoP proof must contain a current nonce issued by this server",
             },
-            Reason::ProofReplayed => Self::invalid_proof("the proof of possession was used before"),
+            Reason::ProofReplayed => Self::invalid_proof("the DPoP proof was used before"),
             // As with keys: the proof may be good, and a new one may be taken in a while.
             Reason::ProofStoreFull => Self {
                 status: 503,
                 error: None,
-                description: "too many proofs of possession were used lately",
+                description: "the server cannot record more DPoP proofs now",
             },
             // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
             // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
-            Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a scope that is needed"),
-            Reason::ClaimRejected => Self::insufficient_scope("the token's claims do not allow this"),
+            Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a required scope"),
+            Reason::ClaimRejected => {
+                Self::insufficient_scope("the token's claims do not permit this request")
+            }
             // RFC 9110 section 15.6.4: the server is "temporarily unable to handle the request"; the token may be good.
             Reason::KeysUnavailable => Self {
                 status: 503,
                 error: None,
-                description: "the keys to verify the token with are not available",
+                description: "the keys that verify the token are not available",
             },
             // RFC 9110 section 15.6.1: the server "encountered an unexpected condition": the fault is the operator's.
             Reason::RouteRequirementUnknown => Self {
@@ -332,7 +334,7 @@ impl Replies {
         Self {
             by_reason: Reason::ALL.iter().map(|reason| write(*reason, style)).collect(),
             one_missing: {
-                let description = "the request lacks one of the tokens that it needs";
+                let description = "the request lacks one of the required tokens";
                 let answer = Answer::of(Reason::TokenMissing);
                 write_answer(
                     Reason::TokenMissing,

@@ -48,7 +48,7 @@ fn a_client_of_grpc_reads_its_own_status_and_the_message() {
         (
             token().mint(),
             "7",
-            "the token lacks a scope that is needed",
+            "the token lacks a required scope",
             "Bearer realm=\"jwt\", error=\"insufficient_scope\"",
         ),
         (

@@ -40,7 +40,7 @@ pub(super) fn list() -> Vec<Scenario> {
             "www-authenticate",
             format!(
                 "Bearer realm=\"jwt\", error=\"insufficient_scope\", \
-                 error_description=\"the token lacks a scope that is needed\", scope=\"{scope}\""
+                 error_description=\"the token lacks a required scope\", scope=\"{scope}\""
             ),
         ))
     };
@@ -199,7 +199,7 @@ pub(super) fn list() -> Vec<Scenario> {
                 denied("claim_rejected").reply(ReplyHas::Header(
                     "www-authenticate",
                     "Bearer realm=\"jwt\", error=\"insufficient_scope\", \
-                     error_description=\"the token's claims do not allow this\""
+                     error_description=\"the token's claims do not permit this request\""
                         .into(),
                 )),
             ),

@@ -94,7 +94,7 @@ pub(super) fn list() -> Vec<Scenario> {
         client.request(&client.proof(jti, json!({})).mint())
     };
     let challenge = "DPoP realm=\"jwt\", error=\"invalid_dpop_proof\", \
-                     error_description=\"the proof of possession was used before\", algs=\"ES256 EdDSA Ed25519\"";
+                     error_description=\"the DPoP proof was used before\", algs=\"ES256 EdDSA Ed25519\"";
     let config = |required: bool| json!({"binding": {"dpop": {"required": required, "algorithms": ["ES256", "EdDSA"]}}});
     vec![
         Scenario::local_with("a proof goes with the token, once", config(false))
@@ -251,7 +251,7 @@ fn nonces() -> Vec<Scenario> {
         move |reply: &[(String, String)]| client.answer(jti, reply)
     };
     let challenge = "DPoP realm=\"jwt\", error=\"use_dpop_nonce\", \
-                     error_description=\"the proof of possession needs a nonce that was given here, and lately\", \
+                     error_description=\"the DPoP proof must contain a current nonce issued by this server\", \
                      algs=\"ES256 EdDSA Ed25519\"";
     let challenged = || {
         denied("proof_nonce")

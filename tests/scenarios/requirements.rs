@@ -62,7 +62,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(
                 get("/").header("x-a", &a),
                 denied("token_missing").reply(ReplyHas::Body(
-                    r#"{"error_description":"the request lacks one of the tokens that it needs","reason":"token_missing"}"#
+                    r#"{"error_description":"the request lacks one of the required tokens","reason":"token_missing"}"#
                         .to_owned(),
                 )),
             )

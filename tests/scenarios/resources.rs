@@ -223,7 +223,7 @@ fn rules() -> Scenario {
         .request(
             get("/a").bearer(&token().mint()),
             denied("scope_insufficient").reply(challenge(
-                ", error=\"insufficient_scope\", error_description=\"the token lacks a scope that is needed\", scope=\"a\"",
+                ", error=\"insufficient_scope\", error_description=\"the token lacks a required scope\", scope=\"a\"",
                 "https://api.example.com/.well-known/oauth-protected-resource/a",
             )),
         )
