@@ -31,6 +31,8 @@ pub(crate) enum Holder {
     Bare,
     /// `envoy.extensions.filters.http.wasm.v3.Wasm`.
     Envoy,
+    /// `envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter`, or what makes one.
+    Native,
     /// Istio's `WasmPlugin` or `TrafficExtension`.
     Istio,
     /// `EnvoyExtensionPolicy`.
@@ -104,6 +106,9 @@ fn unread(error: SyntaxError) -> Unread {
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
+const NATIVE: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+
 /// Names at the top of a bootstrap, or of a part of one, that are no fields of this filter's.
 fn is_of_envoy(document: &Node) -> bool {
     let names = [
@@ -152,20 +157,28 @@ impl Contents {
         if node.text_at(&["@type"]) == Some(WASM)
             && let Some(config) = node.get("config")
         {
-            self.take_envoy(document, config, manager);
+            self.take_any(document, config, "configuration", Holder::Envoy, manager);
+            return;
+        }
+        if node.text_at(&["@type"]) == Some(NATIVE) {
+            self.take_any(document, node, "filter_config", Holder::Native, manager);
             return;
         }
         // Older control planes wrap what they do not know.
         if node.text_at(&["type_url"]) == Some(WASM)
             && let Some(config) = node.at(&["value", "config"])
         {
-            self.take_envoy(document, config, manager);
+            self.take_any(document, config, "configuration", Holder::Envoy, manager);
             return;
         }
         if kind == "EnvoyExtensionPolicy" {
             for wasm in node.at(&["spec", "wasm"]).map_or(&[][..], Node::elements) {
                 let config = wasm.get("config");
                 self.take_manifest(document, wasm, config, Holder::EnvoyGateway);
+            }
+            let modules = node.at(&["spec", "dynamicModule"]);
+            for module in modules.map_or(&[][..], Node::elements) {
+                self.take_manifest(document, module, module.get("config"), Holder::Native);
             }
             return;
         }
@@ -206,28 +219,35 @@ impl Contents {
         }
     }
 
-    /// A `PluginConfig`.
-    fn take_envoy(&mut self, document: &Rc<Node>, object: &Node, manager: Option<&Node>) {
-        let Some(any) = object.get("configuration") else {
-            self.take_object(document, object, None, false, Holder::Envoy, manager);
+    /// A `PluginConfig` or a `DynamicModuleFilter`: the configuration is an `Any` in this field.
+    fn take_any(
+        &mut self,
+        document: &Rc<Node>,
+        object: &Node,
+        field: &str,
+        holder: Holder,
+        manager: Option<&Node>,
+    ) {
+        let Some(any) = object.get(field) else {
+            self.take_object(document, object, None, false, holder, manager);
             return;
         };
         let of_type = any.text_at(&["@type"]).unwrap_or_default();
         let value = any.get("value");
         match of_type.rsplit('/').next().unwrap_or_default() {
             "google.protobuf.StringValue" => match value {
-                Some(text) if text.text().is_some() => self.take_text(document, object, text, Holder::Envoy, manager),
-                other => self.take_object(document, object, other, false, Holder::Envoy, manager),
+                Some(text) if text.text().is_some() => self.take_text(document, object, text, holder, manager),
+                other => self.take_object(document, object, other, false, holder, manager),
             },
-            "google.protobuf.Struct" => self.take_object(document, object, value, true, Holder::Envoy, manager),
+            "google.protobuf.Struct" => self.take_object(document, object, value, true, holder, manager),
             _ if value.is_none() && is_ours(object, any) => self.unread.push(Unread {
                 code: "configuration-type",
                 message: "the configuration has no `@type`, so Envoy does not hand it over; write \
                           `\"@type\": type.googleapis.com/google.protobuf.Struct`, and the configuration into `value`"
                     .to_owned(),
-                place: object.key_place("configuration").unwrap_or(any.place.clone()),
+                place: object.key_place(field).unwrap_or(any.place.clone()),
             }),
-            _ => self.take_object(document, object, value, false, Holder::Envoy, manager),
+            _ => self.take_object(document, object, value, false, holder, manager),
         }
     }
 
@@ -298,7 +318,7 @@ impl Contents {
     }
 }
 
-/// Whether a Wasm filter is this one: by its configuration, or by what the module and the filter are called.
+/// Whether a filter is this one: by its configuration, or by what the module and the filter are called.
 fn is_ours(object: &Node, config: &Node) -> bool {
     if config.get("providers").is_some() || config.get("rules").is_some() {
         return true;
@@ -312,12 +332,15 @@ fn is_ours(object: &Node, config: &Node) -> bool {
         "url",
         "rootID",
         "pluginName",
+        "filter_name",
+        "filterName",
+        "dynamic_module_config",
     ] {
         if let Some(node) = object.get(name) {
             node.walk(&mut |node| {
                 names_us |= node.text().is_some_and(|text| {
                     text.contains("proxy-wasm-jwt")
-                        || text.rsplit('/').next() == Some("jwt.wasm")
+                        || matches!(text.rsplit('/').next(), Some("jwt.wasm" | "libjwt.so"))
                         || text == "jwt"
                 });
             });

@@ -133,7 +133,8 @@ impl Lints {
         let object = &found.object;
         let help = |text: &str| Some(text.to_owned());
         match found.holder {
-            Holder::Bare => {}
+            // A fault of the native module is answered with 500 for one request; nothing else can be chosen.
+            Holder::Bare | Holder::Native => {}
             Holder::Envoy => {
                 let policy = object.get("failure_policy");
                 match policy.and_then(Node::text) {

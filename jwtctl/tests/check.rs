@@ -112,6 +112,43 @@ fn public_configurations_have_the_faults_that_the_filter_names() {
 }
 
 #[test]
+fn a_configuration_of_the_native_module_is_found() {
+    let text = "\
+http_filters:
+- name: envoy.filters.http.dynamic_modules
+  typed_config:
+    '@type': type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter
+    filter_name: jwt
+    filter_config:
+      '@type': type.googleapis.com/google.protobuf.Struct
+      value:
+        providers: {}
+        rulez: []
+";
+    assert!(
+        has(&check(text), "error", "unknown-field", 10),
+        "{:?}",
+        check(text)
+    );
+    let text = "\
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyExtensionPolicy
+spec:
+  dynamicModule:
+  - name: proxy-wasm-jwt
+    filterName: jwt
+    config:
+      providers: {}
+      rulez: []
+";
+    assert!(
+        has(&check(text), "error", "unknown-field", 9),
+        "{:?}",
+        check(text)
+    );
+}
+
+#[test]
 fn what_is_shipped_has_no_errors() {
     let mut checked = 0;
     for folder in ["envoy", "envoy/istio", "envoy/gateway", "envoy/issuers"] {

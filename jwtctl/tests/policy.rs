@@ -91,7 +91,11 @@ fn the_matrix_has_each_rule_and_what_lies_beside_it() {
 
 /// The differences: request, client, old and new answer.
 fn diff(folder: &Folder, new: &Value) -> (i32, Vec<[String; 4]>) {
-    let old = folder.write("old.json", &config().to_string());
+    diff_between(folder, &config(), new)
+}
+
+fn diff_between(folder: &Folder, old: &Value, new: &Value) -> (i32, Vec<[String; 4]>) {
+    let old = folder.write("old.json", &old.to_string());
     let new = folder.write("new.json", &new.to_string());
     let ran = jwtctl(&["diff", &old, &new, "--output", "json"]);
     let changes = ran.json()["changes"].as_array().expect("changes").clone();
@@ -188,15 +192,26 @@ fn each_change_of_a_policy_is_seen() {
             "a removed rule",
             edited(|config| drop(config["rules"].as_array_mut().expect("rules").remove(1))),
         ),
-        (
-            "an order",
-            edited(|config| config["rules"].as_array_mut().expect("rules").swap(1, 4)),
-        ),
     ];
     for (what, new) in &edits {
         let (code, changes) = diff(&folder, new);
         assert!(code == 1 && !changes.is_empty(), "{what} is not seen");
     }
+    // The order of two rules that overlap. One that hides another is refused.
+    let with_another_at = |place: usize| {
+        edited(|config| {
+            let rule = json!({"match": {"prefix": "/", "methods": ["DELETE"]}, "requires": {"provider_name": "corp"}});
+            config["rules"].as_array_mut().expect("rules").insert(place, rule);
+        })
+    };
+    let (code, changes) = diff_between(&folder, &with_another_at(3), &with_another_at(2));
+    assert_eq!(code, 1);
+    assert!(
+        changes
+            .iter()
+            .all(|[request, ..]| request.starts_with("DELETE /opt")),
+        "{changes:#?}"
+    );
     // Only what has changed.
     let (_, changes) = diff(&folder, &edits[7].1);
     assert!(
