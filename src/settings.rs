@@ -21,11 +21,11 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Whose a token may be.
     pub issuers: IssuerIndex,
-    /// Where tokens are looked for; [`LocationId`] is the index.
+    /// Where tokens are looked for; [`crate::ids::LocationId`] is the index.
     pub locations: Vec<Location>,
     /// Which request needs what.
     pub policy: Policy,
-    /// The header fields that a decision reads; [`FieldId`] is the index.
+    /// The header fields that a decision reads; [`crate::ids::FieldId`] is the index.
     pub wanted: WantedFields,
     /// The headers that the filter owns: set or removed on every request that passes.
     pub owned_headers: OwnedHeaders,

@@ -50,11 +50,6 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(
             Request::new("DELETE", "/orders"),
             denied("token_missing"),
-        )
-        // Some servers take it for DELETE.
-        .request(
-            Request::new("delete", "/orders"),
-            denied("token_missing"),
         ),
         Scenario::new(
             "not looks at header fields and parameters too",
