@@ -241,7 +241,7 @@ fn elements_from_the_end(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The parts between separators that do not stand in a quoted-string.
+/// The parts between separators that are not in a quoted-string.
 fn split_unquoted(value: &[u8], separator: u8) -> Vec<&[u8]> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     value

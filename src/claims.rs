@@ -63,7 +63,7 @@ impl<'a> UnverifiedClaims<'a> {
         self.check_required(rules)
     }
 
-    /// Sections 4.1.2 and 4.1.7: `sub` and `jti` are strings, whether anybody looks at them or not. As a header, 7 and "7"
+    /// Sections 4.1.2 and 4.1.7: `sub` and `jti` are strings, whether anyone looks at them or not. As a header, 7 and "7"
     /// would be one.
     pub fn check_names(&self) -> Result<(), Denial> {
         string_claim(&self.members, "sub")?;

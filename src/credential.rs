@@ -15,7 +15,7 @@ use crate::ids::LocationId;
 use crate::request::RequestHead;
 pub use location::{DPOP_PREFIX, Location};
 
-/// A token as it was found. Nothing is known of it but where it stood.
+/// A token as it was found. Nothing is known of it but where it was.
 #[derive(Debug)]
 pub struct Credential<'a> {
     /// Where.
@@ -88,7 +88,7 @@ pub fn find<'a>(
     Ok(all)
 }
 
-/// Takes the tokens out of the request, wherever they stand at these locations.
+/// Takes the tokens out of the request, wherever they are at these locations.
 pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderEdits) {
     let mut path: Option<Vec<u8>> = None;
     let mut cookies: Option<Vec<u8>> = None;

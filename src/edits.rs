@@ -13,7 +13,7 @@ pub struct HeaderEdits {
 pub struct HeaderEdit {
     /// The field, in lower case.
     pub name: Rc<str>,
-    /// Its only value from now on; `None`: the field is removed, however often it stood there.
+    /// Its only value from now on; `None`: the field is removed, however often it was there.
     pub value: Option<Vec<u8>>,
 }
 

@@ -19,7 +19,7 @@ use crate::json::{Json, Kind};
 /// What a token has to say in one of the owned headers: its number, and the value if there is one.
 pub(crate) type ClaimValue = (usize, Option<Vec<u8>>);
 
-/// A name under `wasm.jwt.metadata.` and the JSON that stands there.
+/// A name under `wasm.jwt.metadata.` and the JSON that is there.
 pub(crate) type StateEntry = (Box<str>, Vec<u8>);
 
 /// What the token says in headers, by the rules of its provider. `payload` is the token's own text.
@@ -150,7 +150,7 @@ fn breaks_a_line(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// The claims with the named strings as lists of what stands between their spaces (RFC 8693 section 4.2).
+/// The claims with the named strings as lists of what is between their spaces (RFC 8693 section 4.2).
 fn normalized(jwt: &VerifiedJwt<'_>, space_delimited: &[Box<str>]) -> Vec<u8> {
     let mut out = vec![b'{'];
     for (index, (name, value)) in jwt.members().enumerate() {

@@ -1,8 +1,8 @@
-//! Patterns (`safe_regex`, `regex`, `contains`): all that stand on one text are decided in one pass over it.
+//! Patterns (`safe_regex`, `regex`, `contains`): all patterns for one text are decided in one pass over it.
 //!
 //! RE2's syntax without Unicode classes. A pattern has to match the whole text. The text is bytes: what is UTF-8 counts as its
 //! characters, and each byte that is not as a character of its own, which `.` and every negated class match. No such byte
-//! hides what stands beside it.
+//! hides what is beside it.
 //!
 //! A text costs a step for each byte, and more only where no text led there before. What that may cost one request is bounded
 //! by [`Effort`]; beyond it the answer is [`Hits::Unknown`], and who asked has to decide for the safe side.
@@ -29,7 +29,7 @@ use syntax::Node;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Node);
 
-/// Patterns that stand on one text.
+/// The patterns for one text.
 #[derive(Debug, Default)]
 pub struct PatternSet {
     /// Those that are no part of the program yet.
@@ -141,7 +141,7 @@ impl PatternSet {
 }
 
 impl Member {
-    /// A pattern that stands alone.
+    /// A pattern of its own.
     #[must_use]
     pub fn alone(pattern: Pattern) -> Self {
         let member = Rc::new(PatternSet::default()).add(pattern);
@@ -155,7 +155,7 @@ impl Member {
         search.matching(&self.set, text).hold(self.number)
     }
 
-    /// The same for a text that nobody asks of again.
+    /// The same for a text that no one asks of again.
     #[must_use]
     pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
         self.set.matching(text, effort).hold(self.number)
@@ -198,7 +198,7 @@ impl Default for Search<'_> {
 }
 
 impl Hits {
-    /// Whether the pattern of this number matches; `None`: nobody knows.
+    /// Whether the pattern of this number matches; `None`: no one knows.
     #[must_use]
     pub fn hold(&self, number: u32) -> Option<bool> {
         match self {

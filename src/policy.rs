@@ -93,7 +93,7 @@ pub struct Policy {
     pub cors: Option<CorsPreflight>,
     /// `:path`, where any rule looks at it.
     pub path_field: Option<FieldId>,
-    /// What a request needs that nothing else speaks for: a token of any provider.
+    /// What a request needs that nothing else covers: a token of any provider.
     pub otherwise: Rc<Demand>,
     /// The filter's own mode.
     pub mode: Mode,

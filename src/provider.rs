@@ -39,7 +39,7 @@ pub struct Provider {
     pub headers: HeaderRules,
     /// What is left for other filters and the access log.
     pub metadata: Metadata,
-    /// The route is chosen anew once claims stand in headers.
+    /// The route is chosen again once claims are in headers.
     pub clear_route_cache: bool,
 }
 

@@ -193,7 +193,7 @@ fn is_spelling(name: &[u8], known: &[u8]) -> bool {
             .all(|(one, other)| fold(one) == fold(other))
 }
 
-/// The values of the wanted fields, in the order of the request; a field that stands there twice has two.
+/// The values of the wanted fields, in the order of the request; a field that is there twice has two.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     values: Vec<(FieldId, Vec<u8>)>,

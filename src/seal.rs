@@ -39,7 +39,7 @@ impl SealKey {
         Self::derive(FROM_SECRET, &Sha256::digest(secret).into())
     }
 
-    /// From a configuration: the same key for the same values, in whatever order the members of its objects stand and
+    /// From a configuration: the same key for the same values, whatever the order of the members of its objects and
     /// however its numbers are written.
     #[must_use]
     pub fn from_configuration(configuration: Json<'_>) -> Self {
@@ -102,7 +102,7 @@ impl SealKey {
     }
 }
 
-// A key is shown to nobody.
+// A key is shown to no one.
 impl fmt::Debug for SealKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SealKey(…)")

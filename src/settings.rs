@@ -33,7 +33,7 @@ pub struct Config {
     pub headers: HeaderFields,
     /// A word of the metrics' names; empty for none.
     pub stat_prefix: String,
-    /// Where each condition of `authorize` stands in the configuration.
+    /// Where each condition of `authorize` is in the configuration.
     pub conditions: Vec<String>,
     /// What the operator should look at, although it may be meant: each with its place.
     pub warnings: Vec<String>,

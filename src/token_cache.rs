@@ -17,7 +17,7 @@ const BYTES_PER_ENTRY: usize = 4096;
 /// What an entry takes beside its token and its value: about that much, tables and allocator included.
 const OVERHEAD: usize = 320;
 
-/// For whom a token was judged: a number that the owner gives to the demand, and the place where it stood.
+/// For whom a token was judged: a number that the owner gives to the demand, and the place where it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Context {
     pub(crate) demand: usize,
@@ -148,7 +148,7 @@ impl<T> TokenCache<T> {
             *vacant = Some(entry);
             let entries = &self.entries;
             self.places.insert_unique(hash, place, |place| {
-                // Every place that stands here has an entry.
+                // Every place that is here has an entry.
                 hash_at(entries, *place).unwrap_or_default()
             });
             self.bytes = self.bytes.saturating_add(bytes);

@@ -50,7 +50,7 @@ fn only_the_host_side_names_the_host() {
         code.contains("proxy_wasm::") || code.contains("log::") || code.contains("hostcalls")
     };
     let found = offenders(|path, text| {
-        // The entry's macro has to stand in the crate's root.
+        // The entry's macro has to be in the crate's root.
         let is_entry = |line: &str| path == Path::new("src/lib.rs") && line.contains("proxy_wasm::main!");
         !is_host(path) && text.lines().any(|line| names_host(line) && !is_entry(line))
     });

@@ -234,7 +234,7 @@ impl Running for Engine {
                 .handle_request(id, head, || None, self.now, &self.store);
             decided.insert(id, decision);
         }
-        // Time goes from one timeout to the next, as long as somebody waits.
+        // Time goes from one timeout to the next, as long as someone waits.
         while decided.values().any(|decision| *decision == Decision::Wait) {
             self.now = self.now.after(Duration::from_millis(1));
             self.tick();

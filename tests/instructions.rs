@@ -91,7 +91,7 @@ const NOW: u64 = 1_800_000_000;
 /// What a worker's module may take, in pages of 64 KiB: 16 MiB.
 const MAX_PAGES: u64 = 256;
 
-/// The public halves of the keys that have signed `tokens.txt`; nobody has the others.
+/// The public halves of the keys that have signed `tokens.txt`; no one has the others.
 fn keys() -> Value {
     serde_json::from_str(include_str!("instructions/keys.json")).expect("a key set")
 }

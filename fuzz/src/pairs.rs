@@ -20,7 +20,7 @@ struct Asked {
     /// One, or several of which a server takes one.
     hosts: Vec<Vec<u8>>,
     path: Vec<u8>,
-    /// What stands between path and query.
+    /// What is between path and query.
     mark: &'static str,
     /// Each with what separates it from the one before.
     pairs: Vec<(u8, Vec<u8>, Vec<u8>)>,

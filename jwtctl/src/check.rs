@@ -11,7 +11,7 @@ use crate::{Outcome, faults, input, lints, print};
 ///
 /// A file may be a bare configuration, a configuration of Envoy or a part of one, a WasmPlugin or TrafficExtension of
 /// Istio, an EnvoyExtensionPolicy of Envoy Gateway, or a ConfigMap with any of these; as YAML with one document or more, or as
-/// JSON. Errors are what the filter itself refuses, and what lets requests pass that nobody meant to let pass.
+/// JSON. Errors are what the filter itself refuses, and what lets requests pass that no one meant to let pass.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

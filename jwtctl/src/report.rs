@@ -18,7 +18,7 @@ pub(crate) enum Level {
     /// Works, and is most likely not what was meant, or not safe.
     #[value(alias = "warnings")]
     Warning,
-    /// Does not work, or lets requests pass that nobody meant to let pass.
+    /// Does not work, or lets requests pass that no one meant to let pass.
     #[value(alias = "errors")]
     Error,
 }

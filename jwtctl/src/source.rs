@@ -531,7 +531,7 @@ fn relocate(node: &mut Node, moved: &impl Fn(&Place) -> Place) {
     }
 }
 
-/// Where each byte of a literal block stands in the file. `None`: it is written in another way.
+/// Where each byte of a literal block is in the file. `None`: it is written in another way.
 fn locate(file: &str, outer: &Node, inner: &str) -> Option<Vec<usize>> {
     let from = outer.place.start;
     let mut at = Vec::with_capacity(inner.len() + 1);

@@ -169,7 +169,7 @@ fn certificates_are_checked() {
     let uri = format!("https://localhost:{port}/jwks");
     let (code, found) = ask("https://localhost", &["--jwks-uri", &uri, "--ca", &authorities]);
     assert_eq!((code, &found["keys"][0]["kid"]), (0, &json!("tls")), "{found}");
-    // Nobody else's, and not for another name.
+    // No one else's, and not for another name.
     let (code, found) = ask("https://localhost", &["--jwks-uri", &uri]);
     assert_eq!(code, 1, "{found}");
     assert!(found["fault"].to_string().contains("certificate"), "{found}");

@@ -29,7 +29,7 @@ use crate::hooks;
 use crate::route::RouteConfig;
 use crate::stream::Stream;
 
-/// Bytes of somebody's, with their number: Envoy's `envoy_dynamic_module_type_module_buffer` and `..._envoy_buffer`, which are
+/// Bytes of someone's, with their number: Envoy's `envoy_dynamic_module_type_module_buffer` and `..._envoy_buffer`, which are
 /// alike. A null pointer goes with the length 0.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -324,7 +324,7 @@ impl Host<'_> {
         }
     }
 
-    /// Has the route chosen again when somebody asks for it next.
+    /// Has the route chosen again when someone asks for it next.
     pub(crate) fn clear_route_cache(&mut self) {
         // SAFETY: rule 1.
         unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.filter) }
@@ -692,7 +692,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(filter: *const 
     hooks::config_destroy(unsafe { Arc::from_raw(filter.cast::<Filter>()) });
 }
 
-/// Somebody has committed the configuration's scheduler. On the main thread.
+/// Someone has committed the configuration's scheduler. On the main thread.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     config: *mut c_void,
@@ -851,7 +851,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     of_stream(filter, stream, hooks::response_headers) as c_int
 }
 
-/// Somebody has committed the stream's scheduler.
+/// Someone has committed the stream's scheduler.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     filter: *mut c_void,

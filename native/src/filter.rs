@@ -148,7 +148,7 @@ impl Filter {
         clock::due(at);
     }
 
-    /// Calls whoever is due; returns when somebody is next. Whoever waits is due where there are news.
+    /// Calls whoever is due; returns when someone is next. Whoever waits is due where there are news.
     pub(crate) fn wake_due(&self, now: u64, has_news: bool) -> u64 {
         let mut next = self.main_due.load(Ordering::SeqCst);
         if next <= now {

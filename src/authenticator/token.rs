@@ -44,7 +44,7 @@ pub(super) struct UnknownKid {
 }
 
 impl Learnt {
-    /// A refusal that stands as long as the token's times and the provider's keys do.
+    /// A refusal that is valid as long as the token's times and the provider's keys do.
     fn lasting(&mut self, id: ProviderId, times: TimeLimits, denial: Denial) -> Failure {
         self.refusal = Some((id, times));
         denial.by(id).into()

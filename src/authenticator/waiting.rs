@@ -1,6 +1,6 @@
 //! Requests that wait for keys, in the order of their arrival: whose turn it is, and who gets a place.
 //!
-//! Places are few, and anybody can send requests that want one. So where they run out, whoever holds most of
+//! Places are few, and anyone can send requests that want one. So where they run out, whoever holds most of
 //! them gives one up, the newest first, for whoever holds fewer.
 
 use std::collections::hash_map::RandomState;
@@ -141,7 +141,7 @@ impl WaitingRequests {
         self.look_until = self.next_arrival;
     }
 
-    /// From now on nobody may wait any longer.
+    /// From now on no one may wait any longer.
     pub(super) fn end(&mut self) {
         for (_, waiting) in self.by_arrival.values_mut() {
             waiting.deadline = UnixTime::default();

@@ -33,7 +33,7 @@ pub struct Dpop {
     pub nonce: Option<Nonces>,
     /// `alg` of a proof must be one of these.
     pub algorithms: AlgorithmSet,
-    /// Where a proof and what it speaks of stand in a request.
+    /// Where a request has a proof, and what the proof refers to.
     pub fields: DpopFields,
 }
 
@@ -62,7 +62,7 @@ fn invalid(detail: &'static str) -> Denial {
 
 impl Dpop {
     /// Whether the request proves that its client holds the key of this thumbprint (`cnf.jkt`), for this token. RFC 9449
-    /// section 4.3, whose numbers stand beside each check. What must not be used again.
+    /// section 4.3, whose numbers are beside each check. What must not be used again.
     pub fn check(
         &self,
         thumbprint: &str,

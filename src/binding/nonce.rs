@@ -1,6 +1,6 @@
 //! Nonces that proofs must hold (RFC 9449 section 9): when they were made, under a MAC.
 //!
-//! Nobody remembers them: whoever has the secret knows its own, and how old they are. Owns their form and their lifetime; where
+//! No one remembers them: whoever has the secret knows its own, and how old they are. Owns their form and their lifetime; where
 //! the secret comes from is up to [`crate::config`] and to the host.
 
 use std::fmt;
@@ -26,7 +26,7 @@ pub struct Nonces {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NonceSecret([u8; Self::SIZE]);
 
-/// Bytes of the time in a nonce, and of the MAC behind it: nobody guesses 128 bits.
+/// Bytes of the time in a nonce, and of the MAC behind it: no one guesses 128 bits.
 const TIME: usize = 8;
 const TAG: usize = 16;
 
@@ -75,7 +75,7 @@ impl NonceSecret {
     }
 }
 
-// A secret is shown to nobody.
+// A secret is shown to no one.
 impl fmt::Debug for NonceSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("NonceSecret(…)")

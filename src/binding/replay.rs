@@ -22,7 +22,7 @@ const FOR_FIRST: usize = 96;
 /// How many times as much room as a client has proofs must be left in the rest.
 const ROOM_PER_PROOF: usize = 4;
 
-/// Of a thumbprint's hash, and of a proof's. Nobody else's proof counts as a client's own or as used, unless two hashes agree.
+/// Of a thumbprint's hash, and of a proof's. No one else's proof counts as a client's own or as used, unless two hashes agree.
 const HASH: usize = 8;
 const TIME: usize = 4;
 /// Client, proof, and the second in which it is out of time.
@@ -48,7 +48,7 @@ pub enum Entered {
     New(Vec<u8>),
     /// It was used before.
     Used,
-    /// There is no room to remember it: for this client, or for anybody. Or it may have been forgotten already, since the clock
+    /// There is no room to remember it: for this client, or for anyone. Or it may have been forgotten already, since the clock
     /// was set back.
     NoRoom,
 }

@@ -66,7 +66,7 @@ impl<'a> Decimal<'a> {
         self.digits().skip_while(|digit| *digit == b'0')
     }
 
-    /// Where the first digit stands that is not 0, counted from the point. `None` where that is further away than can be said.
+    /// Where the first digit is that is not 0, counted from the point. `None` where that is further away than can be said.
     fn place(self) -> Option<i64> {
         // At the end of what 64 bits hold, it may have been beyond.
         let exponent =

@@ -5,7 +5,7 @@ use super::path::ClaimPath;
 /// An issuer of which some segments are a tenant's, as in `https://login.example.com/{tenantid}/v2.0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerPattern {
-    /// What stands between the slashes.
+    /// What is between the slashes.
     segments: Vec<IssuerSegment>,
 }
 

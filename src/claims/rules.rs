@@ -41,7 +41,7 @@ impl ClaimRules {
 /// Whom a token must be meant for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audiences {
-    /// `["*"]`: anybody, a token without `aud` included.
+    /// `["*"]`: anyone, a token without `aud` included.
     Any,
     /// One of these, compared exactly.
     OneOf(Vec<Box<str>>),
@@ -81,7 +81,7 @@ impl Profile {
         }
     }
 
-    /// Those of them that name somebody or something, so that they are strings, and say which.
+    /// Those of them that name someone or something, so that they are strings, and say which.
     #[must_use]
     pub fn names(self) -> &'static [&'static str] {
         match self {

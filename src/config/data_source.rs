@@ -1,4 +1,4 @@
-//! Envoy's `DataSource`, as far as a module can read one: bytes that stand in the configuration itself.
+//! Envoy's `DataSource`, as far as a module can read one: bytes that are in the configuration itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,4 +1,4 @@
-//! An operator's fault: where it stands in the configuration, what it is, and the likely fix.
+//! An operator's fault: where it is in the configuration, what it is, and the likely fix.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -88,7 +88,7 @@ pub enum ConfigProblem {
         name: String,
         /// What was meant, if that can be told.
         nearest: Option<&'static str>,
-        /// Where fields of this name stand.
+        /// Where fields of this name are.
         home: Option<&'static str>,
         /// All known names.
         known: &'static [&'static str],
@@ -106,7 +106,7 @@ pub enum ConfigProblem {
     WrongType {
         /// What is expected.
         expected: &'static str,
-        /// What stands there.
+        /// What is there.
         found: &'static str,
         /// How the field looks, to copy.
         form: Option<&'static str>,

@@ -89,7 +89,7 @@ fn read_pattern(
         if variable.is_empty() {
             return Err(fault("a variable has a name"));
         }
-        // `https:`, nothing, the host: those are whose keys are fetched, and nobody else's.
+        // `https:`, nothing, the host: those are whose keys are fetched, and no one else's.
         if index < 3 {
             return Err(fault("a variable may be in the path only"));
         }

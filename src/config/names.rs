@@ -23,12 +23,12 @@ pub(super) struct Names {
     pub(super) resources: Vec<ProtectedResource>,
     /// What the operator should look at, although it may be meant.
     pub(super) warnings: Vec<String>,
-    /// The patterns that stand on each text: the path, each header field, each parameter.
+    /// The patterns for each text: the path, each header field, each parameter.
     pub(super) patterns: BTreeMap<String, Rc<PatternSet>>,
 }
 
 impl Names {
-    /// The patterns that stand on this text.
+    /// The patterns for this text.
     pub(super) fn patterns(&mut self, text: &str) -> Rc<PatternSet> {
         self.patterns.entry(text.to_owned()).or_default().clone()
     }
@@ -59,7 +59,7 @@ impl Names {
         self.scopes.len().saturating_sub(1)
     }
 
-    /// The number of a condition that stands at this path.
+    /// The number of a condition that is at this path.
     pub(super) fn condition(&mut self, path: String) -> usize {
         self.conditions.push(path);
         self.conditions.len().saturating_sub(1)

@@ -13,14 +13,14 @@ use super::field::{Field, Names, Nested, Object as Declared, Preset, Reader};
 use super::fields::{DurationObject, ProviderObject, RuleObject, TopObject};
 use crate::json::{Json, Kind, Object};
 
-/// A value of the configuration and where it stands.
+/// A value of the configuration and where it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'a> {
     place: Place<'a>,
     value: Json<'a>,
 }
 
-/// Where a value stands. The steps to it, and no text: few values have a fault, and text would have to be freed wherever a
+/// Where a value is. The steps to it, and no text: few values have a fault, and text would have to be freed wherever a
 /// function ends.
 #[derive(Clone, Copy, Debug)]
 enum Place<'a> {
@@ -351,7 +351,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The one of the allowed values that stands here.
+    /// The one of the allowed values that is here.
     pub(super) fn one_of<T: Copy>(&self, allowed: &[(&'static str, T)]) -> Result<T, Box<ConfigError>> {
         let value = self.value.as_str().unwrap_or_default();
         match allowed.iter().find(|(name, _)| **name == *value) {
@@ -576,7 +576,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Where a field of this name stands.
+/// Where a field of this name is.
 fn home(name: &str) -> Option<&'static str> {
     let homes = [
         (RuleObject::NAMES, "in a rule, beside `match`"),

@@ -14,7 +14,7 @@ use crate::ids::{LocationId, ProviderId};
 use crate::policy::{Authorization, Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 use crate::provider::Provider;
 
-/// What may stand beside a requirement.
+/// What may be beside a requirement.
 struct Beside<'f, 'n> {
     authorize: Option<&'f Node<'n>>,
     mode: Option<&'f Node<'n>>,
@@ -198,7 +198,7 @@ impl Known<'_> {
         locations
     }
 
-    /// `requires` or `requirement_name`, of which one may stand in `fields`, with what goes beside it; neither: no token is
+    /// `requires` or `requirement_name`, of which one may be in `fields`, with what goes beside it; neither: no token is
     /// needed.
     pub(super) fn read_choice(
         &self,
@@ -309,7 +309,7 @@ impl Known<'_> {
         }
     }
 
-    /// A requirement as it stands in a rule; an empty one asks for nothing, as in jwt_authn.
+    /// A requirement as it is in a rule; an empty one asks for nothing, as in jwt_authn.
     pub(super) fn read(&self, node: &Node<'_>) -> Result<Requirement, Box<ConfigError>> {
         self.read_within(node, None)
             .map(|read| read.unwrap_or(Requirement::Nothing))

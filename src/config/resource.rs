@@ -36,7 +36,7 @@ pub(super) fn read(
             ..
         } in providers.iter().map(|provider| &provider.claims)
         {
-            // A pattern is nobody's name, and a client can do nothing with what is no URL.
+            // A pattern is no one's name, and a client can do nothing with what is no URL.
             let server = issuers.iter().find(|issuer| HttpUri::parse(issuer).is_ok());
             if let (None, Some(server)) = (issuer_pattern, server)
                 && !authorization_servers.contains(server)

@@ -13,7 +13,7 @@ pub(super) fn to_json(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(json)
 }
 
-/// `Struct { map<string, Value> fields = 1; }`. A name that stands there twice has its last value.
+/// `Struct { map<string, Value> fields = 1; }`. A name that is there twice has its last value.
 fn write_struct(mut message: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()> {
     let mut members: Vec<(&str, &[u8])> = Vec::new();
     while !message.is_empty() {

@@ -13,7 +13,7 @@ pub enum Location {
         field: FieldId,
         /// Its name, in lower case.
         name: Rc<str>,
-        /// What stands before the token. `Bearer ` matches in any case, as RFC 9110 section 11.1 has it for schemes.
+        /// What is before the token. `Bearer ` matches in any case, as RFC 9110 section 11.1 has it for schemes.
         prefix: Box<[u8]>,
     },
     /// A parameter of the query.

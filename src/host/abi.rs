@@ -233,7 +233,7 @@ pub(super) fn replace_request_header(name: &str, value: &[u8]) -> Result<(), Sta
     })
 }
 
-/// Removes the header, however often it stands there.
+/// Removes the header, however often it is there.
 pub(super) fn remove_header(map: Map, name: &[u8]) -> Result<(), Status> {
     // SAFETY: the pointers are to the argument.
     check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })

@@ -375,7 +375,7 @@ impl Filter {
         }
     }
 
-    /// Carries out decisions for requests that waited, then speaks for the root again. What is left is for
+    /// Carries out decisions for requests that waited, then makes its calls for the root again. What is left is for
     /// the next tick.
     fn decide_waiting(&self) {
         let mut carried_out = 0;
@@ -392,7 +392,7 @@ impl Filter {
                 self.engine(|engine| engine.poll_decision(&self.store))
         {
             let held = self.held.borrow_mut().remove(&stream);
-            // The stream may be gone already; then there is nobody to answer.
+            // The stream may be gone already; then there is no one to answer.
             if let Some(held) = held
                 && abi::set_effective_context(stream).is_ok()
             {

@@ -19,7 +19,7 @@ pub(super) fn start() {
 /// The ABI's highest level, which `log` has no name for.
 const CRITICAL: u32 = 5;
 
-/// Follows the host's level, so that a line that nobody reads is never written.
+/// Follows the host's level, so that a line that no one reads is never written.
 pub(super) fn follow_level() {
     log::set_max_level(match abi::log_level() {
         Ok(0) => LevelFilter::Trace,

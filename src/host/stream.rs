@@ -205,7 +205,7 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
     Ok(request)
 }
 
-/// Reads the fields: one by one where each is known to stand there once and no name has another spelling, else all in one
+/// Reads the fields: one by one where each is known to be there once and no name has another spelling, else all in one
 /// call, since a read by name gives the first of several values only.
 pub(super) fn read_fields(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     let wanted = filter.wanted();

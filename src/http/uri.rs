@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// A longer URL is nobody's address: one from an issuer's document is kept in memory and written into logs.
+/// A longer URL is no one's address: one from an issuer's document is kept in memory and written into logs.
 const MAX_BYTES: usize = 2048;
 
 /// A URL's parts, each fit for a header of its own.

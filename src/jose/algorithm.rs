@@ -113,7 +113,7 @@ impl AlgorithmSet {
     /// The set of every [`Algorithm`].
     pub const ALL: Self = Self((1 << Algorithm::ALL.len()) - 1);
 
-    /// What a key without `alg` is used with where nobody says more: everything that fits it but PSS. Hardly any key is meant
+    /// What a key without `alg` is used with where no one says more: everything that fits it but PSS. Hardly any key is meant
     /// for that and does not say so, and the host does not have it, so that whoever signs could choose the slower way.
     pub const OF_ANY_KEY: Self =
         Self(Self::ALL.0 & !(Algorithm::Ps256.bit() | Algorithm::Ps384.bit() | Algorithm::Ps512.bit()));

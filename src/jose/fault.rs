@@ -83,7 +83,7 @@ pub enum JwkFault {
     RsaBeyondModule,
     /// The coordinates are not those of a point on the curve, or the point has a small order.
     PointInvalid,
-    /// The document publishes this private member of the key, so anybody can sign with it.
+    /// The document publishes this private member of the key, so anyone can sign with it.
     PrivateMember(&'static str),
     /// `use` is neither `sig` nor `jwt-svid`.
     UseNotSignature,

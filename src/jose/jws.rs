@@ -65,7 +65,7 @@ impl<'a> UnverifiedJwt<'a> {
         })
     }
 
-    /// Reads the header. It is parsed anew at each call: call it once.
+    /// Reads the header. It is parsed again at each call: call it once.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl<'a> UnverifiedJwt<'a> {
     }
 }
 
-/// What stands before the first period and what after it.
+/// What is before the first period and what after it.
 fn at_period(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let period = memchr::memchr(b'.', text)?;
     let (before, after) = text.split_at_checked(period)?;

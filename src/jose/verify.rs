@@ -22,7 +22,7 @@ use super::spki;
 
 /// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms."
 const MIN_MODULUS_BITS: usize = 2048;
-/// Verification takes time quadratic in the modulus; nobody issues larger keys.
+/// Verification takes time quadratic in the modulus; no one issues larger keys.
 const MAX_MODULUS_BITS: usize = 8192;
 /// The same in the module, which takes four times as long as the host.
 const MAX_MODULUS_BITS_IN_MODULE: usize = 4096;

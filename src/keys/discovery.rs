@@ -74,7 +74,7 @@ pub(super) fn read(document: &[u8], issuer: &str) -> Result<HttpUri, DiscoveryFa
     })
 }
 
-/// What somebody else wrote, fit for one line of a log.
+/// What someone else wrote, fit for one line of a log.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(SHOWN).flat_map(char::escape_debug).collect()
 }

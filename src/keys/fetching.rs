@@ -110,7 +110,7 @@ impl RemoteKeys {
         }
         let keys_at = self.keys_at();
         let document = self.document_to_read(for_kid, now).or_else(|| {
-            // A URL that cannot be used any more is asked for anew.
+            // A URL that cannot be used any more is asked for again.
             keys_at.is_none().then(|| self.document()).flatten()
         });
         let (document, endpoint, timeout) = match (document, &keys_at) {

@@ -1,6 +1,6 @@
 //! The record in shared data that every worker of a process sees of a key source.
 //!
-//! Written with compare-and-swap only. The keys themselves stand beside it under a name of their own and are
+//! Written with compare-and-swap only. The keys themselves are beside it under a name of their own and are
 //! read only when `version` has moved.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ pub struct KeyRecord {
     pub(super) version: u64,
     /// When the request was sent whose answer the keys are.
     pub(super) asked_at: u64,
-    /// When the keys are to be fetched anew.
+    /// When the keys are to be fetched again.
     pub(super) refresh_at: u64,
     /// When the keys stop being fresh.
     pub(super) expires_at: u64,
@@ -250,7 +250,7 @@ impl Outage {
 /// A record that cannot be read.
 struct Unreadable;
 
-/// A record as it stands in shared data; what is absent is zero or nothing. By hand, since derived readers
+/// A record as it is in shared data; what is absent is zero or nothing. By hand, since derived readers
 /// are 20 KB of the module.
 struct Record<'a>(Object<'a>);
 
@@ -299,7 +299,7 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(30);
 
-    /// When fetches begin within ten minutes, where there is always somebody who wants one.
+    /// When fetches begin within ten minutes, where there is always someone who wants one.
     fn fetches(wants: impl Fn(u64) -> Wants) -> Vec<u64> {
         let mut record = KeyRecord::default();
         let begin = 1_000_000;

@@ -157,7 +157,7 @@ impl RemoteKeys {
         self.record.next_kid_fetch(window, wants, now)
     }
 
-    /// For how long the issuer's word counts that it does not have a `kid`. Short: somebody may have asked
+    /// For how long the issuer's word counts that it does not have a `kid`. Short: someone may have asked
     /// for a key a moment before the issuer published it, to have its tokens refused.
     fn absence(&self) -> Duration {
         let window = self.source.key_cache.unknown_kid_cooldown;
@@ -167,7 +167,7 @@ impl RemoteKeys {
     /// Takes these keys.
     pub(super) fn hold(&mut self, parsed: ParsedJwkSet, is_new: bool, now: UnixTime) {
         if is_new {
-            // New keys may hold what the old ones did not; and what they do not hold any more, nobody has to
+            // New keys may hold what the old ones did not; and what they do not hold any more, no one has to
             // ask for.
             self.absent.clear();
             let until = now.after(self.absence());
@@ -195,7 +195,7 @@ impl RemoteKeys {
         self.record = record;
     }
 
-    /// Whether a record tells of older keys than ours: somebody has put back what once stood there, and a key
+    /// Whether a record tells of older keys than ours: someone has put back what once was there, and a key
     /// that the issuer has withdrawn since must not come back with it. Where our own are from the future, the
     /// clock was set back.
     pub(super) fn is_behind(&self, record: &KeyRecord, now: UnixTime) -> bool {

@@ -102,7 +102,7 @@ impl Classes {
         }
         starts.sort_unstable();
         starts.dedup();
-        // First what stands alone, then what the sets tell apart.
+        // First single characters, then what the sets tell apart.
         let mut class_of: Vec<u32> = vec![0; starts.len()];
         let mut count = 1_u32;
         let index = |code: u32| starts.partition_point(|start| *start < code);

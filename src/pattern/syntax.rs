@@ -3,7 +3,7 @@
 /// The last character of a text. Bytes that are no UTF-8 are characters too, beyond those of Unicode: see [`of_byte`].
 pub(super) const LAST: u32 = 0x11_00ff;
 const LAST_OF_UNICODE: u32 = 0x10_ffff;
-/// How deep groups may stand in each other.
+/// How deep groups may nest.
 const MAX_DEPTH: u8 = 100;
 /// As in RE2.
 const MAX_REPEAT: u32 = 1000;

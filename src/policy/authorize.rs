@@ -291,7 +291,7 @@ impl RequestPart {
                 let mut values = request.all(*field);
                 // Spaces around a value are no part of it (RFC 9110 section 5.5).
                 let value = values.next()?.trim_ascii();
-                // Of several values nobody knows which one the upstream takes.
+                // Of several values no one knows which one the upstream takes.
                 if values.next().is_some() || value.is_empty() {
                     return None;
                 }

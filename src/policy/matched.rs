@@ -25,7 +25,7 @@ pub struct Matched<'r> {
     gave_up: Cell<bool>,
 }
 
-/// What stands between the commas of a value, if it has any.
+/// What is between the commas of a value, if it has any.
 #[derive(Debug)]
 pub(super) struct Elements<'r> {
     pub(super) first: Vec<&'r [u8]>,

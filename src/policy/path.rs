@@ -154,7 +154,7 @@ impl<'a> RequestPath<'a> {
             return PathAmbiguity::Beyond;
         };
         let mut found = PathAmbiguity::None;
-        // What the segment begins with: so many dots, or, from `NAME` on, something that makes it no dot segment for anybody.
+        // What the segment begins with: so many dots, or, from `NAME` on, something that makes it no dot segment for anyone.
         // Three dots are a name, and so is whatever follows a plain character.
         const NAME: u8 = 3;
         let mut dots = None;

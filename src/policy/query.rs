@@ -85,7 +85,7 @@ impl<'q> Pair<'q> {
     }
 
     /// Whether some server takes its name for this one: PHP has underscores for dots and spaces, and it and others leave out
-    /// what stands in brackets; some ignore the case of letters, or stop at a NUL.
+    /// what is in brackets; some ignore the case of letters, or stop at a NUL.
     pub(super) fn is_named(&self, name: &[u8]) -> bool {
         let plain = |byte: &u8| match byte {
             b'.' | b' ' => b'_',

@@ -101,7 +101,7 @@ pub enum Mode {
 
 impl Mode {
     /// Whether a request that is to be refused goes on: by its subject where that is known for sure, else by its address.
-    /// Always the same for the same client, in every worker of every process. Nobody in particular is refused.
+    /// Always the same for the same client, in every worker of every process. No one in particular is refused.
     #[must_use]
     pub fn lets_through(self, subject: Option<&str>, address: Option<&[u8]>) -> bool {
         match self {

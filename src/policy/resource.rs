@@ -119,7 +119,7 @@ impl ResourceIdentity {
     }
 }
 
-/// A host with its port, which may stand in a quoted-string and in JSON without any escape.
+/// A host with its port, which may be in a quoted-string and in JSON without any escape.
 fn read_authority(bytes: &[u8]) -> Option<String> {
     let is_sound = bytes.len() <= 255 && Authority::parse(bytes).is_some();
     String::from_utf8(bytes.to_ascii_lowercase())
@@ -200,7 +200,7 @@ impl ProtectedResource {
             .origin(request)
             .ok_or(Denial::new(Reason::RequestMalformed).with_detail("host"))?;
         let resource = format!("{origin}{}", self.identity.path());
-        // What follows from a request's own fields is for whoever sent them, and for nobody else.
+        // What follows from a request's own fields is for whoever sent them, and for no one else.
         Ok(Rc::new(document(&resource, &self.metadata, "no-store")))
     }
 }

@@ -20,7 +20,7 @@ enum Segment {
 }
 
 impl PathTemplate {
-    /// Reads a template: `/`, then segments that are literal, `*`, or `{name}`; `**` may stand last.
+    /// Reads a template: `/`, then segments that are literal, `*`, or `{name}`; `**` may be last.
     ///
     /// `None` where it is no such template, or does not hold the variable exactly once.
     #[must_use]

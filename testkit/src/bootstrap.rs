@@ -225,7 +225,7 @@ impl WasmFilter {
         self
     }
 
-    /// The HTTP filter as Envoy reads it. `FAIL_RELOAD`: after a crash the VM is made anew, and nothing passes meanwhile.
+    /// The HTTP filter as Envoy reads it. `FAIL_RELOAD`: after a crash the VM is made again, and nothing passes meanwhile.
     /// After [`use_native_module`] it is the native one.
     pub fn build(self) -> Value {
         if IS_NATIVE.load(Ordering::Relaxed) {

@@ -79,7 +79,7 @@ impl Authority {
             Some(_) => &mut context["combined_validation_context"]["default_validation_context"],
             None => &mut context["validation_context"],
         };
-        // Without one, Envoy would take anybody's certificate, here as there.
+        // Without one, Envoy would take anyone's certificate, here as there.
         if let Some(validation) = validation.as_object_mut() {
             validation.remove("system_root_certs");
             validation.insert("trusted_ca".into(), json!({"filename": self.pem}));

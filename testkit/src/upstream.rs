@@ -121,7 +121,7 @@ async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Echo>>>) {
         let seen = Arc::clone(&seen);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, &seen));
-            // A connection that its client breaks off is nobody's loss.
+            // A connection that its client breaks off is no one's loss.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

@@ -52,7 +52,7 @@ pub(crate) struct Case<'c> {
 /// The header that [`crate::run`] makes Envoy add to every refusal.
 pub(crate) const DETAILS: &str = "x-response-code-details";
 
-/// Headers that Envoy sets itself, anew for every request.
+/// Headers that Envoy sets itself, again for every request.
 const ENVOYS_OWN: &[&str] = &[
     "x-request-id",
     "x-forwarded-proto",

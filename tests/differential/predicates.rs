@@ -128,7 +128,7 @@ pub(crate) fn prefixed(case: &Case<'_>, is_so: impl Fn(&str, &str) -> bool) -> b
         .any(|(name, prefix)| is_so(&case.sent(name).join(","), prefix))
 }
 
-/// In how many of the places where anyone looks something stands.
+/// In how many of the places where anyone looks something is.
 pub(crate) fn places(case: &Case<'_>) -> usize {
     let mut headers = header_locations(case);
     headers.sort_unstable();

@@ -14,7 +14,7 @@ const AT_ONCE: usize = 40;
 /// The smallest trial that still shows a difference of this kind, and how it shows; None where nothing can be left out.
 pub(crate) fn smallest(trial: &Trial, kind: &str) -> Option<(String, Trial)> {
     let mut best = None;
-    // Where the last round found something to leave out: what stands before it was tried in vain.
+    // Where the last round found something to leave out: what is before it was tried in vain.
     let mut start = 0;
     for _ in 0..ROUNDS {
         let now = best.as_ref().map_or(trial, |(_, trial)| trial);

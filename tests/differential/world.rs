@@ -30,7 +30,7 @@ pub(crate) fn idps() -> &'static [Idp] {
         .enumerate()
         .map(|(number, issuer)| {
             let key = |algorithm: Algorithm| {
-                // The second issuer names its keys as the first does: a `kid` is nobody's own.
+                // The second issuer names its keys as the first does: a `kid` is no one's own.
                 let kid = format!("{}-{}", algorithm.name().to_lowercase(), number / 2);
                 SigningKey::generate(algorithm, Some(&kid))
             };

@@ -1,4 +1,4 @@
-//! Numbers on the pages that stand in the code as constants.
+//! Numbers on the pages that are in the code as constants.
 
 use crate::markdown::{codes, pages, root};
 

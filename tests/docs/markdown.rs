@@ -20,7 +20,7 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) line: usize,
-    /// What stands behind the opening fence: the language, then words for these tests.
+    /// What is behind the opening fence: the language, then words for these tests.
     pub(crate) info: String,
     pub(crate) text: String,
     /// The reason in a comment `<!-- not run: reason -->` right before the block.
@@ -30,7 +30,7 @@ pub(crate) struct Block {
 /// A table.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// The heading that it stands under.
+    /// The heading that it is under.
     pub(crate) heading: String,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
@@ -164,7 +164,7 @@ fn cells(line: &str) -> Option<Vec<String>> {
     Some(inner.split('|').map(|cell| cell.trim().to_owned()).collect())
 }
 
-/// What stands between backticks.
+/// What is between backticks.
 pub(crate) fn codes(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }

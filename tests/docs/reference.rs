@@ -54,7 +54,7 @@ impl Reference {
         Self(tables.collect())
     }
 
-    /// The least that may stand at a place: what is required, and one of what is required in turn.
+    /// The least that may be at a place: what is required, and one of what is required in turn.
     fn least(&self, place: &[String]) -> Value {
         let mut object = match place.last().map(String::as_str) {
             Some("<name>") => json!({"remote_jwks": {"http_uri": sample("http_uri")}}),

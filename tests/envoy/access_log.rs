@@ -1,4 +1,4 @@
-//! `envoy/access-log.yaml`, as it stands: what an operator reads of each request.
+//! `envoy/access-log.yaml`, as it is: what an operator reads of each request.
 
 use serde_json::{Value, json};
 use testkit::{

@@ -100,7 +100,7 @@ fn proxies_with_one_secret_take_each_others_nonces() {
         }
     }
     assert_eq!(holder.challenges, 1);
-    // One that does not know the secret makes a client that goes to and fro begin anew each time.
+    // One that does not know the secret makes a client that goes to and fro begin again each time.
     for (challenges, stack) in [(2, stranger), (3, one), (4, stranger)] {
         assert_eq!(holder.get(&stack.client), 200);
         assert_eq!(holder.challenges, challenges);

@@ -24,7 +24,7 @@ fn names(config: &Value) -> [String; 2] {
         .map(|key| format!("proxy-wasm-jwt/2/{seal}/{key}"))
 }
 
-/// A module that writes these entries every 5 ms, whatever stands there.
+/// A module that writes these entries every 5 ms, whatever is there.
 fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
     let (mut data, mut calls) = (Vec::new(), String::new());
     let mut bytes = |bytes: &[u8]| {
@@ -62,7 +62,7 @@ fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
 fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
     let config = config(remote_provider());
     let [head, document] = names(&config);
-    // A record that promises keys for years, as far as somebody can write it who does not know the configuration.
+    // A record that promises keys for years, as far as someone can write it who does not know the configuration.
     let now = u64::try_from(testkit::unix_now()).unwrap() * 1000;
     let later = now + 1_000_000_000;
     let record = json!({

@@ -162,7 +162,7 @@ fn a_vm_that_was_taken_down_finds_its_keys() {
     );
     let good = token().mint();
     assert_eq!(stack.status(&good), 200);
-    // From here on there is nobody to fetch from.
+    // From here on there is no one to fetch from.
     stack.issuer.stop();
     super::spring_trap(&stack);
     let took = super::wait_until_good(&stack, &good);

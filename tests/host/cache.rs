@@ -64,7 +64,7 @@ fn its_key_leaves_the_set() {
     let request = get("/orders").bearer(&token().expires_in(7200).mint());
     assert_eq!(outcome(&mut vm, &request), (200, true));
     assert_eq!(outcome(&mut vm, &request), (200, false));
-    // The keys are fetched anew ahead of their end. In steps that are short beside the fetch's own deadline.
+    // The keys are fetched again ahead of their end. In steps that are short beside the fetch's own deadline.
     while stub::with(|host| host.calls.is_empty()) {
         vm.pass(Duration::from_millis(500));
     }

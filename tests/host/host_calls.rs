@@ -114,7 +114,7 @@ fn a_good_token_with_a_body() {
 fn no_token() {
     let mut vm = warm(&config());
     vm.request(&Request::post("/orders", "a body"));
-    // The edits of a request that is refused are nobody's concern, and neither is its body.
+    // The edits of a request that is refused are no one's concern, and neither is its body.
     assert_eq!(
         story(),
         [

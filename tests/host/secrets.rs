@@ -12,7 +12,7 @@ use super::scenario_backend::OnStub;
 use super::scenarios::{self, Scenario, Step, denied, forwarded, get, token, token_of, world};
 use super::stub::Host;
 
-/// Shorter parts of a token stand in any text by chance.
+/// Shorter parts of a token are in any text by chance.
 const TELLING: usize = 8;
 
 /// Words of some scenario's tokens that are words of our own, too: "another audience", `keys_age_seconds`, and the `typ` that

@@ -150,7 +150,7 @@ fn a_third_that_comes_later_has_the_keys_before_its_first_request() {
     first.run(Vm::pass_to_tick);
     first.run(|vm| vm.answer_next(&Answer::document(&document())));
     drop(first);
-    // Nobody is left but the data: as after the VM was restarted.
+    // No one is left but the data: as after the VM was restarted.
     let third = Worker::start(&process);
     assert_eq!(third.state(third.open()), State::Forwarded);
     third.pass(Duration::from_secs(60));
@@ -423,7 +423,7 @@ fn a_new_configuration_in_the_same_vm_finds_the_keys_and_leaves_them_for_the_oth
     assert_eq!(other.state(good), State::Forwarded);
     other.pass(MOMENT);
     assert_eq!((worker.calls(), other.calls()), (0, 0));
-    // What stands under a secret comes from nobody without it.
+    // What is under a secret comes from no one without it.
     let mut with_secret = changed();
     with_secret["shared_data"] = json!({"secret": {"inline_string": "0123456789abcdef0123456789abcdef"}});
     assert!(worker.run(move |vm| vm.configure(with_secret.to_string())));

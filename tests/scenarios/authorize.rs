@@ -317,7 +317,7 @@ pub(super) fn list() -> Vec<Scenario> {
             )
             .request(at("/inv/other/x", "acme"), forwarded())
             .request(at("/inv/ACME", "acme"), forwarded())
-            // Nobody's claim is another's.
+            // No one's claim is another's.
             .token(token().mint(), denied("claim_rejected"))
             .request(get("/inv/other").bearer(&token().mint()), forwarded()),
         authorizing("a template is exact", condition(json!({

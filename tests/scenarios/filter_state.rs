@@ -43,7 +43,7 @@ pub(crate) fn list() -> Vec<Told> {
     let bearer = |token: &str| get("/orders").bearer(token);
     vec![
         (bearer(&alice), ["allowed", "", "all", "corp", "alice"]),
-        // Who was verified and may not is known; who was not is nobody.
+        // Who was verified and may not is known; who was not is no one.
         (
             scoped(),
             ["denied", "scope_insufficient", "scoped", "corp", "alice"],

@@ -385,7 +385,7 @@ fn authaction() -> Scenario {
             ),
             denied("issuer_unknown"),
         )
-        // Key not found: the cache is dropped and fetched once more, then the token is refused. Here a `kid` that nobody has
+        // Key not found: the cache is dropped and fetched once more, then the token is refused. Here a `kid` that no one has
         // named before waits for its turn.
         .then_issuer(path, Says::keys(&[old, new]))
         .request(get("/protected").bearer(&token(new).mint()), forwarded())

@@ -99,7 +99,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/?a&b=2&b=1"), refused())
         .request(get("/?a&b=1&c"), refused())
         .request(get("/?b=1"), refused()),
-        // Bytes that are no UTF-8 hide nothing of what stands beside them.
+        // Bytes that are no UTF-8 hide nothing of what is beside them.
         demanding("a header with a byte that is no text has its beginning", header(json!({"name": "x-env", "string_match": {"prefix": "prod"}})))
             .request(get("/").header("x-env", b"prod\xff"), refused())
             .request(get("/").header("x-env", b"\xffprod"), forwarded()),

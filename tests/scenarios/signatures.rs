@@ -261,7 +261,7 @@ fn several_tokens_share_what_checks_may_take() -> Scenario {
         // What one request had no time for says nothing of the next.
         .request(with_tokens(slow, &[3]), forwarded())
         .request(with_tokens(slow, &[3, 4]), forwarded())
-        // The same token costs once, wherever it stands.
+        // The same token costs once, wherever it is.
         .request(with_tokens(slow, &[5, 5, 5, 6]), forwarded())
         .request(with_tokens(fast, &[1, 2, 3, 4]), forwarded())
 }

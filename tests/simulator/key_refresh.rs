@@ -217,7 +217,7 @@ fn limits_of_a_document() {
 
 // --- unknown kids ---
 
-/// A token whose signature nobody can check.
+/// A token whose signature no one can check.
 fn forged(key: &SigningKey, kid: &str) -> String {
     let claims = json!({"iss": ISSUER, "aud": "orders-api", "iat": testkit::unix_now()});
     Token::new(key)
@@ -410,7 +410,7 @@ fn one_address_gives_way_to_others_while_all_wait_for_the_first_keys() {
             engine.handle_request(StreamId(next), head(text), from, now, store),
         )
     };
-    // 5,000 forged tokens from one address, before anybody else comes.
+    // 5,000 forged tokens from one address, before anyone else comes.
     let mut held = 0;
     for number in 0..5000 {
         let (_, decision) = open(

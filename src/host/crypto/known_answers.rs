@@ -1,4 +1,4 @@
-//! A key of each kind with a signature of each hash, made by another implementation; nobody has the private halves.
+//! A key of each kind with a signature of each hash, made by another implementation; no one has the private halves.
 //!
 //! Owns nothing but these numbers.
 

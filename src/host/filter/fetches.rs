@@ -144,7 +144,7 @@ impl Filter {
         self.set_next_tick(now);
     }
 
-    /// This configuration is replaced: nobody waits any longer. Call [`Self::finish`] until nobody is left.
+    /// This configuration is replaced: no one waits any longer. Call [`Self::finish`] until no one is left.
     pub(in crate::host) fn retire(&self) {
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
         self.is_retired.set(true);

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha512};
 /// comes with a proof of possession is used once.
 const GOOD_BEFORE_TABLE: u8 = 50;
 
-/// A key that is not of small order: that would verify signatures over messages that nobody signed.
+/// A key that is not of small order: that would verify signatures over messages that no one signed.
 pub(in crate::jose) struct Ed25519Key {
     bytes: [u8; 32],
     /// The point, once it was looked for; `None` where there is none, or one of small order.

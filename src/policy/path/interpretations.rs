@@ -2,7 +2,7 @@
 
 use crate::http::{self, percent};
 
-/// What servers do, one step each. Proxies and frameworks stand in rows, and each does some of this, in an order of its own:
+/// What servers do, one step each. Proxies and frameworks follow each other, and each does some of this, in an order of its own:
 /// so a path's interpretations are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
 /// such as the one interpretation that does all of it, has paths that a server in between reads as something else:
 /// `//a/x\..\..` is `/` where all of it is done, and below `/a` where slashes are merged and backslashes left alone.
@@ -122,7 +122,7 @@ pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(found)
 }
 
-/// Whether a byte stands in a path for itself and nothing else (RFC 3986 section 3.3: `pchar`, but for `;`).
+/// Whether a byte of a path means itself and nothing else (RFC 3986 section 3.3: `pchar`, but for `;`).
 pub(super) const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(

@@ -255,7 +255,7 @@ impl SigningKey {
         jwk
     }
 
-    /// The RFC 7638 thumbprint of the public half: a `kid` that nobody has to choose.
+    /// The RFC 7638 thumbprint of the public half: a `kid` that no one has to choose.
     pub fn thumbprint(&self) -> String {
         let jwk = self.public_jwk();
         // Section 3.2: the required members of the key type, in lexicographic order.

@@ -101,7 +101,7 @@ impl Client {
         let (done, outcome) = channel();
         let exchange = exchange(self.pool.clone(), self.addr, request, body);
         let task = runtime().spawn(async move {
-            // Nobody may be waiting any more.
+            // No one may be waiting any more.
             let _ = done.send(exchange.await);
         });
         Pending {

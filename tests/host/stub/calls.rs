@@ -27,7 +27,7 @@ pub(super) fn give(bytes: &[u8], data: &mut *mut u8, size: &mut usize) -> u32 {
     *size = bytes.len();
     if !bytes.is_empty() {
         *data = proxy_on_memory_allocate(bytes.len());
-        // SAFETY: the SDK's allocator has just given that many bytes, which nobody else knows yet.
+        // SAFETY: the SDK's allocator has just given that many bytes, which no one else knows yet.
         unsafe { data.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
     OK

@@ -220,7 +220,7 @@ extern "C" fn proxy_http_call(
     })
 }
 
-/// What the SDK imports and the filter has no use for. The arguments are not written out, since nobody passes any.
+/// What the SDK imports and the filter has no use for. The arguments are not written out, since no one passes any.
 macro_rules! unused {
     ($($name:ident)*) => {$(
         #[unsafe(no_mangle)]

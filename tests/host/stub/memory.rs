@@ -12,7 +12,7 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes that this thread has allocated and nobody has freed; those that another thread freed count there.
+/// Bytes that this thread has allocated and no one has freed; those that another thread freed count there.
 pub(crate) fn held() -> isize {
     HELD.get()
 }

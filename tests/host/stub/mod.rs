@@ -88,7 +88,7 @@ pub(crate) struct Host {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) headers: HeaderMap,
-    /// What stands behind its body.
+    /// What is behind its body.
     pub(crate) trailers: HeaderMap,
     pub(crate) state: State,
     pub(crate) reply: Option<Reply>,
@@ -101,7 +101,7 @@ pub(crate) struct Stream {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nobody has decided; the headers may be changed.
+    /// No one has decided; the headers may be changed.
     Open,
     Forwarded,
     Answered,

@@ -32,7 +32,7 @@ use tokens::Kind;
 /// Compares the filter with Envoy's own jwt_authn.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
-    /// A few short rounds: shows that it works, and roughly where it stands.
+    /// A few short rounds: shows that it works, and roughly where it is.
     #[arg(long)]
     quick: bool,
     /// Rounds; the figures are their medians.
@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// Where results.json and results.svg go.
     #[arg(long, default_value = "bench")]
     out: PathBuf,
-    /// Measures nothing: draws results.svg anew from the results.json that is there.
+    /// Measures nothing: draws results.svg again from the results.json that is there.
     #[arg(long)]
     draw: bool,
 }
@@ -90,7 +90,7 @@ fn main() {
     for round in 0..rounds {
         for (number, case) in cases.iter().enumerate() {
             let mut sides = case.sides.to_vec();
-            // Nobody always comes first.
+            // No one always comes first.
             sides.rotate_left(round % case.sides.len());
             for side in sides {
                 let load = Load {

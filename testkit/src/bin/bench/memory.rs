@@ -45,7 +45,7 @@ pub(crate) fn measure(keys: &Keys, count: u64) -> Vec<Reading> {
 }
 
 /// The linear memory of the largest VM: of all, only the worker's gets requests. V8 reserves for each one more than the four
-/// GiB that its addresses reach, and makes accessible at the beginning of them what the module has asked for; both stand in
+/// GiB that its addresses reach, and makes accessible at the beginning of them what the module has asked for; both are in
 /// the list of the process's mappings.
 fn largest_vm_kib(pid: u32) -> u64 {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("Envoy runs");

@@ -41,7 +41,7 @@ pub(crate) fn draw(results: &Value) -> String {
         .flatten()
         .filter_map(|case| {
             let bars = bars(case);
-            // What stands alone is no comparison.
+            // What is alone is no comparison.
             let is_compared = bars.iter().any(|(_, class, _)| *class == "native");
             Some((case["case"].as_str()?, bars)).filter(|_| is_compared)
         })
@@ -128,7 +128,7 @@ fn escaped(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// Draws anew what was measured before.
+/// Draws again what was measured before.
 pub(crate) fn redraw(out: &Path) {
     let text = fs::read_to_string(out.join("results.json")).expect("results.json is there");
     let results = serde_json::from_str(&text).expect("results.json is JSON");

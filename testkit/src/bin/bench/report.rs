@@ -56,7 +56,7 @@ impl Report<'_> {
         median(&self.of(case, side, Sample::rate))
     }
 
-    /// The ratio in each round, and of them the median: what slows a round down stands on both sides.
+    /// The ratio in each round, and of them the median: what slows a round down is on both sides.
     fn ratio(&self, case: usize, side: Side, other: Side) -> f64 {
         let sides = self.of(case, side, Sample::rate);
         let others = self.of(case, other, Sample::rate);

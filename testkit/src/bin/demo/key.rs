@@ -28,7 +28,7 @@ pub(crate) fn stable_for(dir: &Path, algorithm: Algorithm) -> Result<SigningKey,
     Ok(key.with_kid(Some(&key.thumbprint())))
 }
 
-/// Written aside and linked into place: of two that start at once one key stays, and nobody reads half of it.
+/// Written aside and linked into place: of two that start at once one key stays, and no one reads half of it.
 fn create(dir: &Path, path: &Path, algorithm: Algorithm) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let aside = dir.join(format!(".signing-key.{}", std::process::id()));

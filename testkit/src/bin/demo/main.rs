@@ -241,7 +241,7 @@ fn wait_for_end() {
 fn end_signal() -> Receiver<()> {
     let (end, ended) = channel();
     let handler = move || {
-        // Nobody listens any more after the first.
+        // No one listens any more after the first.
         let _ = end.send(());
     };
     ctrlc::set_handler(handler).expect("the only signal handler of this process");

@@ -1,4 +1,4 @@
-//! Colours, where somebody looks.
+//! Colours, where someone looks.
 
 use std::io::IsTerminal;
 

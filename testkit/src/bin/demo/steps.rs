@@ -164,7 +164,7 @@ impl Step {
         self
     }
 
-    /// Nobody's fault here: no keys to verify with.
+    /// No one's fault here: no keys to verify with.
     fn asks_to_retry(mut self) -> Self {
         self.expect.status = 503;
         self.expect.reason = Some("keys_unavailable");
