@@ -168,6 +168,8 @@ fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigEr
 type FaultyNames = Vec<Box<str>>;
 
 /// The providers, and the names of those that could not be read at all.
+// Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 fn read_providers(
     fields: &Fields<'_, TopObject>,
     names: &mut Names,
@@ -202,6 +204,7 @@ fn read_providers(
     Ok((providers, faulty))
 }
 
+#[inline(never)]
 fn read_policy(
     fields: &Fields<'_, TopObject>,
     providers: &[Provider],
@@ -284,6 +287,7 @@ fn read_changes_nothing(fields: &Fields<'_, TopObject>, policy: &Policy) -> Resu
     }
 }
 
+#[inline(never)]
 fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplyStyle {
     let is_stripped = fields.kept(TopObject::strip_failure_response);
     let mut asking = providers
@@ -327,6 +331,7 @@ fn read_stat_prefix(fields: &Fields<'_, TopObject>) -> Result<String, Box<Config
     Ok(text.trim_end_matches('.').to_owned())
 }
 
+#[inline(never)]
 fn read_seal(
     root: &Node<'_>,
     fields: &Fields<'_, TopObject>,
@@ -351,6 +356,7 @@ fn read_seal(
     })
 }
 
+#[inline(never)]
 fn read_shown(fields: &Fields<'_, TopObject>) -> Shown {
     let fields = fields.within(TopObject::filter_state, FilterStateObject);
     Shown {
@@ -361,6 +367,7 @@ fn read_shown(fields: &Fields<'_, TopObject>) -> Shown {
     }
 }
 
+#[inline(never)]
 fn read_limits(fields: &Fields<'_, TopObject>) -> Limits {
     let fields = fields.within(TopObject::limits, LimitsObject);
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);

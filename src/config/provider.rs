@@ -73,6 +73,8 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
 }
 
 /// Conditions for every token, whatever the request.
+// Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 fn read_authorization(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
     let authorization = authorize::read(node, names)?;
     if authorization.optional {
@@ -86,6 +88,7 @@ fn read_authorization(node: &Node<'_>, names: &mut Names) -> Result<Authorizatio
     Ok(authorization)
 }
 
+#[inline(never)]
 fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {
     let (issuers, issuer_pattern) = fields.or_default(issuer::read(fields));
     let profile = fields.or_default(fields.read(ProviderObject::profile));
@@ -113,6 +116,7 @@ fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {
     }
 }
 
+#[inline(never)]
 fn read_header_rules(
     fields: &Fields<'_, ProviderObject>,
     names: &mut Names,
@@ -151,6 +155,7 @@ fn read_jwt_cache(fields: &Fields<'_, ProviderObject>) -> Result<(), Box<ConfigE
 }
 
 /// RFC 7515 section 4.1.9: media types, with or without `application/`.
+#[inline(never)]
 fn read_token_types(
     fields: &Fields<'_, ProviderObject>,
     profile: Option<Profile>,

@@ -144,6 +144,8 @@ enum Test {
 
 /// Refuses fields of Envoy's `RouteMatch` at which jwt_authn does not look: a rule that relied on one would match more than its
 /// author thinks.
+// Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Box<ConfigError>> {
     let refused = [
         (
@@ -246,6 +248,7 @@ fn read_method(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
     Ok(method.into_boxed_bytes())
 }
 
+#[inline(never)]
 fn read_host(node: &Node<'_>) -> Result<HostPattern, Box<ConfigError>> {
     let host = node.name()?.to_ascii_lowercase();
     if host == "*" {
@@ -263,6 +266,7 @@ fn read_host(node: &Node<'_>) -> Result<HostPattern, Box<ConfigError>> {
     }
 }
 
+#[inline(never)]
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<ConfigError>> {
     let fields = node.fields(HeaderMatcherObject)?;
     let name = read_header_name(fields.require(HeaderMatcherObject::name)?)?;
@@ -321,6 +325,7 @@ fn read_header_name(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     }
 }
 
+#[inline(never)]
 fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher, Box<ConfigError>> {
     let fields = node.fields(ParameterMatcherObject)?;
     let name = fields.required(ParameterMatcherObject::name)?;

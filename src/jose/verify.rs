@@ -308,6 +308,8 @@ fn rsa_scheme(algorithm: Algorithm) -> Option<Rsa> {
     })
 }
 
+// A function for each algorithm, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 fn check<S: Scheme>(scheme: &S, key: &S::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
     if S::Signature::LENGTH.is_some_and(|length| length.get() != signature.len()) {
         return false;
