@@ -1,9 +1,11 @@
-//! JSON (RFC 8259), read strictly and without copying.
+//! JSON ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259)), read strictly and without copying.
 //!
-//! Owns the rules that JWS and JWT put on top of JSON: one object per text, no member twice at any depth
-//! (RFC 7515 section 4, RFC 7519 section 4), bounded nesting, numbers kept as they are written. The grammar
-//! itself is serde_json's. It must not know tokens, claims or keys.
+//! It adds the rules of JWS and JWT to serde_json's grammar: one object per text, no duplicate member at any depth
+//! ([RFC 7515 section 4](https://www.rfc-editor.org/rfc/rfc7515#section-4),
+//! [RFC 7519 section 4](https://www.rfc-editor.org/rfc/rfc7519#section-4)), bounded nesting, and numbers as they
+//! are written. It must not know tokens, claims or keys.
 
+mod error;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -18,41 +20,7 @@ use serde_json::value::RawValue;
 
 use self::read::{Check, Elements, Members, are_distinct};
 
-/// How deep objects and arrays may nest: 32 levels in a claim. The outermost object is depth 1.
-pub const MAX_DEPTH: usize = 33;
-
-/// Why a text is not the JSON object that was asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum JsonError {
-    /// The bytes are not UTF-8 (RFC 8259 section 8.1).
-    NotUtf8,
-    /// The text breaks the grammar, goes on after its value, has a string that no Unicode text stands for
-    /// (a lone surrogate), or a number beyond the range of a double.
-    Syntax,
-    /// The text is a JSON value of another kind.
-    NotAnObject,
-    /// An object, at any depth, names a member twice.
-    DuplicateMember,
-    /// Objects and arrays nest deeper than [`MAX_DEPTH`].
-    TooDeep,
-    /// There are more members than whoever reads the text has set.
-    TooManyMembers,
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::NotUtf8 => "not UTF-8",
-            Self::Syntax => "not JSON",
-            Self::NotAnObject => "not a JSON object",
-            Self::DuplicateMember => "a JSON member is named twice",
-            Self::TooDeep => "JSON nested too deep",
-            Self::TooManyMembers => "JSON with too many members",
-        })
-    }
-}
-
-impl std::error::Error for JsonError {}
+pub use self::error::{JsonError, MAX_DEPTH};
 
 /// A JSON object: its members in the order of the text, borrowed from it.
 #[derive(Clone)]
@@ -65,18 +33,18 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     ///
-    /// Fails for every reason that [`JsonError`] lists; nothing in the object is left to fail later.
+    /// Fails for each reason that [`JsonError`] lists. No later access to the object fails.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonError> {
         Self::parse_up_to(usize::MAX, bytes)
     }
 
-    /// The same of an object that has so many members at most, those of objects in it included: to see that no two are the
-    /// same takes longer than all else, and a short text has room for many.
+    /// As [`Object::parse`], with at most `most` members, those of nested objects included. The comparison of the members'
+    /// names takes longer than everything else, and a short text can contain many.
     pub(crate) fn parse_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
         Self::parse_within(&Cell::new(most), bytes)
     }
 
-    /// The same of an object for whose members there is `room`, which is less by them afterwards.
+    /// As [`Object::parse`], with at most `room` members. Each member uses up one.
     pub(crate) fn parse_within(room: &Cell<usize>, bytes: &'a [u8]) -> Result<Self, JsonError> {
         let object = Self::outline_up_to(room.get(), bytes)?;
         room.set(room.get().saturating_sub(object.len()));
@@ -86,15 +54,17 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    /// Reads `bytes` as one JSON object whose members' values are checked for grammar only: the caller takes
-    /// one value at a time through [`Object::parse`], so that a fault in one does not spoil its neighbours.
+    /// Reads `bytes` as one JSON object, and checks only the grammar of its members' values. The caller passes
+    /// each value to [`Object::parse`]: a fault in one value does not affect the others.
     pub(crate) fn outline_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
         let mut reader = serde_json::Deserializer::from_str(text);
         let mut members = Vec::with_capacity(8);
         let read = reader.deserialize_map(Members {
-            most,
-            members: &mut members,
+            take: |name, value| {
+                members.push((name, Json(value)));
+                members.len() <= most
+            },
         });
         if members.len() > most {
             return Err(JsonError::TooManyMembers);
@@ -124,7 +94,7 @@ impl<'a> Object<'a> {
         self.members.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
-    /// How many members there are.
+    /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
@@ -137,7 +107,7 @@ impl<'a> Object<'a> {
     }
 }
 
-// The contents may be a token's, which never reach a log: only the shape is shown.
+// The content may be that of a token, which must not reach a log.
 impl fmt::Debug for Object<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -164,7 +134,7 @@ pub enum Kind {
     Object,
 }
 
-/// One JSON value as it is written: decoded only when asked.
+/// One JSON value as it is written. Only the `as_…` methods decode it.
 #[derive(Clone, Copy)]
 pub struct Json<'a>(&'a RawValue);
 
@@ -173,7 +143,7 @@ impl<'a> Json<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Object::parse`], but any kind of value will do.
+    /// As [`Object::parse`], but accepts a value of any kind.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
         let value = Self(serde_json::from_str(text).map_err(|_| JsonError::Syntax)?);
@@ -184,7 +154,7 @@ impl<'a> Json<'a> {
     /// The value's kind.
     #[must_use]
     pub fn kind(self) -> Kind {
-        // The text is valid and has no white space around it, so that its first byte tells the kind.
+        // The text is valid and has no white space around it: its first byte determines the kind.
         match self.0.get().as_bytes().first() {
             Some(b'n') => Kind::Null,
             Some(b't' | b'f') => Kind::Bool,
@@ -222,7 +192,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Where its text is in memory: values of one text have the order of their addresses.
+    /// The address of its text. The values of one text have the order of their addresses.
     pub(crate) fn address(self) -> usize {
         self.text().as_ptr().addr()
     }
@@ -233,7 +203,7 @@ impl<'a> Json<'a> {
         (self.kind() == Kind::Number).then(|| self.text())
     }
 
-    /// The elements of an array in order; `None` for any other kind.
+    /// The elements of an array, in order; `None` for any other kind.
     #[must_use]
     pub fn as_array(self) -> Option<Vec<Self>> {
         if self.kind() != Kind::Array {
@@ -243,18 +213,21 @@ impl<'a> Json<'a> {
         Some(elements.into_iter().map(Self).collect())
     }
 
-    /// Gives the elements of an array in order to `take`, as long as that returns true; false for any other kind.
+    /// Passes the elements of an array to `take` in order, as long as `take` returns true. Returns false for any other
+    /// kind.
     pub(crate) fn each_element(self, take: &mut dyn FnMut(Self) -> bool) -> bool {
         if self.kind() != Kind::Array {
             return false;
         }
         let mut reader = serde_json::Deserializer::from_str(self.text());
-        // The text is valid, so that only `take` can end this before the array does.
-        let _ = reader.deserialize_seq(Elements { take });
+        // The text is valid: only `take` can end this before the array ends.
+        let _ = reader.deserialize_seq(Elements {
+            take: &mut |element| take(Json(element)),
+        });
         true
     }
 
-    /// The object that the value is; `None` for any other kind.
+    /// The value as an object; `None` for any other kind.
     #[must_use]
     pub fn as_object(self) -> Option<Object<'a>> {
         Object::outline_up_to(usize::MAX, self.text().as_bytes()).ok()
@@ -276,8 +249,8 @@ impl<'a> Json<'a> {
         }));
     }
 
-    /// Checks what the capture of the raw text left open. A member of the outermost object, so depth 2. `room` is how many
-    /// more members there may be.
+    /// Checks what the capture of the raw text did not: escapes, ranges of numbers, depth and members. The value is a member
+    /// of the outermost object. `room` is the number of further members that the text may have.
     fn check(self, room: &Cell<usize>) -> Result<(), JsonError> {
         let text = self.text();
         let is_sound = match self.kind() {

@@ -1,6 +1,6 @@
-//! How serde_json is made to read strictly: one object with raw values, and a walk over what is nested in them.
+//! Strict reading with serde_json: visitors for one object with raw values, and for everything nested in a value.
 //!
-//! Owns the visitors and must not know what any member means.
+//! It must not know the meaning of any member.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,10 +10,10 @@ use std::fmt;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Json, JsonError, MAX_DEPTH};
+use super::error::{JsonError, MAX_DEPTH};
 
-/// Whether no two of `items` have the same name. A tree instead of a table when there are many, so that no choice of names
-/// makes it slow.
+/// Whether no two of `items` have the same name. Many names go into a tree and not into a hash table: no choice of
+/// names makes a tree slow.
 pub(super) fn are_distinct<T>(items: &[T], name: impl Fn(&T) -> &str) -> bool {
     if items.len() <= 16 {
         let mut rest = items;
@@ -56,23 +56,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     }
 }
 
-/// Reads one object into its members, values raw. It fails at the first member beyond `most`, which is there then.
-pub(super) struct Members<'v, 'a> {
-    pub(super) most: usize,
-    pub(super) members: &'v mut Vec<(Cow<'a, str>, Json<'a>)>,
+/// Reads one object and passes its members on, each with its value as it is written, until `take` returns false.
+pub(super) struct Members<F> {
+    pub(super) take: F,
 }
 
-impl<'de> Visitor<'de> for Members<'_, 'de> {
+impl<'de, F: FnMut(Cow<'de, str>, &'de RawValue) -> bool> Visitor<'de> for Members<F> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-            self.members.push((name, Json(value)));
-            if self.members.len() > self.most {
+            if !(self.take)(name, value) {
                 return Err(de::Error::custom(JsonError::TooManyMembers));
             }
         }
@@ -80,9 +78,9 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
     }
 }
 
-/// Reads an array and gives its elements away one by one, raw, until `take` returns false.
+/// Reads an array and passes its elements on, each as it is written, until `take` returns false.
 pub(super) struct Elements<'t, 'a> {
-    pub(super) take: &'t mut dyn FnMut(Json<'a>) -> bool,
+    pub(super) take: &'t mut dyn FnMut(&'a RawValue) -> bool,
 }
 
 impl<'de> Visitor<'de> for Elements<'_, 'de> {
@@ -94,7 +92,7 @@ impl<'de> Visitor<'de> for Elements<'_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         while let Some(element) = elements.next_element::<&'de RawValue>()? {
-            if !(self.take)(Json(element)) {
+            if !(self.take)(element) {
                 return Err(de::Error::custom("enough"));
             }
         }
@@ -102,13 +100,13 @@ impl<'de> Visitor<'de> for Elements<'_, 'de> {
     }
 }
 
-/// Walks a nested value once and keeps nothing; `depth` is that of what holds the value. The fault is kept
-/// aside because serde_json's error would not tell it.
+/// Walks a nested value once and keeps nothing. `depth` is the depth of the object or array that holds the value. `fault`
+/// receives the fault, because serde_json's error does not carry it.
 #[derive(Clone, Copy)]
 pub(super) struct Check<'f> {
     pub(super) depth: usize,
     pub(super) fault: &'f Cell<Option<JsonError>>,
-    /// How many more members there may be.
+    /// The number of further members that the text may have.
     pub(super) room: &'f Cell<usize>,
 }
 
