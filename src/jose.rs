@@ -1,10 +1,13 @@
-//! JSON Object Signing: compact JWS (RFC 7515), JWK and JWK sets (RFC 7517), algorithms (RFC 7518, RFC 8037).
+//! JSON Object Signing: compact JWS ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515)), JWK and JWK sets
+//! ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)), algorithms
+//! ([RFC 7518](https://www.rfc-editor.org/rfc/rfc7518), [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037)).
 //!
-//! Owns what a token's envelope says, what a key is, and whether a signature is right. It must not know claims,
-//! time, providers or the host; whether an algorithm is *allowed* is the caller's policy.
+//! It parses the parts of a token and keys, and checks signatures. It must not know claims, time, providers
+//! or the host. The caller decides whether an algorithm is *allowed*.
 
 mod algorithm;
 mod certificate;
+pub(crate) mod der;
 mod fault;
 mod header;
 mod jwk;

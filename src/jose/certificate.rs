@@ -1,28 +1,29 @@
 //! The public key in an X.509 certificate ([RFC 5280 section 4.1](https://www.rfc-editor.org/rfc/rfc5280#section-4.1)),
 //! in DER or as PEM ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468)).
 //!
-//! Owns a strict reader for the path to the SubjectPublicKeyInfo, and reads nothing else of a certificate: here it is a
-//! container for a key. The issuer publishes it over the same connection as a JWK, so neither its signature nor its
-//! validity says more than that connection does. It must not know JSON.
+//! It has a strict parser for the path to the SubjectPublicKeyInfo, and reads no other part of a certificate,
+//! which serves as a container for a key. The issuer publishes it over the same connection as a JWK, so
+//! neither its signature nor its validity proves more than that connection does. It must not know JSON.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::der::{BIT_STRING, INTEGER, SEQUENCE};
 use super::fault::JwkFault;
-use super::spki::{self, BIT_STRING, INTEGER, SEQUENCE};
+use super::spki;
 use super::verify::{Curve, PublicKey};
 
 /// `[0]`, constructed: the version of a certificate.
 const VERSION: u8 = 0xa0;
 
-/// Base64 with or without padding: only the key that comes out of it matters.
+/// Base64 with or without padding: only the decoded key matters.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The key of a certificate, given as base64 of its DER, as an element of `x5c` is.
+/// The key of a certificate, from the base64 of its DER, as in `x5c`.
 ///
 /// # Errors
 ///
@@ -31,7 +32,7 @@ pub(super) fn from_base64(text: &str) -> Result<PublicKey, JwkFault> {
     key_of(&decode(text)?)
 }
 
-/// The key of a certificate, or of a public key alone, in PEM.
+/// The key of a certificate, or a public key, from PEM.
 ///
 /// # Errors
 ///
@@ -52,7 +53,7 @@ pub(super) fn from_pem(text: &str) -> Result<PublicKey, JwkFault> {
     }
 }
 
-/// Whether the text is PEM of something, so that it belongs to a document of certificates.
+/// Whether the text is PEM: the document then contains certificates.
 pub(super) fn is_pem(text: &str) -> bool {
     text.trim_ascii_start().starts_with("-----BEGIN ")
 }
@@ -73,7 +74,7 @@ fn info_of(der: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let (to_be_signed, _) = element(certificate, SEQUENCE)?;
-    // A certificate of version 1 does not say its version.
+    // A certificate of version 1 omits its version.
     let fields = element(to_be_signed, VERSION).map_or(to_be_signed, |(_, rest)| rest);
     let (_serial, fields) = element(fields, INTEGER)?;
     let (_algorithm, fields) = element(fields, SEQUENCE)?;
@@ -83,12 +84,12 @@ fn info_of(der: &[u8]) -> Option<&[u8]> {
     element(fields, SEQUENCE).map(|(info, _)| info)
 }
 
-/// The key that the contents of a SubjectPublicKeyInfo describe.
+/// The key in the contents of a SubjectPublicKeyInfo.
 fn from_info(info: &[u8]) -> Result<PublicKey, JwkFault> {
     let malformed = JwkFault::CertificateMalformed;
     let (algorithm, rest) = element(info, SEQUENCE).ok_or(malformed)?;
     let (bits, rest) = element(rest, BIT_STRING).ok_or(malformed)?;
-    // The first octet counts the unused bits at the end; the bits of a key are whole octets.
+    // The first octet counts the unused bits at the end. The bits of a key are whole octets.
     let Some((0, key)) = bits.split_first() else {
         return Err(malformed);
     };
@@ -131,7 +132,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = rest.split_first()?;
     let (len, rest) = match *first {
         len @ ..=0x7f => (usize::from(len), rest),
-        // One to three octets of length: no document is longer than that.
+        // One to three octets of length: no document is longer.
         count @ 0x81..=0x83 => {
             let (octets, rest) = rest.split_at_checked(usize::from(count & 0x7f))?;
             let len = octets.iter().fold(0, |len, octet| len << 8 | usize::from(*octet));

@@ -1,6 +1,8 @@
 //! The messages of `verify_signature`: protobuf with fields of bytes, and ECDSA signatures as DER inside.
 //!
-//! Written straight into one buffer, since this happens for each token that was not seen before.
+//! The functions append to one buffer: the filter writes a message for each token that it has not seen before.
+
+use crate::jose::der::{self, SEQUENCE, Unsigned};
 
 /// Appends a field of bytes (wire type 2).
 pub(super) fn field(buffer: &mut Vec<u8>, number: u8, bytes: &[u8]) {
@@ -22,65 +24,23 @@ fn low_byte(number: usize) -> u8 {
     low
 }
 
-/// Appends an ECDSA signature, `r || s` of equal length (RFC 7518 section 3.4), as the DER that the host reads (RFC 3279
-/// section 2.2.3). False, with nothing appended, where it cannot be one.
+/// Two numbers of P-521, the longest: a header of two bytes and 67 bytes each.
+const LONGEST_SIGNATURE: usize = 2 * (2 + 67);
+
+/// Appends an ECDSA signature, `r || s` of equal length (RFC 7518 section 3.4), in the host's form: DER (RFC 3279
+/// section 2.2.3). Returns false, and appends nothing, if no curve has a signature of this length.
 pub(super) fn ecdsa_field(buffer: &mut Vec<u8>, number: u8, signature: &[u8]) -> bool {
     let (r, s) = signature.split_at(signature.len() / 2);
-    let (r, s) = (Integer::new(r), Integer::new(s));
-    let contents = r.encoded_len().saturating_add(s.encoded_len());
-    // P-521 is the longest: 2 × (2 + 67).
-    let (Ok(length), true) = (
-        u8::try_from(contents),
-        r.bytes.len() < 0x7f && s.bytes.len() < 0x7f,
-    ) else {
+    let (r, s) = (Unsigned::new(r), Unsigned::new(s));
+    let length = r.encoded_len().saturating_add(s.encoded_len());
+    if length > LONGEST_SIGNATURE {
         return false;
-    };
-    // X.690 section 8.1.3: lengths from 128 on take a byte that says how many follow.
-    let is_long = length >= 0x80;
-    start(
-        buffer,
-        number,
-        contents.saturating_add(if is_long { 3 } else { 2 }),
-    );
-    buffer.push(0x30);
-    if is_long {
-        buffer.push(0x81);
     }
-    buffer.push(length);
+    start(buffer, number, der::encoded_len(length));
+    der::header(buffer, SEQUENCE, length);
     r.write(buffer);
     s.write(buffer);
     true
-}
-
-/// A number as DER INTEGER: no leading zeros, but one where the highest bit is set, since DER integers are signed.
-struct Integer<'a> {
-    bytes: &'a [u8],
-    has_sign: bool,
-}
-
-impl<'a> Integer<'a> {
-    fn new(mut bytes: &'a [u8]) -> Self {
-        while let [0, rest @ ..] = bytes {
-            bytes = rest;
-        }
-        Self {
-            bytes,
-            has_sign: bytes.first().is_none_or(|byte| byte & 0x80 != 0),
-        }
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.bytes.len().saturating_add(if self.has_sign { 3 } else { 2 })
-    }
-
-    fn write(&self, buffer: &mut Vec<u8>) {
-        let length = self.encoded_len().saturating_sub(2);
-        buffer.extend([0x02, u8::try_from(length).unwrap_or_default()]);
-        if self.has_sign {
-            buffer.push(0);
-        }
-        buffer.extend_from_slice(self.bytes);
-    }
 }
 
 /// `result: true`, and not a byte more: no error text beside it, no field of a later version that may take it back.
