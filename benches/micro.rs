@@ -97,10 +97,9 @@ impl World {
             .mint()
     }
 
-    fn engine(&self) -> Authenticator {
+    fn config(&self) -> Rc<Config> {
         let config = testkit::workload(&self.jwks()).to_string();
-        let config = Config::parse(config.as_bytes()).expect("a configuration");
-        Authenticator::new(Rc::new(config), 1)
+        Rc::new(Config::parse(config.as_bytes()).expect("a configuration"))
     }
 }
 
@@ -183,18 +182,17 @@ mod policy {
     /// Which of 100 rules it is: the first, one in the middle, the last, and one whose path is matched by a pattern.
     #[divan::bench(args = ["/service-0/healthz", "/service-51/orders", "/other", "/service-97/v1/orders"])]
     fn choose(bencher: Bencher<'_, '_>, path: &str) {
-        let engine = World::get().engine();
-        let head = head(engine.config(), path, None);
-        bencher.bench_local(|| engine.config().policy.choose(black_box(&head)).is_ok());
+        let config = World::get().config();
+        let head = head(&config, path, None);
+        bencher.bench_local(|| config.policy.choose(black_box(&head)).is_ok());
     }
 
     /// Scopes, then a condition on a claim deep in the token.
     #[divan::bench(args = [1, 13])]
     fn authorize(bencher: Bencher<'_, '_>, rule: usize) {
         let world = World::get();
-        let engine = world.engine();
-        let config = engine.config();
-        let head = head(config, "/", None);
+        let config = world.config();
+        let head = head(&config, "/", None);
         let rule = config.policy.rules.get(rule).expect("a rule");
         let authorization = rule.demand.authorization.as_ref().expect("it authorizes");
 
@@ -233,9 +231,9 @@ mod reply {
     /// What a client gets that is refused.
     #[divan::bench]
     fn denial(bencher: Bencher<'_, '_>) {
-        let engine = World::get().engine();
+        let config = World::get().config();
         let refusal = Refusal::from(Denial::new(Reason::TokenExpired));
-        bencher.bench_local(|| engine.config().replies.to(black_box(&refusal)).body.len());
+        bencher.bench_local(|| config.replies.to(black_box(&refusal)).body.len());
     }
 }
 
@@ -261,8 +259,8 @@ mod engine {
     #[divan::bench]
     fn cold_but_for_the_signature(bencher: Bencher<'_, '_>) {
         let world = World::get();
-        let mut engine = world.engine().with_verifier(Rc::new(Yes));
-        let config = engine.config().clone();
+        let config = world.config();
+        let mut engine = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Yes));
         let token = world.token(testkit::Algorithm::Rs256);
         let (input, signature) = token.rsplit_once('.').expect("a token");
         let mut number: u64 = 0;
@@ -283,8 +281,12 @@ mod engine {
         let mut config = testkit::workload(&world.jwks());
         config["limits"] = json!({"token_cache_entries": 0});
         let config = Config::parse(config.to_string().as_bytes()).expect("a configuration");
-        let engine = Authenticator::new(Rc::new(config), 1);
-        again_and_again(bencher, engine, Some(&world.token(name_of(algorithm))), NOW);
+        again_and_again(
+            bencher,
+            Rc::new(config),
+            Some(&world.token(name_of(algorithm))),
+            NOW,
+        );
     }
 
     /// A token that was verified before.
@@ -292,19 +294,19 @@ mod engine {
     fn warm(bencher: Bencher<'_, '_>) {
         let world = World::get();
         let token = world.token(testkit::Algorithm::Rs256);
-        again_and_again(bencher, world.engine(), Some(&token), NOW);
+        again_and_again(bencher, world.config(), Some(&token), NOW);
     }
 
     #[divan::bench]
     fn expired(bencher: Bencher<'_, '_>) {
         let world = World::get();
         let token = world.token(testkit::Algorithm::Rs256);
-        again_and_again(bencher, world.engine(), Some(&token), NOW + 86_400);
+        again_and_again(bencher, world.config(), Some(&token), NOW + 86_400);
     }
 
     #[divan::bench]
     fn no_token(bencher: Bencher<'_, '_>) {
-        again_and_again(bencher, World::get().engine(), None, NOW);
+        again_and_again(bencher, World::get().config(), None, NOW);
     }
 
     fn decide(engine: &mut Authenticator, head: RequestHead, now: u64) -> Decision {
@@ -312,8 +314,8 @@ mod engine {
         engine.handle_request(StreamId(1), head, || None, now, &store)
     }
 
-    fn again_and_again(bencher: Bencher<'_, '_>, mut engine: Authenticator, token: Option<&str>, now: u64) {
-        let config = engine.config().clone();
+    fn again_and_again(bencher: Bencher<'_, '_>, config: Rc<Config>, token: Option<&str>, now: u64) {
+        let mut engine = Authenticator::new(config.clone(), 1);
         bencher
             .with_inputs(|| head(&config, "/orders", token))
             .bench_local_values(|head| decide(&mut engine, head, now));

@@ -187,18 +187,20 @@ pub(crate) fn decide(config: &Rc<Config>, request: &Request, now: UnixTime) -> D
 /// Decides many requests, and remembers tokens as a worker does.
 #[derive(Debug)]
 pub(crate) struct Decider {
+    config: Rc<Config>,
     engine: Authenticator,
 }
 
 impl Decider {
     pub(crate) fn new(config: &Rc<Config>) -> Self {
         Self {
+            config: config.clone(),
             engine: Authenticator::new(config.clone(), 1),
         }
     }
 
     pub(crate) fn decide(&mut self, request: &Request, now: UnixTime) -> Decided {
-        let config = self.engine.config().clone();
+        let config = self.config.clone();
         // A new one for each request: no proof of possession was used before.
         let store = InMemoryStore::default();
         store.put(StoreKey::NonceSecret, &NONCE_SECRET);

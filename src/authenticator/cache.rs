@@ -1,11 +1,12 @@
-//! What was found of a token before, used again as long as nothing on which it rests has changed.
+//! Results of earlier checks of a token, used again while everything on which they depend is unchanged.
 //!
-//! Owns when a result may be kept and when a kept one still holds; the container is [`TokenCache`].
+//! It decides whether a result may be kept, and whether a kept result is still valid. [`TokenCache`] is the
+//! container.
 
 use std::rc::Rc;
 
-use super::Authenticator;
 use super::decision::{Allowed, Checked, Decision};
+use super::failure::EvalTime;
 use super::token::AcceptedToken;
 use crate::claims::TimeLimits;
 use crate::credential::Credential;
@@ -17,11 +18,9 @@ use crate::keys::KeySource;
 use crate::keys::RemoteKeys;
 use crate::policy::{Demand, Mode};
 use crate::settings::Config;
-use crate::time::UnixTime;
 use crate::token_cache::{Context, Key, TokenCache};
 
-/// The tokens that were accepted and, apart from them so that they displace none of these, those that were
-/// refused.
+/// The accepted tokens and the refused ones. They are apart: refused tokens do not displace accepted ones.
 #[derive(Debug)]
 pub(super) struct Caches {
     accepted: TokenCache<Entry>,
@@ -29,15 +28,15 @@ pub(super) struct Caches {
     counts: CacheCounts,
 }
 
-/// What was found of a token, and on what it rests beside the token and the configuration.
+/// The result for a token, and what it depends on beside the token and the configuration.
 #[derive(Debug)]
 struct Entry {
     found: Found,
     provider: ProviderId,
     times: TimeLimits,
-    /// The key set of then, by its number: with a later set the token has to be checked again.
+    /// The number of the key set at that time: with a later set the filter checks the token again.
     set: Option<u64>,
-    /// What there was to say of the token's times.
+    /// The objection to the token's times, if there was one.
     untimely: Option<Denial>,
 }
 
@@ -51,20 +50,20 @@ enum Found {
     Refused(Denial),
 }
 
-/// What the cache knows of a token.
+/// What the cache contains for a token.
 pub(super) enum Known {
     /// The decision.
     Allowed(Rc<Allowed>),
-    /// What the checks would find.
+    /// The result of the checks.
     Checked(Checked),
 }
 
-/// How often the cache knew a token, and how often it did not.
+/// How often the cache had a valid result for a token, and how often it had none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounts {
-    /// It did.
+    /// The cache had one.
     pub hits: u64,
-    /// It did not, and the token was checked in full.
+    /// The cache had none, and the filter checked the token in full.
     pub misses: u64,
 }
 
@@ -77,38 +76,32 @@ impl Caches {
             counts: CacheCounts::default(),
         }
     }
-}
 
-impl Authenticator {
-    /// How often the cache was asked since this was last called.
-    #[must_use]
-    pub fn take_cache_counts(&mut self) -> CacheCounts {
-        std::mem::take(&mut self.caches.counts)
+    /// How often the cache was asked since the last call.
+    pub(super) fn take_counts(&mut self) -> CacheCounts {
+        std::mem::take(&mut self.counts)
     }
 
-    /// What was found of the token before, if it still holds.
+    /// The result of an earlier check of the token, if it is still valid.
     #[inline(never)]
     pub(super) fn recall(
         &mut self,
+        state: EvalState<'_>,
         choice: Choice,
         demand: &Rc<Demand>,
         credentials: &[Credential<'_>],
-        is_first_look: bool,
-        now: UnixTime,
     ) -> Option<Known> {
-        let key = self.cache_key(demand, credentials)?;
-        let Caches {
+        let key = self.key(demand, credentials)?;
+        let Self {
             accepted,
             refused,
             counts,
-        } = &mut self.caches;
-        let (config, remote) = (&self.config, &self.remote);
-        let state = State { config, remote, now };
+        } = self;
         let holds = |entry: &&Entry| state.holds(entry);
         let known = accepted.get(key).filter(holds);
         let Some(entry) = known.or_else(|| refused.get(key).filter(holds)) else {
-            // A request that waited is looked at more than once.
-            if is_first_look {
+            // The engine evaluates a request that waits more than once.
+            if state.time.is_first_look() {
                 counts.misses = counts.misses.saturating_add(1);
             }
             return None;
@@ -128,25 +121,25 @@ impl Authenticator {
         })
     }
 
-    /// Keeps what was accepted for the next time.
+    /// Keeps an accepted token for the next request.
     #[inline(never)]
     pub(super) fn keep(
         &mut self,
+        state: EvalState<'_>,
         demand: &Rc<Demand>,
         credentials: &[Credential<'_>],
         token: AcceptedToken,
         decision: &Decision,
-        now: UnixTime,
     ) {
-        let (Some(key), Decision::Allow(allowed)) = (self.cache_key(demand, credentials), decision) else {
+        let (Some(key), Decision::Allow(allowed)) = (self.key(demand, credentials), decision) else {
             return;
         };
         if token.values.is_bound {
             return;
         }
-        // A parameter or a cookie is among others, which are each request's own; and shadow mode may hold for
-        // some clients only.
-        let location = self.config.locations.get(token.location.index());
+        // A query parameter or a cookie has neighbours that differ from request to request, and shadow mode
+        // may apply to some clients only.
+        let location = state.config.locations.get(token.location.index());
         let is_always_so = demand.mode == Mode::Enforce && matches!(location, Some(Location::Header { .. }));
         let mut bytes = token.values.bytes();
         if is_always_so {
@@ -157,64 +150,61 @@ impl Authenticator {
             token,
             allowed: is_always_so.then(|| allowed.clone()),
         };
-        let entry = self.state(now).entry(found, provider, times);
-        // Without keys nothing was verified.
+        let entry = state.entry(found, provider, times);
+        // Without keys the filter has verified nothing.
         if entry.set.is_some() {
-            self.caches.accepted.insert(key, entry, bytes);
+            self.accepted.insert(key, entry, bytes);
         }
     }
 
-    /// Keeps a refusal for the next time: a client whose token is refused tends to send it again.
+    /// Keeps a refusal: a client often sends a refused token again.
     #[inline(never)]
     pub(super) fn keep_refusal(
         &mut self,
+        state: EvalState<'_>,
         demand: &Rc<Demand>,
         credentials: &[Credential<'_>],
         denial: Denial,
         (provider, times): (ProviderId, TimeLimits),
-        now: UnixTime,
     ) {
-        if let Some(key) = self.cache_key(demand, credentials) {
-            let entry = self.state(now).entry(Found::Refused(denial), provider, times);
-            self.caches.refused.insert(key, entry, 0);
+        if let Some(key) = self.key(demand, credentials) {
+            let entry = state.entry(Found::Refused(denial), provider, times);
+            self.refused.insert(key, entry, 0);
         }
     }
 
-    fn state(&self, now: UnixTime) -> State<'_> {
-        State {
-            config: &self.config,
-            remote: &self.remote,
-            now,
-        }
-    }
-
-    /// The key of a request's only token, if the result rests on nothing else of the request.
-    fn cache_key<'c>(&self, demand: &Rc<Demand>, credentials: &'c [Credential<'_>]) -> Option<Key<'c>> {
+    /// The key of a request's only token; `None` if the result depends on anything else in the request.
+    fn key<'c>(&self, demand: &Rc<Demand>, credentials: &'c [Credential<'_>]) -> Option<Key<'c>> {
         let [credential] = credentials else { return None };
         let authorization = demand.authorization.as_ref();
         let depends_on_request =
             authorization.is_some_and(|authorization| authorization.depends_on_request());
-        if self.caches.accepted.is_off() || depends_on_request {
+        if self.accepted.is_off() || depends_on_request {
             return None;
         }
         let context = Context {
-            // Demands live as long as the configuration, so the address identifies this one.
+            // A demand lives as long as the configuration: its address identifies it.
             demand: Rc::as_ptr(demand).addr(),
             location: credential.location,
         };
-        Some(self.caches.accepted.key(context, &credential.token))
+        Some(self.accepted.key(context, &credential.token))
     }
 }
 
-/// What a result rests on beside the token.
-struct State<'e> {
+/// Everything on which a result depends beside the token and the rule.
+#[derive(Clone, Copy)]
+pub(super) struct EvalState<'e> {
     config: &'e Config,
     remote: &'e [Option<RemoteKeys>],
-    now: UnixTime,
+    time: EvalTime,
 }
 
-impl State<'_> {
-    fn entry(&self, found: Found, provider: ProviderId, times: TimeLimits) -> Entry {
+impl<'e> EvalState<'e> {
+    pub(super) fn new(config: &'e Config, remote: &'e [Option<RemoteKeys>], time: EvalTime) -> Self {
+        Self { config, remote, time }
+    }
+
+    fn entry(self, found: Found, provider: ProviderId, times: TimeLimits) -> Entry {
         Entry {
             set: self.key_set(provider),
             untimely: self.untimely(provider, times),
@@ -224,24 +214,24 @@ impl State<'_> {
         }
     }
 
-    fn holds(&self, entry: &Entry) -> bool {
+    fn holds(self, entry: &Entry) -> bool {
         self.key_set(entry.provider) == entry.set
             && self.untimely(entry.provider, entry.times) == entry.untimely
     }
 
-    /// The number of the key set that serves a provider; `None` if none does.
-    fn key_set(&self, id: ProviderId) -> Option<u64> {
+    /// The number of the key set that serves a provider; `None` if there is none.
+    fn key_set(self, id: ProviderId) -> Option<u64> {
         match &self.config.provider(id)?.keys {
             KeySource::Local(local) => Some(local.set.number()),
             KeySource::Remote(_) => {
                 let keys = self.remote.get(id.index())?.as_ref()?;
-                Some(keys.serving(self.now)?.number())
+                Some(keys.serving(self.time.now)?.number())
             }
         }
     }
 
-    /// What a provider has against a token because of its times.
-    fn untimely(&self, provider: ProviderId, times: TimeLimits) -> Option<Denial> {
-        times.check(self.config.provider(provider)?, self.now).err()
+    /// The provider's objection to a token because of its times.
+    fn untimely(self, provider: ProviderId, times: TimeLimits) -> Option<Denial> {
+        times.check(self.config.provider(provider)?, self.time.now).err()
     }
 }

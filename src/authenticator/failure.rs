@@ -1,16 +1,16 @@
-//! Why a check does not succeed, for good or for now.
+//! The reasons for which a check fails, finally or for the present.
 
 use crate::denial::{Denial, Reason};
 use crate::ids::ProviderId;
 use crate::jose::TokenFault;
 use crate::time::UnixTime;
 
-/// Why a check does not succeed.
+/// The reason for which a check fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Failure {
-    /// For good.
+    /// The failure is final.
     Denied(Denial),
-    /// Keys are missing that may still come.
+    /// The check lacks keys that may still arrive.
     KeysMissing(MissingKeys),
 }
 
@@ -19,22 +19,23 @@ pub(super) enum Failure {
 pub(super) enum MissingKeys {
     /// All keys of this provider.
     All(ProviderId),
-    /// A key that this provider may have published since its keys were fetched, and when the filter may fetch
-    /// them.
+    /// A key that this provider may have published since the last fetch, and the earliest time of the next
+    /// fetch.
     Kid(ProviderId, UnixTime),
 }
 
 /// The time at which the engine evaluates a request, and whether the request may still wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EvalTime {
-    /// The number of a request that has just come; 0: it waited.
+    /// The number of a request that has just arrived; 0 for a request that waited.
     pub(super) serial: u64,
-    /// When it came.
+    /// The arrival of the request.
     pub(super) since: UnixTime,
     pub(super) now: UnixTime,
-    /// It does not wait for what is missing now.
+    /// The request must not wait for missing keys.
     pub(super) is_last: bool,
-    /// Of several tokens one may be preferred, since the others are removed from the request.
+    /// The provider's preference may select one of several tokens. The filter then removes the others from
+    /// the request.
     pub(super) may_prefer: bool,
 }
 
@@ -45,8 +46,8 @@ impl From<Denial> for Failure {
 }
 
 impl Failure {
-    /// Of several failures the one with the highest rank is reported: keys that may still come, then a fault
-    /// of a token, then another issuer's token, then no token.
+    /// Of several failures the engine reports the one with the highest rank: missing keys, then a fault of a
+    /// token, then a token of another issuer, then no token.
     pub(super) const fn rank(&self) -> u8 {
         match self {
             Self::KeysMissing(_) => 3,
@@ -60,8 +61,8 @@ impl Failure {
 }
 
 impl MissingKeys {
-    /// The refusal of a request that cannot wait any longer. It is not the client's fault: whether the issuer
-    /// has the key is unknown.
+    /// The refusal of a request that cannot wait any longer. The client is not at fault: the filter does not
+    /// know whether the issuer has the key.
     pub(super) const fn denial(self) -> Denial {
         let (provider, detail) = match self {
             Self::All(provider) => (provider, "no keys were fetched yet"),
@@ -74,7 +75,7 @@ impl MissingKeys {
 }
 
 impl EvalTime {
-    /// For a request that came at `since` and was evaluated before.
+    /// The time for a request that arrived at `since` and was evaluated before.
     pub(super) const fn again(since: UnixTime, now: UnixTime, is_last: bool) -> Self {
         Self {
             serial: 0,

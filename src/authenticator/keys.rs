@@ -1,18 +1,19 @@
-//! The engine's part in fetching keys: time, answers, and the store that all workers share.
+//! The engine's part in fetching keys: time, responses, and the store that all workers share.
 //!
-//! [`crate::keys`] knows what a provider's keys are worth. Here they are found by their provider, and the
-//! requests that wait for them are evaluated again.
+//! [`crate::keys`] has the rules for the keys of one provider. This file finds the provider, and evaluates
+//! the requests that wait for its keys again.
 
-use super::{Authenticator, KeyGauges, WantedKey};
+use super::engine::Authenticator;
+use super::event::{Event, KeyGauges, WantedKey};
 use crate::ids::ProviderId;
 use crate::keys::{FetchError, FetchId, FetchRequest, Fetched, KeySource, News, RemoteKeys};
 use crate::store::SharedStore;
 use crate::time::UnixTime;
 
 impl Authenticator {
-    /// Time has passed: takes over what other workers have learnt, gives up fetches whose answer never came,
-    /// and takes the lease for each fetch that is due. Send the requests that it returns, and report each
-    /// outcome to [`Self::handle_fetched`]. Then call [`Self::poll_decision`] until nothing is left.
+    /// Time has passed. The engine adopts what other workers have stored, abandons fetches without a
+    /// response, and takes the lease for each fetch that is due. Send the requests that it returns, and pass
+    /// each outcome to [`Self::handle_fetched`]. Then call [`Self::poll_decision`] until it returns `None`.
     #[must_use]
     pub fn handle_tick(&mut self, now: UnixTime, store: &dyn SharedStore) -> Vec<FetchRequest> {
         self.handle_shared(now, store);
@@ -38,22 +39,24 @@ impl Authenticator {
         requests
     }
 
-    /// The shared store may have changed: takes over what other workers have learnt, and begins no fetch.
+    /// The shared store may have changed: the engine adopts what other workers have stored. It begins no
+    /// fetch.
     pub fn handle_shared(&mut self, now: UnixTime, store: &dyn SharedStore) {
         self.now = now;
         let fetches = self.fetches;
         self.with_keys(now, |keys, news| {
             keys.read_shared(store, now, news);
             if news.has_changed && !fetches {
-                // The engine that fetches has begun a fetch, or ended one: what is still wanted is wanted again.
+                // The engine that fetches has begun or ended a fetch. Requests whose key is still missing ask
+                // for it again.
                 keys.want_nothing();
             }
         });
         self.agree_on_nonces(store);
     }
 
-    /// A fetch was answered, or failed. Send the further request that it returns, if any, under the same
-    /// number. An answer to a fetch that was given up is ignored.
+    /// A fetch has a response, or has failed. Send the further request that this returns, if any: it has the
+    /// same id. The engine ignores the outcome of an abandoned fetch.
     pub fn handle_fetched(
         &mut self,
         id: FetchId,
@@ -77,7 +80,7 @@ impl Authenticator {
         next
     }
 
-    /// The provider whose keys are being fetched under this number.
+    /// The provider whose keys this fetch concerns.
     #[must_use]
     pub fn provider_of(&self, fetch: FetchId) -> Option<ProviderId> {
         let is_fetching =
@@ -85,18 +88,18 @@ impl Authenticator {
         self.remote.iter().position(is_fetching).map(ProviderId::new)
     }
 
-    /// Another engine of this process, which does not fetch, asks for a key that its provider does not have:
-    /// [`Event::KeyWanted`](super::Event::KeyWanted).
+    /// Another engine of this process, which does not fetch, needs a key that its provider does not have:
+    /// [`Event::KeyWanted`].
     pub fn handle_wanted(&mut self, wanted: &WantedKey, now: UnixTime) {
         if let Some(keys) = self.keys_mut(wanted.provider)
-            // It may have come after the report was made.
+            // The key may have arrived after the report.
             && (wanted.is_held || !keys.has_kid(&wanted.key_id))
         {
             keys.want(&wanted.key_id, wanted.came_again, wanted.since, now);
         }
     }
 
-    /// What the metrics show of a provider's keys.
+    /// The state of a provider's keys, for the metrics.
     #[must_use]
     pub fn key_gauges(&self, provider: ProviderId, now: UnixTime) -> Option<KeyGauges> {
         match (&self.config.provider(provider)?.keys, self.keys(provider)) {
@@ -114,8 +117,8 @@ impl Authenticator {
         }
     }
 
-    /// Runs this for each provider with remote keys, reports what it has learnt, and evaluates the waiting
-    /// requests again where that may help.
+    /// Calls `run` for each provider with remote keys, reports the events, and evaluates the waiting requests
+    /// again if the keys have changed.
     fn with_keys(&mut self, now: UnixTime, mut run: impl FnMut(&mut RemoteKeys, &mut News)) {
         for (index, keys) in self.remote.iter_mut().enumerate() {
             let Some(keys) = keys else { continue };
@@ -124,7 +127,7 @@ impl Authenticator {
             let provider = ProviderId::new(index);
             let events = news.events.into_iter();
             self.events
-                .extend(events.map(|event| super::Event::Keys(provider, event)));
+                .extend(events.map(|event| Event::Keys(provider, event)));
             if news.has_changed {
                 self.now = now;
                 self.waiting.look_again();

@@ -1,10 +1,10 @@
-//! What the process remembers for proofs of possession (RFC 9449): the secret of its nonces, and the proofs
-//! that were used.
+//! The part of proofs of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)) that a process
+//! remembers: the secret of its nonces, and the used proofs.
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::Authenticator;
 use super::decision::{Decision, Outcome};
+use super::engine::Authenticator;
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::replay::{Entered, ProofId};
 use crate::denial::Reason;
@@ -12,23 +12,23 @@ use crate::request::RequestHead;
 use crate::store::{SharedStore, StoreKey, SwapError};
 use crate::time::UnixTime;
 
-/// How often the engine reads a list of proofs again that another worker has written meanwhile.
+/// How often the engine reads a list of proofs again after another worker has changed it.
 const ATTEMPTS: u32 = 16;
 
-/// What became of a proof.
+/// The result of remembering a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remembered {
-    /// It was not known, and is now.
+    /// The proof was unknown, and is now remembered.
     New,
-    /// It was used before.
+    /// The proof was used before.
     Used,
-    /// It could not be written down, so no worker would know of it the next time.
+    /// The store could not remember the proof: no worker would recognize it the next time.
     NoRoom,
 }
 
 impl Authenticator {
-    /// The final decision for a request that does not wait. A proof of possession is good only once in the
-    /// process.
+    /// The final decision for a request that does not wait. The process accepts a proof of possession only
+    /// once.
     pub(super) fn spend_proof(
         &self,
         outcome: Outcome,
@@ -50,8 +50,8 @@ impl Authenticator {
         self.without_proof(*proof, reason, request, now)
     }
 
-    /// Finds the secret with which all workers make nonces, if a provider asks for nonces and has no secret
-    /// of its own. Until it is known, the engine refuses proofs that would need it.
+    /// Finds the secret of all workers for nonces, if a provider requires nonces and has no secret of its
+    /// own. Until the engine knows it, it refuses proofs that need it.
     pub(super) fn agree_on_nonces(&mut self, store: &dyn SharedStore) {
         let lacks_secret = |nonces: Nonces| nonces.secret.is_none();
         let mut providers = self.config.providers.iter();
@@ -68,14 +68,14 @@ impl Authenticator {
         let Some((known, version)) = read() else { return };
         let random = known.or_else(|| {
             let _ = store.swap(StoreKey::NonceSecret, version, &random_bytes());
-            // The entry counts, whichever worker has written it.
+            // The stored entry counts, whichever worker wrote it.
             read()?.0
         });
         self.nonce_secret = random.map(|random| self.nonce_secret_of(random));
     }
 
-    /// With `shared_data.secret` the secret is made of the random bytes and of the key of the operator's
-    /// secret, so that a module that reads the bytes cannot make it. Without, it is the bytes: they have to
+    /// With `shared_data.secret`, the secret is derived from the random bytes and the operator's secret: a
+    /// module that can read the bytes cannot derive it. Otherwise the bytes are the secret, because it must
     /// be the same for all configurations.
     fn nonce_secret_of(&self, random: [u8; NonceSecret::SIZE]) -> NonceSecret {
         let seal = &self.config.seal;
@@ -107,8 +107,8 @@ fn remember(proof: &ProofId, now: UnixTime, store: &dyn SharedStore) -> Remember
     Remembered::NoRoom
 }
 
-/// The seed of a hasher is 128 bits of the system's randomness, and the standard library has no other access
-/// to it.
+/// The seed of a hasher contains 128 random bits of the system. The standard library has no other access to
+/// them.
 fn random_bytes() -> [u8; NonceSecret::SIZE] {
     let seed = RandomState::new();
     let mut bytes = [0; NonceSecret::SIZE];

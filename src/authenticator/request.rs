@@ -1,15 +1,17 @@
-//! The evaluation of one request, as far as the keys at hand allow.
+//! The evaluation of one request with the present keys.
 //!
-//! A request that waits is evaluated again when keys have come.
+//! The engine evaluates a request that waits again when keys have arrived.
 
 use std::cell::Cell;
 
-use super::cache::Known;
-use super::decision::{Checked, Decision, Outcome, Rule, is_shadowed};
+use super::cache::{EvalState, Known};
+use super::decision::{Checked, Decision, Outcome};
+use super::engine::Authenticator;
+use super::event::{Event, WantedKey};
 use super::failure::{EvalTime, Failure};
 use super::requirement::RequirementCheck;
+use super::rule::{Rule, is_shadowed};
 use super::token::{FoundToken, Token, TokenCheck, UnknownKid};
-use super::{Authenticator, Event, WantedKey};
 use crate::credential::{self, Credential};
 use crate::denial::{Denial, Reason};
 use crate::ids::Choice;
@@ -24,10 +26,10 @@ use crate::settings::Config;
 /// The longest path, in bytes, for which a refusal mentions that the path is not canonical.
 const LONGEST_REMARKED_PATH: usize = 4096;
 
-/// For so many rules a token is looked up one by one.
+/// Up to this number of rules, the engine looks each of them up in the cache.
 const MOST_RECALLED: usize = 8;
 
-/// What the checks of one request have used up, for all its rules together.
+/// The work that the checks of one request have done, for all its rules together.
 struct Budget {
     signatures: Spent,
     conditions: Cell<Effort>,
@@ -42,12 +44,12 @@ impl Default for Budget {
     }
 }
 
-/// The tokens of a request that has to meet several rules: searched for, parsed and verified once.
+/// The tokens of a request that has to meet several rules. They are found, parsed and verified once.
 #[derive(Clone, Copy)]
 struct SharedTokens<'s> {
     found: &'s [Found<'s>],
     tokens: &'s [Token<'s>],
-    /// There are few rules, so the cache is asked.
+    /// The rules are few enough for the cache.
     are_cached: bool,
 }
 
@@ -78,7 +80,7 @@ impl Authenticator {
     pub(super) fn evaluate(&mut self, request: &RequestHead, time: EvalTime) -> Outcome {
         let config = self.config.clone();
         let policy = &config.policy;
-        // Like Envoy's own setting of that name, whatever the mode.
+        // As Envoy's own setting for such headers does, whatever the mode.
         if request.is_misspelt {
             let denial = Denial::new(Reason::RequestMalformed).with_detail("header spelling");
             let decision = match config.changes_nothing {
@@ -87,7 +89,7 @@ impl Authenticator {
             };
             return remarked(decision.into(), &config, request);
         }
-        // Before any rule, and whatever the mode: a client that asks how to get a token has none.
+        // Before any rule, and whatever the mode: a client that asks where to get a token has none yet.
         if let Some(served) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
             let decision = match served {
                 _ if config.changes_nothing => self.bypass(Choice::Otherwise),
@@ -139,7 +141,7 @@ impl Authenticator {
         let budget = Budget::default();
         let mut outcome: Option<Outcome> = None;
         for choice in all {
-            // The other rules only refuse: they remove nothing from the request.
+            // The other rules can only refuse: they remove nothing from the request.
             let may_prefer = time.may_prefer && outcome.is_none();
             let time = EvalTime { may_prefer, ..time };
             let next = self.evaluate_rule(choice, request, time, &budget, Some(shared));
@@ -151,7 +153,7 @@ impl Authenticator {
                 break;
             }
         }
-        // There is a first one.
+        // The list has at least one rule.
         outcome.unwrap_or_else(|| Decision::Deny(Denial::new(Reason::TokenMissing).into()).into())
     }
 
@@ -185,11 +187,12 @@ impl Authenticator {
             Ok(credentials) => credentials,
             Err(denial) => return self.decide(rule, denial.into(), time.now),
         };
-        // To look a token up, all of it is compared: for many rules it is verified sooner.
+        // The cache compares the whole token for each lookup: for many rules it is cheaper to verify the
+        // token.
         let is_cached = shared.is_none_or(|shared| shared.are_cached);
         if is_cached {
-            let is_first_look = time.is_first_look();
-            match self.recall(choice, demand, &credentials, is_first_look, time.now) {
+            let state = EvalState::new(&config, &self.remote, time);
+            match self.caches.recall(state, choice, demand, &credentials) {
                 Some(Known::Allowed(allowed)) => return Decision::Allow(allowed).into(),
                 Some(Known::Checked(checked)) => return self.decide(rule, checked, time.now),
                 None => {}
@@ -202,12 +205,14 @@ impl Authenticator {
         };
         let outcome = self.decide(rule, checked, time.now);
         if let Some(token) = to_keep {
-            self.keep(demand, &credentials, token, &outcome.decision, time.now);
+            let state = EvalState::new(&config, &self.remote, time);
+            self.caches
+                .keep(state, demand, &credentials, token, &outcome.decision);
         }
         outcome
     }
 
-    /// Checks the tokens of a request. Not inlined, like all that a known token does not need: a large
+    /// Checks the tokens of a request. Not inlined, like everything that a known token does not need: a large
     /// function costs more to enter.
     #[inline(never)]
     fn check(
@@ -234,7 +239,7 @@ impl Authenticator {
             }
         };
         let authorization = demand.authorization.as_deref();
-        // What is not enforced makes no request wait.
+        // A rule in shadow mode makes no request wait.
         let is_last = time.is_last || is_shadowed(demand.mode, None, rule.request);
         let verifier = self.verifier.clone();
         let mut check = RequirementCheck::new(
@@ -259,20 +264,23 @@ impl Authenticator {
             let (_, unknown) = check.into_parts();
             self.learn(unknown, time);
             if let (Failure::Denied(denial), Some(refusal)) = (failure, refusal) {
-                self.keep_refusal(demand, credentials, denial, refusal, time.now);
+                let state = EvalState::new(&config, &self.remote, time);
+                self.caches
+                    .keep_refusal(state, demand, credentials, denial, refusal);
             }
             return Checked {
                 accepted: Vec::new(),
                 failure: Some(failure),
             };
         }
-        // A client without a token may do nothing that has conditions; why it has none, its tokens say.
+        // A request without a token does not meet conditions. The faults of its tokens explain why it has
+        // none.
         let needs_one = authorization.filter(|authorization| !authorization.optional);
         let denial = needs_one.map(|_| check.denial());
         let (mut accepted, unknown) = check.into_parts();
         self.learn(unknown, time);
-        // The token that meets the conditions is the one that the upstream and the log see: were it another,
-        // a condition that one token meets would vouch for the claims of the next.
+        // The upstream and the log see the token that meets the conditions. With any other token, they would
+        // attribute its claims to a condition that this token has met.
         if let Some(first) = accepted.iter().position(|token| token.shortfall.is_none())
             && let Some(until) = accepted.get_mut(..=first)
         {
@@ -287,7 +295,7 @@ impl Authenticator {
         Checked { accepted, failure }
     }
 
-    /// Takes note of the `kid`s that the keys do not have.
+    /// Notes the `kid`s that the keys do not have.
     #[inline(never)]
     fn learn(&mut self, unknown: Vec<UnknownKid>, time: EvalTime) {
         for UnknownKid {
@@ -310,7 +318,8 @@ impl Authenticator {
                     since: time.since,
                 }));
             }
-            // Reported once, however many rules ask for the token, and however often a request that waits is evaluated.
+            // Reported once, even if several rules require the token or the engine evaluates a waiting
+            // request again.
             let event = Event::UnknownKid(provider);
             if may_wait && time.serial != 0 && self.events.back() != Some(&event) {
                 self.events.push_back(event);
@@ -326,11 +335,11 @@ fn decode<'a>(credentials: impl Iterator<Item = &'a Credential<'a>>, config: &Co
         .collect()
 }
 
-/// Says in a refusal if the path is not canonical.
+/// Notes in a refusal that the path is not canonical.
 fn remarked(mut outcome: Outcome, config: &Config, request: &RequestHead) -> Outcome {
     if let Some(denial) = outcome.denial_mut() {
         let field = config.policy.path_field;
-        // A remark for the operator is not worth a look through a path that only an attacker sends.
+        // A longer path comes from an attacker only, and the remark is not worth the work.
         denial.has_odd_path = field.and_then(|field| request.first(field)).is_some_and(|path| {
             path.len() <= LONGEST_REMARKED_PATH && !RequestPath::new(path).is_canonical()
         });

@@ -8,15 +8,15 @@ use crate::denial::{Denial, Detail, Reason};
 use crate::ids::{LocationId, ProviderId};
 use crate::policy::{ProviderList, ProviderRequirement, Requirement};
 
-/// So many providers are asked one after the other.
+/// Up to this number of providers, the engine tries each.
 const FEW_PROVIDERS: usize = 8;
 
-/// The check of one requirement, and what it has learnt.
+/// The check of one requirement, and what the filter has learnt from it.
 pub(super) struct RequirementCheck<'c> {
     check: TokenCheck<'c>,
     tokens: &'c [&'c Token<'c>],
     accepted: Vec<AcceptedToken>,
-    /// The results so far: a provider that the requirement names twice is asked once.
+    /// The results so far: a provider that the requirement names twice is tried once.
     results: Vec<(&'c ProviderRequirement, Result<AcceptedToken, Failure>)>,
     learnt: Learnt,
 }
@@ -37,7 +37,7 @@ impl<'c> RequirementCheck<'c> {
         (self.accepted, self.learnt.unknown)
     }
 
-    /// What is wrong with the tokens; nothing with any: there was none.
+    /// The fault of the tokens; [`Reason::TokenMissing`] if there was none.
     pub(super) fn denial(&self) -> Denial {
         let failures = self
             .results
@@ -49,8 +49,8 @@ impl<'c> RequirementCheck<'c> {
         }
     }
 
-    /// The provider that has refused the token and will refuse it next time, and the token's times. It is the
-    /// only one: to all others the token was none, or another issuer's.
+    /// The provider that refuses the token now and the next time, and the token's times. It is the only such
+    /// provider: for all others the token was absent, or another issuer's.
     pub(super) fn lasting_refusal(&self) -> Option<(ProviderId, TimeLimits)> {
         let mut refusals = self.results.iter().filter(|(_, result)| match result {
             Ok(_) => true,
@@ -93,8 +93,9 @@ impl<'c> RequirementCheck<'c> {
         any(self.asked_of(providers), |named| self.meet_provider(named))
     }
 
-    /// Those of the providers that have to be asked, in order. Of many, these are the ones that could accept a token, and
-    /// one of each kind: any other one of that kind would refuse the same token with the same words, as another issuer's.
+    /// The providers to try, in order. Of a long list these are the providers that could accept one of the
+    /// tokens, and one of each kind: every other provider of that kind would refuse the token in the same
+    /// words, as another issuer's.
     fn asked_of(&self, providers: &'c ProviderList) -> Vec<&'c ProviderRequirement> {
         if providers.len() <= FEW_PROVIDERS || !providers.is_of_all() {
             return providers.iter().collect();
@@ -103,7 +104,7 @@ impl<'c> RequirementCheck<'c> {
         let mut asked = issuers.kinds().to_vec();
         for token in self.tokens {
             for id in token.issuer().into_iter().flat_map(|issuer| issuers.of(issuer)) {
-                // In order, each once.
+                // In order, and each once.
                 if let Err(place) = asked.binary_search(&id) {
                     asked.insert(place, id);
                 }
@@ -112,7 +113,7 @@ impl<'c> RequirementCheck<'c> {
         asked.iter().filter_map(|id| providers.get(id.index())).collect()
     }
 
-    /// A failure takes back what was accepted for the other parts.
+    /// If one part fails, the tokens of the other parts are no longer accepted.
     #[inline(never)]
     fn meet_all(&mut self, parts: &'c [Requirement]) -> Result<(), Failure> {
         let before = self.accepted.len();
@@ -120,9 +121,10 @@ impl<'c> RequirementCheck<'c> {
         for part in parts {
             result = match (self.meet(part), part) {
                 (Ok(()), _) => result,
-                // No key that is yet to come makes up for what another part refuses.
+                // A key that arrives later does not make up for the refusal of another part.
                 (Err(Failure::KeysMissing(missing)), _) => result.and(Err(Failure::KeysMissing(missing))),
-                // Another provider's token is there: say whose is missing.
+                // A token of another provider is present: the denial names the provider whose token is
+                // missing.
                 (Err(Failure::Denied(denial)), Requirement::Provider(named))
                     if denial.reason == Reason::TokenMissing && !self.tokens.is_empty() =>
                 {
@@ -140,8 +142,8 @@ impl<'c> RequirementCheck<'c> {
         result
     }
 
-    /// A good token must not hide a bad one: a provider that the requirement names has to verify each token
-    /// at a location at which the requirement looks, unless it says that tokens may fail.
+    /// A valid token must not hide an invalid one. A provider of the requirement has to verify each token at
+    /// a location that the requirement uses, unless the requirement says that tokens may fail.
     pub(super) fn leave_none_unverified(&mut self, requirement: &'c Requirement) -> Result<(), Failure> {
         for token in self.tokens {
             let location = token.location;
@@ -196,7 +198,7 @@ impl<'c> RequirementCheck<'c> {
         Ok(())
     }
 
-    /// The token of a provider: the only one, or the one among several that counts.
+    /// The provider's token: its only one, or the one of several that counts.
     fn one_token(&self, provider: ProviderId) -> Result<(&'c Token<'c>, Vec<Elsewhere>), Denial> {
         let mut tokens = self.tokens_of(provider);
         let token = tokens.next().ok_or(Denial::new(Reason::TokenMissing))?;
@@ -206,8 +208,8 @@ impl<'c> RequirementCheck<'c> {
         }
     }
 
-    /// A browser may send tokens in a header and a cookie at once. Not inlined, since most requests have one
-    /// token.
+    /// A browser may send tokens in a header and in a cookie at once. Not inlined, because most requests have
+    /// one token.
     #[inline(never)]
     fn one_of_several(
         &self,
@@ -231,7 +233,7 @@ impl<'c> RequirementCheck<'c> {
             if other.location == token.location {
                 continue;
             }
-            // The same token with a proof of possession and without one is not the same credential.
+            // The same token with and without a proof of possession is two credentials.
             if other.text == token.text && by_dpop(other) == by_dpop(token) {
                 elsewhere.push(Elsewhere::Same(other.location));
             } else if preferred.is_some() && !prefers(&other) {
@@ -245,7 +247,7 @@ impl<'c> RequirementCheck<'c> {
     }
 }
 
-/// Whether one of the parts is met; the failure of the highest rank if none is.
+/// Whether one of the parts is met; otherwise the failure with the highest rank.
 fn any<T>(
     parts: impl IntoIterator<Item = T>,
     mut meet: impl FnMut(T) -> Result<(), Failure>,

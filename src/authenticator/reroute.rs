@@ -6,8 +6,8 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::Authenticator;
 use super::decision::{Allowed, Decision};
+use super::engine::Authenticator;
 use super::failure::EvalTime;
 use crate::request::RequestHead;
 use crate::time::UnixTime;

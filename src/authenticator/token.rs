@@ -1,6 +1,6 @@
 //! One token of a request, and whether a provider accepts it.
 //!
-//! A check changes nothing: it returns what it has learnt.
+//! A check has no side effects: it returns what the filter learns from it.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -25,16 +25,16 @@ use crate::provider::Provider;
 use crate::request::RequestHead;
 use crate::settings::Config;
 
-/// What checks have learnt beside their result.
+/// What the filter learns from checks, beside their result.
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
     pub(super) unknown: Vec<UnknownKid>,
-    /// The provider that has refused a token because of nothing but the token, its times and the keys; and
-    /// these times.
+    /// A provider that has refused a token only because of the token, its times and the keys; and these
+    /// times.
     pub(super) refusal: Option<(ProviderId, TimeLimits)>,
 }
 
-/// A `kid` that a provider's keys do not have.
+/// A `kid` that a provider's keys do not contain.
 #[derive(Debug)]
 pub(super) struct UnknownKid {
     pub(super) provider: ProviderId,
@@ -44,7 +44,7 @@ pub(super) struct UnknownKid {
 }
 
 impl Learnt {
-    /// A refusal that is valid as long as the token's times and the provider's keys do.
+    /// A refusal that is valid as long as the token's times and the provider's keys are the same.
     fn lasting(&mut self, id: ProviderId, times: TimeLimits, denial: Denial) -> Failure {
         self.refusal = Some((id, times));
         denial.by(id).into()
@@ -56,37 +56,37 @@ impl Learnt {
 pub(super) struct AcceptedToken {
     pub(super) provider: ProviderId,
     pub(super) location: LocationId,
-    /// Other locations for which this decides.
+    /// Other locations whose tokens this result covers.
     pub(super) elsewhere: Vec<Elsewhere>,
     pub(super) values: Rc<TokenValues>,
-    /// What `authorize` asks for and the token does not have.
+    /// The part of `authorize` that the token does not meet.
     pub(super) shortfall: Option<Shortfall>,
 }
 
-/// What a provider gets out of a verified token, whatever rule asks for it.
+/// The values that a provider takes from a verified token, for every rule.
 #[derive(Debug)]
 pub(super) struct TokenValues {
     pub(super) claims: Vec<ClaimValue>,
     pub(super) state: Vec<StateEntry>,
-    /// The proof of possession that must not be used again.
+    /// The proof of possession, which must not be used again.
     pub(super) proof: Option<ProofId>,
     /// `sub`, if the configuration asks for it.
     pub(super) subject: Option<Rc<str>>,
-    /// The client has to show with each request that the token is its own.
+    /// With each request, the client has to prove that the token is its own.
     pub(super) is_bound: bool,
     pub(super) times: TimeLimits,
 }
 
-/// Another location at which a provider that has accepted a token looks, and what it holds.
+/// Another location that the provider uses, and its token.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Elsewhere {
     /// The same token, byte for byte.
     Same(LocationId),
-    /// A token that another was preferred to. It is not verified, so it must not be forwarded.
+    /// An unverified token: the provider preferred another one. The filter must not forward it.
     Unverified(LocationId),
 }
 
-/// A token as it was found, decoded if it can be.
+/// A token in a location, decoded if possible.
 pub(super) struct FoundToken<'a> {
     credential: &'a Credential<'a>,
     decoded: Result<UnverifiedJwt<'a>, Denial>,
@@ -97,7 +97,7 @@ pub(super) struct Token<'t> {
     pub(super) location: LocationId,
     pub(super) text: &'t [u8],
     parts: Result<Parts<'t>, Denial>,
-    /// What each provider gets out of it, once for all rules that the request has to meet.
+    /// The values for each provider, computed once for all rules of the request.
     values: RefCell<Vec<ByProvider>>,
 }
 
@@ -112,7 +112,7 @@ struct Parts<'t> {
     issuer: Cow<'t, str>,
 }
 
-/// What a check may look at.
+/// The inputs of a check.
 #[derive(Clone, Copy)]
 pub(super) struct TokenCheck<'c> {
     pub(super) config: &'c Config,
@@ -121,13 +121,13 @@ pub(super) struct TokenCheck<'c> {
     pub(super) nonce_secret: Option<&'c NonceSecret>,
     pub(super) request: &'c RequestHead,
     pub(super) authorization: Option<&'c Authorization>,
-    /// The work that conditions on claims may still cause, for all rules together.
+    /// The work that conditions on claims may still do, for all rules together.
     pub(super) effort: &'c Cell<Effort>,
     pub(super) time: EvalTime,
 }
 
 impl AcceptedToken {
-    /// Whether it decides what becomes of the token at this location.
+    /// Whether this result covers the token at `location`.
     pub(super) fn covers(&self, location: LocationId) -> bool {
         let is_there = |elsewhere: &Elsewhere| match elsewhere {
             Elsewhere::Same(other) | Elsewhere::Unverified(other) => *other == location,
@@ -137,7 +137,7 @@ impl AcceptedToken {
 }
 
 impl TokenValues {
-    /// About how much memory they take.
+    /// The approximate size in memory.
     pub(super) fn bytes(&self) -> usize {
         let claims = self
             .claims
@@ -202,7 +202,7 @@ impl<'t> Parts<'t> {
         })
     }
 
-    /// An empty `kid` is none, as in jwt_authn.
+    /// As in jwt_authn, an empty `kid` counts as absent.
     fn key_id(&self) -> Option<&str> {
         self.header.key_id.as_deref().filter(|key_id| !key_id.is_empty())
     }
@@ -223,7 +223,7 @@ impl TokenCheck<'_> {
             .config
             .provider(id)
             .ok_or(Denial::new(Reason::IssuerUnknown))?;
-        // The issuer first, then the key: the same `kid` at two issuers is two keys.
+        // The issuer comes first, then the key: the same `kid` of two issuers is two keys.
         if !provider.is_issuer(&parts.issuer) {
             return Err(Denial::new(Reason::IssuerUnknown).with_detail("iss").into());
         }
@@ -259,7 +259,7 @@ impl TokenCheck<'_> {
             shortfall
         };
         if let Some(shortfall) = provider.authorization.as_ref().and_then(lacks) {
-            // Not for good: a request with fewer tokens may have more work left for the conditions.
+            // Not kept: a request with fewer tokens may have more work left for the conditions.
             let denial = Denial::new(Reason::TokenRejected).by(id);
             return Err(denial.short_of(shortfall).into());
         }
@@ -277,7 +277,8 @@ impl TokenCheck<'_> {
         self.remote.get(id.index())?.as_ref()
     }
 
-    /// What the provider gets out of a verified token. Not inlined: a refused token does not come here.
+    /// The values that the provider takes from a verified token. Not inlined: a refused token does not get
+    /// here.
     #[inline(never)]
     fn values(
         &self,
@@ -319,7 +320,7 @@ impl TokenCheck<'_> {
         values
     }
 
-    /// Keys are missing: waited for, or at last a reason to refuse.
+    /// The failure for missing keys: the request waits for them or, if it must not, is refused.
     fn missing(&self, missing: MissingKeys) -> Failure {
         match self.time.is_last {
             true => missing.denial().into(),
@@ -327,7 +328,7 @@ impl TokenCheck<'_> {
         }
     }
 
-    /// Why no key has verified the signature. Only a refusal pays for the search.
+    /// Why no key has verified the signature. Only a refusal costs this search.
     #[inline(never)]
     fn unverified(
         &self,
@@ -344,7 +345,7 @@ impl TokenCheck<'_> {
             SignatureCheck::Verified(_) | SignatureCheck::Invalid => invalid,
             SignatureCheck::AlgorithmMismatch => rejected.because(mismatch(set, parts)),
             SignatureCheck::KeyTooLarge => rejected.with_detail("a key that only the host could use"),
-            // In another request, with other tokens beside it, this one may be verified.
+            // In another request, with fewer tokens, this token may be verified.
             SignatureCheck::BudgetExhausted => {
                 return invalid.with_detail("too many signatures to check").into();
             }
@@ -375,7 +376,7 @@ impl TokenCheck<'_> {
     }
 }
 
-/// What the provider demands of any token, whenever it comes; from when until when this one is valid.
+/// The provider's checks that do not depend on the current time. Returns the token's times.
 fn check_header(provider: &Provider, parts: &Parts<'_>) -> Result<TimeLimits, Denial> {
     if !provider.algorithms.contains(parts.algorithm) {
         return Err(Denial::new(Reason::AlgorithmRejected).because(Detail::NotAllowed(parts.algorithm)));
@@ -388,7 +389,7 @@ fn check_header(provider: &Provider, parts: &Parts<'_>) -> Result<TimeLimits, De
     parts.claims.times()
 }
 
-/// The algorithm of the key that `kid` names.
+/// The algorithm of the key with this `kid`.
 fn mismatch(set: &JwkSet, parts: &Parts<'_>) -> Detail {
     let key_id = parts.key_id();
     let mut named = set

@@ -1,20 +1,20 @@
-//! Requests that wait for keys, in the order of their arrival: whose turn it is, and who gets a place.
+//! Requests that wait for keys, in the order of their arrival, and their places.
 //!
-//! Places are few, and anyone can send requests that want one. So where they run out, whoever holds most of
-//! them gives one up, the newest first, for whoever holds fewer.
+//! The number of places is limited, and anyone can send requests that wait. If none is free, the client with
+//! the most places gives up its newest one to a client with fewer.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher as _;
 
-use super::StreamId;
+use super::event::StreamId;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
-/// A request takes a place for each of so many bytes that are kept of it.
+/// A request takes one place for each block of this size that the engine keeps of it.
 const BYTES_PER_PLACE: usize = 8192;
 
-/// Where requests come from, as far as places are shared out by it.
+/// The origin of a request, for the distribution of places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Peer(u64);
 
@@ -25,21 +25,22 @@ pub(super) struct Waiting {
     pub(super) since: UnixTime,
     pub(super) deadline: UnixTime,
     pub(super) peer: Peer,
-    /// How many places it takes.
+    /// The number of places that it takes.
     pub(super) places: usize,
 }
 
-/// Whether there is a place for one more.
+/// Whether a request gets a place.
 #[derive(Debug)]
 pub(super) enum Room {
     Free,
-    /// If this one gives up its own.
+    /// Yes, in place of this request.
     Instead(StreamId, Box<Waiting>),
-    /// All places are held by such as hold no more than the newcomer.
+    /// No: every client with a place has no more than the new one.
     Taken,
 }
 
-/// All of them. A client that leaves is found by its number, so that leaving costs nothing however many wait.
+/// All waiting requests. The map of arrivals finds the request of a client that leaves, at the same cost
+/// however many wait.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRequests {
     by_arrival: BTreeMap<u64, (StreamId, Waiting)>,
@@ -48,7 +49,7 @@ pub(super) struct WaitingRequests {
     taken: usize,
     by_peer: HashMap<Peer, usize>,
     hasher: RandomState,
-    /// Those that arrived from here on and before there are to be looked at again.
+    /// Requests that arrived in this range are to be evaluated again.
     look_from: u64,
     look_until: u64,
 }
@@ -58,8 +59,8 @@ impl WaitingRequests {
         self.by_arrival.len()
     }
 
-    /// Who sends from this address and port: all ports of it, and all addresses that an IPv6 client has, are
-    /// one.
+    /// The origin of a request with this address and port. All ports of an address are one origin, and so are
+    /// all addresses of an IPv6 site.
     pub(super) fn peer(&self, address: Option<&[u8]>) -> Peer {
         let address = address.unwrap_or_default();
         // `[2001:db8::1]:443`, or `192.0.2.1:443`.
@@ -76,14 +77,14 @@ impl WaitingRequests {
         })
     }
 
-    /// How many of these places the request takes.
+    /// The number of places that the request takes, of `limit`.
     pub(super) fn places(request: &RequestHead, limit: usize) -> usize {
         (request.bytes() / BYTES_PER_PLACE)
             .saturating_add(1)
             .min(limit.max(1))
     }
 
-    /// Looks for so many places, of this many in all.
+    /// Looks for `places` places, of `limit` in all.
     pub(super) fn room_for(&mut self, peer: Peer, places: usize, limit: usize) -> Room {
         if self.taken.saturating_add(places) <= limit {
             return Room::Free;
@@ -129,26 +130,26 @@ impl WaitingRequests {
             }
         }
         if self.by_arrival.is_empty() {
-            // A table from which entries were removed one by one grows when it is filled again.
+            // A table whose entries were removed one by one grows when it is filled again.
             drop(std::mem::take(&mut self.arrivals));
         }
         Some(waiting)
     }
 
-    /// All that wait now are to be looked at again.
+    /// Every waiting request is to be evaluated again.
     pub(super) fn look_again(&mut self) {
         self.look_from = 0;
         self.look_until = self.next_arrival;
     }
 
-    /// From now on no one may wait any longer.
+    /// Ends the wait of every request.
     pub(super) fn end(&mut self) {
         for (_, waiting) in self.by_arrival.values_mut() {
             waiting.deadline = UnixTime::default();
         }
     }
 
-    /// The next one to look at: its deadline has come, or something that it may have waited for.
+    /// The next request to evaluate: its deadline is over, or keys have arrived.
     fn due(&self, now: UnixTime) -> Option<(u64, StreamId)> {
         let again = || {
             let range = self.look_from..self.look_until.max(self.look_from);
@@ -166,14 +167,14 @@ impl WaitingRequests {
         self.due(now).is_some()
     }
 
-    /// Takes the next one that is due, with its place in the order.
+    /// Removes the next request that is due, and returns it with its place in the order.
     pub(super) fn take_due(&mut self, now: UnixTime) -> Option<(u64, StreamId, Waiting)> {
         let (arrival, id) = self.due(now)?;
         self.look_from = self.look_from.max(arrival.saturating_add(1));
         Some((arrival, id, self.remove(id)?))
     }
 
-    /// Gives it its place back.
+    /// Puts the request back at its place in the order.
     pub(super) fn put_back(&mut self, arrival: u64, id: StreamId, waiting: Waiting) {
         self.put(arrival, id, waiting);
     }
@@ -186,8 +187,8 @@ impl WaitingRequests {
     }
 }
 
-/// The first 64 bits of an IPv6 address: RFC 6177 section 2, a site gets as many addresses at least. By hand,
-/// since the standard library's reader is several KB of the module.
+/// The first 64 bits of an IPv6 address: a site gets at least as many addresses (RFC 6177 section 2). The
+/// standard library's parser would add several KB to the module.
 fn site(address: &[u8]) -> Option<[u16; 4]> {
     let text = std::str::from_utf8(address).ok()?;
     let (head, tail) = text.split_once("::").unwrap_or((text, ""));
@@ -199,7 +200,7 @@ fn site(address: &[u8]) -> Option<[u16; 4]> {
         *group = u16::from_str_radix(digits, 16).ok()?;
         count = count.saturating_add(1);
     }
-    // Behind `::` the groups are counted from the end.
+    // After `::`, the groups count from the end.
     let behind = tail.split(':').filter(|group| !group.is_empty()).count();
     let first_behind = 8_usize.checked_sub(behind)?;
     if head.len() < text.len() && first_behind < groups.len() {

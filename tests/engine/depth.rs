@@ -37,9 +37,9 @@ impl SignatureVerifier for Witness {
 fn a_signature_is_checked_at_most_nine_functions_deep() {
     let config = Config::parse(config(local_provider()).to_string().as_bytes()).unwrap();
     let witness = Rc::new(Witness::default());
+    let field = config.wanted.find(b"authorization").unwrap();
     let mut engine = Authenticator::new(Rc::new(config), 1).with_verifier(witness.clone());
     let mut head = RequestHead::new();
-    let field = engine.config().wanted.find(b"authorization").unwrap();
     head.push(field, format!("Bearer {}", token().mint()).into_bytes());
     let now = UnixTime::from_secs(u64::try_from(testkit::unix_now()).unwrap());
     let decision = engine.handle_request(StreamId(1), head, || None, now, &InMemoryStore::default());

@@ -17,20 +17,23 @@ use testkit::{Algorithm, SigningKey, Token};
 
 use super::process::{ISSUER, keys, remote, set, token};
 
-fn engine(seed: u64) -> Authenticator {
-    let config = Config::parse(remote().to_string().as_bytes()).unwrap();
-    Authenticator::new(Rc::new(config), seed)
+fn config() -> Config {
+    Config::parse(remote().to_string().as_bytes()).unwrap()
 }
 
-fn head(engine: &Authenticator, token: &str) -> RequestHead {
+fn engine(seed: u64) -> Authenticator {
+    Authenticator::new(Rc::new(config()), seed)
+}
+
+fn head(token: &str) -> RequestHead {
     let mut head = RequestHead::new();
-    let field = engine.config().wanted.find(b"authorization").unwrap();
+    let field = config().wanted.find(b"authorization").unwrap();
     head.push(field, format!("Bearer {token}").into_bytes());
     head
 }
 
 fn open(engine: &mut Authenticator, token: &str, now: UnixTime, store: &InMemoryStore) -> Decision {
-    let head = head(engine, token);
+    let head = head(token);
     engine.handle_request(StreamId(1), head, || None, now, store)
 }
 

@@ -1,0 +1,50 @@
+//! The events that the engine reports to its host beside decisions, and the id of a request.
+
+use std::time::Duration;
+
+use crate::ids::ProviderId;
+use crate::keys::KeyEvent;
+use crate::time::UnixTime;
+
+/// The number by which the host identifies a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId(pub u32);
+
+/// An event for the operator, or for another engine. The host logs it, counts it, or passes it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A provider's keys changed their state.
+    Keys(ProviderId, KeyEvent),
+    /// A token named a key that the provider does not have.
+    UnknownKid(ProviderId),
+    /// A request waits for a key, and this engine [does not fetch](super::Authenticator::without_fetches).
+    /// Pass the key to [`Authenticator::handle_wanted`](super::Authenticator::handle_wanted) of the engine
+    /// that fetches.
+    KeyWanted(WantedKey),
+}
+
+/// A key that a request names and its provider does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedKey {
+    /// The provider of the key.
+    pub provider: ProviderId,
+    /// The `kid` of the key.
+    pub key_id: Box<str>,
+    /// Whether an earlier request has named the key too.
+    pub came_again: bool,
+    /// Whether the provider has a key with this `kid` that does not fit the token.
+    pub is_held: bool,
+    /// The arrival of the request. Keys that were fetched later have answered the question.
+    pub since: UnixTime,
+}
+
+/// The state of a provider's keys, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyGauges {
+    /// The number of usable keys.
+    pub keys: usize,
+    /// The time since the request for these keys.
+    pub age: Option<Duration>,
+    /// Whether their lifetime is over.
+    pub stale: bool,
+}
