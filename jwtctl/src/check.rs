@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 
 use crate::report::{self, Finding, Level};
-use crate::{Outcome, faults, input, lints, print};
+use crate::{Outcome, findings, input, lints, print};
 
 /// Find every fault of configurations, and what is most likely not meant or not safe
 ///
@@ -47,9 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     let mut findings = Vec::new();
     let mut configurations = 0;
     for name in &arguments.files {
-        let (of_file, count) = check(name)?;
-        findings.extend(of_file);
-        configurations += count;
+        let contents = input::search(&input::read(name)?);
+        findings.extend(findings::find(&contents).0);
+        configurations += contents.found.len();
     }
     if configurations == 0 {
         let nothing = |finding: &&mut Finding| finding.code == "no-configuration";
@@ -75,51 +75,4 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
         Format::Sarif => print(&format!("{:#}\n", report::to_sarif(&findings, lints::CODES))),
     }
     Ok(if is_denied { Outcome::Found } else { Outcome::Fine })
-}
-
-/// The findings of a file, in the order of their places, and how many configurations it has.
-fn check(name: &str) -> Result<(Vec<Finding>, usize), String> {
-    let file = input::read(name)?;
-    let contents = input::search(&file);
-    let mut findings: Vec<Finding> = contents
-        .unread
-        .iter()
-        .map(|unread| Finding {
-            level: Level::Error,
-            code: unread.code,
-            message: unread.message.clone(),
-            file: file.clone(),
-            place: unread.place.clone(),
-            path: String::new(),
-            help: None,
-            related: None,
-        })
-        .collect();
-    if contents.found.is_empty() && contents.unread.is_empty() {
-        findings.push(Finding {
-            // A folder of manifests has such files; a run that found nothing at all is another matter, see `run`.
-            level: Level::Note,
-            code: "no-configuration",
-            message: "the file has no configuration of this filter".to_owned(),
-            file: file.clone(),
-            place: 0..0,
-            path: String::new(),
-            help: None,
-            related: None,
-        });
-    }
-    for found in &contents.found {
-        let faults = faults::find(found);
-        findings.extend(lints::find(found, &faults));
-        findings.extend(faults.findings);
-    }
-    findings.extend(lints::find_in_file(&contents));
-    findings.sort_by_key(|finding| (finding.place.start, std::cmp::Reverse(finding.level)));
-    findings.dedup_by(|one, other| {
-        one.place == other.place
-            && one.code == other.code
-            && one.message == other.message
-            && one.path == other.path
-    });
-    Ok((findings, contents.found.len()))
 }

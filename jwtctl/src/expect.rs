@@ -9,10 +9,11 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::core::{self, Decided, Decider, Request, UnixTime, Verdict};
 use crate::personas::Issuers;
+use crate::policy::Loaded;
 use crate::route::in_short;
-use crate::setup::{self, Keys, Loaded};
+use crate::setup::{self, Keys};
 use crate::source::{self, Node, Value};
-use crate::{Outcome, input, print, report};
+use crate::{Outcome, forms, input, print, report};
 
 /// Run a file of expectations against a configuration
 ///
@@ -276,7 +277,7 @@ fn request(file: &report::File, node: &Node) -> Result<Request, String> {
     let bad = |error: String| fault(file, node, &error);
     if let Some(text) = node.text() {
         let (method, url) = text.trim().split_once(' ').unwrap_or(("GET", text.trim()));
-        let mut request = setup::from_url(url.trim()).map_err(bad)?;
+        let mut request = forms::from_url(url.trim()).map_err(bad)?;
         method.clone_into(&mut request.method);
         return Ok(request);
     }
@@ -296,7 +297,7 @@ fn request(file: &report::File, node: &Node) -> Result<Request, String> {
         ],
     )?;
     let url = node.text_at(&["url"]).or(node.text_at(&["path"])).unwrap_or("/");
-    let mut request = setup::from_url(url).map_err(bad)?;
+    let mut request = forms::from_url(url).map_err(bad)?;
     node.text_at(&["method"])
         .unwrap_or("GET")
         .clone_into(&mut request.method);
@@ -489,7 +490,7 @@ fn faults(file: &report::File, expect: &Node, decided: &Decided) -> Result<Vec<S
                             _ => vec![plain(value)],
                         };
                         if found != expected {
-                            let found = crate::explain::hide(&format!("{found:?}"), &[]);
+                            let found = crate::explanation::hide(&format!("{found:?}"), &[]);
                             faults.push(format!(
                                 "expected {} {expected:?} at the upstream, but it is {found}",
                                 key.name

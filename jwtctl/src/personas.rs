@@ -6,7 +6,7 @@ use minting::{Algorithm, SigningKey, Token, jwks, tamper_signature};
 use serde_json::{Map, Value as Json, json};
 
 use crate::core::{self, Config, Request};
-use crate::setup::{self, Loaded};
+use crate::policy::{self, Loaded};
 use crate::source::{Node, Value, snake_case};
 
 /// The issuers of a configuration, with keys of our own in the place of theirs.
@@ -53,7 +53,7 @@ impl Issuers {
         let all: Vec<&SigningKey> = self.keys.iter().map(|(_, key)| key).collect();
         let document = jwks(&all).to_string();
         for name in core::providers(&loaded.config) {
-            setup::set_keys(&mut node, &name, &document);
+            policy::set_keys(&mut node, &name, &document);
         }
         let config = core::parse(&node, false).map_err(|error| format!("with keys of its own: {error}"))?;
         Ok(Loaded {

@@ -10,16 +10,17 @@ use serde_json::{Value, json};
 use crate::source::{Place, line_and_column};
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub(crate) enum Level {
     /// Worth knowing.
-    #[value(alias = "notes")]
+    #[cfg_attr(feature = "cli", value(alias = "notes"))]
     Note,
     /// Works, and is most likely not what was meant, or not safe.
-    #[value(alias = "warnings")]
+    #[cfg_attr(feature = "cli", value(alias = "warnings"))]
     Warning,
     /// Does not work, or lets requests pass that no one meant to let pass.
-    #[value(alias = "errors")]
+    #[cfg_attr(feature = "cli", value(alias = "errors"))]
     Error,
 }
 

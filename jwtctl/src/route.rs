@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::core::{self, Basis, Decided, Decider, Request, UnixTime, Verdict};
 use crate::personas::{self, Issuers, Persona};
-use crate::setup::{self, Keys, Loaded};
-use crate::{Outcome, Output, print, report};
+use crate::policy::Loaded;
+use crate::setup::{self, Keys};
+use crate::{Outcome, Output, forms, print, report};
 
 /// Show which rule takes each request, and what becomes of it with and without a token
 ///
@@ -140,13 +141,13 @@ pub(crate) fn route(arguments: &RouteArguments) -> Result<Outcome, String> {
     };
     for url in &arguments.urls {
         for method in methods {
-            let mut request = setup::from_url(url)?;
+            let mut request = forms::from_url(url)?;
             method.clone_into(&mut request.method);
             if request.authority.is_empty() {
                 "example.com".clone_into(&mut request.authority);
             }
             for header in &arguments.headers {
-                setup::add_header(&mut request, header)?;
+                forms::add_header(&mut request, header)?;
             }
             requests.push(request);
         }
@@ -304,7 +305,9 @@ fn upstream(decided: &Decided) -> Vec<String> {
                 .iter()
                 .map(|(name, value)| match &**name {
                     "authorization" | "cookie" => name.clone(),
-                    name => crate::explain::hide(&format!("{name}: {}", String::from_utf8_lossy(value)), &[]),
+                    name => {
+                        crate::explanation::hide(&format!("{name}: {}", String::from_utf8_lossy(value)), &[])
+                    }
                 })
                 .collect();
             shown.sort();

@@ -81,6 +81,18 @@ pub(crate) struct Way {
     pub(crate) secrets: Vec<Vec<u8>>,
 }
 
+impl Way {
+    /// Leaves only the rule that was taken, and the checks that failed.
+    pub(crate) fn shorten(&mut self) {
+        self.rules.retain(|rule| rule.taken);
+        self.tokens.clear();
+        for provider in &mut self.providers {
+            provider.steps.retain(|step| step.passed == Some(false));
+        }
+        self.providers.retain(|provider| !provider.steps.is_empty());
+    }
+}
+
 /// Goes the way of a request. `node` is what `config` was read from.
 pub(crate) fn walk(node: &Node, config: &Rc<Config>, request: &Request, now: UnixTime) -> Way {
     let head = request.head(config);

@@ -1,0 +1,451 @@
+//! A request and its time, in the forms in which people have them: a URL, a curl command, a line of an access log.
+
+use crate::core::{self, Config, Request, UnixTime};
+use crate::report;
+
+/// What comes with a request beside its method, its URL and its headers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Around {
+    /// Put where the configuration looks for a token.
+    pub(crate) token: Option<String>,
+    /// A proof of possession (RFC 9449).
+    pub(crate) dpop: Option<String>,
+    /// SHA-256 of the client's certificate in hexadecimal digits, perhaps with colons.
+    pub(crate) certificate: Option<String>,
+    pub(crate) address: Option<String>,
+    /// The requirement that the route's metadata names.
+    pub(crate) requirement: Option<String>,
+    pub(crate) filter_state: Option<String>,
+}
+
+impl Around {
+    pub(crate) fn put(self, config: &Config, request: &mut Request) {
+        if let Some(token) = &self.token {
+            core::put_token(config, request, bare(token), self.dpop.is_some());
+        }
+        if let Some(proof) = &self.dpop {
+            let field = ("dpop".to_owned(), bare(proof).as_bytes().to_vec());
+            request.headers.push(field);
+        }
+        request.peer_certificate = self
+            .certificate
+            .map(|hash| hash.replace(':', "").to_ascii_lowercase());
+        request.source_address = self.address;
+        request.route_requirement = self.requirement;
+        request.filter_state = self.filter_state;
+    }
+}
+
+/// A token without what people copy with it.
+pub(crate) fn bare(token: &str) -> &str {
+    let token = token.trim();
+    token.strip_prefix("Bearer ").unwrap_or(token)
+}
+
+/// A request in any of these forms: a curl command, a line of an access log, or a method and a URL, with header fields on
+/// the lines that follow.
+pub(crate) fn from_text(text: &str) -> Result<(Request, Option<UnixTime>), String> {
+    let text = text.trim();
+    if text.starts_with(['[', '{']) {
+        return from_log_line(text);
+    }
+    if text.split_whitespace().next() == Some("curl") {
+        return Ok((from_curl(text)?, None));
+    }
+    let mut lines = text.lines();
+    let mut words = lines.next().unwrap_or_default().split_whitespace();
+    let (method, url) = match (words.next(), words.next(), words.next(), words.next()) {
+        (None, ..) => return Err("there is no request; write a URL, or a curl command".to_owned()),
+        (Some(url), None, ..) => (None, url),
+        // As browsers and servers write the first line of a request.
+        (Some(method), Some(url), None | Some("HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3"), None) => {
+            (Some(method), url)
+        }
+        _ => return Err("the first line is a URL, or a method and a URL".to_owned()),
+    };
+    let mut request = from_url(url)?;
+    if let Some(method) = method {
+        method.clone_into(&mut request.method);
+    }
+    for line in lines.map(str::trim) {
+        // The body, which the filter does not read, follows an empty line.
+        if line.is_empty() {
+            break;
+        }
+        add_header(&mut request, line)?;
+    }
+    Ok((request, None))
+}
+
+/// A request for a URL or a path.
+pub(crate) fn from_url(url: &str) -> Result<Request, String> {
+    let mut request = Request::new("GET", "/");
+    let rest = match url.split_once("://") {
+        Some((scheme @ ("http" | "https"), rest)) => {
+            scheme.clone_into(&mut request.scheme);
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let (authority, target) = rest.split_at(end);
+            let authority = authority.rsplit('@').next().unwrap_or_default();
+            authority.clone_into(&mut request.authority);
+            target
+        }
+        Some((scheme, _)) if !url.starts_with('/') => return Err(format!("{scheme}: is not http or https")),
+        _ => url,
+    };
+    let rest = rest.split('#').next().unwrap_or_default();
+    request.target = match rest.starts_with('/') || rest == "*" {
+        true => rest.to_owned(),
+        false => format!("/{rest}"),
+    };
+    Ok(request)
+}
+
+pub(crate) fn add_header(request: &mut Request, header: &str) -> Result<(), String> {
+    let (name, value) = header.split_once(':').ok_or_else(|| {
+        format!(
+            "`{}` is no header field; write `name: value`",
+            report::printable(header)
+        )
+    })?;
+    let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+    match &*name {
+        "host" => value.clone_into(&mut request.authority),
+        _ => request.headers.push((name, value.as_bytes().to_vec())),
+    }
+    Ok(())
+}
+
+/// A curl command in the form in which browsers and shells write it.
+pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
+    let words = words(command)?;
+    let mut words = words.into_iter().peekable();
+    if words.peek().is_some_and(|word| word == "curl") {
+        words.next();
+    }
+    let mut url = None;
+    let mut method = None;
+    let mut headers = Vec::new();
+    let mut data = Vec::new();
+    let mut puts_data_into_query = false;
+    let mut implied = "GET";
+    while let Some(word) = words.next() {
+        let (name, mut value) = match word.strip_prefix("--") {
+            Some(long) => match long.split_once('=') {
+                Some((name, value)) => (format!("--{name}"), Some(value.to_owned())),
+                None => (word.clone(), None),
+            },
+            None if word.starts_with('-') && word.len() > 2 => {
+                let end = word.char_indices().nth(2).map_or(word.len(), |(end, _)| end);
+                (
+                    word.get(..end).unwrap_or_default().to_owned(),
+                    word.get(end..).map(str::to_owned),
+                )
+            }
+            None => (word.clone(), None),
+        };
+        let mut take = || {
+            value
+                .take()
+                .or_else(|| words.next())
+                .ok_or_else(|| format!("{name} lacks its value"))
+        };
+        match &*name {
+            "-X" | "--request" => method = Some(take()?),
+            "-H" | "--header" => headers.push(take()?),
+            "--url" => url = Some(take()?),
+            "-b" | "--cookie" => headers.push(format!("cookie: {}", take()?)),
+            "-A" | "--user-agent" => headers.push(format!("user-agent: {}", take()?)),
+            "-e" | "--referer" => headers.push(format!("referer: {}", take()?)),
+            "--oauth2-bearer" => headers.push(format!("authorization: Bearer {}", take()?)),
+            "-d" | "--data" | "--data-raw" | "--data-binary" | "--data-ascii" | "--data-urlencode"
+            | "--json" | "-F" | "--form" => {
+                data.push(take()?);
+                implied = "POST";
+            }
+            "-T" | "--upload-file" => {
+                take()?;
+                implied = "PUT";
+            }
+            "-I" | "--head" => implied = "HEAD",
+            "-G" | "--get" => puts_data_into_query = true,
+            // With a value that does not matter here.
+            "-o" | "--output" | "-w" | "--write-out" | "-m" | "--max-time" | "--connect-timeout" | "-u"
+            | "--user" | "--cacert" | "--cert" | "--key" | "-E" | "--resolve" | "--connect-to" | "-x"
+            | "--proxy" | "-c" | "--cookie-jar" | "--retry" | "--limit-rate" | "-D" | "--dump-header" => {
+                drop(take()?)
+            }
+            name if name.starts_with('-') && name.len() > 1 => {}
+            _ => url = url.or(Some(word)),
+        }
+    }
+    let mut request = from_url(&url.ok_or("the curl command has no URL")?)?;
+    if puts_data_into_query && !data.is_empty() {
+        let separator = if request.target.contains('?') { '&' } else { '?' };
+        request.target = format!("{}{separator}{}", request.target, data.join("&"));
+        implied = "GET";
+    }
+    request.method = method.unwrap_or_else(|| implied.to_owned());
+    for header in headers {
+        add_header(&mut request, &header)?;
+    }
+    Ok(request)
+}
+
+/// Splits a command as a shell does: quotes and backslashes, and no expansion.
+fn words(command: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut letters = command.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match letters.next() {
+                        Some('\'') => break,
+                        Some(letter) => word.push(letter),
+                        None => return Err("the curl command has a quote without end".to_owned()),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match letters.next() {
+                        Some('"') => break,
+                        Some('\\') => match letters.next() {
+                            Some(letter @ ('"' | '\\' | '$' | '`')) => word.push(letter),
+                            Some('\n') => {}
+                            Some(letter) => word.extend(['\\', letter]),
+                            None => {}
+                        },
+                        Some(letter) => word.push(letter),
+                        None => return Err("the curl command has a quote without end".to_owned()),
+                    }
+                }
+            }
+            '\\' => match letters.next() {
+                Some('\n') | None => {}
+                Some('\r') if letters.peek() == Some(&'\n') => drop(letters.next()),
+                Some(letter) => word.get_or_insert_default().push(letter),
+            },
+            // Browsers quote so where a value has an escape.
+            '$' if letters.peek() == Some(&'\'') && word.is_none() => {}
+            letter if letter.is_whitespace() => words.extend(word.take()),
+            letter => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+/// A line of Envoy's access log: JSON with the names that docs and tools use, or the default format.
+pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), String> {
+    if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str::<serde_json::Value>(line) {
+        let of = |names: &[&str]| {
+            names
+                .iter()
+                .find_map(|name| fields.get(*name)?.as_str().map(str::to_owned))
+                .filter(|text| text != "-")
+        };
+        let path = of(&["path", ":path", "x-envoy-original-path", "request_path", "uri"])
+            .ok_or("the line has no `path`")?;
+        let mut request = from_url(&path)?;
+        request.method = of(&["method", ":method", "request_method"]).unwrap_or_else(|| "GET".to_owned());
+        if let Some(authority) = of(&["authority", ":authority", "host"]) {
+            request.authority = authority;
+        }
+        let time = of(&["time", "start_time", "timestamp", "@timestamp"])
+            .map(|text| parse_time(&text))
+            .transpose()?;
+        return Ok((request, time));
+    }
+    let fault = || "the line is neither JSON nor in Envoy's default format".to_owned();
+    let (time, rest) = line
+        .trim()
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .ok_or_else(fault)?;
+    let quoted: Vec<&str> = rest.split('"').collect();
+    let mut request_line = quoted.get(1).ok_or_else(fault)?.split(' ');
+    let method = request_line.next().unwrap_or_default();
+    let path = request_line.next().ok_or_else(fault)?;
+    let mut request = from_url(path)?;
+    method.clone_into(&mut request.method);
+    // After the flags: "x-forwarded-for" "user-agent" "x-request-id" "authority" "upstream".
+    let texts: Vec<&str> = quoted.iter().skip(3).step_by(2).copied().collect();
+    let authority = match texts.len() {
+        0..=3 => None,
+        _ => texts.get(texts.len().saturating_sub(2)).copied(),
+    };
+    if let Some(authority) = authority.filter(|authority| !matches!(*authority, "" | "-")) {
+        authority.clone_into(&mut request.authority);
+    }
+    Ok((request, Some(parse_time(time)?)))
+}
+
+/// A time: RFC 3339 in UTC or with an offset, or seconds since 1970.
+pub(crate) fn parse_time(text: &str) -> Result<UnixTime, String> {
+    let fault =
+        || format!("`{text}` is no time; write it as in 2026-01-31T12:00:00Z, or as seconds since 1970");
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(UnixTime::from_secs(seconds));
+    }
+    let number = |range: std::ops::Range<usize>| -> Result<i64, String> {
+        text.get(range)
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(fault)
+    };
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    let bytes = text.as_bytes();
+    let is_sound = separators.iter().all(|(at, byte)| {
+        bytes
+            .get(*at)
+            .is_some_and(|found| found.eq_ignore_ascii_case(byte) || *at == 10 && *found == b' ')
+    }) && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 61;
+    if !is_sound {
+        return Err(fault());
+    }
+    let zone = text
+        .get(19..)
+        .unwrap_or_default()
+        .trim_start_matches(|letter: char| letter == '.' || letter.is_ascii_digit());
+    let offset = match zone.split_at_checked(1) {
+        Some(("Z" | "z", "")) => 0,
+        Some((sign @ ("+" | "-"), zone)) => {
+            let (hours, minutes) = zone.split_once(':').ok_or_else(fault)?;
+            let hours: i64 = hours.parse().map_err(|_| fault())?;
+            let minutes: i64 = minutes.parse().map_err(|_| fault())?;
+            (hours * 60 + minutes) * if sign == "-" { -1 } else { 1 }
+        }
+        _ => return Err(fault()),
+    };
+    // Howard Hinnant's `days_from_civil`.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
+    u64::try_from(seconds)
+        .map(UnixTime::from_secs)
+        .map_err(|_| fault())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_every_form() {
+        for (text, seconds) in [
+            ("0", 0),
+            ("1970-01-01T00:00:00Z", 0),
+            ("2026-01-31T12:00:00Z", 1_769_860_800),
+            ("2026-01-31T13:30:00.123+01:30", 1_769_860_800),
+            ("2024-02-29 23:59:59z", 1_709_251_199),
+        ] {
+            assert_eq!(parse_time(text), Ok(UnixTime::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "é026-01-01T00:00:00Z",
+        ] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn curl_commands_are_read_as_a_shell_does() {
+        let command = "curl 'https://api.example.com:8443/orders?x=1#y' \\\n  -H 'X-A: it'\\''s' -H \"authorization: Bearer \\\"a\\\"\" \
+                       --compressed -s -o /dev/null -b 'session=1' --data-raw '{}'";
+        let request = from_curl(command).expect("a request");
+        assert_eq!((&*request.method, &*request.target), ("POST", "/orders?x=1"));
+        assert_eq!(request.authority, "api.example.com:8443");
+        let headers: Vec<(&str, &[u8])> = request
+            .headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        assert_eq!(
+            headers,
+            [
+                ("x-a", &b"it's"[..]),
+                ("authorization", b"Bearer \"a\""),
+                ("cookie", b"session=1")
+            ]
+        );
+        let request = from_curl("curl -G -d a=b -XGET http://x/p").expect("a request");
+        assert_eq!(
+            (&*request.method, &*request.target, &*request.scheme),
+            ("GET", "/p?a=b", "http")
+        );
+        assert!(from_curl("curl -H").is_err());
+        assert!(from_curl("curl 'a").is_err());
+        assert!(from_curl("curl -s").is_err());
+    }
+
+    #[test]
+    fn requests_are_read_in_every_form() {
+        let form = |text: &str| {
+            from_text(text).map(|(request, _)| (request.method, request.authority, request.target))
+        };
+        let of = |method: &str, authority: &str, target: &str| {
+            Ok((method.to_owned(), authority.to_owned(), target.to_owned()))
+        };
+        assert_eq!(form("https://a.example/x?y"), of("GET", "a.example", "/x?y"));
+        assert_eq!(
+            form(" DELETE /x\nHost: b\n\nbody without a colon"),
+            of("DELETE", "b", "/x")
+        );
+        assert_eq!(form("POST /x HTTP/1.1\r\nhost: b\r\n"), of("POST", "b", "/x"));
+        assert_eq!(
+            form("curl -X PUT https://a.example/x"),
+            of("PUT", "a.example", "/x")
+        );
+        assert_eq!(
+            form("{\"method\": \"PUT\", \"path\": \"/x\"}"),
+            of("PUT", "example.com", "/x")
+        );
+        for text in [
+            "",
+            "\n",
+            "GET",
+            "GET /x y",
+            "GET /x HTTP/1.1 y",
+            "/x\nno header",
+            "{}",
+            "[x",
+        ] {
+            let read = form(text);
+            // A word alone is a path, as it is for `jwtctl explain`.
+            assert!(read.is_err() || text == "GET", "{text}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn lines_of_the_access_log_are_read() {
+        let line = "[2026-01-31T12:00:00.123Z] \"POST /api/v1 HTTP/2\" 401 - 154 0 226 100 \"10.0.35.28\" \"agent/1\" \"id\" \
+                    \"api.example.com\" \"10.0.2.1:80\"";
+        let (request, time) = from_log_line(line).expect("a request");
+        assert_eq!(
+            (&*request.method, &*request.target, &*request.authority),
+            ("POST", "/api/v1", "api.example.com")
+        );
+        assert_eq!(time, Some(UnixTime::from_secs(1_769_860_800)));
+        let line = r#"{"time":"2026-01-31T12:00:00Z","method":"GET","path":"/x","status":401}"#;
+        let (request, _) = from_log_line(line).expect("a request");
+        assert_eq!((&*request.method, &*request.target), ("GET", "/x"));
+        assert!(from_log_line("x").is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! `jwtctl`: checks, explains, tests and converts configurations of proxy-wasm-jwt.
+//!
+//! Nothing is decided here. Each answer comes from the library that is the module in Envoy: `core.rs` is the one place
+//! that names it. The command line is behind the feature `cli`; without it, the crate reads no file, opens no connection
+//! and asks for no time.
+
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "only the command line uses it")
+)]
+
+mod core;
+mod explanation;
+mod faults;
+mod findings;
+mod forms;
+mod input;
+mod lints;
+mod policy;
+mod report;
+mod source;
+
+#[cfg(feature = "cli")]
+mod check;
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod convert;
+#[cfg(feature = "cli")]
+mod expect;
+#[cfg(feature = "cli")]
+mod explain;
+#[cfg(feature = "cli")]
+mod http;
+#[cfg(feature = "cli")]
+mod issuer;
+#[cfg(feature = "cli")]
+mod mint;
+#[cfg(feature = "cli")]
+mod personas;
+#[cfg(feature = "cli")]
+mod route;
+#[cfg(feature = "cli")]
+mod schema;
+#[cfg(feature = "cli")]
+mod setup;
+#[cfg(feature = "cli")]
+mod yaml;
+
+#[cfg(feature = "cli")]
+pub use cli::main;
+#[cfg(feature = "cli")]
+use cli::{Outcome, Output, print};
