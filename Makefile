@@ -69,6 +69,14 @@ versions: wasm cc ## the walk of `make demo` on one release of each minor versio
 wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
 	@scripts/wasm.sh
 
+.PHONY: page
+page: cc ## the page that explains a request in the browser, in page/dist: files for any file server
+	@scripts/page.sh
+
+.PHONY: test-page
+test-page: page ## the page in headless Chromium, with axe (needs Node.js; SCREENSHOT=1 takes the picture in docs/)
+	@scripts/test-page.sh
+
 .PHONY: image
 image: wasm ## the image of the module, an OCI layout at .build/oci; REGISTRY=host/name pushes it there
 	@scripts/image.sh
@@ -133,7 +141,7 @@ deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)
 .PHONY: clean
 clean: ## remove everything that these commands made
 	cargo clean
-	rm -rf .build .venv dist envoy/jwt.wasm envoy/libjwt.so
+	rm -rf .build .venv dist page/dist envoy/jwt.wasm envoy/libjwt.so
 
 # Dependencies of the test kit compile C.
 .PHONY: cc

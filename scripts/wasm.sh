@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The release module, at envoy/jwt.wasm, or with TRAP=1 the one for the tests that take it down, at .build/trap.wasm. Two compilers can make it:
+# The release module, at envoy/jwt.wasm, or with TRAP=1 the one for the tests that take it down, at .build/trap.wasm, or with
+# PAGE=1 that of the page in the browser, at .build/page.wasm. Two compilers can make it:
 #
 #   rustup   the Rust in PATH, with the target wasm32-wasip1 (added by rustup where its server can be reached)
 #   debian   Debian's own Rust, which has no such target: the standard library is compiled too, from the same source package
@@ -109,17 +110,33 @@ have wasm-opt || apt_install binaryen
 
 # --- build
 
+# What Envoy is to call, and nothing else: see the linker. `proxy_on_delete` is what frees a request's context.
+exports=(
+    _initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate
+    proxy_on_context_create proxy_on_configure proxy_on_tick proxy_on_http_call_response proxy_on_delete
+    proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers proxy_on_response_headers
+)
+package=proxy-wasm-jwt
+name=release
 if [ -n "${TRAP:-}" ]; then
     # A profile of its own: its output has a directory of its own, and the release module cannot be mistaken for it.
     profile=trap
+    name=trap
     module=.build/trap.wasm
     build=(--profile trap --features test-trap)
+elif [ -n "${PAGE:-}" ]; then
+    profile=release
+    name=page
+    module=.build/page.wasm
+    build=(--release)
+    package=jwtctl-page
+    exports=(input answer output)
 else
     profile=release
     build=(--release)
 fi
 # With both of its crate types at once, Cargo leaves out the optimization across crates.
-build+=(--target "$target" --package proxy-wasm-jwt --lib --crate-type cdylib)
+build+=(--target "$target" --package "$package" --lib --crate-type cdylib)
 # The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere: the registry's
 # too, whose names depend on where the crates come from.
 cargo fetch --quiet --locked --target "$target"
@@ -127,29 +144,23 @@ flags=("--remap-path-prefix=$PWD=" -C target-feature=+simd128)
 for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags+=("--remap-path-prefix=$directory=")
 done
-# What Envoy is to call, and nothing else: see the linker. `proxy_on_delete` is what frees a request's context.
 linker=$PWD/scripts/wasm-ld.sh
-exports=(
-    _initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate
-    proxy_on_context_create proxy_on_configure proxy_on_tick proxy_on_http_call_response proxy_on_delete
-    proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers proxy_on_response_headers
-)
 flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")
 "${choice}_build"
 
 # --- make small
 
 # LLVM leaves an eighth of the bytes to win. Which features the module uses, Binaryen reads in the module itself.
-built=${CARGO_TARGET_DIR:-target}/$target/$profile/proxy_wasm_jwt.wasm
+built=${CARGO_TARGET_DIR:-target}/$target/$profile/${package//-/_}.wasm
 # The second round finds what the first has made possible. A function that is called once stays one: V8 compiles a large
 # function slower and with far more memory than its halves.
 passes=(-Oz -Oz --one-caller-inline-max-function-size=0 --strip-debug --strip-producers --strip-target-features)
 stamp="$(sha256sum <"$built") $(wasm-opt --version) ${passes[*]}"
-if [ ! -e $module ] || [ "$stamp $(sha256sum <$module)" != "$(cat .build/$profile-stamp 2>/dev/null)" ]; then
+if [ ! -e $module ] || [ "$stamp $(sha256sum <$module)" != "$(cat .build/$name-stamp 2>/dev/null)" ]; then
     # Replaced in one step, and only when it changed: a running Envoy may be reading it.
     wasm-opt "${passes[@]}" "$built" -o .build/built.wasm
     chmod 644 .build/built.wasm
     cmp -s .build/built.wasm $module || mv .build/built.wasm $module
-    echo "$stamp $(sha256sum <$module)" >.build/$profile-stamp
+    echo "$stamp $(sha256sum <$module)" >.build/$name-stamp
 fi
 say "wasm: $module, $(stat -c %s $module) bytes"

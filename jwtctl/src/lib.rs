@@ -2,7 +2,7 @@
 //!
 //! Nothing is decided here. Each answer comes from the library that is the module in Envoy: `core.rs` is the one place
 //! that names it. The command line is behind the feature `cli`; without it, the crate reads no file, opens no connection
-//! and asks for no time.
+//! and asks for no time, and [`page`] is what is left.
 
 #![cfg_attr(
     not(feature = "cli"),
@@ -16,6 +16,7 @@ mod findings;
 mod forms;
 mod input;
 mod lints;
+pub mod page;
 mod policy;
 mod report;
 mod source;

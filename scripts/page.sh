@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The page that explains a request in the browser, as one folder of files for any file server, in any path: page/dist.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+PAGE=1 scripts/wasm.sh
+# Replaced as a whole, so that no file of an older page is left.
+rm -rf page/dist
+mkdir page/dist
+cp page/static/* .build/page.wasm page/dist/
+mv page/dist/page.wasm page/dist/jwtctl.wasm
+chmod 644 page/dist/*
+say "page: page/dist; try it with: python3 -m http.server --bind 127.0.0.1 --directory page/dist"
