@@ -19,6 +19,7 @@ mod location;
 mod locations;
 mod metadata;
 mod names;
+mod options;
 mod provider;
 mod reach;
 mod reader;
@@ -37,6 +38,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 pub use error::{ConfigError, ConfigProblem};
+pub use options::{Options, ReadKeys};
 
 use self::error::Faults;
 use self::fields::{
@@ -66,14 +68,23 @@ const MAX_PROVIDERS: usize = 1000;
 ///
 /// Fails with every fault that was found, each with its path, in the order of the text.
 pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
+    parse_with(bytes, Options::default())
+}
+
+/// The same, as this host needs it.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_with(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigError>> {
     // JSON is UTF-8 and begins with `{`; a message never passes for it. Bytes that are neither are reported as the JSON that
     // an operator meant to write.
     match Json::parse(bytes) {
         Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
-            Some(json) if !bytes.is_empty() => read_json(&json, true),
-            _ => read_json(bytes, false),
+            Some(json) if !bytes.is_empty() => read_json(&json, options.with_doubles()),
+            _ => read_json(bytes, options),
         },
-        _ => read_json(bytes, false),
+        _ => read_json(bytes, options),
     }
 }
 
@@ -81,16 +92,6 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
 #[must_use]
 pub fn canonical(bytes: &[u8]) -> Vec<u8> {
     struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
-}
-
-/// Reads a `google.protobuf.Struct` that the host has written out as JSON, whose numbers are doubles.
-///
-/// # Errors
-///
-/// As [`parse`].
-#[cfg(not(target_family = "wasm"))]
-pub fn parse_doubles(json: &[u8]) -> Result<Config, Box<ConfigError>> {
-    read_json(json, true)
 }
 
 impl Config {
@@ -104,9 +105,9 @@ impl Config {
     }
 }
 
-fn read_json(bytes: &[u8], has_doubles: bool) -> Result<Config, Box<ConfigError>> {
+fn read_json(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigError>> {
     let faults = Faults::default();
-    let read = root(bytes, &faults).and_then(|root| read_whole(&root, has_doubles));
+    let read = root(bytes, &faults).and_then(|root| read_whole(&root, options));
     let config = read.map_err(|fault| faults.add(fault)).ok();
     match (faults.into_error(), config) {
         (None, Some(config)) => Ok(config),
@@ -114,10 +115,11 @@ fn read_json(bytes: &[u8], has_doubles: bool) -> Result<Config, Box<ConfigError>
     }
 }
 
-fn read_whole(root: &Node<'_>, has_doubles: bool) -> Result<Config, Box<ConfigError>> {
+fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigError>> {
     let fields = root.fields(TopObject)?;
     let mut names = Names {
-        has_doubles,
+        has_doubles: options.has_doubles,
+        read_keys: options.read_keys,
         ..Names::default()
     };
     let (providers, faulty) = read_providers(&fields, &mut names)?;

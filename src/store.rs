@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::jose::ParsedJwkSet;
 
 /// Identifies an entry. Its text form is the same in every build, and differs for different entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +71,18 @@ pub trait SharedStore {
 
     /// Replaces an entry whatever its version.
     fn put(&self, key: StoreKey<'_>, value: &[u8]);
+
+    /// The parsed keys of this version of a source's document, if the store keeps such: one in the memory of the engines
+    /// themselves does, so that each document is parsed once and its tables are made once. `None` sends the engine to
+    /// [`StoreKey::Document`].
+    fn keys(&self, _source: &str, _version: u64) -> Option<Arc<ParsedJwkSet>> {
+        None
+    }
+
+    /// Keeps parsed keys in the place of the document that they were read from; false if the store keeps bytes only.
+    fn put_keys(&self, _source: &str, _version: u64, _keys: &Arc<ParsedJwkSet>) -> bool {
+        false
+    }
 
     /// The stores of configurations that this process had before and whose keys this one may take over,
     /// newest first.

@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use proxy_wasm_jwt::jose::{JwkSet, JwksFault, ParsedJwkSet};
 use proxy_wasm_jwt::keys::KeySource;
 use proxy_wasm_jwt::settings::Config;
 use proxy_wasm_jwt::store::{Entry, SharedStore, StoreKey, SwapError};
@@ -60,7 +61,8 @@ impl Cell {
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     record: Mutex<Cell>,
-    document: Mutex<Cell>,
+    /// The keys and the version of the record that they belong to.
+    keys: Mutex<Option<(u64, Arc<ParsedJwkSet>)>>,
 }
 
 type Sources = Mutex<HashMap<String, Weak<Source>>>;
@@ -124,16 +126,42 @@ fn nonce_secret() -> &'static Cells<()> {
     SECRET.get_or_init(Cells::default)
 }
 
+/// The documents of `local_jwks` that some engine uses, and their keys.
+type LocalKeys = Mutex<HashMap<Box<[u8]>, Weak<ParsedJwkSet>>>;
+
+/// Parses a document of `local_jwks`, or returns the keys that another engine has of it: each worker reads the
+/// configuration for itself.
+///
+/// # Errors
+///
+/// What [`JwkSet::parse`] finds.
+pub(crate) fn local_keys(document: &[u8]) -> Result<Arc<ParsedJwkSet>, JwksFault> {
+    static LOCAL: OnceLock<LocalKeys> = OnceLock::new();
+    // Held while a document is parsed: whoever comes meanwhile waits for that instead of parsing it too.
+    let mut local = lock(LOCAL.get_or_init(Mutex::default));
+    if let Some(known) = local.get(document).and_then(Weak::upgrade) {
+        return Ok(known);
+    }
+    local.retain(|_, keys| keys.strong_count() > 0);
+    let parsed = Arc::new(JwkSet::parse(document)?);
+    local.insert(document.into(), Arc::downgrade(&parsed));
+    Ok(parsed)
+}
+
+fn source(name: &str) -> Option<Arc<Source>> {
+    lock(sources()).get(name).and_then(Weak::upgrade)
+}
+
 /// The process's store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProcessStore;
 
 impl ProcessStore {
     fn with<T>(key: StoreKey<'_>, write: impl FnOnce(&mut Cell) -> T) -> Option<T> {
-        let source = |name: &str| lock(sources()).get(name).and_then(Weak::upgrade);
         match key {
             StoreKey::Record(name) => source(name).map(|source| write(&mut lock(&source.record))),
-            StoreKey::Document(name) => source(name).map(|source| write(&mut lock(&source.document))),
+            // The keys are kept as they were parsed.
+            StoreKey::Document(_) => None,
             StoreKey::NonceSecret => Some(nonce_secret().with((), write)),
             StoreKey::UsedProofs(number) => proofs(number).map(|part| part.with(number, write)),
         }
@@ -141,7 +169,7 @@ impl ProcessStore {
 
     /// Whoever waits for keys looks at them again.
     fn announce(key: StoreKey<'_>) {
-        if let StoreKey::Record(_) | StoreKey::Document(_) = key {
+        if let StoreKey::Record(_) = key {
             GENERATION.fetch_add(1, Ordering::Release);
             clock::wake_waiting();
         }
@@ -163,6 +191,22 @@ impl SharedStore for ProcessStore {
             Self::announce(key);
         }
         outcome
+    }
+
+    fn keys(&self, name: &str, version: u64) -> Option<Arc<ParsedJwkSet>> {
+        let source = source(name)?;
+        let keys = lock(&source.keys);
+        let (found, keys) = keys.as_ref()?;
+        (*found == version).then(|| keys.clone())
+    }
+
+    fn put_keys(&self, name: &str, version: u64, keys: &Arc<ParsedJwkSet>) -> bool {
+        let source = source(name);
+        let before = source.map(|source| lock(&source.keys).replace((version, keys.clone())));
+        // The last user of the old keys drops them, outside of the lock.
+        drop(before);
+        // A source that is gone has no configuration left which could read them.
+        true
     }
 
     fn put(&self, key: StoreKey<'_>, value: &[u8]) {

@@ -5,12 +5,20 @@
 //! is the operator's own. Text without may be either, and is read as a Struct: the order of members counts for nothing, and
 //! a whole number that a double may have rounded is refused, unless some number of the text is none that a double has.
 
-use proxy_wasm_jwt::config::{self, ConfigError};
+use proxy_wasm_jwt::config::{self, ConfigError, Options, ReadKeys};
 use proxy_wasm_jwt::json::{Json, Kind};
 use proxy_wasm_jwt::settings::Config;
 
+use crate::store;
+
 /// The largest whole number up to which doubles have all.
 const DENSE: i128 = 1 << 53;
+
+/// How text is read whose numbers are as its operator has written them.
+const OF_TEXT: Options = Options {
+    has_doubles: false,
+    read_keys: ReadKeys(store::local_keys),
+};
 
 /// Reads a configuration.
 ///
@@ -20,15 +28,16 @@ const DENSE: i128 = 1 << 53;
 pub(crate) fn parse(text: &[u8]) -> Result<Config, Box<ConfigError>> {
     let json = match Json::parse(text) {
         Ok(json) if !has_white_space(text) => json,
-        _ => return config::parse(text),
+        _ => return config::parse_with(text, OF_TEXT),
     };
     let mut sorted = Vec::with_capacity(text.len());
     let mut may_be_doubles = true;
     write_sorted(json, &mut sorted, &mut may_be_doubles);
-    match may_be_doubles {
-        true => config::parse_doubles(&sorted),
-        false => config::parse(&sorted),
-    }
+    let options = Options {
+        has_doubles: may_be_doubles,
+        ..OF_TEXT
+    };
+    config::parse_with(&sorted, options)
 }
 
 /// Whether JSON has white space between its values.

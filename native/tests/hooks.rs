@@ -20,13 +20,24 @@
 mod envoy;
 mod events;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use events::Worker;
+use proxy_wasm_jwt::jose::JwkSet;
 
 /// Events of one run.
 const EVENTS: usize = 600;
 
+/// One test at a time: they count what the process does.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn no_order_of_events_breaks_the_rules() {
+    let _alone = alone();
     for seed in 0..800 {
         events::run(seed, EVENTS);
     }
@@ -42,5 +53,52 @@ fn no_order_of_events_breaks_the_rules() {
 
 #[test]
 fn workers_share_one_configuration() {
+    let _alone = alone();
     events::run_workers(4, 400);
+}
+
+/// How many key sets the process has parsed while this ran: each has the next number.
+fn parses_during(run: impl FnOnce()) -> u64 {
+    let number = || {
+        JwkSet::parse(events::keys().as_bytes())
+            .expect("keys")
+            .set
+            .number()
+    };
+    let before = number();
+    run();
+    number() - before - 1
+}
+
+/// A good token of each kind of key passes each of four workers, and a bad one none.
+fn four_workers_decide(main: &events::Main) {
+    let workers: Vec<_> = (0..4).map(|worker| Worker::new(main, worker)).collect();
+    std::thread::scope(|scope| {
+        for worker in &workers {
+            scope.spawn(|| worker.decide_each_token());
+        }
+    });
+}
+
+#[test]
+fn keys_are_parsed_once_for_all_workers() {
+    let _alone = alone();
+    let local = parses_during(|| {
+        let main = events::Main::with_local_keys();
+        four_workers_decide(&main);
+        main.end();
+    });
+    assert_eq!(local, 1, "local_jwks");
+    let remote = parses_during(|| {
+        let main = events::Main::with_remote_keys("once");
+        main.fetch();
+        four_workers_decide(&main);
+        // A configuration that takes the place of another has its keys at once.
+        let next = events::Main::with_remote_keys("once");
+        four_workers_decide(&next);
+        main.end();
+        four_workers_decide(&next);
+        next.end();
+    });
+    assert_eq!(remote, 1, "remote_jwks");
 }

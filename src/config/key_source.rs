@@ -1,15 +1,19 @@
 //! `discovery`, `remote_jwks` and `local_jwks`: where a provider's keys come from.
 
+use std::sync::Arc;
+
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::{KeyCacheObject, LocalJwksObject, ProviderObject};
+use super::options::ReadKeys;
 use super::reader::{Fields, Node};
 use super::{data_source, discovery, remote};
-use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
+use crate::jose::{JwksFault, ParsedJwkSet};
 use crate::keys::KeySource;
 
 pub(super) fn read(
     fields: &Fields<'_, ProviderObject>,
     issuers: &[Box<str>],
+    read_keys: ReadKeys,
 ) -> Result<KeySource, Box<ConfigError>> {
     let discovery = fields.get(ProviderObject::discovery);
     let remote = fields.get(ProviderObject::remote_jwks);
@@ -23,7 +27,7 @@ pub(super) fn read(
             Some(key_cache) => Err(key_cache.invalid(
                 "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
             )),
-            None => Ok(KeySource::Local(read_local_jwks(node)?)),
+            None => Ok(KeySource::Local(read_local_jwks(node, read_keys)?)),
         },
         (None, None, None) => Err(fields.error(ConfigProblem::Invalid(
             "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
@@ -41,13 +45,13 @@ pub(super) fn read(
     }
 }
 
-fn read_local_jwks(node: &Node<'_>) -> Result<ParsedJwkSet, Box<ConfigError>> {
+fn read_local_jwks(node: &Node<'_>, read_keys: ReadKeys) -> Result<Arc<ParsedJwkSet>, Box<ConfigError>> {
     let (inline, document) = data_source::read(
         node,
         data_source::written!(node, LocalJwksObject),
         "write the document into `inline_string`, or serve it and write `remote_jwks`",
     )?;
-    match JwkSet::parse(&document) {
+    match read_keys.read(&document) {
         Ok(parsed) => Ok(parsed),
         Err(fault) => Err(inline.invalid(format!(
             "not a usable JWKS document: {fault}{}",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::locations::Locations;
+use super::options::ReadKeys;
 use crate::forward::OwnedHeaders;
 use crate::ids::FieldId;
 use crate::pattern::PatternSet;
@@ -15,6 +16,8 @@ use crate::request::WantedFields;
 pub(super) struct Names {
     /// Its numbers have been doubles before they were text.
     pub(super) has_doubles: bool,
+    /// What reads the documents of `local_jwks`.
+    pub(super) read_keys: ReadKeys,
     pub(super) wanted: WantedFields,
     pub(super) locations: Locations,
     pub(super) owned_headers: OwnedHeaders,

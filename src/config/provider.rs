@@ -1,5 +1,6 @@
 //! `providers`: an issuer, its keys, what its tokens must be, and what of them is passed on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{ConfigError, ConfigProblem};
@@ -13,7 +14,7 @@ use crate::binding::Binding;
 use crate::claims::{Audiences, ClaimPath, ClaimRules, Profile};
 use crate::forward::HeaderRules;
 use crate::http::is_token_byte;
-use crate::jose::{Algorithm, AlgorithmSet, ParsedJwkSet};
+use crate::jose::{Algorithm, AlgorithmSet};
 use crate::keys::KeySource;
 use crate::policy::Authorization;
 use crate::provider::Provider;
@@ -52,8 +53,8 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
             )
             .unwrap_or(Audiences::OneOf(Vec::new())),
         keys: fields
-            .keep(key_source::read(&fields, &claims.issuers))
-            .unwrap_or_else(|| KeySource::Local(ParsedJwkSet::default())),
+            .keep(key_source::read(&fields, &claims.issuers, names.read_keys))
+            .unwrap_or_else(|| KeySource::Local(Arc::default())),
         algorithms,
         // Whoever names PSS has said that the issuer uses it.
         algorithms_of_any_key: match written_algorithms {

@@ -6,8 +6,8 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::fmt;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
@@ -47,10 +47,10 @@ pub struct Jwk {
     algorithm: Option<Algorithm>,
     issuer: Option<Box<str>>,
     key: PublicKey,
-    spki_der: OnceCell<Box<[u8]>>,
+    spki_der: OnceLock<Box<[u8]>>,
     /// What another verifier has made of the key.
     #[cfg(not(target_family = "wasm"))]
-    prepared: std::sync::OnceLock<Box<dyn std::any::Any + Send + Sync>>,
+    prepared: OnceLock<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Jwk {
@@ -85,9 +85,9 @@ impl Jwk {
             key_id: (!key_id.is_empty()).then(|| key_id.into()),
             algorithm: key.fits(Algorithm::Rs256).then_some(Algorithm::Rs256),
             issuer: None,
-            spki_der: OnceCell::new(),
+            spki_der: OnceLock::new(),
             #[cfg(not(target_family = "wasm"))]
-            prepared: std::sync::OnceLock::new(),
+            prepared: OnceLock::new(),
             key,
         })
     }
@@ -134,9 +134,9 @@ impl Jwk {
             algorithm,
             issuer,
             key,
-            spki_der: OnceCell::new(),
+            spki_der: OnceLock::new(),
             #[cfg(not(target_family = "wasm"))]
-            prepared: std::sync::OnceLock::new(),
+            prepared: OnceLock::new(),
         };
         if is_checked_now {
             // The first request with the key does not wait for it.

@@ -7,7 +7,7 @@ mod ecdsa;
 mod ed25519;
 mod rsa;
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use jwt_compact::{Algorithm as Scheme, AlgorithmSignature};
 use p256::elliptic_curve::point::AffineCoordinates;
@@ -253,14 +253,14 @@ pub(super) struct EcKey<K> {
     /// SEC 1 section 2.3.3: 4, then both coordinates.
     uncompressed: Box<[u8]>,
     /// The point, once it was looked for; `None` where the coordinates are not those of a point on the curve.
-    point: OnceCell<Option<K>>,
+    point: OnceLock<Option<K>>,
 }
 
 impl<K> EcKey<K> {
     fn new(x: &[u8], y: &[u8]) -> Self {
         Self {
             uncompressed: [&[4], x, y].concat().into(),
-            point: OnceCell::new(),
+            point: OnceLock::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the answers to a fetch mean: from the discovery document on to the keys, new keys, a failure, and the next time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::{COLD, WARM, scaled};
@@ -208,7 +209,7 @@ impl RemoteKeys {
         match new.document {
             Some((document, parsed, etag)) => {
                 // A key that is skipped for another reason is news as well.
-                let changed = self.held.as_ref() != Some(&parsed);
+                let changed = self.held.as_deref() != Some(&parsed);
                 events.push(KeyEvent::Loaded {
                     keys: parsed.set.len(),
                     skipped: parsed.skipped.clone(),
@@ -220,7 +221,7 @@ impl RemoteKeys {
                     published = Some(document);
                 }
                 self.record.etag = etag;
-                self.hold(parsed, changed, now);
+                self.hold(Arc::new(parsed), changed, now);
             }
             None => {
                 events.push(KeyEvent::Loaded {

@@ -4,11 +4,13 @@
 //! Every compare-and-swap of the record is here. [`super::record`] says what the record means,
 //! [`super::fetching`] when a fetch is due.
 
+use std::sync::Arc;
+
 use super::event::KeyEvent;
 use super::fetch::{FetchId, FetchRequest};
 use super::record::KeyRecord;
 use super::remote::RemoteKeys;
-use crate::jose::JwkSet;
+use crate::jose::{JwkSet, ParsedJwkSet};
 use crate::store::{SharedStore, StoreKey};
 use crate::time::UnixTime;
 
@@ -32,11 +34,11 @@ impl RemoteKeys {
         let Some(record) = record.and_then(|record| KeyRecord::decode(&record)) else {
             return;
         };
-        let document = match self.needs_document(&record) {
-            true => store.get(self.document_key()).and_then(|entry| entry.value),
+        let keys = match self.needs_document(&record) {
+            true => self.shared_keys(store, record.version),
             false => None,
         };
-        self.adopt(record, document.as_deref(), now, news);
+        self.adopt(record, keys, now, news);
     }
 
     /// Takes over the same keys from an earlier configuration, if it knows newer ones, and copies them for
@@ -59,7 +61,11 @@ impl RemoteKeys {
             let document = earlier.get(self.document_key()).and_then(|entry| entry.value);
             // Not by way of the store alone: a foreign module may overwrite the entry before this worker
             // reads it.
-            self.adopt(record, document.as_deref(), now, news);
+            let keys = document
+                .as_deref()
+                .filter(|_| self.needs_document(&record))
+                .and_then(|document| parse(record.version, document));
+            self.adopt(record, keys, now, news);
             if let Some(document) = document {
                 store.put(self.document_key(), &document);
             }
@@ -112,7 +118,14 @@ impl RemoteKeys {
             return;
         }
         if let Some(document) = unpublished.document {
-            store.put(self.document_key(), &versioned(self.record.version, &document));
+            let version = self.record.version;
+            let is_kept = self
+                .held
+                .as_ref()
+                .is_some_and(|keys| store.put_keys(&self.fingerprint, version, keys));
+            if !is_kept {
+                store.put(self.document_key(), &versioned(version, &document));
+            }
         }
         let _ = store.swap(self.record_key(), seen.version, &self.record.encode());
     }
@@ -125,6 +138,14 @@ impl RemoteKeys {
         StoreKey::Document(&self.fingerprint)
     }
 
+    /// The keys of this version: as another engine of the process has parsed them, or else from the document.
+    fn shared_keys(&self, store: &dyn SharedStore, version: u64) -> Option<Arc<ParsedJwkSet>> {
+        store.keys(&self.fingerprint, version).or_else(|| {
+            let document = store.get(self.document_key())?.value?;
+            parse(version, &document)
+        })
+    }
+
     /// Whether this worker needs the document as well to take over the record.
     fn needs_document(&self, record: &KeyRecord) -> bool {
         self.in_flight.is_none()
@@ -134,26 +155,21 @@ impl RemoteKeys {
     }
 
     /// Takes over a record of the process: another worker's lease, failure or keys.
-    fn adopt(&mut self, record: KeyRecord, document: Option<&[u8]>, now: UnixTime, news: &mut News) {
+    fn adopt(&mut self, record: KeyRecord, keys: Option<Arc<ParsedJwkSet>>, now: UnixTime, news: &mut News) {
         // Our own fetch will tell more than the record, which is ours anyway.
         let is_busy = self.in_flight.is_some() || self.unpublished.is_some();
         if is_busy || record == self.record || self.is_behind(&record, now) {
             return;
         }
         if record.version != self.record.version {
-            let parsed = document
-                .and_then(|document| of_version(record.version, document))
-                .and_then(|document| JwkSet::parse(document).ok());
-            let Some(parsed) = parsed else {
+            let Some(keys) = keys else {
                 // Its writer is between two writes, or was overtaken: keep the keys, and write the document
                 // again if it stays unreadable.
                 self.unreadable = Some(record.version);
                 return;
             };
-            news.events.push(KeyEvent::Adopted {
-                keys: parsed.set.len(),
-            });
-            self.hold(parsed, true, now);
+            news.events.push(KeyEvent::Adopted { keys: keys.set.len() });
+            self.hold(keys, true, now);
             self.unreadable = None;
         }
         self.take_record(record);
@@ -167,8 +183,11 @@ fn versioned(version: u64, document: &[u8]) -> Vec<u8> {
     [&version.to_le_bytes(), document].concat()
 }
 
-/// The document, if it has this version.
-fn of_version(version: u64, bytes: &[u8]) -> Option<&[u8]> {
+/// The keys of a document that has its version in front, if it has this one.
+fn parse(version: u64, bytes: &[u8]) -> Option<Arc<ParsedJwkSet>> {
     let (found, document) = bytes.split_first_chunk::<8>()?;
-    (u64::from_le_bytes(*found) == version).then_some(document)
+    match u64::from_le_bytes(*found) == version {
+        true => JwkSet::parse(document).ok().map(Arc::new),
+        false => None,
+    }
 }

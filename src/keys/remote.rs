@@ -1,5 +1,6 @@
 //! One provider's remote keys as a worker has them: what serves, and what it shares with the other workers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::absent::AbsentKids;
@@ -21,7 +22,7 @@ pub struct RemoteKeys {
     /// The last record seen of the process.
     pub(super) record: KeyRecord,
     /// The keys of `record.version`, parsed.
-    pub(super) held: Option<ParsedJwkSet>,
+    pub(super) held: Option<Arc<ParsedJwkSet>>,
     pub(super) in_flight: Option<InFlight>,
     /// The next request under the lease that is held.
     pub(super) next_request: Option<FetchRequest>,
@@ -165,7 +166,7 @@ impl RemoteKeys {
     }
 
     /// Takes these keys.
-    pub(super) fn hold(&mut self, parsed: ParsedJwkSet, is_new: bool, now: UnixTime) {
+    pub(super) fn hold(&mut self, parsed: Arc<ParsedJwkSet>, is_new: bool, now: UnixTime) {
         if is_new {
             // New keys may hold what the old ones did not; and what they do not hold any more, no one has to
             // ask for.

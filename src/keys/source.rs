@@ -1,5 +1,6 @@
 //! Where a provider's keys come from: the configuration itself, or an address of the issuer, and how they are kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use crate::jose::ParsedJwkSet;
 #[derive(Debug)]
 pub enum KeySource {
     /// `local_jwks`: the configuration itself.
-    Local(ParsedJwkSet),
+    Local(Arc<ParsedJwkSet>),
     /// `discovery` or `remote_jwks`.
     Remote(RemoteKeySource),
 }

@@ -9,12 +9,12 @@ use crate::imports::{Crate, Module, circle};
 const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("ids", &[]),
-    ("store", &[]),
     ("pattern", &[]),
     ("json", &[]),
     ("http", &[]),
     ("seal", &["json"]),
     ("jose", &["json"]),
+    ("store", &["jose"]),
     ("edits", &[]),
     ("request", &["http", "ids"]),
     ("denial", &["ids", "jose", "time"]),

@@ -80,6 +80,109 @@ fn issuer() -> &'static Issuer {
     })
 }
 
+/// The document that the issuer publishes.
+pub(crate) fn keys() -> &'static str {
+    &issuer().keys
+}
+
+/// A configuration, on the main thread.
+pub(crate) struct Main {
+    config: Box<Config>,
+    filter: *const c_void,
+}
+
+impl Main {
+    fn new(text: &str) -> Self {
+        assert!(!envoy_dynamic_module_on_program_init().is_null());
+        let config = Box::new(Config::default());
+        let filter = new_filter(&config, text.as_bytes());
+        assert!(!filter.is_null(), "{text}");
+        Self { config, filter }
+    }
+
+    pub(crate) fn with_remote_keys(path: &str) -> Self {
+        let text = CONFIG
+            .replace("CLUSTER", "idp")
+            .replace("/jwks", &format!("/{path}"));
+        Self::new(&text)
+    }
+
+    pub(crate) fn with_local_keys() -> Self {
+        let text = CONFIG.replace("CLUSTER", "idp");
+        let begin = text.find(r#""remote_jwks""#).expect("a source of keys");
+        let end = text[begin..].find('\n').expect("a line") + begin;
+        let local = format!(r#""local_jwks": {{"inline_string": {:?}}},"#, keys());
+        Self::new(&[&text[..begin], &local, &text[end..]].concat())
+    }
+
+    /// Lets the main thread fetch, and answers.
+    pub(crate) fn fetch(&self) {
+        envoy_dynamic_module_on_http_filter_config_scheduled(config_pointer(&self.config), self.filter, 0);
+        let id = self.config.calls.borrow_mut().pop().expect("a request for keys");
+        let status = Field {
+            name: Buffer::of(b":status"),
+            value: Buffer::of(b"200"),
+        };
+        let body = Buffer::of(keys().as_bytes());
+        envoy_dynamic_module_on_http_filter_config_http_callout_done(
+            config_pointer(&self.config),
+            self.filter,
+            id,
+            0,
+            &raw const status,
+            1,
+            &raw const body,
+            1,
+        );
+    }
+
+    pub(crate) fn end(self) {
+        envoy_dynamic_module_on_http_filter_config_destroy(self.filter);
+    }
+}
+
+/// A worker thread's view of a configuration.
+pub(crate) struct Worker {
+    filter: Crossing,
+    number: u32,
+}
+
+impl Worker {
+    pub(crate) fn new(main: &Main, number: u32) -> Self {
+        Self {
+            filter: Crossing(main.filter),
+            number,
+        }
+    }
+
+    /// Each token that is good passes, and each other is refused, as is one of another issuer's key.
+    pub(crate) fn decide_each_token(&self) {
+        for (index, token) in issuer().tokens.iter().enumerate() {
+            let envoy = Box::new(Stream {
+                headers: RefCell::new(vec![
+                    (b":method".to_vec(), b"GET".to_vec()),
+                    (b":path".to_vec(), b"/".to_vec()),
+                    (b"authorization".to_vec(), format!("Bearer {token}").into_bytes()),
+                ]),
+                worker: self.number,
+                ..Stream::default()
+            });
+            let stream = Open::pointer(&envoy);
+            let ours = envoy_dynamic_module_on_http_filter_new(self.filter.get(), stream);
+            let status = envoy_dynamic_module_on_http_filter_request_headers(stream, ours, true);
+            envoy.take_back();
+            // The first three are good, the key of the fourth is not published, the fifth is over.
+            match index {
+                0..=2 => assert_eq!(status, 0, "token {index}"),
+                3 => assert!(status == 1 || status == 4, "token {index}: {status}"),
+                _ => assert_eq!(status, 1, "token {index}"),
+            }
+            envoy_dynamic_module_on_http_filter_destroy(ours);
+            envoy.take_back();
+        }
+    }
+}
+
 /// What has happened in all runs: a test that reaches nothing proves nothing.
 #[derive(Default)]
 pub(crate) struct Reached {
@@ -464,6 +567,7 @@ pub(crate) fn run(seed: u64, events: usize) {
 struct Crossing(*const c_void);
 
 unsafe impl Send for Crossing {}
+unsafe impl Sync for Crossing {}
 
 impl Crossing {
     fn get(self) -> *const c_void {

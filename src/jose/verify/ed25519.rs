@@ -4,9 +4,10 @@
 //! must not know JSON. All values are public, so nothing here takes care to take the same time for each.
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{LazyLock, OnceLock};
 
 use curve25519_dalek::Scalar;
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
@@ -24,17 +25,16 @@ const GOOD_BEFORE_TABLE: u8 = 50;
 pub(in crate::jose) struct Ed25519Key {
     bytes: [u8; 32],
     /// The point, once it was looked for; `None` where there is none, or one of small order.
-    point: OnceCell<Option<VerifyingKey>>,
-    /// Good signatures so far.
-    good: Cell<u8>,
+    point: OnceLock<Option<VerifyingKey>>,
+    /// Good signatures so far, on all threads.
+    good: AtomicU8,
     /// Multiples of the key's negative: two products by table take half the time of one by doublings.
-    table: OnceCell<Box<EdwardsBasepointTable>>,
+    table: OnceLock<Box<EdwardsBasepointTable>>,
 }
 
-thread_local! {
-    /// Multiples of the base point. Made when it is first needed: as a constant it would be 30 KB of the module.
-    static BASE: Box<EdwardsBasepointTable> = Box::new(EdwardsBasepointTable::create(&ED25519_BASEPOINT_POINT));
-}
+/// Multiples of the base point. Made when it is first needed: as a constant it would be 30 KB of the module.
+static BASE: LazyLock<Box<EdwardsBasepointTable>> =
+    LazyLock::new(|| Box::new(EdwardsBasepointTable::create(&ED25519_BASEPOINT_POINT)));
 
 impl Ed25519Key {
     /// The key of this encoding ([RFC 8032 section 5.1.5](https://www.rfc-editor.org/rfc/rfc8032#section-5.1.5)).
@@ -47,9 +47,9 @@ impl Ed25519Key {
     pub(super) fn unchecked(bytes: &[u8; 32]) -> Option<Self> {
         is_canonical(bytes).then(|| Self {
             bytes: *bytes,
-            point: OnceCell::new(),
-            good: Cell::new(0),
-            table: OnceCell::new(),
+            point: OnceLock::new(),
+            good: AtomicU8::new(0),
+            table: OnceLock::new(),
         })
     }
 
@@ -67,7 +67,7 @@ impl Ed25519Key {
 
     /// About how many microseconds a check takes, with the tables that it makes if it comes out well.
     pub(super) fn cost(&self) -> u32 {
-        let is_next = self.good.get().saturating_add(1) == GOOD_BEFORE_TABLE;
+        let is_next = self.good.load(Ordering::Relaxed).saturating_add(1) == GOOD_BEFORE_TABLE;
         if is_next && self.table.get().is_none() {
             2_800
         } else if self.point.get().is_none() {
@@ -88,8 +88,10 @@ impl Ed25519Key {
         };
         let is_good = key.verify_strict(message, signature).is_ok();
         if is_good {
-            self.good.set(self.good.get().saturating_add(1));
-            if self.good.get() >= GOOD_BEFORE_TABLE {
+            // Two threads that count at once may count once; the table is made all the same.
+            let good = self.good.load(Ordering::Relaxed).saturating_add(1);
+            self.good.store(good, Ordering::Relaxed);
+            if good >= GOOD_BEFORE_TABLE {
                 self.table.get_or_init(|| Self::new_table(key));
             }
         }
@@ -114,7 +116,7 @@ impl Ed25519Key {
             .chain_update(message)
             .finalize();
         let k = Scalar::from_bytes_mod_order_wide(&hash.into());
-        let r = BASE.with(|base| base.mul_base(&s)) + table.mul_base(&k);
+        let r = BASE.mul_base(&s) + table.mul_base(&k);
         !r.is_small_order() && r.compress().as_bytes() == signature.r_bytes()
     }
 }

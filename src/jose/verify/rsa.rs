@@ -4,8 +4,8 @@
 //! time may depend on them. It must not know where a key came from.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::convert::Infallible;
+use std::sync::OnceLock;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
@@ -20,7 +20,7 @@ pub(in crate::jose) struct RsaKey {
     exponent: u64,
     /// What Montgomery's multiplication needs of the modulus. Made when it is first needed, since that takes as long as a
     /// signature: where the host verifies, it never is.
-    params: OnceCell<Option<BoxedMontyParams>>,
+    params: OnceLock<Option<BoxedMontyParams>>,
 }
 
 impl RsaKey {
@@ -31,7 +31,7 @@ impl RsaKey {
         is_odd.then(|| Self {
             modulus: modulus.into(),
             exponent,
-            params: OnceCell::new(),
+            params: OnceLock::new(),
         })
     }
 

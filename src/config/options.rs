@@ -1,0 +1,40 @@
+//! What differs between hosts when they read a configuration.
+
+use std::sync::Arc;
+
+use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
+
+/// How a host reads a configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// The text is a `google.protobuf.Struct` that the host has written out, so that its numbers have been doubles.
+    pub has_doubles: bool,
+    /// What reads the documents of `local_jwks`.
+    pub read_keys: ReadKeys,
+}
+
+impl Options {
+    pub(super) fn with_doubles(self) -> Self {
+        Self {
+            has_doubles: true,
+            ..self
+        }
+    }
+}
+
+/// Reads a JWKS document. A host whose engines share memory hands in a function that returns the keys of a document
+/// which another engine has read, so that it is parsed once.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadKeys(pub fn(&[u8]) -> Result<Arc<ParsedJwkSet>, JwksFault>);
+
+impl ReadKeys {
+    pub(super) fn read(self, document: &[u8]) -> Result<Arc<ParsedJwkSet>, JwksFault> {
+        (self.0)(document)
+    }
+}
+
+impl Default for ReadKeys {
+    fn default() -> Self {
+        Self(|document| JwkSet::parse(document).map(Arc::new))
+    }
+}
