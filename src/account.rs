@@ -1,6 +1,7 @@
-//! A refusal in words, for the operator: what is at fault, and what the configuration expects.
+//! A refusal in words, for the operator: the fault, and what the configuration expects.
 //!
-//! Nothing is put into words before a request is refused, and ages are computed then: a refusal may be remembered.
+//! The filter writes the words when it refuses the request, and computes ages then: the cache may have kept
+//! the refusal.
 
 mod summary;
 mod token;
@@ -22,29 +23,29 @@ use crate::time::UnixTime;
 pub use summary::{RefusalSummary, RefusalsOfAKind};
 pub use token::token_summary;
 
-/// In bytes; nearly every detail is shorter.
+/// In bytes. Nearly every detail is shorter.
 const USUAL_LENGTH: usize = 96;
 
-/// So many values of a list are shown.
+/// The number of values of a list that are shown.
 const MOST_SHOWN: usize = 8;
 
 /// A refusal in words, for an operator who knows the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
-    /// Whose the refusal is.
+    /// The configuration that refuses.
     pub config: &'a Config,
     /// The refusal.
     pub denial: &'a Denial,
-    /// When it was made.
+    /// The time of the refusal.
     pub now: UnixTime,
 }
 
 impl<'a> Account<'a> {
-    /// What is at fault, bounded and on one line; empty where the reason says it all.
+    /// The fault, bounded and on one line; empty if the reason says everything.
     #[must_use]
     pub fn detail(&self) -> String {
         let mut text = String::new();
-        // A String takes whatever is written.
+        // Writing to a String does not fail.
         let _ = self.write_detail(&mut text);
         if self.denial.has_odd_path {
             text.push_str(if text.is_empty() { "" } else { "; " });
@@ -153,7 +154,8 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Where a token was looked for: of the provider whose token is missing, or of all that would do.
+    /// The locations in which the filter has looked for a token: those of the provider whose token is
+    /// missing, or those of every provider that the rule accepts.
     fn write_searched(&self, to: &mut String) -> fmt::Result {
         let (whose, locations) = match (self.provider(), self.demand()) {
             (Some(provider), _) => (Some(&provider.name), &provider.locations),
@@ -197,7 +199,7 @@ impl<'a> Account<'a> {
         self.write_expected(to)
     }
 
-    /// What the configuration expects, where the reason is about that.
+    /// The values that the configuration expects, if the reason depends on them.
     fn write_expected(&self, to: &mut String) -> fmt::Result {
         let named = self.demand().map(|demand| demand.requirement.providers());
         let named = named.unwrap_or_default();
@@ -253,7 +255,7 @@ fn on_one_line(text: String) -> String {
     }
 }
 
-/// The pieces one after the other: a fraction of what `write!` costs.
+/// Concatenates the pieces, at a fraction of the cost of `write!`.
 fn write_all(to: &mut String, pieces: &[&str]) -> fmt::Result {
     pieces.iter().try_for_each(|piece| to.write_str(piece))
 }
@@ -277,7 +279,7 @@ fn write_claim(to: &mut String, claim: &ClaimPath) -> fmt::Result {
     }
 }
 
-/// The values with commas between them; of a long list, the first and how many more there are.
+/// The values, separated by commas: of a long list the first ones, and the number of the others.
 fn write_list<T>(
     to: &mut String,
     values: impl Iterator<Item = T>,

@@ -1,7 +1,9 @@
-//! Tokens that only their owner may use: `cnf` (RFC 7800) held against the client's certificate (RFC 8705 section 3), or against
-//! the proof that it sends (RFC 9449).
+//! Tokens that only their owner may use: the filter compares `cnf`
+//! ([RFC 7800](https://www.rfc-editor.org/rfc/rfc7800)) with the client's certificate
+//! ([RFC 8705 section 3](https://www.rfc-editor.org/rfc/rfc8705#section-3)), or with the client's proof
+//! ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)).
 //!
-//! Asked only of a [`VerifiedJwt`]. Knows nothing of connections: the host says which certificate a client has shown.
+//! It checks only a [`VerifiedJwt`]. It knows no connections: the host provides the client's certificate.
 
 pub mod dpop;
 pub mod nonce;
@@ -23,50 +25,51 @@ use nonce::Nonces;
 pub use presented::Presented;
 use replay::ProofId;
 
-/// `binding`, of a provider.
+/// `binding` of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
-    /// `binding: off`: whoever holds a token may use it, whatever its `cnf` says.
+    /// `binding: off`: anyone with the token may use it, whatever its `cnf` contains.
     Off,
-    /// A token with a `cnf` is good only if that is checked here.
+    /// A token with a `cnf` is valid only if one of these checks succeeds.
     Checked {
-        /// Whether the certificate is.
+        /// The check of the certificate.
         mtls: Check,
-        /// `trust_xfcc`: whose certificate a proxy in front has seen counts.
+        /// `trust_xfcc`: the certificate that a proxy in front of Envoy has verified counts.
         forwarded: Option<Forwarded>,
-        /// Whether a proof of possession is.
+        /// The check of the proof of possession.
         dpop: Option<Dpop>,
     },
 }
 
-/// Where a proxy in front says whose certificate it has seen.
+/// The header in which a proxy in front of Envoy forwards the certificate that it has verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     /// `x-forwarded-client-cert`.
     pub field: FieldId,
-    /// Which of its elements is the client's.
+    /// The element of the list that describes the client.
     pub element: Element,
 }
 
-/// An element of a list to which each proxy on the way may have appended its own.
+/// The client's element in a list to which each proxy on the way may have appended its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
-    /// The only one: more than one come about where a proxy appends to what its client has sent, and then a part of them may be
-    /// the client's own words.
+    /// The only element. If a proxy appends to the client's own header, there is more than one, and the
+    /// client may have written some of them.
     Only,
-    /// The last but so many, which trusted proxies have appended for other trusted proxies (`trusted_hops`).
+    /// The element before this many at the end, which trusted proxies have appended for other trusted proxies
+    /// (`trusted_hops`).
     LastBut(usize),
 }
 
-/// When a kind of binding is checked.
+/// When the filter checks a kind of binding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Check {
-    /// Never: a token that is bound so is refused.
+    /// Never: the filter refuses a token with this binding.
     #[default]
     Off,
-    /// Where the token is bound so.
+    /// If the token has this binding.
     IfPresent,
-    /// Always: a token that is not bound so is refused.
+    /// Always: the filter refuses a token without this binding.
     Required,
 }
 
@@ -86,7 +89,7 @@ const KEY: &str = "jkt";
 const METHODS: [&str; 7] = ["jwk", "jwe", "kid", "jku", CERTIFICATE, "osc", KEY];
 
 impl Binding {
-    /// What is asked of proofs of possession, where they are checked.
+    /// The requirements on proofs of possession, if the filter checks them.
     #[must_use]
     pub const fn dpop(self) -> Option<Dpop> {
         match self {
@@ -95,13 +98,13 @@ impl Binding {
         }
     }
 
-    /// What is asked of nonces, where proofs must hold any.
+    /// The requirements on nonces, if proofs must contain one.
     #[must_use]
     pub fn nonces(self) -> Option<Nonces> {
         self.dpop()?.nonce
     }
 
-    /// Whether it asks for the client's certificate.
+    /// Whether the check needs the client's certificate.
     #[must_use]
     pub const fn needs_certificate(self) -> bool {
         matches!(
@@ -113,13 +116,14 @@ impl Binding {
         )
     }
 
-    /// Whether that the token is good with one request says nothing of the next.
+    /// Whether the result for one request is no evidence for the next one.
     #[must_use]
     pub fn asks_each_request(self, jwt: &VerifiedJwt<'_>) -> bool {
         self != Self::Off && jwt.members().any(|(name, _)| name == "cnf")
     }
 
-    /// Whether the token's client is the one that it was issued to; the proof, which must not be used again.
+    /// Checks that the client is the one to which the token was issued. Returns the proof, which must not be
+    /// used again.
     pub fn check(
         self,
         jwt: &VerifiedJwt<'_>,
@@ -142,9 +146,10 @@ impl Binding {
             None => None,
         };
         let member = |name: &str| confirmation.as_ref().and_then(|object| object.member(name));
-        // Every method of confirmation has to hold: an issuer that ties a token to a key in a way that the filter does not
-        // check would have issued a plain bearer token. RFC 7800 section 3.1 has other members ignored, and Keycloak writes
-        // one beside `jkt`; but a `cnf` of such members alone may be of a method that the filter does not know.
+        // Every method of confirmation has to succeed. An issuer that binds a token in a way that the filter
+        // does not check would otherwise have issued a bearer token. Other members are ignored, as RFC 7800
+        // section 3.1 requires: Keycloak writes one beside `jkt`. But a `cnf` with such members only may be
+        // of an unknown method.
         if let Some(object) = &confirmation {
             let is_checked = |name: &str| match name {
                 CERTIFICATE => mtls != Check::Off,
@@ -188,12 +193,12 @@ impl Binding {
     }
 }
 
-/// The SHA-256 of the client's certificate. What a trusted proxy has forwarded counts before the connection, which is then
-/// that proxy's own.
+/// The SHA-256 of the client's certificate. A forwarded certificate takes precedence over that of the
+/// connection, which is the trusted proxy's own.
 fn certificate_hash(forwarded: Option<Forwarded>, request: &RequestHead) -> Option<[u8; 32]> {
     if let Some(Forwarded { field, element }) = forwarded {
         let lines: Vec<&[u8]> = request.all(field).collect();
-        // Who has come by fewer proxies than there are has shown them nothing.
+        // A request that has passed fewer proxies than configured did not come through them.
         if !lines.is_empty() || element != Element::Only {
             // RFC 9110 section 5.3: several lines are one list, in their order.
             return forwarded_hash(&lines.join(&b','), element);
@@ -228,20 +233,21 @@ fn forwarded_hash(list: &[u8], element: Element) -> Option<[u8; 32]> {
     }
 }
 
-/// The elements of a list, the last first. Trusted proxies have written its end, so it is read from there: a quotation mark that
-/// a client has left open before it swallows none of what they say.
+/// The elements of a list, the last one first. Trusted proxies have written its end, so the search begins
+/// there: an unbalanced quotation mark of a client further in front hides none of their elements.
 fn elements_from_the_end(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut is_quoted, mut turns) = (false, false);
     list.rsplit(move |byte| {
         let is_separator = !is_quoted && *byte == b',';
-        // Read backwards, a quotation mark comes before what escapes it: each backslash in front of it makes it one, or none.
+        // Read backwards, a quotation mark comes before the backslashes in front of it: an odd number of them
+        // escapes it.
         turns = *byte == b'"' || (turns && *byte == b'\\');
         is_quoted ^= turns;
         is_separator
     })
 }
 
-/// The parts between separators that are not in a quoted-string.
+/// The parts between separators, of which those in a quoted-string do not count.
 fn split_unquoted(value: &[u8], separator: u8) -> Vec<&[u8]> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     value
@@ -280,7 +286,7 @@ mod tests {
             format!("Hash=\"{hash}\""),
             format!("Subject=\"Hash={hash}\""),
             format!("Subject=\"a\";Hash={hash},By=\"b\""),
-            // A client that wants what a proxy appends to be a part of its own last word.
+            // A client that tries to make the proxy's element a part of its own last element.
             format!("Hash={hash};Subject=\",By=b;Hash={}", "cd".repeat(32)),
             format!("Hash={hash};Subject=\",Hash={};Subject=\"b\"", "cd".repeat(32)),
         ] {

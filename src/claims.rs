@@ -1,7 +1,7 @@
-//! RFC 7519: the claims of a token, and what of them is checked.
+//! The claims of a token, and their checks ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519)).
 //!
-//! Trust is a type here. [`UnverifiedClaims`] can be asked for its issuer, to choose a provider, and can be checked
-//! cheaply; only [`VerifiedJwt`], which nothing but a good signature makes, gives claims away.
+//! Trust is a type. [`UnverifiedClaims`] offers its issuer, which selects a provider, and cheap checks. Only
+//! [`VerifiedJwt`], which requires a valid signature, exposes claims.
 
 mod decimal;
 mod issuer;
@@ -31,18 +31,18 @@ pub struct UnverifiedClaims<'a> {
 }
 
 impl<'a> UnverifiedClaims<'a> {
-    /// Reads the payload. Fails where it is no JSON object, or one with duplicate members ("The Claim Names within a
-    /// JWT Claims Set MUST be unique", RFC 7519 section 4), too deep, or not UTF-8.
+    /// Reads the payload. Fails unless it is a JSON object in UTF-8 without duplicate members ("The Claim
+    /// Names within a JWT Claims Set MUST be unique", RFC 7519 section 4) and with bounded depth.
     pub fn parse(payload: &'a [u8]) -> Result<Self, JsonError> {
         Object::parse(payload).map(|members| Self { members })
     }
 
-    /// `iss`, untrusted: good for nothing but to choose the provider whose keys are to verify it.
+    /// `iss`, unverified: it may only select the provider whose keys are to verify it.
     pub fn unverified_issuer(&self) -> Result<Option<Cow<'a, str>>, Denial> {
         string_claim(&self.members, "iss")
     }
 
-    /// `exp`, `nbf` and `iat`, to be checked now and again later.
+    /// `exp`, `nbf` and `iat`, which are checked now and again later.
     pub fn times(&self) -> Result<TimeLimits, Denial> {
         let date = |name| date_claim(&self.members, name);
         let [first, second] = STARTS;
@@ -52,7 +52,7 @@ impl<'a> UnverifiedClaims<'a> {
         })
     }
 
-    /// All else that can be refused before any work with keys: audience, subject, required claims.
+    /// Every other check that needs no key: audience, subject, required claims.
     pub fn check(&self, rules: &impl AsRef<ClaimRules>, audiences: &Audiences) -> Result<(), Denial> {
         let rules = rules.as_ref();
         self.check_audience(audiences)?;
@@ -63,8 +63,8 @@ impl<'a> UnverifiedClaims<'a> {
         self.check_required(rules)
     }
 
-    /// Sections 4.1.2 and 4.1.7: `sub` and `jti` are strings, whether anyone looks at them or not. As a header, 7 and "7"
-    /// would be one.
+    /// Sections 4.1.2 and 4.1.7: `sub` and `jti` are strings, even if the configuration does not use them. In
+    /// a header, 7 and "7" would be equal.
     pub fn check_names(&self) -> Result<(), Denial> {
         string_claim(&self.members, "sub")?;
         string_claim(&self.members, "jti").map(drop)
@@ -86,8 +86,8 @@ impl<'a> UnverifiedClaims<'a> {
         Ok(())
     }
 
-    /// An issuer of many tenants says in the token whose it is: in `iss`, and in a claim that must say the same. Otherwise one
-    /// tenant's token would pass for another's with whoever reads only one of the two.
+    /// An issuer with many tenants names the tenant in `iss` and in a claim: both must be equal. Otherwise an
+    /// upstream that reads only one of them would take the token of one tenant for another's.
     pub fn check_issuer(&self, rules: &impl AsRef<ClaimRules>) -> Result<(), Denial> {
         let Some(pattern) = &rules.as_ref().issuer_pattern else {
             return Ok(());
@@ -146,8 +146,8 @@ impl<'a> UnverifiedClaims<'a> {
     }
 }
 
-/// Claims before whose time a token is not valid. Section 4.1.5, `nbf`: "the time before which the JWT MUST NOT be accepted";
-/// an `iat` of the future is no better.
+/// The claims that limit when a token is valid. Section 4.1.5, `nbf`: "the time before which the JWT MUST NOT
+/// be accepted". An `iat` in the future is treated in the same way.
 const STARTS: [&str; 2] = ["nbf", "iat"];
 
 /// The times of a token.
@@ -158,19 +158,19 @@ pub struct TimeLimits {
 }
 
 impl TimeLimits {
-    /// Whether the token is valid now, as its provider sees it.
+    /// Whether the token is valid now, with the provider's tolerance.
     pub fn check(&self, rules: &impl AsRef<ClaimRules>, now: UnixTime) -> Result<(), Denial> {
         let rules = rules.as_ref();
         self.check_expiry(rules, now)?;
         self.check_start(rules, now)
     }
 
-    /// Whether it has not expired, and does not expire too late.
+    /// Whether the token has not expired, and does not expire too late.
     pub fn check_expiry(&self, rules: &ClaimRules, now: UnixTime) -> Result<(), Denial> {
         check_expiry(self.expiry, rules, now)
     }
 
-    /// Whether its time has come.
+    /// Whether the token is already valid.
     pub fn check_start(&self, rules: &ClaimRules, now: UnixTime) -> Result<(), Denial> {
         for (name, start) in STARTS.into_iter().zip(self.starts) {
             check_start(name, start, rules, now)?;
@@ -220,7 +220,7 @@ fn check_start(
     }
 }
 
-/// A string claim; of another type it is a fault, never an absence.
+/// A claim that must be a string. Another type is a fault, and not an absence.
 fn string_claim<'a>(members: &Object<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, Denial> {
     match members.member(name) {
         None => Ok(None),
@@ -231,7 +231,7 @@ fn string_claim<'a>(members: &Object<'a>, name: &'static str) -> Result<Option<C
     }
 }
 
-/// A NumericDate claim; of another type it is a fault, never an absence.
+/// A claim that must be a NumericDate. Another type is a fault, and not an absence.
 fn date_claim(members: &Object<'_>, name: &'static str) -> Result<Option<NumericDate>, Denial> {
     match members.member(name) {
         None => Ok(None),
@@ -243,7 +243,7 @@ fn date_claim(members: &Object<'_>, name: &'static str) -> Result<Option<Numeric
     }
 }
 
-/// The value as one line of text, where it is a scalar: a string as it is, a number exactly as the token spells it.
+/// The value of a scalar as one line of text: a string unchanged, a number exactly as in the token.
 #[must_use]
 pub fn scalar_text(value: Json<'_>) -> Option<Cow<'_, str>> {
     match value.kind() {

@@ -1,7 +1,7 @@
-//! Reads the configuration: once, checked in full, into the types that the request path uses.
+//! Reads the configuration once, checks it in full, and converts it to the types of the other modules.
 //!
-//! Nothing is ever ignored in silence: a field that is not known, a value that cannot work and a name that refers to
-//! nothing are refused with their path. Everything that can be computed once is computed here.
+//! It ignores nothing: it refuses unknown fields, impossible values, and names without a definition, each
+//! with its path. It computes everything that does not depend on a request.
 
 mod authorize;
 mod binding;
@@ -62,11 +62,11 @@ use crate::settings::{IssuerIndex, Limits, Shown};
 
 const MAX_PROVIDERS: usize = 1000;
 
-/// Reads the bytes that the host hands over: JSON text, or a `google.protobuf.Struct` in its binary form.
+/// Reads the host's bytes: JSON text, or a binary `google.protobuf.Struct`.
 ///
 /// # Errors
 ///
-/// Fails with every fault that was found, each with its path, in the order of the text.
+/// Fails with every fault of the text, in order, each with its path.
 pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
     parse_with(bytes, Options::default())
 }
@@ -77,8 +77,8 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
 ///
 /// As [`parse`].
 pub fn parse_with(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigError>> {
-    // JSON is UTF-8 and begins with `{`; a message never passes for it. Bytes that are neither are reported as the JSON that
-    // an operator meant to write.
+    // JSON is UTF-8 and begins with `{`; no message looks like that. The filter reports all other bytes as
+    // faulty JSON, because that is probably what the operator wrote.
     match Json::parse(bytes) {
         Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
             Some(json) if !bytes.is_empty() => read_json(&json, options.with_doubles()),
@@ -88,7 +88,8 @@ pub fn parse_with(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigEr
     }
 }
 
-/// The same bytes for the same configuration: the host writes the members of a message in another order each time.
+/// Returns the same bytes for the same configuration: the host writes the members of a message in a different
+/// order each time.
 #[must_use]
 pub fn canonical(bytes: &[u8]) -> Vec<u8> {
     struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
@@ -99,7 +100,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`parse`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Box<ConfigError>> {
         parse(bytes)
     }
@@ -166,10 +167,10 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     })
 }
 
-/// The names of providers that could not be read at all.
+/// The names of providers with faults that prevent reading.
 type FaultyNames = Vec<Box<str>>;
 
-/// The providers, and the names of those that could not be read at all.
+/// The providers, and the names of those that could not be read.
 // Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
 #[inline(never)]
 fn read_providers(
@@ -216,10 +217,10 @@ fn read_policy(
     let mode = requirement::read_mode(fields.get(TopObject::mode), fields.get(TopObject::shadow_percent));
     let mode = fields.or_default(mode).unwrap_or_default();
     let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
-    // Before those of rules: it is the first.
+    // Read before the requirements of rules, which come later in the text.
     let own_resource = fields
         .get(TopObject::protected_resource)
-        // Its authorization servers may be issuers with faults.
+        // Authorization servers may be issuers of providers with faults.
         .filter(|node| node.count_faults() == 0)
         .and_then(|node| node.keep(resource::read(node, providers, &ids, names)));
     let mut known = Known {
@@ -232,7 +233,7 @@ fn read_policy(
     let mut requirement_map = Vec::new();
     if let Some(node) = fields.get(TopObject::requirement_map) {
         for (name, node) in fields.keep(node.map()).iter().flat_map(Members::iter) {
-            // A rule that names a faulty one finds it.
+            // A rule that names a faulty requirement still finds it.
             let demand = node.keep(known.read_entry(&node, names));
             let demand = demand.unwrap_or_else(|| known.plain_demand(Requirement::Nothing));
             requirement_map.push((name.into(), demand));
@@ -251,7 +252,8 @@ fn read_policy(
         true => Some(CorsPreflight::new(&mut names.wanted)),
         false => None,
     };
-    // What waives the token, or only tries a rule out, needs the path to be canonical, whatever it is chosen by.
+    // A rule that needs no token, or that is in shadow mode, requires a canonical path, whatever else it
+    // matches.
     let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
     let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
     let reads_path = rules.iter().any(|rule| rule.matcher.reads_path())
@@ -277,7 +279,7 @@ fn read_policy(
     policy
 }
 
-/// Where anything is enforced, the upstream trusts the claim headers.
+/// If any rule is enforced, the upstream trusts the claim headers.
 fn read_changes_nothing(fields: &Fields<'_, TopObject>, policy: &Policy) -> Result<bool, Box<ConfigError>> {
     let changes_nothing = fields.value(TopObject::shadow_changes_nothing)?;
     match fields.get(TopObject::shadow_changes_nothing) {
@@ -311,7 +313,7 @@ fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplySt
     for algorithm in of_proofs.flat_map(|dpop| dpop.algorithms.iter()) {
         if !algorithms.contains(&algorithm.name()) {
             algorithms.push(algorithm.name());
-            // RFC 9864: clients may know `EdDSA` on this curve by its own name only.
+            // RFC 9864: clients may know `EdDSA` on this curve only by its own name.
             if algorithm == Algorithm::EdDsa {
                 algorithms.push("Ed25519");
             }
@@ -351,9 +353,9 @@ fn read_seal(
     }
     let fetches = |provider: &Provider| matches!(provider.keys, KeySource::Remote(_));
     Ok(match providers.iter().any(fetches) {
-        // Whoever writes a module that shares our `vm_id` does not know how this one is configured.
+        // The author of a module with the same `vm_id` does not know this configuration.
         true => SealKey::from_configuration(root.value()),
-        // Nothing is sealed.
+        // There are no entries to protect.
         false => SealKey::default(),
     })
 }
@@ -381,7 +383,7 @@ fn read_limits(fields: &Fields<'_, TopObject>) -> Limits {
     }
 }
 
-/// Prometheus has no `-` in a name either.
+/// Names of Prometheus have no `-` either.
 fn keep_metrics_apart(
     node: &Node<'_>,
     provider: &Provider,
@@ -400,8 +402,8 @@ fn keep_metrics_apart(
     Ok(())
 }
 
-/// An `iss` that a pattern covers and another provider's is too could be signed by either's keys. Who writes one issuer twice
-/// means that; who writes a pattern hardly knows whom it covers.
+/// If a pattern and another provider both cover an `iss`, the keys of either could sign it. Two providers
+/// with one issuer are intended; a pattern may cover more than its author knows.
 fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Result<(), Box<ConfigError>> {
     for other in others {
         if (provider.claims.issuer_pattern.is_some() || other.claims.issuer_pattern.is_some())

@@ -1,6 +1,6 @@
-//! Why a request is refused: one reason code each, the same word everywhere it is shown.
+//! The reasons for which the filter refuses requests. Each has one code, which is the same in every output.
 //!
-//! Owns the list of reasons and nothing of how a refusal looks on the wire: that is [`crate::reply`].
+//! It contains the list of reasons. [`crate::reply`] knows the form of a refusal.
 
 mod detail;
 
@@ -8,63 +8,65 @@ pub use detail::Detail;
 
 use crate::ids::{Choice, ProviderId};
 
-/// One of the reasons for which a request is refused. Its [`label`](Self::label) is contract: the `reason` of the
-/// reply's body, the suffix of the metric, the filter state for the access log and the word in the log.
+/// The reason for which the filter refuses a request. Its [`label`](Self::label) is a stable interface:
+/// `reason` in the reply's body, the suffix of the metric, the filter state for the access log, and the word
+/// in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// No credential where the configuration looks for one.
+    /// No location of the configuration contains a credential.
     TokenMissing,
     /// More than one credential.
     TokenMultiple,
-    /// The request itself cannot be read.
+    /// The filter cannot parse the request.
     RequestMalformed,
     /// Not a compact JWS of three parts with a JSON header and JSON claims (RFC 7515 section 7.1, RFC 7519 section 7.2).
     TokenMalformed,
     /// Longer than `limits.max_token_bytes`.
     TokenTooLarge,
-    /// `typ` is none of `token_types` (RFC 8725 section 3.11).
+    /// `typ` is not one of `token_types` (RFC 8725 section 3.11).
     TypeRejected,
     /// `alg` is not allowed, or does not fit the key that `kid` names (RFC 8725 section 3.1).
     AlgorithmRejected,
-    /// `crit` names an extension, and none is implemented here (RFC 7515 section 4.1.11).
+    /// `crit` names an extension. The filter implements none (RFC 7515 section 4.1.11).
     CriticalHeader,
-    /// `iss` is absent or no provider's.
+    /// `iss` is absent, or not that of a provider.
     IssuerUnknown,
-    /// The provider has no key of that `kid`, or none that fits.
+    /// The provider has no key with this `kid`, or none that fits.
     KeyUnknown,
     /// No key verifies the signature.
     SignatureInvalid,
     /// `exp` has passed (RFC 7519 section 4.1.4).
     TokenExpired,
-    /// `nbf` or `iat` is yet to come (RFC 7519 sections 4.1.5, 4.1.6).
+    /// `nbf` or `iat` is in the future (RFC 7519 sections 4.1.5, 4.1.6).
     TokenNotYetValid,
-    /// `exp` is further away than `max_lifetime`.
+    /// `exp` is further in the future than `max_lifetime`.
     LifetimeTooLong,
-    /// `aud` holds none of `audiences` (RFC 7519 section 4.1.3).
+    /// `aud` contains none of `audiences` (RFC 7519 section 4.1.3).
     AudienceMismatch,
     /// `sub` does not match `subjects`.
     SubjectRejected,
-    /// A good token does not meet the conditions of its provider (`authorize` there).
+    /// A valid token does not meet the conditions of its provider (`authorize` of the provider).
     TokenRejected,
     /// A required claim is absent.
     ClaimMissing,
     /// A claim has the wrong type.
     ClaimMalformed,
-    /// The token is not bound to the client that uses it, where it should be or says so (`cnf`, RFC 7800).
+    /// The token is not bound to its client, although the provider requires it or the token says so (`cnf`,
+    /// RFC 7800).
     BindingMismatch,
-    /// The proof of possession is absent or no good (RFC 9449 section 4.3).
+    /// The proof of possession is absent or invalid (RFC 9449 section 4.3).
     ProofInvalid,
-    /// The proof of possession holds no nonce of ours that is still good (RFC 9449 section 9).
+    /// The proof of possession contains no current nonce of this filter (RFC 9449 section 9).
     ProofNonce,
     /// The proof of possession was used before.
     ProofReplayed,
-    /// There is no room to remember that the proof of possession was used.
+    /// The filter cannot remember the proof of possession as used.
     ProofStoreFull,
-    /// The token lacks a scope that `authorize` asks for.
+    /// The token lacks a scope that `authorize` requires.
     ScopeInsufficient,
     /// A claim does not meet a condition of `authorize`.
     ClaimRejected,
-    /// There are no keys to verify with.
+    /// There are no keys for the verification.
     KeysUnavailable,
     /// The route names a requirement that is not in `requirement_map`.
     RouteRequirementUnknown,
@@ -142,41 +144,43 @@ impl Reason {
         }
     }
 
-    /// The position in [`Self::ALL`], for tables with an entry a reason.
+    /// The position in [`Self::ALL`], for tables with one entry for each reason.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 }
 
-/// A refusal: why, and with which provider's settings where that is known.
+/// A refusal: its reason, and the provider if it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// The provider that the token was checked against, where it came that far.
+    /// The provider whose checks the token failed, if one was selected.
     pub provider: Option<ProviderId>,
-    /// What is at fault, for the operator: which claim, which part. Never a byte of the token.
+    /// The fault, for the operator: the claim or the part of the token. It never contains a byte of the
+    /// token.
     pub detail: Detail,
-    /// What asked for a token, where it came that far.
+    /// The rule that applied, if one was chosen.
     pub rule: Option<Choice>,
-    /// Servers read the request's path in several ways, so that no rule exempted it from a token.
+    /// Servers interpret the request's path in several ways, so no rule could exempt the request from a
+    /// token.
     pub has_odd_path: bool,
-    /// What a good token lacks.
+    /// The condition that a valid token does not meet.
     pub shortfall: Option<Shortfall>,
 }
 
-/// What a good token lacks to be allowed what it asks for.
+/// The condition that a valid token does not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortfall {
     /// A scope.
     Scope,
-    /// A claim that meets a condition; its number in `conditions` of the configuration.
+    /// A condition on a claim, by its index in `conditions` of the configuration.
     Condition(usize),
 }
 
 impl Denial {
-    /// A refusal for this reason, before any provider was chosen.
+    /// A refusal before the selection of a provider.
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
         Self {
@@ -189,7 +193,7 @@ impl Denial {
         }
     }
 
-    /// A refusal for what a good token lacks.
+    /// A refusal of a valid token that does not meet a condition.
     #[must_use]
     pub const fn lacking(shortfall: Shortfall) -> Self {
         let reason = match shortfall {
@@ -199,7 +203,7 @@ impl Denial {
         Self::new(reason).short_of(shortfall)
     }
 
-    /// The same for what a good token lacks.
+    /// The same refusal, with the condition that a valid token does not meet.
     #[must_use]
     pub const fn short_of(self, shortfall: Shortfall) -> Self {
         Self {
@@ -208,19 +212,19 @@ impl Denial {
         }
     }
 
-    /// The same with a word for the operator.
+    /// The same refusal, with a word for the operator.
     #[must_use]
     pub const fn with_detail(self, detail: &'static str) -> Self {
         self.because(Detail::Word(detail))
     }
 
-    /// The same with what is at fault.
+    /// The same refusal, with the fault.
     #[must_use]
     pub const fn because(self, detail: Detail) -> Self {
         Self { detail, ..self }
     }
 
-    /// The same of a request of which this has been chosen.
+    /// The same refusal, with the rule that applied.
     #[must_use]
     pub const fn under(self, rule: Choice) -> Self {
         Self {
@@ -229,7 +233,7 @@ impl Denial {
         }
     }
 
-    /// The same, by this provider's settings.
+    /// The same refusal, with the provider whose checks failed.
     #[must_use]
     pub const fn by(self, provider: ProviderId) -> Self {
         Self {

@@ -1,35 +1,35 @@
-//! What a decision changes of a request on its way to the upstream.
+//! The edits that a decision makes to a request on its way to the upstream.
 
 use std::rc::Rc;
 
-/// Changes to the request's header fields, in order.
+/// Edits of the request's header fields, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     edits: Vec<HeaderEdit>,
 }
 
-/// One change.
+/// One edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEdit {
     /// The field, in lower case.
     pub name: Rc<str>,
-    /// Its only value from now on; `None`: the field is removed, however often it was there.
+    /// Its only value from now on; `None` removes all values of the field.
     pub value: Option<Vec<u8>>,
 }
 
 impl HeaderEdits {
-    /// Adds a change.
+    /// Adds an edit.
     pub fn push(&mut self, name: Rc<str>, value: Option<Vec<u8>>) {
         self.edits.push(HeaderEdit { name, value });
     }
 
-    /// Whether nothing is changed.
+    /// Whether there is no edit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }
 
-    /// About how much memory they take.
+    /// The approximate size in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.edits
@@ -38,7 +38,7 @@ impl HeaderEdits {
             .fold(0, |sum, bytes| bytes.saturating_add(sum).saturating_add(32))
     }
 
-    /// The changes, in order.
+    /// The edits, in order.
     pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
         self.edits.iter()
     }

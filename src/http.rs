@@ -1,6 +1,7 @@
-//! The texts of HTTP that more than one part reads: URLs, authorities, percent-encoding, names, hexadecimal digits.
+//! Parsers for the texts of HTTP that several modules read: URLs, authorities, percent-encoding, names,
+//! hexadecimal digits.
 //!
-//! Each has one reader, here. Must not know a request or the configuration.
+//! Each text has one parser, here. It must not know requests or the configuration.
 
 mod authority;
 mod hex;

@@ -1,4 +1,4 @@
-//! The indexes by which one part of a configuration refers to another: each list has a type of its own.
+//! The indexes with which one part of a configuration refers to another. Each list has a type of its own.
 
 macro_rules! index {
     ($(#[$doc:meta])* $name:ident) => {
@@ -23,44 +23,44 @@ macro_rules! index {
 }
 
 index! {
-    /// A provider, by its position among the configuration's.
+    /// A provider, by its position in the configuration.
     ProviderId
 }
 index! {
-    /// A location of tokens, by its position among the configuration's.
+    /// A location of tokens, by its position in the configuration.
     LocationId
 }
 index! {
-    /// A header field that decisions read, by its position among the wanted ones.
+    /// A header field that decisions need, by its position among the wanted fields.
     FieldId
 }
 
-/// What decides what a request needs.
+/// The part of the configuration that determines the requirement of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Nothing but that it is a CORS preflight.
+    /// The request is a CORS preflight.
     CorsPreflight,
     /// The entry of `requirement_map` that the route names.
     Route {
-        /// Which.
+        /// The index of the entry.
         number: usize,
-        /// What it would bypass is not bypassed.
+        /// The path is not canonical: the entry needs a token, although it would bypass the request.
         is_strict: bool,
     },
     /// One of `rules`.
     Rule {
-        /// Which.
+        /// The index of the rule.
         number: usize,
-        /// As above.
+        /// The path is not canonical: the rule needs a token, although it would bypass the request.
         is_strict: bool,
     },
     /// One of `filter_state_rules`.
     FilterState {
-        /// Which.
+        /// The index of the rule.
         number: usize,
-        /// As above.
+        /// The path is not canonical: the rule needs a token, although it would bypass the request.
         is_strict: bool,
     },
-    /// Nothing: every request needs a token.
+    /// No rule matches: every request needs a token.
     Otherwise,
 }

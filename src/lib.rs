@@ -1,4 +1,5 @@
-//! proxy-wasm-jwt: verifies the JSON Web Tokens of each request inside Envoy, and decides what becomes of it.
+//! proxy-wasm-jwt: verifies the JSON Web Tokens of each request inside Envoy, and decides whether Envoy
+//! forwards it.
 //!
 //! ```text
 //!  events in                            the engine                                           decisions out
@@ -15,8 +16,8 @@
 //! ```
 //!
 //! The engine does not wait, read a clock, log or call the host: time is an argument, every input is an
-//! event, every output a value. It may call out through traits that are handed to it: the [`store`] that all
-//! workers share, and the verifier of signatures. A module uses only those below it in this table:
+//! event, every output a value. It may call out through traits that the host passes to it: the [`store`] that
+//! all workers share, and the verifier of signatures. A module uses only those below it in this table:
 //!
 //! | module | owns |
 //! | --- | --- |

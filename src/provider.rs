@@ -1,4 +1,4 @@
-//! A provider: an issuer, its keys, and what its tokens must be and say.
+//! A provider: an issuer, its keys, and the requirements on its tokens.
 
 use crate::binding::Binding;
 use crate::claims::{Audiences, ClaimRules};
@@ -8,43 +8,45 @@ use crate::jose::AlgorithmSet;
 use crate::keys::KeySource;
 use crate::policy::Authorization;
 
-/// An issuer whose tokens are accepted.
+/// An issuer whose tokens the filter accepts.
 #[derive(Debug)]
 pub struct Provider {
     /// Its name in the configuration, metrics and logs.
     pub name: Box<str>,
-    /// Of `aud`, one must be among these.
+    /// `aud` must contain one of these.
     pub audiences: Audiences,
-    /// Where its keys come from.
+    /// The source of its keys.
     pub keys: KeySource,
     /// `alg` must be one of these.
     pub algorithms: AlgorithmSet,
-    /// Of which keys without an `alg` of their own may verify these.
+    /// The algorithms for which a key without an `alg` of its own may be used.
     pub algorithms_of_any_key: AlgorithmSet,
-    /// `typ` must be one of these, where any is named.
+    /// `typ` must be one of these, unless the list is empty.
     pub token_types: Vec<Box<str>>,
-    /// What else their claims must say.
+    /// The requirements on the claims.
     pub claims: ClaimRules,
-    /// What they must say beside that, by conditions: a token that does not is none of its tokens.
+    /// Conditions on every token: the provider does not accept a token that fails one.
     pub authorization: Option<Authorization>,
     /// How its tokens are bound to their clients.
     pub binding: Binding,
-    /// Where its tokens are looked for.
+    /// The locations of its tokens.
     pub locations: Vec<LocationId>,
-    /// Those of them whose token goes first, where others hold another (`prefer`); none: nothing goes first.
+    /// The locations whose token takes precedence over a different one elsewhere (`prefer`); if empty, none
+    /// does.
     pub preferred: Vec<LocationId>,
-    /// The token goes on to the upstream.
+    /// Whether the filter forwards the token to the upstream.
     pub forward: bool,
-    /// What they say in headers.
+    /// The headers with its tokens' claims.
     pub headers: HeaderRules,
-    /// What is left for other filters and the access log.
+    /// The filter state for other filters and the access log.
     pub metadata: Metadata,
-    /// The route is chosen again once claims are in headers.
+    /// Whether Envoy chooses the route again after claims were written into headers.
     pub clear_route_cache: bool,
 }
 
 impl Provider {
-    /// Its name as a part of a metric's name: `_` replaces what is neither a letter, a digit, `-` nor `_`.
+    /// Its name as a part of a metric's name: `_` replaces each character that is not a letter, a digit, `-`
+    /// or `_`.
     #[must_use]
     pub fn metric_name(&self) -> String {
         let letters = self.name.chars();
@@ -56,7 +58,7 @@ impl Provider {
             .collect()
     }
 
-    /// Whether tokens of this `iss` are its.
+    /// Whether tokens with this `iss` belong to it.
     #[must_use]
     pub fn is_issuer(&self, issuer: &str) -> bool {
         self.claims.is_issuer(issuer)

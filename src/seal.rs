@@ -1,8 +1,8 @@
-//! Seals for what a process keeps where other modules can write: a MAC over each entry and its name, under a key that only
-//! the configuration gives.
+//! Seals for the data of a process that other modules can write: a MAC over each entry and its name, with a
+//! key that only the configuration provides.
 //!
-//! Envoy's shared data belongs to a `vm_id`, and every module that runs under the same one reads and writes it. A seal shows
-//! that an entry was written by a VM with the same key, under this name. It hides nothing, and an entry that was erased is gone.
+//! Every module with the same `vm_id` reads and writes Envoy's shared data. A seal proves that a VM with the
+//! same key wrote the entry, under this name. It hides nothing, and cannot prevent that an entry is erased.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::json::{Json, Kind};
 
-/// Bytes of a key, and of the MAC before each entry.
+/// The length of a key, and of the MAC before each entry.
 const SIZE: usize = 32;
 
-/// What each key that is derived is for: one of them tells nothing of another (RFC 5869 section 3.2 calls it `info`).
+/// The purpose of each derived key: no key reveals anything about another (`info` in RFC 5869 section 3.2).
 const FROM_SECRET: &[u8] = b"proxy-wasm-jwt/2/seal/from-secret";
 const FROM_CONFIGURATION: &[u8] = b"proxy-wasm-jwt/2/seal/from-configuration";
 const FOR_ENTRIES: &[u8] = b"proxy-wasm-jwt/2/seal/entries";
 const FOR_NAMES: &[u8] = b"proxy-wasm-jwt/2/seal/names";
 const FOR_NONCES: &[u8] = b"proxy-wasm-jwt/2/seal/nonces";
 
-/// The key of one configuration, or of all that share an operator's secret.
+/// The key of one configuration, or of all configurations with the same secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SealKey {
     entries: [u8; SIZE],
@@ -33,14 +33,14 @@ pub struct SealKey {
 }
 
 impl SealKey {
-    /// From a secret that an operator has written.
+    /// The key from an operator's secret.
     #[must_use]
     pub fn from_secret(secret: &[u8]) -> Self {
         Self::derive(FROM_SECRET, &Sha256::digest(secret).into())
     }
 
-    /// From a configuration: the same key for the same values, whatever the order of the members of its objects and
-    /// however its numbers are written.
+    /// The key from a configuration. It is the same for the same values, whatever the order of members and
+    /// the notation of numbers.
     #[must_use]
     pub fn from_configuration(configuration: Json<'_>) -> Self {
         let mut hash = Sha256::new();
@@ -62,13 +62,14 @@ impl SealKey {
         }
     }
 
-    /// A public name of the key, a part of the names of its entries: two keys do not fight over one entry.
+    /// A public name of the key, for the names of its entries: entries with different keys do not overwrite
+    /// each other.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Whether an operator has written a secret for it.
+    /// Whether the key comes from an operator's secret.
     #[must_use]
     pub const fn is_secret(&self) -> bool {
         self.is_secret
@@ -81,11 +82,11 @@ impl SealKey {
         [tag.as_slice(), content].concat()
     }
 
-    /// What was sealed, if this entry was, with this key and for this name.
+    /// The sealed content, if this entry was sealed with this key for this name.
     #[must_use]
     pub fn open<'e>(&self, name: &str, entry: &'e [u8]) -> Option<&'e [u8]> {
         let (tag, content) = entry.split_first_chunk::<SIZE>()?;
-        // In constant time, so that no tag is found byte by byte.
+        // In constant time: a client must not find a tag byte by byte.
         self.tag(name, content).verify_slice(tag).ok()?;
         Some(content)
     }
@@ -95,14 +96,14 @@ impl SealKey {
         mac(&self.entries, &[&length, name.as_bytes(), content])
     }
 
-    /// A secret of this key and of random bytes that all can read: who lacks either cannot make it.
+    /// A secret from this key and public random bytes. Both are necessary to derive it.
     #[must_use]
     pub fn secret_of(&self, random: &[u8]) -> [u8; SIZE] {
         mac(&self.nonces, &[random]).finalize().into_bytes().into()
     }
 }
 
-// A key is shown to no one.
+// A key is never shown.
 impl fmt::Debug for SealKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SealKey(…)")
@@ -110,7 +111,7 @@ impl fmt::Debug for SealKey {
 }
 
 fn mac(key: &[u8; SIZE], parts: &[&[u8]]) -> Hmac<Sha256> {
-    // A key of a whole block, as the type asks for; RFC 2104 section 2 fills shorter ones up so too.
+    // The type requires a key of a whole block. RFC 2104 section 2 pads shorter keys in the same way.
     let mut block = [0; 64];
     for (to, from) in block.iter_mut().zip(key) {
         *to = *from;
@@ -122,8 +123,8 @@ fn mac(key: &[u8; SIZE], parts: &[&[u8]]) -> Hmac<Sha256> {
     mac
 }
 
-/// Hashes a value so that no two different ones give the same bytes. A member that is `null` is absent, as in all of the
-/// configuration.
+/// Hashes a value so that different values hash different bytes. A member that is `null` counts as absent, as
+/// everywhere in the configuration.
 fn digest(value: Json<'_>, hash: &mut Sha256) {
     let mut number = |kind: u8, number: u64| {
         hash.update([kind]);
@@ -133,7 +134,7 @@ fn digest(value: Json<'_>, hash: &mut Sha256) {
     match value.kind() {
         Kind::Null => number(b'n', 0),
         Kind::Bool => number(b'b', u64::from(value.as_bool().unwrap_or_default())),
-        // A whole number may have been a double on its way here.
+        // A whole number may have been a double before.
         Kind::Number => {
             let double: f64 = serde_json::from_str(value.text()).unwrap_or_default();
             number(b'd', double.to_bits());
@@ -154,7 +155,7 @@ fn digest(value: Json<'_>, hash: &mut Sha256) {
             let Some(object) = value.as_object() else { return };
             let mut members: Vec<(&str, Json<'_>)> = Vec::new();
             for (name, value) in object.members().filter(|(_, value)| value.kind() != Kind::Null) {
-                // One by one: a sorting routine is several KB of the module.
+                // An insertion for each member: a sorting routine would add several KB to the module.
                 let place = members.partition_point(|(before, _)| *before < name);
                 members.insert(place, (name, value));
             }
@@ -191,7 +192,7 @@ mod tests {
                 assert_eq!(key.open("name", &entry[..at]), None, "{at}");
             }
         }
-        // A name does not pass for the beginning of a content.
+        // A name with a part of the content is another name.
         assert_eq!(key.open("na", &key.seal("n", b"ab")), None);
         assert_eq!(key.open("n", &key.seal("na", b"b")), None);
     }

@@ -1,6 +1,7 @@
-//! The checked configuration: what the engine and the host need, with everything computed that can be.
+//! The checked configuration for the engine and the host, with everything computed that does not depend on a
+//! request.
 //!
-//! Knows nothing of the text that it was read from.
+//! It must not know the text of the configuration.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,54 +18,54 @@ use crate::seal::SealKey;
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// The issuers whose tokens are accepted; [`ProviderId`] is the index.
+    /// The accepted issuers; [`ProviderId`] is the index.
     pub providers: Vec<Provider>,
-    /// Whose a token may be.
+    /// The providers by issuer.
     pub issuers: IssuerIndex,
-    /// Where tokens are looked for; [`crate::ids::LocationId`] is the index.
+    /// The locations of tokens; [`crate::ids::LocationId`] is the index.
     pub locations: Vec<Location>,
-    /// Which request needs what.
+    /// The requirements of requests.
     pub policy: Policy,
-    /// The header fields that a decision reads; [`crate::ids::FieldId`] is the index.
+    /// The header fields that decisions need; [`crate::ids::FieldId`] is the index.
     pub wanted: WantedFields,
-    /// The headers that the filter owns: set or removed on every request that passes.
+    /// The headers that the filter owns: it sets or removes each of them on every allowed request.
     pub owned_headers: OwnedHeaders,
-    /// All the header fields that it names, for whoever reads a request.
+    /// All header fields that the configuration names, for the reader of a request.
     pub headers: HeaderFields,
-    /// A word of the metrics' names; empty for none.
+    /// A part of the metrics' names; empty for none.
     pub stat_prefix: String,
-    /// Where each condition of `authorize` is in the configuration.
+    /// The place of each condition of `authorize` in the configuration.
     pub conditions: Vec<String>,
-    /// What the operator should look at, although it may be meant: each with its place.
+    /// Warnings about settings that may not be intended, each with its place.
     pub warnings: Vec<String>,
-    /// The host is asked for the client's certificate.
+    /// Whether decisions need the client's certificate.
     pub reads_certificate: bool,
-    /// The host is asked for the client's address.
+    /// Whether decisions need the client's address.
     pub reads_address: bool,
-    /// Decisions say whose token it was.
+    /// Whether decisions contain the token's `sub`.
     pub asks_subject: bool,
-    /// In shadow mode: requests go on exactly as they came (`shadow_changes_nothing`).
+    /// In shadow mode: Envoy forwards requests exactly as they came (`shadow_changes_nothing`).
     pub changes_nothing: bool,
-    /// What the access log is told of requests that go on.
+    /// The filter state of allowed requests for the access log.
     pub shown: Shown,
     /// The reply for each reason.
     pub replies: Replies,
-    /// Bounds on what a client can make us do.
+    /// Limits on the resources that a client can use.
     pub limits: Limits,
-    /// Who checks signatures.
+    /// The verifier of signatures.
     pub signature_backend: SignatureBackend,
-    /// What entries in shared data are sealed with.
+    /// The key for entries in shared data.
     pub seal: SealKey,
 }
 
-/// Finds providers by the `iss` of a token, so that a request costs the same however many there are.
+/// Finds providers by the `iss` of a token, at the same cost for any number of providers.
 #[derive(Debug, Default)]
 pub struct IssuerIndex {
     /// The providers of each issuer, in their order.
     exact: BTreeMap<Box<str>, Vec<ProviderId>>,
-    /// Those whose issuer has variables.
+    /// The providers whose issuer has variables.
     patterns: Vec<ProviderId>,
-    /// Of the providers that look for tokens in the same places, the first.
+    /// The first provider of each set of locations.
     kinds: Vec<ProviderId>,
 }
 
@@ -100,13 +101,13 @@ impl IssuerIndex {
         index
     }
 
-    /// The providers that could accept a token of this issuer; the others refuse it, whatever it says.
+    /// The providers that could accept a token of this issuer. All others refuse it.
     pub fn of(&self, issuer: &str) -> impl Iterator<Item = ProviderId> {
         let exact = self.exact.get(issuer).into_iter().flatten();
         exact.chain(&self.patterns).copied()
     }
 
-    /// A provider of each kind: another one of the kind finds the same tokens.
+    /// One provider of each kind: the others of a kind find the same tokens.
     #[must_use]
     pub fn kinds(&self) -> &[ProviderId] {
         &self.kinds
@@ -114,7 +115,8 @@ impl IssuerIndex {
 }
 
 impl Config {
-    /// Whether the request has any field in which a token could be. Where it has none, its decision rests on no time.
+    /// Whether the request has a field that may contain a token. Without one, its decision does not depend on
+    /// the time.
     #[must_use]
     pub fn may_hold_token(&self, request: &RequestHead) -> bool {
         self.locations
@@ -122,52 +124,52 @@ impl Config {
             .any(|location| request.first(location.field()).is_some())
     }
 
-    /// The provider of this number.
+    /// The provider with this index.
     #[must_use]
     pub fn provider(&self, id: ProviderId) -> Option<&Provider> {
         self.providers.get(id.index())
     }
 
-    /// All providers' numbers.
+    /// The indexes of all providers.
     pub fn provider_ids(&self) -> impl Iterator<Item = ProviderId> + use<> {
         (0..self.providers.len()).map(ProviderId::new)
     }
 }
 
-/// Who checks signatures: `signature_backend`.
+/// The verifier of signatures: `signature_backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignatureBackend {
-    /// The host, for the algorithms that it proves to know; the sandbox for the others.
+    /// The host for the algorithms that it supports, and the sandbox for the others.
     #[default]
     Auto,
     /// The sandbox alone.
     Sandbox,
-    /// The host for all that its interface has; a host that does not prove to know it is a fault.
+    /// The host for every algorithm of its interface. Without its support, the configuration is refused.
     Host,
 }
 
-/// What is left in filter state beside the provider, and of a refusal its reason: `filter_state`. Each costs a call of the host.
+/// The optional filter state: `filter_state`. Each one costs a host call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// `wasm.jwt.sub`: a personal datum.
+    /// `wasm.jwt.sub`: personal data.
     pub subject: bool,
     /// `wasm.jwt.rule`.
     pub rule: bool,
-    /// `wasm.jwt.decision` of requests that go on too.
+    /// `wasm.jwt.decision`, also for allowed requests.
     pub decision: bool,
-    /// `wasm.jwt.token` of refusals: what the token says of itself.
+    /// `wasm.jwt.token` for refusals: the content of the token.
     pub token: bool,
 }
 
-/// Bounds on what a client can make us do: `limits`.
+/// Limits on the resources that a client can use: `limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A longer token is refused unread.
+    /// The filter refuses a longer token without parsing it.
     pub max_token_bytes: usize,
-    /// Requests that may wait for keys at a time, in each worker.
+    /// The number of requests that may wait for keys at the same time, in each worker.
     pub max_waiting_requests: usize,
     /// How long a request may wait for the first keys.
     pub max_wait: Duration,
-    /// How many verified tokens each worker keeps; 0: none.
+    /// The number of verified tokens in each worker's cache; 0: no cache.
     pub token_cache_entries: usize,
 }

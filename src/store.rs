@@ -1,9 +1,9 @@
-//! The data that all workers of a process share, as the engine sees it: entries with a version, replaced by
+//! The data that all workers of a process share, as seen by the engine: versioned entries, replaced by
 //! compare-and-swap.
 //!
-//! The host hands a [`SharedStore`] to the engine with each event. Envoy's shared data is one implementation,
-//! [`InMemoryStore`] is another. The store chooses the names of its entries and protects their content; the
-//! engine chooses what it writes, and in which order.
+//! The host passes a [`SharedStore`] to the engine with each event. Envoy's shared data is one
+//! implementation, and [`InMemoryStore`] is another. The store chooses the names of its entries and protects
+//! their content; the engine chooses the content, and the order of writes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,7 +37,7 @@ impl fmt::Display for StoreKey<'_> {
     }
 }
 
-/// An entry as it was read.
+/// An entry as the store returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The content; `None` if the entry is absent, or if the store does not trust it.
@@ -46,7 +46,7 @@ pub struct Entry {
     pub version: u64,
 }
 
-/// Why the store did not replace an entry.
+/// The reason for which the store did not replace an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwapError {
     /// Another worker has written the entry since it was read.
@@ -55,7 +55,8 @@ pub enum SwapError {
     Failed,
 }
 
-/// What the workers of a process share. Methods take `&self`: several workers may use one store at once.
+/// The shared data of the workers of a process. Methods take `&self`: several workers may use one store at
+/// once.
 ///
 /// The engine calls these methods while it handles an event, so they must not call the engine.
 pub trait SharedStore {
@@ -66,7 +67,7 @@ pub trait SharedStore {
     ///
     /// # Errors
     ///
-    /// The entry has another version, or the store cannot be written.
+    /// Fails if the entry has another version, or the store cannot write it.
     fn swap(&self, key: StoreKey<'_>, seen: u64, value: &[u8]) -> Result<(), SwapError>;
 
     /// Replaces an entry whatever its version.
@@ -84,8 +85,7 @@ pub trait SharedStore {
         false
     }
 
-    /// The stores of configurations that this process had before and whose keys this one may take over,
-    /// newest first.
+    /// The stores of earlier configurations of this process whose keys this one may adopt, newest first.
     fn predecessors(&self) -> Vec<Box<dyn SharedStore>> {
         Vec::new()
     }
@@ -99,15 +99,16 @@ pub struct InMemoryStore {
 }
 
 impl InMemoryStore {
-    /// The number of writes so far. A worker that sees another number than before calls
-    /// [`Authenticator::handle_shared`](crate::authenticator::Authenticator::handle_shared).
+    /// The number of writes so far. A worker calls
+    /// [`Authenticator::handle_shared`](crate::authenticator::Authenticator::handle_shared) when it has
+    /// changed.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<String, (Vec<u8>, u64)>> {
-        // No method leaves an entry half written.
+        // No method leaves an entry half written, even if it panics.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,12 +1,12 @@
-//! Time as the core sees it: an argument of every event, never something that it asks for.
+//! A point in time, which is an argument of every event.
 //!
-//! Must not know any clock. The host reads its own once per event and passes the result in.
+//! It must not know a clock. The host reads its own once per event, and passes the result in.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted (the clock of RFC 7519 section 2, finer by
-/// a factor of 1000).
+/// Milliseconds since 1970-01-01T00:00:00Z without leap seconds: the clock of
+/// [RFC 7519 section 2](https://www.rfc-editor.org/rfc/rfc7519#section-2), with a resolution of milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(u64);
 
@@ -20,7 +20,7 @@ impl UnixTime {
         Self(millis)
     }
 
-    /// The time that many seconds after the epoch, or [`Self::NEVER`] where that is out of range.
+    /// The time that many seconds after the epoch; [`Self::NEVER`] if it is out of range.
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1000))
@@ -32,31 +32,32 @@ impl UnixTime {
         self.0
     }
 
-    /// This much later; [`Self::NEVER`] instead of an overflow.
+    /// This much later; [`Self::NEVER`] on overflow.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// This much earlier; the epoch instead of an underflow.
+    /// This much earlier; the epoch on underflow.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long ago `earlier` was; zero where it is yet to come.
+    /// The time since `earlier`; zero if `earlier` is in the future.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// As RFC 3339 writes it, in UTC and to the second: what an operator reads in a log.
+/// The time in RFC 3339's form, in UTC and to the second, for the log.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.div_euclid(1000);
         let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-        // Howard Hinnant's `civil_from_days`: years begin in March, so that a leap day is the last of its year.
+        // Howard Hinnant's `civil_from_days`: years begin in March, so that a leap day is the last day of its
+        // year.
         let days = days.saturating_add(719_468);
         let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let leaps = (of_era / 1_460)
@@ -88,7 +89,7 @@ impl fmt::Display for UnixTime {
     }
 }
 
-/// A duration's milliseconds, the largest number where they do not fit.
+/// The milliseconds of a duration; the largest number if they do not fit.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

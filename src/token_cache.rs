@@ -1,9 +1,9 @@
-//! Tokens that were judged before, with what they give: bounded by entries and by bytes.
+//! A cache of tokens with the results of their checks, bounded by entries and by bytes.
 //!
-//! Looked up by a seeded hash, compared byte by byte. Where there is no room left, a flood of tokens that come once drives
-//! nothing out: who is to drive another out has to come a second time. Then the clock's hand spares what was asked for again
-//! since it last came by. What an entry is still good for, its owner checks at each hit; and what may drive out what, by
-//! keeping them in caches of their own.
+//! It finds a token by a seeded hash, and compares it byte by byte. In a full cache, a token that comes only
+//! once displaces nothing: a new token has to come twice. The clock's hand then spares entries that were used
+//! since its last pass. The owner of the cache checks at each hit whether an entry is still valid, and keeps
+//! several caches if some entries must not displace others.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -12,19 +12,19 @@ use hashbrown::HashTable;
 
 use crate::ids::LocationId;
 
-/// What an entry may take on average.
+/// The average room of an entry.
 const BYTES_PER_ENTRY: usize = 4096;
-/// What an entry takes beside its token and its value: about that much, tables and allocator included.
+/// The approximate room of an entry beside its token and its value, tables and allocator included.
 const OVERHEAD: usize = 320;
 
-/// For whom a token was judged: a number that the owner gives to the demand, and the place where it was.
+/// The context of a check: the owner's number for the demand, and the token's location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Context {
     pub(crate) demand: usize,
     pub(crate) location: LocationId,
 }
 
-/// What an entry is found by.
+/// The key of an entry.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'t> {
     hash: u64,
@@ -38,34 +38,35 @@ struct Entry<T> {
     token: Box<[u8]>,
     value: T,
     bytes: usize,
-    /// Asked for since the hand came by.
+    /// Used since the last pass of the hand.
     is_wanted: bool,
 }
 
 /// See the module.
 pub(crate) struct TokenCache<T> {
     seed: RandomState,
-    /// The places of entries, found by their hashes. Two tokens of one hash drive each other out.
+    /// The positions of entries by their hashes. Two tokens with the same hash displace each other.
     places: HashTable<usize>,
     entries: Vec<Option<Entry<T>>>,
-    /// Of tokens that there was no room for, a part of the hash: some at each place, which is another part of it.
+    /// Tokens that had no room, as a part of their hash. Another part of the hash determines the position in
+    /// this table.
     newcomers: Box<[[u32; 4]]>,
-    /// Which newcomer makes room for the next one: as good as by chance. In turn, those of one place that come in turn would
-    /// drive each other out for ever.
+    /// Selects the new token that displaces an entry, at random: in a fixed order, tokens that come in the
+    /// same order would displace each other forever.
     chance: u64,
-    /// The next entry to be judged when room is needed.
+    /// The next entry that the hand visits.
     hand: usize,
     bytes: usize,
     max_entries: usize,
 }
 
 impl<T> TokenCache<T> {
-    /// A cache of so many entries; 0: of none.
+    /// A cache with this many entries; 0: no cache.
     pub(crate) fn new(max_entries: usize) -> Self {
         Self::seeded(max_entries, RandomState::new())
     }
 
-    /// An empty one of the same size, where the same keys are good.
+    /// An empty cache of the same size, with the same keys.
     pub(crate) fn sibling(&self) -> Self {
         Self::seeded(self.max_entries, self.seed.clone())
     }
@@ -87,10 +88,10 @@ impl<T> TokenCache<T> {
         self.max_entries == 0
     }
 
-    /// What finds this token in this context. The last 16 bytes of a token are those of its signature, in which tokens
-    /// differ: 96 bits of it.
+    /// The key of this token in this context. It contains the last 16 bytes of the token, 96 bits of the
+    /// signature: tokens differ there.
     pub(crate) fn key<'t>(&self, context: Context, token: &'t [u8]) -> Key<'t> {
-        // What is shorter is no token.
+        // A shorter text is not a token.
         let end = token.last_chunk().copied().map_or(0, u128::from_ne_bytes);
         Key {
             hash: self.seed.hash_one((context, end)),
@@ -99,7 +100,7 @@ impl<T> TokenCache<T> {
         }
     }
 
-    /// What this very token gives in this context.
+    /// The value for exactly this token in this context.
     pub(crate) fn get(&mut self, key: Key<'_>) -> Option<&T> {
         let place = self.place(key.hash)?;
         let entry = self.entries.get_mut(place)?.as_mut()?;
@@ -110,13 +111,13 @@ impl<T> TokenCache<T> {
         Some(&entry.value)
     }
 
-    /// Where the entry of this hash is.
+    /// The position of the entry with this hash.
     fn place(&self, hash: u64) -> Option<usize> {
         let has_hash = |place: &usize| hash_at(&self.entries, *place) == Some(hash);
         self.places.find(hash, has_hash).copied()
     }
 
-    /// Keeps what a token gives, which takes `value_bytes`, and drops what has to make room.
+    /// Inserts a value, which takes `value_bytes`, and displaces entries if there is no room.
     pub(crate) fn insert(&mut self, key: Key<'_>, value: T, value_bytes: usize) {
         let Key { hash, context, token } = key;
         let bytes = token.len().saturating_add(value_bytes).saturating_add(OVERHEAD);
@@ -148,14 +149,14 @@ impl<T> TokenCache<T> {
             *vacant = Some(entry);
             let entries = &self.entries;
             self.places.insert_unique(hash, place, |place| {
-                // Every place that is here has an entry.
+                // Every occupied position has an entry.
                 hash_at(entries, *place).unwrap_or_default()
             });
             self.bytes = self.bytes.saturating_add(bytes);
         }
     }
 
-    /// Whether a token of this hash was to get in lately, and was told to come again.
+    /// Whether a token with this hash had no room recently.
     fn has_come_before(&mut self, hash: u64) -> bool {
         if self.newcomers.is_empty() {
             self.newcomers = vec![[0; 4]; self.max_entries.next_power_of_two()].into();
@@ -168,7 +169,7 @@ impl<T> TokenCache<T> {
         if known.contains(&mark) {
             return true;
         }
-        // Knuth's linear congruential generator, whose highest bits are the best.
+        // Knuth's linear congruential generator. Its highest bits are the best ones.
         self.chance = self
             .chance
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -183,14 +184,14 @@ impl<T> TokenCache<T> {
         false
     }
 
-    /// A vacant place for so many bytes.
+    /// A vacant position with room for this many bytes.
     fn make_room(&mut self, bytes: usize, max_bytes: usize) -> Option<usize> {
         if self.entries.len() < self.max_entries && self.bytes.saturating_add(bytes) <= max_bytes {
             self.entries.push(None);
             return self.entries.len().checked_sub(1);
         }
         let mut vacant = None;
-        // Once round takes every entry's mark away; twice round drops them all.
+        // The first round clears every mark, and the second drops every entry.
         for _ in 0..self.entries.len().saturating_mul(2).saturating_add(1) {
             if vacant.is_some() && self.bytes.saturating_add(bytes) <= max_bytes {
                 return vacant;
@@ -223,13 +224,13 @@ impl<T> TokenCache<T> {
     }
 }
 
-/// The hash of the entry at this place.
+/// The hash of the entry at this position.
 fn hash_at<T>(entries: &[Option<Entry<T>>], place: usize) -> Option<u64> {
     Some(entries.get(place)?.as_ref()?.hash)
 }
 
-/// Whether two tokens are the same. By words, and all of them: the comparison of slices goes byte by byte on wasm32, which for a
-/// token takes longer than all else that a hit needs.
+/// Whether two tokens are equal. It compares whole words: on wasm32, the comparison of slices goes byte by
+/// byte and would take longer than the rest of a hit.
 fn is_same(left: &[u8], right: &[u8]) -> bool {
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
     let (mut left_words, mut right_words) = (left.chunks_exact(8), right.chunks_exact(8));
@@ -241,7 +242,7 @@ fn is_same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && difference == 0 && left_words.remainder() == right_words.remainder()
 }
 
-// Tokens are credentials: only the size is shown.
+// A token is a credential: only the size is shown.
 impl<T> fmt::Debug for TokenCache<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -276,7 +277,7 @@ mod tests {
         cache.insert(key, value, size);
     }
 
-    /// Comes twice, as whoever is to get in where there is no room.
+    /// Inserts it twice, as a full cache requires.
     fn insert_twice(cache: &mut TokenCache<usize>, number: usize, size: usize) {
         for _ in 0..2 {
             insert(cache, context(0), &token(number), number, size);
@@ -298,7 +299,7 @@ mod tests {
         insert(&mut cache, context(1), &token, "value", 0);
         assert_eq!(get(&mut cache, context(1), &token), Some(&"value"));
         assert_eq!(get(&mut cache, context(2), &token), None);
-        // In front of what is hashed, too, every byte counts.
+        // A difference before the hashed part counts too.
         for index in 0..token.len() {
             token[index] ^= 1;
             assert_eq!(get(&mut cache, context(1), &token), None, "{index}");

@@ -1,4 +1,4 @@
-//! Refusals summed up for the log: for each kind one line a minute, with an example.
+//! A summary of the refusals for the log: one line a minute for each kind, with an example.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use crate::denial::{Denial, Reason};
 use crate::ids::ProviderId;
 use crate::time::UnixTime;
 
-/// A kind of refusal has one line in this time.
+/// The log has one line for a kind of refusal in this time.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// So many kinds are told apart. Beyond that, the refusals of a reason are one kind, whichever the provider.
+/// The number of kinds that the summary distinguishes. Beyond it, all refusals of a reason are one kind,
+/// whichever provider they concern.
 const MOST_KINDS: usize = 128;
 
 /// Counts refusals of each reason and provider.
@@ -25,16 +26,16 @@ struct Kind {
     is_shadowed: bool,
     /// Refusals since the last line.
     count: u64,
-    /// When the first of them came, or when the last line was written.
+    /// The time of the first of them, or of the last line.
     since: UnixTime,
-    /// When the next line may be written.
+    /// The earliest time of the next line.
     due: UnixTime,
-    /// The last refusal, and when it was made.
+    /// The last refusal, and its time.
     last: (Denial, UnixTime),
 }
 
 impl Kind {
-    /// A clock that was set back silences no kind for longer than the pause.
+    /// After the clock was set back, a kind is silent for no longer than the pause.
     fn is_due(&self, now: UnixTime) -> bool {
         self.due <= now || self.due > now.after(PAUSE)
     }
@@ -43,20 +44,20 @@ impl Kind {
 /// One line of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalsOfAKind {
-    /// So many requests
+    /// The number of requests
     pub count: u64,
-    /// in this time.
+    /// within this time.
     pub within: Duration,
-    /// They were allowed, since the rule is in shadow mode.
+    /// The filter allowed them, because the rule is in shadow mode.
     pub is_shadowed: bool,
     /// The last of them.
     pub last: Denial,
-    /// When that one was refused.
+    /// The time of the last refusal.
     pub at: UnixTime,
 }
 
 impl RefusalSummary {
-    /// A request was refused, or would have been.
+    /// Counts a request that was refused, or that shadow mode let through.
     pub fn note(&mut self, denial: &Denial, is_shadowed: bool, now: UnixTime) {
         let is_full = self.kinds.len() >= MOST_KINDS;
         let of = |provider: Option<ProviderId>| {
@@ -90,7 +91,8 @@ impl RefusalSummary {
         }
     }
 
-    /// A line that is due. Call it until there is none. A kind without a refusal in the last minute is forgotten.
+    /// A line that is due. Call this until it returns `None`. It forgets a kind without a refusal in the last
+    /// minute.
     pub fn next_due(&mut self, now: UnixTime) -> Option<RefusalsOfAKind> {
         let mut kinds = self.kinds.iter_mut();
         let Some(kind) = kinds.find(|kind| kind.count > 0 && kind.is_due(now)) else {
@@ -144,7 +146,7 @@ mod tests {
             };
             assert_eq!(lines(&mut summary, at(second)), expected, "{second}");
         }
-        // Another kind does not wait for that.
+        // Another kind does not have to wait.
         summary.note(&Denial::new(TokenMissing), false, at(200));
         assert_eq!(lines(&mut summary, at(200)), [(1, 0, TokenMissing)]);
         assert_eq!(lines(&mut summary, at(241)), [(18, 60, TokenExpired)]);

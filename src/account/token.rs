@@ -1,6 +1,7 @@
-//! What a refused token says of itself, for `filter_state: {token: true}`.
+//! The content of a refused token, for `filter_state: {token: true}`.
 //!
-//! Nothing of it is verified, and nothing else of a token is shown: no signature and no other claim.
+//! None of it is verified. It shows the claims that identify the token, and neither its signature nor any
+//! other claim.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,16 +14,16 @@ use crate::json::{Json, Kind, Object};
 use crate::request::RequestHead;
 use crate::settings::Config;
 
-/// So many tokens of a request are shown,
+/// The most tokens of a request that are shown,
 const MOST_TOKENS: usize = 2;
 
-/// so many values of `aud`,
+/// the most values of `aud`,
 const MOST_AUDIENCES: usize = 4;
 
-/// about so many bytes of each string,
+/// about the most bytes of each string,
 const LONGEST_STRING: usize = 128;
 
-/// and so many digits of a number.
+/// and the most digits of a number.
 const LONGEST_NUMBER: usize = 32;
 
 /// The tokens in the locations of the rule, each as an object of JSON; empty if there is none.
@@ -35,7 +36,7 @@ pub fn token_summary(config: &Config, rule: Choice, request: &RequestHead) -> St
     };
     let mut shown: Vec<Cow<'_, [u8]>> = Vec::new();
     for id in &demand.locations {
-        // Of several in one location, none is taken out.
+        // If one location has several tokens, the filter shows none of them.
         let found = credential::find(request, &config.locations, &[*id]).unwrap_or_default();
         for credential in found {
             if shown.len() >= MOST_TOKENS || shown.contains(&credential.token) {
@@ -72,7 +73,7 @@ fn write_member(out: &mut String, name: &str, value: Option<Json<'_>>) {
     let Some(value) = value else {
         return;
     };
-    // A String takes whatever is written.
+    // Writing to a String does not fail.
     let _ = write!(out, ",\"{name}\":");
     match value.as_array().filter(|_| name == "aud") {
         Some(elements) => {
@@ -88,7 +89,8 @@ fn write_member(out: &mut String, name: &str, value: Option<Json<'_>>) {
     }
 }
 
-/// A string or a number. Anything else may hold whatever its issuer likes, so only its type is written.
+/// A string or a number. Of any other value only the type is shown, because its issuer may put anything into
+/// it.
 fn write_value(out: &mut String, value: Json<'_>) {
     match value.kind() {
         Kind::Number => {

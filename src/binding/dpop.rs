@@ -1,6 +1,7 @@
-//! A proof that the client holds the key that its token is bound to (RFC 9449).
+//! A proof that the client has the key to which its token is bound
+//! ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)).
 //!
-//! Owns the check of one proof, but for the question whether it was used before: that is [`super::replay`]'s.
+//! It checks one proof. [`super::replay`] knows whether the proof was used before.
 
 use std::time::Duration;
 
@@ -23,17 +24,17 @@ use crate::time::UnixTime;
 /// `binding.dpop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dpop {
-    /// Every token has to be bound so.
+    /// Every token must be bound to a key.
     pub required: bool,
-    /// How far `iat` of a proof may be from now.
+    /// How far `iat` of a proof may differ from the current time.
     pub window: Duration,
-    /// The widest window of the configuration's providers. A proof is remembered for as long as any of them would take it.
+    /// The widest window of all providers. A proof is remembered for as long as any of them would accept it.
     pub widest_window: Duration,
-    /// A proof must hold a nonce, and one that is good.
+    /// A proof must contain a current nonce.
     pub nonce: Option<Nonces>,
     /// `alg` of a proof must be one of these.
     pub algorithms: AlgorithmSet,
-    /// Where a request has a proof, and what the proof refers to.
+    /// The field with the proof, and the parts of the request to which the proof refers.
     pub fields: DpopFields,
 }
 
@@ -52,7 +53,7 @@ pub struct DpopFields {
     pub scheme: FieldId,
 }
 
-/// Proofs are short; whoever sends a longer one means no good.
+/// Proofs are short: a longer one is an attack.
 const MAX_PROOF: usize = 8192;
 const MAX_JTI: usize = 256;
 
@@ -61,8 +62,8 @@ fn invalid(detail: &'static str) -> Denial {
 }
 
 impl Dpop {
-    /// Whether the request proves that its client holds the key of this thumbprint (`cnf.jkt`), for this token. RFC 9449
-    /// section 4.3, whose numbers are beside each check. What must not be used again.
+    /// Checks that the client has the key with this thumbprint (`cnf.jkt`), for this token. Returns the
+    /// proof, which must not be used again. The numbers beside the checks are those of RFC 9449 section 4.3.
     pub fn check(
         &self,
         thumbprint: &str,
@@ -96,12 +97,12 @@ impl Dpop {
             .and_then(crate::json::Json::as_object)
             .ok_or_else(|| invalid("jwk"))?;
         let key = Jwk::parse(&object).map_err(|_| invalid("jwk"))?;
-        // Who makes the proof chooses the key, and what it costs to check it. The host would take larger ones.
+        // The client chooses the key, and with it the cost of this check. The host would accept larger keys.
         if !key.is_within_module() {
             return Err(invalid("a key that is too large"));
         }
-        // 12. "the public key to which the access token is bound matches the public key from the DPoP proof". Before the
-        // signature: that costs far more.
+        // 12. "the public key to which the access token is bound matches the public key from the DPoP proof".
+        // This comes before the signature, which costs far more.
         if jwk_thumbprint(&object).as_deref() != Some(thumbprint) {
             return Err(Denial::new(Reason::BindingMismatch).with_detail("another key than jkt"));
         }
@@ -138,11 +139,11 @@ impl Dpop {
             return Err(invalid("ath"));
         }
         // 10. "If the server provided a nonce value to the client, the nonce claim matches the server-provided nonce value."
-        // Before the signature too, but after what no nonce would mend.
+        // Also before the signature, but after every fault that a nonce would not repair.
         if let Some(nonces) = &self.nonce {
             let required = |detail| Denial::new(Reason::ProofNonce).with_detail(detail);
             let secret = nonces.secret.as_ref().or(presented.nonce_secret);
-            // Of no use to a challenge either, so that it is none of the client's faults.
+            // A challenge needs the nonce as well, so this is no fault of the client.
             let secret = secret
                 .ok_or_else(|| Denial::new(Reason::KeysUnavailable).with_detail("no secret for nonces"))?;
             if claims.member("nonce").is_none() {
@@ -158,7 +159,7 @@ impl Dpop {
             Checked::NothingLeft => return Err(invalid("too many signatures to check")),
             Checked::Bad | Checked::KeyTooLarge => return Err(invalid("signature")),
         }
-        // The check of `iat` refuses it from then on.
+        // From then on, the check of `iat` refuses the proof.
         let until = issued_at.rounded_up().after(self.widest_window);
         Ok(ProofId::new(thumbprint, &jti, until))
     }
@@ -188,15 +189,15 @@ fn jwk_thumbprint(jwk: &Object<'_>) -> Option<String> {
         if index > 0 {
             text.push(',');
         }
-        // Curves' names and base64url have nothing to escape: a key with anything else was not read.
+        // Names of curves and base64url need no escapes: the filter reads no key with any other text.
         text.push_str(&format!("\"{name}\":\"{value}\""));
     }
     text.push('}');
     Some(URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
 }
 
-/// Scheme, authority and path in the form that RFC 3986 sections 6.2.2 and 6.2.3 make of equal ones; without query and
-/// fragment. Dot segments stay: a request with them is another request to us too.
+/// Scheme, authority and path, normalized as in RFC 3986 sections 6.2.2 and 6.2.3, without query and
+/// fragment. Dot segments stay: a request with them is another request for this filter too.
 fn normal_url(url: &str) -> Option<String> {
     let (scheme, authority, rest) = split_url(url)?;
     let scheme = scheme.to_ascii_lowercase();

@@ -1,7 +1,8 @@
-//! Nonces that proofs must hold (RFC 9449 section 9): when they were made, under a MAC.
+//! Nonces for proofs ([RFC 9449 section 9](https://www.rfc-editor.org/rfc/rfc9449#section-9)): the time of
+//! their creation, and a MAC.
 //!
-//! No one remembers them: whoever has the secret knows its own, and how old they are. Owns their form and their lifetime; where
-//! the secret comes from is up to [`crate::config`] and to the host.
+//! The filter remembers no nonce: with the secret, it recognizes its own nonces and their age. The secret
+//! comes from [`crate::config`] or from the host.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,40 +17,40 @@ use crate::time::UnixTime;
 /// `binding.dpop.nonce`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nonces {
-    /// How long one is good.
+    /// The lifetime of a nonce.
     pub lifetime: Duration,
-    /// `secret`; without it the process has one of its own.
+    /// `secret`; without it the process generates one.
     pub secret: Option<NonceSecret>,
 }
 
-/// What nonces are made with.
+/// The secret from which nonces are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NonceSecret([u8; Self::SIZE]);
 
-/// Bytes of the time in a nonce, and of the MAC behind it: no one guesses 128 bits.
+/// The lengths of the time in a nonce, and of its MAC: 128 bits cannot be guessed.
 const TIME: usize = 8;
 const TAG: usize = 16;
 
-/// What the MAC is of, so that one by the same secret for another purpose is none of ours.
+/// The prefix of the text under the MAC: a MAC with the same secret for another purpose is no nonce.
 const PURPOSE: &[u8] = b"proxy-wasm-jwt/1/nonce/";
 
 impl NonceSecret {
-    /// The bytes of a secret.
+    /// The length of a secret.
     pub const SIZE: usize = 32;
 
-    /// These random bytes; `None` where there are more or fewer.
+    /// A secret of these random bytes; `None` if their number is wrong.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// These bytes, of which everybody knows a part at most.
+    /// A secret of these bytes, of which others know at most a part.
     #[must_use]
     pub const fn new(bytes: [u8; Self::SIZE]) -> Self {
         Self(bytes)
     }
 
-    /// Made of what an operator has written, however long.
+    /// A secret derived from an operator's text of any length.
     #[must_use]
     pub fn derive(text: &[u8]) -> Self {
         Self(Sha256::digest(text).into())
@@ -66,7 +67,8 @@ impl NonceSecret {
     }
 
     fn mac(&self, time: [u8; TIME]) -> Hmac<Sha256> {
-        // A key of a whole block, since one of another length may be refused; RFC 2104 section 2 fills shorter ones up so too.
+        // The key fills a whole block, because a shorter key may be refused. RFC 2104 section 2 pads shorter
+        // keys in the same way.
         let mut block = [0; 64];
         for (to, from) in block.iter_mut().zip(self.0) {
             *to = from;
@@ -75,7 +77,7 @@ impl NonceSecret {
     }
 }
 
-// A secret is shown to no one.
+// The secret is never shown.
 impl fmt::Debug for NonceSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("NonceSecret(…)")
@@ -83,8 +85,8 @@ impl fmt::Debug for NonceSecret {
 }
 
 impl Nonces {
-    /// Whether the nonce is one that was made with this secret, and not too long ago. One that is from a clock ahead of ours is
-    /// good too, for as long.
+    /// Whether the nonce was made with this secret, and is not too old. A nonce from a clock ahead of this
+    /// one is valid for as long.
     #[must_use]
     pub fn accept(&self, nonce: &str, secret: &NonceSecret, now: UnixTime) -> bool {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(nonce) else {
@@ -97,7 +99,7 @@ impl Nonces {
         tag.len() == TAG
             && made.after(self.lifetime) > now
             && now.after(self.lifetime) > made
-            // In constant time, so that no tag is found byte by byte.
+            // In constant time: a client must not find a tag byte by byte.
             && secret.mac(*time).verify_truncated_left(tag).is_ok()
     }
 }
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_nonce_is_a_time_and_its_hmac() {
-        // By Python's hmac.
+        // The result of Python's hmac.
         assert_eq!(
             secret().issue(UnixTime::from_millis(1_700_000_000_123)),
             "AAABi8_laHutw3h5uMcStNLZrL3qsOGS"

@@ -1,17 +1,17 @@
-//! A token as it was sent, for the checks of its binding.
+//! A token in its request, for the checks of its binding.
 
 use super::nonce::NonceSecret;
 use crate::request::RequestHead;
 
-/// A token as it was sent.
+/// A token in its request.
 #[derive(Clone, Copy, Debug)]
 pub struct Presented<'a> {
     /// Its text.
     pub token: &'a [u8],
-    /// By the scheme `DPoP`, and not as a bearer token.
+    /// Whether its scheme is `DPoP`, and not `Bearer`.
     pub by_dpop: bool,
-    /// By which request.
+    /// The request.
     pub request: &'a RequestHead,
-    /// What the process makes nonces with, where a provider has no secret for that.
+    /// The secret of the process for nonces, for a provider without a secret of its own.
     pub nonce_secret: Option<&'a NonceSecret>,
 }

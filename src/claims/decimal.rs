@@ -1,15 +1,16 @@
-//! A JSON number taken by its own digits (RFC 8259 section 6), not through a float: no two numbers are one, and none is
-//! rounded.
+//! JSON numbers compared by their digits
+//! ([RFC 8259 section 6](https://www.rfc-editor.org/rfc/rfc8259#section-6)) instead of as floats: no two numbers become equal,
+//! and none is rounded.
 
-/// A number's parts, as the text has them.
+/// The parts of a number, as in the text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decimal<'a> {
     pub(super) is_negative: bool,
     /// The digits before the point.
     pub(super) whole: &'a str,
-    /// Those behind it.
+    /// The digits after the point.
     pub(super) decimals: &'a str,
-    /// The power of ten that all of it is multiplied by; the nearest that 64 bits can hold.
+    /// The exponent, or the nearest number of 64 bits.
     pub(super) exponent: i64,
 }
 
@@ -33,12 +34,12 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    /// All digits, from the highest on.
+    /// All digits, the most significant first.
     pub(super) fn digits(self) -> impl Iterator<Item = u8> {
         self.whole.bytes().chain(self.decimals.bytes())
     }
 
-    /// Whether both are the same number, however it is written: 5, 5.0 and 0.5e1 are.
+    /// Whether both are the same number, in whatever notation: 5, 5.0 and 0.5e1 are equal.
     pub(crate) fn equals(self, other: Self) -> bool {
         if self.is_zero() || other.is_zero() {
             return self.is_zero() && other.is_zero();
@@ -49,7 +50,7 @@ impl<'a> Decimal<'a> {
             && place == other.place()
             && self.is_negative == other.is_negative
             && loop {
-                // What the one has beyond the other's end has to be zeros.
+                // The further digits of the longer one have to be zeros.
                 match (digits.next(), others.next()) {
                     (None, None) => break true,
                     (one, another) if one.unwrap_or(b'0') == another.unwrap_or(b'0') => {}
@@ -66,9 +67,10 @@ impl<'a> Decimal<'a> {
         self.digits().skip_while(|digit| *digit == b'0')
     }
 
-    /// Where the first digit is that is not 0, counted from the point. `None` where that is further away than can be said.
+    /// The position of the first digit other than 0, counted from the point. `None` if it is too far from the
+    /// point to be represented.
     fn place(self) -> Option<i64> {
-        // At the end of what 64 bits hold, it may have been beyond.
+        // At either end of the range of 64 bits, the position may be beyond it.
         let exponent =
             Some(self.exponent).filter(|exponent| exponent.unsigned_abs() < i64::MAX.unsigned_abs())?;
         let zeros = self.digits().take_while(|digit| *digit == b'0').count();

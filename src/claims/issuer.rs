@@ -1,11 +1,11 @@
-//! `iss` of an issuer with many tenants: a URL of which some segments are a tenant's.
+//! `iss` of an issuer with many tenants: a URL in which some segments name the tenant.
 
 use super::path::ClaimPath;
 
-/// An issuer of which some segments are a tenant's, as in `https://login.example.com/{tenantid}/v2.0`.
+/// An issuer in which some segments name the tenant, as in `https://login.example.com/{tenantid}/v2.0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerPattern {
-    /// What is between the slashes.
+    /// The text between the slashes.
     segments: Vec<IssuerSegment>,
 }
 
@@ -14,21 +14,22 @@ pub struct IssuerPattern {
 pub enum IssuerSegment {
     /// This text.
     Literal(Box<str>),
-    /// Any value that this claim of the token repeats.
+    /// A value equal to this claim of the token.
     Variable(ClaimPath),
 }
 
-/// A tenant's name is no longer than this.
+/// The longest name of a tenant.
 const MAX_VALUE: usize = 128;
 
 impl IssuerPattern {
-    /// An issuer of these segments, which slashes separate.
+    /// An issuer with these segments, which slashes separate.
     #[must_use]
     pub const fn new(segments: Vec<IssuerSegment>) -> Self {
         Self { segments }
     }
 
-    /// The values of an issuer's variables, each with the claim that must equal it; `None` where it is no such issuer.
+    /// The values of the issuer's variables, each with the claim that must equal it; `None` if the issuer
+    /// does not match.
     #[must_use]
     pub fn values<'i>(&'i self, issuer: &'i str) -> Option<Vec<(&'i ClaimPath, &'i str)>> {
         let mut values = Vec::new();
@@ -48,7 +49,7 @@ impl IssuerPattern {
     }
 }
 
-/// Names and numbers, as tenants have them: nothing that would be read as anything else in a URL.
+/// The letters of tenants' names and numbers. None of them has a meaning in a URL.
 fn is_value(part: &str) -> bool {
     (1..=MAX_VALUE).contains(&part.len())
         && part
@@ -57,7 +58,7 @@ fn is_value(part: &str) -> bool {
         && !part.bytes().all(|byte| byte == b'.')
 }
 
-/// Whether an `iss` could be of both, each an issuer or a pattern as it is written.
+/// Whether both can match the same `iss`. Each is an issuer or a pattern, as written in the configuration.
 #[must_use]
 pub fn issuers_overlap(one: &str, other: &str) -> bool {
     let is_variable = |segment: &str| segment.starts_with('{');

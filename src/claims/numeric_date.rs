@@ -1,11 +1,13 @@
-//! RFC 7519 section 2, NumericDate: seconds since the epoch, which may have a fraction or an exponent.
+//! NumericDate ([RFC 7519 section 2](https://www.rfc-editor.org/rfc/rfc7519#section-2)): seconds since the
+//! epoch, possibly with a fraction or an exponent.
 //!
-//! Read from the number's own digits, not through a float: rounding must never make a token live longer.
+//! It is read from the digits of the number and not as a float: rounding must never extend the life of a
+//! token.
 
 use super::decimal::Decimal;
 use crate::time::UnixTime;
 
-/// A date as exact as a comparison with a clock of milliseconds needs it.
+/// A date, as precise as the comparison with a clock of milliseconds requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumericDate {
     /// The last whole millisecond at or before the date.
@@ -15,11 +17,11 @@ pub struct NumericDate {
 }
 
 impl NumericDate {
-    /// Reads a JSON number's text (RFC 8259 section 6). `None` for a date before the epoch, and for one that milliseconds in
-    /// 64 bits cannot tell: neither is a date that an issuer means.
+    /// Reads the text of a JSON number (RFC 8259 section 6). `None` for a date before the epoch, and for a
+    /// date beyond 64 bits of milliseconds: no issuer means either.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // What nearly every token has. 32 bits last until 2106.
+        // The form in nearly every token. 32 bits last until 2106.
         if let Ok(seconds) = text.parse::<u32>() {
             let floor_millis = i64::from(seconds).saturating_mul(1000);
             return Some(Self {
@@ -31,7 +33,7 @@ impl NumericDate {
         if number.is_negative {
             return None;
         }
-        // Digits before this position are whole milliseconds, those after it a fraction of one.
+        // Digits before this position are whole milliseconds, and those after it a fraction.
         let point = i64::try_from(number.whole.len())
             .unwrap_or(i64::MAX)
             .saturating_add(number.exponent)
@@ -47,7 +49,7 @@ impl NumericDate {
             }
             position = position.saturating_add(1);
         }
-        // Trailing zeros that only the exponent has. Beyond 19 of them any value but zero is out of range.
+        // Trailing zeros that come from the exponent. After 19 of them only zero is in range.
         let zeros = point.saturating_sub(position).clamp(0, 20);
         for _ in 0..zeros {
             millis = millis.checked_mul(10)?;
@@ -58,20 +60,20 @@ impl NumericDate {
         })
     }
 
-    /// The first whole millisecond that is not before the date.
+    /// The first whole millisecond at or after the date.
     #[must_use]
     pub fn rounded_up(self) -> UnixTime {
         let millis = self.floor_millis.saturating_add(i64::from(self.fraction));
         UnixTime::from_millis(u64::try_from(millis).unwrap_or_default())
     }
 
-    /// Whether the date is at or before `time`; a fraction of a millisecond counts as not there.
+    /// Whether the date is at or before `time`, without its fraction of a millisecond.
     #[must_use]
     pub fn is_on_or_before(self, time: UnixTime) -> bool {
         self.floor_millis <= clock(time)
     }
 
-    /// Whether the date is strictly after `time`, be it by a fraction of a millisecond.
+    /// Whether the date is after `time`, even by a fraction of a millisecond.
     #[must_use]
     pub fn is_after(self, time: UnixTime) -> bool {
         let time = clock(time);

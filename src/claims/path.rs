@@ -1,19 +1,19 @@
-//! Where a claim is found: `claim_name` and `claim_path`.
+//! The place of a claim: `claim_name` and `claim_path`.
 
 use crate::json::{Json, Object};
 
 /// A claim's place in the claims set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimPath {
-    /// `claim_name`: the top-level member of exactly this name if there is one, else the name split on dots. Names that
-    /// are URLs, as OpenID Connect's own claims often have, thus need no escaping.
+    /// `claim_name`: the top-level member with exactly this name if there is one; otherwise the name, split
+    /// at its dots. Names that are URLs, as in OpenID Connect, therefore need no escape.
     Name(Box<str>),
-    /// `claim_path`: member names from the outside in, each literal.
+    /// `claim_path`: literal names of members, the outermost first.
     Literal(Vec<Box<str>>),
 }
 
 impl ClaimPath {
-    /// The claim's value, `null` included; `None` where the token has none.
+    /// The claim's value, which may be `null`; `None` if the token does not have the claim.
     #[must_use]
     pub fn resolve<'a>(&self, claims: &Object<'a>) -> Option<Json<'a>> {
         match self {

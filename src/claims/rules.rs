@@ -1,4 +1,4 @@
-//! What the claims of a provider's tokens must say.
+//! The requirements of a provider on the claims of its tokens.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use super::issuer::IssuerPattern;
 use super::path::ClaimPath;
 use crate::pattern::StringMatcher;
 
-/// What the claims of a provider's tokens must say, but for their audience, which a requirement may override.
+/// The requirements on the claims of a provider's tokens, without the audience, which a rule may override.
 #[derive(Debug)]
 pub struct ClaimRules {
-    /// `iss`, compared exactly: one of these, of which there is at least one.
+    /// `iss`, compared exactly: one of these. There is at least one.
     pub issuers: Vec<Box<str>>,
-    /// `iss`, where segments of the only one are a tenant's.
+    /// `iss` with variables: the only one, in which some segments name the tenant.
     pub issuer_pattern: Option<IssuerPattern>,
-    /// A token without `exp` is refused.
+    /// The filter refuses a token without `exp`.
     pub require_expiration: bool,
-    /// How far the issuer's clock may be off.
+    /// How far the issuer's clock may differ.
     pub clock_skew: Duration,
-    /// How far away `exp` may be.
+    /// How far in the future `exp` may be.
     pub max_lifetime: Option<Duration>,
     /// `sub` must match.
     pub subjects: Option<StringMatcher>,
-    /// What the token must be beside that (`profile`).
+    /// The profile that the token must follow (`profile`).
     pub profile: Option<Profile>,
-    /// Claims that must be there.
+    /// Claims that must be present.
     pub required_claims: Vec<ClaimPath>,
 }
 
 impl ClaimRules {
-    /// Whether these rules are for tokens of this `iss`.
+    /// Whether these rules apply to tokens with this `iss`.
     #[must_use]
     pub fn is_issuer(&self, issuer: &str) -> bool {
         match &self.issuer_pattern {
@@ -38,17 +38,17 @@ impl ClaimRules {
     }
 }
 
-/// Whom a token must be meant for.
+/// The audiences of which a token must have one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audiences {
-    /// `["*"]`: anyone, a token without `aud` included.
+    /// `["*"]`: every token, including one without `aud`.
     Any,
     /// One of these, compared exactly.
     OneOf(Vec<Box<str>>),
 }
 
 impl Audiences {
-    /// Whether a token for this audience is accepted.
+    /// Whether a token with this audience is accepted.
     #[must_use]
     pub fn accepts(&self, audience: &str) -> bool {
         match self {
@@ -67,7 +67,7 @@ impl Audiences {
 /// A published profile that tokens must follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// RFC 9068: JWT access tokens, told by `typ`, with the claims of its section 2.2.
+    /// RFC 9068: JWT access tokens, with their own `typ` and the claims of its section 2.2.
     Rfc9068,
 }
 
@@ -81,7 +81,7 @@ impl Profile {
         }
     }
 
-    /// Those of them that name someone or something, so that they are strings, and say which.
+    /// The required claims that name someone or something. They must be strings, and not empty.
     #[must_use]
     pub fn names(self) -> &'static [&'static str] {
         match self {

@@ -12,29 +12,31 @@ pub struct VerifiedJwt<'a> {
     claims: &'a Object<'a>,
 }
 
-/// The result of checking a token with a key set.
+/// The result of a signature check with a key set.
 #[derive(Debug)]
 pub enum SignatureCheck<'a> {
     /// A key of the set verifies the signature.
     Verified(VerifiedJwt<'a>),
-    /// The set has the key that `kid` names or, without a `kid`, keys that fit, and none of them verifies the signature.
+    /// The set has the key with the token's `kid` or, without a `kid`, keys that fit. None of them verifies
+    /// the signature.
     Invalid,
-    /// The set has a key of that `kid`, but for another algorithm or curve.
+    /// The set has a key with the `kid`, but for another algorithm or curve.
     AlgorithmMismatch,
-    /// The keys to try are larger than the verifier takes.
+    /// The keys are larger than the verifier accepts.
     KeyTooLarge,
-    /// The request has used up its budget for signature checks.
+    /// The request has spent its budget for signature checks.
     BudgetExhausted,
-    /// The set has no key of that `kid` and issuer or, without a `kid`, none that fits.
+    /// The set has no key with this `kid` and issuer or, without a `kid`, no key that fits.
     KeyNotFound {
-        /// Whether the filter tried keys without a `kid` instead, and none of them verifies the signature.
+        /// Whether the filter tried keys without a `kid` instead, in vain.
         tried: bool,
     },
 }
 
 impl<'a> VerifiedJwt<'a> {
-    /// Checks the signature with the keys of `set` that fit `algorithm` and `key_id` (RFC 7515 section 5.2 step 8); what keys
-    /// without an `alg` of their own may be used with is `of_any_key`.
+    /// Checks the signature with the keys of `set` that fit `algorithm` and `key_id`
+    /// ([RFC 7515 section 5.2](https://www.rfc-editor.org/rfc/rfc7515#section-5.2), step 8). `of_any_key` lists the algorithms
+    /// for which a key without an `alg` may be used.
     #[must_use]
     pub fn verify(
         token: &UnverifiedJwt<'_>,
@@ -71,7 +73,7 @@ impl<'a> VerifiedJwt<'a> {
         }
     }
 
-    /// The value at `path`; `None` where the token has none.
+    /// The value at `path`; `None` if the token has none.
     #[must_use]
     pub fn claim(&self, path: &ClaimPath) -> Option<Json<'a>> {
         path.resolve(self.claims)

@@ -44,13 +44,13 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
     })
 }
 
-/// The position of a condition on a claim that must be absent for another one.
+/// The position of a condition on a claim whose absence another condition requires.
 fn contradiction(conditions: &[(usize, Condition)]) -> Option<usize> {
     let claim = |condition: &(usize, Condition)| match &condition.1 {
         Condition::Claim(claim) => Some(match (&claim.test, claim.invert) {
             (ClaimTest::Exists(wanted), invert) => (claim.claim.clone(), Some(*wanted != invert)),
             (_, false) => (claim.claim.clone(), Some(true)),
-            // What is absent fails such a test.
+            // An absent claim fails such a test.
             (_, true) => (claim.claim.clone(), None),
         }),
         Condition::Any(_) => None,
@@ -166,7 +166,7 @@ fn read_scalars(node: &Node<'_>, names: &Names) -> Result<Vec<Scalar>, Box<Confi
 
 fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError>> {
     if let Ok(text) = node.text() {
-        // Istio reads such values as patterns; here they would match nothing but themselves.
+        // Istio reads such values as patterns. Here they would be compared literally.
         let instead = match (text.strip_prefix('*'), text.strip_suffix('*')) {
             (Some(""), _) => "exists: true".to_owned(),
             (Some(rest), Some(_)) => format!("contains: {}", rest.trim_end_matches('*')),
@@ -192,7 +192,7 @@ fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError
     Ok(Scalar::Number(text.into()))
 }
 
-/// From here on a double stands for several whole numbers: 2^53 is also what is left of 2^53 + 1.
+/// From here on, a double represents several whole numbers: 2^53 + 1 becomes 2^53.
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, Box<ConfigError>> {
@@ -226,7 +226,7 @@ fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, 
     }
 }
 
-/// RFC 3986 section 6.2.2.2: an escape of a letter or a digit, which normalization takes away.
+/// RFC 3986 section 6.2.2.2: normalization decodes an escaped letter or digit.
 fn has_needless_escape(path: &str) -> bool {
     path.as_bytes().windows(3).any(|three| {
         matches!(
@@ -282,7 +282,7 @@ mod tests {
         .to_string()
     }
 
-    /// The message as Envoy makes it, in which every number is a double.
+    /// The message in Envoy's form, in which every number is a double.
     fn message(value: &serde_json::Value) -> Value {
         let kind = match value {
             serde_json::Value::Null => Kind::NullValue(0),

@@ -1,4 +1,4 @@
-//! `binding`: whether a provider's tokens may be used by their owner only.
+//! `binding`: whether only their owner may use a provider's tokens.
 
 use super::error::ConfigError;
 use super::fields::{BindingObject, DpopObject, NonceObject, NonceSecretObject, TrustXfccObject};
@@ -9,7 +9,7 @@ use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::{Binding, Check, Element, Forwarded};
 use crate::provider::Provider;
 
-/// `off` without quotes is `false` in YAML as Envoy reads it.
+/// Envoy reads `off` without quotation marks in YAML as `false`.
 fn is_off(node: &Node<'_>) -> bool {
     node.bool().is_ok_and(|flag| !flag) || node.text().is_ok_and(|text| *text == *"off")
 }
@@ -82,7 +82,7 @@ fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError
     })
 }
 
-/// A proof that one provider has taken may come again with the rule of another, whose window is wider.
+/// A proof that one provider accepted may come again under the rule of another provider with a wider window.
 pub(super) fn remember_for_widest_window(providers: &mut [Provider]) {
     let windows = providers.iter().filter_map(|provider| provider.binding.dpop());
     let Some(widest) = windows.map(|dpop| dpop.window).max() else {

@@ -1,4 +1,4 @@
-//! `claim_to_headers`, and how a claim is named.
+//! `claim_to_headers`, and the names of claims.
 
 use super::error::ConfigError;
 use super::fields::{ClaimStepObject, ClaimToHeaderObject};
@@ -22,7 +22,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, 
     })
 }
 
-/// A claim by `claim_name` or `claim_path`, of which `node` has to have one.
+/// A claim by `claim_name` or `claim_path`. `node` must have exactly one of them.
 pub(super) fn read_claim(
     node: &Node<'_>,
     name: Option<&Node<'_>>,

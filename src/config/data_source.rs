@@ -1,4 +1,4 @@
-//! Envoy's `DataSource`, as far as a module can read one: bytes that are in the configuration itself.
+//! Envoy's `DataSource`, as far as a module can read it: bytes in the configuration itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -6,17 +6,17 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::error::{ConfigError, ConfigProblem};
 use super::reader::Node;
 
-/// The fields of a `DataSource`, whatever object declares them.
+/// The fields of a `DataSource`, in every object with such fields.
 pub(super) struct Written<'a> {
     pub(super) string: Option<Node<'a>>,
     pub(super) bytes: Option<Node<'a>>,
-    /// Those that a module cannot read.
+    /// The fields that a module cannot read.
     pub(super) beyond: [Option<Node<'a>>; 3],
-    /// What to write, if there is nothing.
+    /// The advice for an object without any of them.
     pub(super) fix: &'static str,
 }
 
-/// The fields of the node, of an object with those of a `DataSource`.
+/// The fields of the node, which belongs to such an object.
 macro_rules! written {
     ($node:expr, $object:ident) => {{
         let fields = $node.fields($object)?;
@@ -34,7 +34,7 @@ macro_rules! written {
 }
 pub(super) use written;
 
-/// The bytes, and the field in which they are. `instead` says what to do where they are in none.
+/// The bytes, and the field that contains them. `instead` is the advice if no field does.
 pub(super) fn read<'a>(
     node: &Node<'_>,
     written: Written<'a>,
@@ -65,7 +65,7 @@ pub(super) fn read<'a>(
 /// Fewer bytes could be guessed.
 const SHORTEST_SECRET: usize = 32;
 
-/// A secret that an operator has made.
+/// A secret of the operator.
 pub(super) fn read_secret(
     node: &Node<'_>,
     written: Written<'_>,

@@ -1,5 +1,6 @@
-//! `discovery`: the issuer's own document says where its keys are (OpenID Connect Discovery 1.0 section 4, RFC 8414
-//! section 3).
+//! `discovery`: the issuer's own document contains the URL of its keys ([OpenID Connect Discovery 1.0 section
+//! 4](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationRequest),
+//! [RFC 8414 section 3](https://www.rfc-editor.org/rfc/rfc8414#section-3)).
 
 use super::error::ConfigError;
 use super::fields::DiscoveryObject;
@@ -32,7 +33,7 @@ pub(super) fn read(
 ) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(DiscoveryObject)?;
     let cluster = fields.required(DiscoveryObject::cluster)?;
-    // Of several spellings, the document has one that is a URL.
+    // Of several spellings, the document contains one that is a URL.
     let of_tokens = issuers.iter().find(|issuer| HttpUri::parse(issuer).is_ok());
     let of_tokens = of_tokens
         .or_else(|| issuers.first())
@@ -70,7 +71,7 @@ pub(super) fn read(
                     node.invalid("goes under a host, as in `keys.example.com` or `keys.example.com:8443`")
                 );
             }
-            // In an order of our own: the host may hand the members over in any.
+            // Sorted: the host may pass the members in any order.
             let place = clusters.partition_point(|(before, _)| **before < *host);
             clusters.insert(place, (host.into(), node.name()?));
         }
@@ -234,7 +235,7 @@ mod tests {
             .map(|(issuer, rest)| fingerprint(issuer, rest))
             .collect();
         assert_eq!(places.len(), sources.len());
-        // How keys are kept, and the order in which members are written, are not the source.
+        // The settings of the cache, and the order of the members, are no part of the source.
         assert_eq!(
             fingerprint(
                 plain,

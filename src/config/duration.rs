@@ -1,4 +1,4 @@
-//! Durations as operators write them.
+//! Durations in the configuration.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     from_secs((digits(whole)? + part) * factor)
 }
 
-/// The number of these digits. The library's reader of floating-point numbers would be 15 KB of the module.
+/// The value of these digits. The library's parser for floating-point numbers would add 15 KB to the module.
 fn digits(text: &str) -> Option<f64> {
     let number = text.bytes().try_fold(0.0, |number, byte| {
         let digit = char::from(byte).to_digit(10)?;
@@ -41,8 +41,8 @@ fn digits(text: &str) -> Option<f64> {
     number.filter(|_| !text.is_empty())
 }
 
-/// To the nanosecond, and no longer than 584 years, which every range here is far from. The library's own conversion takes the
-/// double apart bit by bit, in 1 KB.
+/// Exact to the nanosecond, and up to 584 years; every permitted range ends far below. The library's own
+/// conversion would add 1 KB.
 pub(super) fn from_secs(seconds: f64) -> Option<Duration> {
     let is_duration = (0.0..u64::MAX as f64).contains(&seconds);
     is_duration.then(|| Duration::from_nanos((seconds * 1e9).round_ties_even() as u64))

@@ -1,27 +1,30 @@
-//! An operator's fault: where it is in the configuration, what it is, and the likely fix.
+//! A fault of the operator: its place in the configuration, the fault, and the likely correction.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 
-/// Why a configuration is refused. Its `Display` is the line that the operator reads in Envoy's log, of this fault alone.
+/// The reason for which the filter refuses a configuration. `Display` writes the operator's line in Envoy's
+/// log, for this fault alone.
 ///
-/// Boxed wherever it is returned: every step of reading returns one or a value, and to move it at each is 20 KB of the module.
+/// Always boxed: every step of reading returns one or a value, and moving an unboxed one at each step would
+/// add 20 KB to the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where: member names and indices from the outside in, as in `rules[2].match.prefix`; empty for the whole.
+    /// The place: names of members and indexes, the outermost first, as in `rules[2].match.prefix`; empty for
+    /// the whole configuration.
     pub path: String,
-    /// What.
+    /// The fault.
     pub problem: ConfigProblem,
     /// Further faults of the same configuration, in the order of its text: at most [`ConfigError::MOST`] in all.
     pub others: Vec<Self>,
-    /// How many more there are.
+    /// The number of faults beyond those.
     pub omitted: usize,
-    /// The place in memory of the text at fault, for their order.
+    /// The address of the faulty text, which gives the order of faults.
     pub(super) at: usize,
 }
 
 impl ConfigError {
-    /// So many faults are reported at once.
+    /// The most faults in one report.
     pub const MOST: usize = 20;
 
     /// This fault and the others.
@@ -29,7 +32,7 @@ impl ConfigError {
         std::iter::once(self).chain(&self.others)
     }
 
-    /// In place of a fault that is among the [`Faults`] already.
+    /// A placeholder for a fault that is already one of the [`Faults`].
     pub(super) fn reported() -> Box<Self> {
         Box::new(Self {
             path: String::new(),
@@ -45,7 +48,7 @@ impl ConfigError {
     }
 }
 
-/// The faults that were found while the rest was read on.
+/// The faults found so far, while the rest of the configuration is read.
 #[derive(Debug, Default)]
 pub(super) struct Faults(RefCell<Vec<ConfigError>>);
 
@@ -61,7 +64,7 @@ impl Faults {
         self.0.borrow().len()
     }
 
-    /// The faults as one, if there are any.
+    /// All faults as one error, if there are any.
     pub(super) fn into_error(self) -> Option<Box<ConfigError>> {
         let mut all = self.0.into_inner();
         all.sort_by_key(|fault| fault.at);
@@ -80,58 +83,58 @@ impl Faults {
 /// What is wrong at a place of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigProblem {
-    /// The text is no JSON object that could be read; why.
+    /// The text is not a JSON object that the filter can read, for this reason.
     NotJson(&'static str),
-    /// No such field; the known one that is nearest to it, if any is near.
+    /// There is no such field. The nearest known name is given if one is similar.
     UnknownField {
-        /// As written.
+        /// The name as written.
         name: String,
-        /// What was meant, if that can be told.
+        /// The name that was probably meant.
         nearest: Option<&'static str>,
-        /// Where fields of this name are.
+        /// The place where a field of this name belongs.
         home: Option<&'static str>,
         /// All known names.
         known: &'static [&'static str],
     },
     /// The same field twice, in its two spellings.
     GivenTwice,
-    /// A required field is absent; what to write.
+    /// A required field is absent.
     Missing {
         /// The field.
         field: &'static str,
-        /// What to write there.
+        /// The text to write.
         fix: &'static str,
     },
     /// A value of another type.
     WrongType {
-        /// What is expected.
+        /// The expected type.
         expected: &'static str,
-        /// What is there.
+        /// The actual type.
         found: &'static str,
-        /// How the field looks, to copy.
+        /// An example of the field, to copy.
         form: Option<&'static str>,
     },
-    /// A name that refers to nothing.
+    /// A name without a definition.
     Dangling {
-        /// What kind of thing it should name.
+        /// The kind of the thing that it should name.
         kind: &'static str,
-        /// As written.
+        /// The name as written.
         name: String,
-        /// The nearest name that exists, if any is near.
+        /// The nearest defined name, if one is similar.
         nearest: Option<String>,
         /// All that exist.
         known: Vec<String>,
     },
-    /// None of the values that are allowed.
+    /// A value that is not one of the allowed ones.
     NotOneOf {
-        /// As written.
+        /// The value as written.
         value: String,
-        /// The nearest allowed value, if any is near.
+        /// The nearest allowed value, if one is similar.
         nearest: Option<&'static str>,
-        /// What is allowed.
+        /// The allowed values.
         allowed: Vec<&'static str>,
     },
-    /// A value that cannot work: what is wrong with it, and what to write instead.
+    /// A value that cannot work: the fault, and the correction.
     Invalid(String),
 }
 
@@ -145,7 +148,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Writes what an operator has written so that it stays one line of the log.
+/// Writes the operator's text on one line of the log.
 struct OneLine<'f, 'b>(&'f mut fmt::Formatter<'b>);
 
 impl fmt::Write for OneLine<'_, '_> {
@@ -175,7 +178,7 @@ impl fmt::Display for ConfigProblem {
                 known,
             } => {
                 write!(f, "unknown field `{name}`")?;
-                // A longer list would bury the fault.
+                // A longer list would hide the fault.
                 if let Some(home) = home {
                     write!(f, "; it belongs {home}")
                 } else if known.is_empty() {
@@ -242,7 +245,7 @@ impl fmt::Display for ConfigProblem {
 
 impl std::error::Error for ConfigError {}
 
-/// Words for a field that has another name here: the word, the field, and what to write.
+/// Words for fields that have another name here: the word, the field, and the advice.
 const MEANT: &[(&str, &str, &str)] = &[
     ("value", "equals", "equals"),
     ("values", "any_of", "any_of"),
@@ -253,8 +256,8 @@ const MEANT: &[(&str, &str, &str)] = &[
     ("dry_run", "mode", "mode: shadow"),
 ];
 
-/// What to write for fields of other products, and for ours where they do not belong: the field, a field that is known where
-/// it was written, and the advice.
+/// The advice for fields of other products, and for fields of this filter in a wrong place: the field, a
+/// known field of the place where it was written, and the advice.
 const ADVICE: &[(&str, &str, &str)] = &[
     ("@type", "", "leave it out"),
     (
@@ -328,7 +331,7 @@ const ADVICE: &[(&str, &str, &str)] = &[
 const REMOTE: &str = "write `remote_jwks: {http_uri: {uri: …, cluster: …}}`";
 const CLAIM_TO_HEADERS: &str = "write `claim_to_headers: [{claim_name: …, header_name: …}]`";
 
-/// What to write for a field that has another name or another place here.
+/// The advice for a field that has another name or another place here.
 pub(super) fn advice(name: &str, known: &[&'static str]) -> Option<&'static str> {
     ADVICE
         .iter()
@@ -336,7 +339,7 @@ pub(super) fn advice(name: &str, known: &[&'static str]) -> Option<&'static str>
         .map(|(_, _, advice)| *advice)
 }
 
-/// What an unknown field was most likely meant to be.
+/// The field that an unknown field was probably meant to be.
 pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> {
     MEANT
         .iter()
@@ -345,7 +348,7 @@ pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> 
         .or_else(|| nearest(name, known))
 }
 
-/// How a field looks, by its name, for one that was written as a value of another type.
+/// An example of a field, by its name, for a value of a wrong type.
 const FORMS: &[(&str, &str)] = &[
     (".binding", "{mtls: required}, or `off`"),
     (".claim_path", "[{key: realm_access}, {key: roles}]"),
@@ -370,7 +373,7 @@ const FORMS: &[(&str, &str)] = &[
     (".scopes", "{all: [orders:read]}"),
 ];
 
-/// The form of the field at this path, where it is known.
+/// The form of the field at this path, if it is known.
 pub(super) fn form(path: &str) -> Option<&'static str> {
     let field = path.trim_end_matches(|letter: char| !letter.is_ascii_lowercase());
     FORMS
@@ -379,8 +382,8 @@ pub(super) fn form(path: &str) -> Option<&'static str> {
         .map(|(_, form)| *form)
 }
 
-/// The candidate that a misspelt name most likely means: at most a third of its letters differ, or it is a part of the
-/// candidate's name, as `prefix` is of `value_prefix`.
+/// The candidate that a misspelt name probably means: at most a third of its letters differ, or it is a part
+/// of the candidate, as `prefix` is of `value_prefix`.
 pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
     let allowed = name.chars().count().div_ceil(3).max(1);

@@ -1,7 +1,7 @@
-//! The fields of an object, each declared once: its name, how it is read, its bounds and its default, and what it means.
+//! The fields of an object, each declared once: its name, reader, bounds, default and meaning.
 //!
-//! [`object!`] makes a constant of each field. To read a field that is not declared does not compile, and neither does
-//! a field of another object. The texts are for the reference in `docs/configuration.md`: a module has none of them.
+//! [`object!`] makes a constant of each field. Reading an undeclared field, or a field of another object,
+//! does not compile. The texts are for the reference in `docs/configuration.md`, and no part of the module.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(super) trait Object: Copy + 'static {
     /// The names of its fields, in the order of the reference.
     const NAMES: &'static [&'static str];
 
-    /// What the reference says of it.
+    /// The text of the reference.
     #[cfg(not(target_family = "wasm"))]
     fn reference() -> super::reference::ObjectReference;
 }
@@ -24,7 +24,7 @@ pub(super) trait Object: Copy + 'static {
 /// A field of the object `O`; `R` reads it.
 pub(super) struct Field<O, R> {
     pub(super) name: &'static str,
-    /// What to write, where it may not be absent.
+    /// The advice for a required field that is absent.
     pub(super) fix: &'static str,
     pub(super) reader: R,
     object: PhantomData<O>,
@@ -56,15 +56,16 @@ pub(super) trait Reader: Copy {
     fn read(self, node: &Node<'_>) -> Result<Self::Value, Box<ConfigError>>;
 }
 
-/// Knows the value of an absent field.
+/// Supplies the value of an absent field.
 pub(super) trait Preset: Reader {
     fn preset(self) -> Self::Value;
 }
 
-/// Declares an object: its type, the place that the reference gives it, and its fields as constants of the type.
+/// Declares an object: its type, its place in the reference, and its fields as constants of the type.
 ///
-/// A field has a doc comment for the reference, its name, its reader's type and value; then, if it may not be absent,
-/// `required` and what to write, or `fix` where only some need it; and, for the reference, the default and the values where the reader does not say them.
+/// A field has a doc comment for the reference, a name, the type of its reader, and the reader. Then may
+/// follow `required` with the advice for its absence, or `fix` if it is required only sometimes; and, for the
+/// reference, the default and the values if the reader does not provide them.
 macro_rules! object {
     (
         $(#[$object_doc:meta])*
@@ -83,8 +84,8 @@ macro_rules! object {
         #[derive(Clone, Copy)]
         pub(in crate::config) struct $object;
 
-        // The names are those of the configuration. A constant for each, and not one of all: the compiler copies a constant
-        // as a whole to read a part of it.
+        // The constants have the names of the configuration. Each field is a constant of its own: the
+        // compiler copies a whole constant to read a part of it.
         #[allow(non_upper_case_globals, reason = "as they are written in the configuration")]
         impl $object {
             $(
@@ -149,7 +150,7 @@ where
     }
 }
 
-/// Readers of one value each, which a method of [`Node`] reads.
+/// Readers of a single value, each of which calls a method of [`Node`].
 macro_rules! readers {
     ($($(#[$doc:meta])* $name:ident $(($low:ty, $high:ty))? -> $value:ty: $read:expr, $shape:expr;)*) => {$(
         $(#[$doc])*
@@ -184,22 +185,22 @@ readers! {
     Name -> Box<str>: |_, node| node.name(), |_| Shape::Text { is_some: true };
     /// A list of strings that are not empty.
     Names -> Vec<Box<str>>: |_, node| node.names(), |_| Shape::Texts { is_some: false };
-    /// The same, itself not empty.
+    /// A list of strings that are not empty, with at least one element.
     SomeNames -> Vec<Box<str>>: |_, node| {
         node.some_list()?;
         node.names()
     }, |_| Shape::Texts { is_some: true };
     /// A whole number in a range.
     Whole(u64, u64) -> u64: |range, node| node.integer(range.0..=range.1), |range| Shape::Whole(range.0, range.1);
-    /// A whole number of either sign.
+    /// A whole number, positive or negative.
     Signed -> i64: |_, node| node.signed(), |_| Shape::Signed;
     /// A duration in a range.
     Span(Duration, Duration) -> Duration: |range, node| node.duration(range.0..=range.1), |range| Shape::Duration(range.0, range.1);
-    /// A number from so many tenths to so many.
+    /// A number between two numbers of tenths.
     Share(u8, u8) -> f64: |range, node| node.share(range.0, range.1), |range| Shape::Tenths(range.0, range.1);
 }
 
-/// One of some words, each with its meaning.
+/// One of several words, each with its meaning.
 #[derive(Clone, Copy)]
 pub(super) struct Word<T: Copy + 'static>(pub(super) &'static [(&'static str, T)]);
 
@@ -211,7 +212,7 @@ impl<T: Copy> Reader for Word<T> {
     }
 }
 
-/// One of some words, and the value of an absent field.
+/// One of several words, and the value of an absent field.
 #[derive(Clone, Copy)]
 pub(super) struct WordOr<T: Copy + 'static>(pub(super) &'static [(&'static str, T)], pub(super) T);
 
@@ -229,7 +230,7 @@ impl<T: Copy> Preset for WordOr<T> {
     }
 }
 
-/// Fields that the code of their object reads step by step.
+/// Fields that the code of their object reads in steps.
 macro_rules! parts {
     ($($(#[$doc:meta])* $name:ident: $shape:expr;)*) => {$(
         $(#[$doc])*
@@ -248,29 +249,29 @@ macro_rules! parts {
 parts! {
     /// A string, a number, true or false.
     Scalar: Shape::Scalar;
-    /// A list of scalars that is not empty.
+    /// A list of scalars with at least one element.
     SomeScalars: Shape::List { of: Box::new(Shape::Scalar), is_some: true };
-    /// A list of strings, of which the reader checks each.
+    /// A list of strings. The code of the object checks each of them.
     Strings: Shape::Texts { is_some: false };
-    /// The same, not empty.
+    /// The same, with at least one element.
     SomeStrings: Shape::Texts { is_some: true };
-    /// A string of which the reader checks the form.
+    /// A string. The code of the object checks its form.
     Form: Shape::Text { is_some: false };
     /// The same, not empty.
     SomeForm: Shape::Text { is_some: true };
-    /// A string that is not empty, or a list of such strings.
+    /// A non-empty string, or a list of such strings.
     SomeForms: Shape::TextOrTexts;
-    /// An object that the reference does not describe, since nothing in it has an effect.
+    /// An object without effect, which the reference does not describe.
     Opaque: Shape::Opaque;
-    /// Strings under names of the operator's own.
+    /// Strings under names that the operator chooses.
     Mapped: Shape::Map(Box::new(Shape::Text { is_some: true }));
-    /// A field that is known so that its refusal can say what to write instead. The reference does not list it.
+    /// A field of which the filter knows only the advice for its refusal. The reference does not list it.
     Refused: Shape::Refused;
     /// An object without fields.
     Empty: Shape::Empty;
 }
 
-/// Fields that hold an object of fields, or several.
+/// Fields that contain one object with fields, or several.
 macro_rules! nests {
     ($($(#[$doc:meta])* $name:ident: $shape:expr;)*) => {$(
         $(#[$doc])*
@@ -305,10 +306,10 @@ nests! {
     FlagOrNested: |object| Shape::FlagOr(Box::new(object));
     /// A list of objects.
     ListOf: |object| Shape::List { of: Box::new(object), is_some: false };
-    /// An object, or a list of them that is not empty.
+    /// An object, or a list of objects with at least one element.
     OneOrSome: |object| Shape::OneOrSome(Box::new(object));
-    /// The same, not empty.
+    /// A list of objects with at least one element.
     SomeOf: |object| Shape::List { of: Box::new(object), is_some: true };
-    /// Objects under names of the operator's own.
+    /// Objects under names that the operator chooses.
     MapOf: |object| Shape::Map(Box::new(object));
 }

@@ -1,6 +1,6 @@
-//! The fields of each object, declared: see [`super::field`].
+//! The declarations of the fields of each object: see [`super::field`].
 //!
-//! The order of the fields is that of the reference and of messages that list them.
+//! Their order is that of the reference, and of messages that list the fields.
 
 mod binding;
 mod keys;

@@ -4,7 +4,7 @@ use super::error::ConfigError;
 use super::reader::Node;
 use crate::http::is_token_byte;
 
-/// Fields that carry the message itself: a claim written there would change what the request is.
+/// Fields that frame the message: a claim in one of them would change the meaning of the request.
 const FRAMING: &[&str] = &[
     "host",
     "content-length",
@@ -25,7 +25,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     }
 }
 
-/// The name of a header that the filter is to own.
+/// The name of a header that the filter will own.
 pub(super) fn read_owned(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     let name = read(node)?;
     if FRAMING.contains(&name.as_str()) {

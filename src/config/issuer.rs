@@ -1,4 +1,5 @@
-//! `issuer`: one or several spellings, or one with variables and `issuer_claims` for all tenants of an issuer.
+//! `issuer`: one issuer, several spellings of one, or a pattern with variables and `issuer_claims` for all
+//! tenants of an issuer.
 
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::ProviderObject;
@@ -6,18 +7,18 @@ use super::reader::{Fields, Node};
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 use crate::json::Kind;
 
-/// No issuer has more.
+/// No issuer needs more.
 const MAX_VARIABLES: usize = 8;
 
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
 
-/// One issuer calls itself by no more names than this.
+/// The most names of one issuer.
 const MAX_SPELLINGS: usize = 8;
 
-/// Values of `iss`, and the pattern of the only one.
+/// Values of `iss`, and the pattern if the only value has variables.
 type Issuers = (Vec<Box<str>>, Option<IssuerPattern>);
 
-/// The values that `iss` may have; the pattern, if there is one with variables.
+/// The permitted values of `iss`, and the pattern if the value has variables.
 pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<ConfigError>> {
     let node = fields.require(ProviderObject::issuer)?;
     let spellings = match node.value().kind() {
@@ -89,7 +90,7 @@ fn read_pattern(
         if variable.is_empty() {
             return Err(fault("a variable has a name"));
         }
-        // `https:`, nothing, the host: those are whose keys are fetched, and no one else's.
+        // `https:`, an empty segment, and the host: they determine whose keys the filter fetches.
         if index < 3 {
             return Err(fault("a variable may be in the path only"));
         }

@@ -1,4 +1,4 @@
-//! `discovery`, `remote_jwks` and `local_jwks`: where a provider's keys come from.
+//! `discovery`, `remote_jwks` and `local_jwks`: the source of a provider's keys.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) fn read(
             "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
         ))),
         (discovery, remote, local) => {
-            // The last of them is named as the one too many.
+            // The message names the last of them as the superfluous one.
             let surplus = local.or(remote).or(discovery);
             let what =
                 "a provider has one source of keys: write one of `discovery`, `remote_jwks`, `local_jwks`";

@@ -1,4 +1,4 @@
-//! `from_headers`, `from_params`, `from_cookies`: where a provider's tokens are looked for.
+//! `from_headers`, `from_params`, `from_cookies`: the locations of a provider's tokens.
 
 use super::error::ConfigError;
 use super::field::Reader as _;
@@ -9,7 +9,7 @@ use crate::credential::{DPOP_PREFIX, Location};
 use crate::http::is_token_byte;
 use crate::ids::LocationId;
 
-/// Reads a provider's locations: those that it names, or `Authorization: Bearer` alone.
+/// Reads a provider's locations: those of the configuration, or else `Authorization: Bearer` alone.
 pub(super) fn read(
     fields: &Fields<'_, ProviderObject>,
     takes_dpop: bool,
@@ -56,13 +56,13 @@ pub(super) fn read(
         ids.push(authorization(b"Bearer ", names));
     }
     if takes_dpop {
-        // RFC 9449 section 7.1: tokens that a proof goes with have a scheme of their own.
+        // RFC 9449 section 7.1: tokens with a proof of possession have a scheme of their own.
         ids.push(authorization(DPOP_PREFIX, names));
     }
     Ok(ids)
 }
 
-/// Reads `prefer`: the kind of place whose token goes first.
+/// Reads `prefer`: the kind of location that takes precedence.
 pub(super) fn read_preferred(
     node: &Node<'_>,
     locations: &[LocationId],

@@ -1,4 +1,5 @@
-//! `payload_in_metadata` and its like: what a provider's tokens leave behind for other filters and the access log.
+//! `payload_in_metadata` and similar fields: the parts of a provider's tokens for other filters and the
+//! access log.
 
 use super::error::ConfigError;
 use super::field::{Field, Text};
@@ -7,7 +8,7 @@ use super::reader::Fields;
 use crate::forward::Metadata;
 
 pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Metadata, Box<ConfigError>> {
-    // An empty name is none, as in jwt_authn.
+    // As in jwt_authn, an empty name counts as absent.
     let name = |field: Field<ProviderObject, Text>| -> Result<Option<Box<str>>, Box<ConfigError>> {
         Ok(fields.read(field)?.filter(|text| !text.is_empty()))
     };

@@ -1,4 +1,4 @@
-//! Names that several parts of the configuration share, each kept once.
+//! Values that several parts of the configuration share, each kept once.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,10 +11,10 @@ use crate::pattern::PatternSet;
 use crate::policy::{ProtectedResource, ProtectedResources};
 use crate::request::WantedFields;
 
-/// Names that several parts of the configuration share, each kept once.
+/// Values that several parts of the configuration share, each kept once.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Its numbers have been doubles before they were text.
+    /// The configuration was a message, in which numbers are doubles.
     pub(super) has_doubles: bool,
     /// What reads the documents of `local_jwks`.
     pub(super) read_keys: ReadKeys,
@@ -24,9 +24,9 @@ pub(super) struct Names {
     pub(super) scopes: Vec<String>,
     pub(super) conditions: Vec<String>,
     pub(super) resources: Vec<ProtectedResource>,
-    /// What the operator should look at, although it may be meant.
+    /// Warnings: settings that may not be intended.
     pub(super) warnings: Vec<String>,
-    /// The patterns for each text: the path, each header field, each parameter.
+    /// The patterns for each text: the path, each header field, each query parameter.
     pub(super) patterns: BTreeMap<String, Rc<PatternSet>>,
 }
 
@@ -36,7 +36,7 @@ impl Names {
         self.patterns.entry(text.to_owned()).or_default().clone()
     }
 
-    /// The resources, with the fields by which a request for their metadata is told.
+    /// The protected resources, and the fields that identify a request for their metadata.
     pub(super) fn protected_resources(&mut self, has_own: bool) -> ProtectedResources {
         let all = std::mem::take(&mut self.resources);
         let shares_path = all.iter().enumerate().any(|(index, resource)| {
@@ -53,7 +53,7 @@ impl Names {
         }
     }
 
-    /// The number of a challenge's scopes.
+    /// The index of a challenge's scopes.
     pub(super) fn scope(&mut self, scopes: &str) -> usize {
         if let Some(index) = self.scopes.iter().position(|known| known == scopes) {
             return index;
@@ -62,7 +62,7 @@ impl Names {
         self.scopes.len().saturating_sub(1)
     }
 
-    /// The number of a condition that is at this path.
+    /// The index of the condition at this path.
     pub(super) fn condition(&mut self, path: String) -> usize {
         self.conditions.push(path);
         self.conditions.len().saturating_sub(1)

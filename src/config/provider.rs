@@ -1,4 +1,4 @@
-//! `providers`: an issuer, its keys, what its tokens must be, and what of them is passed on.
+//! `providers`: an issuer, its keys, the checks of its tokens, and the claims that the filter passes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use crate::keys::KeySource;
 use crate::policy::Authorization;
 use crate::provider::Provider;
 
-/// Reads a provider. One with faults, which are kept, may lack anything: it is there for what names it.
+/// Reads a provider. A faulty one may lack any part: it exists for the parts of the configuration that name
+/// it. Its faults are kept.
 pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Provider, Box<ConfigError>> {
     if name.is_empty() {
         return Err(node.invalid("a provider needs a name"));
@@ -56,7 +57,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
             .keep(key_source::read(&fields, &claims.issuers, names.read_keys))
             .unwrap_or_else(|| KeySource::Local(Arc::default())),
         algorithms,
-        // Whoever names PSS has said that the issuer uses it.
+        // An operator who lists PSS knows that the issuer uses it.
         algorithms_of_any_key: match written_algorithms {
             Some(_) => algorithms,
             None => AlgorithmSet::OF_ANY_KEY,
@@ -73,7 +74,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     })
 }
 
-/// Conditions for every token, whatever the request.
+/// Conditions for every token, in every request.
 // Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
 #[inline(never)]
 fn read_authorization(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
@@ -145,7 +146,7 @@ fn read_header_rules(
     Ok(rules)
 }
 
-/// Verified tokens are remembered without being asked.
+/// The filter always caches verified tokens.
 fn read_jwt_cache(fields: &Fields<'_, ProviderObject>) -> Result<(), Box<ConfigError>> {
     if let Some(node) = fields.get(ProviderObject::jwt_cache_config) {
         let fields = node.fields(JwtCacheObject)?;
@@ -201,7 +202,7 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, Box<Confi
     Ok(Audiences::OneOf(audiences))
 }
 
-/// `algorithms`; all of them where there is no list.
+/// `algorithms`; without the list, all of them.
 pub(super) fn read_algorithms(node: Option<&Node<'_>>) -> Result<AlgorithmSet, Box<ConfigError>> {
     let Some(node) = node else {
         return Ok(AlgorithmSet::ALL);

@@ -1,6 +1,6 @@
-//! What no request can reach: rules behind another one, and providers that nothing asks for.
+//! Parts of the configuration that no request reaches: rules behind another rule, and unused providers.
 //!
-//! Such a rule or provider protects nothing, and its author believes that it does.
+//! They protect nothing, although their author believes that they do.
 
 use std::collections::BTreeMap;
 
@@ -10,48 +10,48 @@ use crate::pattern::Pattern;
 use crate::policy::{Policy, Requirement};
 use crate::provider::Provider;
 
-/// The requests that one matcher takes, as far as two matchers can be compared.
+/// The requests of one matcher, as far as two matchers can be compared.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
     paths: Paths,
-    /// What every one of these paths begins with.
+    /// The common prefix of all these paths.
     text: String,
     ignore_case: bool,
-    /// The other tests, as the configuration has them.
+    /// The other tests, as written.
     tests: String,
     /// The text of a pattern.
     pattern: Option<Box<str>>,
 }
 
-/// Which paths.
+/// The kinds of path sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Paths {
-    /// All that begin with the text.
+    /// All paths that begin with the text.
     #[default]
     Beginning,
-    /// The same, if they are short enough and have no line break: a pattern such as `/api/.*`.
+    /// The same, up to a maximal length and without line breaks: a pattern such as `/api/.*`.
     NearlyBeginning,
-    /// The text, and what follows it after a slash.
+    /// The text, and all paths that continue it after a slash.
     Below,
-    /// The text alone.
+    /// Only the text.
     Exact,
-    /// Some that begin with the text: a pattern.
+    /// Some paths that begin with the text: a pattern.
     Some,
 }
 
-/// The matchers before the one that is read.
+/// The matchers before the current one.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
-    /// Their numbers, by what they take in one text: a module has few kinds of maps, since each costs it kilobytes.
+    /// Their indexes, by the set in one text. Each further kind of map would add kilobytes to the module.
     numbers: BTreeMap<String, usize>,
     key: String,
-    /// Some ignore case.
+    /// Some of them ignore case.
     ignores_case: bool,
-    /// Some are patterns that take nearly everything.
+    /// Some of them are patterns for nearly all paths.
     has_open_patterns: bool,
 }
 
-/// What makes a matcher useless.
+/// The reason for which a matcher has no effect.
 #[derive(Clone, Copy)]
 enum Covered {
     Surely(usize),
@@ -97,14 +97,14 @@ impl Reach {
         self.tests.push_str(value);
     }
 
-    /// Whether no test limits it.
+    /// Whether no other test limits the matcher.
     pub(super) fn is_everything(&self) -> bool {
         self.paths == Paths::Beginning && self.text.is_empty() && self.tests.is_empty()
     }
 }
 
 impl Earlier {
-    /// Takes in a matcher of a rule. Refuses one that an earlier rule makes useless.
+    /// Adds a matcher of a rule. Refuses it if an earlier rule makes it useless.
     pub(super) fn add(
         &mut self,
         reach: &Reach,
@@ -136,7 +136,7 @@ impl Earlier {
         Ok(())
     }
 
-    /// Takes in a matcher, of whatever use it is.
+    /// Adds a matcher without that check.
     pub(super) fn take(&mut self, reach: &Reach, number: usize) {
         let kind = kind(reach.paths, reach.ignore_case);
         self.ignores_case |= reach.ignore_case;
@@ -150,7 +150,7 @@ impl Earlier {
         }
     }
 
-    /// Whether one of the matchers takes every request that this one takes.
+    /// Whether one of the earlier matchers covers every request of this one.
     pub(super) fn surely_covers(&mut self, reach: &Reach) -> bool {
         matches!(self.covering(reach), Some(Covered::Surely(_)))
     }
@@ -180,7 +180,7 @@ impl Earlier {
         probable.map(Covered::Probably)
     }
 
-    /// Of the matchers that have these other tests, one that takes all of these paths.
+    /// One of the matchers with the same other tests that covers all of these paths.
     fn covering_with(&mut self, tests: &str, reach: &Reach) -> Option<Covered> {
         if let Some(pattern) = &reach.pattern
             && let Some(number) = self.find(tests, 'p', pattern)
@@ -191,7 +191,7 @@ impl Earlier {
         let is_narrow = matches!(reach.paths, Paths::Exact | Paths::Below);
         let mut probable = None;
         for (text, ignore_case) in [(&reach.text, false), (&lower, true)] {
-            // One that tells the cases apart does not take what may come in either.
+            // A case-sensitive matcher does not cover one that ignores case.
             if reach.ignore_case && !ignore_case || ignore_case && !self.ignores_case {
                 continue;
             }
@@ -222,7 +222,7 @@ impl Earlier {
     }
 }
 
-/// A letter for paths of this kind.
+/// A letter that identifies the kind of set.
 const fn kind(paths: Paths, ignore_case: bool) -> char {
     match (paths, ignore_case) {
         (Paths::Beginning, false) => 'b',
@@ -236,14 +236,15 @@ const fn kind(paths: Paths, ignore_case: bool) -> char {
     }
 }
 
-/// Warns of what no request asks for. `everything`: the rule that takes every request, if there is one.
+/// Warns of providers that no request uses. `everything` is the rule that matches every request, if there is
+/// one.
 pub(super) fn warn_of_unused(
     policy: &Policy,
     providers: &[Provider],
     everything: Option<usize>,
     warnings: &mut Vec<String>,
 ) {
-    // Where no rule matches, a token of any provider will do.
+    // If no rule matches, a token of any provider suffices.
     let Some(number) = everything else { return };
     if policy.filter_state_rules.is_some() {
         warnings.push(format!(
@@ -268,7 +269,8 @@ pub(super) fn warn_of_unused(
     }
 }
 
-/// Two providers whose tokens cannot come with the same request: they look in the same places, and each place has one token.
+/// Two providers whose tokens cannot come with the same request: both use the same locations, and each
+/// location has one token.
 pub(super) fn exclude_each_other(
     parts: &[Requirement],
     providers: &[Provider],
@@ -294,7 +296,7 @@ pub(super) fn exclude_each_other(
     None
 }
 
-/// Whether the first looks nowhere where the second does not, and the second cannot tell which of two tokens counts.
+/// Whether the second provider uses every location of the first, and cannot choose between two tokens.
 fn shares_places(few: &Provider, many: &Provider) -> bool {
     many.preferred.is_empty()
         && few
@@ -466,7 +468,7 @@ mod tests {
         config["providers"]["b"]["from_headers"] = json!([usual]);
         config["providers"]["b"]["from_cookies"] = json!(["b"]);
         assert_eq!(warnings(&config).len(), 1);
-        // The second takes the token at its own place, whatever the first has.
+        // The second provider takes the token at its own location, whatever the first one has.
         config["providers"]["b"]["prefer"] = "cookie".into();
         assert_eq!(warnings(&config), Vec::<String>::new());
         config["providers"]["b"]["prefer"] = Value::Null;

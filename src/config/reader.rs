@@ -1,7 +1,8 @@
-//! Reads JSON strictly, with the path of every fault: unknown fields, both spellings of proto3 JSON, exact ranges.
+//! Reads JSON strictly, with the path of every fault: unknown fields, both spellings of proto3 JSON, exact
+//! ranges.
 //!
-//! A `google.protobuf.Struct` reaches the module as JSON in which every number is a double; so 600 and 600.0 are the
-//! same whole number here. `null` is an absent field, as in proto3 JSON.
+//! A `google.protobuf.Struct` reaches the module as JSON in which every number is a double: 600 and 600.0 are
+//! the same whole number here. `null` counts as an absent field, as in proto3 JSON.
 
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
@@ -13,37 +14,37 @@ use super::field::{Field, Names, Nested, Object as Declared, Preset, Reader};
 use super::fields::{DurationObject, ProviderObject, RuleObject, TopObject};
 use crate::json::{Json, Kind, Object};
 
-/// A value of the configuration and where it is.
+/// A value of the configuration, and its place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'a> {
     place: Place<'a>,
     value: Json<'a>,
 }
 
-/// Where a value is. The steps to it, and no text: few values have a fault, and text would have to be freed wherever a
-/// function ends.
+/// The place of a value, as steps and not as text. Few values have a fault, and every function would have to
+/// free the text at its end.
 #[derive(Clone, Copy, Debug)]
 enum Place<'a> {
-    /// The whole, with its faults.
+    /// The whole configuration, with its faults.
     Root(&'a Faults),
     Member(&'a Self, &'a str),
     Element(&'a Self, usize),
 }
 
-/// The members of an object whose names are the operator's own.
+/// The members of an object under names that the operator chooses.
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     place: &'a Place<'a>,
     object: Object<'a>,
 }
 
-/// The fields of the object `O` that are there, all of them declared.
+/// The fields of an object of type `O` that are present. All of them are declared.
 pub(super) struct Fields<'a, O> {
     found: Found<'a>,
     object: PhantomData<O>,
 }
 
-/// The same, whatever the object.
+/// The fields of an object of any type.
 struct Found<'a> {
     place: &'a Place<'a>,
     /// The place of the object's text.
@@ -51,7 +52,7 @@ struct Found<'a> {
     entries: Vec<(&'static str, Node<'a>)>,
 }
 
-/// A boolean, or an object that says more than `true`.
+/// A boolean, or an object in place of `true`.
 pub(super) enum FlagOrFields<'a, O> {
     Flag(bool),
     Fields(Fields<'a, O>),
@@ -63,18 +64,18 @@ impl<'a> Node<'a> {
         Self { place, value }
     }
 
-    /// Keeps a fault, so that the rest can be read on.
+    /// Keeps a fault, and goes on with the rest of the configuration.
     #[inline(never)]
     pub(super) fn report(&self, fault: Box<ConfigError>) {
         self.place.faults().add(fault);
     }
 
-    /// What was read; `None`: nothing, and the fault is kept.
+    /// The value; `None` if it has a fault, which is kept.
     pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
         read.map_err(|fault| self.report(fault)).ok()
     }
 
-    /// How many faults have been kept.
+    /// The number of faults so far.
     pub(super) fn count_faults(&self) -> usize {
         self.place.faults().count()
     }
@@ -139,7 +140,7 @@ impl<'a> Node<'a> {
         if number.fract() != 0.0 {
             return Err(self.invalid(format!("must be a whole number, not {text}")));
         }
-        // Exact: whole doubles in any range that is used here (below 2^53) convert without loss.
+        // Exact: every whole double in the permitted ranges (below 2^53) converts without loss.
         let whole = if number >= 0.0 { number as u64 } else { 0 };
         if number < 0.0 || !range.contains(&whole) {
             return Err(self.invalid(format!(
@@ -151,7 +152,7 @@ impl<'a> Node<'a> {
         Ok(whole)
     }
 
-    /// A whole number of either sign.
+    /// A whole number, positive or negative.
     pub(super) fn signed(&self) -> Result<i64, Box<ConfigError>> {
         let text = self
             .value
@@ -163,21 +164,21 @@ impl<'a> Node<'a> {
             .map_err(|_| self.invalid(format!("must be a whole number of 64 bits, not {text}")))
     }
 
-    /// A number as it is written, and the double nearest to it.
+    /// A number as written, and the nearest double.
     pub(super) fn number(&self, expected: &'static str) -> Result<(&'a str, f64), Box<ConfigError>> {
         let text = self
             .value
             .as_number_text()
             .ok_or_else(|| self.wrong_type(expected))?;
-        // Not the library's own reader, which is 15 KB: this one is there for the JSON anyway, and a unit in the last place
-        // decides nothing here.
+        // Not the library's own reader, which would add 15 KB: this one is present for JSON anyway, and the
+        // last binary digit does not matter here.
         match serde_json::from_str(text) {
             Ok(number) => Ok((text, number)),
             Err(_) => Err(self.invalid(format!("the number {text} is out of range"))),
         }
     }
 
-    /// A number from so many tenths to so many.
+    /// A number between two numbers of tenths.
     pub(super) fn share(&self, low: u8, high: u8) -> Result<f64, Box<ConfigError>> {
         let (text, number) = self.number("a number between 0 and 1")?;
         let bound = |tenths: u8| f64::from(tenths) / 10.0;
@@ -226,7 +227,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A list; text alone is a list of one, as protobuf's JSON reader has it for repeated fields.
+    /// A list. A text counts as a list with one element, as in protobuf's JSON for repeated fields.
     pub(super) fn list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         if self.value.kind() == Kind::String {
             return Ok(vec![*self]);
@@ -242,7 +243,7 @@ impl<'a> Node<'a> {
             .collect())
     }
 
-    /// A list that is not empty.
+    /// A list with at least one element.
     pub(super) fn some_list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         let list = self.list()?;
         if list.is_empty() {
@@ -252,7 +253,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A value, or a list of several that is not empty.
+    /// A value, or a list of values with at least one element.
     pub(super) fn one_or_some(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         match self.value.kind() {
             Kind::Array => self.some_list(),
@@ -264,7 +265,7 @@ impl<'a> Node<'a> {
         read_each(&self.list()?, |node| node.name())
     }
 
-    /// The members of an object whose names are the operator's own.
+    /// The members of an object under names that the operator chooses.
     pub(super) fn map(&self) -> Result<Members<'_>, Box<ConfigError>> {
         Ok(Members {
             place: &self.place,
@@ -276,7 +277,7 @@ impl<'a> Node<'a> {
         self.value.as_object().ok_or_else(|| self.wrong_type("an object"))
     }
 
-    /// The members of an object whose names are ours, in snake_case or lowerCamelCase.
+    /// The members of an object with declared names, in snake_case or lowerCamelCase.
     pub(super) fn fields<O: Declared>(&self, _: O) -> Result<Fields<'_, O>, Box<ConfigError>> {
         self.found(O::NAMES).map(Fields::of)
     }
@@ -315,7 +316,7 @@ impl<'a> Node<'a> {
                 entries.push((field, node));
             }
         }
-        // What an unknown field was meant to be may be what the others lack.
+        // An unknown field may be a misspelt one of the fields that are absent.
         if !is_sound {
             return Err(ConfigError::reported());
         }
@@ -326,7 +327,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The fields of an object in whose place `true` is written.
+    /// The fields of an object in place of which `true` is written.
     pub(super) fn without_fields<O: Declared>(&self, _: O) -> Fields<'_, O> {
         Fields::of(Found {
             place: &self.place,
@@ -351,7 +352,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The one of the allowed values that is here.
+    /// The allowed value that is present.
     pub(super) fn one_of<T: Copy>(&self, allowed: &[(&'static str, T)]) -> Result<T, Box<ConfigError>> {
         let value = self.value.as_str().unwrap_or_default();
         match allowed.iter().find(|(name, _)| **name == *value) {
@@ -372,7 +373,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A number of tenths in decimal notation. The library's own writer of doubles is 19 KB.
+/// A number of tenths in decimal notation. The library's own writer for doubles would add 19 KB.
 pub(super) fn tenths(number: u8) -> String {
     match (number / 10, number % 10) {
         (whole, 0) => whole.to_string(),
@@ -380,7 +381,8 @@ pub(super) fn tenths(number: u8) -> String {
     }
 }
 
-/// What each of the nodes is read as; the faults of all are kept. A loop: `collect` is a function of its own for every type.
+/// The result for each of the nodes; all faults are kept. A loop, because `collect` compiles to a function
+/// for every type.
 pub(super) fn read_each<T>(
     nodes: &[Node<'_>],
     mut read: impl FnMut(&Node<'_>) -> Result<T, Box<ConfigError>>,
@@ -396,7 +398,7 @@ pub(super) fn read_each<T>(
 }
 
 impl Place<'_> {
-    /// Member names and indices from the outside in, as in `rules[2].match.prefix`.
+    /// Names of members and indexes, the outermost first, as in `rules[2].match.prefix`.
     fn path(&self) -> String {
         match *self {
             Self::Root(_) => String::new(),
@@ -455,12 +457,12 @@ impl<'a, O: Declared> Fields<'a, O> {
         self.found.require(field.name, field.fix)
     }
 
-    /// The field's value, if the field is there.
+    /// The field's value, if the field is present.
     pub(super) fn read<R: Reader>(&self, field: Field<O, R>) -> Result<Option<R::Value>, Box<ConfigError>> {
         self.found.read(field.name, field.reader)
     }
 
-    /// The value of a field that may not be absent.
+    /// The value of a required field.
     pub(super) fn required<R: Reader>(&self, field: Field<O, R>) -> Result<R::Value, Box<ConfigError>> {
         field.reader.read(self.require(field)?)
     }
@@ -470,12 +472,12 @@ impl<'a, O: Declared> Fields<'a, O> {
         self.found.value(field.name, field.reader)
     }
 
-    /// The same where nothing else rests on the value: a fault is kept, and the default takes its place.
+    /// The same for a value on which no other depends: a fault is kept, and the default replaces the value.
     pub(super) fn kept<R: Preset>(&self, field: Field<O, R>) -> R::Value {
         self.found.kept(field.name, field.reader)
     }
 
-    /// What was read; `None`: nothing, and the fault is kept.
+    /// The value; `None` if it has a fault, which is kept.
     pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
@@ -486,7 +488,7 @@ impl<'a, O: Declared> Fields<'a, O> {
         }
     }
 
-    /// What was read; or anything, so that the rest can be read on, and the fault is kept.
+    /// The value, or any value if it has a fault, which is kept: the rest of the configuration is still read.
     pub(super) fn or_default<T: Default>(&self, read: Result<T, Box<ConfigError>>) -> T {
         match read {
             Ok(value) => value,
@@ -497,13 +499,13 @@ impl<'a, O: Declared> Fields<'a, O> {
         }
     }
 
-    /// The field's strings; none where it is absent.
+    /// The field's strings; none if the field is absent.
     pub(super) fn names(&self, field: Field<O, Names>) -> Result<Vec<Box<str>>, Box<ConfigError>> {
         self.get(field)
             .map_or_else(|| Ok(Vec::new()), |node| node.names())
     }
 
-    /// The fields of the object in a field; where it is absent or at fault, none of them are there.
+    /// The fields of the object in a field. If the field is absent or faulty, none of them is present.
     pub(super) fn within<P: Declared>(&self, field: Field<O, Nested<P>>, object: P) -> Fields<'_, P> {
         match self.get(field) {
             Some(node) => node.keep(node.fields(object)),
@@ -512,7 +514,7 @@ impl<'a, O: Declared> Fields<'a, O> {
         .unwrap_or_else(|| self.absent(object))
     }
 
-    /// The fields of an object that is not there.
+    /// The fields of an absent object.
     pub(super) const fn absent<P: Declared>(&self, _: P) -> Fields<'a, P> {
         Fields::of(Found {
             place: self.found.place,
@@ -530,7 +532,7 @@ impl<'a, O: Declared> Fields<'a, O> {
     }
 }
 
-// Not inlined: each of these would be as often in the module as there are fields.
+// Not inlined: each of these would otherwise be in the module once for each field.
 impl<'a> Found<'a> {
     #[inline(never)]
     fn read<R: Reader>(&self, name: &'static str, reader: R) -> Result<Option<R::Value>, Box<ConfigError>> {
@@ -576,7 +578,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Where a field of this name is.
+/// The place for a field of this name.
 fn home(name: &str) -> Option<&'static str> {
     let homes = [
         (RuleObject::NAMES, "in a rule, beside `match`"),

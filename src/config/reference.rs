@@ -1,4 +1,5 @@
-//! What the declarations of fields say, for the reference in `docs/configuration.md` and for tools. No part of the module.
+//! The declarations of fields as data, for the reference in `docs/configuration.md` and for tools. No part of
+//! the module.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use super::reader::tenths;
 /// An object of the configuration, and its fields.
 #[derive(Clone, Debug)]
 pub struct ObjectReference {
-    /// Where it is, as in `providers.<name>.from_headers[]`; empty for the whole. Objects of one form have one place.
+    /// Its place, as in `providers.<name>.from_headers[]`; empty for the whole configuration. Objects of the
+    /// same form share one place.
     pub place: &'static str,
     /// Its fields, without those that the filter knows only to refuse them.
     pub fields: Vec<FieldReference>,
@@ -21,34 +23,34 @@ pub struct ObjectReference {
 pub struct FieldReference {
     /// Its name, in snake_case.
     pub name: &'static str,
-    /// What may be written there.
+    /// The form of its value.
     pub shape: Shape,
-    /// It may not be absent.
+    /// Whether it is required.
     pub is_required: bool,
     /// The value of an absent field, as YAML; empty for none.
     pub default: String,
-    /// The values, for a reader.
+    /// The permitted values, in words.
     pub values: String,
-    /// What it means, as Markdown.
+    /// Its meaning, as Markdown.
     pub meaning: String,
 }
 
-/// What may be written as a value.
+/// The form of a value.
 #[derive(Clone, Debug)]
 pub enum Shape {
     /// `true` or `false`.
     Boolean,
     /// A string.
     Text {
-        /// It may not be empty.
+        /// It must not be empty.
         is_some: bool,
     },
     /// A list of strings, or one string.
     Texts {
-        /// It may not be empty.
+        /// It must not be empty.
         is_some: bool,
     },
-    /// A string that is not empty, or a list of such strings.
+    /// A non-empty string, or a list of such strings.
     TextOrTexts,
     /// One of these strings.
     Words(Vec<&'static str>),
@@ -56,7 +58,7 @@ pub enum Shape {
     Whole(u64, u64),
     /// A whole number of 64 bits.
     Signed,
-    /// A number, from so many tenths to so many.
+    /// A number between two numbers of tenths.
     Tenths(u8, u8),
     /// A duration from the first to the last.
     Duration(Duration, Duration),
@@ -64,28 +66,28 @@ pub enum Shape {
     Scalar,
     /// A list.
     List {
-        /// What its elements are.
+        /// The form of its elements.
         of: Box<Self>,
-        /// It may not be empty.
+        /// It must not be empty.
         is_some: bool,
     },
-    /// An object whose members have names of the operator's own.
+    /// An object with members under names that the operator chooses.
     Map(Box<Self>),
     /// An object.
     Object(fn() -> ObjectReference),
-    /// This, or a list of several.
+    /// This, or a list of these.
     OneOrSome(Box<Self>),
     /// An object without members.
     Empty,
-    /// An object of which nothing has an effect.
+    /// An object without effect.
     Opaque,
-    /// `true` or `false` in place of this.
+    /// `true` or `false`, or this.
     FlagOr(Box<Self>),
-    /// Nothing: the filter knows the field only to refuse it.
+    /// No value: the filter knows the field only to refuse it.
     Refused,
 }
 
-/// Says what may be written.
+/// The form of the values of a reader.
 pub(super) trait Described {
     fn shape(&self) -> Shape;
 
@@ -96,7 +98,7 @@ pub(super) trait Described {
 }
 
 impl Shape {
-    /// The word of the reference.
+    /// The reference's word for the form.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -135,7 +137,7 @@ impl Shape {
 }
 
 impl FieldReference {
-    /// What a declaration says; `None`: the reference does not list it.
+    /// A declaration as data; `None` if the reference does not list it.
     pub(super) fn of<O, R: Described>(
         field: &Field<O, R>,
         is_required: bool,
@@ -172,7 +174,7 @@ impl ObjectReference {
                 (false, "") => "–".to_owned(),
                 (false, default) => format!("`{default}`"),
             };
-            // A String takes whatever is written.
+            // Writing to a String does not fail.
             let _ = write!(rows, "| `{}` | {} | {default} |", field.name, field.shape.word());
             let gap = if field.values.is_empty() { "" } else { " " };
             let _ = writeln!(rows, "{gap}{} | {} |", field.values, field.meaning);
@@ -203,7 +205,7 @@ impl ObjectReference {
 }
 
 impl Shape {
-    /// The object in it, if it holds one.
+    /// The object in the value, if it contains one.
     #[must_use]
     pub fn object(&self) -> Option<ObjectReference> {
         match self {
@@ -244,7 +246,7 @@ where
     }
 }
 
-/// A value as the reference writes it.
+/// A value in the reference's notation.
 pub(super) trait Shown {
     fn shown(&self) -> String;
 }

@@ -1,4 +1,4 @@
-//! `remote_jwks` and `key_cache`: where a provider's keys are fetched, and how they are kept.
+//! `remote_jwks` and `key_cache`: the URL of a provider's keys, and the rules of their cache.
 
 use super::error::ConfigError;
 use super::fields::{
@@ -9,13 +9,13 @@ use crate::http::HttpUri;
 use crate::keys::{Endpoint, KeyCache, KeyLocation, KeySource, RemoteKeySource};
 use crate::provider::Provider;
 
-/// What a fetch says of its sender, unless `user_agent` says otherwise: firewalls in front of large issuers refuse a
-/// request that does not say it.
+/// The default `user-agent` of fetches: firewalls in front of large issuers refuse requests without the
+/// field.
 const USER_AGENT: &str = concat!("proxy-wasm-jwt/", env!("CARGO_PKG_VERSION"));
 
 const LONGEST_USER_AGENT: usize = 256;
 
-/// Reads `user_agent`, and has the fetches of all providers send it.
+/// Reads `user_agent`, and sets it for the fetches of all providers.
 pub(super) fn read_user_agent(
     node: Option<&Node<'_>>,
     providers: &mut [Provider],
@@ -42,7 +42,7 @@ pub(super) fn read_user_agent(
 
 pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(RemoteJwksObject)?;
-    // Keys are always fetched ahead of the requests that need them, and a failed fetch is always tried again.
+    // The filter always fetches keys ahead of requests, and always retries a failed fetch.
     if let Some(node) = fields.get(RemoteJwksObject::async_fetch) {
         let fields = node.fields(AsyncFetchObject)?;
         fields.read(AsyncFetchObject::fast_listener)?;

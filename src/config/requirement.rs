@@ -1,4 +1,4 @@
-//! `requires`, `requirement_name` and `requirement_map`: names turned into requirements.
+//! `requires`, `requirement_name` and `requirement_map`: the names in requirements, resolved.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::ids::{LocationId, ProviderId};
 use crate::policy::{Authorization, Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 use crate::provider::Provider;
 
-/// What may be beside a requirement.
+/// The fields that may accompany a requirement.
 struct Beside<'f, 'n> {
     authorize: Option<&'f Node<'n>>,
     mode: Option<&'f Node<'n>>,
@@ -22,7 +22,7 @@ struct Beside<'f, 'n> {
     resource: Option<&'f Node<'n>>,
 }
 
-/// What an object has beside its requirement.
+/// The settings of an object beside its requirement.
 macro_rules! beside {
     ($fields:expr, $object:ident) => {
         Beside {
@@ -49,7 +49,7 @@ enum Form {
 /// The fields of which a requirement has one, with their names.
 type Forms<'f, 'n> = [(Form, &'static str, Option<&'f Node<'n>>); 7];
 
-/// The fields of an object of which a requirement has one.
+/// The fields of an object, of which a requirement has one.
 macro_rules! forms {
     ($fields:expr, $object:ident) => {
         [
@@ -101,7 +101,7 @@ impl<'f, 'n> Beside<'f, 'n> {
     }
 }
 
-/// `mode` and `shadow_percent`, of a rule or of the whole filter; `None`: neither is there.
+/// `mode` and `shadow_percent` of a rule or of the whole filter; `None` if neither is present.
 pub(super) fn read_mode(
     mode: Option<&Node<'_>>,
     percent: Option<&Node<'_>>,
@@ -115,13 +115,13 @@ pub(super) fn read_mode(
     }
 }
 
-/// What names in requirements may refer to, and what holds where they say nothing.
+/// The names that requirements may use, and the settings that apply if they have none of their own.
 pub(super) struct Known<'k> {
     pub(super) providers: &'k [Provider],
-    /// The names of providers that could not be read at all.
+    /// The names of providers that could not be read.
     pub(super) faulty: &'k [Box<str>],
     pub(super) requirement_map: &'k [(Box<str>, Rc<Demand>)],
-    /// The filter's own.
+    /// The filter's own settings.
     pub(super) mode: Mode,
     /// See [`Names::warnings`].
     pub(super) warnings: RefCell<Vec<String>>,
@@ -142,7 +142,7 @@ impl Known<'_> {
     ) -> Rc<Demand> {
         let locations = self.locations(&requirement);
         let authorization = authorization.map(Rc::new);
-        // Where conditions apply to a token that is absent, none gets past them.
+        // If conditions apply to an absent token as well, no request passes them without a token.
         let is_met_by_none = authorization
             .as_ref()
             .is_none_or(|authorization| authorization.optional);
@@ -173,7 +173,7 @@ impl Known<'_> {
         })
     }
 
-    /// Whether no token without a proof of possession would do.
+    /// Whether the requirement accepts only tokens with a proof of possession.
     fn needs_proof(&self, requirement: &Requirement) -> bool {
         let takes_proofs_only = |named: &ProviderRequirement| {
             let provider = self.providers.get(named.provider.index());
@@ -183,13 +183,14 @@ impl Known<'_> {
         requirement.providers().into_iter().all(takes_proofs_only)
     }
 
-    /// Where the requirement looks for tokens.
+    /// The locations of the requirement's tokens.
     fn locations(&self, requirement: &Requirement) -> Vec<LocationId> {
         let mut locations = Vec::new();
         for named in requirement.providers() {
             let provider = self.providers.get(named.provider.index());
             for location in provider.into_iter().flat_map(|provider| &provider.locations) {
-                // In order, each once. There are few, and a sort costs the module more than it saves.
+                // In order, each once. The lists are short, and a sort would cost the module more than it
+                // saves.
                 if let Err(place) = locations.binary_search(location) {
                     locations.insert(place, *location);
                 }
@@ -198,8 +199,8 @@ impl Known<'_> {
         locations
     }
 
-    /// `requires` or `requirement_name`, of which one may be in `fields`, with what goes beside it; neither: no token is
-    /// needed.
+    /// `requires` or `requirement_name`, of which `fields` may contain one, with the fields beside it.
+    /// Without either, the rule needs no token.
     pub(super) fn read_choice(
         &self,
         fields: &Fields<'_, RuleObject>,
@@ -234,7 +235,7 @@ impl Known<'_> {
         }
     }
 
-    /// An entry of `requirement_map`: a requirement with what goes beside it.
+    /// An entry of `requirement_map`: a requirement with the fields beside it.
     pub(super) fn read_entry(
         &self,
         node: &Node<'_>,
@@ -309,13 +310,14 @@ impl Known<'_> {
         }
     }
 
-    /// A requirement as it is in a rule; an empty one asks for nothing, as in jwt_authn.
+    /// A requirement of a rule. As in jwt_authn, an empty one requires nothing.
     pub(super) fn read(&self, node: &Node<'_>) -> Result<Requirement, Box<ConfigError>> {
         self.read_within(node, None)
             .map(|read| read.unwrap_or(Requirement::Nothing))
     }
 
-    /// `siblings`: the providers of the `requires_any` around it, which `allow_missing` speaks of; all, where there is none.
+    /// `siblings` are the providers of the surrounding `requires_any`, to which `allow_missing` refers;
+    /// without one, it refers to all.
     fn read_within(
         &self,
         node: &Node<'_>,
@@ -399,8 +401,8 @@ impl Known<'_> {
         };
         let mut parts = read_each(&nodes, |node| read(node, None))?;
         if is_any {
-            // `allow_missing` among them speaks of the providers that the others name, at whatever depth, and is asked last,
-            // as in jwt_authn: a good token is used before it is done without.
+            // An `allow_missing` among them refers to the providers of the other parts, at any depth. As in
+            // jwt_authn, it is evaluated last: a valid token takes precedence over none.
             let named: Vec<_> = parts.iter().flat_map(Requirement::named).cloned().collect();
             parts = read_each(&nodes, |node| read(node, Some(&named)))?;
             if !named.is_empty() {
@@ -421,7 +423,7 @@ impl Known<'_> {
             let (tolerant, missing): (Vec<_>, Vec<_>) = waivers
                 .into_iter()
                 .partition(|part| matches!(part, Requirement::AllowMissingOrFailed(_)));
-            // Of both, the one that allows more is left, which the other would only forestall.
+            // If both are present, the stricter one has no effect, and only the other one stays.
             ordered.extend(if tolerant.is_empty() { missing } else { tolerant });
             parts = ordered;
         }
@@ -433,7 +435,7 @@ impl Known<'_> {
         let name = fields.require(ProviderAndAudiencesObject::provider_name)?;
         let provider = self.read_provider(name)?;
         let audiences = match fields.get(ProviderAndAudiencesObject::audiences) {
-            // An empty list does not override, as in jwt_authn.
+            // As in jwt_authn, an empty list overrides nothing.
             Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(node)?),
             _ => None,
         };

@@ -1,4 +1,5 @@
-//! `protected_resource`: what RFC 9728 lets a client know before it has a token.
+//! `protected_resource`: the metadata of [RFC 9728](https://www.rfc-editor.org/rfc/rfc9728), which a client
+//! can read before it has a token.
 
 use super::error::ConfigError;
 use super::fields::ProtectedResourceObject;
@@ -11,7 +12,7 @@ use crate::ids::ProviderId;
 use crate::policy::{ProtectedResource, RequestPath, ResourceIdentity, ResourceMetadata};
 use crate::provider::Provider;
 
-/// Reads a resource whose tokens are of these providers; its number.
+/// Reads a resource whose tokens come from these providers. Returns its index.
 pub(super) fn read(
     node: &Node<'_>,
     providers: &[Provider],
@@ -36,7 +37,7 @@ pub(super) fn read(
             ..
         } in providers.iter().map(|provider| &provider.claims)
         {
-            // A pattern is no one's name, and a client can do nothing with what is no URL.
+            // A client can use neither a pattern nor a text that is not a URL.
             let server = issuers.iter().find(|issuer| HttpUri::parse(issuer).is_ok());
             if let (None, Some(server)) = (issuer_pattern, server)
                 && !authorization_servers.contains(server)
@@ -63,7 +64,8 @@ pub(super) fn read(
         resource_name: fields.read(ProtectedResourceObject::resource_name)?,
         resource_documentation: documentation.map(|node| node.name()).transpose()?,
     };
-    // The same words twice are one resource, so that several rules may speak of it; two documents at one address are a fault.
+    // Two identical objects are one resource, because several rules may refer to it. Two documents with one
+    // URL are a fault.
     let mut known = names.resources.iter().enumerate();
     match known.find(|(_, known)| *known.identity() == identity) {
         Some((number, known)) if *known.metadata() == metadata => Ok(number),
@@ -115,7 +117,8 @@ fn read_identity(
     }
 }
 
-/// RFC 9728 section 1.2: "a URL that uses the https scheme and has no fragment component", and here no query either.
+/// RFC 9728 section 1.2: "a URL that uses the https scheme and has no fragment component". This filter
+/// permits no query either.
 fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
     let url = node.name()?;
     let fault = || {
@@ -127,7 +130,7 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
     let is_loopback = ["localhost", "127.0.0.1", "[::1]"]
         .iter()
         .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
-    // Without TLS only where nothing leaves the machine: for trying things out.
+    // Without TLS only on the local machine, for tests.
     let is_scheme = scheme == "https" || (scheme == "http" && is_loopback);
     if !is_scheme || Authority::parse(authority.as_bytes()).is_none() || !(path.is_empty() || is_path(path)) {
         return Err(fault());
@@ -138,13 +141,14 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
     })
 }
 
-/// RFC 3986 section 3.3: pchar and the slash. Where a document's path is not canonical, no request for it is.
+/// RFC 3986 section 3.3: pchar and the slash. A request for a document needs a canonical path.
 fn is_path(path: &str) -> bool {
     let is_path_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte);
     path.bytes().all(is_path_byte) && RequestPath::new(path.as_bytes()).is_canonical()
 }
 
-/// The ways of RFC 6750 section 2 by which these providers take tokens: places of another kind have no name there.
+/// The methods of RFC 6750 section 2 by which these providers accept tokens. Other locations have no name
+/// there.
 fn bearer_methods(providers: &[&Provider], names: &Names) -> Vec<&'static str> {
     let mut methods = Vec::new();
     for provider in providers {

@@ -1,11 +1,11 @@
-//! `response`: how refusals are written.
+//! `response`: the form of refusals.
 
 use super::error::ConfigError;
 use super::fields::ResponseObject;
 use super::reader::Fields;
 use crate::reply::ReplyStyle;
 
-/// RFC 6750 section 3 wants a challenge to have at least one parameter; this realm is it where none is configured.
+/// RFC 6750 section 3 requires at least one parameter in a challenge: the realm, if none is configured.
 const DEFAULT_REALM: &str = "jwt";
 
 pub(super) fn read(fields: &Fields<'_, ResponseObject>, stripped: bool) -> ReplyStyle {

@@ -1,4 +1,4 @@
-//! `match`: Envoy's `RouteMatch`, as far as jwt_authn looks at it, and `methods` and `hosts`.
+//! `match`: the part of Envoy's `RouteMatch` that jwt_authn uses, and `methods` and `hosts`.
 
 use super::error::ConfigError;
 use super::fields::{HeaderMatcherObject, MatchObject, ParameterMatcherObject, RangeObject};
@@ -13,7 +13,7 @@ use crate::policy::{
 
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
 
-/// One matcher or several, of which any will do, and which requests each takes.
+/// One or several matchers, one of which suffices, and the requests that each of them matches.
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<(AnyMatcher, Vec<Reach>), Box<ConfigError>> {
     let read = read_each(&node.one_or_some()?, |node| read_one(node, names))?;
     let (matchers, reaches) = read.into_iter().unzip();
@@ -61,7 +61,7 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
         };
     }
     let is_connect = matcher.methods.is_some();
-    // To take every path, none has to be read.
+    // A matcher for every path needs no path.
     let is_any_path = matches!(&path, Some(PathTest::Prefix(prefix)) if **prefix == *b"/");
     match &path {
         Some(PathTest::Exact(text)) => reach.exact(text, ignore_case),
@@ -142,8 +142,8 @@ enum Test {
     Connect,
 }
 
-/// Refuses fields of Envoy's `RouteMatch` at which jwt_authn does not look: a rule that relied on one would match more than its
-/// author thinks.
+/// Refuses the fields of Envoy's `RouteMatch` that jwt_authn ignores: a rule with one of them would match
+/// more than its author thinks.
 // Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
 #[inline(never)]
 fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Box<ConfigError>> {
@@ -178,7 +178,7 @@ fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Bo
     Ok(())
 }
 
-/// The text that a path is compared with. `rest` is the pattern for what may follow it.
+/// The text with which a path is compared. `rest` is the pattern for the text after it.
 fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>> {
     let path = node.name()?;
     if !path.starts_with('/') {
@@ -196,9 +196,9 @@ fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>>
     Ok(path.into_boxed_bytes())
 }
 
-/// What to write in place of a path with the wildcards of another product.
+/// The correction of a path with the wildcards of another product.
 fn instead_of_wildcards(path: &str, rest: &str) -> String {
-    // `/admin/*` is how Istio and others write a prefix.
+    // In Istio and other products, `/admin/*` is a prefix.
     let prefix = path.trim_end_matches('*');
     if prefix.len() < path.len() && !prefix.contains(['*', '{', '}']) {
         return format!("write `prefix: {prefix}`");
@@ -315,7 +315,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
     })
 }
 
-/// A field's name, a pseudo-field's such as `:method` included.
+/// The name of a field, possibly a pseudo-field such as `:method`.
 fn read_header_name(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     let name = node.name()?.to_ascii_lowercase();
     match name.as_str() {

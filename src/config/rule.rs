@@ -1,4 +1,4 @@
-//! `rules` and `filter_state_rules`: which requests, and what they need.
+//! `rules` and `filter_state_rules`: requests, and their requirements.
 
 use super::Names;
 use super::error::ConfigError;
@@ -11,7 +11,7 @@ use crate::policy::{FilterStateRules, Rule};
 
 const MAX_RULES: usize = 10_000;
 
-/// The rules, and the number of the one that takes every request, if there is one.
+/// The rules, and the index of the one that matches every request, if there is one.
 pub(super) fn read(
     node: &Node<'_>,
     known: &Known<'_>,

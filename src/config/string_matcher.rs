@@ -7,18 +7,18 @@ use super::fields::{GoogleRe2Object, HeaderMatcherObject, RegexObject, StringMat
 use super::reader::{Fields, Node};
 use crate::pattern::{Member, Pattern, PatternSet, StringMatcher};
 
-/// The matcher of a text in one form, for a claim.
+/// The matcher for a text in one form, for a claim.
 pub(super) fn read_form(form: Form, node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
     refuse_wildcard(node, "regex")?;
     read_text(node, form, false, &Rc::default())
 }
 
-/// The matcher of a pattern, for a claim.
+/// The matcher for a pattern, for a claim.
 pub(super) fn read_alone(node: &Node<'_>) -> Result<StringMatcher, Box<ConfigError>> {
     Ok(StringMatcher::pattern(Member::alone(read_pattern(node)?)))
 }
 
-/// How a text is compared.
+/// The form of a comparison.
 #[derive(Clone, Copy)]
 pub(super) enum Form {
     Exact,
@@ -27,7 +27,7 @@ pub(super) enum Form {
     Contains,
 }
 
-/// The forms of a text that is compared, by the fields of a string matcher.
+/// The forms of a comparison, by the fields of a string matcher.
 fn forms<'f, 'n>(fields: &'f Fields<'n, StringMatcherObject>) -> [(Form, Option<&'f Node<'n>>); 4] {
     [
         (Form::Exact, fields.get(StringMatcherObject::exact)),
@@ -39,7 +39,8 @@ fn forms<'f, 'n>(fields: &'f Fields<'n, StringMatcherObject>) -> [(Form, Option<
 
 const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, contains, safe_regex";
 
-/// Refuses the wildcard of another product, which would match only itself; a claim hardly ever holds one.
+/// Refuses the wildcard of another product, which would be compared literally: a claim hardly ever contains
+/// one.
 fn refuse_wildcard(node: &Node<'_>, pattern: &str) -> Result<(), Box<ConfigError>> {
     let text = node.text()?;
     if text.contains('*') {
@@ -60,7 +61,7 @@ pub(super) fn read_for_claim(node: &Node<'_>) -> Result<StringMatcher, Box<Confi
     Ok(matcher)
 }
 
-/// Reads a matcher; its pattern becomes one of this set, with the others that look at the same text.
+/// Reads a matcher. It adds a pattern to `patterns`, the set for the same text.
 pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatcher, Box<ConfigError>> {
     let fields = node.fields(StringMatcherObject)?;
     if let Some(node) = fields.get(StringMatcherObject::custom) {
@@ -95,7 +96,7 @@ fn read_text(
     set: &Rc<PatternSet>,
 ) -> Result<StringMatcher, Box<ConfigError>> {
     let text = node.text()?;
-    // An empty exact value matches the empty string, as in Envoy; an empty part would match everything.
+    // As in Envoy, an empty exact value matches the empty string. An empty part would match everything.
     if text.is_empty() && !matches!(form, Form::Exact) {
         return Err(node.invalid("must not be empty"));
     }
@@ -108,7 +109,7 @@ fn read_text(
     })
 }
 
-/// The matchers from the older fields that name their form themselves: `exact_match: x` and so on.
+/// The matchers of the older fields, which contain their form in their names: `exact_match: x` and so on.
 pub(super) fn read_older(
     fields: &Fields<'_, HeaderMatcherObject>,
     set: &Rc<PatternSet>,
@@ -131,12 +132,12 @@ pub(super) fn read_older(
     Ok(found)
 }
 
-/// `RegexMatcher`: `{regex: …}`, which has to match the whole text.
+/// `RegexMatcher`: `{regex: …}`, which must match the whole text.
 pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     let fields = node.fields(RegexObject)?;
     let pattern = fields.require(RegexObject::regex)?;
     if let Some(node) = fields.get(RegexObject::google_re2) {
-        // Known, and without effect.
+        // Accepted, without effect.
         let _ = node
             .fields(GoogleRe2Object)?
             .get(GoogleRe2Object::max_program_size);
@@ -144,7 +145,7 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     read_pattern(pattern)
 }
 
-/// A pattern that has to match the whole text.
+/// A pattern that must match the whole text.
 fn read_pattern(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     let text = node.name()?;
     Pattern::parse(&text).map_err(|fault| node.invalid(format!("the pattern cannot be read: {fault}")))

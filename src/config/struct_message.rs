@@ -1,19 +1,22 @@
-//! A `google.protobuf.Struct` in its binary form, which is how Envoy hands one over.
+//! A binary `google.protobuf.Struct`, the form in which Envoy passes one.
 //!
-//! Envoy's documentation speaks of JSON; Envoy 1.40 passes the bytes of the message. Both are read. The three messages are
-//! written on as text while they are read: a library that makes a tree of them first is 8 KB more of the module.
+//! Envoy's documentation describes JSON, but Envoy 1.40 passes the bytes of the message. The filter reads
+//! both. It writes the three messages as text while it reads them: a library that builds a tree first would
+//! add 8 KB to the module.
 
-/// How deep objects and lists may nest: far more than JSON may here, so that it is JSON's own limit that an operator is told of.
+/// The deepest nesting of objects and lists. It is far more than JSON may have here: the operator gets JSON's
+/// own message.
 const MAX_DEPTH: usize = 100;
 
-/// The message as JSON text, its members in the order of their names; `None` where the bytes are no such message, or hold a number that JSON has not.
+/// The message as JSON text, its members sorted by name; `None` if the bytes are not such a message, or
+/// contain a number that JSON does not have.
 pub(super) fn to_json(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut json = Vec::with_capacity(bytes.len());
     write_struct(bytes, MAX_DEPTH, &mut json)?;
     Some(json)
 }
 
-/// `Struct { map<string, Value> fields = 1; }`. A name that is there twice has its last value.
+/// `Struct { map<string, Value> fields = 1; }`. Of a repeated name the last value counts.
 fn write_struct(mut message: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()> {
     let mut members: Vec<(&str, &[u8])> = Vec::new();
     while !message.is_empty() {
@@ -40,7 +43,7 @@ fn write_struct(mut message: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<
     Some(())
 }
 
-/// An entry of a map, which is a message too: `{ string key = 1; Value value = 2; }`.
+/// An entry of a map is a message too: `{ string key = 1; Value value = 2; }`.
 fn read_entry(mut message: &[u8]) -> Option<(&str, &[u8])> {
     let (mut name, mut value): (&str, &[u8]) = ("", &[]);
     while !message.is_empty() {
@@ -54,7 +57,7 @@ fn read_entry(mut message: &[u8]) -> Option<(&str, &[u8])> {
     Some((name, value))
 }
 
-/// `Value`, of whose fields the last one counts.
+/// `Value`, of which the last field counts.
 fn write_value(mut message: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()> {
     let mut kind = None;
     while !message.is_empty() {
@@ -96,14 +99,14 @@ fn write_list(mut message: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()
     Some(())
 }
 
-/// A field's value as it is encoded. These messages have no other encodings, and skip fields that they do not know.
+/// The encoded value of a field. These messages have no other encodings, and no other fields.
 enum Wire<'m> {
     Varint(u64),
     Double(f64),
     Bytes(&'m [u8]),
 }
 
-/// Takes the next field off a message, with its number.
+/// Splits off the next field of a message, with its number.
 fn take_field<'m>(message: &mut &'m [u8]) -> Option<(u64, Wire<'m>)> {
     let tag = varint(message)?;
     let value = match tag & 7 {
@@ -124,7 +127,7 @@ fn take_field<'m>(message: &mut &'m [u8]) -> Option<(u64, Wire<'m>)> {
     Some((tag >> 3, value))
 }
 
-/// Seven bits a byte, the lowest first; all but the last byte have the highest bit set.
+/// Seven bits in a byte, the least significant first. All bytes but the last have the highest bit set.
 fn varint(message: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS).step_by(7) {
@@ -234,7 +237,7 @@ mod tests {
     fn other_bytes_are_no_message() {
         assert_eq!(to_json(b"{\"providers\":{}}"), None);
         assert_eq!(to_json(b"\x0a\xff"), None);
-        // Other encodings, a varint without end, a text that is none.
+        // Other encodings, an unterminated varint, and bytes that are not text.
         for value in [
             "\x0a\x04\x12\x02\x18\x01",
             "\x08\x01",

@@ -1,34 +1,35 @@
-//! What is at fault in a refused request, beside the reason; in words: [`crate::account`].
+//! The fault of a refused request, beside the reason. [`crate::account`] puts it into words.
 
 use crate::ids::LocationId;
 use crate::jose::Algorithm;
 use crate::time::UnixTime;
 
-/// What is at fault, in numbers and in words of the configuration or of the program: never a byte of the token.
+/// The fault of a refused request, in numbers and in words of the configuration or of the program. It never
+/// contains a byte of the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
-    /// The reason says it all.
+    /// The reason is sufficient.
     #[default]
     None,
     /// A claim or a part of the request.
     Word(&'static str),
-    /// `exp` was then.
+    /// The time in `exp`.
     Passed(UnixTime),
-    /// This claim says that the token is valid from then on.
+    /// The claim, and the time from which it permits the token.
     Ahead(&'static str, UnixTime),
-    /// `exp` is as late as that.
+    /// `exp`, which is too late.
     TooFar(UnixTime),
-    /// The number of a claim among the provider's `required_claims`.
+    /// The index of a claim in the provider's `required_claims`.
     RequiredClaim(usize),
-    /// `alg` is this, and the provider does not allow it.
+    /// `alg`, which the provider does not allow.
     NotAllowed(Algorithm),
-    /// There is no `kid`, and `alg` is this.
+    /// The token has no `kid`. Its `alg`.
     NoKid(Algorithm),
-    /// The key that `kid` names is for another algorithm.
+    /// The key with the token's `kid` is for another algorithm.
     Misfit {
         /// `alg`.
         used: Algorithm,
-        /// What the key is for.
+        /// The algorithm of the key.
         is_for: Algorithm,
     },
     /// One location holds several tokens.

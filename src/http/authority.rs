@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The authority of a request or a URL, in the one form that all its spellings have: a name in lower
-/// case without a dot at its end, or the value of an IPv6 address; and the value of the port.
+/// The authority of a request or a URL in a normal form: a name in lower case without a dot at its end, or
+/// the value of an IPv6 address; and the value of the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority<'a> {
     host: Host<'a>,
@@ -21,8 +21,9 @@ enum Host<'a> {
 pub const DEFAULT_PORTS: [u16; 2] = [80, 443];
 
 impl<'a> Authority<'a> {
-    /// Reads an authority. `None` where it is none that every server reads alike: it has a user, an escape, several ports or
-    /// an empty one, an empty label, an IPv4 address in another form than four decimal numbers, or an IPv6 zone.
+    /// Parses an authority. `None` if servers could disagree about it: it has a user, an escape, several
+    /// ports or an empty one, an empty label, an IPv4 address in another form than four decimal numbers, or
+    /// an IPv6 zone.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let end = match text {
@@ -42,7 +43,7 @@ impl<'a> Authority<'a> {
         Some(Self { host, port })
     }
 
-    /// The host in the one form that all its spellings have: an IPv6 address as RFC 5952 writes it, in brackets.
+    /// The host in its normal form. An IPv6 address is in brackets, in the form of RFC 5952.
     #[must_use]
     pub fn host(&self) -> Cow<'_, [u8]> {
         match &self.host {
@@ -51,7 +52,7 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// The authority in the one form that all its spellings have.
+    /// The authority in its normal form.
     #[must_use]
     pub fn text(&self) -> Cow<'_, [u8]> {
         match self.port {
@@ -67,33 +68,33 @@ impl<'a> Authority<'a> {
         Cow::Owned(text)
     }
 
-    /// Other authorities by which a client may ask the same server: without the port, or with the usual ones where there is
-    /// none.
+    /// Other authorities that a client may use for the same server: without the port or, if it has none, with
+    /// the usual ports.
     pub fn others(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
         let without = self.port.map(|_| self.host());
         let ports = DEFAULT_PORTS.into_iter().filter(|_| self.port.is_none());
         without.into_iter().chain(ports.map(|port| self.on_port(port)))
     }
 
-    /// The port, where it names one.
+    /// The port, if there is one.
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Whether the host is an IPv6 address that some servers take for one of IPv4.
+    /// Whether the host is an IPv6 address that some servers treat as an IPv4 address.
     #[must_use]
     pub fn is_mapped_address(&self) -> bool {
         matches!(self.host, Host::Address(address) if address.to_ipv4_mapped().is_some())
     }
 
-    /// Whether both name the same host, on whatever port.
+    /// Whether both have the same host, on any port.
     #[must_use]
     pub fn is_host_of(&self, other: &Authority<'_>) -> bool {
         self.host == other.host
     }
 
-    /// Whether the host is a name below the other's.
+    /// Whether the host is a subdomain of the other's.
     #[must_use]
     pub fn is_below(&self, other: &Authority<'_>) -> bool {
         match (&self.host, &other.host) {
@@ -104,7 +105,7 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// The same, kept.
+    /// The same, with its own copy of the name.
     #[must_use]
     pub fn into_owned(self) -> Authority<'static> {
         let host = match self.host {
@@ -118,7 +119,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// A port from 1 to 65535, by its value.
+/// The value of a port from 1 to 65535.
 fn read_port(digits: &[u8]) -> Option<u16> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -141,7 +142,7 @@ fn read_name(name: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !labels.clone().all(is_label) {
         return None;
     }
-    // The URL standard, section 3.5: a name whose last label is a number is an IPv4 address, in whatever form.
+    // The URL standard, section 3.5: a name whose last label is a number is an IPv4 address, in any form.
     let is_number = |label: &[u8]| match label {
         [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
         digits => digits.iter().all(u8::is_ascii_digit),

@@ -1,13 +1,13 @@
 //! Hexadecimal digits.
 
-/// The octet of two hexadecimal digits.
+/// The octet with these two hexadecimal digits.
 #[must_use]
 pub fn octet(high: u8, low: u8) -> Option<u8> {
     let digit = |byte| char::from(byte).to_digit(16);
     u8::try_from(digit(high)?.wrapping_mul(16).wrapping_add(digit(low)?)).ok()
 }
 
-/// The octets of exactly twice as many hexadecimal digits.
+/// The octets of a text that has exactly two digits for each.
 #[must_use]
 pub fn octets<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut octets = [0; N];

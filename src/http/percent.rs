@@ -1,27 +1,28 @@
-//! Percent-encoding (RFC 3986 section 2.1), read strictly.
+//! Percent-encoding ([RFC 3986 section 2.1](https://www.rfc-editor.org/rfc/rfc3986#section-2.1)), with strict
+//! checks.
 
 use std::borrow::Cow;
 
 use super::hex::octet;
 
-/// A percent sign that two hexadecimal digits do not follow.
+/// A percent sign without two hexadecimal digits after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadEscape;
 
-/// What a plus sign stands for.
+/// The meaning of a plus sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plus {
-    /// Itself, as in a path.
+    /// A plus sign, as in a path.
     Plus,
     /// A space, as in a form (the URL standard, section 5.1).
     Space,
 }
 
-/// The text without its escapes; borrowed where it has none.
+/// The decoded text. It is borrowed if it has no escape.
 ///
 /// # Errors
 ///
-/// Fails where two hexadecimal digits do not follow a percent sign.
+/// Fails if two hexadecimal digits do not follow a percent sign.
 pub fn decode(text: &[u8], plus: Plus) -> Result<Cow<'_, [u8]>, BadEscape> {
     let is_special = |byte: &u8| *byte == b'%' || (*byte == b'+' && plus == Plus::Space);
     if !text.iter().any(is_special) {
@@ -44,8 +45,8 @@ pub fn decode(text: &[u8], plus: Plus) -> Result<Cow<'_, [u8]>, BadEscape> {
     Ok(Cow::Owned(decoded))
 }
 
-/// The first octet of a text, whether it is written as an escape, and what follows. A percent sign that two hexadecimal digits
-/// do not follow is itself.
+/// The first octet of a text, whether it is an escape, and the rest of the text. A percent sign without two
+/// hexadecimal digits after it counts as itself.
 #[must_use]
 pub fn split_first(text: &[u8]) -> Option<(u8, bool, &[u8])> {
     let (first, rest) = text.split_first()?;
@@ -57,8 +58,8 @@ pub fn split_first(text: &[u8]) -> Option<(u8, bool, &[u8])> {
     Some((*first, false, rest))
 }
 
-/// RFC 3986 sections 6.2.2.1 and 6.2.2.2: "normalized by decoding any percent-encoded octet that corresponds to an unreserved
-/// character", the others in upper case.
+/// RFC 3986 sections 6.2.2.1 and 6.2.2.2: "normalized by decoding any percent-encoded octet that corresponds
+/// to an unreserved character"; the other escapes in upper case.
 #[must_use]
 pub fn normalize(mut text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -1,6 +1,6 @@
 //! Tokens of HTTP (RFC 9110 section 5.6.2): names of header fields, cookies, methods.
 
-/// `tchar`.
+/// Whether the octet is a `tchar`.
 #[must_use]
 pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)

@@ -1,12 +1,12 @@
-//! An http or https URL (RFC 3986), taken apart into what a request needs: written by an operator, or by an issuer in its
-//! discovery document.
+//! An http or https URL ([RFC 3986](https://www.rfc-editor.org/rfc/rfc3986)), split into the parts of a
+//! request. It comes from an operator, or from an issuer in its discovery document.
 
 use std::fmt;
 
-/// A longer URL is no one's address: one from an issuer's document is kept in memory and written into logs.
+/// The longest URL. The filter keeps a URL of an issuer's document in memory, and writes it into logs.
 const MAX_BYTES: usize = 2048;
 
-/// A URL's parts, each fit for a header of its own.
+/// The parts of a URL, each of which is valid as a header value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUri {
     /// `:scheme`.
@@ -17,18 +17,18 @@ pub struct HttpUri {
     pub path: Box<str>,
 }
 
-/// Why a text is no such URL.
+/// The reason for which a text is not such a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpUriFault {
     /// It does not begin with `http://` or `https://`.
     Scheme,
-    /// There is no host, a user name before it, or a byte that no request line holds.
+    /// It has no host, it has a user, or it contains a byte that a request line must not contain.
     HostOrPath,
-    /// It is longer than any real one.
+    /// It is longer than any real URL.
     TooLong,
 }
 
-/// Scheme, authority, and path with query and fragment, as they are written (RFC 3986 section 3).
+/// Scheme, authority, and path with query and fragment, as written (RFC 3986 section 3).
 #[must_use]
 pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
@@ -48,11 +48,11 @@ impl fmt::Display for HttpUriFault {
 }
 
 impl HttpUri {
-    /// Takes a URL apart. A fragment is left out: it is never sent (RFC 3986 section 3.5).
+    /// Parses a URL, without its fragment, which is never sent (RFC 3986 section 3.5).
     ///
     /// # Errors
     ///
-    /// Fails for every reason that [`HttpUriFault`] lists.
+    /// Fails for each reason that [`HttpUriFault`] lists.
     pub fn parse(uri: &str) -> Result<Self, HttpUriFault> {
         if uri.len() > MAX_BYTES {
             return Err(HttpUriFault::TooLong);
@@ -86,7 +86,7 @@ impl HttpUri {
     #[must_use]
     pub fn host(&self) -> &str {
         match self.authority.rsplit_once(':') {
-            // Not within the brackets of an IPv6 address.
+            // A colon within the brackets of an IPv6 address precedes no port.
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => &self.authority,
         }

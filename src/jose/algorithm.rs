@@ -1,11 +1,13 @@
-//! The signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
+//! The signature algorithms ([RFC 7518 section 3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1),
+//! [RFC 8037 section 3.1](https://www.rfc-editor.org/rfc/rfc8037#section-3.1)), their names, and sets of
+//! them.
 //!
-//! Owns their names and sets of them. It must not know keys.
+//! It must not know keys.
 
 use std::fmt;
 
-/// A digital signature algorithm of JWS. There is no `none` and nothing symmetric: a verifier that holds only
-/// public keys cannot be talked into taking one of them for a shared secret.
+/// A digital signature algorithm of JWS. There is no `none`, and no symmetric algorithm: a verifier with
+/// public keys only cannot take one of them for a shared secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u16)]
 pub enum Algorithm {
@@ -46,11 +48,12 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The algorithm that an `alg` names; `None` for any that is not implemented. Case counts (RFC 7515
-    /// section 4.1.1: "The 'alg' value is a case-sensitive ASCII string").
+    /// The algorithm with this `alg`; `None` if the filter does not implement it. Case counts
+    /// ([RFC 7515 section 4.1.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.1): "The 'alg' value is a
+    /// case-sensitive ASCII string").
     ///
-    /// `Ed25519` is the fully-specified name that RFC 9864 gives to what `EdDSA` on Ed25519 computes. As no other
-    /// curve is implemented the two are one algorithm here.
+    /// `Ed25519` is the fully-specified name of RFC 9864 for `EdDSA` on Ed25519. The filter implements no
+    /// other curve, so the two are one algorithm here.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -107,14 +110,15 @@ impl fmt::Display for Algorithm {
 pub struct AlgorithmSet(u16);
 
 impl AlgorithmSet {
-    /// The set of none.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
 
     /// The set of every [`Algorithm`].
     pub const ALL: Self = Self((1 << Algorithm::ALL.len()) - 1);
 
-    /// What a key without `alg` is used with where no one says more: everything that fits it but PSS. Hardly any key is meant
-    /// for that and does not say so, and the host does not have it, so that whoever signs could choose the slower way.
+    /// The algorithms of a key without `alg`, unless the configuration permits more: all that fit the key
+    /// except PSS. Nearly every key for PSS says so. The host does not implement PSS, so a client could
+    /// otherwise choose the slower verification.
     pub const OF_ANY_KEY: Self =
         Self(Self::ALL.0 & !(Algorithm::Ps256.bit() | Algorithm::Ps384.bit() | Algorithm::Ps512.bit()));
 
@@ -124,12 +128,12 @@ impl AlgorithmSet {
         self.0 & algorithm.bit() != 0
     }
 
-    /// Puts `algorithm` into the set.
+    /// Adds `algorithm` to the set.
     pub fn insert(&mut self, algorithm: Algorithm) {
         self.0 |= algorithm.bit();
     }
 
-    /// Whether the set has no algorithm.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0

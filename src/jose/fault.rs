@@ -1,13 +1,13 @@
-//! What can be wrong with a token, with a key and with a key set.
+//! The faults of a token, of a key and of a key set.
 //!
-//! Owns the faults and the phrases that describe them, so that the modules that read tokens and keys need not import
-//! each other. It must not know how anything is read.
+//! It contains the faults and their descriptions: the parsers of tokens and keys need not import each other.
+//! It must not know any parser.
 
 use std::fmt;
 
 use crate::json::JsonError;
 
-/// Why a token cannot be read. Its signature is not looked at before it can be.
+/// The reason for which a token cannot be parsed. The filter checks a signature only after that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenFault {
     /// Not three parts with two periods between them.
@@ -21,7 +21,7 @@ pub enum TokenFault {
     /// The header has no `alg`, which
     /// [RFC 7515 section 4.1.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.1) requires.
     AlgorithmMissing,
-    /// The header asks for an extension that is not implemented: `crit`, or `b64` other than true
+    /// The header requires an extension that the filter does not implement: `crit`, or `b64` other than true
     /// ([RFC 7797](https://www.rfc-editor.org/rfc/rfc7797)).
     CriticalHeader,
     /// The token is a JWE: five parts, or an `enc` member.
@@ -53,7 +53,7 @@ impl fmt::Display for TokenFault {
 
 impl std::error::Error for TokenFault {}
 
-/// Why a member of a key set is not used.
+/// The reason for which the filter does not use a member of a key set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JwkFault {
     /// The element of `keys` is not an object.
@@ -78,8 +78,8 @@ pub enum JwkFault {
     RsaModulusEven,
     /// The RSA exponent is even, less than 3, or has more than 33 bits.
     RsaExponent,
-    /// `alg` is one of PSS, which the host does not have, and the module does not take RSA keys of more than 4096 bits
-    /// or with an exponent above 65537.
+    /// `alg` is one of PSS, which the host does not implement, and the module does not accept RSA keys of
+    /// more than 4096 bits or with an exponent above 65537.
     RsaBeyondModule,
     /// The coordinates are not those of a point on the curve, or the point has a small order.
     PointInvalid,
@@ -95,7 +95,7 @@ pub enum JwkFault {
     CertificateMalformed,
     /// `x5c` has a key of another type than `kty`.
     CertificateMismatch,
-    /// The document has more usable keys than a provider takes.
+    /// The document has more usable keys than a provider accepts.
     TooManyKeys,
 }
 
@@ -128,14 +128,14 @@ impl fmt::Display for JwkFault {
 
 impl std::error::Error for JwkFault {}
 
-/// A member of a key set that is not used.
+/// A member of a key set that the filter does not use.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SkippedKey {
     /// Its position in `keys`.
     pub position: usize,
     /// The beginning of its `kid`, escaped for a log.
     pub key_id: Option<Box<str>>,
-    /// Why it is not used.
+    /// The reason.
     pub fault: JwkFault,
 }
 
@@ -149,7 +149,7 @@ impl fmt::Display for SkippedKey {
     }
 }
 
-/// The members of a key set that are not used: how many, and the first of them.
+/// The members of a key set that the filter does not use: their number, and the first of them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SkippedKeys {
     count: usize,
@@ -157,19 +157,19 @@ pub struct SkippedKeys {
 }
 
 impl SkippedKeys {
-    /// How many skipped keys a log line names.
+    /// The number of skipped keys in a log line.
     pub const NAMED: usize = 16;
 
-    /// How many characters of a `kid` a log line shows.
+    /// The number of characters of a `kid` in a log line.
     const SHOWN: usize = 64;
 
-    /// Whether every member of the set is used.
+    /// Whether the filter uses every member of the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// How many members are not used.
+    /// The number of members that the filter does not use.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -215,16 +215,16 @@ impl fmt::Display for SkippedKeys {
     }
 }
 
-/// Why a document gives no key set at all.
+/// The reason for which a document is not a key set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JwksFault {
-    /// The document is not one JSON object, or names a member twice.
+    /// The document is not one JSON object, or has a duplicate member.
     Json(JsonError),
-    /// There is no `keys`, and no certificate by the name of a key.
+    /// There is no `keys`, and no certificate under the name of a key.
     KeysMissing,
     /// `keys` is not an array.
     KeysNotAnArray,
-    /// None of the keys can be used. Without any key, nothing was skipped.
+    /// None of the keys can be used. Without any key, the filter has skipped none.
     NoUsableKey(SkippedKeys),
 }
 

@@ -1,7 +1,8 @@
-//! The JOSE header (RFC 7515 section 4).
+//! The JOSE header ([RFC 7515 section 4](https://www.rfc-editor.org/rfc/rfc7515#section-4)).
 //!
-//! Owns which members count and which end it. `jwk`, `jku`, `x5u`, `x5c` and `x5t` are never looked at: a token
-//! does not get to say which key verifies it. It must not know which algorithms a provider allows.
+//! It reads the members that matter, and refuses those that must not be present. It ignores `jwk`, `jku`,
+//! `x5u`, `x5c` and `x5t`: a token must not select the key that verifies it. It must not know which
+//! algorithms a provider allows.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,14 +11,14 @@ use super::algorithm::Algorithm;
 use super::fault::TokenFault;
 use crate::json::{Json, Object};
 
-/// What a token's header says about itself, unverified.
+/// The unverified header of a token.
 #[derive(Clone)]
 pub struct JoseHeader<'a> {
-    /// `alg`; `None` when it names an algorithm that is not implemented, `none` and `HS256` among them.
+    /// `alg`; `None` for an algorithm that the filter does not implement, such as `none` and `HS256`.
     pub algorithm: Option<Algorithm>,
     /// `kid`, decoded.
     pub key_id: Option<Cow<'a, str>>,
-    /// `typ`, decoded; compare with [`JoseHeader::token_type_is`].
+    /// `typ`, decoded. Compare it with [`JoseHeader::token_type_is`].
     pub token_type: Option<Cow<'a, str>>,
 }
 
@@ -38,12 +39,12 @@ impl<'a> JoseHeader<'a> {
                 "alg" => algorithm = Some(Algorithm::from_name(&string(value, "alg")?)),
                 "kid" => key_id = Some(string(value, "kid")?),
                 "typ" => token_type = Some(string(value, "typ")?),
-                // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are not understood and
-                // supported by the recipient, then the JWS is invalid." None is supported, and an empty list is
-                // forbidden there too.
+                // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are not
+                // understood and supported by the recipient, then the JWS is invalid." The filter supports
+                // none, and the section forbids an empty list.
                 "crit" => return Err(TokenFault::CriticalHeader),
-                // RFC 7797 section 6 makes `crit` mandatory beside it; without, an unencoded payload would be read as
-                // base64url.
+                // RFC 7797 section 6 requires `crit` beside it. Without this check, the filter would decode
+                // an unencoded payload as base64url.
                 "b64" if value.as_bool() != Some(true) => return Err(TokenFault::CriticalHeader),
                 // RFC 7516 section 9: "If the 'enc' member exists, it is a JWE; otherwise, it is a JWS."
                 "enc" => return Err(TokenFault::Encrypted),
@@ -70,7 +71,7 @@ impl<'a> JoseHeader<'a> {
     }
 }
 
-// `kid` and `typ` are the client's bytes: only their presence is shown.
+// `kid` and `typ` come from the client: only their presence is shown.
 impl fmt::Debug for JoseHeader<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -1,6 +1,8 @@
-//! One JSON Web Key (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2).
+//! One JSON Web Key ([RFC 7517 section 4](https://www.rfc-editor.org/rfc/rfc7517#section-4),
+//! [RFC 7518 section 6](https://www.rfc-editor.org/rfc/rfc7518#section-6),
+//! [RFC 8037 section 2](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
 //!
-//! Owns which keys may verify a token and why the others may not. It must not know where a key came from.
+//! It decides whether a key may verify a token. It must not know the origin of a key.
 
 #[cfg(test)]
 mod tests;
@@ -20,10 +22,10 @@ use super::fault::JwkFault;
 use super::verify::{Curve, PublicKey};
 use crate::json::{Json, Kind, Object};
 
-/// The members that carry private or shared material (RFC 7518 sections 6.2.2, 6.3.2, 6.4.1; RFC 8037 section 2).
+/// The members with private or shared material (RFC 7518 sections 6.2.2, 6.3.2, 6.4.1; RFC 8037 section 2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// base64url with or without padding. Stray bits after the last octet change no key.
+/// base64url with or without padding. Stray bits after the last octet do not change the key.
 const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -31,13 +33,13 @@ const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// How exactly a key has to follow its RFCs.
+/// How strictly a key has to follow its RFCs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
-    /// As the RFCs define it. A client writes this key itself.
+    /// Exactly as in the RFCs: a client writes this key itself.
     Exact,
-    /// As issuers write it, over a connection of their own: what says nothing may be null or empty, and numbers may
-    /// have another length. The key itself is checked as well as in the other form.
+    /// As issuers write it, over a connection of their own: members without a value may be null or empty, and
+    /// numbers may have another length. The checks of the key itself are the same in both forms.
     AsPublished,
 }
 
@@ -48,13 +50,13 @@ pub struct Jwk {
     issuer: Option<Box<str>>,
     key: PublicKey,
     spki_der: OnceLock<Box<[u8]>>,
-    /// What another verifier has made of the key.
+    /// The form of the key that another verifier has made.
     #[cfg(not(target_family = "wasm"))]
     prepared: OnceLock<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Jwk {
-    /// Reads a JWK that a client has written, exactly as the RFCs define it.
+    /// Parses a JWK of a client, exactly as in the RFCs.
     ///
     /// # Errors
     ///
@@ -63,9 +65,10 @@ impl Jwk {
         Self::read(object, Form::Exact, true)
     }
 
-    /// Reads a JWK that an issuer publishes. Optional members may be null or empty, base64url may be padded, the
-    /// coordinates of a point may have too few or too many leading zeros, and `x5c` may be all that there is of the
-    /// key. `is_checked_now` says whether a point that takes long to find is found now, or when it is first used.
+    /// Parses a JWK of an issuer. Optional members may be null or empty, base64url may be padded, the
+    /// coordinates of a point may have too few or too many leading zeros, and `x5c` may be the only form of
+    /// the key. `is_checked_now` determines whether a costly search for a point takes place now, or at the
+    /// first use of the key.
     ///
     /// # Errors
     ///
@@ -74,7 +77,8 @@ impl Jwk {
         Self::read(object, Form::AsPublished, is_checked_now)
     }
 
-    /// Reads a key that an issuer publishes as a certificate under its `kid`. RSA keys of that form are for RS256.
+    /// Parses a key that an issuer publishes as a certificate under its `kid`. RSA keys in this form are for
+    /// RS256.
     ///
     /// # Errors
     ///
@@ -139,7 +143,7 @@ impl Jwk {
             prepared: OnceLock::new(),
         };
         if is_checked_now {
-            // The first request with the key does not wait for it.
+            // Computed now, so that the first request with the key does not have to wait.
             let _ = key.spki_der();
         }
         Ok(key)
@@ -151,7 +155,7 @@ impl Jwk {
         self.key_id.as_deref()
     }
 
-    /// The one algorithm that the key's own `alg` restricts it to.
+    /// The only algorithm of the key, from its own `alg`.
     #[must_use]
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
@@ -179,33 +183,34 @@ impl Jwk {
         is_alike && segments.next().is_none()
     }
 
-    /// Whether the key may verify signatures of `algorithm`: by type, by curve, and by its own `alg`.
+    /// Whether the key may verify signatures of `algorithm`: its type, its curve and its own `alg` permit it.
     #[must_use]
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         self.algorithm.is_none_or(|own| own == algorithm) && self.key.fits(algorithm)
     }
 
-    /// Whether the module itself checks signatures by this key: RSA keys above 4096 bits, or with an exponent above 65537, it
-    /// leaves to the host.
+    /// Whether the module can check signatures with this key. It leaves RSA keys above 4096 bits, or with an
+    /// exponent above 65537, to the host.
     #[must_use]
     pub fn is_within_module(&self) -> bool {
         self.key.is_within_module()
     }
 
-    /// About how many microseconds a check takes in the module; `None` where it makes none with this key.
+    /// The approximate duration of a check in the module, in microseconds; `None` if the module makes none
+    /// with this key.
     #[must_use]
     pub fn module_cost(&self, algorithm: Algorithm) -> Option<u32> {
         (self.fits(algorithm) && self.is_within_module()).then(|| self.key.module_micros())
     }
 
-    /// About how many microseconds a check by the host takes; `None` where the key does not fit.
+    /// The approximate duration of a check by the host, in microseconds; `None` if the key does not fit.
     #[must_use]
     pub fn host_cost(&self, algorithm: Algorithm) -> Option<u32> {
         self.fits(algorithm).then(|| self.key.host_micros())
     }
 
-    /// Whether `signature` is one of `algorithm` over `signing_input` by this key's holder; false also when the key
-    /// does not fit, or is larger than the module takes.
+    /// Whether `signature` is a signature of `algorithm` over `signing_input` with this key. Also false if
+    /// the key does not fit, or is larger than the module accepts.
     #[must_use]
     pub fn verify(&self, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
         self.fits(algorithm)
@@ -213,7 +218,8 @@ impl Jwk {
             && self.key.verify(algorithm, signing_input, signature)
     }
 
-    /// How long every signature of `algorithm` by this key is (RFC 7518 sections 3.3 to 3.5, RFC 8037 section 3.1).
+    /// The length of every signature of `algorithm` with this key (RFC 7518 sections 3.3 to 3.5, RFC 8037
+    /// section 3.1).
     #[must_use]
     pub fn signature_len(&self, algorithm: Algorithm) -> usize {
         match algorithm {
@@ -224,8 +230,8 @@ impl Jwk {
         }
     }
 
-    /// What a verifier other than the sandbox makes of the key, made once; `None` if another verifier has made something else
-    /// of it.
+    /// The form of the key for a verifier other than the sandbox, made once; `None` if another verifier has
+    /// already made a different one.
     #[cfg(not(target_family = "wasm"))]
     #[must_use]
     pub fn prepared<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
@@ -239,7 +245,7 @@ impl Jwk {
     }
 }
 
-/// The same key under the same name: what it verifies is equal.
+/// Whether both are the same key under the same name: they verify the same signatures.
 impl PartialEq for Jwk {
     fn eq(&self, other: &Self) -> bool {
         self.key_id == other.key_id
@@ -261,7 +267,7 @@ impl fmt::Debug for Jwk {
     }
 }
 
-/// The members that matter of a key, read in its form.
+/// The relevant members of a key, parsed in its form.
 struct Members<'a> {
     /// As in [`MEMBERS`].
     values: [Option<Json<'a>>; MEMBERS.len()],
@@ -275,8 +281,8 @@ const MEMBERS: [&str; 20] = [
 ];
 
 impl<'a> Members<'a> {
-    /// One pass over the object. In a published key null, an empty text and an empty list mean that the member is
-    /// absent: serializers write them for what has no value.
+    /// One pass over the object. In a published key, null, an empty text and an empty list count as absent:
+    /// serializers write them for members without a value.
     fn read(object: &Object<'a>, form: Form) -> Self {
         let mut values = [None; MEMBERS.len()];
         for (name, value) in object.members() {
@@ -308,7 +314,7 @@ impl<'a> Members<'a> {
         *self.values.get(place)?
     }
 
-    /// A member whose value only the owner of the key may have.
+    /// A member whose value only the owner of the key may know.
     fn private(&self) -> Option<&'static str> {
         let present = PRIVATE_MEMBERS.iter().zip(&self.values);
         present
@@ -333,8 +339,8 @@ impl<'a> Members<'a> {
         decoded.map_err(|_| JwkFault::MemberMalformed(name))
     }
 
-    /// [RFC 7517 section 4.3](https://www.rfc-editor.org/rfc/rfc7517#section-4.3): the values are strings, and a
-    /// verifier needs "verify".
+    /// [RFC 7517 section 4.3](https://www.rfc-editor.org/rfc/rfc7517#section-4.3): the values are strings,
+    /// and a verifier needs "verify".
     fn check_operations(&self) -> Result<(), JwkFault> {
         let Some(operations) = self.value("key_ops") else {
             return Ok(());
@@ -351,7 +357,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The key of the first certificate in `x5c`, in a published key that has no other.
+    /// The key of the first certificate in `x5c`, for a published key without other material.
     fn certificate(&self, key_type: &str) -> Result<Option<PublicKey>, JwkFault> {
         if self.form == Form::Exact || ["n", "e", "x", "y"].iter().any(|name| self.value(name).is_some()) {
             return Ok(None);
@@ -372,7 +378,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The key of the members that its type defines.
+    /// The key from the members of its type.
     fn key(&self, key_type: &str, is_checked_now: bool) -> Result<PublicKey, JwkFault> {
         if key_type == "RSA" {
             return PublicKey::rsa(&self.bytes("n")?, &self.bytes("e")?);

@@ -1,7 +1,7 @@
-//! JWK sets (RFC 7517 section 5).
+//! JWK sets ([RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)).
 //!
-//! Owns the split of a document into keys, and which of them a token asks for. It must not know how the document
-//! was fetched or how long it is good for.
+//! It splits a document into keys, and selects the keys for a token. It must not know how the document was
+//! fetched or how long it is valid.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,31 +12,32 @@ use super::fault::{JwkFault, JwksFault, SkippedKeys};
 use super::jwk::Jwk;
 use crate::json::{Json, Kind, Object};
 
-/// How many members a key may have, those of objects in it included. Issuers write at most half as many.
+/// The most members of a key, those of nested objects included. Issuers write at most half as many.
 const MAX_MEMBERS: usize = 64;
 
-/// How many members all keys of a document may have together: eight for each of a full set, as issuers write them.
+/// The most members of all keys of a document together: eight, as issuers write them, for each key of a full
+/// set.
 const MAX_MEMBERS_OF_ALL: usize = 16_384;
 
-/// How many elements of `keys` are read, the unusable ones included.
+/// The most elements of `keys` that are read, the unusable ones included.
 const MAX_ELEMENTS: usize = 4_096;
 
-/// The points of so many elements are checked when the set is read, and further ones when they are first used. Checking
-/// a point takes longer than reading the rest of its key.
+/// The number of elements whose points are checked when the set is read. The points of further elements are
+/// checked at their first use, because the check takes longer than parsing the rest of the key.
 const CHECKED_AT_ONCE: usize = 64;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// The usable keys of one document, in its order, found by `kid`.
+/// The usable keys of one document, in its order, with an index by `kid`.
 #[derive(Debug, Default)]
 pub struct JwkSet {
     number: u64,
     keys: Vec<Jwk>,
-    /// Positions of the keys that have a `kid`, ordered by it; keys that share one stay in document order.
+    /// Positions of the keys with a `kid`, sorted by it. Keys with the same `kid` stay in document order.
     by_key_id: Vec<usize>,
 }
 
-/// Sets of the same keys are equal, each with a number of its own.
+/// Sets of the same keys are equal, although each has a number of its own.
 impl PartialEq for JwkSet {
     fn eq(&self, other: &Self) -> bool {
         self.keys == other.keys
@@ -45,38 +46,39 @@ impl PartialEq for JwkSet {
 
 impl Eq for JwkSet {}
 
-/// A key set, and what was left out of it.
+/// A key set, and the members that it leaves out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ParsedJwkSet {
     /// The usable keys, at least one.
     pub set: JwkSet,
-    /// The others.
+    /// The unusable members.
     pub skipped: SkippedKeys,
 }
 
 impl JwkSet {
-    /// How many usable keys a set holds; further ones are skipped.
+    /// The most usable keys of a set. It skips further ones.
     pub const MAX_KEYS: usize = 2048;
 
-    /// How many keys the filter tries for a token that names none, or whose `kid` several keys have: each costs a
-    /// signature check.
+    /// The most keys that the filter tries for a token without a `kid`, or with a `kid` that several keys
+    /// have. Each costs a signature check.
     pub const MAX_TRIES: usize = 4;
 
-    /// Reads a document: a JWK set, or an object that has a certificate in PEM for each `kid`. It skips keys that it
-    /// cannot use one by one. [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5): "Implementations
-    /// SHOULD ignore JWKs within a JWK Set that use 'kty' […] values that are not understood by them, that are missing
-    /// required members, or for which values are out of the supported ranges."
+    /// Parses a document: a JWK set, or an object with a certificate in PEM for each `kid`. It skips each key
+    /// that it cannot use. [RFC 7517 section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5):
+    /// "Implementations SHOULD ignore JWKs within a JWK Set that use 'kty' […] values that are not understood
+    /// by them, that are missing required members, or for which values are out of the supported ranges."
     ///
     /// # Errors
     ///
-    /// Fails with a [`JwksFault`] when the document is no key set, or none of its keys is usable.
+    /// Fails with a [`JwksFault`] if the document is not a key set, or none of its keys is usable.
     pub fn parse(document: &[u8]) -> Result<ParsedJwkSet, JwksFault> {
-        // RFC 8259 section 8.1: parsers "MAY ignore the presence of a byte order mark". Some servers write one.
+        // RFC 8259 section 8.1: parsers "MAY ignore the presence of a byte order mark". Some servers write
+        // one.
         let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
         let document = Object::outline_up_to(Self::MAX_KEYS, document).map_err(JwksFault::Json)?;
         let mut reading = Reading::new();
         match document.member("keys") {
-            // Null is an empty set: some issuers write it before they have made a key.
+            // Null counts as an empty set: some issuers write it before they have a key.
             Some(keys) if keys.kind() == Kind::Null => {}
             Some(keys) => {
                 if !keys.each_element(&mut |element| reading.take_jwk(element)) {
@@ -110,7 +112,7 @@ impl JwkSet {
                 named.push((key_id, index));
             }
         }
-        // By name, and in document order where several keys have it.
+        // Sorted by `kid`, and in document order among keys with the same one.
         named.sort_unstable();
         let by_key_id = named.into_iter().map(|(_, index)| index).collect();
         Self {
@@ -120,13 +122,13 @@ impl JwkSet {
         }
     }
 
-    /// A number that no other set of this process has: what was verified with one set is not with another.
+    /// A number that no other set of this process has: results of one set do not apply to another.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// How many usable keys there are, never none.
+    /// The number of usable keys, at least one.
     #[must_use]
     #[expect(
         clippy::len_without_is_empty,
@@ -142,10 +144,11 @@ impl JwkSet {
         &self.keys
     }
 
-    /// The keys to try for a token of `algorithm` and `issuer`. With a `kid`, these are the keys of exactly this `kid`
-    /// or, without any such key, the keys without a `kid`. Without a `kid`, these are all keys. Of these the first
-    /// [`JwkSet::MAX_TRIES`] that fit the algorithm and serve the issuer, in document order. The filter never tries a
-    /// key of another `kid`, and a key without `alg` only for the algorithms in `of_any_key`.
+    /// The keys to try for a token of `algorithm` and `issuer`. With a `kid`, these are the keys with exactly
+    /// this `kid` or, if there are none, the keys without a `kid`. Without a `kid`, these are all keys. Of
+    /// these, it returns the first [`JwkSet::MAX_TRIES`] that fit the algorithm and serve the issuer, in
+    /// document order. The filter never tries a key with another `kid`, and tries a key without `alg` only
+    /// for the algorithms in `of_any_key`.
     pub fn candidates<'s>(
         &'s self,
         algorithm: Algorithm,
@@ -194,12 +197,12 @@ impl JwkSet {
     }
 }
 
-/// The keys of a document that were read so far.
+/// The keys of a document so far.
 struct Reading {
     position: usize,
     keys: Vec<Jwk>,
     skipped: SkippedKeys,
-    /// How many more members the keys may have.
+    /// The number of further members that the keys may have.
     members: usize,
 }
 
@@ -213,7 +216,7 @@ impl Reading {
         }
     }
 
-    /// Reads an element of `keys`; false when no further one is to be read.
+    /// Reads an element of `keys`. Returns false after the last element that is to be read.
     fn take_jwk(&mut self, element: Json<'_>) -> bool {
         let is_full = self.keys.len() >= JwkSet::MAX_KEYS;
         if is_full && self.skipped.first().len() >= SkippedKeys::NAMED {

@@ -1,6 +1,7 @@
-//! The compact form of a JWS (RFC 7515 section 3.1) and its faults.
+//! The compact form of a JWS ([RFC 7515 section 3.1](https://www.rfc-editor.org/rfc/rfc7515#section-3.1)) and
+//! its faults.
 //!
-//! Owns the split into three parts and their decoding. It must not know what the payload says.
+//! It splits and decodes the three parts. It must not know the content of the payload.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::fault::TokenFault;
 use super::header::JoseHeader;
 
-/// A token taken apart and decoded, of which nothing may be believed yet.
+/// A parsed and decoded token, which is not verified.
 pub struct UnverifiedJwt<'a> {
     signing_input: &'a [u8],
     payload_text: &'a [u8],
@@ -21,12 +22,12 @@ pub struct UnverifiedJwt<'a> {
 }
 
 impl<'a> UnverifiedJwt<'a> {
-    /// Takes a compact JWS apart.
+    /// Parses a compact JWS.
     ///
     /// # Errors
     ///
-    /// [`TokenFault::Parts`], [`TokenFault::Encrypted`] and the three `…Encoding` faults. The header's contents are
-    /// read by [`UnverifiedJwt::header`].
+    /// [`TokenFault::Parts`], [`TokenFault::Encrypted`] and the three `…Encoding` faults.
+    /// [`UnverifiedJwt::header`] reads the content of the header.
     pub fn decode(token: &'a [u8]) -> Result<Self, TokenFault> {
         let (header, rest) = at_period(token).ok_or(TokenFault::Parts)?;
         let (payload, signature) = at_period(rest).ok_or(TokenFault::Parts)?;
@@ -44,7 +45,7 @@ impl<'a> UnverifiedJwt<'a> {
             .and_then(|rest| rest.strip_suffix(b"."))
             .ok_or(TokenFault::Parts)?;
 
-        // Never more than the token is long, so that one allocation holds all three parts.
+        // Never more than the length of the token: one allocation holds all three parts.
         let mut decoded = vec![0; token.len()];
         let mut end = 0;
         let mut append = |text: &[u8]| {
@@ -65,7 +66,7 @@ impl<'a> UnverifiedJwt<'a> {
         })
     }
 
-    /// Reads the header. It is parsed again at each call: call it once.
+    /// Parses the header. Each call parses it again.
     ///
     /// # Errors
     ///
@@ -80,8 +81,8 @@ impl<'a> UnverifiedJwt<'a> {
         self.decoded.get(..self.payload_start).unwrap_or_default()
     }
 
-    /// The decoded payload, for a JWT the claims set. Whoever reads it before the signature is verified may use it
-    /// only to choose who is to verify it.
+    /// The decoded payload, which is the claims set of a JWT. Before the signature is verified, it may only
+    /// select the keys for the verification.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.decoded
@@ -89,13 +90,14 @@ impl<'a> UnverifiedJwt<'a> {
             .unwrap_or_default()
     }
 
-    /// The payload as it came, in base64url.
+    /// The payload as received, in base64url.
     #[must_use]
     pub fn payload_text(&self) -> &'a [u8] {
         self.payload_text
     }
 
-    /// The bytes that the signature is over (RFC 7515 section 5.2 step 8): the first two parts as they came.
+    /// The signing input ([RFC 7515 section 5.2](https://www.rfc-editor.org/rfc/rfc7515#section-5.2), step
+    /// 8): the first two parts as received.
     #[must_use]
     pub fn signing_input(&self) -> &'a [u8] {
         self.signing_input
@@ -108,14 +110,14 @@ impl<'a> UnverifiedJwt<'a> {
     }
 }
 
-/// What is before the first period and what after it.
+/// The text before the first period, and the text after it.
 fn at_period(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let period = memchr::memchr(b'.', text)?;
     let (before, after) = text.split_at_checked(period)?;
     Some((before, after.get(1..)?))
 }
 
-// A token is a credential: its bytes never reach a log.
+// A token is a credential: its bytes must not reach a log.
 impl fmt::Debug for UnverifiedJwt<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -1,6 +1,7 @@
-//! Who checks signatures, and how many a request may cost: the seam at which something faster than the sandbox can be put in.
+//! The trait for the verification of signatures, and the budget of a request. Another verifier may replace
+//! the sandbox.
 //!
-//! Pure functions of bytes. Whether a key may be used at all, and which, is settled before.
+//! Pure functions of bytes. The caller has already decided which key may be used.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,15 +11,16 @@ use super::jwk::Jwk;
 
 /// Checks signatures.
 pub trait SignatureVerifier: fmt::Debug {
-    /// Whether `signature` is one of `algorithm` over `signing_input` by the holder of `key`; false also when the key does
-    /// not fit the algorithm, or is larger than the verifier takes.
+    /// Whether `signature` is a signature of `algorithm` over `signing_input` with `key`. Also false if the
+    /// key does not fit the algorithm, or is larger than the verifier accepts.
     fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool;
 
-    /// About how many microseconds a check takes; `None` where the key is larger than the verifier takes.
+    /// The approximate duration of a check in microseconds; `None` if the key is larger than the verifier
+    /// accepts.
     fn cost(&self, key: &Jwk, algorithm: Algorithm) -> Option<u32>;
 }
 
-/// Checks them in this module's own code.
+/// Checks signatures with the code of this module.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sandbox;
 
@@ -32,15 +34,15 @@ impl SignatureVerifier for Sandbox {
     }
 }
 
-/// What the checks of one request may take together, in microseconds. A check that would take more is not made: neither many
-/// keys of an issuer nor many tokens of a client keep a worker from its other requests.
+/// The duration of all checks of one request together, in microseconds. The filter makes no check beyond it:
+/// neither an issuer with many keys nor a client with many tokens can delay the other requests of a worker.
 pub const CHECKS_BUDGET: u32 = 4_000;
 
-/// What the checks of a request have taken so far, and what came out.
+/// The duration of the checks of a request so far, and their results.
 pub struct Spent {
     /// Microseconds.
     left: Cell<u32>,
-    /// Another rule may ask for the same token.
+    /// Another rule may require the same token.
     known: Cell<Vec<Known>>,
 }
 
@@ -54,14 +56,14 @@ impl Default for Spent {
 }
 
 impl Spent {
-    /// The checks of the request before are over.
+    /// The checks of the previous request are over.
     pub fn clear(&mut self) {
         self.left.set(CHECKS_BUDGET);
         self.known.get_mut().clear();
     }
 }
 
-/// A check that was made.
+/// A check and its result.
 struct Known {
     algorithm: Algorithm,
     key: Box<[u8]>,
@@ -70,7 +72,7 @@ struct Known {
     is_good: bool,
 }
 
-// It holds a client's tokens, which never reach a log.
+// It contains tokens of a client, which must not reach a log.
 impl fmt::Debug for Spent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -87,30 +89,30 @@ pub struct Checks<'c> {
     spent: &'c Spent,
 }
 
-/// The outcome of one.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// The signature is by this key's holder.
+    /// The signature was made with this key.
     Good,
     /// It is not.
     Bad,
-    /// It was not checked: the key is larger than the verifier takes.
+    /// Not checked: the key is larger than the verifier accepts.
     KeyTooLarge,
-    /// It was not checked: the request's checks have used up what they may take.
+    /// Not checked: the request has spent its budget.
     NothingLeft,
 }
 
 impl<'c> Checks<'c> {
-    /// Checks by this verifier, after those that were made before.
+    /// Checks with this verifier, after the checks in `spent`.
     #[must_use]
     pub fn new(verifier: &'c dyn SignatureVerifier, spent: &'c Spent) -> Self {
         Self { verifier, spent }
     }
 
-    /// Checks a signature, if the request may still have it checked. One that was checked already is not checked again.
+    /// Checks a signature, if the budget permits it. It does not repeat a check.
     #[must_use]
     pub fn check(self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> Checked {
-        // Of another length it is bad at once, and costs nothing.
+        // A signature of another length is invalid, and costs nothing.
         if !key.fits(algorithm) || key.signature_len(algorithm) != signature.len() {
             return Checked::Bad;
         }
@@ -154,7 +156,7 @@ mod tests {
     use super::*;
     use crate::json::Object;
 
-    /// Says how often it was asked.
+    /// Counts its calls.
     #[derive(Debug)]
     struct Costly(Cell<u32>, Option<u32>);
 
@@ -187,7 +189,7 @@ mod tests {
         assert_eq!(check(&spent, b"b", &[1; 64]), Checked::Good);
         assert_eq!(check(&spent, b"b", &[2; 64]), Checked::Bad);
         assert_eq!(check(&spent, b"c", &[1; 64]), Checked::NothingLeft);
-        // What was checked is known, and costs nothing; nor does what cannot be a signature.
+        // A known result costs nothing, and neither does a text that cannot be a signature.
         assert_eq!(check(&spent, b"a", &[1; 64]), Checked::Good);
         assert_eq!(check(&spent, b"b", &[2; 64]), Checked::Bad);
         assert_eq!(check(&spent, b"c", &[1; 63]), Checked::Bad);

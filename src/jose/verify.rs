@@ -1,7 +1,9 @@
-//! Public keys ready to verify, and the verification (RFC 7518 section 3, RFC 8037 section 3.1).
+//! Public keys that are ready for verification, and the verification
+//! ([RFC 7518 section 3](https://www.rfc-editor.org/rfc/rfc7518#section-3),
+//! [RFC 8037 section 3.1](https://www.rfc-editor.org/rfc/rfc8037#section-3.1)).
 //!
-//! Owns the bounds on key material and the last word on a signature, behind jwt-compact's `Algorithm` trait. It
-//! must not know JSON: keys arrive as decoded bytes.
+//! It sets bounds on keys, and verifies signatures, behind jwt-compact's `Algorithm` trait. It must not know
+//! JSON: keys arrive as decoded bytes.
 
 mod ecdsa;
 mod ed25519;
@@ -22,13 +24,13 @@ use super::spki;
 
 /// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms."
 const MIN_MODULUS_BITS: usize = 2048;
-/// Verification takes time quadratic in the modulus; no one issues larger keys.
+/// The time of a verification is quadratic in the length of the modulus. No issuer has larger keys.
 const MAX_MODULUS_BITS: usize = 8192;
-/// The same in the module, which takes four times as long as the host.
+/// The bound for the module, which takes four times as long as the host.
 const MAX_MODULUS_BITS_IN_MODULE: usize = 4096;
-/// The largest exponent that BoringSSL and others take; 65537 and 3 are what is in use.
+/// The largest exponent that BoringSSL and others accept; 65537 and 3 are in use.
 const MAX_EXPONENT: u64 = (1 << 33) - 1;
-/// The same in the module. Time goes with the bits of the exponent.
+/// The bound for the module. The time is proportional to the bits of the exponent.
 const MAX_EXPONENT_IN_MODULE: u64 = 65_537;
 
 /// A curve of JWK's `crv`, for ECDSA (RFC 7518 section 6.2.1.1).
@@ -58,7 +60,7 @@ impl Curve {
     }
 }
 
-/// A public key with everything done that can be done before a signature is there.
+/// A public key, with everything computed that does not depend on a signature.
 pub(super) enum PublicKey {
     Rsa(Box<RsaKey>),
     P256(Box<EcKey<p256::ecdsa::VerifyingKey>>),
@@ -68,8 +70,8 @@ pub(super) enum PublicKey {
 }
 
 impl PublicKey {
-    /// The RSA key of a modulus and an exponent, both big-endian. Leading zeros are dropped: RFC 7518 section 6.3.1.1
-    /// forbids them, but "some cryptographic libraries prefix an extra zero-valued octet".
+    /// The RSA key of a modulus and an exponent, both big-endian. It ignores leading zeros: RFC 7518 section
+    /// 6.3.1.1 forbids them, but "some cryptographic libraries prefix an extra zero-valued octet".
     pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, JwkFault> {
         let modulus = without_leading_zeros(modulus);
         let top = modulus.first().map_or(8, |byte| byte.leading_zeros() as usize);
@@ -89,8 +91,8 @@ impl PublicKey {
         Ok(Self::Rsa(Box::new(key)))
     }
 
-    /// The point (`x`, `y`) of `curve`, both coordinates of the full size. The point is checked now, or else when the
-    /// key is first used.
+    /// The point (`x`, `y`) of `curve`, both coordinates of the full size. The point is checked now, or at
+    /// the first use of the key.
     pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8], is_checked_now: bool) -> Result<Self, JwkFault> {
         // RFC 7518 section 6.2.1.2: "The length of this octet string MUST be the full size of a coordinate for the
         // curve".
@@ -110,7 +112,8 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// The same from coordinates with leading zeros missing, or one too many: many libraries write them as numbers.
+    /// The same, from coordinates that lack leading zeros or have one too many: many libraries write them as
+    /// numbers.
     pub(super) fn ec_of_numbers(
         curve: Curve,
         x: &[u8],
@@ -136,8 +139,8 @@ impl PublicKey {
         }
     }
 
-    /// The Ed25519 point that `x` encodes. Checked now, or else when it is first used: finding the point takes about as
-    /// long as a third of a signature.
+    /// The Ed25519 point with the encoding `x`. It is checked now, or at the first use of the key: the check
+    /// takes about a third as long as a signature.
     pub(super) fn ed25519(x: &[u8], is_checked_now: bool) -> Result<Self, JwkFault> {
         let bytes: &[u8; 32] = x.try_into().map_err(|_| JwkFault::MemberMalformed("x"))?;
         let key = if is_checked_now {
@@ -170,7 +173,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether `signature` is one of `algorithm` over `message` by this key's holder.
+    /// Whether `signature` is a signature of `algorithm` over `message` with this key.
     pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         if !self.fits(algorithm) {
             return false;
@@ -192,7 +195,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether the module checks signatures by this key: only the host takes larger ones.
+    /// Whether the module checks signatures with this key. Only the host accepts larger keys.
     pub(super) fn is_within_module(&self) -> bool {
         match self {
             Self::Rsa(key) => {
@@ -202,8 +205,8 @@ impl PublicKey {
         }
     }
 
-    /// About how many microseconds a check takes in the module, with what is made of the key at its first use. As measured in
-    /// Envoy, on one core of an EPYC.
+    /// The approximate duration of a check in the module, in microseconds, including the computations at the
+    /// first use of the key. Measured in Envoy on one core of an EPYC.
     pub(super) fn module_micros(&self) -> u32 {
         match self {
             Self::Rsa(key) => key.cost(220, key.is_prepared()),
@@ -214,7 +217,7 @@ impl PublicKey {
         }
     }
 
-    /// The same by the host, which makes everything of the key each time.
+    /// The same for the host, which repeats all computations on the key each time.
     pub(super) fn host_micros(&self) -> u32 {
         match self {
             Self::Rsa(key) => key.cost(30, false),
@@ -225,7 +228,7 @@ impl PublicKey {
         }
     }
 
-    /// The length of an RSA key's modulus; of other keys 0.
+    /// The length of an RSA key's modulus; 0 for other keys.
     pub(super) fn modulus_len(&self) -> usize {
         match self {
             Self::Rsa(key) => key.modulus().len(),
@@ -252,7 +255,7 @@ impl PublicKey {
 pub(super) struct EcKey<K> {
     /// SEC 1 section 2.3.3: 4, then both coordinates.
     uncompressed: Box<[u8]>,
-    /// The point, once it was looked for; `None` where the coordinates are not those of a point on the curve.
+    /// The point after the first search; `None` if the coordinates are not a point on the curve.
     point: OnceLock<Option<K>>,
 }
 
@@ -286,8 +289,8 @@ fn p521_point(x: &[u8], y: &[u8]) -> Option<p521::ecdsa::VerifyingKey> {
     point::<p521::NistP521>(x, y).and_then(|point| p521::ecdsa::VerifyingKey::from_affine(point).ok())
 }
 
-/// The point of these coordinates, if it lies on the curve. A reader of SEC 1 would read compressed points too, and bring
-/// a square root for each field.
+/// The point with these coordinates, if it is on the curve. A parser for SEC 1 would also accept compressed
+/// points, and add a square root for each field to the module.
 fn point<C>(x: &[u8], y: &[u8]) -> Option<AffinePoint<C>>
 where
     C: CurveArithmetic,
@@ -325,7 +328,7 @@ fn without_leading_zeros(mut number: &[u8]) -> &[u8] {
     number
 }
 
-/// A big-endian number; `None` when it takes more than 64 bits.
+/// A big-endian number; `None` if it exceeds 64 bits.
 fn number(bytes: &[u8]) -> Option<u64> {
     let bytes = without_leading_zeros(bytes);
     (bytes.len() <= 8).then(|| {

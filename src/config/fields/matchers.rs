@@ -121,7 +121,7 @@ object! {
 }
 
 object! {
-    /// The engine choice of older configurations; there is one.
+    /// The choice of an engine in older configurations. There is only one.
     GoogleRe2Object at "google_re2" {
         max_program_size: Opaque = Opaque;
     }

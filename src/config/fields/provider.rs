@@ -21,7 +21,7 @@ const PREFERRED: &[(&str, Preferred)] = &[
     ("cookie", Preferred::Cookie),
 ];
 
-/// The kind of location whose token goes first: `prefer`.
+/// The kind of location that takes precedence: `prefer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Preferred {
     Header,

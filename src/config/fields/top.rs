@@ -1,4 +1,4 @@
-//! The whole configuration, and its parts that are about no single provider or rule.
+//! The whole configuration, and its parts that belong to no provider or rule.
 
 use std::time::Duration;
 
@@ -179,7 +179,7 @@ object! {
 }
 
 object! {
-    /// A duration as protobuf has it.
+    /// A duration in protobuf's form.
     DurationObject at "durations" {
         seconds: Or<Whole> = Or(Whole(0, 315_576_000_000), 0);
         nanos: Or<Whole> = Or(Whole(0, 999_999_999), 0);

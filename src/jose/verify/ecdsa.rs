@@ -1,6 +1,6 @@
 //! ES256, ES384 and ES512 (RFC 7518 section 3.4) for jwt-compact: ECDSA on P-256, P-384 and P-521, each with its hash.
 //!
-//! Owns one implementation of jwt-compact's trait, written once for the three crates, and must not know more.
+//! One implementation of jwt-compact's trait for the three crates.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -10,10 +10,10 @@ use jwt_compact::{Algorithm, AlgorithmSignature};
 
 macro_rules! ecdsa {
     ($scheme:ident, $signature:ident, $name:literal, $curve:ident, $length:literal) => {
-        /// The algorithm; verifies only.
+        /// The algorithm, for verification only.
         pub(super) struct $scheme;
 
-        /// R and S side by side, each of the curve's length, neither zero nor beyond its order.
+        /// R and S in sequence, each with the length of the curve, neither zero nor beyond its order.
         pub(super) struct $signature($curve::ecdsa::Signature);
 
         impl AlgorithmSignature for $signature {
@@ -31,7 +31,7 @@ macro_rules! ecdsa {
         }
 
         impl Algorithm for $scheme {
-            /// The module holds no private key: a type without values makes `sign` impossible to call.
+            /// The module has no private key: a type without values makes `sign` impossible to call.
             type SigningKey = Infallible;
             type VerifyingKey = $curve::ecdsa::VerifyingKey;
             type Signature = $signature;

@@ -1,7 +1,7 @@
 //! EdDSA on Ed25519 (RFC 8037 section 3.1) for jwt-compact.
 //!
-//! Owns the key, with what is computed once for one that is used often, and one implementation of jwt-compact's trait. It
-//! must not know JSON. All values are public, so nothing here takes care to take the same time for each.
+//! It has the key, with tables for a key that is used often, and an implementation of jwt-compact's trait. It
+//! must not know JSON. All values are public, so the computation need not take constant time.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -17,33 +17,35 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use jwt_compact::{Algorithm, AlgorithmSignature};
 use sha2::{Digest as _, Sha512};
 
-/// After so many good signatures a key gets its table. To make one takes as long as about 25 signatures, and a key that
-/// comes with a proof of possession is used once.
+/// The number of valid signatures after which a key gets its table. A table takes as long as about 25
+/// signatures, and the key of a proof of possession is used once.
 const GOOD_BEFORE_TABLE: u8 = 50;
 
-/// A key that is not of small order: that would verify signatures over messages that no one signed.
+/// A key that is not of small order: such a key would verify signatures over messages that were never signed.
 pub(in crate::jose) struct Ed25519Key {
     bytes: [u8; 32],
-    /// The point, once it was looked for; `None` where there is none, or one of small order.
+    /// The point after the first search; `None` if there is none, or one of small order.
     point: OnceLock<Option<VerifyingKey>>,
-    /// Good signatures so far, on all threads.
+    /// The number of valid signatures so far.
     good: AtomicU8,
-    /// Multiples of the key's negative: two products by table take half the time of one by doublings.
+    /// Multiples of the key's negative: two products with a table take half the time of one with doublings.
     table: OnceLock<Box<EdwardsBasepointTable>>,
 }
 
-/// Multiples of the base point. Made when it is first needed: as a constant it would be 30 KB of the module.
+    /// Multiples of the base point, made at the first use: a constant would add 30 KB to the module.
 static BASE: LazyLock<Box<EdwardsBasepointTable>> =
     LazyLock::new(|| Box::new(EdwardsBasepointTable::create(&ED25519_BASEPOINT_POINT)));
 
 impl Ed25519Key {
-    /// The key of this encoding ([RFC 8032 section 5.1.5](https://www.rfc-editor.org/rfc/rfc8032#section-5.1.5)).
-    /// `None` where no point has it, where the point has another, and where the point is of small order.
+    /// The key with this encoding
+    /// ([RFC 8032 section 5.1.5](https://www.rfc-editor.org/rfc/rfc8032#section-5.1.5)). `None` if no point
+    /// has it, if it is not the canonical encoding, or if the point has a small order.
     pub(super) fn new(bytes: &[u8; 32]) -> Option<Self> {
         Self::unchecked(bytes).filter(|key| key.point().is_some())
     }
 
-    /// The same, but the point is checked when the key is first used. A key without a point verifies nothing.
+    /// The same, with the check of the point at the first use of the key. A key without a point verifies
+    /// nothing.
     pub(super) fn unchecked(bytes: &[u8; 32]) -> Option<Self> {
         is_canonical(bytes).then(|| Self {
             bytes: *bytes,
@@ -65,7 +67,8 @@ impl Ed25519Key {
         &self.bytes
     }
 
-    /// About how many microseconds a check takes, with the tables that it makes if it comes out well.
+    /// The approximate duration of a check in microseconds, including the tables that it makes after a
+    /// success.
     pub(super) fn cost(&self) -> u32 {
         let is_next = self.good.load(Ordering::Relaxed).saturating_add(1) == GOOD_BEFORE_TABLE;
         if is_next && self.table.get().is_none() {
@@ -77,8 +80,8 @@ impl Ed25519Key {
         }
     }
 
-    /// RFC 8032 section 5.1.7, strictly: points of small order, with which one signature is good for several messages, are
-    /// refused, and so are encodings that are not the only one.
+    /// RFC 8032 section 5.1.7, strictly: it refuses encodings that are not canonical, and points of small
+    /// order, with which one signature is valid for several messages.
     fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         if let Some(table) = self.table.get() {
             return self.verify_by_table(table, message, signature);
@@ -103,8 +106,8 @@ impl Ed25519Key {
         Box::new(EdwardsBasepointTable::create(&-key.to_edwards()))
     }
 
-    /// `[S]B = R + [k]A`, as `R = [S]B + [k](-A)`. R is compared as it is encoded, so that only the canonical encoding is
-    /// taken; what is equal to it is of small order where it is.
+    /// `[S]B = R + [k]A`, as `R = [S]B + [k](-A)`. The comparison is of R's encoding, so only the canonical
+    /// encoding is accepted. A result of small order is equal only to an R of small order.
     #[expect(clippy::arithmetic_side_effects, reason = "a group's operations have none")]
     fn verify_by_table(&self, table: &EdwardsBasepointTable, message: &[u8], signature: &Signature) -> bool {
         let Some(s) = Scalar::from_canonical_bytes(*signature.s_bytes()).into_option() else {
@@ -121,18 +124,19 @@ impl Ed25519Key {
     }
 }
 
-/// RFC 8032 section 5.1.3 step 1: "If the resulting value is >= p, decoding fails." The value is y, little-endian, below the
-/// bit that is the sign of x; p is 2^255 - 19. The library takes such a y for y - p, so that one key had two encodings.
+/// RFC 8032 section 5.1.3 step 1: "If the resulting value is >= p, decoding fails." The value is y,
+/// little-endian, below the bit for the sign of x; p is 2^255 - 19. The library reads such a y as y - p:
+/// without this check, one key would have two encodings.
 fn is_canonical(bytes: &[u8; 32]) -> bool {
     let [first, middle @ .., last] = bytes;
     let is_beyond = *first >= 0xed && middle.iter().all(|byte| *byte == 0xff) && *last & 0x7f == 0x7f;
     !is_beyond
 }
 
-/// The algorithm; verifies only.
+/// The algorithm, for verification only.
 pub(super) struct StrictEd25519;
 
-/// R and S side by side.
+/// R and S in sequence.
 pub(super) struct Ed25519Signature(Signature);
 
 impl AlgorithmSignature for Ed25519Signature {
@@ -150,7 +154,7 @@ impl AlgorithmSignature for Ed25519Signature {
 }
 
 impl Algorithm for StrictEd25519 {
-    /// The module holds no private key: a type without values makes `sign` impossible to call.
+    /// The module has no private key: a type without values makes `sign` impossible to call.
     type SigningKey = Infallible;
     type VerifyingKey = Ed25519Key;
     type Signature = Ed25519Signature;

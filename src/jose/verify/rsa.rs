@@ -1,7 +1,8 @@
-//! RSA signatures (RFC 8017 sections 8.1.2 and 8.2.2) for jwt-compact, with everything done once per key that can be.
+//! RSA signatures ([RFC 8017](https://www.rfc-editor.org/rfc/rfc8017) sections 8.1.2 and 8.2.2) for
+//! jwt-compact, with everything that depends only on the key computed once.
 //!
-//! Owns RSAVP1 in Montgomery form, the two encodings, and the bounds on a signature. All inputs are public, so that
-//! time may depend on them. It must not know where a key came from.
+//! It has RSAVP1 in Montgomery form, the two encodings, and the bounds on a signature. All inputs are public,
+//! so the time may depend on them. It must not know the origin of a key.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -18,14 +19,14 @@ pub(in crate::jose) struct RsaKey {
     /// Big-endian, without leading zeros.
     modulus: Box<[u8]>,
     exponent: u64,
-    /// What Montgomery's multiplication needs of the modulus. Made when it is first needed, since that takes as long as a
-    /// signature: where the host verifies, it never is.
+    /// The parameters for Montgomery multiplication with the modulus. They are computed at their first use,
+    /// because that takes as long as a signature: a key that only the host uses never needs them.
     params: OnceLock<Option<BoxedMontyParams>>,
 }
 
 impl RsaKey {
-    /// The key of an odd `modulus`, big-endian and without leading zeros, and of an `exponent` above 0; `None` where the
-    /// modulus is even.
+    /// The key with an odd `modulus`, big-endian and without leading zeros, and an `exponent` above 0; `None`
+    /// if the modulus is even.
     pub(super) fn new(modulus: &[u8], exponent: u64) -> Option<Self> {
         let is_odd = modulus.last().is_some_and(|byte| byte & 1 == 1);
         is_odd.then(|| Self {
@@ -49,7 +50,7 @@ impl RsaKey {
         &self.modulus
     }
 
-    /// How many bits the modulus has.
+    /// The number of bits of the modulus.
     pub(super) fn modulus_bits(&self) -> usize {
         let zeros = self
             .modulus
@@ -62,13 +63,14 @@ impl RsaKey {
         self.exponent
     }
 
-    /// Whether what is made once of the key is there.
+    /// Whether the parameters of the key have been computed.
     pub(super) fn is_prepared(&self) -> bool {
         self.params.get().is_some()
     }
 
-    /// What a check costs, if the first with a key of 2048 bits and the exponent 65537 costs `usual`: it goes with the square
-    /// of the modulus and the products that the power takes, and half of `usual` is what is made of the key beforehand.
+    /// The cost of a check, if the first check with a key of 2048 bits and the exponent 65537 costs `usual`.
+    /// It is proportional to the square of the modulus and to the products of the power. Half of `usual` is
+    /// the computation of the parameters.
     pub(super) fn cost(&self, usual: u32, is_prepared: bool) -> u32 {
         /// Sixteen squares, one product, and back from Montgomery's form.
         const PRODUCTS: u32 = 18;
@@ -88,8 +90,8 @@ impl RsaKey {
             .saturating_div(TWICE)
     }
 
-    /// RSAVP1 (section 5.2.2): the message that `signature` represents, as long as the modulus; `None` where the
-    /// signature is of another length, or beyond the modulus, which would give one token two signatures.
+    /// RSAVP1 (section 5.2.2): the message of `signature`, as long as the modulus; `None` if the signature
+    /// has another length, or is not less than the modulus, which would give one token two signatures.
     fn recover(&self, signature: &[u8]) -> Option<Box<[u8]>> {
         if signature.len() != self.modulus.len() || *signature >= *self.modulus {
             return None;
@@ -98,7 +100,8 @@ impl RsaKey {
         let bits = params.bits_precision();
         let base = BoxedMontyForm::new(BoxedUint::from_be_slice(signature, bits).ok()?, params);
         let mut power = base.clone();
-        // The bits of the exponent below its highest, from the top: 65537 takes sixteen squares and one product.
+        // The bits of the exponent below its highest one, from the top: 65537 takes sixteen squares and one
+        // product.
         for bit in (0..self.exponent.checked_ilog2()?).rev() {
             power = power.square();
             if self.exponent >> bit & 1 == 1 {
@@ -106,7 +109,7 @@ impl RsaKey {
             }
         }
         let mut message = power.retrieve().to_be_bytes();
-        // A modulus whose length is no multiple of a word has zeros in front.
+        // If the length of the modulus is not a multiple of a word, the result begins with zeros.
         let surplus = message.len().checked_sub(self.modulus.len())?;
         if surplus > 0 {
             message = message.get(surplus..)?.into();
@@ -123,16 +126,17 @@ pub(super) enum Hash {
     Sha512,
 }
 
-/// The scheme of an RSA algorithm; verifies only.
+/// The scheme of an RSA algorithm, for verification only.
 #[derive(Clone, Copy)]
 pub(super) enum Rsa {
     /// RSASSA-PKCS1-v1_5.
     Pkcs1(Hash),
-    /// RSASSA-PSS, with the same hash in MGF1 and a salt as long as it: what RFC 7518 section 3.5 prescribes.
+    /// RSASSA-PSS with the same hash in MGF1 and a salt of the hash's length, as RFC 7518 section 3.5
+    /// requires.
     Pss(Hash),
 }
 
-/// The bytes, as they came.
+/// The bytes as received.
 pub(super) struct RsaSignature(Box<[u8]>);
 
 impl AlgorithmSignature for RsaSignature {
@@ -146,7 +150,7 @@ impl AlgorithmSignature for RsaSignature {
 }
 
 impl Algorithm for Rsa {
-    /// The module holds no private key: a type without values makes `sign` impossible to call.
+    /// The module has no private key: a type without values makes `sign` impossible to call.
     type SigningKey = Infallible;
     type VerifyingKey = RsaKey;
     type Signature = RsaSignature;
@@ -198,8 +202,8 @@ const SHA256_INFO: &[u8] = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x0
 const SHA384_INFO: &[u8] = b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30";
 const SHA512_INFO: &[u8] = b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40";
 
-/// EMSA-PKCS1-v1_5 (section 9.2), by the whole encoding: `00 01 ff … ff 00 info hash`. Nothing of it is parsed, so that
-/// there is nothing in it that a parser could read two ways.
+/// EMSA-PKCS1-v1_5 (section 9.2): the whole encoding is compared, `00 01 ff … ff 00 info hash`. Nothing is
+/// parsed, so there is no ambiguity for a parser.
 fn is_pkcs1(encoded: &[u8], info: &[u8], hash: &[u8]) -> bool {
     let Some(rest) = encoded
         .strip_suffix(hash)
@@ -209,16 +213,16 @@ fn is_pkcs1(encoded: &[u8], info: &[u8], hash: &[u8]) -> bool {
     else {
         return false;
     };
-    // Step 5: at least eight bytes, which a modulus of 2048 bits always leaves.
+    // Step 5: at least eight bytes. A modulus of 2048 bits always has room for them.
     rest.len() >= 8 && rest.iter().all(|byte| *byte == 0xff)
 }
 
-/// EMSA-PSS-VERIFY (section 9.1.2) of an encoding of `bits` bits. `None`, too, is a no.
+/// EMSA-PSS-VERIFY (section 9.1.2) of an encoding with `bits` bits. `None` means invalid too.
 fn is_pss<D: Digest>(encoded: &[u8], bits: usize, message: &[u8]) -> Option<bool> {
     let hash_len = <D as Digest>::output_size();
     let salt_len = hash_len;
     let length = bits.div_ceil(8);
-    // Where the encoding is a byte shorter than the modulus, the number has a zero in front (section 4.1).
+    // If the encoding is a byte shorter than the modulus, the number begins with a zero (section 4.1).
     let (surplus, encoded) = encoded.split_at_checked(encoded.len().checked_sub(length)?)?;
     if surplus.iter().any(|byte| *byte != 0) {
         return Some(false);
@@ -228,7 +232,7 @@ fn is_pss<D: Digest>(encoded: &[u8], bits: usize, message: &[u8]) -> Option<bool
     let db_len = encoded.len().checked_sub(hash_len)?;
     let (masked, hash) = encoded.split_at_checked(db_len)?;
     let padding = db_len.checked_sub(salt_len)?.checked_sub(1)?;
-    // Step 6: the bits that the encoding does not have are zero.
+    // Step 6: the bits beyond the encoding are zero.
     let unused = u32::try_from(length.checked_mul(8)?.checked_sub(bits)?).ok()?;
     let mask = 0xffu8.checked_shr(unused)?;
     if masked.first()? & !mask != 0 {
@@ -253,7 +257,7 @@ fn is_pss<D: Digest>(encoded: &[u8], bits: usize, message: &[u8]) -> Option<bool
     Some(*expected == *hash)
 }
 
-/// MGF1 (appendix B.2.1), taken away from `data` at once.
+/// MGF1 (appendix B.2.1), applied to `data` in place.
 fn mgf1_xor<D: Digest>(data: &mut [u8], seed: &[u8]) {
     for (counter, block) in (0u32..).zip(data.chunks_mut(<D as Digest>::output_size())) {
         let mask = D::new()
