@@ -54,7 +54,7 @@ enum Format {
     Json,
 }
 
-/// What is said while a file is translated.
+/// The messages of the translation of a file.
 pub(crate) struct Notes {
     file: Rc<File>,
     findings: Vec<Finding>,
@@ -74,12 +74,12 @@ impl Notes {
         });
     }
 
-    /// It cannot be carried over.
+    /// A field that cannot be translated.
     pub(crate) fn lost(&mut self, place: &Place, message: impl Into<String>) {
         self.add(Level::Error, "not-carried-over", place, message);
     }
 
-    /// It is carried over, and is worth a look.
+    /// A translated field that deserves attention.
     pub(crate) fn look(&mut self, place: &Place, message: impl Into<String>) {
         self.add(Level::Warning, "look-at-this", place, message);
     }
@@ -100,10 +100,10 @@ impl Notes {
     }
 }
 
-/// A configuration, and what it is in.
+/// A configuration, and the document around it.
 pub(crate) struct Converted {
     pub(crate) config: Node,
-    /// The document with the filter in the place of the old one.
+    /// The document with this filter in place of the old one.
     pub(crate) document: Option<Node>,
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
                 document: Rc::new(one.config.clone()),
                 manager: None,
             };
-            // What the filter itself says of the result, at the places that the values came from.
+            // The filter's own messages about the result, at the places from which the values came.
             for mut finding in faults::find(&found).findings {
                 finding.help = Some("the filter refuses it; it cannot be carried over as it is".to_owned());
                 notes.findings.push(finding);
@@ -176,7 +176,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     Ok(if has_errors { Outcome::Found } else { Outcome::Fine })
 }
 
-/// Where each value of a configuration comes from, as comments.
+/// The origin of each value of a configuration, as comments.
 fn origins(config: &Node, file: &File) -> String {
     fn walk(node: &Node, path: &str, file: &File, to: &mut String) {
         match &node.value {
@@ -267,7 +267,7 @@ pub(crate) fn provider_name(name: &str) -> Node {
     map(vec![("provider_name", text(name, &(0..0)))])
 }
 
-/// Any of these, and where it is optional no token at all.
+/// Any of these; if it is optional, also no token.
 pub(crate) fn any_of(names: &[String], is_optional: bool) -> Node {
     let mut all: Vec<Node> = names.iter().map(|name| provider_name(name)).collect();
     if is_optional {
@@ -282,7 +282,7 @@ pub(crate) fn any_of(names: &[String], is_optional: bool) -> Node {
     }
 }
 
-/// What jwt_authn and those who configure it look at where nothing else is said.
+/// The locations that jwt_authn and products based on it use by default.
 pub(crate) fn default_locations(provider: &mut Node) {
     let bearer = map(vec![
         ("name", text("authorization", &(0..0))),
@@ -292,7 +292,7 @@ pub(crate) fn default_locations(provider: &mut Node) {
     set(provider, "from_params", list(vec![text("access_token", &(0..0))]));
 }
 
-/// `claim` and `header`, as Istio and Envoy Gateway call them.
+/// `claim` and `header`, in the names of Istio and Envoy Gateway.
 pub(crate) fn claims_to_headers(claims: &Node) -> Node {
     let all = claims.elements().iter().map(|entry| {
         let of = |name: &str| entry.get(name).cloned().unwrap_or_else(|| text("", &entry.place));
@@ -321,7 +321,7 @@ pub(crate) fn issuer_name(issuer: &str) -> String {
     }
 }
 
-/// The name, or with a number after it one that is not taken.
+/// The name, with a number after it if it is taken.
 pub(crate) fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut number = 1;
     let mut free = name.to_owned();

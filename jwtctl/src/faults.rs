@@ -1,8 +1,8 @@
 //! Every fault of a configuration at once, each with its place.
 //!
-//! The filter reports many faults at once, but not all: not what a fault hides, and no more than an operator reads in a log.
-//! So the first one is noted and mended in a copy, and the copy is read again, until nothing is left to be found. What is
-//! said of a fault is always what the filter says.
+//! The filter reports many faults at once, but not all: it cannot report a fault that another one hides, and
+//! it limits their number for the log. So this reader notes the first fault, corrects it in a copy, and reads
+//! the copy again until it finds no fault. The messages are the filter's own.
 
 use std::rc::Rc;
 
@@ -11,10 +11,10 @@ use crate::input::Found;
 use crate::report::{Finding, Level};
 use crate::source::{Key, Node, Place, Value, snake_case};
 
-/// More faults than this are no longer faults of one configuration.
+/// Further faults are probably not faults of one configuration.
 const MOST: usize = 500;
 
-/// What is found, the configuration that is left without its faults, and what the filter makes of that.
+/// The faults, the configuration without them, and the filter's result for that.
 pub(crate) struct Faults {
     pub(crate) findings: Vec<Finding>,
     pub(crate) config: Node,
@@ -49,7 +49,7 @@ pub(crate) fn find(found: &Found) -> Faults {
             }
             Err(error) => error,
         };
-        // What was done about it has not helped.
+        // The correction had no effect.
         let is_stuck = last
             .as_ref()
             .is_some_and(|last| last.path == error.path && last.problem == error.problem);
@@ -69,7 +69,7 @@ struct Search<'f> {
     found: &'f Found,
     config: Node,
     findings: Vec<Finding>,
-    /// The places of values that something was taken out of: what they lack now is no fault of the user's.
+    /// The places of objects from which a value was removed: the lack of that value is not the user's fault.
     emptied: Vec<Place>,
 }
 
@@ -87,7 +87,7 @@ impl Search<'_> {
         }
     }
 
-    /// Members that are written twice: the filter refuses the text, and does not say which.
+    /// Duplicate members: the filter refuses the text, and does not name them.
     fn take_duplicates(&mut self) {
         fn take(node: &mut Node, all: &mut Vec<(Key, Place)>) {
             match &mut node.value {
@@ -116,7 +116,7 @@ impl Search<'_> {
         }
     }
 
-    /// Notes a fault and mends the copy. `false`: nothing can be mended.
+    /// Notes a fault and corrects the copy. `false` if that is impossible.
     fn note(&mut self, error: &ConfigError, is_stuck: bool) -> bool {
         let steps = resolve(&self.config, &error.path);
         let Some(node) = walk(&self.config, &steps) else {
@@ -129,14 +129,14 @@ impl Search<'_> {
             ConfigProblem::Missing { .. } => key.unwrap_or_else(|| first_line(&owner, &self.found.file.text)),
             ConfigProblem::GivenTwice => key.unwrap_or(owner.clone()),
             _ => match node.value {
-                // The whole object would bury the message.
+                // The whole object would hide the message.
                 Value::Map(_) | Value::List(_) => {
                     key.unwrap_or_else(|| first_line(&owner, &self.found.file.text))
                 }
                 _ => owner.clone(),
             },
         };
-        // Only what a fault took out is missing: nothing that the user could mend.
+        // Only a removed value is missing: the user cannot correct that.
         let is_aftermath = is_stuck
             || self.emptied.contains(&owner)
                 && !matches!(
@@ -174,7 +174,7 @@ impl Search<'_> {
                 let is_free =
                     meant.is_some_and(|meant| members.iter().all(|(key, _)| snake_case(&key.name) != *meant));
                 match members.iter().position(|(key, _)| key.name == name) {
-                    // So that what is in it is checked as well, and nothing seems to be missing.
+                    // Its content is checked as well, and nothing seems to be missing.
                     Some(position) if is_free => {
                         if let Some((key, _)) = members.get_mut(position) {
                             key.name = meant.unwrap_or_default().to_owned();
@@ -218,7 +218,7 @@ impl Search<'_> {
                 }
             }
             _ => {
-                // A value in the place of one that a provider cannot be without.
+                // A replacement for a value that a provider requires.
                 if let Some(Step::Member(position)) = steps.last()
                     && let Some(parent) = walk(&self.config, steps.get(..steps.len() - 1).unwrap_or_default())
                     && let Some((key, _)) = parent.members().get(*position)
@@ -243,7 +243,7 @@ impl Search<'_> {
         }
     }
 
-    /// The path with the indices that elements have in the file.
+    /// The path with the indexes of elements as in the file.
     fn original_path(&self, steps: &[Step], error: &ConfigError) -> String {
         let mut path = String::new();
         let mut node = &self.config;
@@ -320,7 +320,7 @@ fn code(problem: &ConfigProblem) -> &'static str {
     }
 }
 
-/// A value that is good wherever a field of this name is, so that the rest can be read.
+/// A valid value for every field of this name: the rest can be read.
 fn stand_in(field: &str) -> Option<Value> {
     let text = |text: &str| Some(Value::Text(text.to_owned()));
     match field {
@@ -360,8 +360,8 @@ fn walk_mut<'n>(node: &'n mut Node, steps: &[Step]) -> Option<&'n mut Node> {
         })
 }
 
-/// The steps to the value that a path names. Names may hold dots, so that the longest that fits is taken. A path may go on
-/// where the file has one value in place of a list: what is left of it is dropped.
+/// The steps to the value at a path. Names may contain dots, so the longest match counts. A path may continue
+/// where the file has one value in place of a list: the rest of the path is ignored.
 fn resolve(root: &Node, path: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut node = root;

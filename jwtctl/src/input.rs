@@ -1,4 +1,5 @@
-//! Files, and what of this filter is in them: bare configurations, Envoy's own, and manifests of Istio and Envoy Gateway.
+//! Files and the configurations of this filter in them: bare configurations, Envoy's own, and manifests of
+//! Istio and Envoy Gateway.
 
 use std::io::Read as _;
 use std::rc::Rc;
@@ -6,17 +7,17 @@ use std::rc::Rc;
 use crate::report::File;
 use crate::source::{self, Node, Place, SyntaxError, Value};
 
-/// A configuration of the filter, as it was found.
+/// A configuration of the filter, with its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) file: Rc<File>,
-    /// What surrounds it.
+    /// Its surroundings.
     pub(crate) holder: Holder,
-    /// The object that loads the module; the configuration itself where it is bare.
+    /// The object that loads the module, or the configuration itself if it is bare.
     pub(crate) object: Node,
     /// The configuration.
     pub(crate) config: Node,
-    /// Envoy hands it over as a message, in which every number is a double.
+    /// Envoy passes it as a message, in which every number is a double.
     pub(crate) is_struct: bool,
     /// The document that it is in.
     pub(crate) document: Rc<Node>,
@@ -24,7 +25,7 @@ pub(crate) struct Found {
     pub(crate) manager: Option<Node>,
 }
 
-/// What loads the module.
+/// The way in which the module is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
     /// Nothing: the file is the configuration.
@@ -39,7 +40,7 @@ pub(crate) enum Holder {
     EnvoyGateway,
 }
 
-/// What is wrong before any configuration is looked at.
+/// A fault of the file, before any configuration is read.
 #[derive(Debug)]
 pub(crate) struct Unread {
     pub(crate) code: &'static str,
@@ -47,7 +48,7 @@ pub(crate) struct Unread {
     pub(crate) place: Place,
 }
 
-/// All that a file holds.
+/// The content of a file.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) file: Rc<File>,
@@ -109,7 +110,7 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 const NATIVE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 
-/// Names at the top of a bootstrap, or of a part of one, that are no fields of this filter's.
+/// Names at the top of a bootstrap, or of a part of one, that are not fields of this filter.
 fn is_of_envoy(document: &Node) -> bool {
     let names = [
         "static_resources",
@@ -134,7 +135,7 @@ impl Contents {
         if before != (self.found.len(), self.others.len(), self.unread.len()) || is_of_envoy(&document) {
             return;
         }
-        // A bare list may be a part of Envoy's configuration in which the filter does not occur.
+        // A bare list may be a part of Envoy's configuration without the filter.
         if !matches!(document.value, Value::List(_)) {
             self.found.push(Found {
                 file: self.file.clone(),
@@ -164,7 +165,7 @@ impl Contents {
             self.take_any(document, node, "filter_config", Holder::Native, manager);
             return;
         }
-        // Older control planes wrap what they do not know.
+        // Older control planes wrap types that they do not know.
         if node.text_at(&["type_url"]) == Some(WASM)
             && let Some(config) = node.at(&["value", "config"])
         {
@@ -270,7 +271,7 @@ impl Contents {
         match source::parse_within(&self.file.text, text) {
             Ok(mut documents) if documents.len() == 1 => {
                 let config = documents.pop();
-                // The filter reads JSON, and what it is handed over here is the text itself.
+                // The filter reads JSON, and receives this text unchanged.
                 let is_json = serde_json::from_str::<serde_json::Value>(text.text().unwrap_or_default());
                 if let Err(error) = is_json
                     && config.as_ref().is_some_and(|config| is_ours(object, config))

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     });
     let fetched = fetched.ok_or("the issuer has no keys to fetch")?;
     let smallest = configuration(arguments, fetched.jwks_uri.as_deref());
-    // What is printed is what the filter takes.
+    // The printed configuration is valid for the filter.
     Config::parse(smallest.to_string().as_bytes()).map_err(|error| error.to_string())?;
     let remarks = remarks(arguments, &fetched);
     match arguments.output {
@@ -145,7 +145,7 @@ fn cluster(name: &str, url: &str) -> String {
     text
 }
 
-/// What a person should know about the issuer.
+/// Remarks on the issuer for a person.
 fn remarks(arguments: &Arguments, fetched: &Fetch) -> Vec<String> {
     let mut remarks = Vec::new();
     if arguments.audience.is_empty() {
@@ -197,7 +197,7 @@ fn in_words(exchange: &Exchange) -> (bool, String) {
 
 fn to_text(arguments: &Arguments, fetched: &Fetch, smallest: &Value, remarks: &[String]) -> String {
     let mut text = String::new();
-    // A String takes whatever is written.
+    // Writing to a String does not fail.
     let _ = write_text(&mut text, arguments, fetched, smallest, remarks);
     text
 }

@@ -1,4 +1,4 @@
-//! What loads and is most likely not meant, or not safe.
+//! Settings that load, but are probably unintended or unsafe.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::input::{Contents, Found, Holder};
 use crate::report::{File, Finding, Level};
 use crate::source::{Node, Place, Value, snake_case};
 
-/// The words that findings have, and what each is about.
+/// The names of the findings, each with its subject.
 pub(crate) const CODES: &[(&str, &str)] = &[
     ("syntax", "The file is neither YAML nor JSON."),
     (
@@ -83,7 +83,7 @@ pub(crate) fn find(found: &Found, faults: &Faults) -> Vec<Finding> {
     lints.findings
 }
 
-/// Looks at what no configuration of this filter says.
+/// Checks the parts of a file outside the filter's configuration.
 pub(crate) fn find_in_file(contents: &Contents) -> Vec<Finding> {
     let mut lints = Lints {
         file: contents.file.clone(),
@@ -133,7 +133,8 @@ impl Lints {
         let object = &found.object;
         let help = |text: &str| Some(text.to_owned());
         match found.holder {
-            // A fault of the native module is answered with 500 for one request; nothing else can be chosen.
+            // After a fault of the native module, Envoy answers 500 for one request. There is no other
+            // choice.
             Holder::Bare | Holder::Native => {}
             Holder::Envoy => {
                 let policy = object.get("failure_policy");
@@ -187,7 +188,7 @@ impl Lints {
 
     fn manager(&mut self, found: &Found) {
         let Some(manager) = &found.manager else { return };
-        // A fragment says nothing of what is around it.
+        // A fragment does not show its surroundings.
         if manager.get("stat_prefix").is_none() && manager.text_at(&["@type"]).is_none() {
             return;
         }
@@ -241,7 +242,7 @@ impl Lints {
         }
     }
 
-    /// Per-route settings of jwt_authn: no filter reads them any longer.
+    /// Per-route settings of jwt_authn, which no filter reads any longer.
     fn left_behind(&mut self, document: &Node) {
         let mut has_jwt_authn = false;
         document.walk(&mut |node| {
@@ -379,7 +380,7 @@ impl Lints {
         }
     }
 
-    /// Whether whoever answers for the issuer has to show that he is it.
+    /// Whether the server that responds for the issuer has to prove its identity.
     fn tls(&mut self, cluster: &Node, uri: &str, path: &str) {
         let place = name_place(cluster);
         let name = cluster.text_at(&["name"]).unwrap_or_default();
@@ -468,7 +469,7 @@ impl Lints {
         }
     }
 
-    /// Private keys where public ones belong.
+    /// Private keys in place of public ones.
     fn private_keys(&mut self, provider: &Node, path: &str) {
         let Some(text) = provider.at(&["local_jwks", "inline_string"]) else {
             return;
@@ -490,7 +491,7 @@ impl Lints {
 
     fn rules(&mut self, faults: &Faults, parsed: &Rc<Config>) {
         let config = &faults.config;
-        // What was put in the place of a fault says nothing.
+        // A replacement for a fault has no meaning.
         let is_sound = |matcher: &Node| {
             let within = |place: &Place| matcher.place.start <= place.start && place.end <= matcher.place.end;
             !faults.findings.iter().any(|fault| within(&fault.place)) && !matcher.place.is_empty()
@@ -607,7 +608,7 @@ impl Lints {
         let Some(prefix) = prefix.filter(|prefix| !prefix.ends_with('/')) else {
             return;
         };
-        // What the filter itself says of paths that go on without a slash.
+        // The filter's own warning about paths that continue without a slash.
         let examples: Vec<String> = [
             format!("{prefix}-admin"),
             format!("{prefix}x/secret"),
@@ -651,7 +652,7 @@ impl Lints {
                 for name in ["provider_name", "requirement_name"] {
                     names.extend(node.text_at(&[name]).map(str::to_owned));
                 }
-                // Without siblings that name one it speaks of all of them.
+                // Without siblings that name a provider, it refers to all of them.
                 all_are_used |=
                     node.get("allow_missing").is_some() || node.get("allow_missing_or_failed").is_some();
             });
@@ -661,7 +662,8 @@ impl Lints {
                 look(node);
             }
         }
-        // Where no rule matches, a token of any provider will do, so that none is ever useless. What is said here is milder.
+        // If no rule matches, a token of any provider suffices, so no provider is useless. This finding is
+        // milder.
         let providers = config.get("providers").map_or(&[][..], Node::members);
         for (key, _) in providers.iter().filter(|_| !all_are_used) {
             if !names.contains(&key.name) && providers.len() > 1 {
@@ -695,7 +697,7 @@ fn name_place(object: &Node) -> Place {
 
 struct Clusters<'d> {
     known: Vec<&'d Node>,
-    /// No others come from elsewhere.
+    /// Other places do not occur.
     is_all: bool,
 }
 
@@ -732,10 +734,10 @@ fn is_at_home(cluster: &Node) -> bool {
             .all(|address| address.starts_with("127.") || address == "::1" || address == "localhost")
 }
 
-/// Whether one match takes every request that another one takes. Only where that is plain to see.
+/// Whether one match covers every request of another one. True only in obvious cases.
 pub(crate) fn covers(wide: &Node, narrow: &Node) -> bool {
     match (&wide.value, &narrow.value) {
-        // One of these is enough.
+        // One of these suffices.
         (Value::List(parts), _) => return parts.iter().any(|part| covers(part, narrow)),
         (_, Value::List(parts)) => return !parts.is_empty() && parts.iter().all(|part| covers(wide, part)),
         _ => {}
@@ -790,12 +792,12 @@ pub(crate) fn covers(wide: &Node, narrow: &Node) -> bool {
                 return matches!(&part.value, Value::List(list) if list.is_empty());
             };
             match &*name {
-                // One of these is enough.
+                // One of these suffices.
                 "methods" | "hosts" => {
                     let (wide, narrow) = (texts(part), texts(other));
                     !narrow.is_empty() && narrow.iter().all(|one| wide.contains(one))
                 }
-                // Each of these has to hold.
+                // Each of these must match.
                 "headers" | "query_parameters" => part
                     .elements()
                     .iter()

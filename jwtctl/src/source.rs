@@ -1,18 +1,18 @@
 //! YAML and JSON as trees whose every value knows its place in the user's file.
 //!
-//! Scalars are resolved as Envoy and Kubernetes do (`yes` is a boolean), members keep their order, and a member that is
-//! written twice is kept twice: what reads the tree reports it.
+//! Scalars are resolved as in Envoy and Kubernetes (`yes` is a boolean), members keep their order, and a
+//! duplicate member stays in the tree: the reader of the tree reports it.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-/// Anchors may repeat what they name; a document of more values than this is one that was made to take memory.
+/// Anchors may repeat values. A document with more values than this was made to exhaust memory.
 const MAX_VALUES: usize = 1_000_000;
 const MAX_DEPTH: usize = 200;
 
-/// Bytes of the file from and up to.
+/// The first byte in the file, and the byte after the last.
 pub(crate) type Place = Range<usize>;
 
 /// A value with its place.
@@ -20,16 +20,16 @@ pub(crate) type Place = Range<usize>;
 pub(crate) struct Node {
     pub(crate) value: Value,
     pub(crate) place: Place,
-    /// The position in its list as the file has it, which stays the same when others are taken out.
+    /// The position in its list as in the file, even after other elements were removed.
     pub(crate) index: usize,
 }
 
-/// What a value is.
+/// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    /// As JSON writes it.
+    /// As in JSON.
     Number(String),
     Text(String),
     List(Vec<Node>),
@@ -55,7 +55,7 @@ impl PartialEq for Key {
     }
 }
 
-/// Text that is no YAML: why, and where.
+/// The reason and the place for which a text is not YAML.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub(crate) message: String,
@@ -181,8 +181,8 @@ impl Node {
         }
     }
 
-    /// As a `google.protobuf.Struct` in its binary form, which is how Envoy hands one over. `None`: it is no object, or
-    /// has a number that no double holds.
+    /// A binary `google.protobuf.Struct`, the form in which Envoy passes an object. `None` if it is not an
+    /// object, or has a number that no double represents.
     pub(crate) fn to_struct(&self) -> Option<Vec<u8>> {
         let Value::Map(members) = &self.value else {
             return None;
@@ -245,7 +245,7 @@ fn push_json_text(to: &mut String, text: &str) {
             '\\' => to.push_str("\\\\"),
             '\n' => to.push_str("\\n"),
             letter if letter.is_control() && letter.is_ascii() => {
-                // A String takes whatever is written.
+                // Writing to a String does not fail.
                 let _ = write!(to, "\\u{:04x}", u32::from(letter));
             }
             letter => to.push(letter),
@@ -487,7 +487,7 @@ fn number(text: &str) -> Option<String> {
         return Some(format!("{sign}{}", if digits.is_empty() { "0" } else { digits }));
     }
     let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
-    // As it is written, where JSON would take it.
+    // As written, if it is valid JSON.
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(_) => Some(text.to_owned()),
         Err(_) => Some(format!("{value}")),
@@ -531,11 +531,11 @@ fn relocate(node: &mut Node, moved: &impl Fn(&Place) -> Place) {
     }
 }
 
-/// Where each byte of a literal block is in the file. `None`: it is written in another way.
+/// The position in the file of each byte of a literal block. `None` for another style.
 fn locate(file: &str, outer: &Node, inner: &str) -> Option<Vec<usize>> {
     let from = outer.place.start;
     let mut at = Vec::with_capacity(inner.len() + 1);
-    // The first line of the block that the text begins with, wherever the parser says that the scalar begins.
+    // The first line of the block, which begins the text, wherever the parser places the scalar.
     let first = inner.split('\n').next()?;
     let begin = from + file.get(from..)?.find(first)?;
     let line_start = file.get(..begin)?.rfind('\n').map_or(0, |newline| newline + 1);

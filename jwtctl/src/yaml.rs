@@ -1,4 +1,4 @@
-//! Trees as YAML in the form in which people write it.
+//! Trees as YAML in its usual form.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ pub(crate) fn write(node: &Node) -> String {
         Value::Map(members) if !members.is_empty() => members_of(&mut text, node, 0),
         Value::List(elements) if !elements.is_empty() => elements_of(&mut text, elements, 0),
         _ => {
-            // A String takes whatever is written.
+            // Writing to a String does not fail.
             let _ = writeln!(text, "{}", flow(node));
         }
     }
@@ -54,7 +54,7 @@ fn elements_of(to: &mut String, elements: &[Node], depth: usize) {
     }
 }
 
-/// Whether a value is best read on one line.
+/// Whether a value is easiest to read on one line.
 fn is_small(node: &Node) -> bool {
     node.members().len() <= 3 && depth_of(node) <= 2 && flow(node).len() <= 72
 }
@@ -88,7 +88,7 @@ fn flow(node: &Node) -> String {
     }
 }
 
-/// A text, quoted where it would be read as anything else.
+/// A text, in quotation marks if another type would be read without them.
 fn scalar(text: &str) -> String {
     let is_plain = text
         .bytes()

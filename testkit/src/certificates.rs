@@ -1,4 +1,4 @@
-//! Certificates for TLS with client authentication: an authority and what it signs.
+//! Certificates for TLS with client authentication: an authority and the certificates that it signs.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use minting::encode_segment;
 use minting::{Algorithm, SigningKey};
 
-/// A certificate authority, which Envoy is told to trust. Its files are gone when it is dropped.
+/// A certificate authority that Envoy trusts. Its files are deleted when it is dropped.
 #[derive(Debug)]
 pub struct Authority {
     dir: tempfile::TempDir,
@@ -71,7 +71,7 @@ impl Authority {
         self.sign(name, &params)
     }
 
-    /// A cluster's transport socket with this authority in place of those that it trusts. All else it checks as before.
+    /// A cluster's transport socket that trusts this authority instead of its own. All other checks stay.
     pub fn trusted_by(&self, socket: &Value) -> Value {
         let mut socket = socket.clone();
         let context = &mut socket["typed_config"]["common_tls_context"];
@@ -79,7 +79,7 @@ impl Authority {
             Some(_) => &mut context["combined_validation_context"]["default_validation_context"],
             None => &mut context["validation_context"],
         };
-        // Without one, Envoy would take anyone's certificate, here as there.
+        // Without an authority, Envoy would accept any certificate, here as in production.
         if let Some(validation) = validation.as_object_mut() {
             validation.remove("system_root_certs");
             validation.insert("trusted_ca".into(), json!({"filename": self.pem}));

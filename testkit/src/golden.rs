@@ -1,14 +1,14 @@
-//! Files that a test writes and compares with what it finds: `make bless` rewrites them all.
+//! Files that a test writes and compares with its result. `make bless` rewrites all of them.
 
 use std::fmt::Write as _;
 use std::{env, fs, thread};
 
 use crate::workspace_root;
 
-/// The variable under which the files are written in place of being compared.
+/// If this variable is set, the files are written instead of compared.
 const VARIABLE: &str = "BLESS";
 
-/// Holds the file, named from the workspace's root, against `found`. With `BLESS=1` writes it.
+/// Compares the file, named from the workspace's root, with `found`. With `BLESS=1` it writes the file.
 pub fn assert_golden(file: &str, found: &str) {
     // `make bless` finds these tests by their name. On the main thread no name is known.
     let thread = thread::current();

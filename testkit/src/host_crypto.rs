@@ -1,11 +1,12 @@
-//! Envoy's foreign function `verify_signature` by AWS-LC, and the same by the names of JOSE: another implementation than the
-//! module's own.
+//! Envoy's foreign function `verify_signature` with AWS-LC, and the same with the names of JOSE: another
+//! implementation than the module's own.
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
 use minting::Algorithm;
 
-/// What Envoy answers to this argument: field 1 of the answer is whether the signature is right, field 2 says what is wrong.
+/// Envoy's answer to this argument: field 1 says whether the signature is valid, and field 2 contains an
+/// error.
 pub fn verify_signature(argument: &[u8]) -> Vec<u8> {
     let Some([hash, key, signature, text]) = fields(argument) else {
         return no("the argument cannot be read");
@@ -28,8 +29,8 @@ pub fn verify_signature(argument: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Whether `signature`, as a token has it, is one of `algorithm` over `message` by the holder of `key`, DER
-/// SubjectPublicKeyInfo.
+/// Whether `signature`, in the form of a token, is a signature of `algorithm` over `message` with `key`, a
+/// DER SubjectPublicKeyInfo.
 pub fn verifies_spki(algorithm: Algorithm, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     UnparsedPublicKey::new(algorithm.verification(), key)
         .verify(message, signature)

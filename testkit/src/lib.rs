@@ -7,9 +7,9 @@
 //!  SigningKey ──▶ Token   what the client sends; public half ──▶ Issuer
 //! ```
 //!
-//! Everything binds 127.0.0.1 on a free port unless told otherwise, and everything is synchronous: tests are plain
-//! `#[test]` functions, and the runtime that serves them stays inside. Being test tooling, it panics with a message
-//! where a test could do nothing better.
+//! Everything binds 127.0.0.1 on a free port by default, and everything is synchronous: tests are plain
+//! `#[test]` functions, and the runtime for them is internal. As a test tool, it panics with a message if a
+//! test cannot continue.
 
 mod bootstrap;
 mod certificates;

@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same again for the same seed, on every machine.
+//! Pseudo-random numbers that are the same for the same seed on every machine.
 
-/// SplitMix64: small, and good enough to choose test data.
+/// SplitMix64: small, and sufficient for test data.
 #[derive(Debug)]
 pub struct Random(u64);
 
@@ -11,7 +11,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another one, so that what one part of the data uses up does not move the next part.
+    /// Another generator: the number of values drawn for one part of the data does not change the next part.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.next())
@@ -36,7 +36,7 @@ impl Random {
         usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
     }
 
-    /// True so many times in a hundred.
+    /// True in this many of a hundred cases.
     pub fn percent(&mut self, share: usize) -> bool {
         self.below(100) < share
     }

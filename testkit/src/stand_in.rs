@@ -1,8 +1,8 @@
-//! A configuration of one's own, made to run here: its issuers, its services and its files are replaced by stand-ins.
+//! Any configuration, made to run here: stand-ins replace its issuers, its services and its files.
 //!
-//! What the configuration says of a provider is what its stand-in does: the paths of its documents, the algorithm, the
-//! audience. Four issuers are known with the claims that they publish. A cluster with TLS keeps it: its server's name
-//! is checked as before, against an authority made here.
+//! A stand-in does what the configuration says of its provider: the paths of its documents, the algorithm,
+//! the audience. For four issuers it knows the claims that they publish. A cluster with TLS keeps it: its
+//! server's name is checked as before, against an authority made here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -128,7 +128,7 @@ impl StandIns {
         self.issuers.get(cluster)
     }
 
-    /// What of the configuration does not run here, a sentence each.
+    /// The parts of the configuration that do not run here, one sentence each.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
     }

@@ -1,11 +1,11 @@
-//! A configuration as Envoy hands it to a module: the bytes of a `google.protobuf.Struct`.
+//! A configuration in the form in which Envoy passes it to a module: the bytes of a `google.protobuf.Struct`.
 
 use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct};
 use serde_json::{Map, Value};
 
-/// An object as that message; numbers are doubles there. A panic where the value is none.
+/// An object as that message, in which numbers are doubles. Panics if the value is not an object.
 pub fn struct_message(value: &Value) -> Vec<u8> {
     match value {
         Value::Object(members) => object(members).encode_to_vec(),

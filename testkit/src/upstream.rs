@@ -1,4 +1,4 @@
-//! The service behind Envoy: it answers every request with what reached it, and remembers it.
+//! The service behind Envoy: it answers every request with the request as received, and remembers it.
 
 use std::convert::Infallible;
 use std::io;
@@ -121,7 +121,7 @@ async fn accept(listener: TcpListener, seen: Arc<Mutex<Vec<Echo>>>) {
         let seen = Arc::clone(&seen);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, &seen));
-            // A connection that its client breaks off is no one's loss.
+            // A connection that its client breaks off is no fault.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -135,7 +135,7 @@ async fn answer(
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
-        // Broken off half-way: a request that never was.
+        // Broken off: an incomplete request does not count.
         let mut response = hyper::Response::new(Full::default());
         *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
         return Ok(response);

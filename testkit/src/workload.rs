@@ -1,4 +1,4 @@
-//! What a gateway of some size asks for: ten issuers, a hundred rules. Everything that measures measures this.
+//! The configuration of a medium-sized gateway: ten issuers, a hundred rules. Every measurement uses it.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ pub fn workload(jwks: &Value) -> Value {
     json!({"providers": providers, "rules": rules})
 }
 
-/// One of each kind that people write, in turn.
+/// One of each usual kind, in turn.
 fn rule(number: usize) -> Value {
     let provider = format!("issuer-{}", number % 10);
     let requires = json!({"provider_name": provider});

@@ -1,4 +1,4 @@
-//! Envoy's own filter, with its settings for routes.
+//! jwt_authn, with its settings for routes.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::source::{Node, Value};
 
 const AUTHN: &str = "filters.http.jwt_authn.v3.JwtAuthentication";
 const PER_ROUTE: &str = "filters.http.jwt_authn.v3.PerRouteConfig";
-/// What our filter reads of a route's metadata.
+/// The metadata of a route that this filter reads.
 const NAMESPACE: &str = "proxy-wasm-jwt";
 
 /// Every jwt_authn of the documents.
@@ -19,7 +19,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes, module: &str) -
         let mut configs = Vec::new();
         let reads_metadata = reads_metadata(document);
         rewrite(&mut rewritten, notes, module, reads_metadata, &mut configs);
-        // Several filters of one document: each with the document as a whole would be the same thing more than once.
+        // Several filters of one document: with the document around each, the output would repeat it.
         let mut rewritten = Some(rewritten);
         for config in configs {
             all.push(Converted {
@@ -36,7 +36,7 @@ fn is_of_type(node: &Node, name: &str) -> bool {
         .is_some_and(|found| found.ends_with(name))
 }
 
-/// Whether another filter reads what jwt_authn writes into dynamic metadata.
+/// Whether another filter reads the dynamic metadata of jwt_authn.
 fn reads_metadata(document: &Node) -> bool {
     let mut found = false;
     document.walk(&mut |node| {
@@ -265,7 +265,7 @@ fn each(node: &mut Node, name: &str, run: &mut dyn FnMut(&mut Node)) {
     }
 }
 
-/// Writes the name into the route's metadata, beside what is there.
+/// Writes the name into the route's metadata, beside the existing members.
 fn name_requirement(route: &mut Node, name: Node) {
     let mut metadata = route.get("metadata").cloned().unwrap_or_else(|| map(Vec::new()));
     let mut filters = metadata
@@ -318,7 +318,7 @@ fn wasm(config: &Node, module: &str) -> Node {
     ])
 }
 
-/// The configuration of jwt_authn as ours: with what it says by leaving things out.
+/// The configuration of jwt_authn for this filter, with its defaults made explicit.
 fn translate(authn: &Node, open: Option<&str>, notes: &mut Notes, reads_metadata: bool) -> Node {
     let mut config = authn.clone();
     if let Value::Map(members) = &mut config.value {

@@ -201,7 +201,8 @@ fn translate(provider: &Node, notes: &mut Notes) -> Node {
     node
 }
 
-/// Rules of which the first that fits a client decides: here those that allow, beside a default that denies.
+/// Rules of which the first that matches a client decides: here the rules that allow, with a default that
+/// denies.
 fn authorize(authorization: &Node, names: &[String], is_optional: bool, notes: &mut Notes) -> Node {
     notes.only(authorization, &["rules", "defaultAction"], "authorization");
     let is_denied = authorization.text_at(&["defaultAction"]).unwrap_or("Deny") == "Deny";

@@ -1,33 +1,33 @@
-//! Policies whose rules are joined by "or", as rules of which the first that matches counts.
+//! Policies whose rules are joined by "or", as rules of which the first that matches applies.
 
 use super::{Notes, any_of, flag, list, map, text};
 use crate::lints::covers;
 use crate::source::{Node, Place};
 
-/// What a client has to have.
+/// The requirement on a client.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Need {
-    /// Nothing; a token that is sent has to be good.
+    /// None; a token that is present must be valid.
     Optional,
     /// A token of one of these.
     Token(Vec<String>),
-    /// Nothing will do.
+    /// No client meets it.
     Never,
 }
 
-/// One thing that is allowed.
+/// A permission.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
-    /// Which requests: any of these.
+    /// The requests: any of these.
     pub(super) matches: Vec<Node>,
     pub(super) need: Need,
-    /// What the token has to say.
+    /// The conditions on the token.
     pub(super) authorize: Option<Node>,
     pub(super) place: Place,
 }
 
 impl Grant {
-    /// How much is asked for: less goes first.
+    /// The strictness of the requirement: a lower one comes first.
     fn weight(&self) -> u8 {
         match (&self.need, &self.authorize) {
             (Need::Optional, _) => 0,
@@ -37,7 +37,7 @@ impl Grant {
         }
     }
 
-    /// Whether all that this allows, the other allows too, where both match.
+    /// Whether the other permission covers this one for requests that match both.
     fn is_within(&self, other: &Self) -> bool {
         match (&self.need, &other.need) {
             (_, Need::Optional) | (Need::Never, _) => true,
@@ -54,7 +54,7 @@ pub(super) fn every_request() -> Node {
     map(vec![("prefix", text("/", &(0..0)))])
 }
 
-/// Whether no request is for both. Only where that is plain to see.
+/// Whether no request matches both. True only in obvious cases.
 fn are_apart(one: &Node, other: &Node) -> bool {
     let texts = |node: &Node, name: &str| -> Option<Vec<String>> {
         let found = node.get(name)?;
@@ -82,7 +82,7 @@ fn are_apart(one: &Node, other: &Node) -> bool {
         let plain = ["path", "prefix"]
             .iter()
             .find_map(|name| Some((*name, node.text_at(&[name])?.to_owned())));
-        // What every path that a pattern takes begins with.
+        // The common prefix of all paths that a pattern matches.
         plain.or_else(|| Some(("prefix", literal_start(node.text_at(&["safe_regex", "regex"])?))))
     };
     match (path(one), path(other)) {
@@ -96,7 +96,7 @@ fn are_apart(one: &Node, other: &Node) -> bool {
     }
 }
 
-/// The text before the first sign of a pattern that stands for more than itself.
+/// The text before the first special character of a pattern.
 fn literal_start(pattern: &str) -> String {
     let end = pattern.find(|letter: char| ".+*?()|[]{}^$\\".contains(letter));
     let mut start = pattern
@@ -104,7 +104,7 @@ fn literal_start(pattern: &str) -> String {
         .unwrap_or_default()
         .to_owned();
     let next = end.and_then(|end| pattern.get(end..)?.chars().next());
-    // The last letter may be left out, or there is another way altogether.
+    // The last letter may be optional, or the pattern may have an alternative.
     if matches!(next, Some('*' | '?' | '{')) {
         start.pop();
     }
@@ -114,7 +114,7 @@ fn literal_start(pattern: &str) -> String {
     start
 }
 
-/// The rules for these grants, and for what none of them is for.
+/// The rules for these permissions, and for the requests that none of them covers.
 pub(super) fn rules(
     mut grants: Vec<Grant>,
     providers: &[String],
@@ -128,7 +128,7 @@ pub(super) fn rules(
                 .matches
                 .iter()
                 .any(|these| other.matches.iter().any(|those| !are_apart(these, those)));
-            // The first of two rules counts. Where the second allows nothing more, that is the same as "or".
+            // The first of two rules applies. If the second one permits nothing more, the result equals "or".
             if overlap && !other.is_within(one) {
                 notes.lost(
                     &other.place,
@@ -169,7 +169,7 @@ pub(super) fn rule(matcher: &Node, grant: &Grant, providers: &[String]) -> Node 
         Need::Token(names) => members.push(("requires", any_of(names, false))),
         Need::Never => {
             members.push(("requires", any_of(providers, false)));
-            // Every token has an issuer, so that none is good enough.
+            // Every token has an issuer, so no token is sufficient.
             let never = map(vec![
                 ("claim_name", text("iss", &(0..0))),
                 ("exists", flag(false)),

@@ -204,7 +204,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
     node
 }
 
-/// What the policies allow.
+/// The permissions of the policies.
 fn policy(policies: &[&Node], names: &[String], issuers: &[(String, String)], notes: &mut Notes) -> Node {
     let mut grants: Vec<Grant> = Vec::new();
     let mut denials: Vec<Node> = Vec::new();
@@ -239,7 +239,7 @@ fn policy(policies: &[&Node], names: &[String], issuers: &[(String, String)], no
         }
     }
     let otherwise = if has_allow { Need::Never } else { Need::Optional };
-    // Who has no token is denied there, whatever else is allowed.
+    // That rule denies a request without a token, whatever another one allows.
     let is_total = demands
         .iter()
         .any(|matcher| crate::lints::covers(matcher, &every_request()));
@@ -337,7 +337,7 @@ fn allow(rule: &Node, names: &[String], issuers: &[(String, String)], notes: &mu
             if need == Need::Optional {
                 need = Need::Token(names.to_vec());
             }
-            // Istio takes these two apart at spaces.
+            // Istio splits these two at spaces.
             if matches!(path.as_slice(), [one] if one == "scope" || one == "permission")
                 && scopes.is_none()
                 && !has_wildcard(values)
@@ -441,7 +441,7 @@ fn has_wildcard(values: &Node) -> bool {
     })
 }
 
-/// Istio's text: `*`, `abc*`, `*abc` or `abc`.
+/// A text of Istio: `*`, `abc*`, `*abc` or `abc`.
 fn string_match(value: &Node) -> Node {
     let found = value.text().unwrap_or_default();
     match (found.strip_prefix('*'), found.strip_suffix('*')) {
@@ -500,7 +500,7 @@ fn principals(
     for value in values.elements() {
         let found = value.text().unwrap_or_default();
         if found == "*" {
-            // Any token: it makes the others needless.
+            // Any token: the other values are superfluous.
             return;
         }
         let known = issuers
@@ -542,7 +542,7 @@ fn principals(
     }
 }
 
-/// The requests that the operations of a rule are for.
+/// The requests to which the operations of a rule apply.
 fn operations(rule: &Node, headers: &[Node], notes: &mut Notes) -> Vec<Node> {
     let mut all = Vec::new();
     let with = |mut members: Vec<(&str, Node)>, methods: &Option<Node>, hosts: &Option<Node>| {
@@ -594,7 +594,7 @@ fn operations(rule: &Node, headers: &[Node], notes: &mut Notes) -> Vec<Node> {
     all
 }
 
-/// Istio's path: exact, `/a*`, `*/a`, `*`, or a template with `{*}` and `{**}`.
+/// A path of Istio: exact, `/a*`, `*/a`, `*`, or a template with `{*}` and `{**}`.
 fn path_match(path: &Node) -> (&'static str, Node) {
     let found = path.text().unwrap_or_default();
     let pattern = |regex: String| ("safe_regex", map(vec![("regex", text(regex, &path.place))]));
@@ -613,7 +613,7 @@ fn path_match(path: &Node) -> (&'static str, Node) {
     }
 }
 
-/// A text as a pattern for itself.
+/// A text as a literal pattern.
 fn quote(text: &str) -> String {
     let mut pattern = String::new();
     for letter in text.chars() {

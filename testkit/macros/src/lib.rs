@@ -1,9 +1,9 @@
 //! `#[test]` for the test binaries that have a `main` of their own, `tests/engine.rs` for instance.
 //!
-//! Those binaries make one test of each scenario, and the compiler's own `#[test]` knows only tests that are written as
-//! functions. It compiles to nothing where a binary brings its `main`, so a test would be lost without a word. With
-//! `#[macro_use] extern crate testkit_macros;` in the binary's root, `#[test]` is the attribute below in all of its
-//! modules, and registers the function with `tests/harness/`.
+//! Those binaries have one test for each scenario, but the compiler's own `#[test]` accepts functions only,
+//! and compiles to nothing in a binary with its own `main`: a test would be lost silently. With
+//! `#[macro_use] extern crate testkit_macros;` in the binary's root, `#[test]` is the attribute below in all
+//! of its modules, and registers the function with `tests/harness/`.
 
 use proc_macro::{TokenStream, TokenTree};
 

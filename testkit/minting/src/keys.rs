@@ -1,6 +1,6 @@
 //! Signing keys of every algorithm that the filter accepts (RFC 7518 section 3, RFC 8037), made and used by AWS-LC.
 //!
-//! Independent of the module on purpose: what is signed here was never near the code that verifies it.
+//! Independent of the module on purpose: nothing that is signed here has passed the code that verifies it.
 
 use std::fmt;
 use std::io::Write;
@@ -177,7 +177,7 @@ impl SigningKey {
         }
     }
 
-    /// The algorithm that tokens of this key are signed with unless told otherwise.
+    /// The default algorithm for tokens of this key.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -208,7 +208,7 @@ impl SigningKey {
         }
     }
 
-    /// Whether it can sign with this algorithm.
+    /// Whether the key can sign with this algorithm.
     pub fn can_sign(&self, algorithm: Algorithm) -> bool {
         match &*self.pair {
             Pair::Rsa(_) => algorithm.rsa_encoding().is_some(),
@@ -255,7 +255,7 @@ impl SigningKey {
         jwk
     }
 
-    /// The RFC 7638 thumbprint of the public half: a `kid` that no one has to choose.
+    /// The RFC 7638 thumbprint of the public half, as a `kid`.
     pub fn thumbprint(&self) -> String {
         let jwk = self.public_jwk();
         // Section 3.2: the required members of the key type, in lexicographic order.
@@ -279,7 +279,7 @@ impl SigningKey {
         der.expect("a public key encodes").as_ref().to_vec()
     }
 
-    /// The public half as PEM: what the classic HS256 confusion attack signs with.
+    /// The public half as PEM: the key of the classic HS256 confusion attack.
     pub fn public_pem(&self) -> String {
         pem("PUBLIC KEY", &self.public_der())
     }
@@ -309,7 +309,7 @@ impl SigningKey {
         }
     }
 
-    /// Whether AWS-LC itself takes `signature` for one of this key.
+    /// Whether AWS-LC accepts `signature` as one of this key.
     pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let public = match &*self.pair {
             Pair::Rsa(pair) => pair.public_key().as_ref(),
@@ -376,7 +376,7 @@ impl SigningKey {
     }
 }
 
-/// Says which key it is, never what it holds.
+/// Shows which key it is, and never its value.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey")

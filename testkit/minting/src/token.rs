@@ -1,4 +1,5 @@
-//! Tokens of every kind a client might send, the ones that no honest issuer would make included (RFC 7515).
+//! Tokens that a client might send, including those that no honest issuer would make
+//! ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515)).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,8 +17,8 @@ enum Seal {
     Bytes(Vec<u8>),
 }
 
-/// A token in the making: signed with its key's algorithm, with `kid`, `typ: JWT`, `iat` now and `exp` in five minutes
-/// until told otherwise. `iss`, `aud` and `sub` are the caller's.
+/// A token in the making. By default it is signed with its key's algorithm and has `kid`, `typ: JWT`, `iat`
+/// now and `exp` in five minutes. The caller adds `iss`, `aud` and `sub`.
 #[derive(Debug, Clone)]
 pub struct Token {
     key: SigningKey,
@@ -91,7 +92,7 @@ impl Token {
         self.alg("HS256")
     }
 
-    /// Takes these bytes for the signature.
+    /// Uses these bytes as the signature.
     pub fn signature(mut self, signature: &[u8]) -> Self {
         self.seal = Seal::Bytes(signature.to_vec());
         self
@@ -118,18 +119,18 @@ impl Token {
         self
     }
 
-    /// Sets `exp` to so many seconds from now; negative: in the past.
+    /// Sets `exp` to this many seconds from now; a negative number is in the past.
     pub fn expires_in(self, seconds: i64) -> Self {
         self.claim("exp", unix_now() + seconds)
     }
 
-    /// Takes these bytes for the header, JSON or not. They are signed like any other.
+    /// Uses these bytes as the header, JSON or not. They are signed as usual.
     pub fn raw_header(mut self, bytes: &[u8]) -> Self {
         self.raw_header = Some(bytes.to_vec());
         self
     }
 
-    /// Takes these bytes for the payload, JSON or not. They are signed like any other.
+    /// Uses these bytes as the payload, JSON or not. They are signed as usual.
     pub fn raw_payload(mut self, bytes: &[u8]) -> Self {
         self.raw_payload = Some(bytes.to_vec());
         self
@@ -168,7 +169,7 @@ pub fn encode_segment(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The SHA-256 of a text as a JWS has bytes: `ath` of a proof of possession (RFC 9449 section 4.2).
+/// The SHA-256 of a text in base64url: `ath` of a proof of possession (RFC 9449 section 4.2).
 pub fn sha256_segment(text: &str) -> String {
     encode_segment(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref())
 }
@@ -180,19 +181,20 @@ pub fn random_id() -> String {
     encode_segment(&bytes)
 }
 
-/// `token` with one bit of its signature turned; still well-formed.
+/// `token` with one inverted bit in its signature; still well-formed.
 pub fn tamper_signature(token: &str) -> String {
     let (input, signature) = token.rsplit_once('.').expect("a compact JWS has dots");
     let mut bytes = URL_SAFE_NO_PAD
         .decode(signature)
         .expect("the signature is base64url");
-    // Not at either end: a leading or trailing byte may have meaning of its own (Ed25519's high bits, RSA's zero).
+    // Not at either end: a leading or trailing byte may have a special meaning (Ed25519's high bits, RSA's
+    // zero).
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     format!("{input}.{}", encode_segment(&bytes))
 }
 
-/// `token` with its claims edited and its signature kept: what a forger without a key can do.
+/// `token` with edited claims and its old signature: the work of a forger without a key.
 pub fn tamper_claims(token: &str, edit: impl FnOnce(&mut Map<String, Value>)) -> String {
     let parts: Vec<_> = token.split('.').collect();
     let payload = URL_SAFE_NO_PAD

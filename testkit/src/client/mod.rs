@@ -23,7 +23,7 @@ use crate::rt::{block_on, runtime};
 type Body = BoxBody<Bytes, std::io::Error>;
 type Pool = hyper_util::client::legacy::Client<HttpConnector, Body>;
 
-/// How long a request may take before the test has failed.
+/// After this time without a response, the test has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of one server, with connections that are used again. A clone shares them.
@@ -39,7 +39,7 @@ impl Client {
         Self::connect(addr.into(), None)
     }
 
-    /// The same with connections from this address of our own machine.
+    /// The same, with connections from this local address.
     pub fn from_address(addr: impl Into<SocketAddr>, own: IpAddr) -> Self {
         Self::connect(addr.into(), Some(own))
     }
@@ -85,8 +85,8 @@ impl Client {
         self.spawn(request, body)
     }
 
-    /// Sends a request's head now; its body is what the sender is given, chunked. A body already in `request` is sent
-    /// first.
+    /// Sends a request's head now. The sender receives the body in chunks. A body already in `request` is
+    /// sent first.
     pub fn start_streaming(&self, mut request: Request) -> (BodySender, Pending) {
         let (sender, body) = Channel::new(16);
         let mut sender = BodySender { sender };
@@ -101,7 +101,7 @@ impl Client {
         let (done, outcome) = channel();
         let exchange = exchange(self.pool.clone(), self.addr, request, body);
         let task = runtime().spawn(async move {
-            // No one may be waiting any more.
+            // The receiver may be gone.
             let _ = done.send(exchange.await);
         });
         Pending {
@@ -138,13 +138,13 @@ impl BodySender {
     /// Ends the body.
     pub fn finish(self) {}
 
-    /// Breaks the request off in the midst of its body.
+    /// Breaks off the request in the middle of its body.
     pub fn abort(self) {
         self.sender.abort(std::io::ErrorKind::ConnectionAborted.into());
     }
 }
 
-/// A request under way. Dropping it leaves: the connection is closed before the answer.
+/// A request in progress. Dropping it closes the connection before the response.
 #[derive(Debug)]
 pub struct Pending {
     outcome: Receiver<Result<Response, String>>,
@@ -225,7 +225,7 @@ async fn exchange(pool: Pool, addr: SocketAddr, request: Request, body: Body) ->
     }
 }
 
-/// An error with what is behind it; hyper's own text says only where it noticed.
+/// An error with its causes: hyper's own text names only the place.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! Bytes for bytes: what no client library would send.
+//! Requests byte by byte, which no client library would send.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

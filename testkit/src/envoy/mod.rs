@@ -77,12 +77,12 @@ pub struct EnvoyProcess {
 }
 
 impl EnvoyProcess {
-    /// Starts Envoy with one worker and waits until it is live; a panic with its log if it does not come to that.
+    /// Starts Envoy with one worker and waits until it is live. Panics with its log if it fails.
     pub fn start(config: &Value) -> Self {
         Self::start_with(config, &EnvoyOptions::default())
     }
 
-    /// Starts Envoy and waits until it is live; a panic with its log if it does not come to that.
+    /// Starts Envoy and waits until it is live. Panics with its log if it fails.
     pub fn start_with(config: &Value, options: &EnvoyOptions) -> Self {
         Self::try_start(config, options).unwrap_or_else(|log| panic!("Envoy did not start:\n{log}"))
     }
@@ -185,7 +185,7 @@ impl EnvoyProcess {
         self.stats("").get(name).copied().unwrap_or(0)
     }
 
-    /// Waits until a counter or gauge fulfils `wanted`; Err is its last value.
+    /// Waits until a counter or gauge meets `wanted`; Err is its last value.
     pub fn wait_for_stat(
         &self,
         name: &str,
@@ -223,7 +223,7 @@ impl EnvoyProcess {
             .collect()
     }
 
-    /// Waits until the access log has `count` lines, and returns them all; a panic if they do not come.
+    /// Waits until the access log has `count` lines, and returns them all. Panics if they do not come.
     pub fn wait_for_access_log(&self, count: usize) -> Vec<String> {
         poll(Duration::from_secs(5), || self.access_log().len() >= count);
         let lines = self.access_log();
@@ -249,7 +249,7 @@ impl EnvoyProcess {
     /// Err is the log's end: Envoy refused the new ones and keeps the old.
     pub fn reload_listeners(&self, listeners: &[Value]) -> Result<(), String> {
         let outcome = |name: &str| self.stat(&format!("listener_manager.lds.{name}"));
-        // A file that does not parse counts as failed, a listener that does not hold as rejected.
+        // Envoy counts a file that does not parse as failed, and an invalid listener as rejected.
         let outcomes = || ["update_success", "update_rejected", "update_failure"].map(outcome);
         let before = outcomes();
         let logged = self.log().len();
@@ -292,7 +292,7 @@ pub fn load_yaml(text: &str) -> Result<Value, String> {
     yaml_serde::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Moved into place, since Envoy looks again only when the file is replaced.
+/// Moved into place, because Envoy reads the file again only when it is replaced.
 fn write_listeners(dir: &Path, listeners: &[Value]) {
     let typed = listeners.iter().map(|listener| {
         let mut listener = listener.clone();
@@ -337,7 +337,7 @@ fn poll(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// What a file holds so far; nothing if it is not there yet.
+/// The content of a file so far; empty if it does not exist yet.
 fn read(path: &Path) -> String {
     fs::read(path)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -345,7 +345,7 @@ fn read(path: &Path) -> String {
 }
 
 fn end(child: &mut Child) {
-    // Either fails only if the process is gone already.
+    // Either fails only if the process has already ended.
     let _ = child.kill();
     let _ = child.wait();
 }

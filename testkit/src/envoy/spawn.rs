@@ -1,4 +1,4 @@
-//! Starting the process so that it cannot outlive this one.
+//! Starts the process so that it cannot outlive this one.
 
 use std::fs::File;
 use std::io;
@@ -32,14 +32,14 @@ pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
         .arg(&options.log_level)
         // Configuration from files asks for a name of the node.
         .args(["--service-node", "testkit", "--service-cluster", "testkit"])
-        // `main` greets with a screenful of extension names.
+        // `main` prints a long list of extension names at the start.
         .arg("--component-log-level")
         .arg(
             ["main:warning", &component_levels]
                 .join(",")
                 .trim_end_matches(','),
         )
-        // Many run side by side, none is ever handed over: no shared memory to collide on or to leave behind.
+        // Many run side by side, and none is replaced: they need no shared memory.
         .arg("--disable-hot-restart")
         // The access log, at once.
         .args(["--file-flush-interval-msec", "20"])
@@ -77,8 +77,8 @@ fn has_flush_size(binary: &Path) -> bool {
     })
 }
 
-/// One thread starts all children and never ends: the kernel takes the end of the thread that started a child for the
-/// parent's death, and a test's own thread ends with its test.
+/// One thread starts all children and never ends: the kernel treats the end of the thread that started a
+/// child as the parent's death, and the thread of a test ends with its test.
 fn spawner() -> Sender<Order> {
     static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
     let sender = SPAWNER.get_or_init(|| {

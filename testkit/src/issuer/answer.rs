@@ -1,4 +1,4 @@
-//! What an issuer answers on a path: a document, or a fault in every shape that an operator meets.
+//! The responses of an issuer: a document, or any fault that an operator may meet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use minting::{SigningKey, jwks};
 
-/// How the bytes of an answer leave, and what becomes of the connection.
+/// How a response is sent, and what happens to the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The whole answer, then the connection is kept.
+    /// The whole response; the connection stays open.
     Whole,
     /// So many bytes of the answer's body (None: not even a head), then silence with the connection open.
     Hang(Option<usize>),
@@ -136,7 +136,7 @@ impl Answer {
         self
     }
 
-    /// Takes the request and never answers.
+    /// Reads the request and never responds.
     pub fn hang(mut self) -> Self {
         self.ending = Ending::Hang(None);
         self

@@ -1,4 +1,5 @@
-//! The issuer's side of a connection: read a request's head, note it, write what the script says.
+//! The issuer's side of a connection: it reads a request's head, records it, and writes the scripted
+//! response.
 
 use std::io;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// A client that breaks off, or speaks no HTTP, only ends its own connection.
+/// A client that breaks off, or does not speak HTTP, ends only its own connection.
 async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::new();
@@ -68,7 +69,7 @@ async fn reply(stream: &mut TcpStream, fetch: Fetch, shared: &Shared) -> io::Res
         Ending::Hang(_) => std::future::pending().await,
         Ending::Reset(sent) => {
             if sent.is_some() {
-                // A reset overtakes bytes that the peer has not read yet; give them time to arrive.
+                // A reset overtakes bytes that the peer has not read yet. This gives them time to arrive.
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
             stream.set_zero_linger()?;

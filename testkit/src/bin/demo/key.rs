@@ -1,4 +1,5 @@
-//! The demo's signing keys: made once, so that a token of `demo token` is good at an issuer that another run started.
+//! The demo's signing keys. They are made once: an issuer that another run started accepts the tokens of
+//! `demo token`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use testkit::{Algorithm, SigningKey};
 
-/// What the demo's own issuer signs with.
+/// The algorithm of the demo's own issuer.
 const ALGORITHM: Algorithm = Algorithm::Rs256;
 
 /// The key of the demo's own issuer, kept in `dir`; its `kid` is its thumbprint.
@@ -28,7 +29,8 @@ pub(crate) fn stable_for(dir: &Path, algorithm: Algorithm) -> Result<SigningKey,
     Ok(key.with_kid(Some(&key.thumbprint())))
 }
 
-/// Written aside and linked into place: of two that start at once one key stays, and no one reads half of it.
+/// Written to a temporary file and linked into place: if two processes start at once, one key stays, and
+/// neither reads half of it.
 fn create(dir: &Path, path: &Path, algorithm: Algorithm) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let aside = dir.join(format!(".signing-key.{}", std::process::id()));

@@ -232,16 +232,16 @@ fn upstream(listen: SocketAddr) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns on SIGINT or SIGTERM, so that what runs is put away.
+/// Returns on SIGINT or SIGTERM, so that the processes are cleaned up.
 fn wait_for_end() {
-    // The sender lives in the handler, which is never taken back.
+    // The handler owns the sender, and is never removed.
     let _ = end_signal().recv();
 }
 
 fn end_signal() -> Receiver<()> {
     let (end, ended) = channel();
     let handler = move || {
-        // No one listens any more after the first.
+        // After the first signal, the receiver is gone.
         let _ = end.send(());
     };
     ctrlc::set_handler(handler).expect("the only signal handler of this process");

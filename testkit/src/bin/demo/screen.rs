@@ -1,14 +1,14 @@
-//! Colours, where someone looks.
+//! Colours for terminals.
 
 use std::io::IsTerminal;
 
-/// How to write on standard output.
+/// The style of standard output.
 pub(crate) struct Screen {
     colours: bool,
 }
 
 impl Screen {
-    /// Colours on a terminal only, and not where `NO_COLOR` asks for none.
+    /// Colours on a terminal only, and not if `NO_COLOR` is set.
     pub(crate) fn new() -> Self {
         let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self { colours }

@@ -7,11 +7,11 @@ use testkit::{
     workspace_root,
 };
 
-/// What the template's provider expects of a token.
+/// The issuer that the template's provider expects.
 pub(crate) const ISSUER: &str = "https://issuer.example";
-/// What the template's provider expects of a token.
+/// The audience that the template's provider expects.
 pub(crate) const AUDIENCE: &str = "orders-api";
-/// Where the issuer publishes its keys.
+/// The path of the issuer's keys.
 pub(crate) const JWKS: &str = "/jwks";
 
 /// The configuration that the demo starts from.
@@ -19,9 +19,9 @@ pub(crate) fn template() -> PathBuf {
     workspace_root().join("envoy/envoy.yaml")
 }
 
-/// Everything that runs. Envoy ends first.
+/// All running parts. Envoy ends first.
 pub(crate) struct Stack {
-    /// Listener `main` is the template's; at listener `cold` the issuer has never been reachable.
+    /// Listener `main` is the template's. The issuer of listener `cold` was never reachable.
     pub(crate) envoy: EnvoyProcess,
     pub(crate) issuer: Issuer,
     _upstream: Upstream,

@@ -1,4 +1,4 @@
-//! The steps of the walk: what is asked, and what has to come back. A new step is a new entry of [`steps`].
+//! The steps of the walk: a request each, and the expected response. A new step is a new entry of [`steps`].
 
 use std::cell::OnceCell;
 
@@ -7,7 +7,7 @@ use testkit::{Algorithm, Request, SigningKey, Token, tamper_signature};
 
 use crate::stack::{AUDIENCE, ISSUER, Stack, publish};
 
-/// What the steps work with.
+/// The inputs of the steps.
 pub(crate) struct World {
     pub(crate) stack: Stack,
     pub(crate) key: SigningKey,
@@ -23,7 +23,7 @@ impl World {
         }
     }
 
-    /// A token that is good in every respect; each step spoils what it is about.
+    /// A valid token. Each step changes the part that it tests.
     fn token(&self) -> Token {
         self.token_of(&self.key)
     }
@@ -33,7 +33,7 @@ impl World {
         Token::new(key).claims(claims)
     }
 
-    /// The key that the issuer turns to in the course of the walk; of another algorithm, since that happens too.
+    /// The key to which the issuer changes during the walk, for another algorithm.
     fn new_key(&self) -> &SigningKey {
         self.new_key.get_or_init(|| {
             let key = SigningKey::generate(Algorithm::Es256, None);
@@ -42,7 +42,7 @@ impl World {
     }
 }
 
-/// A request, and how it is shown: a token is described, never printed.
+/// A request, and its form on the screen: a token is described, never printed.
 pub(crate) struct Ask {
     pub(crate) request: Request,
     pub(crate) shown: Vec<String>,
@@ -76,7 +76,7 @@ impl Ask {
     }
 }
 
-/// What has to come back.
+/// The expected response.
 #[derive(Default)]
 pub(crate) struct Expect {
     pub(crate) status: u16,
@@ -86,19 +86,19 @@ pub(crate) struct Expect {
     pub(crate) challenge: Challenge,
     /// Whether there is a `retry-after`.
     pub(crate) retry_after: bool,
-    /// Headers of the request as the upstream saw it; None: it must not have seen this one.
+    /// Headers of the request at the upstream; None: the request must not arrive there.
     pub(crate) upstream: Vec<(&'static str, Option<&'static str>)>,
-    /// How often the issuer is asked for its keys meanwhile.
+    /// The number of fetches of the issuer's keys during the step.
     pub(crate) fetches: Option<usize>,
 }
 
-/// What `www-authenticate` has to say.
+/// The expected `www-authenticate`.
 #[derive(Default)]
 pub(crate) enum Challenge {
     /// No challenge at all.
     #[default]
     Absent,
-    /// `Bearer` with a realm and no error: nothing was wrong with what was sent, nothing was sent.
+    /// `Bearer` with a realm and no error: the request had no credentials.
     Bare,
     /// `Bearer` with this error.
     Error(&'static str),
@@ -108,7 +108,7 @@ pub(crate) enum Challenge {
 pub(crate) struct Step {
     pub(crate) title: &'static str,
     pub(crate) listener: &'static str,
-    /// What happens to the world before the request.
+    /// The change of the environment before the request.
     pub(crate) before: fn(&World),
     pub(crate) ask: fn(&World) -> Ask,
     pub(crate) expect: Expect,
@@ -156,7 +156,7 @@ impl Step {
         self
     }
 
-    /// A refusal of a good token that may not do this.
+    /// A refusal of a valid token without the necessary rights.
     fn refuses_this_to_the_token(mut self, reason: &'static str) -> Self {
         self.expect.status = 403;
         self.expect.reason = Some(reason);
@@ -164,7 +164,7 @@ impl Step {
         self
     }
 
-    /// No one's fault here: no keys to verify with.
+    /// There are no keys for the verification.
     fn asks_to_retry(mut self) -> Self {
         self.expect.status = 503;
         self.expect.reason = Some("keys_unavailable");

@@ -99,7 +99,7 @@ fn show(response: &Response) {
     }
 }
 
-/// The headers that the filter answers for. The payload is a part of a token, so only its size is shown.
+/// The headers that the filter writes. The payload is a part of a token, so only its size is shown.
 fn seen(echo: &Echo) -> String {
     let owned = echo.headers.iter().filter(|(name, _)| name.starts_with("x-jwt-"));
     let mut seen: Vec<_> = owned
@@ -119,7 +119,7 @@ fn seen(echo: &Echo) -> String {
     seen.join(", ")
 }
 
-/// What was not as expected, each as what was wanted.
+/// The unexpected parts, each with the expectation.
 fn judge(expect: &Expect, response: &Response, fetches: usize) -> Vec<String> {
     let mut wanted = Vec::new();
     let mut hold = |holds: bool, want: String| {
