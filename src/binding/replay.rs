@@ -1,37 +1,40 @@
-//! Which proofs have been used: a bounded window, shared by the workers of a process (RFC 9449 section 11.1).
+//! The used proofs: a bounded window that the workers of a process share
+//! ([RFC 9449 section 11.1](https://www.rfc-editor.org/rfc/rfc9449#section-11.1)).
 //!
-//! A proof has its place in one of many records, by its own hash, so that workers seldom write the same one, and a client that
-//! sends many proofs spreads them over all records. A record forgets what is out of time. What is not, it never forgets: then
-//! proofs are refused.
+//! The hash of a proof selects one of many records: workers seldom write the same one, and a client with many
+//! proofs spreads them over all. A record forgets proofs that are out of time. It never forgets others: if it
+//! is full, it refuses new proofs.
 //!
-//! The room of a record is shared. A part of it is kept for the first proof of each client. The rest goes by a threshold that
-//! moves, as switches share a buffer among queues: a client may have a quarter as many proofs in the record as this part has
-//! room left. So a flood takes away the room of those that flood, and to shut a client out takes a hundred others, each with a
-//! key and a token of its own: only a proof that has passed every other check comes here.
+//! The room of a record is shared. A part of it is reserved for the first proof of each client. A moving
+//! threshold distributes the rest, as switches distribute a buffer among queues: a client may have a quarter
+//! as many proofs in the record as this part has free room. A flood therefore uses up only the flooders'
+//! room. Excluding one client takes a hundred others, each with a key and a token of its own: only a proof
+//! that has passed every other check gets here.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::time::UnixTime;
 
-/// Records of a process.
+/// The number of records of a process.
 const RECORDS: u16 = 8192;
-/// Proofs of a record: two million in all.
+/// The number of proofs in a record: two million in all.
 const PROOFS: usize = 256;
-/// Of which are kept for clients that have none in the record yet.
+/// The number of them that are reserved for clients without a proof in the record.
 const FOR_FIRST: usize = 96;
-/// How many times as much room as a client has proofs must be left in the rest.
+/// The rest of the record must have free room for this many times the client's proofs.
 const ROOM_PER_PROOF: usize = 4;
 
-/// Of a thumbprint's hash, and of a proof's. No one else's proof counts as a client's own or as used, unless two hashes agree.
+/// The length of the hashes of a thumbprint and of a proof. A proof is mistaken for another client's, or for
+/// a used one, only if two hashes are equal.
 const HASH: usize = 8;
 const TIME: usize = 4;
-/// Client, proof, and the second in which it is out of time.
+/// The client, the proof, and the second in which it is out of time.
 const ENTRY: usize = HASH + HASH + TIME;
 
-/// No proof is good for longer than this: from one end of the widest window to the other.
+/// The longest validity of a proof: from one end of the widest window to the other.
 const LONGEST: u32 = 600;
 
-/// A proof, as it is remembered.
+/// A proof, in the form that is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofId {
     client: [u8; HASH],
@@ -41,20 +44,20 @@ pub struct ProofId {
     until: u32,
 }
 
-/// What a record makes of a proof.
+/// The result of entering a proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entered {
     /// It is new. The record with the proof in it.
     New(Vec<u8>),
     /// It was used before.
     Used,
-    /// There is no room to remember it: for this client, or for anyone. Or it may have been forgotten already, since the clock
-    /// was set back.
+    /// There is no room for the proof, of this client or of any. Or the record may have forgotten it, because
+    /// the clock was set back.
     NoRoom,
 }
 
 impl ProofId {
-    /// The proof of this key and name, which is out of time then.
+    /// The proof with this key and name, which is out of time then.
     #[must_use]
     pub fn new(thumbprint: &str, jti: &str, until: UnixTime) -> Self {
         let of_client = Sha256::new().chain_update(thumbprint).chain_update([0]);
@@ -70,7 +73,7 @@ impl ProofId {
         }
     }
 
-    /// The number of its record.
+    /// The index of its record.
     #[must_use]
     pub fn record(&self) -> u16 {
         self.record
@@ -80,8 +83,9 @@ impl ProofId {
     #[must_use]
     pub fn enter(&self, record: &[u8], now: UnixTime) -> Entered {
         let now = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
-        // In front: until when the latest proof was good that the record has forgotten. One that is good no longer than that may
-        // have been among them, where the clock was set back. Further ahead than any proof lasts, the clock was wrong then.
+        // The begin of the record: until when the latest forgotten proof was valid. A proof that is valid no
+        // longer than that may have been forgotten, if the clock was set back. If it is further ahead than
+        // any proof lasts, the clock was wrong then.
         let (forgotten, entries) = record
             .split_first_chunk::<TIME>()
             .map_or((0, record), |(time, entries)| {
@@ -135,7 +139,7 @@ impl ProofId {
     }
 }
 
-/// The end of a hash: its beginning says which record it is.
+/// The end of a hash: its beginning selects the record.
 fn part(hash: [u8; 32]) -> [u8; HASH] {
     hash.last_chunk::<HASH>().copied().unwrap_or_default()
 }
@@ -150,7 +154,7 @@ mod tests {
         ProofId::new(client, jti, UnixTime::from_secs(100))
     }
 
-    /// The record with the proof in it, which has to be new.
+    /// The record with the proof in it, which must be new.
     fn with(record: &[u8], id: ProofId, now: UnixTime) -> Vec<u8> {
         match id.enter(record, now) {
             Entered::New(record) => record,
@@ -158,7 +162,7 @@ mod tests {
         }
     }
 
-    /// The record after everything that a client gets into it, and how much that was.
+    /// The record with as many proofs of a client as it accepts, and their number.
     fn flooded(mut record: Vec<u8>, client: &str) -> (Vec<u8>, usize) {
         for number in 0.. {
             match proof(client, &number.to_string()).enter(&record, NOW) {
@@ -178,7 +182,7 @@ mod tests {
         assert_eq!(two.len(), TIME + 2 * ENTRY);
         assert_eq!(proof("key", "a").enter(&two, NOW), Entered::Used);
         with(&two, proof("other", "a"), NOW);
-        // To the end of the second in which it is out of time.
+        // Valid to the end of the second in which it is out of time.
         let last = ProofId::new("key", "c", UnixTime::from_millis(99_001));
         let three = with(&[], last, NOW);
         assert_eq!(last.enter(&three, UnixTime::from_millis(99_999)), Entered::Used);
@@ -191,7 +195,7 @@ mod tests {
         let (record, count) = flooded(Vec::new(), "flood");
         assert_eq!(count, 32);
         assert_eq!(proof("flood", "0").enter(&record, NOW), Entered::Used);
-        // Others get as much as is a fair share of what is left.
+        // Others get a fair share of the free room.
         let (record, count) = flooded(record, "second");
         assert!((20..32).contains(&count), "{count}");
         with(&record, proof("another", "a"), NOW);
@@ -204,7 +208,7 @@ mod tests {
             (record, _) = flooded(record, &format!("flood {number}"));
         }
         with(&record, proof("new", "a"), NOW);
-        // They do not last for ever either.
+        // They are forgotten as well.
         with(
             &record,
             ProofId::new("new", "b", UnixTime::from_secs(200)),
@@ -220,7 +224,7 @@ mod tests {
         }
         assert_eq!(record.len(), TIME + PROOFS * ENTRY);
         assert_eq!(proof("new", "a").enter(&record, NOW), Entered::NoRoom);
-        // What was used stays used.
+        // A used proof stays used.
         assert_eq!(proof("7", "a").enter(&record, NOW), Entered::Used);
     }
 
@@ -232,11 +236,11 @@ mod tests {
         // The clock goes on, and the proof is forgotten.
         let record = with(&record, ProofId::new("key", "b", at(200)), at(150));
         assert_eq!(record.len(), TIME + ENTRY);
-        // It is set back by a minute and a half.
+        // The clock is set back by a minute and a half.
         assert_eq!(old.enter(&record, at(60)), Entered::NoRoom);
-        // A fresh proof was not forgotten, since it is good for longer.
+        // A new proof was not forgotten, because it is valid for longer.
         with(&record, ProofId::new("key", "c", at(120)), at(60));
-        // A clock that was years ahead does not shut everybody out when it is set right.
+        // A clock that was years ahead does not exclude every client when it is corrected.
         let ahead = with(&[], ProofId::new("key", "a", at(1_000_000)), at(999_940));
         let ahead = with(&ahead, ProofId::new("key", "b", at(1_000_100)), at(1_000_050));
         with(&ahead, ProofId::new("key", "c", at(120)), at(60));

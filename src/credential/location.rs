@@ -1,22 +1,23 @@
-//! The places of a request that may hold a token.
+//! The locations of a request that may contain a token.
 
 use std::rc::Rc;
 
 use crate::ids::FieldId;
 
-/// A place of a request that may hold a token.
+/// A location of a request that may contain a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// A header field, whose value is the prefix and then the token.
+    /// A header field with a prefix and then the token.
     Header {
         /// The field.
         field: FieldId,
         /// Its name, in lower case.
         name: Rc<str>,
-        /// What is before the token. `Bearer ` matches in any case, as RFC 9110 section 11.1 has it for schemes.
+        /// The text before the token. `Bearer ` matches in any case, as RFC 9110 section 11.1 requires for
+        /// schemes.
         prefix: Box<[u8]>,
     },
-    /// A parameter of the query.
+    /// A query parameter.
     Parameter {
         /// `:path`.
         field: FieldId,
@@ -32,11 +33,11 @@ pub enum Location {
     },
 }
 
-/// Before a token that is sent with a proof.
+/// The prefix of a token with a proof of possession.
 pub const DPOP_PREFIX: &[u8] = b"DPoP ";
 
 impl Location {
-    /// The field that it is in.
+    /// Its field.
     #[must_use]
     pub fn field(&self) -> FieldId {
         match self {
@@ -44,13 +45,13 @@ impl Location {
         }
     }
 
-    /// Whether tokens there are for a proxy, and not for the server behind it (RFC 9110 section 11.7.2).
+    /// Whether its tokens are for a proxy, and not for the server behind it (RFC 9110 section 11.7.2).
     #[must_use]
     pub fn is_for_proxy(&self) -> bool {
         matches!(self, Self::Header { name, .. } if **name == *"proxy-authorization")
     }
 
-    /// Whether tokens there are sent with a proof of possession.
+    /// Whether its tokens come with a proof of possession.
     #[must_use]
     pub fn is_dpop(&self) -> bool {
         matches!(self, Self::Header { prefix, .. } if **prefix == *DPOP_PREFIX)

@@ -1,35 +1,36 @@
-//! Which claims of a provider's tokens become headers or filter state, and which headers the filter owns.
+//! The claims of a provider's tokens that become headers or filter state, and the headers that the filter
+//! owns.
 
 use std::rc::Rc;
 
 use crate::claims::ClaimPath;
 
-/// What a provider's tokens say in headers.
+/// The headers with the claims of a provider's tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderRules {
-    /// The owned header that takes the payload, as the token has it (base64url).
+    /// The owned header that receives the payload, in base64url as in the token.
     pub payload: Option<usize>,
     /// The payload in that header is padded (`pad_forward_payload_header`).
     pub pads_payload: bool,
-    /// Claims that are passed on.
+    /// The claims that become headers.
     pub claims: Vec<ClaimToHeader>,
 }
 
-/// A claim that is passed on in a header.
+/// A claim that becomes a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimToHeader {
-    /// Which claim.
+    /// The claim.
     pub claim: ClaimPath,
-    /// The number of the owned header that takes it.
+    /// The index of the owned header that receives it.
     pub header: usize,
-    /// How it is written.
+    /// The format of the value.
     pub format: ValueFormat,
 }
 
-/// How a claim is written as a header's value.
+/// The format of a claim as a header's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ValueFormat {
-    /// A scalar as text; a list or an object as the base64 of its compact JSON, as jwt_authn does.
+    /// A scalar as text; a list or an object as the base64 of its compact JSON, as in jwt_authn.
     #[default]
     Auto,
     /// A list of scalars with commas between them; a scalar as text.
@@ -40,8 +41,8 @@ pub enum ValueFormat {
     Base64,
 }
 
-/// What a provider's tokens leave behind in the filter state `wasm.jwt.metadata.<name>`: the nearest that a module can do to
-/// the dynamic metadata that jwt_authn writes.
+/// The filter state `wasm.jwt.metadata.<name>` with parts of a provider's tokens: a module's substitute for
+/// the dynamic metadata of jwt_authn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// `payload_in_metadata`: the name for the claims.
@@ -54,12 +55,13 @@ pub struct Metadata {
     pub failed_status: Option<Box<str>>,
 }
 
-/// The headers that the filter owns: set or removed on every request that passes. Each name once, in lower case.
+/// The headers that the filter owns: it sets or removes them on every allowed request. Each name is there
+/// once, in lower case.
 #[derive(Clone, Debug, Default)]
 pub struct OwnedHeaders(Vec<Rc<str>>);
 
 impl OwnedHeaders {
-    /// The index of the header of this name, which the filter owns from now on.
+    /// The index of the header with this name, which the filter owns from now on.
     pub fn index_of(&mut self, name: &str) -> usize {
         if let Some(index) = self.0.iter().position(|owned| **owned == *name) {
             return index;
@@ -68,13 +70,13 @@ impl OwnedHeaders {
         self.0.len().saturating_sub(1)
     }
 
-    /// Whether the filter owns the header of this name.
+    /// Whether the filter owns the header with this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|owned| **owned == *name)
     }
 
-    /// Whether it owns none.
+    /// Whether the filter owns no header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,8 +1,9 @@
-//! Signatures checked by the host: Envoy's own BoringSSL, through its foreign function `verify_signature`.
+//! Signature checks by the host: Envoy's BoringSSL, through its foreign function `verify_signature`.
 //!
-//! Several times as fast as in the sandbox. The host is trusted with the request anyway, but not believed blindly: an
-//! algorithm is left to it only after it took a good signature and refused a spoiled one, and whatever it answers other
-//! than a clear yes is a no. Owns the function's messages; it must not know tokens or providers.
+//! It is several times as fast as the sandbox. The filter trusts the host with the request anyway, but tests
+//! it first: the host gets an algorithm only after it has accepted a valid signature and refused a changed
+//! one, and any answer other than a clear yes is a no. It has the function's messages, and must not know
+//! tokens or providers.
 
 mod known_answers;
 mod message;
@@ -22,28 +23,28 @@ use crate::settings::SignatureBackend;
 /// Envoy's foreign function.
 const FUNCTION: &str = "verify_signature";
 
-/// `hash_func`, field 1; `signature`, field 3; `text`, field 4; the key as DER is field 2.
+/// The numbers of the fields `hash_func`, `signature` and `text`; the key as DER is field 2.
 fn hash_name(algorithm: Algorithm) -> Option<&'static str> {
     Some(match algorithm {
         Algorithm::Rs256 | Algorithm::Es256 => "sha256",
         Algorithm::Rs384 | Algorithm::Es384 => "sha384",
         Algorithm::Rs512 | Algorithm::Es512 => "sha512",
-        // The function knows neither PSS nor Ed25519.
+        // The function supports neither PSS nor Ed25519.
         Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 | Algorithm::EdDsa => return None,
     })
 }
 
-/// Verifies with the host what the host has proved to know, and the rest in the sandbox.
+/// Verifies with the host where the host has passed its test, and otherwise in the sandbox.
 #[derive(Default)]
 pub(super) struct HostCrypto {
     serves: AlgorithmSet,
-    /// The message under way: allocated once.
+    /// The current message, in a buffer that is reused.
     buffer: Cell<Vec<u8>>,
 }
 
 impl HostCrypto {
-    /// Tries the host with everything of `wanted` that it may know, unless the operator wants none of it. Fails with what
-    /// the host does not do although the operator wants nothing else.
+    /// Tests the host with every algorithm of `wanted` that it may support, unless the operator excludes the
+    /// host. Fails with the algorithms that the host does not support if the operator requires the host.
     pub(super) fn new(backend: SignatureBackend, wanted: AlgorithmSet) -> Result<Self, AlgorithmSet> {
         let mut crypto = Self::default();
         if backend == SignatureBackend::Sandbox {
@@ -66,12 +67,12 @@ impl HostCrypto {
         Ok(crypto)
     }
 
-    /// What the host serves.
+    /// The algorithms that the host verifies.
     pub(super) fn serves(&self) -> AlgorithmSet {
         self.serves
     }
 
-    /// The algorithms of `expected` whose known signature the host tells from a spoiled one.
+    /// The algorithms of `expected` for which the host accepts the known signature and refuses a changed one.
     fn proven(&self, known: &Known, expected: AlgorithmSet) -> Vec<Algorithm> {
         let wanted = |algorithm: &Algorithm| expected.contains(*algorithm);
         if !known.signatures.iter().any(|(algorithm, _)| wanted(algorithm)) {
@@ -102,7 +103,7 @@ impl HostCrypto {
         Some(!self.ask(key, algorithm, MESSAGE, &signature)?)
     }
 
-    /// The host's word; `None` where it gave none.
+    /// The host's answer; `None` if it has none.
     fn ask(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> Option<bool> {
         let hash = hash_name(algorithm)?;
         let mut buffer = self.buffer.take();
@@ -125,7 +126,7 @@ impl HostCrypto {
 
 impl fmt::Debug for HostCrypto {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The buffer holds a token's bytes, which never reach a log.
+        // The buffer contains bytes of a token, which must not reach a log.
         formatter
             .debug_struct("HostCrypto")
             .field("serves", &self.serves)
@@ -138,7 +139,7 @@ impl SignatureVerifier for HostCrypto {
         if !self.serves.contains(algorithm) {
             return Sandbox.verify(key, algorithm, signing_input, signature);
         }
-        // The length is checked here, so that no lenience of the host gives one token two spellings.
+        // The length is checked here: with a lenient host, one token could have two spellings.
         key.fits(algorithm)
             && key.signature_len(algorithm) == signature.len()
             && self.ask(key, algorithm, signing_input, signature) == Some(true)

@@ -1,4 +1,4 @@
-//! The log lines of a key source: one for each change of its state, saying since when and why.
+//! The log lines of a key source: one for each change of its state, with the time and the cause.
 
 use crate::keys::{Document, KeyEvent, KeyState};
 

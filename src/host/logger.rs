@@ -1,4 +1,5 @@
-//! The log of the host behind the `log` facade, in place of the SDK's, which panics where the host refuses a line.
+//! The log of the host behind the `log` facade. It replaces the SDK's logger, which panics if the host
+//! refuses a line.
 
 use std::panic;
 
@@ -8,7 +9,7 @@ use super::abi;
 
 struct HostLog;
 
-/// Takes the place of the default logger and of the default panic message. Harmless if repeated.
+/// Replaces the default logger and the default panic message. It may be called again.
 pub(super) fn start() {
     if log::set_logger(&HostLog).is_ok() {
         log::set_max_level(LevelFilter::Info);
@@ -16,10 +17,10 @@ pub(super) fn start() {
     }
 }
 
-/// The ABI's highest level, which `log` has no name for.
+/// The ABI's highest level, which has no name in `log`.
 const CRITICAL: u32 = 5;
 
-/// Follows the host's level, so that a line that no one reads is never written.
+/// Adopts the host's level, so that the filter does not write lines without a reader.
 pub(super) fn follow_level() {
     log::set_max_level(match abi::log_level() {
         Ok(0) => LevelFilter::Trace,

@@ -1,19 +1,19 @@
-//! Key ids that the issuer was just asked for and does not have.
+//! Key ids that the issuer did not have when it was asked recently.
 
 use std::collections::VecDeque;
 
 use crate::time::UnixTime;
 
 const CAPACITY: usize = 128;
-/// A longer `kid` is not remembered: 128 of any size would be memory that strangers fill.
+/// A longer `kid` is not remembered: with 128 of any size, strangers could fill the memory.
 const MAX_KID_BYTES: usize = 256;
 
-/// The last few absent ids; the oldest leave first.
+/// The last absent ids. The oldest leaves first.
 #[derive(Debug, Default)]
 pub(super) struct AbsentKids(VecDeque<(Box<str>, UnixTime)>);
 
 impl AbsentKids {
-    /// Remembers it until then.
+    /// Remembers the id until this time.
     pub(super) fn insert(&mut self, kid: &str, until: UnixTime, now: UnixTime) {
         if kid.len() > MAX_KID_BYTES || self.contains(kid, now) {
             return;
@@ -30,7 +30,7 @@ impl AbsentKids {
             .any(|(known, until)| *until > now && **known == *kid)
     }
 
-    /// New keys may hold what the old ones did not.
+    /// New keys may include ids that the old ones lacked.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -1,11 +1,11 @@
-//! How long to wait after a failed fetch, and a little chance, so that a fleet of proxies does not ask in step.
+//! The pause after a failed fetch, with jitter: a fleet of proxies must not send requests in step.
 
 use std::time::Duration;
 
 use crate::time::millis;
 
-/// A sequence of numbers that look random (SplitMix64, by Steele, Lea and Flood). Its seed is an argument, so that a test
-/// repeats exactly; nothing secret rests on it.
+/// A sequence of pseudo-random numbers (SplitMix64, by Steele, Lea and Flood). The seed is an argument, so
+/// that a test can repeat it. Nothing secret depends on it.
 #[derive(Clone, Debug)]
 pub(crate) struct RandomSource(u64);
 
@@ -24,18 +24,18 @@ impl RandomSource {
 
     /// A factor from `low` to `high`.
     pub(crate) fn factor(&mut self, low: f64, high: f64) -> f64 {
-        // 53 bits: as many as a double holds exactly.
+        // 53 bits: the precision of a double.
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         low + unit * (high - low)
     }
 }
 
-/// A share of a duration, to the millisecond: nothing here is finer.
+/// A share of a duration, to the millisecond, the resolution of all times here.
 pub(super) fn scaled(duration: Duration, share: f64) -> Duration {
     Duration::from_millis((millis(duration) as f64 * share) as u64)
 }
 
-/// First and longest pause between attempts, and the longest one that an issuer may ask for.
+/// The first and the longest pause between attempts, and the longest one that an issuer may request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     first: Duration,
@@ -43,14 +43,14 @@ pub(super) struct Backoff {
     longest_asked_for: Duration,
 }
 
-/// Nothing can be verified yet and requests wait: short pauses.
+/// There are no keys, and requests wait: short pauses.
 pub(super) const COLD: Backoff = Backoff {
     first: Duration::from_millis(200),
     longest: Duration::from_secs(5),
     longest_asked_for: Duration::from_secs(60),
 };
 
-/// Old keys serve on: the issuer is given time.
+/// The old keys are still in use: longer pauses, for the issuer's sake.
 pub(super) const WARM: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(60),
@@ -58,8 +58,9 @@ pub(super) const WARM: Backoff = Backoff {
 };
 
 impl Backoff {
-    /// The pause after so many failures in a row: doubled each time, then shortened by up to half by chance. Where the issuer
-    /// asks for a longer one, that, and up to a tenth more: it asks a whole fleet for the same.
+    /// The pause after this many consecutive failures: doubled each time, then shortened by up to half at
+    /// random. If the issuer requests a longer one, it is that, plus up to a tenth: the issuer requests the
+    /// same of a whole fleet.
     pub(super) fn pause(self, failures: u32, asked_for: Duration, chance: &mut RandomSource) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let full = self

@@ -1,38 +1,39 @@
-//! The issuer's metadata document (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2), as far as it leads to the
-//! keys.
+//! The issuer's metadata document
+//! ([OpenID Connect Discovery 1.0 section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata),
+//! [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2)), as far as it leads to the keys.
 
 use std::fmt;
 
 use crate::http::{HttpUri, HttpUriFault};
 use crate::json::{JsonError, Object};
 
-/// How many members a document may have. The standards name about a hundred.
+/// The most members of a document. The standards define about a hundred.
 const MAX_MEMBERS: usize = 1000;
 
-/// What an issuer writes is shown in a log up to this length.
+/// The longest text of an issuer in a log line.
 const SHOWN: usize = 200;
 
-/// Why a document leads to no keys.
+/// The reason for which a document leads to no keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiscoveryFault {
-    /// It is not one JSON object, or names a member twice.
+    /// The document is not one JSON object, or has a duplicate member.
     Json(JsonError),
-    /// `issuer` is absent or no string.
+    /// `issuer` is absent, or not a string.
     IssuerMissing,
-    /// `issuer` is another than the configured one.
+    /// `issuer` differs from the configured one.
     IssuerMismatch {
-        /// As the document has it, shortened and escaped.
+        /// As in the document, shortened and escaped.
         found: String,
         /// The configured one, in the same form.
         configured: String,
     },
-    /// `jwks_uri` is absent or no string.
+    /// `jwks_uri` is absent, or not a string.
     JwksUriMissing,
-    /// `jwks_uri` is no http or https URL.
+    /// `jwks_uri` is not an http or https URL.
     JwksUri {
-        /// As the document has it, shortened and escaped.
+        /// As in the document, shortened and escaped.
         found: String,
-        /// Why.
+        /// The fault of the URL.
         fault: HttpUriFault,
     },
 }
@@ -54,9 +55,9 @@ impl fmt::Display for DiscoveryFault {
     }
 }
 
-/// The URL of the keys. OpenID Connect Discovery 1.0 section 4.3: "The issuer value returned MUST be identical to the
-/// Issuer URL that was used as the prefix to /.well-known/openid-configuration"; without that, whoever can write one
-/// document on a shared host could give keys for another's tokens.
+/// The URL of the keys. OpenID Connect Discovery 1.0 section 4.3: "The issuer value returned MUST be
+/// identical to the Issuer URL that was used as the prefix to /.well-known/openid-configuration". Without
+/// that check, the author of one document on a shared host could provide keys for another issuer's tokens.
 pub(super) fn read(document: &[u8], issuer: &str) -> Result<HttpUri, DiscoveryFault> {
     let document = Object::outline_up_to(MAX_MEMBERS, document).map_err(DiscoveryFault::Json)?;
     let text = |name| document.member(name).and_then(|value| value.as_str());
@@ -74,7 +75,7 @@ pub(super) fn read(document: &[u8], issuer: &str) -> Result<HttpUri, DiscoveryFa
     })
 }
 
-/// What someone else wrote, fit for one line of a log.
+/// A foreign text on one line of a log.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(SHOWN).flat_map(char::escape_debug).collect()
 }

@@ -1,4 +1,4 @@
-//! Changes of a key source's state that an operator wants to see.
+//! Changes in the state of a key source that matter to an operator.
 
 use super::fetch::{Document, FetchError};
 use super::record::KeyState;
@@ -8,47 +8,47 @@ use crate::time::UnixTime;
 /// A change of a key source's state, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyEvent {
-    /// The issuer gave keys.
+    /// The issuer provided keys.
     Loaded {
-        /// Usable keys.
+        /// The number of usable keys.
         keys: usize,
-        /// The members of the document that cannot be used.
+        /// The unusable members of the document.
         skipped: SkippedKeys,
-        /// Whether these are others than before.
+        /// Whether these differ from the previous ones.
         changed: bool,
     },
     /// A fetch failed.
     Failed {
-        /// Of what.
+        /// The document.
         document: Document,
-        /// The URL that was asked for and the cluster that the request was for, as a log line has them.
+        /// The URL and the cluster of the request, in the form of a log line.
         asked: String,
-        /// Why.
+        /// The cause.
         error: FetchError,
-        /// When the first failed fetch since the last good one began.
+        /// The begin of the first failed fetch since the last success.
         since: UnixTime,
-        /// What that means for requests.
+        /// The consequence for requests.
         state: KeyState,
-        /// How long it will mean no worse.
+        /// Until when that is the consequence.
         until: UnixTime,
-        /// Whether the operator was not told so before, by any worker of the process.
+        /// Whether no worker of the process has reported this to the operator before.
         is_news: bool,
     },
     /// A fetch succeeded after failures.
     Recovered {
-        /// Of what.
+        /// The document.
         document: Document,
-        /// When the first failed fetch began.
+        /// The begin of the first failed fetch.
         since: UnixTime,
     },
-    /// The discovery document names this URL, another than before.
+    /// The discovery document contains this URL, and a different one before.
     Discovered {
         /// `jwks_uri`.
         jwks_uri: String,
     },
-    /// Another worker's keys were taken over.
+    /// The worker adopted the keys of another worker.
     Adopted {
-        /// Usable keys.
+        /// The number of usable keys.
         keys: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! The values that pass between the keys and the host: requests, answers, records.
+//! The values that the keys and the host exchange: requests, responses, records.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,10 +17,10 @@ impl FetchId {
     }
 }
 
-/// Which of an issuer's two documents.
+/// One of the issuer's two documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Document {
-    /// The one that says where the keys are.
+    /// The discovery document, which contains the URL of the keys.
     Discovery,
     /// The keys.
     Jwks,
@@ -38,19 +38,19 @@ impl fmt::Display for Document {
 /// An HTTP request for an issuer's document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchRequest {
-    /// Its number, to be given back with the answer.
+    /// Its number, which accompanies the response.
     pub id: FetchId,
-    /// The cluster to send it to.
+    /// The cluster that receives it.
     pub cluster: String,
     /// Its header fields, pseudo-fields first.
     pub headers: Vec<(&'static str, String)>,
-    /// After which the host gives up.
+    /// The timeout of the host.
     pub timeout: Duration,
     /// The host does not read a longer response: it reports [`FetchError::TooLarge`].
     pub max_response_bytes: usize,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fetched<'a> {
     /// `:status`.
@@ -61,15 +61,15 @@ pub struct Fetched<'a> {
     pub cache_control: Option<&'a [u8]>,
     /// `etag`.
     pub etag: Option<&'a [u8]>,
-    /// `retry-after` of an answer without keys.
+    /// `retry-after` of a response without keys.
     pub retry_after: Option<&'a [u8]>,
     /// `content-encoding`.
     pub content_encoding: Option<&'a [u8]>,
 }
 
 impl Fetched<'_> {
-    /// A compressed document cannot be read. Every request asks for a plain one, but not every server heeds
-    /// that, and some do not say so either.
+    /// The filter cannot read a compressed document. Every request excludes compression, but some servers
+    /// ignore that, and some do not declare it either.
     pub(super) fn check_encoding(&self) -> Result<(), FetchError> {
         let coding = self.content_encoding.unwrap_or_default();
         let is_plain = |part: &[u8]| part.is_empty() || part.eq_ignore_ascii_case(b"identity");
@@ -88,45 +88,46 @@ impl Fetched<'_> {
     }
 }
 
-/// RFC 1952 section 2.3.1: what every gzip stream begins with, and no JSON text does.
+/// RFC 1952 section 2.3.1: every gzip stream begins with these bytes, and no JSON text does.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// Why a fetch gave no keys: the issuer's fault, or the way to it. The old keys stay.
+/// The reason for which a fetch provided no keys. The old keys stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchError {
-    /// The host did not send the request: it knows no cluster of that name.
+    /// The host did not send the request: it has no cluster with that name.
     ClusterMissing,
     /// The host did not send the request: the cluster has no healthy endpoint, or a circuit breaker is open.
     ClusterUnavailable,
-    /// The answer broke off, or never began.
+    /// The connection broke before or during the response.
     Reset,
-    /// No answer came within the request's timeout; the host said so.
+    /// The host reported that the request timed out.
     TimedOut,
-    /// No answer came at all, not even the host's own.
+    /// Neither the issuer nor the host responded.
     Lost,
-    /// The host did not reach the issuer; why, in its own words.
+    /// The host did not reach the issuer, for this reason.
     Unreachable(String),
-    /// A status other than 200. Redirects are not followed: the cluster leads to one place.
+    /// The response has a status other than 200. The filter does not follow redirects: the cluster leads to
+    /// one host.
     Status(u16),
     /// The document is longer than `max_response_bytes`.
     TooLarge,
-    /// The document is compressed, although a plain one was asked for; how.
+    /// The document has this compression, although the request excluded it.
     Compressed(String),
-    /// The document is no usable set of keys.
+    /// The document is not a usable key set.
     Document(JwksFault),
     /// The discovery document leads to no keys.
     Discovery(DiscoveryFault),
 }
 
-/// What Envoy's words have in them where not even a connection came about. Those on a failed TLS handshake
-/// may be no more than "remote connection failure".
+/// The part of Envoy's text for a connection that failed. The text for a failed TLS handshake may be no more
+/// than "remote connection failure".
 const NO_CONNECT: &str = "delayed connect error";
 
-/// What Envoy says in the place of an issuer whose cluster has nowhere to go.
+/// Envoy's text for a cluster without a healthy endpoint.
 const NO_HOST: &str = "no healthy upstream";
 
 impl FetchError {
-    /// Whether the cluster was there, and had nowhere to send the request.
+    /// Whether the cluster exists, but could not take the request.
     #[must_use]
     pub fn is_cluster_unavailable(&self) -> bool {
         match self {
@@ -136,8 +137,8 @@ impl FetchError {
         }
     }
 
-    /// What a status other than 200 means. Envoy answers in the issuer's place where it got no answer itself;
-    /// such a reply is told by its words.
+    /// The meaning of a status other than 200. Envoy sends a response of its own if it receives none. Its
+    /// text identifies it.
     pub(super) fn of_status(status: u16, body: &[u8]) -> Self {
         const NO_ANSWER: &str = "upstream request timeout";
         const NO_CONNECTION: &str = "upstream connect error or disconnect/reset before headers. ";
@@ -152,7 +153,7 @@ impl FetchError {
         }
     }
 
-    /// Whether the issuer answered in a way that says: not here, or not any more.
+    /// Whether the status means that the document is not, or no longer, at this URL.
     pub(super) fn is_misplaced(&self) -> bool {
         matches!(self, Self::Status(300..=499) | Self::Document(_))
     }

@@ -1,15 +1,17 @@
-//! When an issuer wants to be asked again. For how long a document is fresh: RFC 9111 section 5.2.2, as far as a private copy
-//! of public keys needs it. How long to wait after a failure: RFC 9110 section 10.2.3.
+//! The times that an issuer's response prescribes: the lifetime of a document
+//! ([RFC 9111 section 5.2.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2), as far as a private copy
+//! of public keys needs it), and the pause after a failure
+//! ([RFC 9110 section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
 
 use std::time::Duration;
 
-/// An issuer cannot make us ask more often than this,
+/// The shortest lifetime: an issuer cannot make the filter fetch more often,
 const SHORTEST: Duration = Duration::from_secs(60);
-/// nor keep us from noticing a rotation for longer than this.
+/// and the longest one: an issuer cannot keep the filter from noticing a rotation.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// The lifetime that `cache-control` gives, within bounds; `otherwise` where it gives none. `no-store` and `no-cache` are
-/// not followed to the letter, since that would mean a fetch a request; the configured lifetime holds.
+/// The lifetime in `cache-control`, within bounds; `otherwise` if there is none. The configured lifetime also
+/// replaces `no-store` and `no-cache`: to follow these literally would mean one fetch for each request.
 pub(super) fn lifetime(cache_control: Option<&[u8]>, otherwise: Duration) -> Duration {
     let Some(text) = cache_control.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
         return otherwise;
@@ -38,8 +40,8 @@ pub(super) fn lifetime(cache_control: Option<&[u8]>, otherwise: Duration) -> Dur
         .map_or(otherwise, |age| age.clamp(SHORTEST, LONGEST))
 }
 
-/// The pause that `retry-after` asks for, in seconds. A date there is for clients whose clock is the issuer's: none, as
-/// without the header.
+/// The pause in `retry-after`, in seconds. A date is treated as absent: it is for clients with the issuer's
+/// clock.
 pub(super) fn pause_asked_for(retry_after: Option<&[u8]>) -> Duration {
     let text = retry_after.and_then(|bytes| std::str::from_utf8(bytes).ok());
     let seconds = text.and_then(|text| text.trim().parse().ok());

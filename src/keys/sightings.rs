@@ -1,4 +1,4 @@
-//! Which unknown `kid`s have come before: that of a rotated key comes again, and one that was made up at random does not.
+//! The unknown `kid`s of recent requests. The `kid` of a rotated key comes again, and a random one does not.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 

@@ -1,8 +1,8 @@
-//! Programs run over texts: each set of places that was reached before is known as one state, with what leads on from it.
+//! Runs programs over texts. Each set of places that it has reached is one state, with its known successors.
 //!
-//! States are made when a text first comes to them, and forgotten all at once when they take too much memory. So a text costs
-//! a step a byte where its like was seen before, and otherwise as much more as states have to be made; what that may come to
-//! is bounded by [`Effort`].
+//! It makes a state when a text first reaches it, and forgets all states when they take too much memory. A
+//! text costs one step for each byte if its states exist, and more for each state that it has to make.
+//! [`Effort`] bounds that.
 
 use std::rc::Rc;
 
@@ -12,21 +12,21 @@ use super::effort::{Effort, Hits};
 use super::program::{Place, Program, Side, bit, index};
 use super::syntax;
 
-/// What the states of one program may take, in numbers of four bytes: half a MiB.
+/// The memory of the states of one program, in numbers of four bytes: half a MiB.
 const MAX_MEMORY: usize = 128 * 1024;
-/// What is not known yet.
+/// An unknown successor.
 const UNKNOWN: u32 = u32::MAX;
 
-/// What is known of a program's states.
+/// The known states of a program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct States {
-    /// For each state and class, the state that follows, times the number of classes.
+    /// For each state and class, the next state, multiplied by the number of classes.
     table: Vec<u32>,
     states: Vec<State>,
     /// The places of all states.
     places: Vec<u32>,
     known: HashTable<u32>,
-    /// Those that were just reached, one bit for each place, and those that are to be looked at.
+    /// The places just reached, one bit each, and those still to visit.
     reached: Vec<u64>,
     open: Vec<u32>,
 }
@@ -36,17 +36,17 @@ struct State {
     from: u32,
     to: u32,
     before: Side,
-    /// The patterns that match a text that ends here.
+    /// The patterns that match a text that ends in this state.
     hits: Option<Rc<[u32]>>,
 }
 
 impl States {
-    /// The patterns that match the text as a whole.
+    /// The patterns that match the whole text.
     pub(super) fn run(&mut self, program: &Program, text: &[u8], effort: &mut Effort) -> Hits {
         match self.try_run(program, text, effort) {
             Some(hits) => Hits::Known(hits),
             None => {
-                // What was given up must leave nothing half made.
+                // A run that was given up must leave no incomplete state.
                 self.reached.fill(0);
                 if self.states.len() < 2 {
                     self.states.clear();
@@ -62,7 +62,7 @@ impl States {
             self.reset(program, effort)?;
         }
         let classes = &program.classes;
-        // The state after nothing is the first, but for the dead one.
+        // After the dead state, the first state is the next.
         let mut state = classes.count;
         let mut rest = text;
         while let Some((byte, after)) = rest.split_first() {
@@ -90,7 +90,7 @@ impl States {
         self.end(program, state, effort)
     }
 
-    /// Forgets everything but that nothing leads anywhere, and where texts begin.
+    /// Forgets every state except the dead one and the start of texts.
     fn reset(&mut self, program: &Program, effort: &mut Effort) -> Option<()> {
         self.table.clear();
         self.states.clear();
@@ -103,7 +103,7 @@ impl States {
         Some(())
     }
 
-    /// What follows a state at a character of this class.
+    /// The successor of a state for a character of this class.
     fn follow(&mut self, program: &Program, state: u32, class: u32, effort: &mut Effort) -> Option<u32> {
         let after = match program.looks {
             true => program.classes.sides.get(index(class)).copied()?,
@@ -134,7 +134,7 @@ impl States {
         Some(next)
     }
 
-    /// Leaves in `open` the places of a state, with those behind whatever the text shows to be so here.
+    /// Leaves in `open` the places of a state, with those after each assertion that is true here.
     fn pass_looks(&mut self, program: &Program, state: u32, after: Side, effort: &mut Effort) -> Option<()> {
         let number = state.checked_div(program.classes.count)?;
         let State { from, to, before, .. } = *self.states.get(index(number))?;
@@ -180,7 +180,7 @@ impl States {
         Some(hits)
     }
 
-    /// Marks a place, and all that are reached from it without a character.
+    /// Marks a place, and every place that it reaches without a character.
     fn reach(&mut self, program: &Program, place: u32, effort: &mut Effort) -> Option<()> {
         self.reach_if(program, place, effort, &|_| false)
     }
@@ -213,7 +213,7 @@ impl States {
         Some(())
     }
 
-    /// The places that are marked, in order; then none is.
+    /// The marked places, in order. It clears the marks.
     fn drain(&mut self, into: &mut Vec<u32>) {
         for (number, word) in (0_u32..).zip(&mut self.reached) {
             let mut left = std::mem::take(word);
@@ -224,13 +224,13 @@ impl States {
         }
     }
 
-    /// The state of the places that are marked, and whether all others were forgotten for it.
+    /// The state of the marked places, and whether all other states were forgotten for it.
     fn intern(&mut self, program: &Program, before: Side, effort: &mut Effort) -> Option<(u32, bool)> {
         effort.spend_more(self.reached.len().checked_div(8)?)?;
         let from = self.places.len();
         let mut places = std::mem::take(&mut self.places);
         self.drain(&mut places);
-        // What only leads on to others is none of a state's own.
+        // A place that only leads to others is no part of a state.
         let mut kept = from;
         for at in from..places.len() {
             let place = *places.get(at)?;

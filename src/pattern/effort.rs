@@ -1,34 +1,34 @@
-//! What the patterns of one request may cost, and what they come to.
+//! The work that the patterns of one request may cause, and their results.
 
 use std::rc::Rc;
 
 /// Which patterns match a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hits {
-    /// These, by their numbers, in order.
+    /// These, by their indexes, in order.
     Known(Rc<[u32]>),
-    /// To find out would have cost too much.
+    /// Unknown: the search would have exceeded the effort.
     Unknown,
 }
 
-/// How much one request may still cost, in steps of about two nanoseconds.
+/// The remaining work for one request, in steps of about two nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort(pub(super) usize);
 
 impl Effort {
-    /// What one request may cost.
+    /// The work for one request.
     #[must_use]
     pub const fn of_a_request() -> Self {
         Self(1_000_000)
     }
 
-    /// Spends as many steps; `None`: there are not so many left.
+    /// Spends this many steps; `None` if not enough are left.
     pub(crate) fn spend(&mut self, bytes: usize) -> Option<()> {
         self.0 = self.0.checked_sub(bytes)?;
         Some(())
     }
 
-    /// What is done to make a state takes longer than a step.
+    /// Making a state takes longer than a step.
     pub(super) fn spend_more(&mut self, places: usize) -> Option<()> {
         self.spend(places.saturating_mul(4))
     }

@@ -1,30 +1,30 @@
-//! Patterns as one program: an automaton of places (Thompson's), in which patterns that begin alike share their beginning.
+//! Patterns as one program: an automaton of places (Thompson's). Patterns with the same beginning share it.
 
 use std::collections::BTreeMap;
 
 use super::syntax::{Fault, Look, Node, Ranges};
 
-/// How many places one pattern may take.
+/// The most places of one pattern.
 const MAX_PLACES: usize = 30_000;
 
-/// What may happen at a place.
+/// The possible actions at a place.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    /// A character of this class leads on.
+    /// A character of this class leads to the next place.
     Class(u32, u32),
-    /// A character of one of the classes of this set leads on.
+    /// A character in one of the classes of this set leads to the next place.
     Set(u32, u32),
-    /// Both of these.
+    /// Both of these places.
     Split(u32, u32),
-    /// If the text is so here, on.
+    /// The next place, if the assertion is true here.
     Look(Look, u32),
-    /// This pattern ends.
+    /// The end of this pattern.
     End(u32),
-    /// Nothing.
+    /// No continuation.
     Fail,
 }
 
-/// What goes before and after a place.
+/// The characters before and after a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// Nothing.
@@ -59,20 +59,20 @@ pub(super) struct Program {
     /// For each set of characters, a bit for each class.
     pub(super) sets: Vec<Box<[u64]>>,
     pub(super) classes: Classes,
-    /// Some place looks at what goes before or after it.
+    /// Some place depends on the characters before or after it.
     pub(super) looks: bool,
 }
 
-/// Characters that no pattern tells apart are one class.
+/// Characters that no pattern distinguishes are one class.
 #[derive(Clone, Debug)]
 pub(super) struct Classes {
     /// Of ASCII's characters.
     pub(super) ascii: Box<[u32]>,
-    /// Of the others: where a class begins, and which.
+    /// The class of the others: where a class begins, and its number.
     others: Vec<(u32, u32)>,
-    /// How many there are.
+    /// The number of classes.
     pub(super) count: u32,
-    /// What each is to a boundary.
+    /// The meaning of each class for a boundary.
     pub(super) sides: Vec<Side>,
 }
 
@@ -102,7 +102,7 @@ impl Classes {
         }
         starts.sort_unstable();
         starts.dedup();
-        // First single characters, then what the sets tell apart.
+        // First single characters, then the boundaries of the sets.
         let mut class_of: Vec<u32> = vec![0; starts.len()];
         let mut count = 1_u32;
         let index = |code: u32| starts.partition_point(|start| *start < code);
@@ -130,7 +130,7 @@ impl Classes {
             split(&[(0x0a, 0x0a)]);
             split(&[(0x30, 0x39), (0x41, 0x5a), (0x5f, 0x5f), (0x61, 0x7a)]);
         }
-        // Those that are left, without gaps.
+        // The remaining ones, without gaps.
         let mut known: BTreeMap<u32, u32> = BTreeMap::new();
         let mut sides = Vec::new();
         let mut numbered = Vec::with_capacity(starts.len());
@@ -158,10 +158,10 @@ impl Classes {
     }
 }
 
-/// Reads patterns into a program.
+/// Compiles patterns into a program.
 #[derive(Debug, Default)]
 pub(super) struct Compiler {
-    /// Patterns by their items: what follows each item, and which patterns end there.
+    /// Patterns by their items: the successors of each item, and the patterns that end there.
     tree: Vec<Branch>,
 }
 
@@ -172,7 +172,7 @@ struct Branch {
 }
 
 impl Compiler {
-    /// Adds a pattern of this number.
+    /// Adds the pattern with this index.
     pub(super) fn add(&mut self, pattern: Node, number: u32) {
         if self.tree.is_empty() {
             self.tree.push(Branch::default());
@@ -227,7 +227,7 @@ impl Compiler {
             sets: &sets,
             classes: &classes,
         };
-        // Each branch after those that follow it.
+        // Each branch after its successors.
         let mut starts = vec![0_u32; self.tree.len()];
         for (number, branch) in self.tree.iter().enumerate().rev() {
             let mut start = 0;
@@ -254,7 +254,7 @@ impl Compiler {
     }
 }
 
-/// Whether the pattern is one that fits.
+/// Whether the pattern is small enough.
 pub(super) fn check(node: &Node) -> Result<(), Fault> {
     match places(node) <= MAX_PLACES {
         true => Ok(()),
@@ -262,7 +262,7 @@ pub(super) fn check(node: &Node) -> Result<(), Fault> {
     }
 }
 
-/// About how many places a part takes.
+/// The approximate number of places of a part.
 fn places(node: &Node) -> usize {
     match node {
         Node::Char(_) | Node::Set(_) | Node::Look(_) => 1,
@@ -276,7 +276,7 @@ fn places(node: &Node) -> usize {
     }
 }
 
-/// A pattern as one item after the other.
+/// A pattern as a sequence of items.
 fn flatten(node: Node, items: &mut Vec<Node>) {
     match node {
         Node::Concat(parts) => parts.into_iter().for_each(|part| flatten(part, items)),
@@ -323,7 +323,7 @@ impl Writer<'_> {
         number
     }
 
-    /// One or the other; 0 is nothing.
+    /// One or the other; 0 is no place.
     fn either(&mut self, one: u32, other: u32) -> u32 {
         match (one, other) {
             (one, 0) => one,
@@ -332,7 +332,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Where an item begins after which this comes.
+    /// The place of an item with this successor.
     fn write(&mut self, node: &Node, next: u32) -> u32 {
         match node {
             Node::Char(char) => {

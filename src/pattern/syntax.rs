@@ -1,14 +1,15 @@
-//! The syntax of a pattern: RE2's, but for Unicode classes; classes and case are ASCII's.
+//! The syntax of a pattern: RE2's without Unicode classes. Classes and case are those of ASCII.
 
-/// The last character of a text. Bytes that are no UTF-8 are characters too, beyond those of Unicode: see [`of_byte`].
+/// The last character of a text. Bytes that are not UTF-8 are characters too, beyond those of Unicode: see
+/// [`of_byte`].
 pub(super) const LAST: u32 = 0x11_00ff;
 const LAST_OF_UNICODE: u32 = 0x10_ffff;
-/// How deep groups may nest.
+/// The deepest nesting of groups.
 const MAX_DEPTH: u8 = 100;
 /// As in RE2.
 const MAX_REPEAT: u32 = 1000;
 
-/// What a byte is that is no part of UTF-8: a character of its own, which no class names and every negated one holds.
+/// The character for a byte that is not UTF-8. No class contains it, and every negated class does.
 pub(super) const fn of_byte(byte: u8) -> u32 {
     0x11_0000 | byte as u32
 }
@@ -16,7 +17,7 @@ pub(super) const fn of_byte(byte: u8) -> u32 {
 /// Ranges of characters, in order and apart.
 pub(super) type Ranges = Vec<(u32, u32)>;
 
-/// A pattern, taken apart. How greedy it is has no part in what it matches as a whole.
+/// A parsed pattern. Greediness does not affect a match of the whole text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Node {
     /// This character.
@@ -29,7 +30,7 @@ pub(super) enum Node {
     Concat(Vec<Self>),
     /// One of several.
     Alt(Vec<Self>),
-    /// As often as this; `None`: or more often.
+    /// A repetition within these bounds; `None`: without an upper bound.
     Repeat(Box<Self>, u32, Option<u32>),
 }
 
@@ -44,7 +45,7 @@ pub(super) enum Look {
     NoBoundary,
 }
 
-/// Why a pattern cannot be read.
+/// The reason for which a pattern is invalid.
 pub type Fault = &'static str;
 
 #[derive(Clone, Copy, Default)]
@@ -54,7 +55,7 @@ struct Flags {
     dot_all: bool,
 }
 
-/// Reads a pattern.
+/// Parses a pattern.
 pub(super) fn parse(text: &str) -> Result<Node, Fault> {
     let mut parser = Parser {
         rest: text,
@@ -68,7 +69,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Fault> {
     }
 }
 
-/// These characters as text that stands for itself.
+/// These characters as literal text.
 pub(super) fn literal(text: &str, ignore_case: bool) -> Node {
     Node::Concat(text.chars().map(|char| one(char, ignore_case)).collect())
 }
@@ -110,12 +111,12 @@ const NAMED: &[(&str, &[(u32, u32)])] = &[
     ("xdigit", &[(0x30, 0x39), (0x41, 0x46), (0x61, 0x66)]),
 ];
 
-/// What an escape stands for.
+/// The meaning of an escape.
 enum Escape {
     Char(char),
     Class(Ranges),
     Look(Look),
-    /// `\Q…\E`: what is between.
+    /// The text within `\Q…\E`.
     Quoted(Vec<Node>),
 }
 
@@ -149,11 +150,11 @@ impl<'p> Parser<'p> {
         Some(text)
     }
 
-    /// As far as the pattern goes, or to the group's closing parenthesis, which is left.
+    /// Up to the end of the pattern, or to the group's closing parenthesis, which is left.
     fn alternatives(&mut self) -> Result<Node, Fault> {
         let mut alternatives = Vec::new();
         let mut items: Vec<Node> = Vec::new();
-        // What a repetition may follow: an item, and not another repetition.
+        // Whether a repetition may follow: after an item, and not after another repetition.
         let mut is_repeatable = false;
         while let Some(char) = self.peek().filter(|char| *char != ')') {
             self.next();
@@ -239,7 +240,7 @@ impl<'p> Parser<'p> {
         Ok(())
     }
 
-    /// `{n}`, `{n,}`, `{n,m}`; anything else is text.
+    /// `{n}`, `{n,}`, `{n,m}`. Anything else is literal text.
     fn counts(&mut self) -> Option<(u32, Option<u32>)> {
         let (counts, rest) = self.rest.split_once('}')?;
         let number = |text: &str| {
@@ -255,7 +256,7 @@ impl<'p> Parser<'p> {
         Some(found)
     }
 
-    /// A group, or flags for what follows.
+    /// A group, or flags for the rest.
     fn group(&mut self) -> Result<Option<Node>, Fault> {
         const OPEN: Fault = "found open group without closing ')'";
         let before = self.flags;
@@ -293,7 +294,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// What follows a backslash.
+    /// The escape after a backslash.
     fn escape(&mut self) -> Result<Escape, Fault> {
         let char = self.next().ok_or("a backslash ends the pattern")?;
         Ok(match char {
@@ -346,7 +347,7 @@ impl<'p> Parser<'p> {
             .ok_or("\\x takes two hexadecimal digits, or a character's number in braces")
     }
 
-    /// A class, behind its opening bracket.
+    /// A class after its opening bracket.
     fn class(&mut self) -> Result<Ranges, Fault> {
         const OPEN: Fault = "found open class without closing ']'";
         let is_negated = self.take("^");
@@ -421,7 +422,7 @@ impl<'p> Parser<'p> {
     }
 }
 
-/// In order, with those that touch joined.
+/// Sorted, with adjacent ranges joined.
 fn in_order(mut ranges: Ranges) -> Ranges {
     ranges.sort_unstable();
     let mut joined = Ranges::new();
@@ -434,7 +435,7 @@ fn in_order(mut ranges: Ranges) -> Ranges {
     joined
 }
 
-/// All other characters, bytes that are no UTF-8 among them.
+/// All other characters, including bytes that are not UTF-8.
 fn negated(ranges: &[(u32, u32)]) -> Ranges {
     let mut others = Ranges::new();
     let mut next = 0;
@@ -450,7 +451,7 @@ fn negated(ranges: &[(u32, u32)]) -> Ranges {
     others
 }
 
-/// The first character of a text that does not begin with an ASCII one, and how many bytes it takes.
+/// The first character of a text, if it is not ASCII, and its number of bytes.
 pub(super) fn decode(text: &[u8]) -> (u32, usize) {
     let continued = |at: usize| match text.get(at) {
         Some(byte @ 0x80..=0xbf) => Some(u32::from(byte & 0x3f)),

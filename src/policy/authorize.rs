@@ -1,6 +1,6 @@
-//! `authorize`: what a verified token must say, so that its bearer may do this.
+//! `authorize`: conditions on the content of a verified token.
 //!
-//! Asked only of a [`VerifiedJwt`].
+//! It accepts only a [`VerifiedJwt`].
 
 use std::borrow::Cow;
 
@@ -14,66 +14,68 @@ use crate::policy::path::RequestPath;
 use crate::policy::template::PathTemplate;
 use crate::request::RequestHead;
 
-/// Scopes and claims that a token must have.
+/// The scopes and claims that a token must have.
 #[derive(Debug, Default)]
 pub struct Authorization {
-    /// The scopes, where any are asked for.
+    /// The required scopes, if there are any.
     pub scopes: Option<Scopes>,
-    /// Conditions, all of which must hold, each with its number in [`crate::config::Config::conditions`].
+    /// Conditions, all of which must be true, each with its index in [`crate::config::Config::conditions`].
     pub conditions: Vec<(usize, Condition)>,
-    /// A request without a token needs none of them.
+    /// The conditions do not apply to a request without a token.
     pub optional: bool,
 }
 
-/// `scopes`: RFC 6749 section 3.3, space-delimited in one string, or a list.
+/// `scopes`: space-delimited in one string
+/// ([RFC 6749 section 3.3](https://www.rfc-editor.org/rfc/rfc6749#section-3.3)), or a list.
 #[derive(Debug)]
 pub struct Scopes {
-    /// The scopes that are asked for.
+    /// The scopes.
     pub wanted: Vec<Box<str>>,
-    /// Whether all of them are needed, or any.
+    /// Whether all of them are required, or any.
     pub all: bool,
-    /// The claims that may hold them.
+    /// The claims that may contain them.
     pub claims: Vec<ClaimPath>,
-    /// The number of the challenges' `scope` among those of [`crate::reply::Replies`].
+    /// The index of the challenges' `scope` in [`crate::reply::Replies`].
     pub challenge: usize,
 }
 
-/// A condition on a claim, or several of which one must hold.
+/// A condition on a claim, or several of which one must be true.
 #[derive(Debug)]
 pub enum Condition {
     /// One claim.
     Claim(ClaimCondition),
-    /// `any`: one of these.
+    /// `any`: one of these must be true.
     Any(Vec<Self>),
 }
 
 /// A condition on one claim.
 #[derive(Debug)]
 pub struct ClaimCondition {
-    /// Which claim.
+    /// The claim.
     pub claim: ClaimPath,
-    /// What is asked of it.
+    /// The test of the claim.
     pub test: ClaimTest,
-    /// Whether it must not hold. What cannot be read of the request holds neither way.
+    /// Whether the test must fail. A part of the request that cannot be read makes the condition false either
+    /// way.
     pub invert: bool,
 }
 
-/// What is asked of a claim. Where the claim is a list, one element must pass.
+/// The test of a claim. If the claim is a list, one element must pass.
 #[derive(Debug)]
 pub enum ClaimTest {
-    /// `exists`: that it is there and not `null`, or that it is not.
+    /// `exists`: the claim must be present and not `null`, or the contrary.
     Exists(bool),
-    /// `equals` and `any_of`: that it is one of these.
+    /// `equals` and `any_of`: the claim must equal one of these.
     AnyOf(Vec<Scalar>),
-    /// `all_of`: that it is a list which holds all of these.
+    /// `all_of`: the claim must be a list that contains all of these.
     AllOf(Vec<Scalar>),
-    /// `prefix`, `suffix`, `contains`, `regex`: that its text matches.
+    /// `prefix`, `suffix`, `contains`, `regex`: the text of the claim must match.
     Text(StringMatcher),
-    /// `equals_request`: that it is what the request says.
+    /// `equals_request`: the claim must equal this part of the request.
     Request(RequestPart),
 }
 
-/// A value as the configuration writes it. Types are told apart: `5` is not `"5"`.
+/// A value as in the configuration. Its type matters: `5` does not equal `"5"`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     /// Text.
@@ -84,7 +86,7 @@ pub enum Scalar {
     Bool(bool),
 }
 
-/// A part of a request that a claim must equal.
+/// The part of the request that a claim must equal.
 #[derive(Debug)]
 pub enum RequestPart {
     /// `path_template` and `variable`.
@@ -94,7 +96,7 @@ pub enum RequestPart {
         /// The template.
         template: PathTemplate,
     },
-    /// `header`; and `host`, which is `:authority` without its port.
+    /// `header`, or `host`, which is `:authority` without its port.
     Field {
         /// The field.
         field: FieldId,
@@ -104,7 +106,7 @@ pub enum RequestPart {
 }
 
 impl Authorization {
-    /// Whether the answer is another for other requests with the same token.
+    /// Whether the result depends on the request beside the token.
     #[must_use]
     pub fn depends_on_request(&self) -> bool {
         fn depends(condition: &Condition) -> bool {
@@ -116,7 +118,7 @@ impl Authorization {
         self.conditions.iter().any(|(_, condition)| depends(condition))
     }
 
-    /// Whether the token may do what the request asks. What would cost more than is left to find out, it may not.
+    /// Whether the token permits the request. It does not if the check would exceed the remaining work.
     pub fn check(
         &self,
         jwt: &VerifiedJwt<'_>,
@@ -218,7 +220,7 @@ impl ClaimCondition {
                     .all(|wanted| elements.iter().any(|element| wanted.is(*element)))
             }
             (ClaimTest::Text(matcher), Some(claim)) => {
-                // What would cost too much to find out holds neither way.
+                // A test that would exceed the remaining work makes the condition false either way.
                 let mut is_unknown = false;
                 let found = elements(claim).into_iter().filter_map(scalar_text).any(|text| {
                     let found = matcher.matches_once(text.as_bytes(), effort);
@@ -235,12 +237,12 @@ impl ClaimCondition {
     }
 }
 
-/// A list's elements; anything else is its own only element.
+/// The elements of a list; any other value is its own only element.
 fn elements(claim: Json<'_>) -> Vec<Json<'_>> {
     claim.as_array().unwrap_or_else(|| vec![claim])
 }
 
-/// Each element may have to be compared with each value that is wanted; numbers and escaped text byte by byte.
+/// Each element may have to be compared with each wanted value, and numbers and escaped texts byte by byte.
 fn spend_pairs(effort: &mut Effort, claim: Json<'_>, elements: &[Json<'_>], wanted: &[Scalar]) -> Option<()> {
     let is_number = |scalar: &Scalar| matches!(scalar, Scalar::Number(_));
     let bytes = match wanted.iter().any(is_number) || claim.text().contains('\\') {
@@ -264,7 +266,7 @@ impl Scalar {
 }
 
 fn is_same_number(one: &str, other: &str) -> bool {
-    // As nearly everybody writes them, in digits alone, there is nothing to interpret.
+    // In the usual form, digits alone, there is nothing to normalize.
     let is_plain = |text: &str| !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     match is_plain(one) && is_plain(other) {
         true => one == other,
@@ -273,12 +275,12 @@ fn is_same_number(one: &str, other: &str) -> bool {
 }
 
 impl RequestPart {
-    /// What the request says there; `None` where it says nothing, or may be read to say several things.
+    /// The part of the request; `None` if it is absent or ambiguous.
     fn value<'r>(&self, request: &'r RequestHead) -> Option<Cow<'r, [u8]>> {
         match self {
             Self::Path { field, template } => {
                 let path = RequestPath::new(request.first(*field)?);
-                // A path that servers read differently names no tenant for sure.
+                // A path that servers interpret differently names no tenant for certain.
                 if !path.is_canonical() {
                     return None;
                 }
@@ -289,9 +291,9 @@ impl RequestPart {
             }
             Self::Field { field, is_host } => {
                 let mut values = request.all(*field);
-                // Spaces around a value are no part of it (RFC 9110 section 5.5).
+                // Spaces around a value do not belong to it (RFC 9110 section 5.5).
                 let value = values.next()?.trim_ascii();
-                // Of several values no one knows which one the upstream takes.
+                // Of several values, the upstream may use any.
                 if values.next().is_some() || value.is_empty() {
                     return None;
                 }

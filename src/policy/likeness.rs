@@ -1,32 +1,32 @@
-//! Whether something matches, where a request can be read in more than one way.
+//! Matches of a request that servers may interpret in several ways.
 
-/// Whether a part of a rule matches a request: as it is written, and in every other way in which a server may read it.
+/// Whether a part of a rule matches a request: as written, and in every other interpretation by a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
-    /// It matches the request as it is written.
+    /// It matches the request as written.
     pub is_literal: bool,
-    /// Every server that reads the request comes to the same.
+    /// Every interpretation has the same result.
     pub is_sure: bool,
 }
 
 impl Match {
-    /// It matches, however the request is read.
+    /// It matches in every interpretation.
     pub const YES: Self = Self {
         is_literal: true,
         is_sure: true,
     };
-    /// It does not, however the request is read.
+    /// It matches in no interpretation.
     pub const NO: Self = Self {
         is_literal: false,
         is_sure: true,
     };
-    /// It does not as the request is written; to some servers the request may be one that it matches.
+    /// It does not match the request as written, but may match in another interpretation.
     pub const PERHAPS: Self = Self {
         is_literal: false,
         is_sure: false,
     };
 
-    /// The same for every server.
+    /// The same in every interpretation.
     #[must_use]
     pub const fn sure(is_literal: bool) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Match {
         }
     }
 
-    /// The same, unless other interpretations come to something else.
+    /// The same, unless other interpretations have a different result.
     #[must_use]
     pub const fn unless(self, is_doubtful: bool) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Match {
         }
     }
 
-    /// Both have to match.
+    /// Both must match.
     #[must_use]
     pub fn and(self, other: impl FnOnce() -> Self) -> Self {
         if self == Self::NO {
@@ -59,7 +59,7 @@ impl Match {
         }
     }
 
-    /// One of both has to match.
+    /// One of both must match.
     #[must_use]
     pub fn or(self, other: impl FnOnce() -> Self) -> Self {
         if self == Self::YES {
@@ -74,7 +74,7 @@ impl Match {
         }
     }
 
-    /// The opposite is asked for.
+    /// The opposite must match.
     #[must_use]
     pub const fn inverted(self, is_inverted: bool) -> Self {
         Self {

@@ -1,6 +1,7 @@
-//! `protected_resource`: what a client may learn of this resource before it has a token (RFC 9728).
+//! `protected_resource`: the metadata that a client may read before it has a token
+//! ([RFC 9728](https://www.rfc-editor.org/rfc/rfc9728)).
 //!
-//! Owns which request asks for the metadata document, the document itself, and the address of it that challenges name.
+//! It recognizes requests for the metadata document, and has the document and its URL for challenges.
 
 use std::rc::Rc;
 
@@ -16,10 +17,10 @@ use crate::request::RequestHead;
 /// RFC 9728 section 3: "the well-known URI path suffix […] `oauth-protected-resource`".
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// `%RESPONSE_CODE_DETAILS%` of a document that is answered here.
+/// `%RESPONSE_CODE_DETAILS%` of a document that the filter serves.
 const DETAILS: &str = "jwt_protected_resource_metadata";
 
-/// The metadata of RFC 9728 section 2, but for `resource`.
+/// The metadata of RFC 9728 section 2, without `resource`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ResourceMetadata {
     /// "JSON array containing a list of OAuth authorization server issuer identifiers".
@@ -47,14 +48,14 @@ struct Document<'a> {
 /// The resource's identifier: `resource`, or `resource_from_host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourceIdentity {
-    /// Written out.
+    /// A fixed identifier.
     Fixed {
         /// Scheme and authority, in lower case.
         origin: Box<str>,
         /// The path; empty, or with a leading slash.
         path: Box<str>,
     },
-    /// The request's own host and scheme, with this path.
+    /// The request's own scheme and host, with this path.
     FromHost {
         /// `:authority`.
         authority: FieldId,
@@ -65,23 +66,23 @@ pub enum ResourceIdentity {
     },
 }
 
-/// One of the resources that the configuration speaks of.
+/// One of the resources of the configuration.
 #[derive(Debug)]
 pub struct ProtectedResource {
     identity: ResourceIdentity,
     metadata: ResourceMetadata,
-    /// Where it is, unless it is on every host.
+    /// The scheme and the host, unless it is on every host.
     host: Option<Authority<'static>>,
-    /// Where its document is: the well-known path, and the resource's own appended.
+    /// The path of its document: the well-known path, followed by the resource's own.
     document_path: Box<str>,
-    /// What is answered there and named in challenges, where the request has no say in it.
+    /// The document and its URL, if they do not depend on the request.
     fixed: Option<(Rc<LocalReply>, Rc<str>)>,
 }
 
-/// All of them, and how a request for a document is told.
+/// All resources, and the fields that identify a request for a document.
 #[derive(Debug)]
 pub struct ProtectedResources {
-    /// The filter's own first, if it has one, then those of rules.
+    /// The filter's own first, if it has one, then those of the rules.
     pub all: Vec<ProtectedResource>,
     /// Whether the first is the filter's own.
     pub has_own: bool,
@@ -119,7 +120,7 @@ impl ResourceIdentity {
     }
 }
 
-/// A host with its port, which may be in a quoted-string and in JSON without any escape.
+/// A host with its port, which needs no escape in a quoted-string or in JSON.
 fn read_authority(bytes: &[u8]) -> Option<String> {
     let is_sound = bytes.len() <= 255 && Authority::parse(bytes).is_some();
     String::from_utf8(bytes.to_ascii_lowercase())
@@ -128,7 +129,7 @@ fn read_authority(bytes: &[u8]) -> Option<String> {
 }
 
 impl ProtectedResource {
-    /// Writes what can be written without a request.
+    /// Writes the parts that do not depend on a request.
     #[must_use]
     pub fn new(identity: ResourceIdentity, metadata: ResourceMetadata) -> Self {
         // Section 3.1: "any terminating slash (/) following the host component MUST be removed before inserting".
@@ -166,20 +167,20 @@ impl ProtectedResource {
         &self.identity
     }
 
-    /// What its document says.
+    /// The content of its document.
     #[must_use]
     pub fn metadata(&self) -> &ResourceMetadata {
         &self.metadata
     }
 
-    /// Where its document is.
+    /// The place of its document.
     #[must_use]
     pub fn document_path(&self) -> &str {
         &self.document_path
     }
 
-    /// The address of the document, for challenges (section 5.1: `resource_metadata`). `None` where the request's host cannot
-    /// be written into one.
+    /// The URL of the document, for challenges (section 5.1: `resource_metadata`). `None` if the request's
+    /// host cannot be a part of it.
     #[must_use]
     pub fn document_url(&self, request: &RequestHead) -> Option<Rc<str>> {
         match &self.fixed {
@@ -200,7 +201,7 @@ impl ProtectedResource {
             .origin(request)
             .ok_or(Denial::new(Reason::RequestMalformed).with_detail("host"))?;
         let resource = format!("{origin}{}", self.identity.path());
-        // What follows from a request's own fields is for whoever sent them, and for no one else.
+        // A response that depends on the request's own fields is for its sender only.
         Ok(Rc::new(document(&resource, &self.metadata, "no-store")))
     }
 }
@@ -213,7 +214,7 @@ fn document(resource: &str, metadata: &ResourceMetadata, cache_control: &str) ->
             // Section 3.2: "using the application/json content type".
             ("content-type", "application/json".to_owned()),
             ("cache-control", cache_control.to_owned()),
-            // The document is public, and clients that run in a browser need it as others do.
+            // The document is public, and clients in a browser need it too.
             ("access-control-allow-origin", "*".to_owned()),
         ],
         body: serde_json::to_vec(&Document { resource, metadata }).unwrap_or_default(),
@@ -222,7 +223,7 @@ fn document(resource: &str, metadata: &ResourceMetadata, cache_control: &str) ->
     }
 }
 
-/// A browser asks first, since clients send fields of their own with the request.
+/// A browser sends a preflight first, because clients add fields of their own.
 fn preflight() -> LocalReply {
     LocalReply {
         status: 204,
@@ -246,9 +247,9 @@ impl ProtectedResources {
         self.has_own.then_some(0)
     }
 
-    /// The answer to a request for a metadata document; `None` for any other request.
+    /// The response to a request for a metadata document; `None` for any other request.
     ///
-    /// Fails with `request_malformed` where the document would have to name a host that cannot be one.
+    /// Fails with `request_malformed` if the document would have to name a host that cannot exist.
     pub fn answer(&self, request: &RequestHead) -> Option<Result<Rc<LocalReply>, Denial>> {
         let path = RequestPath::new(request.first(self.path)?);
         let suffix = path.bytes().strip_prefix(WELL_KNOWN.as_bytes())?;
@@ -260,8 +261,8 @@ impl ProtectedResources {
         }
     }
 
-    /// Of several resources at one path, the one of the request's host, on this port or any, or the one that is on every host.
-    /// Without a path the filter's own resource is meant, or the only one there is.
+    /// Of several resources with one path, the one on the request's host, with this port or any, or the one
+    /// on every host. Without a path, it is the filter's own resource, or the only one.
     fn find(&self, path: &[u8], is_bare: bool, request: &RequestHead) -> Option<&ProtectedResource> {
         let at_path = |resource: &&ProtectedResource| resource.document_path.as_bytes() == path;
         let mut all = self.all.iter().filter(at_path);

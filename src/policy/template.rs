@@ -1,4 +1,4 @@
-//! `path_template`: a path with one named segment, such as `/tenants/{tenant}/**`.
+//! `path_template`: a path with a named segment, such as `/tenants/{tenant}/**`.
 
 use crate::http::percent::{self, Plus};
 
@@ -13,16 +13,16 @@ pub struct PathTemplate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Literal(Box<[u8]>),
-    /// `*`: any one segment.
+    /// `*`: any segment.
     Any,
-    /// The variable that is asked for.
+    /// The variable.
     Variable,
 }
 
 impl PathTemplate {
-    /// Reads a template: `/`, then segments that are literal, `*`, or `{name}`; `**` may be last.
+    /// Parses a template: `/`, then segments that are literal, `*`, or `{name}`; `**` may be last.
     ///
-    /// `None` where it is no such template, or does not hold the variable exactly once.
+    /// `None` if it is not such a template, or does not contain the variable exactly once.
     #[must_use]
     pub fn parse(template: &str, variable: &str) -> Option<Self> {
         let mut segments = Vec::new();
@@ -48,8 +48,8 @@ impl PathTemplate {
         (found == 1).then_some(Self { segments, is_open })
     }
 
-    /// The variable's segment of a path, decoded; `None` where the path does not match, the segment is empty, or it holds a
-    /// broken escape.
+    /// The decoded segment of the variable in a path; `None` if the path does not match, the segment is
+    /// empty, or it contains a broken escape.
     #[must_use]
     pub fn variable(&self, path: &[u8]) -> Option<Vec<u8>> {
         let mut parts = path.strip_prefix(b"/")?.split(|byte| *byte == b'/');

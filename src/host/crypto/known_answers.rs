@@ -1,17 +1,18 @@
-//! A key of each kind with a signature of each hash, made by another implementation; no one has the private halves.
+//! A key of each kind with a signature for each hash, made by another implementation. The private halves do
+//! not exist any more.
 //!
-//! Owns nothing but these numbers.
+//! It contains these values only.
 
 use crate::jose::Algorithm;
 
-/// What the signatures are over.
+/// The text that is signed.
 pub(super) const MESSAGE: &[u8] = b"proxy-wasm-jwt known answer";
 
 /// A public key, and its signatures over [`MESSAGE`].
 pub(super) struct Known {
     /// The key as JWK.
     pub(super) jwk: &'static [u8],
-    /// base64url, as a token has it.
+    /// base64url, as in a token.
     pub(super) signatures: &'static [(Algorithm, &'static str)],
 }
 

@@ -43,7 +43,7 @@ pub(super) fn ecdsa_field(buffer: &mut Vec<u8>, number: u8, signature: &[u8]) ->
     true
 }
 
-/// `result: true`, and not a byte more: no error text beside it, no field of a later version that may take it back.
+/// `result: true`, and no byte more: no error text, and no field of a later version that may revoke it.
 pub(super) fn is_clear_yes(answer: &[u8]) -> bool {
     answer == [0x08, 0x01]
 }
