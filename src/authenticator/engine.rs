@@ -74,7 +74,7 @@ impl Authenticator {
             .providers
             .iter()
             .map(|provider| match &provider.keys {
-                KeySource::Remote(source) => Some(RemoteKeys::new(source.clone(), chance.next())),
+                KeySource::Remote(source) => Some(RemoteKeys::new((**source).clone(), chance.next())),
                 KeySource::Local(_) => None,
             })
             .collect();

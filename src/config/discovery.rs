@@ -100,7 +100,7 @@ mod tests {
         let text = format!(r#"{{"providers":{{"p":{{"issuer":"{issuer}","audiences":["*"],{rest}}}}}}}"#);
         let config = Config::parse(text.as_bytes()).map_err(|error| error.to_string())?;
         match config.providers.into_iter().next().map(|provider| provider.keys) {
-            Some(KeySource::Remote(source)) => Ok(source),
+            Some(KeySource::Remote(source)) => Ok(*source),
             _ => Err("the keys are local".to_owned()),
         }
     }

@@ -20,9 +20,10 @@ pub(super) fn read(
     let local = fields.get(ProviderObject::local_jwks);
     let key_cache = fields.get(ProviderObject::key_cache);
     let read_key_cache = || remote::read_key_cache(&fields.within(ProviderObject::key_cache, KeyCacheObject));
+    let remote_source = |source| KeySource::Remote(Box::new(source));
     match (discovery, remote, local) {
-        (Some(node), None, None) => discovery::read(node, issuers, read_key_cache()).map(KeySource::Remote),
-        (None, Some(node), None) => remote::read(node, read_key_cache()).map(KeySource::Remote),
+        (Some(node), None, None) => discovery::read(node, issuers, read_key_cache()).map(remote_source),
+        (None, Some(node), None) => remote::read(node, read_key_cache()).map(remote_source),
         (None, None, Some(node)) => match &key_cache {
             Some(key_cache) => Err(key_cache.invalid(
                 "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",

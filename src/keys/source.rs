@@ -16,7 +16,7 @@ pub enum KeySource {
     /// `local_jwks`: the configuration itself.
     Local(Arc<ParsedJwkSet>),
     /// `discovery` or `remote_jwks`.
-    Remote(RemoteKeySource),
+    Remote(Box<RemoteKeySource>),
 }
 
 impl KeySource {

@@ -32,7 +32,7 @@ pub(in crate::jose) struct Ed25519Key {
     table: OnceLock<Box<EdwardsBasepointTable>>,
 }
 
-    /// Multiples of the base point, made at the first use: a constant would add 30 KB to the module.
+/// Multiples of the base point, made at the first use: a constant would add 30 KB to the module.
 static BASE: LazyLock<Box<EdwardsBasepointTable>> =
     LazyLock::new(|| Box::new(EdwardsBasepointTable::create(&ED25519_BASEPOINT_POINT)));
 
