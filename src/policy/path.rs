@@ -158,6 +158,8 @@ impl<'a> RequestPath<'a> {
         // Three dots are a name, and so is whatever follows a plain character.
         const NAME: u8 = 3;
         let mut dots = None;
+        // Whether the byte before was a colon in a name: what follows may be the name of a stream.
+        let mut ends_in_colon = false;
         // Whether the byte before was a dot at the end of a name.
         let mut ends_in_dot = false;
         let mut is_ascii = true;
@@ -179,6 +181,10 @@ impl<'a> RequestPath<'a> {
             if byte == b'/' && ends_in_dot {
                 found = PathAmbiguity::Known;
             }
+            if byte == b'$' && ends_in_colon {
+                found = PathAmbiguity::Known;
+            }
+            ends_in_colon = byte == b':';
             ends_in_dot = byte == b'.' && dots == Some(NAME);
             dots = match (byte, dots) {
                 (b'/', Some(NAME)) => None,
@@ -273,6 +279,7 @@ mod tests {
             "/a.b/..c/...",
             "/.well-known/x",
             "/a:b@c,d/e=f&g",
+            "/v1/a:cancel/$x",
         ] {
             assert_eq!(ambiguity(path), PathAmbiguity::None, "{path}");
         }
@@ -282,6 +289,9 @@ mod tests {
             "/a;v=1/b",
             "/a;v=1",
             "/...;v=1",
+            "/a::$DATA",
+            "/a:$I30:$INDEX_ALLOCATION/b",
+            "/a%c2%a0/b",
             "/%2a",
             "/..%61",
             "/caf%c3%a9",

@@ -33,7 +33,8 @@ enum Step {
     DropAuthority,
     /// The URL standard, section 4.4, leaves tabs and line breaks out, and others all control characters.
     DropControls,
-    /// Windows leaves out dots and spaces at the end of a name, and others spaces.
+    /// Windows leaves out dots and spaces at the end of a name, and the name of a stream behind a colon (`::$DATA`); others
+    /// spaces of all kinds, and what follows a NUL.
     TrimSegments,
     /// Programs that take characters for what they are compatible with (NFKC), or for the nearest.
     DecodeLoosely,
@@ -231,8 +232,8 @@ fn without_controls(mut path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// The path in normal form, each segment without the dots, spaces and control characters at its end, unless it has nothing
-/// else.
+/// The path in normal form, each segment without the name of a stream, what follows a NUL, and the dots, spaces and control
+/// characters at its end, unless it has nothing else.
 fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
     let mut left = Vec::with_capacity(path.len());
     for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
@@ -240,15 +241,58 @@ fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
             left.push(b'/');
         }
         let mut trimmed = segment;
-        while let [before @ .., b'.']
-        | [before @ .., b'%', b'2', b'0']
-        | [before @ .., b'%', b'0' | b'1', _] = trimmed
-        {
+        if has_stream(trimmed) {
+            trimmed = trimmed.split(|byte| *byte == b':').next().unwrap_or_default();
+        }
+        if let Some(end) = trimmed.windows(3).position(|three| three == b"%00") {
+            trimmed = trimmed.get(..end).unwrap_or_default();
+        }
+        while let Some(before) = without_last_blank(trimmed) {
             trimmed = before;
         }
         left.extend_from_slice(if trimmed.is_empty() { segment } else { trimmed });
     }
     left
+}
+
+/// Whether Windows may read the name of a stream in it: `name::$DATA`, `name:$I30:$INDEX_ALLOCATION`.
+fn has_stream(segment: &[u8]) -> bool {
+    segment.windows(2).any(|two| two == b":$")
+}
+
+/// What has no ink, in normal form: U+0020, U+0085, U+00A0, U+1680, U+2028, U+2029, U+202F, U+205F, U+3000, U+FEFF.
+const BLANKS: [&[u8]; 10] = [
+    b"%20",
+    b"%C2%85",
+    b"%C2%A0",
+    b"%E1%9A%80",
+    b"%E2%80%A8",
+    b"%E2%80%A9",
+    b"%E2%80%AF",
+    b"%E2%81%9F",
+    b"%E3%80%80",
+    b"%EF%BB%BF",
+];
+
+/// A segment in normal form without the dot, space or control character at its end, if there is one.
+fn without_last_blank(segment: &[u8]) -> Option<&[u8]> {
+    match segment {
+        [before @ .., b'.'] | [before @ .., b'%', b'0' | b'1', _] => Some(before),
+        // U+2000 to U+200B.
+        [
+            before @ ..,
+            b'%',
+            b'E',
+            b'2',
+            b'%',
+            b'8',
+            b'0',
+            b'%',
+            b'8',
+            b'0'..=b'9' | b'A' | b'B',
+        ] => Some(before),
+        _ => BLANKS.iter().find_map(|blank| segment.strip_suffix(*blank)),
+    }
 }
 
 /// The path in normal form, with characters for what they are compatible with; and whether any of these is more than a letter
@@ -367,6 +411,21 @@ mod tests {
             ("/payments;x", "/payments"),
             ("/payments%3Fx", "/payments"),
             ("/payments%00.png", "/payments"),
+            ("/payments::$DATA", "/payments"),
+            ("/payments:$i30:$INDEX_ALLOCATION/x", "/payments/x"),
+            ("/payments%3a%3A%24DATA/x", "/payments/x"),
+            ("/payments%c2%a0", "/payments"),
+            ("/payments%c2%a0/x", "/payments/x"),
+            ("/payments\u{a0}%20./x", "/payments/x"),
+            ("/payments\u{2003}\u{3000}\u{feff}/x", "/payments/x"),
+            ("/payments.%20./x", "/payments/x"),
+            ("/payments;a/x;b", "/payments/x"),
+            ("/payments%3ba/x", "/payments/x"),
+            ("/payments%00.png/x", "/payments/x"),
+            ("/y/%2e%2e;/payments", "/payments"),
+            ("/y/%2e%2e%3b/payments", "/payments"),
+            ("/y;/..;a=b/payments/", "/payments/"),
+            ("/payments\\..\\payments/x", "/payments/x"),
             ("/payments/x/..", "/payments/"),
             ("/payments/x/..", "/payments"),
             ("/%40payments", "/@payments"),
