@@ -88,6 +88,28 @@ pub fn find<'a>(
     Ok(all)
 }
 
+impl Location {
+    /// Whether there is a JWT in this header without a scheme, or behind one that none of these locations reads, so that only
+    /// the upstream may find it: `JWT eyJ…`.
+    #[must_use]
+    pub fn has_unread_jwt(&self, request: &RequestHead, all: &[Self]) -> bool {
+        let Self::Header { field, prefix, .. } = self else {
+            return false;
+        };
+        let is_read = |value: &[u8]| {
+            all.iter().any(|location| match location {
+                Self::Header {
+                    field: other, prefix, ..
+                } => other == field && after_prefix(value, prefix).is_some(),
+                Self::Parameter { .. } | Self::Cookie { .. } => false,
+            })
+        };
+        request
+            .all(*field)
+            .any(|value| spelling::holds_jwt(value, scheme(prefix)) && !is_read(value))
+    }
+}
+
 /// Takes the tokens out of the request, wherever they are at these locations.
 pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderEdits) {
     let mut path: Option<Vec<u8>> = None;
@@ -270,6 +292,52 @@ mod tests {
         assert_eq!(after_prefix(b"Token=abc", b"token="), None);
         assert_eq!(after_prefix(b"<jwt> abc", b"<jwt> "), Some(&b"abc"[..]));
         assert_eq!(after_prefix(b"abc", b""), Some(&b"abc"[..]));
+    }
+
+    #[test]
+    fn a_jwt_behind_a_scheme_that_nobody_reads_is_seen() {
+        let mut wanted = crate::request::WantedFields::default();
+        let field = wanted.id("authorization");
+        let location = |prefix: &str| Location::Header {
+            field,
+            name: Rc::from("authorization"),
+            prefix: prefix.as_bytes().into(),
+        };
+        let of = |value: &[u8], others: &[Location]| {
+            let mut request = RequestHead::new();
+            request.push(field, value.to_vec());
+            let all = [&[location("Bearer ")], others].concat();
+            all[0].has_unread_jwt(&request, &all)
+        };
+        for value in [
+            &b"eyJhIjoxfQ.e30.c2ln"[..],
+            b"JWT eyJhIjoxfQ.e30.c2ln",
+            b"Token  ewoiYSI6MX0.e30.",
+            b"JWT\teyJhIjoxfQ.e30.c2ln",
+            b"Basic eyJhIjoxfQ.e30.c2ln",
+            b"Basic YTpi,JWT eyJhIjoxfQ.e30.c2ln",
+            b"JWT:eyJhIjoxfQ.e30.c2ln",
+            b"BearereyJhIjoxfQ.e30.c2ln",
+            b"JWE eyJhIjoxfQ.a.b.c.d",
+            b"\xffeyJhIjoxfQ.e30.c2ln",
+        ] {
+            assert!(of(value, &[]), "{}", String::from_utf8_lossy(value));
+        }
+        for value in [
+            &b""[..],
+            b"Basic eyJhIjoxfQ==",
+            b"Negotiate YII.x.y",
+            b"Digest username=\"e.y.J\", realm=\"x\"",
+            b"AWS4-HMAC-SHA256 Credential=AKIA/20130524/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=fe5f",
+            b"Token v4.public.eyJhIjoxfQ",
+            b"Token ABC.DEF.GHI",
+            b"vapid t=eyJhIjoxfQ.e30.c2ln, k=BA1Hxz",
+            b"vapid t=\"eyJhIjoxfQ.e30.c2ln\"",
+        ] {
+            assert!(!of(value, &[]), "{}", String::from_utf8_lossy(value));
+        }
+        assert!(!of(b"Token eyJhIjoxfQ.e30.c2ln", &[location("Token ")]));
+        assert!(of(b"JWT eyJhIjoxfQ.e30.c2ln", &[location("Token ")]));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl<'c> RequirementCheck<'c> {
                         .iter()
                         .any(|named| self.tokens_of(named.provider).next().is_some()) =>
             {
-                Ok(())
+                self.meet_without_token(providers)
             }
             Requirement::Missing(_) => Err(Denial::new(Reason::TokenMissing).into()),
             Requirement::AllowMissing(providers) => self.meet_any(providers),
@@ -91,6 +91,24 @@ impl<'c> RequirementCheck<'c> {
 
     fn meet_any(&mut self, providers: &'c ProviderList) -> Result<(), Failure> {
         any(self.asked_of(providers), |named| self.meet_provider(named))
+    }
+
+    /// No token is where these providers look. One that only the upstream reads there is not missing.
+    #[inline(never)]
+    fn meet_without_token(&self, providers: &ProviderList) -> Result<(), Failure> {
+        let locations = &self.check.config.locations;
+        let is_unread = |location: LocationId| {
+            let location = locations.get(location.index());
+            location.is_some_and(|location| location.has_unread_jwt(self.check.request, locations))
+        };
+        let looked_at = providers
+            .iter()
+            .filter_map(|named| self.check.config.provider(named.provider))
+            .flat_map(|provider| provider.locations.iter());
+        match looked_at.copied().any(is_unread) {
+            true => Err(Denial::new(Reason::TokenMalformed).with_detail("scheme").into()),
+            false => Ok(()),
+        }
     }
 
     /// The providers to try, in order. Of a long list these are the providers that could accept one of the

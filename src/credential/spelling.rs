@@ -1,4 +1,4 @@
-//! Names that some server takes for another.
+//! Names that some server takes for another, and tokens where none is looked for.
 
 /// Stands for a token that some upstream may find and that is not written as it should be: malformed, since no token has this
 /// byte. So it is not missing where a token may be.
@@ -21,4 +21,21 @@ pub(super) fn is_folded(key: &[u8], name: &[u8]) -> bool {
             .iter()
             .zip(name)
             .all(|(one, other)| fold(*one) == fold(*other))
+}
+
+/// Whether the value has a JWT anywhere: three parts or more of base64url, the first of which decodes to what begins with a
+/// brace. No credential of RFC 7617 (Basic) has a dot, and what follows `=` is a parameter of another scheme (RFC 8292).
+/// The scheme's word may be right before it.
+pub(super) fn holds_jwt(value: &[u8], scheme: Option<&[u8]>) -> bool {
+    let is_part =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=' | b'"');
+    // Hardly any value has a dot, so that a quick look is worth it.
+    memchr::memchr(b'.', value).is_some()
+        && value.split(|byte| !is_part(byte)).any(|word| {
+            let word = match scheme.and_then(|scheme| word.split_at_checked(scheme.len()).zip(Some(scheme))) {
+                Some(((start, rest), scheme)) if start.eq_ignore_ascii_case(scheme) => rest,
+                _ => word,
+            };
+            matches!(word, [b'e', b'w'..=b'z', ..]) && memchr::memchr_iter(b'.', word).nth(1).is_some()
+        })
 }

@@ -546,7 +546,7 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "scheme-written-otherwise",
-        ours: "A value that has the scheme's word where a token is looked for, but not as it should be (`Bearer`, a tab and a token; `Bearer: …`), is a malformed token, and behind another scheme's value and a comma a second one.",
+        ours: "A value that has the scheme's word where a token is looked for, but not as it should be (`Bearer`, a tab and a token; `Bearer: …`), is a malformed token, and behind another scheme's value and a comma a second one. With `allow_missing`, so is a JWT without a scheme, or behind one that no provider reads.",
         theirs: "It is no token: with `allow_missing` it goes on.",
         why: "The upstream may read it as a token that was let through, and nobody has verified it.",
         explains: |case, aspect| {
@@ -554,14 +554,21 @@ pub(crate) const ALL: &[Deviation] = &[
                 && matches!(case.reason(), Some("token_malformed" | "token_multiple"))
                 && prefixed(case, |value, prefix| {
                     let word = prefix.trim_end().to_ascii_lowercase();
-                    prefix.ends_with(' ')
-                        && value.split(',').map(str::trim_start).any(|part| {
-                            let lower = part.to_ascii_lowercase();
-                            let rest = lower.strip_prefix(&word);
-                            rest.is_some_and(|rest| {
-                                !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
-                            }) && !part.starts_with(prefix)
-                        })
+                    let is_unread = !prefix.is_empty()
+                        && !value.contains(prefix)
+                        && case.config.to_string().contains("allow_missing")
+                        && value
+                            .split(|byte: char| !byte.is_ascii_alphanumeric() && !"-_.".contains(byte))
+                            .any(|word| word.starts_with("ey") && word.matches('.').count() >= 2);
+                    is_unread
+                        || prefix.ends_with(' ')
+                            && value.split(',').map(str::trim_start).any(|part| {
+                                let lower = part.to_ascii_lowercase();
+                                let rest = lower.strip_prefix(&word);
+                                rest.is_some_and(|rest| {
+                                    !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
+                                }) && !part.starts_with(prefix)
+                            })
                 })
         },
     },

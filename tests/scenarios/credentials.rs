@@ -100,6 +100,25 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/orders"), forwarded())
         .token(&good, forwarded().no_header("authorization")),
         Scenario::new(
+            "a JWT that only the upstream may read is not missing",
+            optional(json!({"from_headers": [
+                {"name": "authorization", "value_prefix": "Bearer "},
+                {"name": "authorization", "value_prefix": "JWT "},
+            ]})),
+        )
+        .request(authorization(good.clone()), denied("token_malformed"))
+        .request(authorization(format!("Token {good}")), denied("token_malformed"))
+        .request(authorization(format!("Basic {good}")), denied("token_malformed"))
+        .request(authorization(format!("Bearer{good}")), denied("token_malformed"))
+        .request(
+            authorization(format!("Basic YTpi,Token {good}")),
+            denied("token_malformed"),
+        )
+        .request(authorization(format!("JWT {good}")), forwarded())
+        .request(authorization("Basic YTpi".into()), forwarded())
+        .request(authorization(format!("vapid t={good}, k=BA1Hxz")), forwarded())
+        .request(get("/orders").header("x-other", good.clone()), forwarded()),
+        Scenario::new(
             "the same holds for a scheme of one's own",
             optional(json!({"from_headers": [{"name": "x-tok", "value_prefix": "JWT "}]})),
         )
@@ -109,7 +128,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(own("JWT".into()), denied("token_malformed"))
         .request(own(format!("Basic YTpi, JWT {good}")), denied("token_multiple"))
         .request(own("JWTx y".into()), forwarded())
-        .request(own(format!("Bearer {good}")), forwarded()),
+        .request(own(format!("Bearer {good}")), denied("token_malformed")),
         Scenario::local("several tokens are refused, good or not")
             .request(
                 get("/orders")
