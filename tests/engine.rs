@@ -20,6 +20,8 @@ mod scenarios;
 
 #[path = "engine/depth.rs"]
 mod depth;
+#[path = "engine/reroutes.rs"]
+mod reroutes;
 #[path = "engine/token_cache.rs"]
 mod token_cache;
 

@@ -13,20 +13,49 @@ use crate::request::RequestHead;
 use crate::time::UnixTime;
 
 /// More ways to change a request than a configuration has in earnest.
-const MAX_REROUTES: usize = 256;
+const MAX_KINDS: usize = 256;
 
 /// What requirements other routes name.
 #[derive(Debug, Default)]
-pub(super) struct Reroutes(Vec<Reroute>);
+pub(super) struct Reroutes {
+    kinds: Vec<Kind>,
+    /// There was a kind more than there is room for.
+    is_incomplete: bool,
+}
 
-#[derive(Debug, PartialEq, Eq)]
-struct Reroute {
+/// Requests that are changed in the same way, and have taken another route then.
+#[derive(Debug)]
+struct Kind {
     /// What the route named that the client chose.
     from: Option<Vec<u8>>,
     /// Which fields were changed.
     change: u64,
-    /// What the route names that was taken.
-    to: Option<Vec<u8>>,
+    /// What the routes name that were taken: as many as the operator's routes name at most.
+    to: Vec<Option<Vec<u8>>>,
+}
+
+impl Reroutes {
+    fn kind(&self, from: Option<&[u8]>, change: u64) -> Option<usize> {
+        let mut kinds = self.kinds.iter();
+        kinds.position(|kind| kind.change == change && kind.from.as_deref() == from)
+    }
+
+    fn note(&mut self, from: Option<Vec<u8>>, change: u64, to: Option<Vec<u8>>) {
+        match self.kind(from.as_deref(), change) {
+            Some(known) => {
+                if let Some(kind) = self.kinds.get_mut(known)
+                    && !kind.to.contains(&to)
+                {
+                    kind.to.push(to);
+                }
+            }
+            None if self.kinds.len() < MAX_KINDS => {
+                let to = vec![to];
+                self.kinds.push(Kind { from, change, to });
+            }
+            None => self.is_incomplete = true,
+        }
+    }
 }
 
 impl Authenticator {
@@ -47,14 +76,8 @@ impl Authenticator {
         route: Option<Vec<u8>>,
         then: UnixTime,
     ) -> Decision {
-        let reroute = Reroute {
-            from: request.route_requirement.clone(),
-            change: change(allowed),
-            to: route.clone(),
-        };
-        if self.reroutes.0.len() < MAX_REROUTES && !self.reroutes.0.contains(&reroute) {
-            self.reroutes.0.push(reroute);
-        }
+        self.reroutes
+            .note(request.route_requirement.clone(), change(allowed), route.clone());
         let mut request = request.clone();
         request.route_requirement = route;
         // The proof of the request was spent when it was decided.
@@ -62,27 +85,29 @@ impl Authenticator {
             .decision
     }
 
-    /// The same request, if such a one has taken other routes before.
+    /// The same request, if such a one has taken other routes before, or may have without being remembered.
     #[inline(never)]
     pub(super) fn with_further_routes(
         &self,
         request: &RequestHead,
         allowed: &Allowed,
     ) -> Option<RequestHead> {
-        if self.reroutes.0.is_empty() || !request.further_routes.is_empty() {
+        if self.reroutes.kinds.is_empty() || !request.further_routes.is_empty() {
             return None;
         }
-        let change = change(allowed);
-        let mut further = self
-            .reroutes
-            .0
-            .iter()
-            .filter(|known| known.from == request.route_requirement && known.change == change)
-            .map(|known| known.to.clone())
-            .peekable();
-        further.peek()?;
+        let from = request.route_requirement.as_deref();
+        let known = self.reroutes.kind(from, change(allowed));
+        let further_routes = match known.and_then(|known| self.reroutes.kinds.get(known)) {
+            Some(kind) => kind.to.clone(),
+            None if self.reroutes.is_incomplete && self.may_be_rerouted(request, allowed) => {
+                let names = self.config.policy.requirement_map.iter();
+                let named = names.map(|(name, _)| Some(name.as_bytes().to_vec()));
+                named.chain([None]).collect()
+            }
+            None => return None,
+        };
         let mut request = request.clone();
-        request.further_routes = further.collect();
+        request.further_routes = further_routes;
         Some(request)
     }
 }
@@ -94,4 +119,29 @@ fn change(allowed: &Allowed) -> u64 {
         (&edit.name, edit.value.is_some()).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_remembered_or_the_lack_of_it() {
+        let mut reroutes = Reroutes::default();
+        let name = |number: u64| Some(number.to_string().into_bytes());
+        for number in 0..256 {
+            reroutes.note(name(1), number, name(2));
+            reroutes.note(name(1), number, name(2));
+        }
+        // Another route of a kind that is known takes no room of another.
+        reroutes.note(name(1), 7, None);
+        assert!(!reroutes.is_incomplete);
+        assert_eq!(reroutes.kinds.len(), MAX_KINDS);
+        let known = reroutes.kind(Some(b"1"), 7).unwrap();
+        assert_eq!(reroutes.kinds[known].to, [name(2), None]);
+        assert_eq!(reroutes.kind(None, 7), None);
+        reroutes.note(None, 7, name(2));
+        assert!(reroutes.is_incomplete);
+        assert_eq!(reroutes.kinds.len(), MAX_KINDS);
+    }
 }

@@ -1,0 +1,67 @@
+//! Routes that requests take once they are changed: more kinds of them than the engine remembers.
+
+use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
+use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::denial::Reason;
+use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::store::InMemoryStore;
+use proxy_wasm_jwt::time::UnixTime;
+use serde_json::{Value, json};
+
+use super::scenarios::{config, local_provider, token, with};
+
+const ROUTES: usize = 300;
+
+/// Routes whose requirement corp's tokens meet, and one that they do not.
+fn engine(forward: bool) -> Authenticator {
+    let mut config = config(with(local_provider(), json!({"forward": forward})));
+    config["providers"]["admin"] = with(local_provider(), json!({"issuer": "https://admin.example"}));
+    let mut map: Value = (0..ROUTES)
+        .map(|number| (format!("r{number}"), json!({"provider_name": "corp"})))
+        .collect();
+    map["admin"] = json!({"provider_name": "admin"});
+    config["requirement_map"] = map;
+    let config = Config::parse(config.to_string().as_bytes()).expect("a configuration");
+    Authenticator::new(config.into(), 1)
+}
+
+#[test]
+fn what_is_not_remembered_any_more_has_to_meet_every_requirement() {
+    let now = UnixTime::from_secs(u64::try_from(testkit::unix_now()).expect("after 1970"));
+    let good = token().mint();
+    let from = |engine: &Authenticator, number: usize| {
+        let mut head = RequestHead::new();
+        let field = engine.config().wanted.find(b"authorization").expect("a field");
+        head.push(field, format!("Bearer {good}").into_bytes());
+        head.route_requirement = Some(format!("r{number}").into_bytes());
+        head
+    };
+    let decide = |engine: &mut Authenticator, number: usize| {
+        let head = from(engine, number);
+        engine.handle_request(StreamId(1), head, || None, now, &InMemoryStore::default())
+    };
+    for (forward, passes_on) in [(false, false), (true, true)] {
+        let mut engine = engine(forward);
+        for number in 0..257 {
+            let Decision::Allow(allowed) = decide(&mut engine, number) else {
+                panic!("{number} is refused");
+            };
+            let to = (number + 1) % ROUTES;
+            let head = from(&engine, number);
+            let there = engine.handle_rerouted(&head, &allowed, Some(format!("r{to}").into_bytes()), now);
+            // The 257th kind is one too many.
+            let is_remembered = passes_on || number < 256;
+            assert_eq!(matches!(there, Decision::Allow(_)), is_remembered, "{number}");
+            // Those that are remembered take the routes that they take.
+            assert!(matches!(decide(&mut engine, 7), Decision::Allow(_)), "{number}");
+        }
+        match decide(&mut engine, 299) {
+            Decision::Allow(_) => assert!(passes_on),
+            Decision::Deny(refusal) => {
+                assert!(!passes_on);
+                assert_eq!(refusal.denial.reason, Reason::IssuerUnknown);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
