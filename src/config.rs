@@ -3,6 +3,7 @@
 //! It ignores nothing: it refuses unknown fields, impossible values, and names without a definition, each
 //! with its path. It computes everything that does not depend on a request.
 
+mod algorithms;
 mod authorize;
 mod binding;
 mod claim_to_header;
@@ -19,6 +20,7 @@ mod location;
 mod locations;
 mod metadata;
 mod names;
+mod node;
 mod options;
 mod provider;
 mod reach;
@@ -40,12 +42,15 @@ use std::collections::BTreeMap;
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{Options, ReadKeys};
 
-use self::error::Faults;
+use self::error::{Faults, Home};
+use self::field::Object as _;
 use self::fields::{
-    FilterStateObject, LimitsObject, ResponseObject, SharedDataObject, SharedSecretObject, TopObject,
+    FilterStateObject, LimitsObject, ProviderObject, ResponseObject, RuleObject, SharedDataObject,
+    SharedSecretObject, TopObject,
 };
 use self::names::Names;
-use self::reader::{Fields, Members, Node};
+use self::node::{Members, Node};
+use self::reader::Fields;
 use self::requirement::Known;
 use crate::claims::issuers_overlap;
 use crate::ids::ProviderId;
@@ -61,6 +66,13 @@ pub use crate::settings::Config;
 use crate::settings::{IssuerIndex, Limits, Shown};
 
 const MAX_PROVIDERS: usize = 1000;
+
+/// The objects whose fields are most often written in a wrong place.
+const HOMES: &[Home] = &[
+    (RuleObject::NAMES, "in a rule, beside `match`"),
+    (ProviderObject::NAMES, "in a provider"),
+    (TopObject::NAMES, "at the top level"),
+];
 
 /// Reads the host's bytes: JSON text, or a binary `google.protobuf.Struct`.
 ///
@@ -95,6 +107,13 @@ pub fn canonical(bytes: &[u8]) -> Vec<u8> {
     struct_message::to_json(bytes).unwrap_or_else(|| bytes.to_vec())
 }
 
+/// The declarations of the whole configuration, for the reference in `docs/configuration.md` and for tools.
+#[cfg(not(target_family = "wasm"))]
+#[must_use]
+pub fn declarations() -> reference::ObjectReference {
+    TopObject::reference()
+}
+
 impl Config {
     /// [`parse`], for tests and tools.
     ///
@@ -107,7 +126,7 @@ impl Config {
 }
 
 fn read_json(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigError>> {
-    let faults = Faults::default();
+    let faults = Faults::new(HOMES);
     let read = root(bytes, &faults).and_then(|root| read_whole(&root, options));
     let config = read.map_err(|fault| faults.add(fault)).ok();
     match (faults.into_error(), config) {

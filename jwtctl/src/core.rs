@@ -10,7 +10,9 @@ use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Basis as EngineBasis
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
 use proxy_wasm_jwt::claims::{Audiences, ClaimPath, Profile};
 #[cfg(feature = "cli")]
-pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReference, Shape, reference};
+pub(crate) use proxy_wasm_jwt::config::declarations;
+#[cfg(feature = "cli")]
+pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReference, Shape};
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
 use proxy_wasm_jwt::credential::Location;
 use proxy_wasm_jwt::denial::{Denial, Reason};

@@ -1,9 +1,9 @@
-//! `jwtctl schema`: the JSON Schema of the configuration, out of the declarations that the filter reads by.
+//! `jwtctl schema`: the JSON Schema of the configuration, made from the declarations of its fields.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::core::{FieldReference, ObjectReference, Shape, reference};
+use crate::core::{FieldReference, ObjectReference, Shape, declarations};
 use crate::{Outcome, print, source};
 
 /// Print the JSON Schema of the configuration, for editors
@@ -22,7 +22,7 @@ pub(crate) fn run(_: &Arguments) -> Result<Outcome, String> {
 
 /// The schema of a whole configuration.
 pub(crate) fn schema() -> Value {
-    let whole = reference();
+    let whole = declarations();
     let mut schema = object(&whole);
     let mut definitions = Map::new();
     for object in whole.all().iter().filter(|object| !object.place.is_empty()) {
@@ -83,7 +83,7 @@ fn object(object: &ObjectReference) -> Value {
     schema
 }
 
-/// The reference calls the first of two forms of bytes required, of which either will do.
+/// The reference lists the first of two forms of bytes as required, although either suffices.
 fn is_one_of_several(_place: &str, name: &str) -> bool {
     name == "inline_string"
 }
@@ -104,7 +104,7 @@ fn pointer(place: &str) -> String {
 
 fn described(field: &FieldReference) -> Value {
     let mut schema = value(&field.shape);
-    // `null` is an absent field.
+    // `null` counts as an absent field.
     if !field.is_required {
         schema = json!({"anyOf": [schema, {"type": "null"}]});
     }
@@ -162,7 +162,7 @@ fn value(shape: &Shape) -> Value {
             }
             match **of {
                 Shape::Text { .. } | Shape::Words(_) => json!({"anyOf": [list, value(of)]}),
-                // One string is a list of it.
+                // A string counts as a list with one element.
                 Shape::Scalar => json!({"anyOf": [list, {"type": "string"}]}),
                 _ => list,
             }

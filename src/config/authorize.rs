@@ -3,7 +3,8 @@
 use super::claim_to_header::read_claim;
 use super::error::ConfigError;
 use super::fields::{AuthorizeObject, ConditionObject, RequestPartObject, ScopesObject};
-use super::reader::{Fields, Node, read_each};
+use super::node::{Node, read_each};
+use super::reader::Fields;
 use super::string_matcher::Form;
 use super::{Names, header_name, string_matcher};
 use crate::claims::ClaimPath;

@@ -2,8 +2,9 @@
 
 use super::error::ConfigError;
 use super::fields::{BindingObject, DpopObject, NonceObject, NonceSecretObject, TrustXfccObject};
-use super::reader::{FlagOrFields, Node};
-use super::{Names, data_source};
+use super::node::Node;
+use super::reader::FlagOrFields;
+use super::{Names, algorithms, data_source};
 use crate::binding::dpop::{Dpop, DpopFields};
 use crate::binding::nonce::{NonceSecret, Nonces};
 use crate::binding::{Binding, Check, Element, Forwarded};
@@ -65,7 +66,7 @@ fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError
         Some(node) => read_nonces(node)?,
         None => None,
     };
-    let algorithms = super::provider::read_algorithms(fields.get(DpopObject::algorithms))?;
+    let algorithms = algorithms::read(fields.get(DpopObject::algorithms))?;
     Ok(Dpop {
         required,
         window,

@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::fields::{ClaimStepObject, ClaimToHeaderObject};
-use super::reader::Node;
+use super::node::Node;
 use super::{Names, header_name};
 use crate::claims::ClaimPath;
 use crate::forward::ClaimToHeader;

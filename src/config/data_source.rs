@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::error::{ConfigError, ConfigProblem};
-use super::reader::Node;
+use super::node::Node;
 
 /// The fields of a `DataSource`, in every object with such fields.
 pub(super) struct Written<'a> {

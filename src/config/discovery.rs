@@ -4,7 +4,7 @@
 
 use super::error::ConfigError;
 use super::fields::DiscoveryObject;
-use super::reader::Node;
+use super::node::Node;
 use super::remote;
 use crate::http::HttpUri;
 use crate::keys::{Discovery, Endpoint, KeyCache, KeyLocation, RemoteKeySource};

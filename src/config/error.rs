@@ -50,23 +50,43 @@ impl ConfigError {
 
 /// The faults found so far, while the rest of the configuration is read.
 #[derive(Debug, Default)]
-pub(super) struct Faults(RefCell<Vec<ConfigError>>);
+pub(super) struct Faults {
+    found: RefCell<Vec<ConfigError>>,
+    homes: &'static [Home],
+}
+
+/// The names of an object's fields, and the place of the object in words.
+pub(super) type Home = (&'static [&'static str], &'static str);
 
 impl Faults {
+    /// No fault yet, in a configuration with these objects.
+    pub(super) fn new(homes: &'static [Home]) -> Self {
+        Self {
+            found: RefCell::default(),
+            homes,
+        }
+    }
+
+    /// The place where a field of this name belongs.
+    pub(super) fn home(&self, name: &str) -> Option<&'static str> {
+        let found = self.homes.iter().find(|(fields, _)| fields.contains(&name));
+        found.map(|(_, home)| *home)
+    }
+
     #[allow(clippy::boxed_local, reason = "as every reader returns it")]
     pub(super) fn add(&self, fault: Box<ConfigError>) {
         if !fault.is_reported() {
-            self.0.borrow_mut().push(*fault);
+            self.found.borrow_mut().push(*fault);
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0.borrow().len()
+        self.found.borrow().len()
     }
 
     /// All faults as one error, if there are any.
     pub(super) fn into_error(self) -> Option<Box<ConfigError>> {
-        let mut all = self.0.into_inner();
+        let mut all = self.found.into_inner();
         all.sort_by_key(|fault| fault.at);
         let omitted = all.len().saturating_sub(ConfigError::MOST);
         all.truncate(ConfigError::MOST);

@@ -7,9 +7,9 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::reader::Node;
+use super::node::Node;
 #[cfg(not(target_family = "wasm"))]
-use super::reference::{Described, Shape};
+use super::reference::{Described, Shape, Shown};
 
 /// An object of the configuration.
 pub(super) trait Object: Copy + 'static {
@@ -107,7 +107,8 @@ macro_rules! object {
                     place: $place,
                     fields: [
                         $($crate::config::reference::FieldReference::of(
-                            &Self::$name,
+                            Self::$name.name,
+                            &Self::$name.reader,
                             !concat!("", $($fix)?).is_empty(),
                             [$($default,)? ""][0],
                             [$($values,)? ""][0],
@@ -227,6 +228,39 @@ impl<T: Copy> Reader for WordOr<T> {
 impl<T: Copy> Preset for WordOr<T> {
     fn preset(self) -> T {
         self.1
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl<T: Copy> Described for Word<T> {
+    fn shape(&self) -> Shape {
+        Shape::Words(self.0.iter().map(|(word, _)| *word).collect())
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl<T: Copy + PartialEq> Described for WordOr<T> {
+    fn shape(&self) -> Shape {
+        Word(self.0).shape()
+    }
+
+    fn default(&self) -> String {
+        let found = self.0.iter().find(|(_, meaning)| *meaning == self.1);
+        found.map_or_else(String::new, |(word, _)| (*word).to_owned())
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl<R: Reader + Described> Described for Or<R>
+where
+    R::Value: Copy + Shown,
+{
+    fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    fn default(&self) -> String {
+        self.1.shown()
     }
 }
 

@@ -7,6 +7,7 @@ mod keys;
 mod matchers;
 mod provider;
 mod rules;
+mod shared;
 mod top;
 
 pub(super) use binding::*;
@@ -14,4 +15,5 @@ pub(super) use keys::*;
 pub(super) use matchers::*;
 pub(super) use provider::*;
 pub(super) use rules::*;
+pub(super) use shared::*;
 pub(super) use top::*;

@@ -1,7 +1,7 @@
 //! Names of header fields (RFC 9110 section 5.1), in lower case as HTTP/2 and Envoy have them.
 
 use super::error::ConfigError;
-use super::reader::Node;
+use super::node::Node;
 use crate::http::is_token_byte;
 
 /// Fields that frame the message: a claim in one of them would change the meaning of the request.

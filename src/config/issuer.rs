@@ -3,7 +3,8 @@
 
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::ProviderObject;
-use super::reader::{Fields, Node};
+use super::node::Node;
+use super::reader::Fields;
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 use crate::json::Kind;
 

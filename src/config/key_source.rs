@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::{KeyCacheObject, LocalJwksObject, ProviderObject};
+use super::node::Node;
 use super::options::ReadKeys;
-use super::reader::{Fields, Node};
+use super::reader::Fields;
 use super::{data_source, discovery, remote};
 use crate::jose::{JwksFault, ParsedJwkSet};
 use crate::keys::KeySource;

@@ -3,7 +3,8 @@
 use super::error::ConfigError;
 use super::field::Reader as _;
 use super::fields::{FromHeaderObject, Preferred, ProviderObject};
-use super::reader::{Fields, Node};
+use super::node::Node;
+use super::reader::Fields;
 use super::{Names, header_name};
 use crate::credential::{DPOP_PREFIX, Location};
 use crate::http::is_token_byte;

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::{JwtCacheObject, ProviderObject};
-use super::reader::{Fields, Node};
+use super::node::Node;
+use super::reader::Fields;
 use super::{
-    Names, authorize, binding, claim_to_header, header_name, issuer, key_source, location, metadata,
-    string_matcher,
+    Names, algorithms, authorize, binding, claim_to_header, header_name, issuer, key_source, location,
+    metadata, string_matcher,
 };
 use crate::binding::Binding;
 use crate::claims::{Audiences, ClaimPath, ClaimRules, Profile};
 use crate::forward::HeaderRules;
 use crate::http::is_token_byte;
-use crate::jose::{Algorithm, AlgorithmSet};
+use crate::jose::AlgorithmSet;
 use crate::keys::KeySource;
 use crate::policy::Authorization;
 use crate::provider::Provider;
@@ -28,7 +29,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     let fields = node.fields(ProviderObject)?;
     let claims = read_claim_rules(&fields);
     let written_algorithms = fields.get(ProviderObject::algorithms);
-    let algorithms = fields.or_default(read_algorithms(written_algorithms));
+    let algorithms = fields.or_default(algorithms::read(written_algorithms));
     let authorization = fields.get(ProviderObject::authorize);
     let authorization = authorization.and_then(|node| node.keep(read_authorization(node, names)));
     let token_types = fields.or_default(read_token_types(&fields, claims.profile));
@@ -200,29 +201,4 @@ pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, Box<Confi
         )));
     }
     Ok(Audiences::OneOf(audiences))
-}
-
-/// `algorithms`; without the list, all of them.
-pub(super) fn read_algorithms(node: Option<&Node<'_>>) -> Result<AlgorithmSet, Box<ConfigError>> {
-    let Some(node) = node else {
-        return Ok(AlgorithmSet::ALL);
-    };
-    let allowed: Vec<(&'static str, Algorithm)> = Algorithm::ALL
-        .iter()
-        .map(|algorithm| (algorithm.name(), *algorithm))
-        .collect();
-    let mut set = AlgorithmSet::EMPTY;
-    for element in node.some_list()? {
-        let name = element.text()?;
-        if name.eq_ignore_ascii_case("none") {
-            return Err(element.invalid("`none` means no signature at all and is never accepted"));
-        }
-        if name.starts_with("HS") {
-            return Err(element.invalid(format!(
-                "`{name}` needs a secret shared with the issuer and is never accepted; ask the issuer for RS256, ES256 or EdDSA"
-            )));
-        }
-        set.insert(element.one_of(&allowed)?);
-    }
-    Ok(set)
 }

@@ -1,55 +1,16 @@
-//! Reads JSON strictly, with the path of every fault: unknown fields, both spellings of proto3 JSON, exact
-//! ranges.
-//!
-//! A `google.protobuf.Struct` reaches the module as JSON in which every number is a double: 600 and 600.0 are
-//! the same whole number here. `null` counts as an absent field, as in proto3 JSON.
+//! Reads objects by the declarations of their fields.
 
 use std::marker::PhantomData;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
-use super::duration;
-use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest};
+use super::error::{ConfigError, ConfigProblem};
 use super::field::{Field, Names, Nested, Object as Declared, Preset, Reader};
-use super::fields::{DurationObject, ProviderObject, RuleObject, TopObject};
-use crate::json::{Json, Kind, Object};
-
-/// A value of the configuration, and its place.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Node<'a> {
-    place: Place<'a>,
-    value: Json<'a>,
-}
-
-/// The place of a value, as steps and not as text. Few values have a fault, and every function would have to
-/// free the text at its end.
-#[derive(Clone, Copy, Debug)]
-enum Place<'a> {
-    /// The whole configuration, with its faults.
-    Root(&'a Faults),
-    Member(&'a Self, &'a str),
-    Element(&'a Self, usize),
-}
-
-/// The members of an object under names that the operator chooses.
-#[derive(Debug)]
-pub(super) struct Members<'a> {
-    place: &'a Place<'a>,
-    object: Object<'a>,
-}
+use super::node::{Found, Node};
+use crate::json::Kind;
 
 /// The fields of an object of type `O` that are present. All of them are declared.
 pub(super) struct Fields<'a, O> {
     found: Found<'a>,
     object: PhantomData<O>,
-}
-
-/// The fields of an object of any type.
-struct Found<'a> {
-    place: &'a Place<'a>,
-    /// The place of the object's text.
-    at: usize,
-    entries: Vec<(&'static str, Node<'a>)>,
 }
 
 /// A boolean, or an object in place of `true`.
@@ -58,386 +19,26 @@ pub(super) enum FlagOrFields<'a, O> {
     Fields(Fields<'a, O>),
 }
 
-impl<'a> Node<'a> {
-    pub(super) const fn root(value: Json<'a>, faults: &'a Faults) -> Self {
-        let place = Place::Root(faults);
-        Self { place, value }
-    }
-
-    /// Keeps a fault, and goes on with the rest of the configuration.
-    #[inline(never)]
-    pub(super) fn report(&self, fault: Box<ConfigError>) {
-        self.place.faults().add(fault);
-    }
-
-    /// The value; `None` if it has a fault, which is kept.
-    pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
-        read.map_err(|fault| self.report(fault)).ok()
-    }
-
-    /// The number of faults so far.
-    pub(super) fn count_faults(&self) -> usize {
-        self.place.faults().count()
-    }
-
-    pub(super) fn value(&self) -> Json<'a> {
-        self.value
-    }
-
-    pub(super) fn path(&self) -> String {
-        self.place.path()
-    }
-
-    pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
-        self.place.error(problem, self.value.address())
-    }
-
-    pub(super) fn invalid(&self, what: impl Into<String>) -> Box<ConfigError> {
-        self.error(ConfigProblem::Invalid(what.into()))
-    }
-
-    fn wrong_type(&self, expected: &'static str) -> Box<ConfigError> {
-        let found = match self.value.kind() {
-            Kind::Null => "null",
-            Kind::Bool => "a boolean",
-            Kind::Number => "a number",
-            Kind::String => "a string",
-            Kind::Array => "a list",
-            Kind::Object => "an object",
-        };
-        self.error(ConfigProblem::WrongType {
-            expected,
-            found,
-            form: form(&self.path()),
-        })
-    }
-
-    pub(super) fn bool(&self) -> Result<bool, Box<ConfigError>> {
-        self.value
-            .as_bool()
-            .ok_or_else(|| self.wrong_type("true or false"))
-    }
-
-    pub(super) fn text(&self) -> Result<Box<str>, Box<ConfigError>> {
-        self.value
-            .as_str()
-            .map(Into::into)
-            .ok_or_else(|| self.wrong_type("a string"))
-    }
-
-    /// A string that is not empty.
-    pub(super) fn name(&self) -> Result<Box<str>, Box<ConfigError>> {
-        let text = self.text()?;
-        if text.is_empty() {
-            Err(self.invalid("must not be empty"))
-        } else {
-            Ok(text)
-        }
-    }
-
-    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, Box<ConfigError>> {
-        let (text, number) = self.number("a whole number")?;
-        if number.fract() != 0.0 {
-            return Err(self.invalid(format!("must be a whole number, not {text}")));
-        }
-        // Exact: every whole double in the permitted ranges (below 2^53) converts without loss.
-        let whole = if number >= 0.0 { number as u64 } else { 0 };
-        if number < 0.0 || !range.contains(&whole) {
-            return Err(self.invalid(format!(
-                "must be from {} to {}, not {text}",
-                range.start(),
-                range.end()
-            )));
-        }
-        Ok(whole)
-    }
-
-    /// A whole number, positive or negative.
-    pub(super) fn signed(&self) -> Result<i64, Box<ConfigError>> {
-        let text = self
-            .value
-            .as_number_text()
-            .ok_or_else(|| self.wrong_type("a whole number"))?;
-        let whole = text.strip_suffix(".0").unwrap_or(text);
-        whole
-            .parse()
-            .map_err(|_| self.invalid(format!("must be a whole number of 64 bits, not {text}")))
-    }
-
-    /// A number as written, and the nearest double.
-    pub(super) fn number(&self, expected: &'static str) -> Result<(&'a str, f64), Box<ConfigError>> {
-        let text = self
-            .value
-            .as_number_text()
-            .ok_or_else(|| self.wrong_type(expected))?;
-        // Not the library's own reader, which would add 15 KB: this one is present for JSON anyway, and the
-        // last binary digit does not matter here.
-        match serde_json::from_str(text) {
-            Ok(number) => Ok((text, number)),
-            Err(_) => Err(self.invalid(format!("the number {text} is out of range"))),
-        }
-    }
-
-    /// A number between two numbers of tenths.
-    pub(super) fn share(&self, low: u8, high: u8) -> Result<f64, Box<ConfigError>> {
-        let (text, number) = self.number("a number between 0 and 1")?;
-        let bound = |tenths: u8| f64::from(tenths) / 10.0;
-        if !(bound(low)..=bound(high)).contains(&number) {
-            return Err(self.invalid(format!(
-                "must be from {} to {}, not {text}",
-                tenths(low),
-                tenths(high)
-            )));
-        }
-        Ok(number)
-    }
-
-    /// `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`, a number of seconds, or `{seconds, nanos}`.
-    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, Box<ConfigError>> {
-        const EXPECTED: &str = "a duration such as \"10s\", \"5m\", \"1h\" or a number of seconds";
-        let parsed = match self.value.kind() {
-            Kind::String => {
-                let text = self.text()?;
-                duration::parse(&text).ok_or_else(|| {
-                    self.invalid(format!(
-                        "`{text}` is not a duration; write it as in \"10s\", \"5m\", \"1h\", or as a number of seconds"
-                    ))
-                })?
-            }
-            Kind::Number => {
-                let (text, seconds) = self.number(EXPECTED)?;
-                duration::from_secs(seconds)
-                    .ok_or_else(|| self.invalid(format!("{text} seconds is not a duration")))?
-            }
-            Kind::Object => {
-                let fields = self.fields(DurationObject)?;
-                let nanos = Duration::from_nanos(fields.value(DurationObject::nanos)?);
-                Duration::from_secs(fields.value(DurationObject::seconds)?).saturating_add(nanos)
-            }
-            Kind::Null | Kind::Bool | Kind::Array => return Err(self.wrong_type(EXPECTED)),
-        };
-        if range.contains(&parsed) {
-            Ok(parsed)
-        } else {
-            Err(self.invalid(format!(
-                "must be from {} to {}",
-                duration::display(*range.start()),
-                duration::display(*range.end())
-            )))
-        }
-    }
-
-    /// A list. A text counts as a list with one element, as in protobuf's JSON for repeated fields.
-    pub(super) fn list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
-        if self.value.kind() == Kind::String {
-            return Ok(vec![*self]);
-        }
-        let elements = self.value.as_array().ok_or_else(|| self.wrong_type("a list"))?;
-        Ok(elements
-            .into_iter()
-            .enumerate()
-            .map(|(index, value)| Node {
-                place: Place::Element(&self.place, index),
-                value,
-            })
-            .collect())
-    }
-
-    /// A list with at least one element.
-    pub(super) fn some_list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
-        let list = self.list()?;
-        if list.is_empty() {
-            Err(self.invalid("must not be empty"))
-        } else {
-            Ok(list)
-        }
-    }
-
-    /// A value, or a list of values with at least one element.
-    pub(super) fn one_or_some(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
-        match self.value.kind() {
-            Kind::Array => self.some_list(),
-            _ => Ok(vec![*self]),
-        }
-    }
-
-    pub(super) fn names(&self) -> Result<Vec<Box<str>>, Box<ConfigError>> {
-        read_each(&self.list()?, |node| node.name())
-    }
-
-    /// The members of an object under names that the operator chooses.
-    pub(super) fn map(&self) -> Result<Members<'_>, Box<ConfigError>> {
-        Ok(Members {
-            place: &self.place,
-            object: self.object()?,
-        })
-    }
-
-    fn object(&self) -> Result<Object<'a>, Box<ConfigError>> {
-        self.value.as_object().ok_or_else(|| self.wrong_type("an object"))
-    }
-
+impl Node<'_> {
     /// The members of an object with declared names, in snake_case or lowerCamelCase.
     pub(super) fn fields<O: Declared>(&self, _: O) -> Result<Fields<'_, O>, Box<ConfigError>> {
         self.found(O::NAMES).map(Fields::of)
     }
 
-    fn found(&self, known: &'static [&'static str]) -> Result<Found<'_>, Box<ConfigError>> {
-        let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
-        let mut is_sound = true;
-        for (written, value) in self.object()?.members() {
-            let Some(field) = known
-                .iter()
-                .find(|field| **field == written || is_lower_camel_case(written, field))
-            else {
-                let problem = match advice(written, known) {
-                    Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
-                    None => ConfigProblem::UnknownField {
-                        name: written.to_owned(),
-                        nearest: meant(written, known),
-                        home: home(written),
-                        known,
-                    },
-                };
-                self.report(self.place.error(problem, value.address()));
-                is_sound = false;
-                continue;
-            };
-            let node = Node {
-                place: Place::Member(&self.place, field),
-                value,
-            };
-            if entries.iter().any(|(name, _)| name == field) {
-                self.report(node.error(ConfigProblem::GivenTwice));
-                is_sound = false;
-                continue;
-            }
-            if value.kind() != Kind::Null {
-                entries.push((field, node));
-            }
-        }
-        // An unknown field may be a misspelt one of the fields that are absent.
-        if !is_sound {
-            return Err(ConfigError::reported());
-        }
-        Ok(Found {
-            place: &self.place,
-            at: self.value.address(),
-            entries,
-        })
-    }
-
     /// The fields of an object in place of which `true` is written.
     pub(super) fn without_fields<O: Declared>(&self, _: O) -> Fields<'_, O> {
-        Fields::of(Found {
-            place: &self.place,
-            at: self.value.address(),
-            entries: Vec::new(),
-        })
-    }
-
-    /// An object without members.
-    pub(super) fn empty(&self) -> Result<(), Box<ConfigError>> {
-        self.found(&[]).map(drop)
+        Fields::of(self.no_fields())
     }
 
     pub(super) fn flag_or_fields<O: Declared>(
         &self,
         object: O,
     ) -> Result<FlagOrFields<'_, O>, Box<ConfigError>> {
-        match self.value.kind() {
+        match self.value().kind() {
             Kind::Bool => self.bool().map(FlagOrFields::Flag),
             Kind::Object => self.fields(object).map(FlagOrFields::Fields),
             _ => Err(self.wrong_type("an object, true or false")),
         }
-    }
-
-    /// The allowed value that is present.
-    pub(super) fn one_of<T: Copy>(&self, allowed: &[(&'static str, T)]) -> Result<T, Box<ConfigError>> {
-        let value = self.value.as_str().unwrap_or_default();
-        match allowed.iter().find(|(name, _)| **name == *value) {
-            Some((_, meaning)) => Ok(*meaning),
-            None => Err(self.none_of(allowed.iter().map(|(name, _)| *name).collect())),
-        }
-    }
-
-    fn none_of(&self, allowed: Vec<&'static str>) -> Box<ConfigError> {
-        match self.value.as_str() {
-            Some(value) => self.error(ConfigProblem::NotOneOf {
-                nearest: nearest(&value, &allowed),
-                allowed,
-                value: value.into(),
-            }),
-            None => self.invalid(format!("expected a string: {}", allowed.join(", "))),
-        }
-    }
-}
-
-/// A number of tenths in decimal notation. The library's own writer for doubles would add 19 KB.
-pub(super) fn tenths(number: u8) -> String {
-    match (number / 10, number % 10) {
-        (whole, 0) => whole.to_string(),
-        (whole, rest) => format!("{whole}.{rest}"),
-    }
-}
-
-/// The result for each of the nodes; all faults are kept. A loop, because `collect` compiles to a function
-/// for every type.
-pub(super) fn read_each<T>(
-    nodes: &[Node<'_>],
-    mut read: impl FnMut(&Node<'_>) -> Result<T, Box<ConfigError>>,
-) -> Result<Vec<T>, Box<ConfigError>> {
-    let mut all = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        all.extend(node.keep(read(node)));
-    }
-    if all.len() < nodes.len() {
-        return Err(ConfigError::reported());
-    }
-    Ok(all)
-}
-
-impl Place<'_> {
-    /// Names of members and indexes, the outermost first, as in `rules[2].match.prefix`.
-    fn path(&self) -> String {
-        match *self {
-            Self::Root(_) => String::new(),
-            Self::Member(outer, name) => match outer.path().as_str() {
-                "" => name.to_owned(),
-                outer => format!("{outer}.{name}"),
-            },
-            Self::Element(outer, index) => format!("{}[{index}]", outer.path()),
-        }
-    }
-
-    fn faults(&self) -> &Faults {
-        match self {
-            Self::Root(faults) => faults,
-            Self::Member(outer, _) | Self::Element(outer, _) => outer.faults(),
-        }
-    }
-
-    fn error(&self, problem: ConfigProblem, at: usize) -> Box<ConfigError> {
-        Box::new(ConfigError {
-            path: self.path(),
-            problem,
-            others: Vec::new(),
-            omitted: 0,
-            at,
-        })
-    }
-}
-
-impl Members<'_> {
-    pub(super) fn len(&self) -> usize {
-        self.object.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Node<'_>)> {
-        self.object.members().map(|(name, value)| {
-            let place = Place::Member(self.place, name);
-            (name, Node { place, value })
-        })
     }
 }
 
@@ -516,24 +117,20 @@ impl<'a, O: Declared> Fields<'a, O> {
 
     /// The fields of an absent object.
     pub(super) const fn absent<P: Declared>(&self, _: P) -> Fields<'a, P> {
-        Fields::of(Found {
-            place: self.found.place,
-            at: self.found.at,
-            entries: Vec::new(),
-        })
+        Fields::of(self.found.absent())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.found.entries.len()
+        self.found.len()
     }
 
     pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
-        self.found.place.error(problem, self.found.at)
+        self.found.error(problem)
     }
 }
 
 // Not inlined: each of these would otherwise be in the module once for each field.
-impl<'a> Found<'a> {
+impl Found<'_> {
     #[inline(never)]
     fn read<R: Reader>(&self, name: &'static str, reader: R) -> Result<Option<R::Value>, Box<ConfigError>> {
         self.get(name).map(|node| reader.read(node)).transpose()
@@ -557,51 +154,4 @@ impl<'a> Found<'a> {
             }
         }
     }
-
-    #[inline(never)]
-    fn report(&self, fault: Box<ConfigError>) {
-        self.place.faults().add(fault);
-    }
-
-    #[inline(never)]
-    fn get(&self, field: &'static str) -> Option<&Node<'a>> {
-        let mut entries = self.entries.iter();
-        entries.find_map(|(name, node)| (*name == field).then_some(node))
-    }
-
-    #[inline(never)]
-    fn require(&self, field: &'static str, fix: &'static str) -> Result<&Node<'a>, Box<ConfigError>> {
-        match self.get(field) {
-            Some(node) => Ok(node),
-            None => Err(self.place.error(ConfigProblem::Missing { field, fix }, self.at)),
-        }
-    }
-}
-
-/// The place for a field of this name.
-fn home(name: &str) -> Option<&'static str> {
-    let homes = [
-        (RuleObject::NAMES, "in a rule, beside `match`"),
-        (ProviderObject::NAMES, "in a provider"),
-        (TopObject::NAMES, "at the top level"),
-    ];
-    let found = homes.iter().find(|(fields, _)| fields.contains(&name));
-    found.map(|(_, home)| *home)
-}
-
-fn is_lower_camel_case(written: &str, snake: &str) -> bool {
-    let mut written = written.bytes();
-    let mut is_start = false;
-    let is_equal = snake.bytes().all(|byte| {
-        if byte == b'_' {
-            is_start = true;
-            return true;
-        }
-        let expected = match std::mem::take(&mut is_start) {
-            true => byte.to_ascii_uppercase(),
-            false => byte,
-        };
-        written.next() == Some(expected)
-    });
-    is_equal && written.next().is_none()
 }

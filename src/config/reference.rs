@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::duration;
-use super::field::{Field, Object, Or, Reader, Word, WordOr};
-use super::reader::tenths;
+use super::node::tenths;
 
 /// An object of the configuration, and its fields.
 #[derive(Clone, Debug)]
@@ -138,19 +137,20 @@ impl Shape {
 
 impl FieldReference {
     /// A declaration as data; `None` if the reference does not list it.
-    pub(super) fn of<O, R: Described>(
-        field: &Field<O, R>,
+    pub(super) fn of<R: Described>(
+        name: &'static str,
+        reader: &R,
         is_required: bool,
         default: &str,
         values: &str,
         meaning: &[&str],
     ) -> Option<Self> {
-        let shape = field.reader.shape();
+        let shape = reader.shape();
         let or = |given: &str, own: String| if given.is_empty() { own } else { given.to_owned() };
         Some(Self {
-            name: field.name,
+            name,
             is_required,
-            default: or(default, field.reader.default()),
+            default: or(default, reader.default()),
             values: or(values, shape.values()),
             meaning: meaning
                 .iter()
@@ -216,36 +216,6 @@ impl Shape {
     }
 }
 
-impl<T: Copy> Described for Word<T> {
-    fn shape(&self) -> Shape {
-        Shape::Words(self.0.iter().map(|(word, _)| *word).collect())
-    }
-}
-
-impl<T: Copy + PartialEq> Described for WordOr<T> {
-    fn shape(&self) -> Shape {
-        Word(self.0).shape()
-    }
-
-    fn default(&self) -> String {
-        let found = self.0.iter().find(|(_, meaning)| *meaning == self.1);
-        found.map_or_else(String::new, |(word, _)| (*word).to_owned())
-    }
-}
-
-impl<R: Reader + Described> Described for Or<R>
-where
-    R::Value: Copy + Shown,
-{
-    fn shape(&self) -> Shape {
-        self.0.shape()
-    }
-
-    fn default(&self) -> String {
-        self.1.shown()
-    }
-}
-
 /// A value in the reference's notation.
 pub(super) trait Shown {
     fn shown(&self) -> String;
@@ -279,10 +249,4 @@ impl Shown for Duration {
     fn shown(&self) -> String {
         duration::display(*self)
     }
-}
-
-/// The whole configuration.
-#[must_use]
-pub fn reference() -> ObjectReference {
-    super::fields::TopObject::reference()
 }

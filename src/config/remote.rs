@@ -4,7 +4,8 @@ use super::error::ConfigError;
 use super::fields::{
     AsyncFetchObject, HttpUriObject, KeyCacheObject, RemoteJwksObject, RetryBackOffObject, RetryPolicyObject,
 };
-use super::reader::{Fields, Node};
+use super::node::Node;
+use super::reader::Fields;
 use crate::http::HttpUri;
 use crate::keys::{Endpoint, KeyCache, KeyLocation, KeySource, RemoteKeySource};
 use crate::provider::Provider;

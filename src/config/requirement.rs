@@ -8,7 +8,8 @@ use super::field::Reader as _;
 use super::fields::{
     EntryObject, ProviderAndAudiencesObject, RequirementObject, RequirementsObject, RuleObject,
 };
-use super::reader::{Fields, Node, read_each};
+use super::node::{Node, read_each};
+use super::reader::Fields;
 use super::{Names, authorize, provider, reach, resource};
 use crate::ids::{LocationId, ProviderId};
 use crate::policy::{Authorization, Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};

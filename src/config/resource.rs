@@ -3,7 +3,8 @@
 
 use super::error::ConfigError;
 use super::fields::ProtectedResourceObject;
-use super::reader::{Fields, Node, read_each};
+use super::node::{Node, read_each};
+use super::reader::Fields;
 use super::{Names, authorize, remote};
 use crate::claims::ClaimRules;
 use crate::credential::Location;

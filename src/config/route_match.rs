@@ -2,8 +2,9 @@
 
 use super::error::ConfigError;
 use super::fields::{HeaderMatcherObject, MatchObject, ParameterMatcherObject, RangeObject};
+use super::node::{Node, read_each};
 use super::reach::{Earlier, Reach};
-use super::reader::{Fields, Node, read_each};
+use super::reader::Fields;
 use super::{Names, header_name, string_matcher};
 use crate::http::Authority;
 use crate::policy::{

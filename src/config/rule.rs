@@ -3,8 +3,8 @@
 use super::Names;
 use super::error::ConfigError;
 use super::fields::{FilterStateRulesObject, RuleObject};
+use super::node::{Node, read_each};
 use super::reach::{Earlier, Reach};
-use super::reader::{Node, read_each};
 use super::requirement::Known;
 use super::route_match;
 use crate::policy::{FilterStateRules, Rule};

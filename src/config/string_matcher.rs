@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::error::ConfigError;
 use super::fields::{GoogleRe2Object, HeaderMatcherObject, RegexObject, StringMatcherObject};
-use super::reader::{Fields, Node};
+use super::node::Node;
+use super::reader::Fields;
 use crate::pattern::{Member, Pattern, PatternSet, StringMatcher};
 
 /// The matcher for a text in one form, for a claim.

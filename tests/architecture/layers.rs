@@ -141,7 +141,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules whose own files still use each other in a circle, in the order above. None may be added.
-const STILL_CIRCULAR: &[&str] = &["authenticator", "config", "host"];
+const STILL_CIRCULAR: &[&str] = &["authenticator", "host"];
 
 fn arrows() -> BTreeSet<(Module, Module)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use proxy_wasm_jwt::config::reference::reference;
+use proxy_wasm_jwt::config::declarations;
 use proxy_wasm_jwt::config::{Config, ConfigError};
 use serde_json::{Value, json};
 use testkit::load_yaml;
@@ -373,7 +373,7 @@ const WITHOUT_TABLE: &[&str] = &["requirement_map.<name>"];
 fn golden_tables_of_fields() {
     const PAGE: &str = "docs/configuration.md";
     let text = std::fs::read_to_string(root().join(PAGE)).expect("the page");
-    let objects = reference().all();
+    let objects = declarations().all();
     let mut written = BTreeSet::new();
     let (mut found, mut heading) = (String::new(), String::new());
     let mut lines = text.lines().peekable();

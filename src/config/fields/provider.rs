@@ -6,6 +6,7 @@ use super::binding::BindingObject;
 use super::keys::{DiscoveryObject, KeyCacheObject, LocalJwksObject, RemoteJwksObject};
 use super::matchers::StringMatcherObject;
 use super::rules::AuthorizeObject;
+use super::shared::ClaimStepObject;
 use crate::claims::Profile;
 use crate::config::field::{
     Flag, Form, ListOf, Mapped, Name, Names, Nested, Or, SomeForms, SomeOf, SomeStrings, Span, Strings, Text,
@@ -151,13 +152,5 @@ object! {
         claim_path: SomeOf<ClaimStepObject> = SomeOf::NEW;
         /// [the format of the claim](#formats)
         format: WordOr<ValueFormat> = WordOr(FORMATS, ValueFormat::Auto);
-    }
-}
-
-object! {
-    /// `providers.<name>.claim_to_headers[].claim_path[]`.
-    ClaimStepObject at "providers.<name>.claim_to_headers[].claim_path[]" {
-        /// the literal name of a member
-        key: Text = Text, required "write the member's name";
     }
 }

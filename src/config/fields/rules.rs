@@ -1,9 +1,7 @@
 //! Rules, requirements and conditions.
 
 use super::matchers::MatchObject;
-use super::provider::ClaimStepObject;
-use super::top::MODES;
-use super::top::ProtectedResourceObject;
+use super::shared::{ClaimStepObject, MODES, ProtectedResourceObject};
 use crate::config::field::{
     Empty, Flag, Form, Name, Nested, OneOrSome, Or, Refused, Scalar, SomeForm, SomeNames, SomeOf,
     SomeScalars, SomeStrings, Strings, Whole, Word, object,

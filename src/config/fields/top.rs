@@ -4,19 +4,14 @@ use std::time::Duration;
 
 use super::provider::ProviderObject;
 use super::rules::{EntryObject, RequirementObject, RuleObject};
+use super::shared::{MODES, ProtectedResourceObject};
 use crate::config::field::{
-    Flag, Form, ListOf, MapOf, Name, Nested, Or, Refused, Span, Strings, Text, Whole, WordOr, object,
+    Flag, ListOf, MapOf, Name, Nested, Or, Refused, Span, Text, Whole, WordOr, object,
 };
 use crate::policy::Mode;
 use crate::reply::BodyFormat;
 use crate::request::SpellingAction;
 use crate::settings::SignatureBackend;
-
-/// `mode`.
-pub(in crate::config) const MODES: &[(&str, Mode)] = &[
-    ("enforce", Mode::Enforce),
-    ("shadow", Mode::Shadow { percent: 100 }),
-];
 
 const SPELLING_ACTIONS: &[(&str, SpellingAction)] = &[
     ("DROP_HEADER", SpellingAction::DropHeader),
@@ -95,26 +90,6 @@ object! {
 }
 
 object! {
-    /// `protected_resource`.
-    ProtectedResourceObject at "protected_resource" {
-        /// the identifier of the resource
-        resource: Form = Form, values "an https URL";
-        /// the filter builds the identifier from the host of the request
-        resource_from_host: Flag = Flag;
-        /// the path of the identifier, [canonical](#canonical-paths); only with `resource_from_host`
-        resource_path: Form = Form, values "begins with `/`";
-        /// overrides the providers' issuers
-        authorization_servers: Strings = Strings, default "[]", values "http or https URLs";
-        /// `scopes_supported` in the metadata
-        scopes_supported: Strings = Strings, default "[]";
-        /// `resource_name` in the metadata
-        resource_name: Name = Name;
-        /// `resource_documentation` in the metadata
-        resource_documentation: Form = Form, values "an http or https URL";
-    }
-}
-
-object! {
     /// `filter_state`.
     FilterStateObject at "filter_state" {
         /// `wasm.jwt.sub`, the `sub` of the verified token, [on one
@@ -175,13 +150,5 @@ object! {
         filename: Refused = Refused;
         environment_variable: Refused = Refused;
         watched_directory: Refused = Refused;
-    }
-}
-
-object! {
-    /// A duration in protobuf's form.
-    DurationObject at "durations" {
-        seconds: Or<Whole> = Or(Whole(0, 315_576_000_000), 0);
-        nanos: Or<Whole> = Or(Whole(0, 999_999_999), 0);
     }
 }

@@ -1,0 +1,227 @@
+//! Which rules and providers are reported as unreachable, and which are not.
+
+use serde_json::{Value, json};
+
+use crate::config::Config;
+
+fn config(rules: Value) -> Value {
+    let provider =
+        |issuer: &str| json!({"issuer": issuer, "audiences": ["*"], "discovery": {"cluster": "idp"}});
+    json!({
+        "providers": {"a": provider("https://a.example"), "b": provider("https://b.example")},
+        "rules": rules,
+    })
+}
+
+/// Rules with these matchers.
+fn of(matches: &[Value]) -> Result<Config, String> {
+    let rule = |matcher: &Value| json!({"match": matcher, "requires": {"provider_name": "a"}});
+    let rules: Vec<Value> = matches.iter().map(rule).collect();
+    Config::parse(config(json!(rules)).to_string().as_bytes()).map_err(|error| error.to_string())
+}
+
+fn is_refused(earlier: &Value, later: &Value) -> bool {
+    match of(&[earlier.clone(), later.clone()]) {
+        Ok(_) => false,
+        Err(fault) => {
+            assert!(
+                fault.starts_with("rules[1]: can never match: rules[0] "),
+                "{fault}"
+            );
+            true
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_an_earlier_one_hides_is_refused() {
+    let regex = |regex: &str| json!({"safe_regex": {"regex": regex}});
+    let hidden = [
+        (json!({"prefix": "/"}), json!({"path": "/a"})),
+        (json!({"prefix": "/"}), json!({"prefix": "/"})),
+        (json!({"prefix": "/"}), json!({"connect_matcher": {}})),
+        (json!({"prefix": "/"}), regex("/a.*")),
+        (json!({"prefix": "/a"}), json!({"path": "/a"})),
+        (
+            json!({"prefix": "/a"}),
+            json!({"path": "/ab", "methods": ["GET"]}),
+        ),
+        (
+            json!({"prefix": "/a"}),
+            json!({"prefix": "/a/b", "headers": [{"name": "x"}]}),
+        ),
+        (json!({"prefix": "/a"}), json!({"path_separated_prefix": "/a"})),
+        (json!({"prefix": "/a"}), regex("/ab[0-9]+")),
+        (json!({"path_separated_prefix": "/a"}), json!({"path": "/a"})),
+        (json!({"path_separated_prefix": "/a"}), json!({"prefix": "/a/"})),
+        (
+            json!({"path_separated_prefix": "/a"}),
+            json!({"path_separated_prefix": "/a/b"}),
+        ),
+        (json!({"path": "/a"}), json!({"path": "/a", "methods": ["GET"]})),
+        (
+            json!({"prefix": "/A", "case_sensitive": false}),
+            json!({"prefix": "/aB"}),
+        ),
+        (regex("/[a-c]+"), regex("/[a-c]+")),
+        (json!({"methods": ["GET"]}), json!({"methods": ["GET"]})),
+        (
+            json!({"methods": ["GET"]}),
+            json!({"methods": ["GET"], "path": "/a"}),
+        ),
+        (
+            json!({"prefix": "/a", "not": {"path": "/ax"}}),
+            json!({"prefix": "/ab", "not": {"path": "/ax"}}),
+        ),
+        (json!([{"path": "/x"}, {"prefix": "/a"}]), json!({"path": "/ab"})),
+        (
+            json!([{"path": "/x"}, {"prefix": "/a"}]),
+            json!([{"path": "/y"}, {"path": "/ab"}]),
+        ),
+        (
+            json!({"methods": ["GET"], "prefix": "/a"}),
+            json!({"path": "/ab", "methods": ["GET"]}),
+        ),
+    ];
+    for (earlier, later) in hidden {
+        assert!(is_refused(&earlier, &later), "{earlier} {later}");
+    }
+}
+
+#[test]
+fn a_rule_that_can_match_is_taken() {
+    let regex = |regex: &str| json!({"safe_regex": {"regex": regex}});
+    let seen = [
+        (json!({"path": "/a"}), json!({"prefix": "/"})),
+        (json!({"path": "/a"}), json!({"prefix": "/a"})),
+        (json!({"path": "/a"}), json!({"path_separated_prefix": "/a"})),
+        (json!({"path_separated_prefix": "/a"}), json!({"prefix": "/a"})),
+        (json!({"path_separated_prefix": "/a"}), json!({"path": "/ab"})),
+        (json!({"prefix": "/a"}), json!({"prefix": "/A"})),
+        (
+            json!({"prefix": "/a"}),
+            json!({"prefix": "/a", "case_sensitive": false}),
+        ),
+        (json!({"prefix": "/a"}), regex("/(a|b)")),
+        (json!({"prefix": "/ab"}), regex("/ab?")),
+        (
+            json!({"prefix": "/a", "methods": ["GET"]}),
+            json!({"prefix": "/a"}),
+        ),
+        (
+            json!({"prefix": "/a", "methods": ["GET"]}),
+            json!({"prefix": "/a", "methods": ["POST"]}),
+        ),
+        (
+            json!({"prefix": "/", "hosts": ["a.example"]}),
+            json!({"prefix": "/", "hosts": ["b.example"]}),
+        ),
+        (json!({"connect_matcher": {}}), json!({"prefix": "/"})),
+        (regex("/a"), regex("/b")),
+        (
+            json!({"prefix": "/a", "not": {"path": "/ax"}}),
+            json!({"path": "/ax"}),
+        ),
+    ];
+    for (earlier, later) in seen {
+        assert!(!is_refused(&earlier, &later), "{earlier} {later}");
+    }
+}
+
+#[test]
+fn what_is_not_sure_is_a_warning_with_both_indexes() {
+    let matches = [
+        json!({"safe_regex": {"regex": "/a/.*"}}),
+        json!({"prefix": "/a/b"}),
+    ];
+    let warnings = of(&matches).expect("a warning is no fault").warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("rules[1]: hardly ever matches: rules[0] "),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn two_tokens_in_one_place_are_a_warning() {
+    let all = json!({"requires_all": {"requirements": [{"provider_name": "a"}, {"provider_name": "b"}]}});
+    let mut config = config(json!([{"match": {"prefix": "/"}, "requires": all}]));
+    let warnings = |config: &Value| {
+        Config::parse(config.to_string().as_bytes())
+            .expect("no fault")
+            .warnings
+    };
+    let found = warnings(&config);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("rules[0].requires.requires_all: can never be met: `a` and `b` "),
+        "{found:?}"
+    );
+    let usual = json!({"name": "authorization", "value_prefix": "Bearer "});
+    config["providers"]["b"]["from_headers"] = json!([usual]);
+    config["providers"]["b"]["from_cookies"] = json!(["b"]);
+    assert_eq!(warnings(&config).len(), 1);
+    // The second provider takes the token at its own location, whatever the first one has.
+    config["providers"]["b"]["prefer"] = "cookie".into();
+    assert_eq!(warnings(&config), Vec::<String>::new());
+    config["providers"]["b"]["prefer"] = Value::Null;
+    config["providers"]["b"]["from_headers"] = Value::Null;
+    assert_eq!(warnings(&config), Vec::<String>::new());
+    config["providers"]["b"]["from_cookies"] = Value::Null;
+    config["providers"]["b"]["issuer"] = "https://a.example".into();
+    assert_eq!(warnings(&config), Vec::<String>::new());
+}
+
+#[test]
+fn a_match_that_excludes_itself_is_refused() {
+    let parts = json!([{"path": "/a"}, {"prefix": "/a"}, {"prefix": "/a/b"}]);
+    for (matcher, fault) in [
+        (parts, "rules[0]: a part of its `match` can never match"),
+        (
+            json!({"path": "/a/b", "not": {"prefix": "/a"}}),
+            "rules[0].match.not: can never match",
+        ),
+        (
+            json!({"prefix": "/a", "not": [{"path": "/x"}, {"prefix": "/"}]}),
+            "rules[0].match.not: can never match",
+        ),
+    ] {
+        let found = of(&[matcher]).expect_err(fault);
+        assert!(found.starts_with(fault), "{found}");
+    }
+    for matcher in [
+        json!({"prefix": "/a", "not": {"path": "/a"}}),
+        json!({"not": {"methods": ["GET"]}}),
+    ] {
+        assert!(of(&[matcher]).is_ok());
+    }
+}
+
+#[test]
+fn what_no_request_asks_for_is_a_warning() {
+    let warnings = |changes: Value| {
+        let mut config = config(json!([
+            {"match": {"path": "/healthz"}},
+            {"match": {"prefix": "/"}, "requires": {"provider_name": "a"}},
+        ]));
+        for (name, value) in changes.as_object().expect("an object") {
+            config[name] = value.clone();
+        }
+        let config = Config::parse(config.to_string().as_bytes()).expect("a good configuration");
+        config.warnings
+    };
+    let found = warnings(json!({"filter_state_rules": {"name": "x", "requires": {}}}));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].starts_with("filter_state_rules: never used: rules[1] "),
+        "{found:?}"
+    );
+    assert!(found[1].starts_with("providers.b: never used: "), "{found:?}");
+    for used in [
+        json!({"requirement_map": {"x": {"provider_name": "b"}}}),
+        json!({"rules": [{"match": {"prefix": "/x"}, "requires": {"provider_name": "a"}}]}),
+        json!({"rules": [{"match": {"prefix": "/"}, "requires": {"allow_missing": {}}}]}),
+    ] {
+        assert_eq!(warnings(used.clone()), Vec::<String>::new(), "{used}");
+    }
+}
