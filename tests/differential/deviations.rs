@@ -29,29 +29,29 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: NO_RULE,
         ours: "A request that no rule matches needs a token of any provider; so does every request without `rules`.",
-        theirs: "It passes unchecked.",
-        why: "A rule that was forgotten must not open a door. To open everything else, write `- match: {prefix: /}` last.",
+        theirs: "The request passes unchecked.",
+        why: "A forgotten rule must not permit requests. To permit all others, write `- match: {prefix: /}` last.",
         explains: |_, _| false,
     },
     Deviation {
         id: WAIVER,
-        ours: "A path that is not canonical (dot segments, `//`, an encoded slash, backslash, dot or percent sign, a broken escape) always needs a token: a rule without `requires` does not match it, and a rule that may do without a token then may not; nor may what a route or a filter state has chosen.",
-        theirs: "It matches the path as it is written.",
-        why: "`/healthz/../admin` must not ride on `/healthz` past servers that resolve it.",
+        ours: "A request whose path is not canonical (dot segments, `//`, an encoded slash, backslash, dot or percent sign, a broken escape) always needs a token. A rule without `requires` does not match it. A rule that permits requests without a token does not permit this one, and neither does a requirement that a route or a filter state has selected.",
+        theirs: "It matches the path as written.",
+        why: "`/healthz/../admin` must not use the rule for `/healthz`, because some servers resolve it to `/admin`.",
         explains: |_, _| false,
     },
     Deviation {
         id: READINGS,
-        ours: "Where servers may read a path in several ways, the rules for each of them have to be met.",
-        theirs: "The rule for the path as it is written.",
-        why: "What `/admin` needs, `//admin`, `/%61dmin` and `/x/..;/admin` need too: some upstream takes them for it.",
+        ours: "If servers may interpret a path in several ways, the request has to meet the rules for each interpretation.",
+        theirs: "It has to meet the rule for the path as written.",
+        why: "`//admin`, `/%61dmin` and `/x/..;/admin` need what `/admin` needs, because some upstreams treat them as `/admin`.",
         explains: |_, _| false,
     },
     Deviation {
         id: "every-reading-of-a-request",
-        ours: "The same for header fields and parameters of the query that a `match` looks at: what one of several values may match, or a name or a value once decoded, has to be met as well, and waives nothing.",
-        theirs: "Values of a header are joined with commas, parameters compared as the query spells them, and the first counts.",
-        why: "A second value, `%76=1` or `prod,x` must not get round what `v=1` or `prod` needs.",
+        ours: "The same holds for header fields and query parameters in a `match`: the request also has to meet the rules that one of several values, or a decoded name or value, could match. None of these interpretations bypasses a requirement.",
+        theirs: "It joins the values of a header with commas, and compares the first parameter of a name as the query spells it.",
+        why: "A second value, `%76=1` or `prod,x` must not evade the requirement for `v=1` or `prod`.",
         explains: |case, aspect| {
             decided(aspect)
                 && case.reason().is_some()
@@ -61,9 +61,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "cookies-stripped",
-        ours: "With `forward: false` a token is taken out of the cookies as well.",
-        theirs: "It stays there.",
-        why: "`forward: false` says that the upstream does not get the token.",
+        ours: "With `forward: false` the filter removes a token from the cookies as well.",
+        theirs: "It leaves the token there.",
+        why: "`forward: false` means that the upstream does not get the token.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
                 name == "cookie"
@@ -74,8 +74,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "query-otherwise-untouched",
-        ours: "When a token is taken out of the query, the other parameters stay byte by byte and in their order.",
-        theirs: "They are decoded, sorted and not always encoded again: `%20` becomes a space, and the request is answered with 400.",
+        ours: "If the filter removes a token from the query, the other parameters keep their bytes and their order.",
+        theirs: "It decodes and sorts them, and does not always encode them again: `%20` becomes a space, and the request gets 400.",
         why: "Signed and cached URLs survive.",
         explains: |case, aspect| match aspect {
             Aspect::Path => case.both_forward().is_some_and(|(ours, theirs)| {
@@ -88,9 +88,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "claims-once",
-        ours: "A claim stands in its header once.",
-        theirs: "As often as the requirement has the token verified, where the keys are still to be fetched.",
-        why: "Two values of a header that has one are a puzzle to the upstream.",
+        ours: "The filter writes a claim into its header once.",
+        theirs: "It writes the claim once for each verification of the token, if it first has to fetch the keys.",
+        why: "Two values of such a header are ambiguous to the upstream.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
                 owned(case, name)
@@ -105,8 +105,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "numbers-as-written",
-        ours: "A number is written as the token spells it: `-3`, `1.5`, integers with all their digits. One that is beyond the range of a double makes the token malformed.",
-        theirs: "As a double: `-3.000000`, `1.500000`; integers beyond 2^53 lose digits.",
+        ours: "The filter writes a number as the token spells it: `-3`, `1.5`, integers with all their digits. A number beyond the range of a double makes the token malformed.",
+        theirs: "It writes a double: `-3.000000`, `1.500000`. Integers beyond 2^53 lose digits.",
         why: "A changed account number is another account.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
@@ -120,8 +120,8 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: "json-as-written",
         ours: "Lists and objects keep the order of their members and the spelling of their numbers.",
-        theirs: "They are written anew from an unordered map of doubles.",
-        why: "The same token gives the same header, always.",
+        theirs: "It writes them from an unordered map of doubles.",
+        why: "The same token always gives the same header.",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
                 let json = |values: &[String]| values.first().and_then(|value| tokens::json_in_base64(value));
@@ -131,9 +131,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "literal-claim-names",
-        ours: "`claim_name` is the literal name of a top-level claim if the token has it; only else it is split on dots.",
-        theirs: "It is always split.",
-        why: "Claims whose names are URLs (OpenID Connect Core section 5.1.2) can be forwarded.",
+        ours: "`claim_name` is the literal name of a top-level claim if the token has that claim. Otherwise the filter splits it at dots.",
+        theirs: "It always splits the name.",
+        why: "The filter can forward claims with URLs as names (OpenID Connect Core section 5.1.2).",
         explains: |case, aspect| {
             header(case, aspect).is_some_and(|(name, ours, theirs)| {
                 ours.len() == 1
@@ -148,16 +148,16 @@ pub(crate) const ALL: &[Deviation] = &[
         id: "audience-status",
         ours: "A token for another audience is refused with 401 `invalid_token`.",
         theirs: "403.",
-        why: "RFC 6750 section 3.1: a token that is invalid \"for other reasons\" is `invalid_token`, 401; 403 says that a better one of the same issuer will not help.",
+        why: "RFC 6750 section 3.1: a token that is invalid \"for other reasons\" gets `invalid_token` and 401. 403 means that another token of the issuer would not help.",
         explains: |case, aspect| {
             *aspect == Aspect::Status && theirs_is(case, 403, "Audiences_in_Jwt_are_not_allowed")
         },
     },
     Deviation {
         id: "several-tokens",
-        ours: "At each location one token, or 400. Every token that stands where the requirement looks has to be good, and all of them speak.",
-        theirs: "Each provider that is asked verifies what stands at its own locations, until the requirement is met.",
-        why: "The upstream may read another one than the filter did (RFC 6750 section 2: no more than one method).",
+        ours: "Each location may have one token; otherwise the request gets 400. Every token at a location of the requirement must be valid, and the filter forwards the claims of all of them.",
+        theirs: "Each provider verifies the tokens at its own locations, until the requirement is met.",
+        why: "The upstream may read another token than the filter did (RFC 6750 section 2: no more than one method).",
         explains: |case, aspect| {
             let more = match aspect {
                 Aspect::Decision => case.reason().is_some(),
@@ -179,16 +179,16 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "providers-by-location",
-        ours: "`allow_missing` and `allow_missing_or_failed` try a token with the providers that look where it stands.",
-        theirs: "With some provider of the token's issuer, wherever that one looks.",
-        why: "A provider's audiences and keys count for its own locations.",
+        ours: "`allow_missing` and `allow_missing_or_failed` try a token with the providers that use its location.",
+        theirs: "They try it with any provider of the token's issuer, whatever its locations.",
+        why: "A provider's audiences and keys apply to its own locations.",
         explains: |case, _| issuers_are_shared(case) && case.config.to_string().contains("\"allow_missing"),
     },
     Deviation {
         id: "first-provider-counts",
-        ours: "Where several providers of a `requires_any` would take a token, the first of them counts.",
-        theirs: "The first whose keys are at hand.",
-        why: "The claims that an upstream gets do not depend on what was fetched when.",
+        ours: "If several providers of a `requires_any` accept a token, the first of them counts.",
+        theirs: "The first provider with keys counts.",
+        why: "The claims at the upstream do not depend on the times of key fetches.",
         explains: |case, aspect| {
             matches!(aspect, Aspect::Header(_) | Aspect::Path)
                 && issuers_are_shared(case)
@@ -197,9 +197,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "one-token-for-all",
-        ours: "All parts of `requires_all` see the request as it came: a token may meet several, and none overlooks it.",
-        theirs: "The first part takes the token out of the request, so that the others do not find it, unless `forward` is true.",
-        why: "`requires_all` asks for a request that meets all its parts.",
+        ours: "All parts of `requires_all` see the original request: one token may meet several of them.",
+        theirs: "The first part removes the token from the request unless `forward` is true, and the others do not find it.",
+        why: "`requires_all` requires that the request meets all its parts.",
         explains: |case, aspect| {
             let is_so = match aspect {
                 Aspect::Decision => {
@@ -219,7 +219,7 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: "audience-exact",
         ours: "Audiences are compared exactly.",
-        theirs: "`http://`, `https://` and a slash at the end are dropped on both sides first.",
+        theirs: "It first removes `http://`, `https://` and a final slash on both sides.",
         why: "RFC 7519 section 2: StringOrURI values are compared as case-sensitive strings with no transformations.",
         explains: |case, aspect| {
             refused(case, aspect, &["audience_mismatch"], |token| {
@@ -229,9 +229,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "expiration-required",
-        ours: "`require_expiration` is true unless it is set: a token needs `exp`.",
-        theirs: "It is false: a token without `exp` lives for ever.",
-        why: "A token that never ends cannot be taken back. Write `require_expiration: false` where the issuer makes such tokens.",
+        ours: "`require_expiration` is true by default: a token needs `exp`.",
+        theirs: "It is false by default: a token without `exp` is valid forever.",
+        why: "A token that never expires cannot be withdrawn. Write `require_expiration: false` if the issuer makes such tokens.",
         explains: |case, aspect| {
             case.providers()
                 .any(|provider| provider.get("require_expiration").is_none())
@@ -242,16 +242,16 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "expiration-zero",
-        ours: "`exp: 0` is the first of January 1970, long over.",
-        theirs: "It counts as no `exp` at all.",
-        why: "RFC 7519 section 4.1.4 knows no such exception.",
+        ours: "`exp: 0` is 1 January 1970: the token has expired.",
+        theirs: "It treats the claim as absent.",
+        why: "RFC 7519 section 4.1.4 has no such exception.",
         explains: |case, aspect| refused(case, aspect, &["token_expired"], |token| token.claims["exp"] == 0),
     },
     Deviation {
         id: "issued-in-the-future",
-        ours: "A token whose `iat` is yet to come is refused.",
-        theirs: "`iat` is not looked at.",
-        why: "Such a token comes from a broken clock or from someone who prepares for later.",
+        ours: "The filter refuses a token with an `iat` in the future.",
+        theirs: "It ignores `iat`.",
+        why: "Such a token comes from a broken clock, or was made in advance for later use.",
         explains: |case, aspect| {
             refused(case, aspect, &["token_not_yet_valid"], |token| {
                 token.claims["iat"]
@@ -262,8 +262,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "critical-header",
-        ours: "`crit`, and `b64` other than true, are refused: no extension is implemented.",
-        theirs: "They are ignored.",
+        ours: "The filter refuses `crit`, and `b64` other than true, because it implements no extension.",
+        theirs: "It ignores them.",
         why: "RFC 7515 section 4.1.11: extensions that are not understood make the token invalid.",
         explains: |case, aspect| {
             refused(case, aspect, &["critical_header"], |token| {
@@ -273,9 +273,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "strict-base64",
-        ours: "The parts of a token are base64url as RFC 7515 has it: no padding, no stray bits.",
-        theirs: "Padding and stray bits are let pass.",
-        why: "One token has one spelling: caches, logs and revocation lists cannot be got round by another.",
+        ours: "The parts of a token must be base64url as in RFC 7515: no padding, no stray bits.",
+        theirs: "It accepts padding and stray bits.",
+        why: "A token has only one spelling, so a client cannot evade caches, logs and revocation lists with another one.",
         explains: |case, aspect| {
             refused(case, aspect, &["token_malformed"], |token| {
                 !tokens::is_strict_base64(&token.text) || token.is_padded
@@ -286,7 +286,7 @@ pub(crate) const ALL: &[Deviation] = &[
         id: "bounded-depth",
         ours: "Claims nested deeper than 32 levels are refused.",
         theirs: "Up to 100 levels.",
-        why: "Unverified input must not choose how deep a parser goes.",
+        why: "Unverified input must not determine the depth of a parser.",
         explains: |case, aspect| {
             refused(case, aspect, &["token_malformed"], |token| {
                 token.payload.contains(&"[".repeat(32))
@@ -295,9 +295,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "no-nested-tokens",
-        ours: "`cty: JWT`, a token within a token, is refused.",
-        theirs: "`cty` is ignored; the inner token is taken for claims.",
-        why: "RFC 7519 section 5.2: what is signed here is not the claims.",
+        ours: "The filter refuses `cty: JWT`, a token within a token.",
+        theirs: "It ignores `cty`, and reads the inner token as claims.",
+        why: "RFC 7519 section 5.2: the signature of such a token does not cover claims.",
         explains: |case, aspect| {
             refused(case, aspect, &["token_malformed"], |token| {
                 token.header["cty"] == "JWT"
@@ -306,8 +306,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "typ-is-text",
-        ours: "A `typ` that is no string is refused.",
-        theirs: "`typ` is ignored.",
+        ours: "The filter refuses a `typ` that is not a string.",
+        theirs: "It ignores `typ`.",
         why: "RFC 7515 section 4.1.9. `token_types` compares it.",
         explains: |case, aspect| {
             refused(case, aspect, &["token_malformed"], |token| {
@@ -317,9 +317,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "token-size",
-        ours: "A token beyond `limits.max_token_bytes` (16 KiB) is refused unread.",
-        theirs: "No bound but that of the headers.",
-        why: "Unverified input must not cost what the client chooses.",
+        ours: "The filter refuses a token longer than `limits.max_token_bytes` (16 KiB) without parsing it.",
+        theirs: "Only the limit for headers applies.",
+        why: "The client must not determine the cost of unverified input.",
         explains: |case, aspect| {
             refused(case, aspect, &["token_too_large"], |token| {
                 token.text.len() > 16_384
@@ -328,9 +328,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "named-key-only",
-        ours: "A token that names its key by `kid` is verified with that key and no other.",
-        theirs: "Keys without `kid` are tried as well, and an empty `kid` counts as none.",
-        why: "A key is chosen once, by name; nothing is tried in turn on a stranger's token.",
+        ours: "The filter verifies a token with a `kid` only with the key of that name.",
+        theirs: "It also tries keys without `kid`, and treats an empty `kid` as absent.",
+        why: "The name selects the key. The filter does not try several keys on an unverified token.",
         explains: |case, aspect| {
             refused(case, aspect, &["key_unknown"], |token| {
                 token
@@ -342,8 +342,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "keys-for-their-use",
-        ours: "A key of the set that is not for verifying (`use` other than `sig`, `key_ops` without `verify`) verifies nothing.",
-        theirs: "`use` and `key_ops` are ignored.",
+        ours: "The filter does not use a key with a `use` other than `sig`, or with `key_ops` without `verify`.",
+        theirs: "It ignores `use` and `key_ops`.",
         why: "RFC 7517 sections 4.2 and 4.3.",
         explains: |case, aspect| {
             refused(
@@ -363,7 +363,7 @@ pub(crate) const ALL: &[Deviation] = &[
         id: "well-formed-keys",
         ours: "The filter skips a key of a fetched set that has a `kid`, `alg`, `use` or `key_ops` of a wrong type, an EC key without `crv`, and a key whose numbers contain line breaks.",
         theirs: "It ignores these faults.",
-        why: "A key is used for what it says. A key that cannot be read says nothing reliable.",
+        why: "The members of a key determine its use. A faulty key says nothing reliable about it.",
         explains: |case, aspect| {
             key_is_refused(case, aspect, |key| {
                 let is_broken = |name: &str| key[name].as_str().is_some_and(|text| text.contains('\n'));
@@ -380,13 +380,13 @@ pub(crate) const ALL: &[Deviation] = &[
         id: "no-private-keys",
         ours: "The filter skips a key that the issuer publishes with a private member (`d`, `p`, …).",
         theirs: "It uses the public members.",
-        why: "Anybody who reads the document can sign with that key.",
+        why: "Every reader of the document can sign with that key.",
         explains: |case, aspect| key_is_refused(case, aspect, |key| key["d"].is_string()),
     },
     Deviation {
         id: "keys-of-their-issuer",
         ours: "A key with a member `issuer` verifies only tokens of that issuer.",
-        theirs: "`issuer` is ignored.",
+        theirs: "It ignores `issuer`.",
         why: "In a document for many tenants, the key of one tenant must not sign tokens of another.",
         explains: |case, aspect| {
             key_is_refused(case, aspect, |key| {
@@ -408,8 +408,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "strict-key-documents",
-        ours: "A key document must be JSON: with a trailing comma it is unusable.",
-        theirs: "It reads it.",
+        ours: "A key document must be JSON. With a trailing comma it is unusable.",
+        theirs: "It reads the document.",
         why: "A document that two parsers read in different ways may have different keys for each.",
         explains: |case, aspect| {
             *aspect == Aspect::Decision
@@ -419,8 +419,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "one-faulty-key",
-        ours: "A faulty key does not spoil its neighbours, for example a key that names a member twice. A byte order mark in front of the document is skipped.",
-        theirs: "The whole document is unusable.",
+        ours: "A faulty key, for example one with a duplicate member, does not affect the others. The filter skips a byte order mark in front of the document.",
+        theirs: "It cannot use the document.",
         why: "One faulty key of an issuer must not lock out every client.",
         explains: |case, aspect| {
             *aspect == Aspect::Decision
@@ -433,9 +433,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "certificates-as-keys",
-        ours: "A key that has only its certificate (`x5c`) is read from that.",
-        theirs: "It is skipped.",
-        why: "Some issuers publish keys only so. The certificate comes over the same connection as other keys.",
+        ours: "The filter takes the key from the certificate (`x5c`) if a JWK has no other key material.",
+        theirs: "It skips the JWK.",
+        why: "Some issuers publish keys in this form only. The certificate comes over the same connection as other keys.",
         explains: |case, aspect| {
             *aspect == Aspect::Decision
                 && matches!(case.ours, Outcome::Forwarded(_))
@@ -447,7 +447,7 @@ pub(crate) const ALL: &[Deviation] = &[
         id: "unavailable-keys",
         ours: "As long as the filter has no keys of an issuer, or cannot know whether it has a new key, it answers 503.",
         theirs: "401.",
-        why: "The fault is not the client's: after a 401 it would throw a good token away. This includes an empty set, which some issuers publish before they have a key.",
+        why: "The client is not at fault, and after a 401 it would discard a valid token. This includes an empty set, which some issuers publish before they have a key.",
         explains: |case, aspect| {
             *aspect == Aspect::Status
                 && case.reason() == Some("keys_unavailable")
@@ -456,9 +456,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "no-shared-secrets",
-        ours: "HS256, HS384 and HS512 are never accepted; `oct` keys are skipped.",
-        theirs: "They are, with an `oct` key.",
-        why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
+        ours: "The filter never accepts HS256, HS384 and HS512, and skips `oct` keys.",
+        theirs: "It accepts them with an `oct` key.",
+        why: "Every verifier of such a token can also make one (RFC 8725 section 3.5).",
         explains: |case, aspect| {
             refused(case, aspect, &["algorithm_rejected"], |token| {
                 token.header["alg"]
@@ -470,8 +470,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "algorithm-fits-the-key",
-        ours: "`alg` and the type of the key have to go together.",
-        theirs: "With a key without `alg`, an EC signature is verified whatever `alg` says.",
+        ours: "`alg` must fit the type of the key.",
+        theirs: "With a key without `alg`, it verifies an EC signature without regard to `alg`.",
         why: "RFC 8725 section 3.1: the algorithm is verified, not guessed.",
         explains: |case, aspect| {
             refused(
@@ -490,9 +490,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "pss-by-keys-that-say-so",
-        ours: "Without `algorithms`, `PS256`, `PS384` and `PS512` need a key whose own `alg` says so.",
-        theirs: "Any RSA key without `alg` verifies them.",
-        why: "Whoever signs does not choose the scheme (RFC 8725 section 3.1), nor the slowest way to be checked. Write `algorithms` where the issuer signs so and its keys have no `alg`.",
+        ours: "Without `algorithms`, `PS256`, `PS384` and `PS512` need a key with that `alg`.",
+        theirs: "It verifies them with any RSA key without `alg`.",
+        why: "The sender of a token must choose neither the scheme (RFC 8725 section 3.1) nor the slowest check. Write `algorithms` if the issuer uses PSS and its keys have no `alg`.",
         explains: |case, aspect| {
             let is_left_open = |keys: String| {
                 let keys: serde_json::Value = serde_json::from_str(&keys).unwrap_or_default();
@@ -511,15 +511,15 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: "token-in-query-by-choice",
         ours: "The only default location is `Authorization: Bearer`.",
-        theirs: "The query parameter `access_token` too.",
-        why: "Queries end up in logs, histories and Referer headers (RFC 9700 section 4.3.2). Write `from_params: [access_token]` where clients need it.",
+        theirs: "The query parameter `access_token` is a default location too.",
+        why: "Queries appear in logs, histories and Referer headers (RFC 9700 section 4.3.2). Write `from_params: [access_token]` if clients need it.",
         explains: |case, _| {
             case.request.path.contains("access_token=") && case.providers().any(has_default_locations)
         },
     },
     Deviation {
         id: "scheme-in-front",
-        ours: "`value_prefix` begins the value. A scheme's word and a space further on make the value a malformed token.",
+        ours: "`value_prefix` must begin the value. A scheme's name and a space further on make the value a malformed token.",
         theirs: "The prefix may be anywhere in the value.",
         why: "`Authorization: Basic x Bearer y` is a Basic credential to one server and a bearer token to another.",
         explains: |case, _| {
@@ -531,9 +531,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "token-follows-the-scheme",
-        ours: "What follows the prefix is the token, white space apart.",
-        theirs: "Everything that no token can hold is skipped first.",
-        why: "A value that is not well-formed is refused and not repaired: the upstream may repair it otherwise.",
+        ours: "The token is the text after the prefix, without white space around it.",
+        theirs: "It first skips every character that cannot be a part of a token.",
+        why: "The filter does not repair a malformed value: the upstream may repair it in another way.",
         explains: |case, aspect| {
             (decided(aspect) && case.reason() == Some("token_malformed") || tolerant(case))
                 && prefixed(case, |value, prefix| {
@@ -546,37 +546,30 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "scheme-written-otherwise",
-        ours: "A value that has the scheme's word where a token is looked for, but not as it should be (`Bearer`, a tab and a token; `Bearer: …`), is a malformed token, and behind another scheme's value and a comma a second one. With `allow_missing`, so is a JWT without a scheme, or behind one that no provider reads.",
-        theirs: "It is no token: with `allow_missing` it goes on.",
-        why: "The upstream may read it as a token that was let through, and nobody has verified it.",
+        ours: "A value with the scheme's name in another form (`Bearer`, a tab and a token; `Bearer: …`) counts as a malformed token, and after another scheme's value and a comma as a second one. With `allow_missing`, a JWT without a scheme, or after a scheme that no provider reads, is malformed too.",
+        theirs: "It does not count as a token: with `allow_missing` the request passes.",
+        why: "The upstream may read it as a token, although it was never verified.",
         explains: |case, aspect| {
             decided(aspect)
                 && matches!(case.reason(), Some("token_malformed" | "token_multiple"))
                 && prefixed(case, |value, prefix| {
                     let word = prefix.trim_end().to_ascii_lowercase();
-                    let is_unread = !prefix.is_empty()
-                        && !value.contains(prefix)
-                        && case.config.to_string().contains("allow_missing")
-                        && value
-                            .split(|byte: char| !byte.is_ascii_alphanumeric() && !"-_.".contains(byte))
-                            .any(|word| word.starts_with("ey") && word.matches('.').count() >= 2);
-                    is_unread
-                        || prefix.ends_with(' ')
-                            && value.split(',').map(str::trim_start).any(|part| {
-                                let lower = part.to_ascii_lowercase();
-                                let rest = lower.strip_prefix(&word);
-                                rest.is_some_and(|rest| {
-                                    !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
-                                }) && !part.starts_with(prefix)
-                            })
+                    prefix.ends_with(' ')
+                        && value.split(',').map(str::trim_start).any(|part| {
+                            let lower = part.to_ascii_lowercase();
+                            let rest = lower.strip_prefix(&word);
+                            rest.is_some_and(|rest| {
+                                !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
+                            }) && !part.starts_with(prefix)
+                        })
                 })
         },
     },
     Deviation {
         id: "parameter-written-otherwise",
-        ours: "A parameter or a cookie that some servers read as the one that holds the token (behind `;`, a comma or white space, or `access.token` for `access_token`) is a malformed token, and beside the right one a second token.",
-        theirs: "It is no token: with `allow_missing` the request passes.",
-        why: "The upstream may read a token there, and nobody has verified it.",
+        ours: "A parameter or a cookie that some servers read as the one with the token (after `;`, a comma or white space, or `access.token` for `access_token`) counts as a malformed token, and beside the right one as a second token.",
+        theirs: "It does not count as a token: with `allow_missing` the request passes.",
+        why: "The upstream may read a token there that was never verified.",
         explains: |case, aspect| {
             (decided(aspect) || *aspect == Aspect::Status)
                 && matches!(case.reason(), Some("token_malformed" | "token_multiple"))
@@ -629,8 +622,8 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: "scheme-in-any-case",
         ours: "The scheme `Bearer` may be written in any case.",
-        theirs: "Exactly so.",
-        why: "RFC 9110 section 11.1: the scheme is case-insensitive. No credential is taken that the client did not mean as one.",
+        theirs: "It must be written exactly so.",
+        why: "RFC 9110 section 11.1: the scheme is case-insensitive.",
         explains: |case, _| {
             prefixed(case, |value, prefix| {
                 prefix == "Bearer "

@@ -1,4 +1,4 @@
-//! The list of deviations as documentation: `docs/deviations.md`, held equal to the list.
+//! Writes the list of deviations into `docs/deviations.md`, and checks that both are equal.
 
 use std::fmt::Write as _;
 
@@ -29,9 +29,9 @@ fn identifiers_are_stable_words_and_unique() {
 fn document() -> String {
     let mut text = String::from(
         "# Where this filter differs from jwt_authn\n\n\
-         Every intentional difference from `jwt_authn` is listed below. The differential test runs both filters in one Envoy\n\
-         on the same configurations and requests, generated and directed (`tests/differential.rs`, `make differential`). It\n\
-         fails on a difference that is not in this list, and on an entry that is no longer true. The test writes this page.\n\n\
+         Every intentional difference from `jwt_authn` is listed below. The differential test (`make differential`)\n\
+         runs both filters in one Envoy on the same configurations and requests, some of them generated. It fails on\n\
+         a difference that is not in this list, and on an entry that is no longer true. The test writes this page.\n\n\
          | | here | jwt_authn | why |\n| --- | --- | --- | --- |\n",
     );
     let mut all: Vec<&Deviation> = ALL.iter().collect();
@@ -48,7 +48,7 @@ fn document() -> String {
     }
     text.push_str(
         "\n## Configurations that are refused\n\n`jwt_authn` accepts these configurations, and this filter refuses them. Envoy \
-         then does not start, or keeps its\nprevious configuration, and the log says what to write instead.\n\n\
+         then does not start, or keeps\nits previous configuration, and the log says what to write instead.\n\n\
          | | what is written | jwt_authn | why not here |\n| --- | --- | --- | --- |\n",
     );
     let mut all: Vec<&Refusal> = refusals::ALL.iter().collect();

@@ -26,16 +26,16 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "audiences-missing",
         what: "A provider without `audiences`",
-        theirs: "takes tokens for anybody.",
-        why: "The token of another application of the same issuer opens this one. Write `[\"*\"]` where that is meant.",
+        theirs: "accepts tokens for any audience.",
+        why: "A token for another application of the same issuer would be valid here. Write `[\"*\"]` if that is intended.",
         config: || one(json!({"audiences": null})),
         says: "`audiences` is missing",
     },
     Refusal {
         id: "issuer-missing",
         what: "A provider without `issuer`",
-        theirs: "takes tokens of any `iss`.",
-        why: "The issuer chooses the key; without it the first key that fits speaks for everybody.",
+        theirs: "accepts tokens with any `iss`.",
+        why: "The issuer selects the key. Without it, any key that fits could sign tokens of every issuer.",
         config: || one(json!({"issuer": null})),
         says: "`issuer` is missing",
     },
@@ -43,7 +43,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "keys-in-a-file",
         what: "`local_jwks` with `filename`, `environment_variable` or `watched_directory`",
         theirs: "reads the file.",
-        why: "A module has no files. The message says what to write instead.",
+        why: "A module cannot read files. The message says what to write instead.",
         config: || {
             let path = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("jwks.json");
             std::fs::write(&path, testkit::jwks(&[&idps()[0].keys[0]]).to_string())
@@ -55,8 +55,8 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "shared-secret",
         what: "`local_jwks` with `oct` keys only",
-        theirs: "takes HS256, HS384 and HS512.",
-        why: "Whoever can verify such a token can make one (RFC 8725 section 3.5).",
+        theirs: "accepts HS256, HS384 and HS512.",
+        why: "Every verifier of such a token can also make one (RFC 8725 section 3.5).",
         config: || keys(&json!({"kty": "oct", "alg": "HS256", "k": encode_segment(SECRET)})),
         says: "the key set has no usable key",
     },
@@ -64,7 +64,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "private-key",
         what: "`local_jwks` with the private half of the keys",
         theirs: "uses the public half.",
-        why: "A private key in the configuration of a proxy is private no more; its tokens prove nothing.",
+        why: "A private key in the configuration of a proxy is no longer private, so its tokens prove nothing.",
         config: || {
             let mut key = SigningKey::public_jwk(&idps()[0].keys[1]);
             key["d"] = "AAAA".into();
@@ -75,8 +75,8 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "unverified-claims",
         what: "`extract_only_without_validation`",
-        theirs: "passes on what any client writes.",
-        why: "Claims that nobody has verified are the client's own words; an upstream cannot tell.",
+        theirs: "forwards the unverified claims of any client.",
+        why: "The client can write any claim into an unverified token, and an upstream cannot recognize that.",
         config: || {
             ruled(json!({"match": {"prefix": "/"}, "requires": {"extract_only_without_validation": {}}}))
         },
@@ -86,7 +86,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "empty-requirement-in-a-group",
         what: "`{}` as a member of `requires_any` or `requires_all`",
         theirs: "is met by every request.",
-        why: "One empty line, and a rule is open.",
+        why: "One empty line would remove the protection of a rule.",
         config: || {
             let parts = json!([{"provider_name": "corp"}, {}]);
             ruled(json!({"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": parts}}}))
@@ -96,8 +96,8 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "match-that-is-ignored",
         what: "`runtime_fraction`, `grpc`, `tls_context`, `dynamic_metadata` in a `match`",
-        theirs: "ignores them in silence.",
-        why: "The rule would match more than it says.",
+        theirs: "ignores them silently.",
+        why: "The rule would match more requests than its author intends.",
         config: || {
             ruled(json!({"match": {"prefix": "/", "grpc": {}}, "requires": {"provider_name": "corp"}}))
         },
@@ -107,7 +107,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "two-claims-in-one-header",
         what: "Two entries of `claim_to_headers` with the same header",
         theirs: "writes the header twice.",
-        why: "Which of the two an upstream reads nobody knows.",
+        why: "Upstreams differ in the value that they read.",
         config: || {
             one(json!({"claim_to_headers": [
                 {"claim_name": "sub", "header_name": "x-user"}, {"claim_name": "email", "header_name": "X-User"}
@@ -118,16 +118,16 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "claims-in-framing-headers",
         what: "A claim or the payload in `host`, `content-length`, `transfer-encoding` or the like",
-        theirs: "writes it.",
-        why: "A claim would change what the request is.",
+        theirs: "writes the header.",
+        why: "A claim would change the meaning of the request.",
         config: || one(json!({"forward_payload_header": "transfer-encoding"})),
         says: "carries the message itself and cannot hold a claim",
     },
     Refusal {
         id: "relative-path",
         what: "`prefix` or `path` that does not begin with `/`, or holds `?`",
-        theirs: "matches nothing, or the query.",
-        why: "Surely a mistake: such a rule leaves its paths to the next one.",
+        theirs: "matches no path, or the query.",
+        why: "This is a mistake: such a rule leaves its paths to the next one.",
         config: || ruled(json!({"match": {"prefix": "orders"}, "requires": {"provider_name": "corp"}})),
         says: "a path begins with `/`",
     },
@@ -135,7 +135,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "wildcard-in-a-path",
         what: "`*`, `{` or `}` in `path`, `prefix` or `path_separated_prefix`",
         theirs: "matches the characters themselves.",
-        why: "`/admin/*` is how other products write a prefix; here such a rule would guard nothing. The message \
+        why: "In other products, `/admin/*` is a prefix. Here such a rule would protect nothing. The message \
               says what to write.",
         config: || ruled(json!({"match": {"prefix": "/admin/*"}, "requires": {"provider_name": "corp"}})),
         says: "write `prefix: /admin/`",
@@ -152,7 +152,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "providers-with-one-metric-name",
         what: "Two providers whose names differ only in characters that metrics do not have (`a.b`, `a_b`)",
         theirs: "has no metrics by provider.",
-        why: "Their metrics could not be told apart.",
+        why: "Their metrics would have the same names.",
         config: || {
             let mut config = one(json!({}));
             let provider = config["providers"]["corp"].clone();
@@ -166,7 +166,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "rule-that-never-matches",
         what: "A rule behind one that takes all its requests",
         theirs: "never applies it.",
-        why: "Its author believes that it protects something.",
+        why: "Its author believes that it protects these requests.",
         config: || {
             let mut config = one(json!({}));
             config["rules"] = json!([
@@ -180,8 +180,8 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "unicode-classes",
         what: "`safe_regex` with Unicode classes such as `\\pL`",
-        theirs: "takes all of RE2.",
-        why: "The engine here is small on purpose; everything else of RE2's syntax is the same.",
+        theirs: "accepts all of RE2.",
+        why: "The engine of this filter is small on purpose. It supports the rest of RE2's syntax.",
         config: || {
             let matcher = json!({"safe_regex": {"regex": "/\\pL+"}});
             ruled(json!({"match": matcher, "requires": {"provider_name": "corp"}}))
