@@ -13,7 +13,7 @@ use super::scenarios::{config, local_provider, token, with};
 const ROUTES: usize = 300;
 
 /// Routes whose requirement corp's tokens meet, and one that they do not.
-fn engine(forward: bool) -> Authenticator {
+fn configured(forward: bool) -> Config {
     let mut config = config(with(local_provider(), json!({"forward": forward})));
     config["providers"]["admin"] = with(local_provider(), json!({"issuer": "https://admin.example"}));
     let mut map: Value = (0..ROUTES)
@@ -21,33 +21,33 @@ fn engine(forward: bool) -> Authenticator {
         .collect();
     map["admin"] = json!({"provider_name": "admin"});
     config["requirement_map"] = map;
-    let config = Config::parse(config.to_string().as_bytes()).expect("a configuration");
-    Authenticator::new(config.into(), 1)
+    Config::parse(config.to_string().as_bytes()).expect("a configuration")
 }
 
 #[test]
 fn what_is_not_remembered_any_more_has_to_meet_every_requirement() {
     let now = UnixTime::from_secs(u64::try_from(testkit::unix_now()).expect("after 1970"));
     let good = token().mint();
-    let from = |engine: &Authenticator, number: usize| {
+    let wanted = configured(false).wanted;
+    let field = wanted.find(b"authorization").expect("a field");
+    let from = |number: usize| {
         let mut head = RequestHead::new();
-        let field = engine.config().wanted.find(b"authorization").expect("a field");
         head.push(field, format!("Bearer {good}").into_bytes());
         head.route_requirement = Some(format!("r{number}").into_bytes());
         head
     };
     let decide = |engine: &mut Authenticator, number: usize| {
-        let head = from(engine, number);
+        let head = from(number);
         engine.handle_request(StreamId(1), head, || None, now, &InMemoryStore::default())
     };
     for (forward, passes_on) in [(false, false), (true, true)] {
-        let mut engine = engine(forward);
+        let mut engine = Authenticator::new(configured(forward).into(), 1);
         for number in 0..257 {
             let Decision::Allow(allowed) = decide(&mut engine, number) else {
                 panic!("{number} is refused");
             };
             let to = (number + 1) % ROUTES;
-            let head = from(&engine, number);
+            let head = from(number);
             let there = engine.handle_rerouted(&head, &allowed, Some(format!("r{to}").into_bytes()), now);
             // The 257th kind is one too many.
             let is_remembered = passes_on || number < 256;
