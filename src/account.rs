@@ -129,8 +129,8 @@ impl<'a> Account<'a> {
 
     fn write_shortfall(&self, shortfall: Shortfall, to: &mut String) -> fmt::Result {
         match shortfall {
-            Shortfall::Condition(number) => {
-                let place = self.config.conditions.get(number);
+            Shortfall::Condition(id) => {
+                let place = self.config.conditions.get(id.index());
                 to.write_str(place.map_or("", String::as_str))
             }
             Shortfall::Scope => {

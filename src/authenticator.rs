@@ -17,6 +17,7 @@ mod proofs;
 mod request;
 mod requirement;
 mod reroute;
+mod route_memory;
 mod rule;
 mod token;
 mod waiting;

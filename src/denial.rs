@@ -6,7 +6,7 @@ mod detail;
 
 pub use detail::Detail;
 
-use crate::ids::{Choice, ProviderId};
+use crate::ids::{Choice, ConditionId, ProviderId};
 
 /// The reason for which the filter refuses a request. Its [`label`](Self::label) is a stable interface:
 /// `reason` in the reply's body, the suffix of the metric, the filter state for the access log, and the word
@@ -175,8 +175,8 @@ pub struct Denial {
 pub enum Shortfall {
     /// A scope.
     Scope,
-    /// A condition on a claim, by its index in `conditions` of the configuration.
-    Condition(usize),
+    /// A condition on a claim.
+    Condition(ConditionId),
 }
 
 impl Denial {

@@ -11,6 +11,8 @@ mod abi;
 mod crypto;
 #[cfg(feature = "wasm-host")]
 mod filter;
+#[cfg(feature = "wasm-host")]
+mod held;
 pub mod key_log;
 #[cfg(feature = "wasm-host")]
 mod logger;

@@ -35,6 +35,19 @@ index! {
     FieldId
 }
 
+index! {
+    /// A condition of `authorize`, by its position among the places of all conditions.
+    ConditionId
+}
+index! {
+    /// The scopes of a challenge, by their position among those of all replies.
+    ScopesId
+}
+index! {
+    /// A protected resource, by its position in the configuration.
+    ResourceId
+}
+
 /// The part of the configuration that determines the requirement of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use crate::denial::{Denial, Reason};
-use crate::ids::Choice;
+use crate::ids::{Choice, ScopesId};
 
 /// A refusal as it goes out: with what the challenge names beside the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Refusal {
     pub metadata_url: Option<Rc<str>>,
     /// The nonce that the client's next proof shall hold (RFC 9449 section 9).
     pub nonce: Option<String>,
-    /// The scopes that are needed, by their number among those of [`Replies`].
-    pub scope: Option<usize>,
+    /// The required scopes.
+    pub scope: Option<ScopesId>,
     /// A token without a proof would not do.
     pub needs_proof: bool,
     /// The credential is one for a proxy (RFC 9110 section 11.7).
@@ -64,7 +64,7 @@ pub struct LocalReply {
     pub headers: Vec<(&'static str, String)>,
     /// The body; may be empty.
     pub body: Vec<u8>,
-    /// What a client of gRPC is told in words; empty: nothing.
+    /// The message for a gRPC client; may be empty.
     pub message: &'static str,
     /// The status for a client of gRPC, which gets it in place of the other.
     pub grpc_status: Option<i32>,
@@ -365,7 +365,7 @@ impl Replies {
         let scope = refusal
             .scope
             .filter(|_| names_scope)
-            .and_then(|number| self.scopes.get(number));
+            .and_then(|id| self.scopes.get(id.index()));
         let url = refusal.metadata_url.as_deref();
         if scope.is_none()
             && url.is_none()

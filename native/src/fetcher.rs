@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Event};
 use proxy_wasm_jwt::host::key_log;
-use proxy_wasm_jwt::keys::{FetchError, FetchId, FetchRequest, Fetched, KeyEvent, KeySource};
+use proxy_wasm_jwt::keys::{FetchError, FetchId, FetchRequest, Fetched, KeyEvent};
 use proxy_wasm_jwt::settings::{Config, SignatureBackend};
 use proxy_wasm_jwt::time::{UnixTime, millis};
 
@@ -74,19 +74,7 @@ impl Fetcher {
     }
 
     fn begin(&self, filter: &Filter, host: ConfigHost<'_>) {
-        for provider in &self.config.providers {
-            if let KeySource::Local(parsed) = &provider.keys
-                && !parsed.skipped.is_empty()
-            {
-                log::warn!(
-                    "provider {}: local_jwks: {} keys loaded, {} skipped: {}",
-                    provider.name,
-                    parsed.set.len(),
-                    parsed.skipped.count(),
-                    parsed.skipped
-                );
-            }
-        }
+        key_log::report_local_keys(&self.config);
         let count = match self.config.signature_backend {
             SignatureBackend::Sandbox => 0,
             SignatureBackend::Auto | SignatureBackend::Host => crypto::SERVES.len(),
@@ -226,7 +214,7 @@ impl Fetcher {
                 KeyEvent::Failed { error, .. } => metrics.fetch_failed(teller, error),
                 _ => {}
             }
-            key_log::tell(&provider.name, &event);
+            key_log::report(&provider.name, &event);
         }
     }
 

@@ -455,7 +455,7 @@ fn show_denial(worker: &Worker, host: &mut Host<'_>, denial: &Denial, decision: 
     let label = denial.reason.label();
     host.set_filter_state("wasm.jwt.reason", label.as_bytes());
     let condition = match denial.shortfall {
-        Some(Shortfall::Condition(number)) => config.conditions.get(number),
+        Some(Shortfall::Condition(id)) => config.conditions.get(id.index()),
         Some(Shortfall::Scope) | None => None,
     };
     if let Some(condition) = condition {

@@ -286,7 +286,7 @@ impl Worker {
                 }
                 Event::Keys(id, event) => {
                     if let Some(provider) = self.config.provider(id) {
-                        key_log::tell(&provider.name, &event);
+                        key_log::report(&provider.name, &event);
                     }
                 }
             }

@@ -8,7 +8,7 @@ use super::cache::{CacheCounts, Caches};
 use super::decision::{Allowed, Decision};
 use super::event::{Event, StreamId};
 use super::failure::{EvalTime, MissingKeys};
-use super::reroute::Reroutes;
+use super::route_memory::Reroutes;
 use super::waiting::{Room, Waiting, WaitingRequests};
 use crate::binding::nonce::NonceSecret;
 use crate::edits::HeaderEdits;

@@ -130,8 +130,8 @@ impl Authenticator {
     #[inline(never)]
     fn refusal(&self, rule: Rule<'_>, denial: Denial, subject: Option<Rc<str>>, now: UnixTime) -> Refusal {
         let resource = self.config.policy.resources.as_ref().and_then(|resources| {
-            let number = rule.demand.resource.or_else(|| resources.own())?;
-            resources.all.get(number)
+            let id = rule.demand.resource.or_else(|| resources.own())?;
+            resources.all.get(id.index())
         });
         let fresh_nonce = || {
             let nonces = self.config.provider(denial.provider?)?.binding.nonces()?;

@@ -8,6 +8,7 @@ use super::reader::Fields;
 use super::string_matcher::Form;
 use super::{Names, header_name, string_matcher};
 use crate::claims::ClaimPath;
+use crate::ids::ConditionId;
 use crate::policy::{
     Authorization, ClaimCondition, ClaimTest, Condition, PathTemplate, RequestPart, RequestPath, Scalar,
     Scopes,
@@ -46,8 +47,8 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
 }
 
 /// The position of a condition on a claim whose absence another condition requires.
-fn contradiction(conditions: &[(usize, Condition)]) -> Option<usize> {
-    let claim = |condition: &(usize, Condition)| match &condition.1 {
+fn contradiction(conditions: &[(ConditionId, Condition)]) -> Option<usize> {
+    let claim = |condition: &(ConditionId, Condition)| match &condition.1 {
         Condition::Claim(claim) => Some(match (&claim.test, claim.invert) {
             (ClaimTest::Exists(wanted), invert) => (claim.claim.clone(), Some(*wanted != invert)),
             (_, false) => (claim.claim.clone(), Some(true)),

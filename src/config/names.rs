@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::locations::Locations;
 use super::options::ReadKeys;
 use crate::forward::OwnedHeaders;
-use crate::ids::FieldId;
+use crate::ids::{ConditionId, FieldId, ScopesId};
 use crate::pattern::PatternSet;
 use crate::policy::{ProtectedResource, ProtectedResources};
 use crate::request::WantedFields;
@@ -54,18 +54,19 @@ impl Names {
     }
 
     /// The index of a challenge's scopes.
-    pub(super) fn scope(&mut self, scopes: &str) -> usize {
-        if let Some(index) = self.scopes.iter().position(|known| known == scopes) {
-            return index;
-        }
-        self.scopes.push(scopes.to_owned());
-        self.scopes.len().saturating_sub(1)
+    pub(super) fn scope(&mut self, scopes: &str) -> ScopesId {
+        let known = self.scopes.iter().position(|known| known == scopes);
+        ScopesId::new(known.unwrap_or_else(|| {
+            self.scopes.push(scopes.to_owned());
+            self.scopes.len().saturating_sub(1)
+        }))
     }
 
     /// The index of the condition at this path.
-    pub(super) fn condition(&mut self, path: String) -> usize {
+    pub(super) fn condition(&mut self, path: String) -> ConditionId {
+        let id = ConditionId::new(self.conditions.len());
         self.conditions.push(path);
-        self.conditions.len().saturating_sub(1)
+        id
     }
 
     pub(super) fn field(&mut self, name: &str) -> FieldId {

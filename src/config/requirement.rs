@@ -11,7 +11,7 @@ use super::fields::{
 use super::node::{Node, read_each};
 use super::reader::Fields;
 use super::{Names, authorize, provider, reach, resource};
-use crate::ids::{LocationId, ProviderId};
+use crate::ids::{LocationId, ProviderId, ResourceId};
 use crate::policy::{Authorization, Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 use crate::provider::Provider;
 
@@ -139,7 +139,7 @@ impl Known<'_> {
         requirement: Requirement,
         authorization: Option<Authorization>,
         mode: Mode,
-        resource: Option<usize>,
+        resource: Option<ResourceId>,
     ) -> Rc<Demand> {
         let locations = self.locations(&requirement);
         let authorization = authorization.map(Rc::new);

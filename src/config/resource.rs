@@ -9,7 +9,7 @@ use super::{Names, authorize, remote};
 use crate::claims::ClaimRules;
 use crate::credential::Location;
 use crate::http::{Authority, HttpUri, split_url};
-use crate::ids::ProviderId;
+use crate::ids::{ProviderId, ResourceId};
 use crate::policy::{ProtectedResource, RequestPath, ResourceIdentity, ResourceMetadata};
 use crate::provider::Provider;
 
@@ -19,7 +19,7 @@ pub(super) fn read(
     providers: &[Provider],
     ids: &[ProviderId],
     names: &mut Names,
-) -> Result<usize, Box<ConfigError>> {
+) -> Result<ResourceId, Box<ConfigError>> {
     let fields = node.fields(ProtectedResourceObject)?;
     let identity = read_identity(node, &fields, names)?;
     let providers: Vec<&Provider> = ids.iter().filter_map(|id| providers.get(id.index())).collect();
@@ -69,13 +69,14 @@ pub(super) fn read(
     // URL are a fault.
     let mut known = names.resources.iter().enumerate();
     match known.find(|(_, known)| *known.identity() == identity) {
-        Some((number, known)) if *known.metadata() == metadata => Ok(number),
+        Some((index, known)) if *known.metadata() == metadata => Ok(ResourceId::new(index)),
         Some(_) => Err(node.invalid(
             "the same resource is described differently elsewhere; a client could be given only one of the two",
         )),
         None => {
+            let id = ResourceId::new(names.resources.len());
             names.resources.push(ProtectedResource::new(identity, metadata));
-            Ok(names.resources.len().saturating_sub(1))
+            Ok(id)
         }
     }
 }

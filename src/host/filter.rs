@@ -4,6 +4,7 @@
 //! module. The calls that the engine itself makes, for shared data and for signatures, never do.
 
 mod fetches;
+mod fields;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,9 +12,9 @@ use std::rc::Rc;
 
 use super::abi::{self, Map};
 use super::crypto::HostCrypto;
+use super::held::{Held, Progress};
 use super::metrics::Metrics;
 use super::shared_data::HostStore;
-use super::stream::{Held, Progress, read_fields};
 use crate::account::{Account, RefusalSummary, RefusalsOfAKind, token_summary};
 use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId, WantedKey};
 use crate::denial::{Denial, Reason, Shortfall};
@@ -137,7 +138,7 @@ impl Filter {
         run(&mut self.engine.borrow_mut())
     }
 
-    /// The time; nothing where the host does not tell.
+    /// The time; `None` if the host does not provide it.
     fn now(&self) -> Option<UnixTime> {
         let now = abi::now().ok()?;
         self.last_seen.set(now);
@@ -155,7 +156,7 @@ impl Filter {
                 let address = || abi::property("source\0address").ok().flatten();
                 engine.handle_request(id, request, address, now, &self.store)
             }),
-            // Without a clock no token can be told from an expired one.
+            // Without a clock, the filter cannot recognize an expired token.
             None => Decision::Deny(
                 Denial::new(Reason::KeysUnavailable)
                     .with_detail("no clock")
@@ -248,7 +249,7 @@ impl Filter {
                 self.show_subject(allowed.subject.as_deref());
                 if let Some(denial) = &allowed.shadowed {
                     self.metrics.shadow_denied(denial);
-                    // Nothing else tells it from a refusal that was enforced.
+                    // Nothing else distinguishes it from an enforced refusal.
                     let _ = abi::set_filter_state("jwt.decision", SHADOW_DENIED.as_bytes());
                     self.show_denial(denial, SHADOW_DENIED);
                     return Progress::Forwarded;
@@ -312,7 +313,7 @@ impl Filter {
         let label = denial.reason.label();
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
-            Some(Shortfall::Condition(number)) => self.config.conditions.get(number).map(String::as_str),
+            Some(Shortfall::Condition(id)) => self.config.conditions.get(id.index()).map(String::as_str),
             Some(Shortfall::Scope) | None => None,
         };
         if let Some(condition) = condition {
@@ -362,7 +363,7 @@ impl Filter {
     fn token_of(&self, denial: &Denial) -> String {
         let mut request = RequestHead::new();
         match denial.rule {
-            Some(rule) if self.config.shown.token && read_fields(self, &mut request).is_ok() => {
+            Some(rule) if self.config.shown.token && self.read_fields(&mut request).is_ok() => {
                 token_summary(&self.config, rule, &request)
             }
             _ => String::new(),
@@ -437,7 +438,7 @@ impl Filter {
                         KeyEvent::Failed { error, .. } => metrics.fetch_failed(error),
                         _ => {}
                     }
-                    super::key_log::tell(&provider.name, &event);
+                    super::key_log::report(&provider.name, &event);
                 }
             }
         }

@@ -1,9 +1,27 @@
 //! The log lines of a key source: one for each change of its state, with the time and the cause.
 
-use crate::keys::{Document, KeyEvent, KeyState};
+use crate::keys::{Document, KeyEvent, KeySource, KeyState};
+use crate::settings::Config;
+
+/// Writes a line for each provider whose `local_jwks` has unusable keys.
+pub fn report_local_keys(config: &Config) {
+    for provider in &config.providers {
+        if let KeySource::Local(parsed) = &provider.keys
+            && !parsed.skipped.is_empty()
+        {
+            log::warn!(
+                "provider {}: local_jwks: {} keys loaded, {} skipped: {}",
+                provider.name,
+                parsed.set.len(),
+                parsed.skipped.count(),
+                parsed.skipped
+            );
+        }
+    }
+}
 
 /// Writes the line of an event, if it has one.
-pub fn tell(provider: &str, event: &KeyEvent) {
+pub fn report(provider: &str, event: &KeyEvent) {
     match event {
         KeyEvent::Loaded { changed: false, .. } => {}
         KeyEvent::Loaded { keys, skipped, .. } if skipped.is_empty() => {

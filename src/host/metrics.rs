@@ -1,6 +1,6 @@
-//! The metrics that operators see: `wasmcustom.jwt.<stat_prefix.>…` in Envoy.
+//! The metrics for operators: `wasmcustom.jwt.<stat_prefix.>…` in Envoy.
 //!
-//! All are defined with the configuration, so that each can be seen before it first moves.
+//! All are defined when the configuration is loaded: operators can see each of them before its first change.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::keys::FetchError;
 use crate::settings::Config;
 use crate::time::millis;
 
-/// A metric that could not be defined is not counted: that must not cost a request.
+/// A metric that could not be defined is not counted. Requests must not fail for that reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Metric(Option<u32>);
 
@@ -63,11 +63,11 @@ pub(super) struct Metrics {
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
-    /// Those of the providers beyond [`MOST_PROVIDERS`].
+    /// The metrics of the providers beyond [`MOST_PROVIDERS`], together.
     other_providers: Option<ProviderMetrics>,
 }
 
-/// So many providers have metrics of their own. Envoy keeps each name for as long as it runs.
+/// The number of providers with metrics of their own. Envoy keeps each name for as long as it runs.
 const MOST_PROVIDERS: usize = 100;
 
 /// The metrics of one provider.
@@ -128,13 +128,14 @@ impl Metrics {
         }
     }
 
-    /// How many algorithms the host verifies; 0: the sandbox does it all.
+    /// The number of algorithms that the host verifies; 0: the sandbox verifies all.
     pub(super) fn show_backend(&self, served: AlgorithmSet) {
         self.signature_backend_host
             .set(u64::try_from(served.iter().count()).unwrap_or_default());
     }
 
-    /// Counts how often the cache of tokens was asked, which is told at a tick: a request must not cost a call for that.
+    /// Adds the counts of the token cache. It is called at a tick: a request must not cost a host call for
+    /// them.
     pub(super) fn cache(&self, counts: CacheCounts) {
         self.cache_hit.add(counts.hits);
         self.cache_miss.add(counts.misses);
@@ -151,7 +152,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a refusal that is not enforced.
+    /// Counts a refusal in shadow mode.
     pub(super) fn shadow_denied(&self, denial: &Denial) {
         self.shadow_denied_total.increment();
         if let Some(metric) = self.shadow_denied_for.get(denial.reason.index()) {
@@ -162,7 +163,7 @@ impl Metrics {
         }
     }
 
-    /// For how long a request has waited.
+    /// Records how long a request has waited.
     pub(super) fn waited(&self, time: Duration) {
         self.waiting_ms.set(millis(time));
     }
@@ -173,7 +174,7 @@ impl Metrics {
 }
 
 impl ProviderMetrics {
-    /// The gauges say something only of one provider.
+    /// Gauges describe a single provider only.
     fn define(prefix: &str, has_gauges: bool) -> Self {
         let counter = |name| Metric::define(MetricKind::Counter, prefix, name);
         let gauge = |name| match has_gauges {
@@ -195,12 +196,12 @@ impl ProviderMetrics {
         }
     }
 
-    /// How long the issuer took to answer a request, or to fail.
+    /// Records how long a request to the issuer took, or its failure.
     pub(super) fn fetched(&self, time: Duration) {
         self.fetch_ms.set(millis(time));
     }
 
-    /// Counts a fetch that failed; one that never left the proxy also under its own name.
+    /// Counts a failed fetch. A fetch that did not leave the proxy is also counted under its own name.
     pub(super) fn fetch_failed(&self, error: &FetchError) {
         self.fetch_failed.increment();
         if *error == FetchError::ClusterMissing {

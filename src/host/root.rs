@@ -1,4 +1,4 @@
-//! The root context: configuration, ticks and the answers to fetches.
+//! The root context: configuration, ticks and the responses to fetches.
 
 use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use crate::config;
 pub(super) struct Root {
     id: u32,
     configured: Option<Configured>,
-    /// Filters of replaced configurations that have requests to answer, or fetches that are to be answered.
+    /// The filters of earlier configurations that still have requests to decide, or fetches in progress.
     retired: Vec<Rc<Filter>>,
 }
 
@@ -42,18 +42,18 @@ impl Context for Root {
         };
         configured.filter.handle_call(call, header_count, body_size);
         if !self.retired.is_empty() {
-            // The number is one filter's own; to the others it says nothing.
+            // The number belongs to one filter. The others ignore it.
             for filter in &self.retired {
                 filter.handle_call(call, header_count, body_size);
             }
             self.retired.retain(|filter| filter.finish());
-            // What an earlier one has learnt, the present one finds in shared data.
+            // The current filter finds in shared data what an earlier one has stored.
             configured.filter.tick();
         }
     }
 }
 
-/// Warns of what may not be meant: in one VM of the process, and once for a configuration.
+/// Warns of settings that may not be intended: in one VM of the process, and once for a configuration.
 fn warn(warnings: &[String], canonical: &[u8]) {
     if warnings.is_empty() {
         return;
@@ -61,7 +61,7 @@ fn warn(warnings: &[String], canonical: &[u8]) {
     let mut hasher = DefaultHasher::new();
     hasher.write(canonical);
     let name = format!("proxy-wasm-jwt/warned/{:x}", hasher.finish());
-    // Only the first to write it succeeds.
+    // Only the first write succeeds.
     if abi::set_shared_data(&name, b"1", u32::MAX).is_ok() {
         for warning in warnings {
             log::warn!("configuration: {warning}");
@@ -80,8 +80,8 @@ impl RootContext for Root {
             }
         };
         let canonical = config::canonical(&bytes);
-        // A listener that is updated without a change here configures the same root again: requests that wait and keys
-        // that are held stay.
+        // An update of a listener without a change here configures the same root again: waiting requests and
+        // keys stay.
         if self
             .configured
             .as_ref()
@@ -92,7 +92,7 @@ impl RootContext for Root {
         let config = match config::parse(&bytes) {
             Ok(config) => config,
             Err(error) => {
-                // The host refuses the configuration without saying why, so the log says it here.
+                // The host refuses the configuration without a reason, so the log contains it.
                 for fault in error.all() {
                     log::error!("configuration refused: {fault}");
                 }
@@ -111,13 +111,13 @@ impl RootContext for Root {
             }
         };
         filter.begin();
-        // Fetches begin with the first tick, not here: this may be a VM that only tries the configuration, and a lease
-        // that it took would die with it.
+        // Fetches begin with the first tick, and not here: the host may discard this VM after it has tried
+        // the configuration, and a lease would be lost with it.
         filter.set_tick_period(1);
         if let Some(before) = self.configured.replace(Configured { canonical, filter }) {
             before.filter.retire();
-            // It answers those who wait, and holds the lease of a fetch that is under way: it tells the others what comes
-            // of that.
+            // It answers the waiting requests, and may hold the lease of a fetch in progress: it shares the
+            // result with the others.
             self.retired.push(before.filter);
             self.retired.retain(|filter| filter.finish());
         }

@@ -1,6 +1,5 @@
 //! One request: its head is read and decided; what must wait is held, body and trailers included.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
@@ -8,22 +7,12 @@ use proxy_wasm::types::Action;
 
 use super::abi::{self, Map, Status};
 use super::filter::Filter;
+use super::held::{Held, Progress};
 use crate::authenticator::{Allowed, Decision, StreamId};
 use crate::denial::{Denial, Reason};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
-
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// Nothing is decided, or it waits.
-    Held,
-    /// It goes on to the upstream.
-    Forwarded,
-    /// It was answered.
-    Answered,
-}
 
 /// The context of one request.
 pub(super) struct Stream {
@@ -37,15 +26,6 @@ pub(super) struct Stream {
     request: Option<RequestHead>,
     /// As it went on, where it did not wait, and when.
     allowed: Option<(Rc<Allowed>, UnixTime)>,
-}
-
-/// What becomes of a request that waits.
-pub(super) struct Held {
-    /// From when on.
-    pub(super) since: UnixTime,
-    pub(super) progress: Cell<Progress>,
-    /// As it went on, and when.
-    pub(super) allowed: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
 }
 
 impl Stream {
@@ -104,11 +84,7 @@ impl HttpContext for Stream {
         };
         match decision {
             Decision::Wait => {
-                let held = Rc::new(Held {
-                    since: filter.last_seen(),
-                    progress: Cell::new(Progress::Held),
-                    allowed: RefCell::default(),
-                });
+                let held = Rc::new(Held::since(filter.last_seen()));
                 filter.hold(self.id, held.clone());
                 self.waiting = Some(held);
             }
@@ -189,7 +165,7 @@ impl Drop for Stream {
 /// Reads what the configuration wants of a request.
 fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
     let mut request = RequestHead::with_capacity(filter.wanted().len());
-    read_fields(filter, &mut request)?;
+    filter.read_fields(&mut request)?;
     let policy = filter.policy();
     request.route_requirement = route_requirement(filter)?;
     if let Some(rules) = &policy.filter_state_rules {
@@ -203,23 +179,6 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
         request.source_address = abi::property("source\0address")?;
     }
     Ok(request)
-}
-
-/// Reads the fields: one by one where each is known to be there once and no name has another spelling, else all in one
-/// call, since a read by name gives the first of several values only.
-pub(super) fn read_fields(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
-    let wanted = filter.wanted();
-    if filter.reads_by_name() {
-        for (field, name) in wanted.iter() {
-            if let Some(value) = abi::header(Map::RequestHeaders, name)? {
-                request.push(field, value);
-            }
-        }
-        return Ok(());
-    }
-    let bytes = abi::headers(Map::RequestHeaders)?;
-    let known = &filter.config().headers;
-    abi::each_pair(&bytes, |name, value| request.take(known, name, value))
 }
 
 /// Takes out of the request what its client must not send, before anything waits.

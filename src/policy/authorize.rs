@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::claims::{ClaimPath, Decimal, VerifiedJwt, scalar_text};
 use crate::denial::Shortfall;
-use crate::ids::FieldId;
+use crate::ids::{ConditionId, FieldId, ScopesId};
 use crate::json::{Json, Kind};
 use crate::pattern::Effort;
 use crate::pattern::StringMatcher;
@@ -19,8 +19,8 @@ use crate::request::RequestHead;
 pub struct Authorization {
     /// The required scopes, if there are any.
     pub scopes: Option<Scopes>,
-    /// Conditions, all of which must be true, each with its index in [`crate::config::Config::conditions`].
-    pub conditions: Vec<(usize, Condition)>,
+    /// Conditions, all of which must be true.
+    pub conditions: Vec<(ConditionId, Condition)>,
     /// The conditions do not apply to a request without a token.
     pub optional: bool,
 }
@@ -35,8 +35,8 @@ pub struct Scopes {
     pub all: bool,
     /// The claims that may contain them.
     pub claims: Vec<ClaimPath>,
-    /// The index of the challenges' `scope` in [`crate::reply::Replies`].
-    pub challenge: usize,
+    /// The `scope` of challenges.
+    pub challenge: ScopesId,
 }
 
 /// A condition on a claim, or several of which one must be true.
@@ -135,7 +135,7 @@ impl Authorization {
             .iter()
             .find(|(_, condition)| !condition.holds(jwt, request, effort))
         {
-            Some((number, _)) => Err(Shortfall::Condition(*number)),
+            Some((id, _)) => Err(Shortfall::Condition(*id)),
             None => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::authorize::Authorization;
 use crate::claims::Audiences;
-use crate::ids::{LocationId, ProviderId};
+use crate::ids::{LocationId, ProviderId, ResourceId, ScopesId};
 
 /// What a request needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,8 +149,8 @@ pub struct Demand {
     pub authorization: Option<Rc<Authorization>>,
     /// What happens where it is not met.
     pub mode: Mode,
-    /// The number of the resource that challenges name, where it is not the filter's own.
-    pub resource: Option<usize>,
+    /// The resource that challenges name, if it is not the filter's own.
+    pub resource: Option<ResourceId>,
     /// Every provider that it names takes tokens with a proof of possession only.
     pub needs_proof: bool,
     /// The same for requests that may not go on without a token, where it is another; `None`: nothing is left of it.
@@ -176,9 +176,9 @@ impl Demand {
         !is_canonical && !matches!(self.strict, Strict::Same)
     }
 
-    /// The number of the scopes that challenges name.
+    /// The scopes that challenges name.
     #[must_use]
-    pub fn challenge(&self) -> Option<usize> {
+    pub fn challenge(&self) -> Option<ScopesId> {
         Some(self.authorization.as_ref()?.scopes.as_ref()?.challenge)
     }
 
@@ -255,7 +255,7 @@ impl Requirement {
         }
     }
 
-    /// Every provider that it names itself, in order; not those that `allow_missing` speaks of.
+    /// Every provider that it names itself, in order, without those to which `allow_missing` refers.
     #[must_use]
     pub fn named(&self) -> Vec<&ProviderRequirement> {
         match self {

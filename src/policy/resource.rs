@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::path::RequestPath;
 use crate::denial::{Denial, Reason};
 use crate::http::{Authority, split_url};
-use crate::ids::FieldId;
+use crate::ids::{FieldId, ResourceId};
 use crate::reply::LocalReply;
 use crate::request::RequestHead;
 
@@ -243,8 +243,8 @@ fn preflight() -> LocalReply {
 impl ProtectedResources {
     /// The filter's own resource.
     #[must_use]
-    pub fn own(&self) -> Option<usize> {
-        self.has_own.then_some(0)
+    pub fn own(&self) -> Option<ResourceId> {
+        self.has_own.then_some(ResourceId::new(0))
     }
 
     /// The response to a request for a metadata document; `None` for any other request.

@@ -1,14 +1,14 @@
-//! The filter between its requests: ticks, and fetches with their answers.
+//! The filter's work between requests: ticks, and fetches with their responses.
 //!
-//! The engine says when to fetch and what to make of an answer; here its requests become host calls.
+//! The engine decides when to fetch, and evaluates the responses. This file makes the host calls.
 
 use proxy_wasm::types::Status;
 
 use super::{Call, Filter, IDLE_TICK};
 use crate::authenticator::Authenticator;
 use crate::host::abi::{self, Buffer, Map};
-use crate::host::shared_data;
-use crate::keys::{FetchError, FetchId, FetchRequest, Fetched, KeySource};
+use crate::host::{key_log, shared_data};
+use crate::keys::{FetchError, FetchId, FetchRequest, Fetched};
 use crate::time::UnixTime;
 
 impl Filter {
@@ -27,21 +27,9 @@ impl Filter {
         self.settle(now);
     }
 
-    /// Takes over the keys that another VM, or one before this, has left: the first request finds them.
+    /// Adopts the keys that another VM, or an earlier one, has stored: the first request finds them.
     pub(in crate::host) fn begin(&self) {
-        for provider in &self.config.providers {
-            if let KeySource::Local(parsed) = &provider.keys
-                && !parsed.skipped.is_empty()
-            {
-                log::warn!(
-                    "provider {}: local_jwks: {} keys loaded, {} skipped: {}",
-                    provider.name,
-                    parsed.set.len(),
-                    parsed.skipped.count(),
-                    parsed.skipped
-                );
-            }
-        }
+        key_log::report_local_keys(&self.config);
         shared_data::remember_seal(&self.config.seal);
         if let Some(now) = self.now() {
             self.engine(|engine| engine.handle_shared(now, &self.store));
@@ -49,7 +37,7 @@ impl Filter {
         self.tell();
     }
 
-    /// Sends a request, and the one that follows it if the host cannot send it.
+    /// Sends a request, and the next one if the host cannot send it.
     fn send(&self, request: FetchRequest, now: UnixTime) {
         let mut next = Some(request);
         while let Some(request) = next.take() {
@@ -76,7 +64,7 @@ impl Filter {
         self.engine(|engine| engine.handle_fetched(fetch, answer, now, &self.store))
     }
 
-    /// A call was answered, or has failed.
+    /// A call has a response, or has failed.
     pub(in crate::host) fn handle_call(&self, call: u32, header_count: usize, body_size: usize) {
         let known = self.calls.borrow_mut().remove(&call);
         let Some(Call {
@@ -92,7 +80,7 @@ impl Filter {
         if let Some(metrics) = provider.and_then(|id| self.metrics.provider(id.index())) {
             metrics.fetched(now.since(sent));
         }
-        // A broken connection arrives without headers; to ask for them then is a fault.
+        // A broken connection arrives without headers. Reading them would be an error.
         let status = match header_count {
             0 => None,
             _ => abi::header(Map::CallResponseHeaders, ":status").ok().flatten(),
@@ -134,7 +122,7 @@ impl Filter {
         self.settle(now);
     }
 
-    /// After any event: decides, reports, and sets the next tick.
+    /// After each event: decides waiting requests, reports, and sets the next tick.
     fn settle(&self, now: UnixTime) {
         self.decide_waiting();
         self.tell();
@@ -144,21 +132,22 @@ impl Filter {
         self.set_next_tick(now);
     }
 
-    /// This configuration is replaced: no one waits any longer. Call [`Self::finish`] until no one is left.
+    /// Another configuration replaces this one: every wait ends. Call [`Self::finish`] until it returns
+    /// false.
     pub(in crate::host) fn retire(&self) {
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
         self.is_retired.set(true);
         self.engine(|engine| engine.handle_end(now));
     }
 
-    /// Answers some of those who waited when this configuration was replaced; true while there is more to do
-    /// for it.
+    /// Decides some of the requests that waited when this configuration was replaced. True while work
+    /// remains.
     pub(in crate::host) fn finish(&self) -> bool {
         self.decide_waiting();
         self.has_decisions() || !self.calls.borrow().is_empty()
     }
 
-    /// Whether requests that waited are still to be answered.
+    /// Whether waiting requests remain to be decided.
     pub(in crate::host) fn has_decisions(&self) -> bool {
         self.engine(|engine| engine.has_decisions())
     }
@@ -170,10 +159,10 @@ fn dispatch(request: &FetchRequest) -> Result<u32, FetchError> {
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    // The SDK's own call, because it alone routes the answer back to the root.
+    // The SDK's own call: only this one routes the response to the root context.
     proxy_wasm::hostcalls::dispatch_http_call(&request.cluster, headers, None, Vec::new(), request.timeout)
-        // Envoy says BadArgument where it has no such cluster, and InternalFailure where the cluster has
-        // nowhere to go.
+        // Envoy returns BadArgument if it has no such cluster, and InternalFailure if the cluster has no
+        // healthy endpoint.
         .map_err(|status| match status {
             Status::BadArgument | Status::NotFound => FetchError::ClusterMissing,
             _ => FetchError::ClusterUnavailable,
