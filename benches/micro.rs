@@ -266,7 +266,7 @@ mod engine {
         let mut number: u64 = 0;
         bencher
             .with_inputs(|| {
-                // Another signature of the same length, which is all that tells tokens apart here.
+                // Another signature of the same length: tokens differ only in it here.
                 number += 1;
                 let token = format!("{input}.{number:012}{}", signature.get(12..).unwrap_or_default());
                 head(&config, "/orders", Some(&token))

@@ -83,7 +83,7 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
     parse_with(bytes, Options::default())
 }
 
-/// The same, as this host needs it.
+/// As [`parse`], with the needs of this host.
 ///
 /// # Errors
 ///

@@ -172,7 +172,7 @@ fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     })
 }
 
-/// The scheme that a prefix stands for: a word with a space behind it, which `Bearer` and `DPoP` do not need.
+/// The scheme of a prefix: a word with a space after it, which `Bearer` and `DPoP` do not need.
 fn scheme(prefix: &[u8]) -> Option<&[u8]> {
     let scheme = prefix.trim_ascii_end();
     (prefix.ends_with(b" ") || is_known(scheme))

@@ -1,4 +1,4 @@
-//! A provider's remote keys: when to fetch, what to keep, what to tell the other workers.
+//! A provider's remote keys: when to fetch them, how long to keep them, and what workers share.
 //!
 //! Events in, values out, as in the rest of the core: this module decides that a fetch is due and what its
 //! answer means; the host sends the request and writes shared data. Every decision rests on the head, the

@@ -55,7 +55,7 @@ pub struct FilterStateRules {
     pub demands: Vec<(Box<str>, Rc<Demand>)>,
 }
 
-/// The fields by which a CORS preflight is told (`bypass_cors_preflight`).
+/// The fields that identify a CORS preflight (`bypass_cors_preflight`).
 #[derive(Clone, Copy, Debug)]
 pub struct CorsPreflight {
     method: FieldId,
@@ -151,7 +151,7 @@ impl CorsPreflight {
     }
 
     /// `OPTIONS` with `origin` and `access-control-request-method`, neither of them empty (the Fetch standard's
-    /// CORS-preflight request, as Envoy tells it).
+    /// CORS-preflight request, as Envoy recognizes it).
     fn matches(self, request: &RequestHead) -> bool {
         let given = |field| request.first(field).is_some_and(|value| !value.is_empty());
         request.first(self.method) == Some(b"OPTIONS") && given(self.origin) && given(self.requested_method)
@@ -324,7 +324,7 @@ impl Policy {
         found.unwrap_or(Cow::Borrowed("default"))
     }
 
-    /// Whether any mode tells clients apart, so that their addresses have to be known.
+    /// Whether any mode depends on the client, so that decisions need its address.
     #[must_use]
     pub fn tells_clients_apart(&self) -> bool {
         self.modes().any(Mode::tells_clients_apart)

@@ -66,7 +66,7 @@ pub enum SpellingAction {
 /// The header fields that the configuration names.
 ///
 /// CGI, WSGI and their kin hand a field over as a variable, in which every character but letters and digits is `_`: the
-/// application cannot tell `X_Jwt_Sub` or `x.jwt.sub` from `x-jwt-sub`. All of these are spellings of one name.
+/// application cannot distinguish `X_Jwt_Sub` or `x.jwt.sub` from `x-jwt-sub`. All of these are spellings of one name.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderFields {
     known: Vec<KnownField>,
@@ -209,7 +209,7 @@ pub struct RequestHead {
     pub filter_state: Option<Vec<u8>>,
     /// The SHA-256 of the client's certificate in hexadecimal digits, where a provider's tokens may be bound to it.
     pub peer_certificate: Option<Vec<u8>>,
-    /// Where the request comes from, with its port, where a share of the clients is told apart by it.
+    /// The client's address with its port, if a mode depends on the client.
     pub source_address: Option<Vec<u8>>,
 }
 

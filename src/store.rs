@@ -73,14 +73,13 @@ pub trait SharedStore {
     /// Replaces an entry whatever its version.
     fn put(&self, key: StoreKey<'_>, value: &[u8]);
 
-    /// The parsed keys of this version of a source's document, if the store keeps such: one in the memory of the engines
-    /// themselves does, so that each document is parsed once and its tables are made once. `None` sends the engine to
-    /// [`StoreKey::Document`].
+    /// The parsed keys of this version of a source's document, if the store keeps parsed keys. A store in the memory of the
+    /// engines does, so that each document is parsed once. `None` refers the engine to [`StoreKey::Document`].
     fn keys(&self, _source: &str, _version: u64) -> Option<Arc<ParsedJwkSet>> {
         None
     }
 
-    /// Keeps parsed keys in the place of the document that they were read from; false if the store keeps bytes only.
+    /// Keeps parsed keys in place of their document. False if the store keeps bytes only.
     fn put_keys(&self, _source: &str, _version: u64, _keys: &Arc<ParsedJwkSet>) -> bool {
         false
     }

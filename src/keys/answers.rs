@@ -1,4 +1,5 @@
-//! What the answers to a fetch mean: from the discovery document on to the keys, new keys, a failure, and the next time.
+//! The results of a fetch: after the discovery document the keys, then new keys or a failure, and the time of
+//! the next fetch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +17,14 @@ use crate::http::HttpUri;
 use crate::jose::{JwkSet, ParsedJwkSet, SkippedKeys};
 use crate::time::UnixTime;
 
-/// A good answer: the document, its keys and its entity tag, unless it is the one that we have.
+/// A usable response: the document, its keys and its entity tag, unless the document is unchanged.
 struct New {
     lifetime: Duration,
     document: Option<(Vec<u8>, ParsedJwkSet, Option<String>)>,
 }
 
 impl RemoteKeys {
-    /// The answer to a fetch. Answers to fetches that were given up are ignored.
+    /// A fetch has a response, or has failed. The outcome of an abandoned fetch is ignored.
     pub fn handle_fetched(
         &mut self,
         id: FetchId,
@@ -41,8 +42,8 @@ impl RemoteKeys {
             ..in_flight
         };
         let answer = answer.map_err(|error| match error {
-            // The host tells a timeout in the midst of a body as it tells a broken connection. Its timer and its wall
-            // clock need not agree to the millisecond.
+            // The host reports a timeout during a body like a broken connection. Its timer and its wall clock
+            // need not agree to the millisecond.
             FetchError::Reset if now.since(in_flight.asked_at) >= scaled(in_flight.timeout, 0.9) => {
                 FetchError::TimedOut
             }
@@ -67,7 +68,7 @@ impl RemoteKeys {
         }
     }
 
-    /// Gives up a fetch whose answer never came.
+    /// Abandons a fetch without a response.
     pub fn handle_timeout(&mut self, now: UnixTime, events: &mut Vec<KeyEvent>) {
         if let Some(in_flight) = self.in_flight.filter(|in_flight| in_flight.deadline <= now) {
             self.next_request = None;
@@ -91,7 +92,7 @@ impl RemoteKeys {
         discovery::read(answer.body, &discovery.issuer).map_err(FetchError::Discovery)
     }
 
-    /// The discovery document has come, or has not: goes on to the keys where it is their time.
+    /// The discovery document has arrived, or has not. Continues with the keys if they are due.
     fn handle_document(
         &mut self,
         in_flight: InFlight,
@@ -104,7 +105,7 @@ impl RemoteKeys {
             Err(error) => {
                 let asked = self.asked(&in_flight);
                 let Some(discovered) = &mut self.record.discovered else {
-                    // Nothing is known to go on with.
+                    // No URL for the keys is known.
                     self.wants = Wants::Nothing;
                     self.fail(in_flight, error, now, events);
                     return;
@@ -141,7 +142,8 @@ impl RemoteKeys {
                     document: Document::Jwks,
                     asked_at: now,
                     timeout: self.source.timeout,
-                    // What the discovery document's server asked for is not the keys' server's word.
+                    // The pause that the discovery document's server requested does not apply to the keys'
+                    // server.
                     pause: Duration::ZERO,
                     ..in_flight
                 });
@@ -150,7 +152,7 @@ impl RemoteKeys {
         }
     }
 
-    /// Takes over what the discovery document says; true if it is another URL than before.
+    /// Adopts the content of the discovery document. True if the URL of the keys has changed.
     fn follow(&mut self, jwks_uri: String, now: UnixTime, events: &mut Vec<KeyEvent>) -> bool {
         let before = self.record.discovered.take().unwrap_or_default();
         if let Some(outage) = before.outage {
@@ -161,7 +163,7 @@ impl RemoteKeys {
         }
         let has_moved = before.jwks_uri != jwks_uri;
         if has_moved {
-            // An entity tag means something at its own URL only.
+            // An entity tag is valid for its own URL only.
             self.record.etag = None;
             events.push(KeyEvent::Discovered {
                 jwks_uri: jwks_uri.clone(),
@@ -195,7 +197,7 @@ impl RemoteKeys {
                     document: Some((answer.body.to_vec(), parsed, etag)),
                 })
             }
-            // Only where it was asked for: RFC 9110 section 15.4.5.
+            // Valid only after a conditional request: RFC 9110 section 15.4.5.
             304 if self.held.is_some() && self.record.etag.is_some() => Ok(New {
                 lifetime,
                 document: None,
@@ -208,14 +210,14 @@ impl RemoteKeys {
         let mut published = None;
         match new.document {
             Some((document, parsed, etag)) => {
-                // A key that is skipped for another reason is news as well.
+                // Another reason for a skipped key is a change as well.
                 let changed = self.held.as_deref() != Some(&parsed);
                 events.push(KeyEvent::Loaded {
                     keys: parsed.set.len(),
                     skipped: parsed.skipped.clone(),
                     changed,
                 });
-                // An unchanged set keeps its version, so that no worker parses it again.
+                // An unchanged set keeps its version: no worker parses it again.
                 if changed || self.record.version == 0 || self.unreadable.take().is_some() {
                     self.record.version = self.chance.next().max(1);
                     published = Some(document);
@@ -260,7 +262,7 @@ impl RemoteKeys {
         let pause = backoff.pause(self.record.failures, in_flight.pause, &mut self.chance);
         self.record.retry_at = now.after(pause).as_millis();
         if self.serving(now).is_some() {
-            // When the keys stop serving, the short pauses begin: not up to a minute later.
+            // The short pauses begin when the keys end, and not up to a minute later.
             self.record.retry_at = self.record.retry_at.min(self.record.stale_until);
         }
         if let Some(discovered) = &mut self.record.discovered
@@ -268,7 +270,7 @@ impl RemoteKeys {
             && in_flight.document == Document::Jwks
             && error.is_misplaced()
         {
-            // The keys may have moved: the next attempt begins with the document.
+            // The keys may be at another URL: the next attempt begins with the discovery document.
             discovered.read_again_at = now.as_millis();
         }
         let (state, until) = self.record.state(now);
@@ -287,7 +289,7 @@ impl RemoteKeys {
         self.finish(in_flight, None);
     }
 
-    /// Gives the lease back with the outcome.
+    /// Returns the lease with the outcome.
     fn finish(&mut self, in_flight: InFlight, document: Option<Vec<u8>>) {
         self.record.lease = None;
         self.unpublished = Some(Unpublished {

@@ -1,8 +1,7 @@
-//! What workers tell each other of one provider's keys, in the shared store: the record with the lease, and
-//! the document.
+//! The data of one provider that workers share in the store: the record with the lease, and the document.
 //!
-//! Every compare-and-swap of the record is here. [`super::record`] says what the record means,
-//! [`super::fetching`] when a fetch is due.
+//! Every compare-and-swap of the record is here. [`super::record`] defines its meaning, and
+//! [`super::fetching`] the time of a fetch.
 
 use std::sync::Arc;
 
@@ -14,18 +13,18 @@ use crate::jose::{JwkSet, ParsedJwkSet};
 use crate::store::{SharedStore, StoreKey};
 use crate::time::UnixTime;
 
-/// What a worker has learnt about one provider's keys.
+/// What a worker has learnt about the keys of one provider.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    /// For the operator.
+    /// Events for the operator.
     pub(crate) events: Vec<KeyEvent>,
-    /// Keys, or the answer to a question about them, may have changed: requests that wait are worth another
-    /// look.
+    /// Keys, or the answer to a question about them, may have changed: the engine evaluates the waiting
+    /// requests again.
     pub(crate) has_changed: bool,
 }
 
 impl RemoteKeys {
-    /// Takes over what other workers have written.
+    /// Adopts what other workers have stored.
     pub(crate) fn read_shared(&mut self, store: &dyn SharedStore, now: UnixTime, news: &mut News) {
         if self.serving(now).is_none() {
             self.take_over(store, now, news);
@@ -41,8 +40,7 @@ impl RemoteKeys {
         self.adopt(record, keys, now, news);
     }
 
-    /// Takes over the same keys from an earlier configuration, if it knows newer ones, and copies them for
-    /// the other workers.
+    /// Adopts the keys of an earlier configuration, if they are newer, and copies them for the other workers.
     fn take_over(&mut self, store: &dyn SharedStore, now: UnixTime, news: &mut News) {
         for earlier in store.predecessors() {
             let (Some(own), Some(theirs)) = (store.get(self.record_key()), earlier.get(self.record_key()))
@@ -59,8 +57,8 @@ impl RemoteKeys {
                 continue;
             };
             let document = earlier.get(self.document_key()).and_then(|entry| entry.value);
-            // Not by way of the store alone: a foreign module may overwrite the entry before this worker
-            // reads it.
+            // Not only through the store: a foreign module may overwrite the entry before this worker reads
+            // it.
             let keys = document
                 .as_deref()
                 .filter(|_| self.needs_document(&record))
@@ -73,7 +71,7 @@ impl RemoteKeys {
         }
     }
 
-    /// Takes the lease for a fetch that is due, and returns the request to send. `None`: another worker was
+    /// Takes the lease for a fetch that is due, and returns the request to send. `None` if another worker was
     /// faster.
     pub(crate) fn begin_fetch(
         &mut self,
@@ -82,28 +80,28 @@ impl RemoteKeys {
         now: UnixTime,
         news: &mut News,
     ) -> Option<FetchRequest> {
-        // An earlier configuration may have asked a moment ago.
+        // An earlier configuration may have fetched just now.
         self.take_over(store, now, news);
         let seen = store.get(self.record_key())?;
         let current = seen.value.and_then(|record| KeyRecord::decode(&record));
         let request = self.acquire_lease(id, current, now)?;
         let written = store.swap(self.record_key(), seen.version, &self.record.encode());
-        // If a foreign module writes the entry all the time, no worker can get a lease. Then each fetches for
-        // itself.
+        // If a foreign module overwrites the entry all the time, no worker can get a lease. Then each worker
+        // fetches for itself.
         let is_taken = || {
             let entry = store.get(self.record_key());
             entry.is_none_or(|entry| entry.value.is_some())
         };
         if written.is_err() && is_taken() {
-            // The other worker's record is read at the next look.
+            // The next call reads the other worker's record.
             self.in_flight = None;
             return None;
         }
         Some(request)
     }
 
-    /// Writes the outcome of a fetch, if the lease is still this worker's. If it is not, another worker has
-    /// taken over, and publishes in its place.
+    /// Stores the outcome of a fetch, if this worker still holds the lease. Otherwise another worker has
+    /// taken over, and publishes its own result.
     pub fn publish(&mut self, store: &dyn SharedStore) {
         let Some(unpublished) = self.unpublished.take() else {
             return;
@@ -111,7 +109,7 @@ impl RemoteKeys {
         let Some(seen) = store.get(self.record_key()) else {
             return;
         };
-        // Without a record there is no other holder.
+        // Without a record, no other worker holds the lease.
         let current = seen.value.and_then(|record| KeyRecord::decode(&record));
         if current.is_some_and(|current| current.lease.map(|lease| lease.holder) != Some(unpublished.holder))
         {
@@ -138,7 +136,8 @@ impl RemoteKeys {
         StoreKey::Document(&self.fingerprint)
     }
 
-    /// The keys of this version: as another engine of the process has parsed them, or else from the document.
+    /// The keys of this version: those that another engine of the process has parsed, or else those in the
+    /// document.
     fn shared_keys(&self, store: &dyn SharedStore, version: u64) -> Option<Arc<ParsedJwkSet>> {
         store.keys(&self.fingerprint, version).or_else(|| {
             let document = store.get(self.document_key())?.value?;
@@ -146,7 +145,7 @@ impl RemoteKeys {
         })
     }
 
-    /// Whether this worker needs the document as well to take over the record.
+    /// Whether this worker also needs the document to adopt the record.
     fn needs_document(&self, record: &KeyRecord) -> bool {
         self.in_flight.is_none()
             && self.unpublished.is_none()
@@ -154,17 +153,17 @@ impl RemoteKeys {
             && record.version != self.record.version
     }
 
-    /// Takes over a record of the process: another worker's lease, failure or keys.
+    /// Adopts a record of the process: another worker's lease, failure or keys.
     fn adopt(&mut self, record: KeyRecord, keys: Option<Arc<ParsedJwkSet>>, now: UnixTime, news: &mut News) {
-        // Our own fetch will tell more than the record, which is ours anyway.
+        // The worker's own fetch will provide more than the record, which is the worker's own anyway.
         let is_busy = self.in_flight.is_some() || self.unpublished.is_some();
         if is_busy || record == self.record || self.is_behind(&record, now) {
             return;
         }
         if record.version != self.record.version {
             let Some(keys) = keys else {
-                // Its writer is between two writes, or was overtaken: keep the keys, and write the document
-                // again if it stays unreadable.
+                // Its writer is between two writes, or was overtaken: the worker keeps its keys, and stores
+                // the document again if it stays unreadable.
                 self.unreadable = Some(record.version);
                 return;
             };
@@ -177,13 +176,13 @@ impl RemoteKeys {
     }
 }
 
-/// The document with its version in front: a store cannot write record and document as one, and a reader must
-/// not take a document for that of another record.
+/// The document with its version in front: a store cannot write record and document at once, and a reader
+/// must not combine the document with another record.
 fn versioned(version: u64, document: &[u8]) -> Vec<u8> {
     [&version.to_le_bytes(), document].concat()
 }
 
-/// The keys of a document that has its version in front, if it has this one.
+/// The keys of a document whose version in front is this one.
 fn parse(version: u64, bytes: &[u8]) -> Option<Arc<ParsedJwkSet>> {
     let (found, document) = bytes.split_first_chunk::<8>()?;
     match u64::from_le_bytes(*found) == version {

@@ -35,7 +35,7 @@ pub struct KeyRecord {
     pub(super) failures: u32,
     /// Before this no fetch but for an unknown `kid`.
     pub(super) retry_at: u64,
-    /// What the operator was told of these failures.
+    /// What was reported to the operator of these failures.
     #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
     pub(super) outage: Option<Outage>,
     /// When the last fetches for an unknown `kid` began, the last one last.
@@ -65,7 +65,7 @@ pub(super) struct Discovered {
     pub(super) read_again_at: u64,
     /// Fetches of the document that failed since the last good one.
     pub(super) failures: u32,
-    /// What the operator was told of these failures.
+    /// What was reported to the operator of these failures.
     #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
     pub(super) outage: Option<Outage>,
 }
@@ -237,7 +237,7 @@ impl Outage {
         }))
     }
 
-    /// Notes a failure that began at `begun`; true if the operator has not been told so yet.
+    /// Notes a failure that began at `begun`; true if it was not reported to the operator before.
     pub(super) fn note(outage: &mut Option<Self>, begun: UnixTime, state: KeyState, why: String) -> bool {
         let since = outage.as_ref().map_or(begun.as_millis(), |before| before.since);
         let now = Self { since, state, why };

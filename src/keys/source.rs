@@ -1,4 +1,5 @@
-//! Where a provider's keys come from: the configuration itself, or an address of the issuer, and how they are kept.
+//! The source of a provider's keys: the configuration itself, or a URL of the issuer, and the rules of their
+//! cache.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +11,17 @@ use sha2::{Digest as _, Sha256};
 use crate::http::HttpUri;
 use crate::jose::ParsedJwkSet;
 
-/// Where a provider's keys come from.
+/// The source of a provider's keys.
 #[derive(Debug)]
 pub enum KeySource {
-    /// `local_jwks`: the configuration itself.
+    /// `local_jwks`: the keys in the configuration.
     Local(Arc<ParsedJwkSet>),
     /// `discovery` or `remote_jwks`.
     Remote(Box<RemoteKeySource>),
 }
 
 impl KeySource {
-    /// Whether they are the same keys.
+    /// Whether both are the same keys.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -38,42 +39,42 @@ impl KeySource {
     }
 }
 
-/// Keys that are fetched through Envoy, and how they are kept.
+/// Keys that the filter fetches through Envoy, and the rules of their cache.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteKeySource {
-    /// Where they are.
+    /// Their place.
     pub location: KeyLocation,
-    /// After which a request has failed.
+    /// The timeout of a request.
     pub timeout: Duration,
-    /// How long the keys are fresh, where the answer does not say.
+    /// The lifetime of the keys, if the response does not define it.
     pub cache_duration: Duration,
-    /// How the keys are kept.
+    /// The rules of the cache.
     pub key_cache: KeyCache,
-    /// What each request says of its sender: `user_agent`. No part of the source's name.
+    /// The `user-agent` of each request. It is no part of the source's name.
     pub user_agent: Box<str>,
 }
 
-/// Where keys are.
+/// The place of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyLocation {
-    /// `remote_jwks`: here.
+    /// `remote_jwks`: this URL.
     Jwks(Endpoint),
-    /// `discovery`: where the issuer's document says.
+    /// `discovery`: the URL in the issuer's document.
     Discovery(Discovery),
 }
 
-/// A document at an HTTP address, fetched through a cluster of Envoy.
+/// A document at a URL, fetched through a cluster of Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The cluster that the request is sent to.
+    /// The cluster that receives the request.
     pub cluster: Box<str>,
-    /// What is asked for there.
+    /// The URL of the document.
     pub uri: HttpUri,
 }
 
 impl RemoteKeySource {
-    /// A name for the key source, equal for equal sources and short: the place of its keys in shared data. A changed
-    /// source gets another place, an unchanged one finds its keys again after a reload.
+    /// A short name for the key source, the same for equal sources: the name of its entries in shared data. A
+    /// changed source gets other entries, and an unchanged one finds its keys again after a reload.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
@@ -101,21 +102,21 @@ impl RemoteKeySource {
     }
 }
 
-/// Where the document is, whose it must be, and which cluster leads to the keys that it names.
+/// The place of the document, its issuer, and the cluster for the keys that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
     /// The document.
     pub document: Endpoint,
-    /// Where it is asked for instead, if there is nothing at the first address; none where `uri` is written.
+    /// The second address, if the first one answers 404; none if the configuration has `uri`.
     pub fallback: Option<Endpoint>,
-    /// The document's `issuer` must equal this exactly. The tokens' `iss` may be another.
+    /// The document's `issuer` must equal this exactly. The `iss` of tokens may differ.
     pub issuer: Box<str>,
-    /// The cluster for a `jwks_uri` on another host, by host; in the hosts' order.
+    /// The clusters for a `jwks_uri` on another host, sorted by host.
     pub clusters: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Discovery {
-    /// The endpoint of the keys, whose URL the document gives.
+    /// The endpoint of the keys, from the URL in the document.
     #[must_use]
     pub fn keys_at(&self, jwks_uri: HttpUri) -> Endpoint {
         let named = |name: &str| {
@@ -136,18 +137,18 @@ impl Discovery {
     }
 }
 
-/// How fetched keys are kept: `key_cache`.
+/// The rules of the cache: `key_cache`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeyCache {
-    /// The share of the lifetime after which fresh keys are fetched.
+    /// The share of the lifetime after which the filter fetches fresh keys.
     pub refresh_ahead: f64,
-    /// For how long after their lifetime old keys serve on while the issuer fails.
+    /// How long the filter uses keys after their lifetime while the issuer fails.
     pub stale_if_error: Duration,
-    /// The window in which unknown `kid`s may cause two fetches.
+    /// The window in which unknown `kid`s may cause at most three fetches.
     pub unknown_kid_cooldown: Duration,
-    /// A longer document is refused.
+    /// The filter refuses a longer document.
     pub max_response_bytes: usize,
 }
 
-/// No request to an issuer lasts longer than this, whatever is configured.
+/// The longest timeout of a request to an issuer, whatever the configuration says.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);

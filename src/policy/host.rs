@@ -15,7 +15,7 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
-    /// Whether the authority of a request matches; `None`: it may be any.
+    /// Whether the authority of a request matches; `None` if servers may interpret it differently.
     #[must_use]
     pub fn matches(&self, authority: Option<&Authority<'_>>) -> Match {
         let (pattern, is_under) = match self {
@@ -33,7 +33,7 @@ impl HostPattern {
         match (pattern.port(), authority.port()) {
             _ if !is_host => Match::NO,
             (None, _) => Match::YES,
-            // A client leaves out the port that is its scheme's own.
+            // A client omits the default port of its scheme.
             (Some(port), None) if DEFAULT_PORTS.contains(&port) => Match::PERHAPS,
             (port, given) => Match::sure(port == given),
         }
@@ -101,7 +101,7 @@ mod tests {
                 );
             }
         }
-        // What cannot be read may be any, and so may a port that is left out.
+        // An authority that cannot be parsed may be any, and so may an omitted port.
         for (pattern, other) in [
             ("admin.test", "x@admin.test"),
             ("admin.test", "admin.test:80:80"),

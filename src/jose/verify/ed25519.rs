@@ -26,7 +26,7 @@ pub(in crate::jose) struct Ed25519Key {
     bytes: [u8; 32],
     /// The point after the first search; `None` if there is none, or one of small order.
     point: OnceLock<Option<VerifyingKey>>,
-    /// The number of valid signatures so far.
+    /// The number of valid signatures so far, on all threads.
     good: AtomicU8,
     /// Multiples of the key's negative: two products with a table take half the time of one with doublings.
     table: OnceLock<Box<EdwardsBasepointTable>>,

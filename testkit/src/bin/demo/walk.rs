@@ -67,7 +67,7 @@ fn take(screen: &Screen, world: &World, number: usize, step: &Step) -> bool {
 
 /// The request as a command to type, but for its tokens.
 fn curl(base: &str, ask: &Ask) -> String {
-    // curl tidies paths up unless told not to.
+    // curl normalizes paths by default.
     let flag = if ask.request.path.contains("/..") {
         "--path-as-is "
     } else {
