@@ -1,4 +1,4 @@
-//! Lines of the house that the compiler does not hold.
+//! Rules of the code base that the compiler does not check.
 
 #![cfg(test)]
 #![allow(
@@ -26,7 +26,7 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The sources that the predicate finds fault with, and how many were looked at.
+/// The sources with a fault, by the predicate. Checks that enough sources were read.
 fn offenders(is_at_fault: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let all = sources(&root.join("src"));
@@ -50,7 +50,7 @@ fn only_the_host_side_names_the_host() {
         code.contains("proxy_wasm::") || code.contains("log::") || code.contains("hostcalls")
     };
     let found = offenders(|path, text| {
-        // The entry's macro has to be in the crate's root.
+        // The macro for the entry has to be in the crate's root.
         let is_entry = |line: &str| path == Path::new("src/lib.rs") && line.contains("proxy_wasm::main!");
         !is_host(path) && text.lines().any(|line| names_host(line) && !is_entry(line))
     });

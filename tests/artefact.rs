@@ -1,4 +1,4 @@
-//! The module that `make wasm` leaves: how large it is, what the host can call, and what it asks of the host.
+//! The module that `make wasm` builds: its size, its exports and its imports.
 
 #![cfg(test)]
 #![allow(
@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-/// The module may grow so large, in bytes, and no larger.
+/// The largest size of the module, in bytes.
 const BUDGET: usize = 800 * 1024;
 
 /// No function's body may be larger, in bytes. V8 compiles every function when Envoy starts, one at a time on each of its
@@ -17,7 +17,7 @@ const BUDGET: usize = 800 * 1024;
 /// 41 KB, Envoy took 20 MB more.
 const LARGEST_FUNCTION: usize = 14_000;
 
-/// What Envoy calls. Each one more costs an entry into the VM at each request or each connection.
+/// The functions that Envoy calls. Each further one costs a call into the VM for each request or connection.
 const EXPORTS: &[&str] = &[
     "_initialize",
     "memory",
@@ -34,7 +34,8 @@ const EXPORTS: &[&str] = &[
     "proxy_on_tick",
 ];
 
-/// What the standard library needs: a seed for its hash maps, and what ends a program that panics. No files, no sockets.
+/// The imports of the standard library: a seed for its hash maps, and the end of a program after a panic. No
+/// files, no sockets.
 const WASI: &[&str] = &[
     "environ_get",
     "environ_sizes_get",
@@ -43,7 +44,7 @@ const WASI: &[&str] = &[
     "random_get",
 ];
 
-/// The sections of a module that matter here.
+/// The sections of a module that this test reads.
 struct Module {
     size: usize,
     largest_function: usize,
@@ -52,7 +53,7 @@ struct Module {
     custom: Vec<String>,
 }
 
-/// Reads on (WebAssembly core specification, section 5).
+/// Reads the next part (WebAssembly core specification, section 5).
 struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {

@@ -60,10 +60,10 @@ use report::Report;
 use run::Trial;
 use testkit::Random;
 
-/// So many configurations in `make test`, with [`REQUESTS`] requests each.
+/// The number of configurations in `make test`, with [`REQUESTS`] requests each.
 const CONFIGURATIONS: u64 = 60;
 const REQUESTS: usize = 40;
-/// So many share an Envoy.
+/// The number of configurations in one Envoy.
 const AT_ONCE: u64 = 60;
 
 #[test]
@@ -98,7 +98,7 @@ fn what_is_directed_is_decided_alike_and_shows_every_deviation() {
     );
 }
 
-/// Until it is stopped, `DIFF_COUNT` configurations were run, or a difference is found that nothing explains.
+/// Ends when it is stopped, after `DIFF_COUNT` configurations, or at an unexplained difference.
 #[test]
 #[ignore = "has no end: make differential"]
 fn without_end() {

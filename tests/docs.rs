@@ -1,7 +1,7 @@
-//! The documentation, held against the filter: what a page shows is what happens.
+//! The documentation compared with the filter: each page must describe the actual behavior.
 //!
-//! Examples are loaded, tables of fields, formats and constants compared with the code, metrics and log lines with a real
-//! Envoy. A test that finds too little to check fails.
+//! The tests load examples, compare tables of fields, formats and constants with the code, and compare
+//! metrics and log lines with a real Envoy. A test that finds too few examples fails.
 
 #![cfg(test)]
 #![allow(

@@ -114,7 +114,7 @@ impl Engine {
         }
     }
 
-    /// What the host does at a tick.
+    /// The host's work at a tick.
     fn tick(&mut self) {
         for request in self.engine.handle_tick(self.now, &self.store) {
             let mut next = Some(request);
@@ -164,7 +164,7 @@ impl Engine {
                 "host" => ":authority".to_owned(),
                 name => name.to_owned(),
             };
-            // As Envoy does with fields that it knows to be lists.
+            // As Envoy joins the fields that it knows to be lists.
             let joined =
                 (name == "authorization").then(|| fields.iter_mut().find(|(known, _)| *known == name));
             match joined.flatten() {
@@ -236,7 +236,7 @@ impl Running for Engine {
                 .handle_request(id, head, || None, self.now, &self.store);
             decided.insert(id, decision);
         }
-        // Time goes from one timeout to the next, as long as someone waits.
+        // The time goes from one timeout to the next, as long as a request waits.
         while decided.values().any(|decision| *decision == Decision::Wait) {
             self.now = self.now.after(Duration::from_millis(1));
             self.tick();

@@ -1,4 +1,5 @@
-//! The real callbacks of the SDK, natively, against a stub of the host: what the glue in `src/host` does, call by call.
+//! The real callbacks of the SDK, run natively against a stub of the host: the behavior of `src/host`, call
+//! by call.
 //!
 //! ```text
 //!  scenarios, cache, faults …  ──▶ vm        calls `proxy_on_*` as Envoy does: contexts, streams, ticks, answers

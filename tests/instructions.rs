@@ -1,8 +1,8 @@
-//! What the release module costs, in numbers that do not depend on the machine: WebAssembly instructions, host calls, and
-//! pages of memory.
+//! The cost of the release module in numbers that do not depend on the machine: WebAssembly instructions,
+//! host calls, and pages of memory.
 //!
-//! An interpreter runs `envoy/jwt.wasm` and counts. Time is not among its figures: that is what `make bench` is for. But a
-//! change that makes every request dearer shows here at once, on a loaded machine as on an idle one.
+//! An interpreter runs `envoy/jwt.wasm` and counts. It does not measure time: `make bench` does. But it shows
+//! a change that makes every request more expensive, on a loaded machine as on an idle one.
 //!
 //! Clock, chance, keys and tokens are always the same, and so are the figures; another compiler moves them by a few per
 //! cent, which the budgets leave room for. Whoever makes something cheaper lowers its budget.
@@ -28,7 +28,7 @@ use testkit::{Algorithm, Request, SigningKey, Token, tamper_signature};
 
 use vm::{Cost, Vm};
 
-/// What something may cost.
+/// The limits of one kind of request.
 struct Budget {
     what: &'static str,
     instructions: u64,
@@ -88,10 +88,10 @@ const BUDGETS: &[Budget] = &[
 /// Seconds since the epoch at which the tokens of `tokens.txt` are good, for ten minutes.
 const NOW: u64 = 1_800_000_000;
 
-/// What a worker's module may take, in pages of 64 KiB: 16 MiB.
+/// The largest memory of a worker's module, in pages of 64 KiB: 16 MiB.
 const MAX_PAGES: u64 = 256;
 
-/// The public halves of the keys that have signed `tokens.txt`; no one has the others.
+/// The public halves of the keys that signed `tokens.txt`. The private halves do not exist any more.
 fn keys() -> Value {
     serde_json::from_str(include_str!("instructions/keys.json")).expect("a key set")
 }
@@ -132,7 +132,7 @@ fn in_the_module(mut config: Value) -> Value {
 }
 
 fn orders() -> Request {
-    // What comes with a request of a browser or of another service.
+    // The header fields of a request from a browser or from another service.
     Request::get("/orders/4711?expand=lines")
         .header("host", "api.example.com")
         .header(

@@ -1,5 +1,5 @@
-//! Configurations of jwt_authn as documentation and generators write them: each loads, or is refused with a message that says
-//! what to do.
+//! Configurations of jwt_authn from documentation and generators: each loads, or is refused with a helpful
+//! message.
 //!
 //! One file each in `public_configs/`, with names of its own: `# after:` says where its shape comes from, `# refused:` the
 //! exact message where it does not load. Two things are done to each first: a provider without `audiences` gets `["*"]`,

@@ -1,4 +1,5 @@
-//! The keys under a simulated clock and a scripted issuer: one process with its workers, and fleets of processes.
+//! The keys with a simulated clock and a scripted issuer: one process with its workers, and fleets of
+//! processes.
 
 #![cfg(test)]
 #![allow(

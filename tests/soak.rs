@@ -1,8 +1,9 @@
-//! `make soak`: mixed traffic through a real Envoy for a long time, with each answer held against the engine's.
+//! `make soak`: mixed traffic through a real Envoy for a long time. Each response is compared with the
+//! engine's decision.
 //!
-//! Three issuers rotate their keys, fail and come back, and the listener's configuration is replaced, while clients send good,
-//! cold, bad and attacking requests over HTTP/1 and HTTP/2. The run fails at the first wrong decision, and at its end if
-//! memory or descriptors have grown, or a VM has crashed.
+//! Three issuers rotate their keys, fail and recover, and the listener's configuration is replaced, while
+//! clients send valid, cold, invalid and attacking requests over HTTP/1 and HTTP/2. The run fails at the
+//! first wrong decision, or at its end if memory or descriptors have grown, or a VM has crashed.
 
 #![cfg(test)]
 #![allow(
@@ -34,9 +35,9 @@ use testkit::{
 
 const AUDIENCE: &str = "orders-api";
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-/// How often the figures are read.
+/// The interval between samples.
 const SAMPLE: Duration = Duration::from_secs(10);
-/// What Envoy may grow by after the first third, whose caches and arenas are filled then.
+/// The permitted growth of Envoy after the first third, when caches and arenas are full.
 const GROWTH: f64 = 0.10;
 const GROWTH_OF_DESCRIPTORS: usize = 32;
 
@@ -122,7 +123,7 @@ struct World {
     generation: u64,
 }
 
-/// What the engine says of a request: status, and the reason of a refusal.
+/// The engine's decision: the status, and the reason of a refusal.
 struct Oracle {
     config: Rc<Config>,
     engine: Authenticator,
@@ -263,7 +264,7 @@ fn agrees(seen: &Response, wanted: &(u16, Option<String>)) -> bool {
     if (seen.status, &reason) == (wanted.0, &wanted.1) {
         return true;
     }
-    // The engine of this test has every key that there is. The filter may say that it could not ask the issuer.
+    // The engine of this test has all keys. The filter may answer that it could not ask the issuer.
     let unasked = (503, Some("keys_unavailable".to_owned()));
     wanted.1.as_deref() == Some("key_unknown") && (seen.status, reason) == unasked
 }
@@ -272,7 +273,7 @@ fn agrees(seen: &Response, wanted: &(u16, Option<String>)) -> bool {
 struct Tally {
     sent: AtomicU64,
     retried: AtomicU64,
-    /// How long requests took that pass, since the last sample.
+    /// The latencies of allowed requests since the last sample.
     micros: Mutex<Vec<u32>>,
     kinds: Mutex<BTreeMap<String, u64>>,
     wrong: Mutex<Vec<String>>,
@@ -305,7 +306,7 @@ fn client(world: &RwLock<World>, clients: &[Client], seed: u64, tally: &Tally, e
         let took = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
         drop(world);
         tally.sent.fetch_add(1, Ordering::Relaxed);
-        // A token of a key that is not there waits until the issuer was asked: that is no latency of the filter.
+        // A token with an absent key waits for the issuer: that is no latency of the filter.
         if wanted.0 == 200 {
             tally.micros.lock().expect("no panic").push(took);
         }

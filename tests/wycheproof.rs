@@ -1,5 +1,5 @@
-//! Project Wycheproof's vectors, those whose parameters JOSE can express, each through `Jwk::parse` and
-//! `Jwk::verify`: the edge cases that got past some implementation or other.
+//! The vectors of Project Wycheproof whose parameters JOSE can express, each through `Jwk::parse` and
+//! `Jwk::verify`: known faults of other implementations.
 
 #![cfg(test)]
 

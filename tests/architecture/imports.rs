@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The place of a module: `["keys", "record"]`; the crate's root has none.
 pub(crate) type Module = Vec<String>;
 
-/// What one file says.
+/// The imports and names of one file.
 #[derive(Debug, Default)]
 struct Source {
     /// Its modules in files of their own, those of tests left out.
@@ -276,7 +276,7 @@ impl Source {
 /// A circle of arrows, if there is one.
 pub(crate) fn circle<N: Ord + Clone>(arrows: &BTreeSet<(N, N)>) -> Option<Vec<N>> {
     let mut left: BTreeSet<(N, N)> = arrows.clone();
-    // What has no arrow from it, or none to it, is in no circle.
+    // A node without an arrow from it, or to it, is in no circle.
     loop {
         let from: BTreeSet<N> = left.iter().map(|(from, _)| from.clone()).collect();
         let to: BTreeSet<N> = left.iter().map(|(_, to)| to.clone()).collect();

@@ -1,4 +1,4 @@
-//! What carries a scenario out, and how its outcome is held against the expected one.
+//! The runner of a scenario, and the comparison of its outcome with the expected one.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -9,15 +9,15 @@ use testkit::Request;
 
 use crate::scenarios::{Expect, ReplyHas, Says, Scenario, Seen, Step};
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// What the upstream saw. Header values as Latin-1.
+    /// The request at the upstream. Header values as Latin-1.
     Forwarded {
         path: String,
         headers: Vec<(String, String)>,
     },
-    /// What the client got.
+    /// The response at the client.
     Answered {
         status: u16,
         headers: Vec<(String, String)>,

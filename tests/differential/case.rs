@@ -1,4 +1,4 @@
-//! One request to both filters: what each made of it, and in what the two differ.
+//! One request to both filters: the outcome of each, and the differences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,25 +8,25 @@ use testkit::{Client, Request, Response, latin1};
 
 use crate::tokens::{self, SeenToken};
 
-/// What a filter made of a request.
+/// The outcome of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Forwarded(Forwarded),
     Denied {
         status: u16,
-        /// Envoy's response-code details: the filter's own word for why.
+        /// Envoy's response code details, which contain the filter's reason.
         details: String,
     },
 }
 
-/// What the upstream saw. Values as Latin-1.
+/// The request at the upstream. Values as Latin-1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forwarded {
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
-/// In what two outcomes may differ.
+/// The kinds of differences between two outcomes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Aspect {
     /// One forwards, the other denies.
@@ -74,7 +74,7 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// In what the outcomes differ.
+    /// The differences between the outcomes.
     pub(crate) fn differences(&self) -> Vec<Aspect> {
         match (&self.ours, &self.theirs) {
             (Outcome::Forwarded(ours), Outcome::Forwarded(theirs)) => {
@@ -111,7 +111,7 @@ impl<'c> Case<'c> {
         }
     }
 
-    /// What each forwards, if both do.
+    /// The requests that both forward, if both do.
     pub(crate) fn both_forward(&self) -> Option<(&Forwarded, &Forwarded)> {
         match (&self.ours, &self.theirs) {
             (Outcome::Forwarded(ours), Outcome::Forwarded(theirs)) => Some((ours, theirs)),

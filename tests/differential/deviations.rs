@@ -1,14 +1,14 @@
-//! Where this filter decides otherwise than jwt_authn, on purpose: the whole list.
+//! The list of the intentional differences from jwt_authn.
 //!
-//! Each deviation has a predicate that is as narrow as can be: it looks at the request, its tokens, the configuration and
-//! both outcomes, so that a difference of another cause is not hidden behind it.
+//! The predicate of each deviation is as narrow as possible: it examines the request, its tokens, the
+//! configuration and both outcomes, so that it does not hide a difference with another cause.
 
 use crate::case::{Aspect, Case, Outcome};
 use crate::known_faults;
 use crate::predicates::*;
 use crate::tokens;
 
-/// A difference that is meant.
+/// An intentional difference.
 #[derive(Debug)]
 pub(crate) struct Deviation {
     /// Stable: documents and issues refer to it.

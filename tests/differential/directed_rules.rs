@@ -86,7 +86,8 @@ pub(crate) fn matches() -> Vec<Trial> {
     let mut trials: Vec<Trial> = matchers
         .into_iter()
         .map(|matcher| {
-            // Where the rule matches, another provider's token is needed: the reason tells which of the two it was.
+            // If the rule matches, another provider's token is needed: the reason shows which of the two
+            // rules matched.
             let mut config = three(json!([
                 {"match": matcher, "requires": {"provider_name": "partner"}},
                 {"match": {"prefix": "/"}}

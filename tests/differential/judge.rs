@@ -1,4 +1,4 @@
-//! What explains a case, and what nothing does.
+//! Explains the differences of a case, and finds those without an explanation.
 
 use proxy_wasm_jwt::policy::RequestPath;
 use testkit::{Client, Request};

@@ -50,7 +50,7 @@ fn trial(name: &str, document: String) -> Trial {
         "async_fetch": {"fast_listener": true},
     });
     let mut config = one(json!({"local_jwks": null, "remote_jwks": remote}));
-    // A document without keys is waited for, for not as long as by default.
+    // A request waits for a document without keys, but for less than the default time.
     config["limits"] = json!({"max_wait": "2s"});
     let mut requests: Vec<Request> = idps()[0]
         .keys
@@ -82,7 +82,7 @@ fn octets(key: &Value, name: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(key[name].as_str()?).ok()
 }
 
-/// Changes the number that says most of the key: `n`, or `x` and `y`.
+/// Changes the most important number of the key: `n`, or `x` and `y`.
 fn numbers(key: &mut Value, change: fn(&[u8]) -> String) {
     let names: &[&str] = if key["kty"] == "RSA" { &["n"] } else { &["x", "y"] };
     for name in names {
@@ -96,7 +96,7 @@ const OPTIONAL: &[&str] = &[
     "alg", "use", "kid", "key_ops", "d", "p", "q", "dp", "dq", "qi", "oth", "x5c", "x5t", "x5u",
 ];
 
-/// What may become of a key.
+/// The possible changes of a key.
 const CHANGES: &[(&str, Change)] = &[
     ("as it is", |_| {}),
     ("every optional member null", |key| {

@@ -1,7 +1,7 @@
 //! Known differences in which this filter is wrong and jwt_authn is right.
 //!
-//! They are let pass so that new ones are seen, and only as long as a directed case shows them: whoever mends one takes it out
-//! here. `DIFF_STRICT=1` lets none pass.
+//! The test accepts these, so that it shows new ones, but only while a directed case shows them: remove a
+//! fault here when you correct it. `DIFF_STRICT=1` accepts none.
 
 use crate::deviations::Deviation;
 

@@ -6,7 +6,7 @@ use testkit::Listener;
 use crate::case::DETAILS;
 use crate::world::{KeySet, idps};
 
-/// Where an issuer serves a key set.
+/// The place of an issuer's key set.
 pub(crate) fn remote_path(number: usize, set: KeySet) -> String {
     format!("/{number}/{set:?}")
 }

@@ -1,4 +1,4 @@
-//! Configurations that jwt_authn takes and this filter refuses, on purpose: the whole list.
+//! The list of configurations that jwt_authn accepts and this filter refuses on purpose.
 
 use proxy_wasm_jwt::config::Config;
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ use crate::world::{SECRET, idps};
 pub(crate) struct Refusal {
     /// Stable: documents and issues refer to it.
     pub(crate) id: &'static str,
-    /// What is written.
+    /// The configuration in words.
     pub(crate) what: &'static str,
-    /// What jwt_authn makes of it.
+    /// The behavior of jwt_authn.
     pub(crate) theirs: &'static str,
     pub(crate) why: &'static str,
     config: fn() -> Value,
-    /// What the message says, among other things.
+    /// A part of the message.
     says: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What a run came to, and how a difference that nothing explains is shown.
+//! The result of a run, and the report of an unexplained difference.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -12,13 +12,13 @@ use crate::listeners::native;
 use crate::run::Trial;
 use crate::shrink;
 
-/// Of so many kinds the example is made smaller; it takes a while.
+/// The number of kinds for which the example is reduced, which takes a while.
 const SHRUNK: usize = 3;
 
 /// A difference that nothing explains.
 #[derive(Debug)]
 struct Example {
-    /// Where it was seen, and in what.
+    /// Its kind and its place.
     title: String,
     /// Ready to read.
     text: String,
@@ -26,7 +26,7 @@ struct Example {
     trial: Option<Trial>,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) configurations: usize,
@@ -34,9 +34,9 @@ pub(crate) struct Report {
     /// Combinations that both filters let through.
     pub(crate) forwarded: usize,
     pub(crate) equal: usize,
-    /// How often each deviation was seen.
+    /// The number of occurrences of each deviation.
     pub(crate) seen: BTreeMap<&'static str, usize>,
-    /// What nothing explains, ready to read; by its kind, so that one fault is shown once.
+    /// The reports of unexplained differences, by kind: each fault is reported once.
     unexplained: BTreeMap<String, Vec<Example>>,
 }
 
@@ -80,7 +80,7 @@ impl Report {
             if let Some(trial) = trial {
                 writeln!(text, "in full: {}", keep(trial, number).display()).expect("a string grows");
             }
-            // Where else, to tell one cause from several.
+            // Other places, which help to find the cause.
             for other in found
                 .iter()
                 .filter(|other| other.title != shortest.title)
@@ -154,7 +154,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// All that is needed to see a difference again, short enough to be read: keys and tokens are named, not shown.
+/// Everything that is needed to reproduce a difference, in a short form: keys and tokens are named, not
+/// shown.
 pub(crate) fn describe(trial: &Trial, judged: &Judged<'_>) -> String {
     let case = &judged.case;
     let tokens: Vec<String> = case.tokens.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! Requests: aimed at a configuration, so that most tokens are where it looks for them.
+//! Generated requests. They follow the configuration: most tokens are in its locations.
 
 use serde_json::Value;
 use testkit::{Random, Request};
@@ -45,7 +45,7 @@ const QUERIES: &[&str] = &[
 
 const METHODS: &[&str] = &["GET", "GET", "GET", "POST", "OPTIONS", "DELETE"];
 
-/// Where a token may be.
+/// The possible locations of a token.
 #[derive(Clone, Debug)]
 enum Place {
     Header(String, String),

@@ -43,7 +43,7 @@ impl Trial {
     }
 }
 
-/// Runs all of them, on as few Envoys as can be: one.
+/// Runs all of them on a single Envoy if possible.
 pub(crate) fn run(trials: &[Trial]) -> Report {
     let mut report = Report::default();
     let mut taken = Vec::new();

@@ -1,4 +1,4 @@
-//! From an example that nothing explains to the smallest one: what can be left out of the request, then of the configuration.
+//! Reduces an unexplained example to the smallest one: first the request, then the configuration.
 
 use serde_json::Value;
 use testkit::Request;
@@ -6,15 +6,16 @@ use testkit::Request;
 use crate::report::describe;
 use crate::run::{Stack, Trial, look};
 
-/// How often it may get smaller; each time costs an Envoy.
+/// The most reductions. Each costs an Envoy.
 const ROUNDS: usize = 25;
-/// So many are tried at a time.
+/// The number of attempts at the same time.
 const AT_ONCE: usize = 40;
 
-/// The smallest trial that still shows a difference of this kind, and how it shows; None where nothing can be left out.
+/// The smallest trial that still shows a difference of this kind, and its report; None if nothing can be left
+/// out.
 pub(crate) fn smallest(trial: &Trial, kind: &str) -> Option<(String, Trial)> {
     let mut best = None;
-    // Where the last round found something to leave out: what is before it was tried in vain.
+    // The place of the last success: everything before it was tried in vain.
     let mut start = 0;
     for _ in 0..ROUNDS {
         let now = best.as_ref().map_or(trial, |(_, trial)| trial);
@@ -71,7 +72,8 @@ fn smaller(trial: &Trial) -> Vec<Trial> {
     found
 }
 
-/// What jwt_authn demands of a configuration and ours does not: at least two in a group, and a path in each match.
+/// The demands of jwt_authn on a configuration that this filter does not make: at least two members in a
+/// group, and a path in each match.
 fn theirs_takes(config: &Value) -> bool {
     match config {
         Value::Object(fields) => fields.iter().all(|(name, value)| {

@@ -1,4 +1,5 @@
-//! jwt_authn's configuration with the rules that ours follows: what theirs would decide if it were as strict.
+//! jwt_authn's configuration with the stricter rules of this filter: its decision then shows whether the
+//! rules are the cause.
 
 use serde_json::{Value, json};
 

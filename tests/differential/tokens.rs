@@ -1,4 +1,4 @@
-//! Tokens, good and flawed in every way that a verifier must notice, and what can be seen of them in a request.
+//! Tokens, valid and with every flaw that a verifier must notice, and their traces in a request.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use testkit::{
 
 use crate::world::{Idp, SECRET};
 
-/// Whose token, for whom.
+/// The issuer and the audience of a token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Maker<'m> {
     pub(crate) idp: &'m Idp,
@@ -18,7 +18,7 @@ pub(crate) struct Maker<'m> {
 }
 
 impl Maker<'_> {
-    /// A token that nothing is wrong with, signed with the issuer's RSA key.
+    /// A valid token, signed with the issuer's RSA key.
     pub(crate) fn good(&self) -> Token {
         self.of(&self.idp.keys[0])
     }

@@ -30,7 +30,7 @@ pub(crate) fn idps() -> &'static [Idp] {
         .enumerate()
         .map(|(number, issuer)| {
             let key = |algorithm: Algorithm| {
-                // The second issuer names its keys as the first does: a `kid` is no one's own.
+                // The second issuer uses the same `kid`s as the first one.
                 let kid = format!("{}-{}", algorithm.name().to_lowercase(), number / 2);
                 SigningKey::generate(algorithm, Some(&kid))
             };
@@ -56,7 +56,7 @@ pub(crate) fn idp(issuer: &str) -> Option<&'static Idp> {
     idps().iter().find(|idp| idp.issuer == issuer)
 }
 
-/// How an issuer shows its keys.
+/// The form in which an issuer publishes its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeySet {
     Full,
@@ -71,7 +71,7 @@ pub(crate) enum KeySet {
     ForEncryption,
     /// The first key may sign, and not verify.
     ForSigningOnly,
-    /// Members that say nothing here, and a key of a type to come.
+    /// Members without effect, and a key of an unknown type.
     WithUnknownKey,
 }
 

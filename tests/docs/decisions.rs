@@ -1,4 +1,4 @@
-//! Tables of what becomes of paths and claims, held against the engine.
+//! The tables of decisions for paths and claims, compared with the engine.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! The figures of `docs/performance.md`: those of one run of the bench, the one in `bench/results.json`.
+//! The figures of `docs/performance.md` must be those of one run of the bench, in `bench/results.json`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The table of reasons and the example of a reply, held against the replies.
+//! The table of reasons and the example of a reply, compared with the replies.
 
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::reply::{LocalReply, Replies};

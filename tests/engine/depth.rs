@@ -1,5 +1,4 @@
-//! How deep in the code of the filter a signature is checked: who reads the way of a request has to hold that many functions in
-//! mind.
+//! The number of nested functions at a signature check: a reader who follows a request has to remember them.
 
 use std::backtrace::Backtrace;
 use std::cell::RefCell;
@@ -14,7 +13,7 @@ use proxy_wasm_jwt::time::UnixTime;
 
 use super::scenarios::{config, local_provider, token};
 
-/// Notes the functions that have led to the check.
+/// Records the functions on the stack.
 #[derive(Debug, Default)]
 struct Witness(RefCell<Vec<String>>);
 

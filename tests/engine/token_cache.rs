@@ -27,7 +27,7 @@ impl Pair {
         }
     }
 
-    /// What becomes of these, which is the same on both.
+    /// The results of these requests, which must be the same on both engines.
     fn requests(&mut self, requests: &[Request]) -> Vec<Outcome> {
         let [outcomes, others] = self.engines.each_mut().map(|engine| engine.requests(requests));
         assert_eq!(
@@ -43,7 +43,7 @@ impl Pair {
         self.engines.iter_mut().for_each(event);
     }
 
-    /// How often the first knew a token.
+    /// The number of cache hits of the first engine.
     fn hits(&mut self) -> u64 {
         let [engine, forgetful] = &mut self.engines;
         assert_eq!(forgetful.engine.take_cache_counts(), Default::default());
@@ -58,7 +58,7 @@ fn every_scenario_goes_as_without() {
         let mut pair = Pair::new(&scenario);
         for (_, step) in &scenario.steps {
             match step {
-                // Whatever comes may come again.
+                // Every request may come again.
                 Step::Request(request, _) => {
                     for _ in 0..3 {
                         pair.requests(std::slice::from_ref(request));
@@ -136,7 +136,7 @@ fn whatever_happens_goes_as_without() {
     let (mut hits, mut refused) = (0, 0);
     for seed in 0..6 {
         let mut random = Random::new(seed);
-        // So few that tokens drive each other out, or more than there are.
+        // A cache so small that tokens displace each other, and a larger one.
         config["limits"]["token_cache_entries"] = json!(random.pick(&[16, 500]));
         let mut pair = Pair::new(&Scenario::new("at random", config.clone()));
         for _ in 0..1500 {
@@ -163,7 +163,7 @@ fn whatever_happens_goes_as_without() {
     assert!(hits > 1000 && refused > 1000, "{hits} {refused}");
 }
 
-/// Good for a while, of another audience, not good yet, not good any more, for too long.
+/// Valid for a while, for another audience, not yet valid, expired, and valid for too long.
 fn variants(key: &SigningKey) -> Vec<Token> {
     let now = testkit::unix_now();
     let starts = |delay: i64| json!({"nbf": now + delay});

@@ -23,7 +23,7 @@ fn a_token_is_good_only_with_its_own_client_certificate() {
     }
     let envoy = EnvoyProcess::start(&bootstrap.build());
 
-    // What each of the clients sends goes out over connections that show its certificate; `nobody` has none.
+    // Each client's requests use connections with its certificate; `nobody` has none.
     let outside = outside(
         &authority,
         &[
@@ -58,7 +58,8 @@ fn a_token_is_good_only_with_its_own_client_certificate() {
     assert_alive(&envoy);
 }
 
-/// An Envoy with a listener `<client> <listener>` for each of both. It stands for clients, and passes on whatever they say.
+/// An Envoy with a listener `<client> <listener>` for each pair. It acts for the clients, and forwards their
+/// headers unchanged.
 fn outside(
     authority: &Authority,
     clients: &[(&str, Option<&Certificate>)],
@@ -158,7 +159,8 @@ fn a_sidecar_knows_the_clients_of_its_gateway() {
             assert_eq!(through("nobody", Some(&words)), mismatch, "{gateway}: {words}");
         }
     }
-    // Past the gateway there is one element too few, or one's own words in its place: the sidecar has to be out of reach.
+    // Without the gateway, there is one element too few, or the client's own text in its place: the sidecar
+    // must be unreachable.
     assert_eq!(outcome(&inside, "alice sidecar", None), mismatch);
     assert_eq!(outcome(&inside, "nobody sidecar", Some(&hash)), mismatch);
     assert_alive(&sidecar);

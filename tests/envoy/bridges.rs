@@ -1,5 +1,5 @@
-//! How other filters get at claims without dynamic metadata, as docs/coming-from-jwt_authn.md shows it: the page's own
-//! blocks run here.
+//! Claims for other filters without dynamic metadata, as docs/coming-from-jwt_authn.md describes: the test
+//! runs the blocks of that page.
 
 use serde_json::{Value, json};
 use testkit::{
@@ -78,7 +78,7 @@ fn only_alice_passes(envoy: &EnvoyProcess) {
         of("/orders", "bob").header("x-jwt-sub", "alice"),
         Request::get("/open"),
         Request::get("/open").header("x-jwt-sub", "alice"),
-        // A waived token says nothing of its client.
+        // A bypassed request has no identity.
         of("/open", "alice"),
     ] {
         let response = client.request(request.clone());

@@ -1,4 +1,4 @@
-//! A configuration that cannot work is refused with the reason in the log; a running one stays.
+//! Envoy refuses an invalid configuration with the reason in the log, and keeps the running one.
 
 use serde_json::json;
 use testkit::{

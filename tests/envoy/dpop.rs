@@ -1,4 +1,5 @@
-//! RFC 9449 with a client that does what it is told: it sends a proof, and once more with the nonce that it is given.
+//! RFC 9449 with a well-behaved client: it sends a proof, and repeats the request with the nonce of the
+//! reply.
 
 use serde_json::{Value, json};
 use testkit::{Client, EnvoyOptions, Issuer, Listener, Response, wasm_filter};
@@ -34,7 +35,7 @@ impl Holder {
         to.request(request)
     }
 
-    /// A request to its end, which is what the upstream or the filter has to say to a proof with a good nonce.
+    /// A complete request: the response of the upstream or of the filter to a proof with a current nonce.
     fn get(&mut self, to: &Client) -> u16 {
         let response = self.send(to);
         if response.reason().as_deref() != Some("proof_nonce") {

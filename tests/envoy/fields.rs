@@ -1,4 +1,4 @@
-//! What of a client's header fields, trailers and claims gets where, in a real Envoy.
+//! A client's header fields, trailers and claims in a real Envoy, and the fields that reach the upstream.
 
 use serde_json::json;
 use testkit::{Bootstrap, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter};

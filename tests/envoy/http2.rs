@@ -1,5 +1,5 @@
-//! What HTTP/2 lets through and HTTP/1.1 does not: methods in lower case, spaces around values, trailers that nothing
-//! announces.
+//! Requests that HTTP/2 permits and HTTP/1.1 does not: methods in lower case, spaces around values,
+//! unannounced trailers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -145,7 +145,7 @@ fn a_method_in_lower_case_and_a_value_with_spaces_pass_no_rule_by() {
     };
     let to = |method| request(method, "/orders", "a");
 
-    // What passes shows that the others could have.
+    // The successful requests show that the others could have reached the upstream.
     let mut forwarded = 0;
     for method in ["GET", "get", "PATCH", "patch"] {
         let mut fields = to(method);

@@ -1,4 +1,4 @@
-//! Many connections that send tokens without a pause, and what became of each.
+//! Many connections that send tokens without a pause, and the outcome of each request.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +16,13 @@ pub(crate) struct Load {
     connections: Vec<JoinHandle<Report>>,
 }
 
-/// What is sent, and the number of its change.
+/// The tokens, and the number of their change.
 struct Tokens {
     change: usize,
     tokens: Vec<String>,
 }
 
-/// How far the connections are, for those who wait for it.
+/// The progress of the connections, for a waiting test.
 struct Progress {
     /// The last change that each connection has seen, and how many requests have ended.
     state: Mutex<(Vec<usize>, usize)>,
@@ -44,14 +44,14 @@ impl Progress {
     }
 }
 
-/// What became of the requests.
+/// The outcomes of the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// How many were sent.
+    /// The number of requests.
     pub(crate) sent: usize,
     /// The answers other than 200, and the exchanges that broke.
     pub(crate) refused: Vec<String>,
-    /// How long each took.
+    /// The duration of each request.
     latencies: Vec<Duration>,
 }
 

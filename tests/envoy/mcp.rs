@@ -1,5 +1,5 @@
-//! A client of the Model Context Protocol's authorization: it knows nothing but the URL of what it wants to call, and finds
-//! its way from the first 401 to a token (RFC 9728 section 5, RFC 8414 section 3).
+//! A client of the Model Context Protocol's authorization: it knows only the URL of a tool, and gets from the
+//! first 401 to a token (RFC 9728 section 5, RFC 8414 section 3).
 
 use std::net::SocketAddr;
 
@@ -37,7 +37,7 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
     Some(rest.split_once('"')?.0.to_owned())
 }
 
-/// The client: the answer to its call, after all that it took.
+/// The client: the response to its call, after all steps.
 fn call(url: &str) -> Response {
     let ask = |path: &str| Request::post(path, r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
     let refused = fetch(url, ask);

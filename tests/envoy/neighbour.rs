@@ -1,4 +1,4 @@
-//! A hostile module in the same Envoy and under the same `vm_id`: it writes into our entries of shared data without a pause.
+//! A hostile module in the same Envoy with the same `vm_id`: it overwrites the filter's entries all the time.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use testkit::{EnvoyOptions, Issuer, Listener, WasmFilter};
 use super::{Stack, assert_alive};
 use crate::scenarios::{config, remote_provider, token, token_of, world};
 
-/// Where the filter with this configuration keeps record and document.
+/// The names of the record and the document of a filter with this configuration.
 fn names(config: &Value) -> [String; 2] {
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
     let KeySource::Remote(source) = &config.providers[0].keys else {
@@ -62,7 +62,7 @@ fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
 fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
     let config = config(remote_provider());
     let [head, document] = names(&config);
-    // A record that promises keys for years, as far as someone can write it who does not know the configuration.
+    // A record that promises keys for years, as far as a module without the configuration can write it.
     let now = u64::try_from(testkit::unix_now()).unwrap() * 1000;
     let later = now + 1_000_000_000;
     let record = json!({

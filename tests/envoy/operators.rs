@@ -1,4 +1,4 @@
-//! What operators see: metrics, access log, log. No token in any of them.
+//! The operator's view: metrics, access log, log. None of them contains a token.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ fn grpc_and_head_requests_get_replies_of_their_own_kind() {
     assert_eq!(stack.upstream.count(), 0);
 }
 
-/// A pinned Envoy knows all that its interface has; should that change with its version, this says so.
+/// A pinned Envoy supports all functions of its interface. This test shows if a later version does not.
 #[test]
 fn envoy_proves_to_know_what_its_interface_has() {
     // The native module has a library for RSA-PSS, too.

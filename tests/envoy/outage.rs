@@ -1,5 +1,5 @@
-//! Each way in which an issuer fails, before the first keys and after: what requests get, what the log says, and how soon
-//! it is over.
+//! Each failure of an issuer, before the first keys and later: the requests, the log, and the end of the
+//! outage.
 
 use std::time::{Duration, Instant};
 
@@ -98,7 +98,7 @@ fn faults() -> Vec<(&'static str, Fault, &'static str)> {
     ]
 }
 
-/// A configuration whose provider has this name, so that the log tells one from the other.
+/// A configuration with this name of the provider, which identifies it in the log.
 fn listener(name: &str) -> Value {
     json!({
         "providers": {name: {
@@ -210,7 +210,7 @@ fn run(case: &Case, envoy: &EnvoyProcess) -> Result<(), String> {
     if case.is_warm {
         serve_until_stale(case, &client, &good)?;
     }
-    // Without keys: it waits as long as it may, then it is 503 and says when to come again.
+    // Without keys, a request waits for `max_wait`, and then gets 503 with `retry-after`.
     let begun = Instant::now();
     let response = client.request(Request::get("/orders").bearer(&good));
     let waited = begun.elapsed();
@@ -259,7 +259,7 @@ fn run(case: &Case, envoy: &EnvoyProcess) -> Result<(), String> {
     ensure(failing.iter().any(|logged| logged.contains(case.logged)), || {
         format!("the log does not say {:?}: {failing:#?}", case.logged)
     })?;
-    // A fault that shows itself in two ways (a race of bytes and reset) is told in both.
+    // A fault with two possible effects (a race between bytes and a reset) is listed with both.
     ensure(count("there are no keys") <= 2, || {
         format!("told too often: {failing:#?}")
     })?;
@@ -271,7 +271,7 @@ fn run(case: &Case, envoy: &EnvoyProcess) -> Result<(), String> {
     })
 }
 
-/// With keys: not one request is refused before the keys' time is over.
+/// With keys: no request is refused before their time is over.
 fn serve_until_stale(case: &Case, client: &Client, good: &str) -> Result<(), String> {
     ensure(
         client.request(Request::get("/orders").bearer(good)).status == 200,

@@ -1,4 +1,4 @@
-//! Keys outlive what held them: a replaced listener, a replaced filter, a VM that was taken down.
+//! Keys outlive a replaced listener, a replaced filter, and a VM that crashed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,7 +162,7 @@ fn a_vm_that_was_taken_down_finds_its_keys() {
     );
     let good = token().mint();
     assert_eq!(stack.status(&good), 200);
-    // From here on there is no one to fetch from.
+    // From here on, the issuer is unreachable.
     stack.issuer.stop();
     super::spring_trap(&stack);
     let took = super::wait_until_good(&stack, &good);

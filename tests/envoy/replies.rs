@@ -1,4 +1,4 @@
-//! Replies to those who do not read a body of JSON: HEAD, gRPC, and browsers that ask before they send.
+//! Replies for clients that do not read JSON: HEAD, gRPC, and browsers with preflight requests.
 
 use serde_json::json;
 use testkit::Request;

@@ -51,7 +51,7 @@ fn rotation_under_load_refuses_nobody() {
     assert_alive(&stack.envoy);
 }
 
-/// Nothing but the signature is wrong with it, and that cannot be seen without its key.
+/// Only its signature is wrong, and the filter cannot see that without the key.
 fn forged(kid: &str) -> String {
     token().header("kid", kid).signature(&[7; 256]).mint()
 }

@@ -1,4 +1,4 @@
-//! What a route or another filter says of a request, and what is left for them.
+//! Metadata of routes and filter state of other filters as input, and filter state as output.
 
 use serde_json::{Value, json};
 use testkit::{

@@ -18,7 +18,7 @@ pub(crate) struct SharedEnvoy {
     issuers: Vec<Issuer>,
     _upstream: Upstream,
     envoy: EnvoyProcess,
-    /// How many scenarios have not ended yet.
+    /// The number of scenarios in progress.
     left: AtomicUsize,
 }
 
@@ -57,7 +57,7 @@ impl SharedEnvoy {
         }
     }
 
-    /// The last to end looks whether every VM has survived.
+    /// The last scenario checks that every VM has survived.
     pub(crate) fn run(&self, index: usize, scenario: &Scenario) -> Vec<String> {
         let mut listener = InEnvoy {
             client: self.envoy.client(&index.to_string()),

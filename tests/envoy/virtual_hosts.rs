@@ -52,7 +52,7 @@ fn a_virtual_host_names_the_requirement_of_routes_that_name_none() {
         assert_eq!(reason(path, &corp).as_deref(), Some("issuer_unknown"), "{path}");
         assert_eq!(reason(path, &admin), None, "{path}");
     }
-    // The route's own word goes first, whether it asks for more or less.
+    // The route's own requirement takes precedence, whether it is stricter or not.
     assert_eq!(reason("/corp", &corp), None);
     assert_eq!(reason("/corp", &admin).as_deref(), Some("issuer_unknown"));
     assert_eq!(client.get("/open").status, 200);

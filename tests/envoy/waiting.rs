@@ -1,4 +1,4 @@
-//! Requests that arrive before the first keys: held whole, answered once.
+//! Requests that arrive before the first keys: Envoy holds them completely, and they get one response.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn patient() -> serde_json::Value {
     config
 }
 
-/// So many requests have been held so far.
+/// The number of requests held so far.
 fn wait_until_held(envoy: &EnvoyProcess, count: u64) {
     let held = envoy.wait_for_stat("wasmcustom.jwt.waiting", Duration::from_secs(5), |held| {
         held == count
@@ -208,7 +208,7 @@ fn a_large_body_is_held_by_envoys_own_watermarks() {
         })
         .collect();
     wait_until_held(&envoy, 4);
-    // What fits into the buffers has arrived when Envoy reads no more.
+    // When Envoy stops reading, its buffers are full.
     let read = || envoy.stat("http.jwt.downstream_cx_rx_bytes_total");
     let (mut before_pause, mut after_pause) = (0, read());
     while before_pause == 0 || before_pause != after_pause {

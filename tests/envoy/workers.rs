@@ -1,4 +1,4 @@
-//! One process fetches once, however many workers it has.
+//! One process fetches once, with any number of workers.
 
 use std::time::{Duration, Instant};
 

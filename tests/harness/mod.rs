@@ -74,7 +74,7 @@ impl Tests {
     where
         Run: Fn(usize, &Scenario) -> Vec<String> + Send + Sync + 'static,
     {
-        // A test that starts itself as a child asks for no scenario, and to make them all takes a second.
+        // A test that starts itself as a child needs no scenario, and making all of them takes a second.
         let asked_for = self.arguments.filter.as_deref().filter(|_| self.arguments.exact);
         if asked_for.is_some_and(|name| self.trials.iter().any(|trial| trial.name() == name)) {
             return self;
@@ -93,7 +93,7 @@ impl Tests {
             !self.arguments.is_filtered_out(&trial)
         };
         let (chosen, others): (Vec<String>, Vec<String>) = names.into_iter().partition(is_chosen);
-        // For the count of what is filtered out.
+        // For the number of filtered tests.
         for name in others {
             self.add(format!("{prefix}{name}"), || Ok(()));
         }
@@ -128,7 +128,7 @@ impl Tests {
     fn add(&mut self, name: String, test: impl FnOnce() -> Result<(), String> + Send + 'static) {
         let thread = std::thread::Builder::new().name(name.clone());
         self.trials.push(Trial::test(name, move || {
-            // A thread of its own for each, as libtest has it: some of what is tested lives in thread-local variables.
+            // A thread for each, as in libtest: some of the tested code uses thread-local variables.
             let running = thread.spawn(move || {
                 PANIC.set(Some(String::new()));
                 panic::catch_unwind(panic::AssertUnwindSafe(test))
@@ -147,7 +147,7 @@ fn assert_none_is_lost() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let main = tests.join(format!("{binary}.rs"));
     let text = fs::read_to_string(&main).unwrap_or_default();
-    // Tests of another binary that this one runs, too.
+    // Tests of another binary that this one also runs.
     let others = text
         .lines()
         .filter_map(|line| line.strip_prefix("#[path = \"")?.strip_suffix("\"]"));
@@ -161,7 +161,7 @@ fn assert_none_is_lost() {
     );
 }
 
-/// How often `#[test]` is written in the file, or in those of the folder.
+/// The number of `#[test]` attributes in the file, or in the files of the folder.
 fn tests_in(path: &Path) -> usize {
     match fs::read_dir(path) {
         Ok(entries) => entries.flatten().map(|entry| tests_in(&entry.path())).sum(),
@@ -195,7 +195,7 @@ fn test_name(scenario: &Scenario) -> String {
 }
 
 thread_local! {
-    /// Where the last panic of a test's thread was, and what it said. None: another thread.
+    /// The place and the message of the last panic in a test's thread. None: another thread.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -211,7 +211,7 @@ fn keep_panics() {
                 .map(|kept| *kept = format!("{place}: {}", text.unwrap_or("a value that is not text")))
                 .is_some()
         });
-        // A backtrace is for the default to print.
+        // The default hook prints a backtrace.
         if !is_test || std::env::var_os("RUST_BACKTRACE").is_some() {
             default(panic);
         }

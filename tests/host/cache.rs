@@ -1,4 +1,4 @@
-//! Tokens that were verified before: known again as long as all that the decision rested on holds, and no longer.
+//! Verified tokens in the cache: the cache uses a result exactly as long as all its conditions hold.
 
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ fn bad_tokens_drive_none_out() {
     assert_eq!(outcome(&mut vm, &good), (200, false));
 }
 
-/// How often the cache knew a token so far.
+/// The number of cache hits so far.
 fn hits(vm: &mut Vm) -> u64 {
     vm.pass_to_tick();
     stub::with(|host| host.metric("jwt.cache_hit")).expect("it is defined")

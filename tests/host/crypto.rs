@@ -1,4 +1,4 @@
-//! Signatures checked by the host: used where it proves to know them, and only there.
+//! Signature checks by the host, with the algorithms that have passed its test, and no others.
 
 use serde_json::json;
 use testkit::tamper_signature;
@@ -43,7 +43,7 @@ fn a_host_that_knows_is_asked_and_its_no_is_a_no() {
                 "{key:?}"
             );
         }
-        // What Envoy's function does not know.
+        // The algorithms that Envoy's function does not support.
         let good = token_of(&world.ed25519).mint();
         assert_eq!(outcome(&mut vm, &good), (true, false));
         assert_eq!(outcome(&mut vm, &tamper_signature(&good)), (false, false));

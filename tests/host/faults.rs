@@ -1,4 +1,5 @@
-//! A host that fails: whatever it answers, nothing panics, and nothing passes but a good token with its edits carried out.
+//! A host that fails in every way: the filter does not panic, and allows only valid tokens with all edits
+//! done.
 //!
 //! A panic in a callback cannot be caught here: the exports are `extern "C"`, so that it ends the process, as it ends the
 //! VM in Envoy. Where the SDK itself is known to panic, another process shows it.

@@ -1,4 +1,4 @@
-//! What a fetch sends, and what the log says of one that fails.
+//! The content of a fetch, and the log lines of a failed one.
 
 use serde_json::{Value, json};
 

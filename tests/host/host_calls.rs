@@ -1,4 +1,4 @@
-//! The exact host calls of each kind of request: what a request costs, in the order that Envoy demands.
+//! The exact host calls of each kind of request, in the order that Envoy requires.
 //!
 //! `>` is a callback, `<` what it returned; every other line is a host call.
 

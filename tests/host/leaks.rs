@@ -1,4 +1,4 @@
-//! What stays behind when requests and fetches are over: nothing.
+//! The memory after all requests and fetches have ended: nothing remains.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::scenarios::{self, get, token};
 use super::stub::{self, State, held};
 use super::vm::{self, Answer, Vm, document};
 
-/// What the host remembers is the test's memory, not the filter's.
+/// The stub's records are memory of the test, and not of the filter.
 fn forget() {
     stub::with(|host| {
         host.story = Vec::new();

@@ -1,4 +1,4 @@
-//! What a route and other filters say of a request, as properties of its stream.
+//! Metadata of the route and of other filters, as properties of the stream.
 
 use serde_json::{Value, json};
 use testkit::Request;
@@ -33,7 +33,7 @@ fn config() -> Value {
     config
 }
 
-/// What becomes of a request without a token.
+/// The outcome of a request without a token.
 fn reason(vm: &mut Vm, path: &str) -> Option<String> {
     outcome(&vm.request(&get(path)))
 }
@@ -101,7 +101,7 @@ fn a_virtual_host_speaks_for_routes_that_name_nothing() {
             "{route:?} {host:?} {path}"
         );
     }
-    // What cannot be read lets nothing through here either.
+    // Unreadable metadata bypasses nothing here either.
     let (_, whole) = named_by(HOST_METADATA, "open").expect("a property");
     let good = get("/").bearer(&token().mint());
     for length in 1..whole.len() {

@@ -1,4 +1,5 @@
-//! What operators and clients get to see holds nothing of a token: no line, no metric, no filter state, no reply.
+//! The output for operators and clients contains no part of a token: no line, no metric, no filter state, no
+//! reply.
 
 use std::collections::BTreeSet;
 
@@ -71,7 +72,7 @@ fn secrets_of(scenario: &Scenario) -> BTreeSet<String> {
         Step::Together(requests) => requests.iter().map(|(request, _)| request).collect(),
         Step::Following(..) | Step::Issuer(..) | Step::Pass(_) | Step::Fetches(..) => Vec::new(),
     });
-    // What the operator writes and the issuer publishes is no secret: the log names a key by its `kid`.
+    // The operator's texts and the issuer's documents are not secret: the log names a key by its `kid`.
     let published = scenario.steps.iter().filter_map(|(_, step)| match step {
         Step::Issuer(_, says) => Some(format!("{says:?}")),
         _ => None,

@@ -83,7 +83,7 @@ impl Vm {
         vm
     }
 
-    /// Hands a configuration over; false: it is refused.
+    /// Passes a configuration to the plugin; false if it is refused.
     pub(crate) fn configure(&mut self, bytes: impl Into<Vec<u8>>) -> bool {
         let bytes = bytes.into();
         let size = bytes.len();
@@ -93,7 +93,7 @@ impl Vm {
         is_accepted
     }
 
-    /// Lets so much time pass, with the ticks that fall into it.
+    /// Lets this much time pass, with its ticks.
     pub(crate) fn pass(&mut self, duration: Duration) {
         let end = now() + millis(duration);
         while let Some(next) = next_tick().filter(|next| *next <= end) {
@@ -261,7 +261,9 @@ pub(crate) fn document() -> String {
     testkit::jwks(&[&world().rsa]).to_string()
 }
 
-/// What the host does once for each VM. The SDK's logger and its panic hook are the process's, and its check whether they
+/// The work of a host for each VM. The SDK's logger and its panic hook belong to the process, and its check
+/// for them is not thread-safe. The hook is removed again: it would send the panics of failing tests to the
+/// host.
 /// are there is not made for threads. The hook is taken out again: it would send the panics of failing tests to the host.
 fn initialize() {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -33,7 +33,7 @@ impl Process {
     }
 }
 
-/// A worker's thread. It does one thing at a time, and only when told.
+/// A worker's thread. It does one thing at a time, on request.
 struct Worker {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -214,7 +214,7 @@ fn a_rotated_key_is_fetched_once_for_both() {
     }
 }
 
-/// What a filter with this configuration seals its entries with.
+/// The seal of a filter with this configuration.
 fn seal(config: &Value) -> SealKey {
     let config = Config::parse(config.to_string().as_bytes()).expect("a good configuration");
     config.seal
@@ -271,7 +271,7 @@ fn a_document_that_cannot_be_used_is_fetched_anew() {
     }
 }
 
-/// What a process has in shared data.
+/// The shared data of a process.
 fn entries(process: &Process) -> Vec<(String, Vec<u8>)> {
     let shared = process.shared.lock().unwrap();
     let names: Vec<String> = shared.keys().map(str::to_owned).collect();
@@ -423,7 +423,7 @@ fn a_new_configuration_in_the_same_vm_finds_the_keys_and_leaves_them_for_the_oth
     assert_eq!(other.state(good), State::Forwarded);
     other.pass(MOMENT);
     assert_eq!((worker.calls(), other.calls()), (0, 0));
-    // What is under a secret comes from no one without it.
+    // Entries under a secret cannot come from a module without it.
     let mut with_secret = changed();
     with_secret["shared_data"] = json!({"secret": {"inline_string": "0123456789abcdef0123456789abcdef"}});
     assert!(worker.run(move |vm| vm.configure(with_secret.to_string())));

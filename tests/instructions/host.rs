@@ -1,7 +1,8 @@
 //! The imports of the module, as Envoy answers them, for an interpreter: memory is the module's own, and addresses are
 //! numbers.
 //!
-//! What a request with local keys does not need is not there and ends the test by its name.
+//! Imports that a request with local keys does not need are absent. A call of one ends the test with its
+//! name.
 
 use std::collections::BTreeMap;
 
@@ -30,13 +31,13 @@ pub(crate) struct Host {
     vm: Option<(Memory, TypedFunc<u32, u32>)>,
 }
 
-/// What becomes of a request.
+/// The result of a request.
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) headers: HeaderMap,
     /// The status that it is answered with.
     pub(crate) reply: Option<u32>,
-    /// What the callback has returned.
+    /// The return value of the callback.
     pub(crate) action: u32,
 }
 
@@ -50,7 +51,7 @@ impl Outcome {
 }
 
 impl Host {
-    /// To be called before anything else: where bytes are put, and who makes room for them.
+    /// To be called before anything else: the memory, and its allocator.
     pub(crate) fn attach(&mut self, memory: Memory, allocate: TypedFunc<u32, u32>) {
         self.vm = Some((memory, allocate));
     }
@@ -94,7 +95,7 @@ impl<'c> Call<'c> {
         self.write(address, &number.to_le_bytes())
     }
 
-    /// Hands bytes over, which the module owns from then on. Envoy allocates nothing for none.
+    /// Passes bytes to the module, which then owns them. As in Envoy, an empty text has no allocation.
     fn give(&mut self, bytes: &[u8], data: u32, size: u32) -> Status {
         let length = u32::try_from(bytes.len()).expect("32 bits");
         let mut place = 0;
@@ -234,7 +235,7 @@ fn requests(linker: &mut Linker<Host>) -> Result<(), Error> {
             Ok(OK)
         }
     );
-    // No route says anything, and no connection has a certificate.
+    // No route has metadata, and no connection has a certificate.
     import!(
         linker,
         "proxy_get_property",

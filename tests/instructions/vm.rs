@@ -16,10 +16,10 @@ use super::host::{self, Host, Outcome};
 const ROOT: u32 = 1;
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
-/// More than anything here needs.
+/// More than any test needs.
 const FUEL: u64 = 1 << 50;
 
-/// What was used.
+/// The resources that a call has used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
     /// WebAssembly instructions, but for those that only shape blocks. Those that copy or fill memory count by its size, too.
@@ -57,7 +57,7 @@ fn module() -> &'static (Engine, Module) {
     static MODULE: OnceLock<(Engine, Module)> = OnceLock::new();
     MODULE.get_or_init(|| {
         let mut config = Config::default();
-        // What is translated when it is first called would be counted where that happens to be.
+        // A lazy translation would be counted at the first call of a function.
         config.consume_fuel(true).compilation_mode(CompilationMode::Eager);
         let engine = Engine::new(&config);
         let path = testkit::module_path();
@@ -102,7 +102,8 @@ impl Vm {
         self.store.data_mut().now = now;
     }
 
-    /// Hands a configuration over, as Envoy does with one that is written as YAML; it has to be taken.
+    /// Passes a configuration to the plugin, in the form that Envoy makes of YAML. The plugin has to accept
+    /// it.
     pub(crate) fn configure(&mut self, config: &Value) -> Cost {
         let bytes = testkit::struct_message(config);
         let size = u32::try_from(bytes.len()).expect("a configuration that fits");
@@ -157,7 +158,7 @@ impl Vm {
         (cost, outcome)
     }
 
-    /// How large the memory is, in pages of 64 KiB. It never shrinks.
+    /// The size of the memory, in pages of 64 KiB. It never shrinks.
     pub(crate) fn pages(&self) -> u64 {
         let memory = self.instance.get_memory(&self.store, "memory");
         memory.expect("a memory").size(&self.store)

@@ -1,4 +1,4 @@
-//! `authorize` and `mode`: what a good token must say, and what happens where nothing is enforced.
+//! `authorize` and `mode`: conditions on a valid token, and rules that are not enforced.
 
 use serde_json::{Value, json};
 
@@ -149,7 +149,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/optional").bearer(&of_client("access", "evil")), denied("token_rejected"))
         .request(get("/scoped").bearer(&of_client("access", "evil")), denied("token_rejected"))
         .request(get("/scoped").bearer(&of_client("access", "web")), denied("claim_rejected"))
-        // No rule matches: any provider will do, each with its own conditions.
+        // No rule matches: a token of any provider suffices, each with its own conditions.
         .request(get("/x").bearer(&of_client("access", "mobile")), forwarded())
         .request(get("/x").bearer(&of_client("id", "mobile")), denied("token_rejected"))
         .request(
@@ -317,7 +317,7 @@ pub(super) fn list() -> Vec<Scenario> {
             )
             .request(at("/inv/other/x", "acme"), forwarded())
             .request(at("/inv/ACME", "acme"), forwarded())
-            // No one's claim is another's.
+            // One client's claims never become another's.
             .token(token().mint(), denied("claim_rejected"))
             .request(get("/inv/other").bearer(&token().mint()), forwarded()),
         authorizing("a template is exact", condition(json!({
@@ -341,7 +341,7 @@ pub(super) fn list() -> Vec<Scenario> {
             // The order of the requirement, where both do.
             .request(both("/tenants/acme/x", "acme", "acme"), forwarded().header("x-sub", "alice"))
             .request(both("/tenants/other/x", "acme", "evil"), denied("claim_rejected"))
-            // What the first does not say, the other may.
+            // Claims that the first token lacks may come from the other.
             .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-a", "acme").header("x-b", "evil"))
             .request(get("/tenants/evil/x").bearer(&of("a", "alice", "acme")), denied("claim_rejected"))
             .request(get("/tenants/evil/x").header("x-tok", of("b", "bob", "evil")), forwarded().header("x-sub", "bob")),

@@ -1,11 +1,11 @@
-//! `binding`: a token that another client has obtained is no good (RFC 8705). Certificates of connections, and proxies in a
-//! row: `tests/envoy`.
+//! `binding`: a stolen token is useless without its client's certificate (RFC 8705). `tests/envoy` has
+//! certificates of connections and chains of proxies.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-/// The SHA-256 of no certificate in particular, as hosts write it and as tokens do.
+/// An arbitrary SHA-256 of a certificate, in the form of hosts and in that of tokens.
 const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const THUMBPRINT: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
@@ -27,7 +27,7 @@ pub(super) fn list() -> Vec<Scenario> {
     };
     let element = format!("By=spiffe://a/b;Hash={HEX};Subject=\"CN=a,O=b\"");
     let other = format!("Hash={};Subject=\"CN=b\"", "f".repeat(64));
-    // What a client writes so that what is appended to it seems to be a part of it.
+    // A client's text that tries to include the proxy's own element.
     let open = format!("Hash={HEX};Subject=\"");
     let lines = |first: &str, second: &str| {
         shown(first, &bound(json!({"x5t#S256": THUMBPRINT}))).header("x-forwarded-client-cert", second)

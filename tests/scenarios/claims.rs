@@ -1,4 +1,4 @@
-//! RFC 7519's claims: who issued it, for whom, from when to when.
+//! RFC 7519's claims: issuer, audience and times.
 
 use serde_json::json;
 

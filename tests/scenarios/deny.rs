@@ -1,4 +1,4 @@
-//! Matches of several parts, `not`, `deny`, and conditions that only a token has to meet.
+//! Matches with several parts, `not`, `deny`, and conditions that apply to tokens only.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/public/a"), forwarded())
         .request(Request::post("/public/a", "x"), denied("token_missing"))
         .request(get("/orders"), denied("token_missing"))
-        // Where servers may read the path otherwise, no part of the match waives the token.
+        // If servers may interpret the path differently, no part of the match bypasses the token.
         .request(get("/public/../orders"), denied("token_missing"))
         .request(get("/public/%2e%2e/orders"), denied("token_missing"))
         .request(get("/healthz/"), denied("token_missing")),
@@ -80,7 +80,7 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .request(with_token("/internal"), denied("route_denied"))
         .request(with_token("/internals"), forwarded())
-        // A server may find the same path in these.
+        // Servers may interpret these as the same path.
         .request(with_token("/%69nternal/metrics"), denied("route_denied"))
         .request(with_token("/orders/../internal"), denied("route_denied"))
         .request(with_token("/orders//internal"), forwarded())

@@ -1,13 +1,13 @@
-//! Keys whose place the issuer's own document names.
+//! Keys with a URL in the issuer's own document.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-/// Where OpenID Connect Discovery 1.0 has the document of [`ISSUER`].
+/// The place of [`ISSUER`]'s document in OpenID Connect Discovery 1.0.
 const DOCUMENT: &str = "/realms/main/.well-known/openid-configuration";
 
-/// Where RFC 8414 has it.
+/// Its place in RFC 8414.
 const OAUTH_DOCUMENT: &str = "/.well-known/oauth-authorization-server/realms/main";
 
 fn provider() -> Value {

@@ -1,4 +1,5 @@
-//! `binding.dpop`: a client proves with each request that it holds the key that its token is bound to (RFC 9449).
+//! `binding.dpop`: with each request, a client proves that it has the key to which its token is bound (RFC
+//! 9449).
 
 use std::sync::Arc;
 
@@ -190,7 +191,7 @@ pub(super) fn list() -> Vec<Scenario> {
                             .into(),
                     )),
             )
-            // What is not taken is not offered.
+            // A challenge does not offer a scheme that the provider does not accept.
             .request(
                 get("/orders"),
                 denied("token_missing").reply(ReplyHas::Header(
@@ -241,7 +242,7 @@ pub(super) fn list() -> Vec<Scenario> {
     .collect()
 }
 
-/// `binding.dpop.nonce`: a proof has to hold a nonce that was given here (section 9).
+/// `binding.dpop.nonce`: a proof has to contain a current nonce of this filter (section 9).
 fn nonces() -> Vec<Scenario> {
     let client = Client::new(&world().es256);
     let other = Client::new(&world().ed25519);
@@ -305,7 +306,8 @@ fn nonces() -> Vec<Scenario> {
                 claiming("n5", json!({"nonce": 7})),
                 not_challenged("proof_invalid"),
             )
-            // What no nonce would mend is told first, and what costs more than a nonce is looked at after it.
+            // The filter reports faults that no nonce would repair first, and checks expensive parts after
+            // the nonce.
             .request(
                 claiming("n5", json!({"htm": "POST"})),
                 not_challenged("proof_invalid"),
@@ -349,7 +351,8 @@ fn names_in(wanted: [u8; 2], key: &SigningKey, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// A client that chooses the names of its proofs so that they share a record takes its own share of it and no other's.
+/// A client that chooses the names of its proofs so that they share a record fills only its own share of that
+/// record.
 fn flood_scenarios() -> Vec<Scenario> {
     let keys: &'static [SigningKey; 2] = Box::leak(Box::new([
         SigningKey::generate(Algorithm::Es256, None),

@@ -43,7 +43,8 @@ pub(crate) fn list() -> Vec<Told> {
     let bearer = |token: &str| get("/orders").bearer(token);
     vec![
         (bearer(&alice), ["allowed", "", "all", "corp", "alice"]),
-        // Who was verified and may not is known; who was not is no one.
+        // The subject of a verified token without sufficient rights is known; that of an unverified one is
+        // not.
         (
             scoped(),
             ["denied", "scope_insufficient", "scoped", "corp", "alice"],
@@ -75,7 +76,7 @@ pub(crate) fn list() -> Vec<Told> {
     ]
 }
 
-/// Where every refusal below is made.
+/// The rule of every refusal below.
 pub(crate) fn detailed() -> Value {
     let corp = json!({
         "token_types": ["JWT"], "algorithms": ["RS256", "ES256"], "required_claims": ["email"],
@@ -188,7 +189,7 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
             "token_expired",
             "exp was 600 s ago, clock_skew_seconds is 60",
         ),
-        // What was refused before is refused with the age that it has now.
+        // A cached refusal is repeated with its present age.
         (
             expired,
             "token_expired",

@@ -1,10 +1,10 @@
-//! What the upstream learns, and what a client cannot make it believe.
+//! The claim headers at the upstream, and a client's attempts to forge them.
 
 use serde_json::json;
 
 use super::*;
 
-/// What CGI and its kin take for `x-jwt-sub` and `x_payload`.
+/// Other spellings of `x-jwt-sub` and `x_payload` in CGI and similar interfaces.
 const SPELLINGS: &[&str] = &[
     "X_JWT_Sub",
     "x-jwt_sub",
@@ -205,7 +205,8 @@ pub(super) fn list() -> Vec<Scenario> {
     ]
 }
 
-/// Whoever fills a claim, be it with a display name or a group's, must not become a member of other groups by it.
+/// A user who chooses a claim, such as a display name or the name of a group, must not become a member of
+/// other groups.
 fn csv_keeps_members_apart() -> Scenario {
     let scenario = Scenario::local_with(
         "a claim in csv has as many members at the upstream as in the token",
@@ -249,7 +250,7 @@ fn csv_keeps_members_apart() -> Scenario {
             with_roles(json!(["clerk", "sales team", 7, true])),
             forwarded().header("x-roles", "clerk,sales team,7,true"),
         )
-        // Without `format` a text is written as it is, as jwt_authn has it.
+        // Without `format`, a text is unchanged, as in jwt_authn.
         .request(
             with_roles(json!("clerk,admin")),
             forwarded().no_header("x-roles").header("x-auto", "clerk,admin"),

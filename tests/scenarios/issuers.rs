@@ -117,7 +117,7 @@ fn issuer(name: &'static str, file: &str, path: &str, keys: &[&SigningKey]) -> S
     }
 }
 
-/// What the issuer's discovery document says, as far as it matters here.
+/// The relevant part of the issuer's discovery document.
 fn discovery(issuer: &str, jwks_uri: &str) -> Says {
     let document = json!({
         "issuer": issuer, "jwks_uri": jwks_uri, "authorization_endpoint": format!("{issuer}/auth"),
@@ -126,7 +126,7 @@ fn discovery(issuer: &str, jwks_uri: &str) -> Says {
     Says::Document(document.to_string())
 }
 
-/// What a browser asks before it sends a request of another origin's page.
+/// The preflight of a browser for a request from another origin's page.
 fn preflight(path: &str) -> Request {
     Request::new("OPTIONS", path)
         .header("origin", "https://app.example.com")
@@ -170,14 +170,14 @@ fn authgear() -> Scenario {
             get("/healthz").header("x-jwt-payload", "forged"),
             forwarded().no_header("x-jwt-payload"),
         )
-        // The guide's code hands on what the token says, whoever it is.
+        // The guide's code passes on the content of the token, of any client.
         .request(
             get("/api").bearer(&nobody),
             forwarded()
                 .header("x-jwt-payload", &payload(&nobody))
                 .no_header("x-jwt-sub"),
         )
-        // The guide tells these three apart: no header, no token in it, a token that does not decode.
+        // The guide distinguishes these three: no header, no token in it, and a token that does not decode.
         .request(get("/api"), denied("token_missing"))
         .request(
             get("/api").header("authorization", "Bearer"),
@@ -385,8 +385,8 @@ fn authaction() -> Scenario {
             ),
             denied("issuer_unknown"),
         )
-        // Key not found: the cache is dropped and fetched once more, then the token is refused. Here a `kid` that no one has
-        // named before waits for its turn.
+        // Key not found: the guide clears the cache, fetches the keys again, and then refuses the token.
+        // Here, a `kid` in its first request has to wait for a fetch.
         .then_issuer(path, Says::keys(&[old, new]))
         .request(get("/protected").bearer(&token(new).mint()), forwarded())
         .request(

@@ -1,5 +1,5 @@
-//! Requests that servers read in more than one way: what a rule asks for cannot be got round by another spelling of the host,
-//! the query or a header, and what a rule waives is waived for what it was written for.
+//! Requests that servers interpret in several ways: another spelling of the host, the query or a header
+//! evades no requirement, and a rule that bypasses requests applies only to the intended ones.
 
 use serde_json::{Value, json};
 

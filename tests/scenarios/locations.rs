@@ -83,7 +83,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(get(&format!("/orders?access_token={good}&access_token=x")), denied("token_multiple"))
             .request(get("/orders?access_token=%zz"), denied("request_malformed"))
             .request(get("/orders?access_token="), denied("token_malformed"))
-            // To some servers the case of its name makes no difference.
+            // Some servers ignore the case of the name.
         .request(get(&format!("/orders?Access_Token={good}")), denied("token_malformed")),
         Scenario::new("what servers take for a token is not missing", {
             let places = json!({"from_params": ["access_token"], "from_cookies": ["my_session"]});

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What the matcher matches needs no token, everything else does.
+/// Requests that match need no token; all others do.
 fn matching(name: &'static str, matcher: Value) -> Scenario {
     Scenario::new(
         name,
@@ -12,7 +12,7 @@ fn matching(name: &'static str, matcher: Value) -> Scenario {
     )
 }
 
-/// What the matcher matches needs a token, everything else does not.
+/// Requests that match need a token; all others do not.
 fn demanding(name: &'static str, matcher: Value) -> Scenario {
     Scenario::new(
         name,
@@ -64,7 +64,7 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .request(get("/"), forwarded())
         .request(get("/").header("x-kind", "a"), refused()),
-        // That one will do where a rule asks for something is among the requests that can be read in several ways.
+        // A requirement of which one part suffices also applies to ambiguous requests.
         matching("all of several values of a header waive the token", header(json!({"name": "x-kind", "string_match": {"exact": "b"}})))
             .request(get("/").header("x-kind", "b").header("x-kind", "b"), forwarded())
             .request(get("/").header("x-kind", "a").header("x-kind", "b"), refused())
@@ -99,7 +99,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/?a&b=2&b=1"), refused())
         .request(get("/?a&b=1&c"), refused())
         .request(get("/?b=1"), refused()),
-        // Bytes that are no UTF-8 hide nothing of what is beside them.
+        // Bytes that are not UTF-8 do not hide the text beside them.
         demanding("a header with a byte that is no text has its beginning", header(json!({"name": "x-env", "string_match": {"prefix": "prod"}})))
             .request(get("/").header("x-env", b"prod\xff"), refused())
             .request(get("/").header("x-env", b"\xffprod"), forwarded()),

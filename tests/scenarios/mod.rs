@@ -1,8 +1,8 @@
-//! The one list of scenarios: what a configuration makes of requests, said once and run on three backends.
+//! The list of scenarios: a configuration, and the expected outcome of requests. All backends run it.
 //!
-//! A scenario is data. It has a configuration, what the issuer serves, and steps: requests with their expected outcome,
-//! changes at the issuer, time that passes. The backends (`tests/backends/`) know how to carry it out: on the pure engine,
-//! on the real callbacks with a stubbed host, and in a real Envoy.
+//! A scenario is data. It has a configuration, the responses of the issuer, and steps: requests with their
+//! expected outcome, changes at the issuer, and time that passes. The backends (`tests/backends/`) run it on
+//! the engine alone, on the real callbacks with a stubbed host, and in a real Envoy.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -76,38 +76,38 @@ pub(crate) fn all() -> Vec<Scenario> {
     scenarios
 }
 
-/// A configuration, an issuer and what happens.
+/// A configuration, an issuer, and a sequence of events.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    /// Where it is written.
+    /// The place in the source.
     pub(crate) at: &'static Location<'static>,
     pub(crate) config: Value,
-    /// It reaches the filter as JSON text: a message holds doubles.
+    /// The configuration reaches the filter as JSON text, because a message contains doubles.
     pub(crate) is_text: bool,
-    /// What the issuer serves at first, by path. The path `/jwks` of a configuration is made unique by the backend.
+    /// The issuer's first responses, by path. The backend makes the path `/jwks` of a configuration unique.
     pub(crate) issuer: Vec<(String, Says)>,
-    /// Each with the place where it is written.
+    /// Each with its place in the source.
     pub(crate) steps: Vec<(&'static Location<'static>, Step)>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// A request, and what is to become of it.
+    /// A request, and its expected outcome.
     Request(Request, Expect),
-    /// A request that its client makes of the last reply that was ours.
+    /// A request that depends on the last reply of the filter.
     Following(Following, Expect),
-    /// Requests that are all sent before any is answered.
+    /// Requests that are all sent before the first response.
     Together(Vec<(Request, Expect)>),
-    /// From now on the issuer says this at the path.
+    /// From now on, the issuer's response at this path.
     Issuer(String, Says),
     /// This much time passes.
     Pass(Duration),
-    /// The issuer was asked so often for the path so far.
+    /// The number of requests for the path at the issuer so far.
     Fetches(String, usize),
 }
 
-/// What a client makes of the header fields of a reply.
+/// Builds the next request from the header fields of a reply.
 pub(crate) struct Following(pub(crate) Box<Answering>);
 
 type Answering = dyn Fn(&[(String, String)]) -> Request + Send + Sync;
@@ -118,7 +118,7 @@ impl fmt::Debug for Following {
     }
 }
 
-/// What an issuer says.
+/// A response of the issuer.
 #[derive(Clone, Debug)]
 pub(crate) enum Says {
     /// 200 with this document.
@@ -127,38 +127,38 @@ pub(crate) enum Says {
     With(String, Vec<(String, String)>),
     /// Another status.
     Status(u16),
-    /// The connection is reset before an answer.
+    /// The issuer resets the connection before a response.
     Reset,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Expect {
-    /// It reaches the upstream, where these hold.
+    /// The request reaches the upstream, and these are true there.
     Forwarded(Vec<Seen>),
-    /// It is answered here.
+    /// The filter refuses it.
     Denied {
         status: u16,
         reason: &'static str,
-        /// Further demands on the reply.
+        /// Further requirements on the reply.
         reply: Vec<ReplyHas>,
     },
-    /// It is answered here, and not because it is refused.
+    /// The filter answers it without a refusal.
     Answered { status: u16, reply: Vec<ReplyHas> },
 }
 
-/// What the upstream sees.
+/// A property of the request at the upstream.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
     /// The header has exactly this value.
     Header(String, String),
-    /// The header is not there.
+    /// The header is absent.
     NoHeader(String),
     /// The path, with its query.
     Path(String),
 }
 
-/// What a reply has.
+/// A property of a reply.
 #[derive(Clone, Debug)]
 pub(crate) enum ReplyHas {
     Header(&'static str, String),
@@ -309,7 +309,7 @@ impl Expect {
     }
 }
 
-/// The keys that scenarios sign with; made once a process, since RSA keys take time.
+/// The keys of all scenarios. They are made once for each process, because RSA keys take time.
 pub(crate) struct World {
     pub(crate) rsa: SigningKey,
     pub(crate) rsa_next: SigningKey,

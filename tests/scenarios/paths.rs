@@ -1,4 +1,4 @@
-//! Paths that servers read in more than one way: what a rule asks for cannot be got round by another spelling.
+//! Paths that servers interpret in several ways: another spelling does not evade a requirement.
 
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn each(
     scenario
 }
 
-/// Ways to write `/payments` that some server takes for it.
+/// Spellings of `/payments` on some servers.
 const PAYMENTS: [&str; 12] = [
     "//payments",
     "/./payments",

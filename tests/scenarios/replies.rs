@@ -1,4 +1,4 @@
-//! What a client reads of a refusal.
+//! The reply of a refusal, as the client reads it.
 
 use serde_json::json;
 

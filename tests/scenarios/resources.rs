@@ -229,7 +229,7 @@ fn rules() -> Scenario {
         )
 }
 
-/// Hosts that share a path are told apart, and a host that none of the resources names gets neither of them.
+/// The host of the request selects one of two resources with the same path. Another host gets neither.
 fn shared() -> Scenario {
     let rule = |prefix: &str, resource: Value| {
         json!({

@@ -158,7 +158,7 @@ fn few_keys_are_tried_for_a_kid() -> Scenario {
 /// In the module; with the host see `tests/host/crypto.rs`.
 fn large_keys_are_the_hosts() -> Scenario {
     let largest = SigningKey::generate_rsa(Algorithm::Rs256, 4096, Some("4096"));
-    // No private key is needed to see that its public half is not used.
+    // The test needs no private key to show that its public half is not used.
     let larger = |kid: &str, alg: &str| {
         let modulus = testkit::encode_segment(&[0xff; 513]);
         json!({"kty": "RSA", "kid": kid, "alg": alg, "n": modulus, "e": "AQAB"})
@@ -258,7 +258,7 @@ fn several_tokens_share_what_checks_may_take() -> Scenario {
     scenario
         .request(with_tokens(slow, &[1, 2]), forwarded())
         .request(with_tokens(slow, &[1, 2, 3]), denied("signature_invalid"))
-        // What one request had no time for says nothing of the next.
+        // The spent budget of one request does not affect the next one.
         .request(with_tokens(slow, &[3]), forwarded())
         .request(with_tokens(slow, &[3, 4]), forwarded())
         // The same token costs once, wherever it is.

@@ -1,7 +1,7 @@
-//! Fleets of 1,000, 10,000 and 100,000 processes over a day, with an outage that all of them see: what the issuer gets.
+//! Fleets of 1,000, 10,000 and 100,000 processes over a day with an outage, and the load on the issuer.
 //!
-//! The processes know nothing of each other, and what the issuer says depends on the time alone. So each is simulated by
-//! itself, from its start to the end of the day, and only the issuer's counts are common to all.
+//! The processes do not know each other, and the issuer's responses depend on the time only. So each process
+//! is simulated separately, from its start to the end of the day, and only the issuer's counts are shared.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -79,7 +79,7 @@ impl SharedStore for Alone {
 fn live(source: &RemoteKeySource, document: &str, number: u64, seen: &mut Seen) {
     let mut keys = RemoteKeys::new(source.clone(), number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut events = Vec::new();
-    // Spread evenly over the deployment, in an order that has nothing to do with their jitter.
+    // Spread evenly over the deployment, in an order that does not depend on their jitter.
     let mut now = EPOCH + number.wrapping_mul(2_654_435_761) % STARTED_WITHIN;
     while now < EPOCH + DAY {
         let time = UnixTime::from_millis(now);
@@ -183,7 +183,7 @@ fn golden_what_an_issuer_sees_of_a_fleet() {
 
 #[test]
 fn a_process_alone_is_never_in_step_with_its_neighbours() {
-    // The same day twice: the seed decides it all.
+    // The same day twice: the seed determines everything.
     let (once, again) = (simulate(50), simulate(50));
     assert_eq!(once.per_second, again.per_second);
     let spread = Duration::from_millis(once.last_recovery);

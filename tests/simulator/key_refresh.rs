@@ -1,4 +1,4 @@
-//! How one process fetches and refreshes keys while its issuer rotates, moves, fails, or lacks the key that is asked for.
+//! One process fetches and refreshes keys while its issuer rotates, moves, fails, or lacks the requested key.
 
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ fn an_issuer_that_asks_to_be_left_alone_is_within_bounds() {
         ..Answer::default()
     };
     for (retry_after, cold, warm_pause) in [("20", 20, 20), ("3600", 60, 600), ("soon", 0, 0)] {
-        // While nothing can be verified.
+        // While there are no keys.
         let mut process = Process::start(&remote(), 2);
         process.issuer.insert("/jwks".to_owned(), busy(retry_after));
         process.pass(Duration::from_secs(300));
@@ -142,7 +142,7 @@ fn an_issuer_that_asks_to_be_left_alone_is_within_bounds() {
             least <= Duration::from_secs(cold) * 11 / 10 + Duration::from_secs(2),
             "{least:?}"
         );
-        // While old keys serve, from the time on at which they are to be refreshed.
+        // While old keys are in use, from the time of their refresh.
         let mut process = warm(&remote(), 2, set(&[&keys.first]));
         process.issuer.insert("/jwks".to_owned(), busy(retry_after));
         process.pass(HOUR);
@@ -175,7 +175,7 @@ fn an_unchanged_document_is_neither_sent_nor_written_nor_parsed_again() {
     process.pass(HOUR);
     assert!(process.count("/jwks") >= 7);
     assert_eq!(process.shared.documents_written(), 1);
-    // An answer of 304 to a question without an entity tag is no answer.
+    // A 304 in response to a request without an entity tag is a fault.
     process.issuer.insert("/jwks".to_owned(), status(304));
     process.pass(HOUR / 4);
     assert!(matches!(process.events.last(), Some(KeyEvent::Failed { .. })));
@@ -217,7 +217,7 @@ fn limits_of_a_document() {
 
 // --- unknown kids ---
 
-/// A token whose signature no one can check.
+/// A token with a signature that cannot be verified.
 fn forged(key: &SigningKey, kid: &str) -> String {
     let claims = json!({"iss": ISSUER, "aud": "orders-api", "iat": testkit::unix_now()});
     Token::new(key)
@@ -242,7 +242,7 @@ fn kid_fetches(process: &Process) -> Vec<UnixTime> {
     fetches
 }
 
-/// What was decided of requests that waited at any worker, as reasons; nothing where they go on.
+/// The decisions for requests that waited at any worker, as reasons; nothing for allowed requests.
 fn decided(process: &mut Process) -> Vec<(StreamId, Option<Reason>)> {
     let mut all = Vec::new();
     for engine in process.workers.iter_mut().flatten() {
@@ -279,7 +279,7 @@ fn a_flood_of_unknown_kids_costs_few_fetches_and_bounded_memory() {
         process.pass(Duration::from_millis(12));
         assert!(decided(&mut process).iter().all(|(_, reason)| reason.is_some()));
         if number == 1000 || number == 9_999 {
-            // Those that wait are answered.
+            // The waiting requests are decided.
             for _ in 0..60 {
                 process.pass(Duration::from_millis(100));
                 decided(&mut process);
@@ -410,7 +410,7 @@ fn one_address_gives_way_to_others_while_all_wait_for_the_first_keys() {
             engine.handle_request(StreamId(next), head(text), from, now, store),
         )
     };
-    // 5,000 forged tokens from one address, before anyone else comes.
+    // 5,000 forged tokens from one address, before any other client arrives.
     let mut held = 0;
     for number in 0..5000 {
         let (_, decision) = open(
@@ -497,7 +497,7 @@ fn old_keys_serve_for_a_day_past_their_lifetime_and_not_longer() {
     process.pass(secs(6));
     assert!(process.passes(0, &token(&keys.first)) && process.passes(1, &token(&keys.first)));
 
-    // Told once each, though two workers saw a thousand failures.
+    // Reported once each, although two workers saw a thousand failures.
     let told: Vec<_> = process
         .events
         .iter()
@@ -589,7 +589,7 @@ fn a_hundred_thousand_waits_leave_nothing_behind() {
         process.now = now;
         let engine = process.workers[0].as_mut().unwrap();
         assert_eq!(engine.waiting(), 500);
-        // A fetch is due, and its answer never comes.
+        // A fetch is due, and its response never arrives.
         let _ = engine.handle_tick(now, &process.shared);
         let mut decided = 0;
         while let Some((_, decision)) = engine.poll_decision(&process.shared) {

@@ -17,17 +17,17 @@ use testkit::{Algorithm, SigningKey, Token};
 
 pub(crate) const ISSUER: &str = "https://idp.example.com";
 pub(crate) const DOCUMENT: &str = "/.well-known/openid-configuration";
-/// How long the issuer takes for an answer.
+/// The time that the issuer takes for a response.
 pub(crate) const ANSWER: Duration = Duration::from_millis(40);
 
-/// What the issuer says.
+/// The issuer's responses.
 #[derive(Clone, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
     pub(crate) cache_control: Option<&'static str>,
     pub(crate) retry_after: Option<&'static str>,
-    /// A request that has it already gets 304.
+    /// The `etag` to which the issuer answers 304.
     pub(crate) etag: Option<&'static str>,
 }
 
@@ -104,13 +104,13 @@ impl Process {
         }
     }
 
-    /// The worker is gone; answers to its calls are lost.
+    /// The worker has ended; responses to its calls are lost.
     pub(crate) fn kill(&mut self, worker: usize) {
         self.workers[worker] = None;
         self.calls.retain(|call| call.worker != worker);
     }
 
-    /// How often the issuer was asked for the path.
+    /// The number of requests for the path at the issuer.
     pub(crate) fn count(&self, path: &str) -> usize {
         self.fetches.iter().filter(|fetch| fetch.path == path).count()
     }
