@@ -122,6 +122,10 @@ fn compare(original: &Client, converted: &Client, keys: &Keys, requests: &[(&str
                     (Some(token), "header") => Request::new(method, path).bearer(token),
                     (Some(token), _) => Request::new(method, &format!("{path}?access_token={token}")),
                 };
+                let request = match path.starts_with("/team") {
+                    true => request.header("x-team", "red"),
+                    false => request,
+                };
                 let passes = |client: &Client| client.request(request.clone()).status == 200;
                 match (passes(original), passes(converted)) {
                     (true, true) => allowed += 1,
@@ -365,6 +369,111 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                 }),
             )],
         ),
+        // Rules for the same requests, with what they are not for; each may allow.
+        (
+            vec![authorization_policy(
+                "ALLOW",
+                json!([
+                    {"when": [{"key": "request.auth.claims[groups]", "values": ["admins"]}]},
+                    {"to": [{"operation": {"paths": ["/any*", "*.css"], "methods": ["GET"]}}], "when": [{"key": "request.auth.claims[scope]", "values": ["read", "other"]}]},
+                    {"from": [{"source": {"requestPrincipals": [format!("{CORP}/bob")]}}, {"source": {"requestPrincipals": [format!("{OTHER}/*")]}}],
+                        "to": [{"operation": {"notPaths": ["/internal*", "/bob"], "notMethods": ["POST"]}}]},
+                    {"from": [{"source": {"notRequestPrincipals": ["*"]}}], "to": [{"operation": {"paths": ["/open"]}}]},
+                    {"from": [{"source": {"notRequestPrincipals": [format!("{CORP}/*")]}}], "to": [{"operation": {"paths": ["/not-corp"]}}]},
+                    {"to": [{"operation": {"paths": ["/red"]}}], "when": [{"key": "request.auth.claims[realm][team]", "notValues": ["red"]}, {"key": "request.auth.principal", "values": ["*/bob", "*ice"]}]},
+                    {"to": [{"operation": {"paths": ["/team*"]}}], "when": [{"key": "request.headers[X-Team]", "values": ["blue", "r*"]}, {"key": "request.headers[x-other]", "notValues": ["*"]}]},
+                    {"to": [{"operation": {"paths": ["/team/not"]}}], "when": [{"key": "request.headers[x-team]", "notValues": ["red"]}]},
+                    {"to": [{"operation": {"paths": ["/boss"]}}], "when": [{"key": "request.auth.claims[scope]", "notValues": ["write"]}, {"key": "request.auth.claims[role]", "notValues": ["x-*"]}]},
+                ]),
+            )],
+            vec![("ALLOW", {
+                let and = |rules: Value| json!({"and_rules": {"rules": rules}});
+                let all = |ids: Value| json!({"and_ids": {"ids": ids}});
+                let one = |ids: Value| json!({"or_ids": {"ids": ids}});
+                let not = |id: Value| json!({"not_id": id});
+                let method =
+                    |name: &str| json!({"header": {"name": ":method", "string_match": {"exact": name}}});
+                let header =
+                    |name: &str, matcher: Value| json!({"header": {"name": name, "string_match": matcher}});
+                let not_rule = |rule: Value| json!({"not_rule": rule});
+                json!({
+                    "0": {"permissions": any, "principals": [claim(&["groups"], one_of("admins"))]},
+                    "1": {"permissions": [and(json!([{"or_rules": {"rules": [of_path(json!({"prefix": "/any"})), of_path(json!({"suffix": ".css"}))]}}, method("GET")]))],
+                        "principals": [claim(&["scope"], one_of("read")), claim(&["scope"], one_of("other"))]},
+                    "2": {"permissions": [and(json!([not_rule(of_path(json!({"prefix": "/internal"}))), not_rule(of_path(json!({"exact": "/bob"}))), not_rule(method("POST"))]))],
+                        "principals": [all(json!([claim(&["iss"], exact(CORP)), claim(&["sub"], exact("bob"))])), claim(&["iss"], exact(OTHER))]},
+                    "3": {"permissions": [of_path(json!({"exact": "/open"}))], "principals": [not(with_token.clone())]},
+                    "4": {"permissions": [of_path(json!({"exact": "/not-corp"}))], "principals": [not(claim(&["iss"], exact(CORP)))]},
+                    "5": {"permissions": [of_path(json!({"exact": "/red"}))], "principals": [all(json!([
+                        not(claim(&["realm", "team"], exact("red"))),
+                        one(json!([claim(&["sub"], exact("bob")), claim(&["sub"], json!({"string_match": {"suffix": "ice"}}))])),
+                    ]))]},
+                    "6": {"permissions": [of_path(json!({"prefix": "/team"}))], "principals": [all(json!([
+                        one(json!([header("x-team", json!({"exact": "blue"})), header("x-team", json!({"prefix": "r"}))])),
+                        not(json!({"header": {"name": "x-other", "present_match": true}})),
+                    ]))]},
+                    "7": {"permissions": [of_path(json!({"exact": "/team/not"}))], "principals": [not(header("x-team", json!({"exact": "red"})))]},
+                    "8": {"permissions": [of_path(json!({"exact": "/boss"}))], "principals": [all(json!([
+                        not(claim(&["scope"], one_of("write"))), not(claim(&["role"], json!({"string_match": {"prefix": "x-"}}))),
+                    ]))]},
+                })
+            })],
+        ),
+        // Denials with conditions, which come before what is allowed.
+        (
+            vec![
+                authorization_policy(
+                    "DENY",
+                    json!([
+                        {"to": [{"operation": {"paths": ["/admin*"]}}], "when": [{"key": "request.auth.claims[groups]", "notValues": ["admins"]}]},
+                        {"from": [{"source": {"requestPrincipals": [format!("{CORP}/bob")]}}, {"source": {"requestPrincipals": [format!("{OTHER}/*")]}}],
+                            "to": [{"operation": {"methods": ["POST"]}}]},
+                        {"to": [{"operation": {"paths": ["/write"]}}], "when": [{"key": "request.auth.claims[scope]", "values": ["read"]}, {"key": "request.auth.claims[groups]", "values": ["admins", "root"]}]},
+                    ]),
+                ),
+                authorization_policy(
+                    "ALLOW",
+                    json!([
+                        {"from": [{"source": {"requestPrincipals": ["*"]}}], "to": [{"operation": {"notPaths": ["/internal*"]}}]},
+                        {"to": [{"operation": {"paths": ["/healthz", "/admin"]}}]},
+                    ]),
+                ),
+            ],
+            vec![
+                (
+                    "DENY",
+                    json!({
+                        "0": {"permissions": [of_path(json!({"prefix": "/admin"}))], "principals": [{"not_id": claim(&["groups"], one_of("admins"))}]},
+                        "1": {"permissions": [{"header": {"name": ":method", "string_match": {"exact": "POST"}}}],
+                            "principals": [{"and_ids": {"ids": [claim(&["iss"], exact(CORP)), claim(&["sub"], exact("bob"))]}}, claim(&["iss"], exact(OTHER))]},
+                        "2": {"permissions": [of_path(json!({"exact": "/write"}))], "principals": [{"and_ids": {"ids": [
+                            claim(&["scope"], one_of("read")), {"or_ids": {"ids": [claim(&["groups"], one_of("admins")), claim(&["groups"], one_of("root"))]}},
+                        ]}}]},
+                    }),
+                ),
+                (
+                    "ALLOW",
+                    json!({
+                        "0": {"permissions": [{"not_rule": of_path(json!({"prefix": "/internal"}))}], "principals": [with_token]},
+                        "1": {"permissions": [of_path(json!({"exact": "/healthz"})), of_path(json!({"exact": "/admin"}))], "principals": any},
+                    }),
+                ),
+            ],
+        ),
+        // A denial for everybody, and one for nobody.
+        (
+            vec![
+                authorization_policy("DENY", json!([])),
+                authorization_policy(
+                    "DENY",
+                    json!([{"to": [{"operation": {"notPaths": ["/healthz", "/any*"]}}]}]),
+                ),
+            ],
+            vec![(
+                "DENY",
+                json!({"0": {"permissions": [{"not_rule": {"or_rules": {"rules": [of_path(json!({"exact": "/healthz"})), of_path(json!({"prefix": "/any"}))]}}}], "principals": any}}),
+            )],
+        ),
         // Nothing is allowed.
         (
             vec![authorization_policy("ALLOW", json!([]))],
@@ -389,6 +498,15 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
         ("GET", "/b/x/c"),
         ("GET", "/b/x/y/c"),
         ("GET", "/internal/x"),
+        ("GET", "/internal/x.css"),
+        ("GET", "/any/x.css"),
+        ("POST", "/any/x.css"),
+        ("GET", "/open"),
+        ("GET", "/not-corp"),
+        ("GET", "/team/x"),
+        ("GET", "/team/not"),
+        ("POST", "/write"),
+        ("POST", "/team/x"),
     ];
     for (policies, rbac) in cases {
         let mut resources = vec![request_authentication(&keys)];
@@ -436,7 +554,8 @@ fn a_policy_of_envoy_gateway_becomes_what_it_says() {
         .claim("groups", json!(["users"]))
         .mint();
     assert_eq!(explain("GET", &good), "allowed");
-    assert_eq!(explain("POST", &good), "claim_rejected");
+    // No rule allows it, whatever the token says.
+    assert_eq!(explain("POST", &good), "route_denied");
     assert_eq!(
         explain("GET", &keys.corp().claim("groups", json!(["users"])).mint()),
         "scope_insufficient"
@@ -444,6 +563,126 @@ fn a_policy_of_envoy_gateway_becomes_what_it_says() {
     assert_eq!(
         explain("GET", &keys.corp().claim("scope", "read").mint()),
         "claim_rejected"
+    );
+}
+
+#[test]
+fn rules_of_envoy_gateway_decide_in_their_order() {
+    let folder = Folder::new("convert-order");
+    let keys = Keys::new();
+    let local = |key: &SigningKey| json!({"inline": jwks(&[key]).to_string()});
+    let policy = |authorization: Value, optional: bool| {
+        json!({
+            "kind": "SecurityPolicy", "spec": {
+                "jwt": {"optional": optional, "providers": [
+                    {"name": "corp", "issuer": CORP, "localJWKS": local(&keys.corp)},
+                    {"name": "other", "issuer": OTHER, "localJWKS": local(&keys.other)},
+                ]},
+                "authorization": authorization,
+            },
+        })
+    };
+    let of = |provider: &str, scopes: Value, claims: Value| json!({"jwt": {"provider": provider, "scopes": scopes, "claims": claims}});
+    let groups = |name: &str| json!([{"name": "groups", "valueType": "StringArray", "values": [name]}]);
+    let denied_first = json!({"defaultAction": "Allow", "rules": [
+        {"action": "Allow", "principal": of("corp", json!([]), groups("root"))},
+        {"action": "Deny", "principal": of("corp", json!([]), groups("banned"))},
+        {"action": "Deny", "operation": {"methods": ["DELETE"]}, "principal": of("other", json!([]), json!([]))},
+    ]});
+    let allowed_only = json!({"defaultAction": "Deny", "rules": [
+        {"action": "Deny", "principal": {"headers": [{"name": "X-Env", "values": ["test", "dev"]}]}},
+        {"action": "Allow", "principal": of("corp", json!(["read", "write"]), json!([]))},
+        {"action": "Allow", "operation": {"methods": ["GET"]}},
+    ]});
+    let with = |groups: &[&str]| keys.corp().claim("groups", json!(groups)).mint();
+    let scoped = |scope: &str| keys.corp().claim("scope", scope).mint();
+    let other = keys.other().mint();
+    let none = String::new();
+    for (authorization, optional, method, header, token, passes) in [
+        (&denied_first, false, "GET", "a: b", &with(&["users"]), true),
+        (
+            &denied_first,
+            false,
+            "GET",
+            "a: b",
+            &with(&["users", "banned"]),
+            false,
+        ),
+        (
+            &denied_first,
+            false,
+            "GET",
+            "a: b",
+            &with(&["root", "banned"]),
+            true,
+        ),
+        (&denied_first, false, "GET", "a: b", &other, true),
+        (&denied_first, false, "DELETE", "a: b", &other, false),
+        (&denied_first, false, "DELETE", "a: b", &with(&[]), true),
+        (&denied_first, false, "GET", "a: b", &none, false),
+        (&denied_first, true, "GET", "a: b", &none, true),
+        (&denied_first, true, "DELETE", "a: b", &none, true),
+        (&denied_first, true, "DELETE", "a: b", &other, false),
+        (&allowed_only, false, "GET", "a: b", &other, true),
+        (&allowed_only, false, "POST", "a: b", &other, false),
+        (&allowed_only, false, "POST", "a: b", &scoped("write read"), true),
+        (&allowed_only, false, "POST", "a: b", &scoped("write"), false),
+        (
+            &allowed_only,
+            false,
+            "POST",
+            "x-env: prod",
+            &scoped("write read"),
+            true,
+        ),
+        (
+            &allowed_only,
+            false,
+            "POST",
+            "x-env: dev",
+            &scoped("write read"),
+            false,
+        ),
+        (&allowed_only, false, "GET", "x-env: test", &other, false),
+        (&allowed_only, false, "GET", "a: b", &none, false),
+        (&allowed_only, true, "GET", "a: b", &none, true),
+        (&allowed_only, true, "POST", "a: b", &none, false),
+    ] {
+        let ran = jwtctl_with(
+            &["convert", "-"],
+            &policy(authorization.clone(), optional).to_string(),
+        );
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let config = folder.write("config.yaml", &ran.out);
+        let mut arguments = vec!["explain", &config, "/x", "-X", method, "-H", header];
+        if !token.is_empty() {
+            arguments.extend(["--token", token]);
+        }
+        let explained = jwtctl(&arguments);
+        assert_eq!(explained.code, i32::from(!passes), "{}\n{explained:?}", ran.out);
+    }
+}
+
+#[test]
+fn rules_that_overlap_in_too_many_ways_are_an_error() {
+    let rules: Vec<Value> = (0..12)
+        .map(|number| {
+            json!({"to": [{"operation": {"methods": ["GET"], "paths": [format!("/{{*}}/{number}/{{**}}")]}}],
+                "when": [{"key": format!("request.auth.claims[c{number}]"), "values": ["x"]}]})
+        })
+        .collect();
+    let resources = [
+        request_authentication(&Keys::new()),
+        authorization_policy("ALLOW", rules.into()),
+    ];
+    let text = json!({"kind": "List", "items": resources}).to_string();
+    let ran = jwtctl_with(&["convert", "-", "--findings", "json"], &text);
+    assert_eq!((ran.code, &*ran.out), (1, ""));
+    assert!(
+        errors(&ran)
+            .iter()
+            .any(|(_, what)| what.contains("too many ways")),
+        "{ran:?}"
     );
 }
 
@@ -504,7 +743,7 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
         ),
         (istio("from: [{source: {principals: ['a']}}]"), 7, "`principals`"),
         (istio("from: [{source: {ipBlocks: ['a']}}]"), 7, "`ipBlocks`"),
-        (istio("to: [{operation: {notPaths: ['/a']}}]"), 7, "`notPaths`"),
+        (istio("to: [{operation: {notPorts: ['80']}}]"), 7, "`notPorts`"),
         (istio("to: [{operation: {ports: ['80']}}]"), 7, "`ports`"),
         (
             istio("when: [{key: source.ip, values: ['1.2.3.4']}]"),
@@ -512,9 +751,14 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
             "`source.ip`",
         ),
         (
-            istio("when: [{key: 'request.auth.claims[a]', notValues: ['x']}]"),
+            istio("when: [{key: 'source.principal', notValues: ['x']}]"),
             7,
-            "`notValues`",
+            "`source.principal`",
+        ),
+        (
+            istio("from: [{source: {notRequestPrincipals: ['*a/b']}}]"),
+            7,
+            "within the issuer",
         ),
         (
             istio("from: [{source: {requestPrincipals: ['https://c/x']}}]"),
@@ -522,28 +766,17 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
             "issuer",
         ),
         (
-            istio(
-                "{when: [{key: 'request.auth.claims[a]', values: [x]}]}\n  - {when: [{key: 'request.auth.claims[b]', values: [x]}]}",
-            ),
-            8,
-            "another rule",
-        ),
-        (
             istio("{}").replace("rules:", "action: CUSTOM\n  rules:"),
             4,
             "CUSTOM",
         ),
-        (
-            istio("{when: [{key: 'request.auth.claims[a]', values: [x]}]}")
-                .replace("rules:", "action: DENY\n  rules:"),
-            8,
-            "denial with a condition",
-        ),
         (gateway("oidc: {}"), 4, "`oidc`"),
         (
-            gateway("authorization: {defaultAction: Allow, rules: [{action: Deny}]}"),
+            gateway(
+                "authorization: {defaultAction: Allow, rules: [{action: Deny, principal: {geoIP: [a]}}]}",
+            ),
             4,
-            "denies",
+            "`geoIP`",
         ),
         (
             gateway("authorization: {rules: [{action: Allow, principal: {clientCIDRs: [a]}}]}"),

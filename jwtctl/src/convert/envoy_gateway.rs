@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::grants::{self, Grant, Need, every_request};
+use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request};
 use super::istio::of_kind;
 use super::{Converted, Notes, any_of, default_locations, flag, list, map, set, text};
 use crate::source::Node;
@@ -49,7 +49,16 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
             ("match", every_request()),
             ("requires", any_of(&names, is_optional)),
         ])]),
-        Some(authorization) => authorize(authorization, &names, is_optional, notes),
+        Some(authorization) => {
+            let issuers: Vec<(String, String)> = providers
+                .iter()
+                .map(|(name, node)| {
+                    let issuer = node.text_at(&["issuer"]).unwrap_or_default();
+                    (name.clone(), issuer.to_owned())
+                })
+                .collect();
+            authorize(authorization, &issuers, is_optional, notes)
+        }
     };
     notes.look(
         &policy.place,
@@ -201,40 +210,34 @@ fn translate(provider: &Node, notes: &mut Notes) -> Node {
     node
 }
 
-/// Rules of which the first that matches a client decides: here the rules that allow, with a default that
-/// denies.
-fn authorize(authorization: &Node, names: &[String], is_optional: bool, notes: &mut Notes) -> Node {
+/// Rules of which the first that matches a client decides.
+fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, notes: &mut Notes) -> Node {
     notes.only(authorization, &["rules", "defaultAction"], "authorization");
-    let is_denied = authorization.text_at(&["defaultAction"]).unwrap_or("Deny") == "Deny";
-    let open = if is_optional {
-        Need::Optional
-    } else {
-        Need::Token(names.to_vec())
+    // Without `optional`, Envoy Gateway refuses a request without a token before it evaluates a rule.
+    let open = if is_optional { Need::OPTIONAL } else { Need::TOKEN };
+    let otherwise = match authorization.text_at(&["defaultAction"]).unwrap_or("Deny") {
+        "Allow" => open.clone(),
+        _ => Need::never(),
     };
     let mut grants = Vec::new();
     for rule in authorization.get("rules").map_or(&[][..], Node::elements) {
         notes.only(rule, &["name", "action", "operation", "principal"], "a rule");
-        let is_allow = rule.text_at(&["action"]) == Some("Allow");
-        if !is_allow || !is_denied {
-            notes.lost(&rule.place, "a rule that denies, or a default that allows: here rules say what is needed; write what is allowed, with `defaultAction: Deny`");
-            continue;
-        }
         let mut need = open.clone();
-        let mut claims = Vec::new();
-        let mut scopes = None;
-        let mut headers = Vec::new();
+        let mut matches = vec![every_request()];
         let nothing = map(Vec::new());
         let principal = rule.get("principal").unwrap_or(&nothing);
         for (key, part) in principal.members() {
             match &*key.name {
                 "jwt" => {
                     notes.only(part, &["provider", "scopes", "claims"], "principal.jwt");
-                    need = Need::Token(vec![part.text_at(&["provider"]).unwrap_or_default().to_owned()]);
-                    if let Some(all) = part.get("scopes").filter(|all| !all.elements().is_empty()) {
-                        scopes = Some(map(vec![
-                            ("all", all.clone()),
-                            ("claim_names", list(vec![text("scope", &(0..0))])),
-                        ]));
+                    let name = part.text_at(&["provider"]).unwrap_or_default().to_owned();
+                    need = need.and(&Need::one_of(vec![Test::Provider(name, true)]));
+                    for scope in part.get("scopes").map_or(&[][..], Node::elements) {
+                        need = need.and(&Need::one_of(vec![Test::Scope {
+                            claim: "scope".to_owned(),
+                            value: scope.clone(),
+                            holds: true,
+                        }]));
                     }
                     for claim in part.get("claims").map_or(&[][..], Node::elements) {
                         notes.only(claim, &["name", "valueType", "values"], "a claim");
@@ -243,28 +246,25 @@ fn authorize(authorization: &Node, names: &[String], is_optional: bool, notes: &
                             .get("name")
                             .cloned()
                             .unwrap_or_else(|| text("", &claim.place));
-                        claims.push(map(vec![("claim_name", name), ("any_of", values)]));
+                        let condition = map(vec![("claim_name", name), ("any_of", values)]);
+                        need = need.and(&Need::one_of(vec![Test::Claim(condition)]));
                     }
                 }
                 "headers" => {
                     for header in part.elements() {
+                        notes.only(header, &["name", "values"], "a header");
+                        let name = header.text_at(&["name"]).unwrap_or_default().to_ascii_lowercase();
                         let values = header.get("values").map_or(&[][..], Node::elements);
-                        match values {
-                            [one] => headers.push(map(vec![
-                                (
-                                    "name",
-                                    header
-                                        .get("name")
-                                        .cloned()
-                                        .unwrap_or_else(|| text("", &header.place)),
-                                ),
-                                ("string_match", map(vec![("exact", one.clone())])),
-                            ])),
-                            _ => notes.lost(
-                                &header.place,
-                                "a header with several values: write a rule for each",
-                            ),
-                        }
+                        let one_of = values.iter().map(|value| {
+                            let test = map(vec![
+                                ("name", text(name.clone(), &header.place)),
+                                ("string_match", map(vec![("exact", value.clone())])),
+                            ]);
+                            let mut matcher = every_request();
+                            set(&mut matcher, "headers", list(vec![test]));
+                            matcher
+                        });
+                        matches = all_of(&matches, &one_of.collect::<Vec<_>>());
                     }
                 }
                 name => notes.lost(
@@ -273,33 +273,23 @@ fn authorize(authorization: &Node, names: &[String], is_optional: bool, notes: &
                 ),
             }
         }
-        let mut matcher = every_request();
         if let Some(methods) = rule
             .at(&["operation", "methods"])
             .filter(|all| !all.elements().is_empty())
         {
+            let mut matcher = every_request();
             set(&mut matcher, "methods", methods.clone());
+            matches = all_of(&matches, &[matcher]);
         }
         if let Some(operation) = rule.get("operation") {
             notes.only(operation, &["methods"], "operation");
         }
-        if !headers.is_empty() {
-            set(&mut matcher, "headers", list(headers));
-        }
-        let mut authorize = Vec::new();
-        if let Some(scopes) = scopes {
-            authorize.push(("scopes", scopes));
-        }
-        if !claims.is_empty() {
-            authorize.push(("claims", list(claims)));
-        }
         grants.push(Grant {
-            matches: vec![matcher],
+            matches,
             need,
-            authorize: (!authorize.is_empty()).then(|| map(authorize)),
+            allows: rule.text_at(&["action"]) == Some("Allow"),
             place: rule.place.clone(),
         });
     }
-    let otherwise = if is_denied { Need::Never } else { open };
-    grants::rules(grants, names, &otherwise, notes)
+    grants::rules(&grants, providers, &otherwise, notes)
 }

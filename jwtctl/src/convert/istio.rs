@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::grants::{self, Grant, Need, every_request};
+use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request, quote};
 use super::{Converted, Notes, default_locations, flag, list, map, set, text};
 use crate::source::{Node, Place};
 
@@ -74,7 +74,6 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Option<Conve
         notes.lost(&authentications[0].place, "it has no jwtRules");
         return None;
     }
-    let names: Vec<String> = providers.iter().map(|(name, ..)| name.clone()).collect();
     let issuers: Vec<(String, String)> = providers
         .iter()
         .map(|(name, _, issuer)| (name.clone(), issuer.clone()))
@@ -83,7 +82,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Option<Conve
         .iter()
         .map(|(name, node, _)| (name.as_str(), node.clone()))
         .collect();
-    let rules = policy(&policies, &names, &issuers, notes);
+    let rules = policy(&policies, &issuers, notes);
     notes.look(
         &authentications[0].place,
         "load the filter by a WasmPlugin for the same workloads, see envoy/istio; then take these resources out",
@@ -204,12 +203,11 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
     node
 }
 
-/// The permissions of the policies.
-fn policy(policies: &[&Node], names: &[String], issuers: &[(String, String)], notes: &mut Notes) -> Node {
+/// The permissions of the policies: denials come first. If any policy allows, one of its rules must.
+fn policy(policies: &[&Node], issuers: &Providers, notes: &mut Notes) -> Node {
+    let mut denials: Vec<Grant> = Vec::new();
     let mut grants: Vec<Grant> = Vec::new();
-    let mut denials: Vec<Node> = Vec::new();
-    let mut demands: Vec<Node> = Vec::new();
-    let mut has_allow = false;
+    let mut otherwise = Need::OPTIONAL;
     for policy in policies {
         let nothing = map(Vec::new());
         let spec = policy.get("spec").unwrap_or(&nothing);
@@ -221,16 +219,10 @@ fn policy(policies: &[&Node], names: &[String], issuers: &[(String, String)], no
         let rules = spec.get("rules").map_or(&[][..], Node::elements);
         match spec.text_at(&["action"]).unwrap_or("ALLOW") {
             "ALLOW" => {
-                has_allow = true;
-                for rule in rules {
-                    grants.extend(allow(rule, names, issuers, notes));
-                }
+                otherwise = Need::never();
+                grants.extend(rules.iter().filter_map(|rule| grant(rule, true, issuers, notes)));
             }
-            "DENY" => {
-                for rule in rules {
-                    deny(rule, &mut denials, &mut demands, notes);
-                }
-            }
+            "DENY" => denials.extend(rules.iter().filter_map(|rule| grant(rule, false, issuers, notes))),
             "AUDIT" => notes.look(&policy.place, "AUDIT decides nothing, and is left out"),
             action => notes.lost(
                 &policy.place,
@@ -238,71 +230,26 @@ fn policy(policies: &[&Node], names: &[String], issuers: &[(String, String)], no
             ),
         }
     }
-    let otherwise = if has_allow { Need::Never } else { Need::Optional };
-    // That rule denies a request without a token, whatever another one allows.
-    let is_total = demands
-        .iter()
-        .any(|matcher| crate::lints::covers(matcher, &every_request()));
-    if is_total {
-        for grant in grants.iter_mut().filter(|grant| grant.need == Need::Optional) {
-            grant.need = Need::Token(names.to_vec());
-        }
-    } else if has_allow && !demands.is_empty() {
-        for matcher in &demands {
-            notes.lost(
-                &matcher.place,
-                "this denies requests without a token on some paths, while ALLOW policies speak of others; write the paths into those",
-            );
-        }
-    }
-    let otherwise = match (is_total, otherwise) {
-        (true, Need::Optional) => Need::Token(names.to_vec()),
-        (_, otherwise) => otherwise,
-    };
-    let mut first: Vec<Node> = Vec::new();
-    for matcher in &denials {
-        let grant = Grant {
-            matches: Vec::new(),
-            need: Need::Never,
-            authorize: None,
-            place: matcher.place.clone(),
-        };
-        first.push(grants::rule(matcher, &grant, names));
-    }
-    if !has_allow && !is_total {
-        for matcher in &demands {
-            let grant = Grant {
-                matches: Vec::new(),
-                need: Need::Token(names.to_vec()),
-                authorize: None,
-                place: matcher.place.clone(),
-            };
-            first.push(grants::rule(matcher, &grant, names));
-        }
-    }
-    let rest = grants::rules(grants, names, &otherwise, notes);
-    first.extend(rest.elements().iter().cloned());
-    list(first)
+    denials.extend(grants);
+    grants::rules(&denials, issuers, &otherwise, notes)
 }
 
-/// A rule of an ALLOW policy.
-fn allow(rule: &Node, names: &[String], issuers: &[(String, String)], notes: &mut Notes) -> Option<Grant> {
+/// A rule of a policy. `None`: no request matches it.
+fn grant(rule: &Node, allows: bool, issuers: &Providers, notes: &mut Notes) -> Option<Grant> {
     notes.only(rule, &["from", "to", "when"], "a rule");
-    let mut need = Need::Optional;
-    let mut claims: Vec<Node> = Vec::new();
-    let mut scopes: Option<Node> = None;
-    let mut headers: Vec<Node> = Vec::new();
+    let mut need = Need::OPTIONAL;
     let sources = rule.get("from").map_or(&[][..], Node::elements);
-    match sources {
-        [] => {}
-        [one] => {
+    if !sources.is_empty() {
+        let mut any = Need::never();
+        for one in sources {
             let nothing = map(Vec::new());
             let source = one.get("source").unwrap_or(&nothing);
+            let mut of_source = Need::OPTIONAL;
             for (key, values) in source.members() {
                 match &*key.name {
-                    "requestPrincipals" => {
-                        need = Need::Token(names.to_vec());
-                        principals(values, issuers, &mut need, &mut claims, notes);
+                    "requestPrincipals" => of_source = of_source.and(&principals(values, issuers, notes)),
+                    "notRequestPrincipals" => {
+                        of_source = of_source.and(&principals(values, issuers, notes).negated());
                     }
                     name => notes.lost(
                         &key.place,
@@ -310,135 +257,75 @@ fn allow(rule: &Node, names: &[String], issuers: &[(String, String)], notes: &mu
                     ),
                 }
             }
+            any = any.or(&of_source);
         }
-        [_, second, ..] => notes.lost(&second.place, "several `from` in one rule: write a rule for each"),
+        need = any;
     }
+    let mut matches = operations(rule, notes);
     for condition in rule.get("when").map_or(&[][..], Node::elements) {
         let key = condition.text_at(&["key"]).unwrap_or_default();
         let place = condition
             .get("key")
             .map_or(condition.place.clone(), |node| node.place.clone());
         notes.only(condition, &["key", "values", "notValues"], "a condition");
-        let values = condition.get("values");
-        let not_values = condition.get("notValues");
-        let claim = match key {
-            "request.auth.audiences" => Some(vec!["aud".to_owned()]),
-            "request.auth.presenter" => Some(vec!["azp".to_owned()]),
-            key => claim_path(key),
-        };
-        if let Some(path) = claim {
-            if not_values.is_some() {
-                notes.lost(
-                    &place,
-                    "`notValues` of a claim also allows requests without a token; write what is allowed",
-                );
-            }
-            let Some(values) = values else { continue };
-            if need == Need::Optional {
-                need = Need::Token(names.to_vec());
-            }
-            // Istio splits these two at spaces.
-            if matches!(path.as_slice(), [one] if one == "scope" || one == "permission")
-                && scopes.is_none()
-                && !has_wildcard(values)
+        let lists = [("values", true), ("notValues", false)];
+        for (name, holds) in lists {
+            let Some(values) = condition.get(name) else {
+                continue;
+            };
+            let claim = match key {
+                "request.auth.audiences" => Some(vec!["aud".to_owned()]),
+                "request.auth.presenter" => Some(vec!["azp".to_owned()]),
+                key => claim_path(key),
+            };
+            if let Some(path) = claim {
+                let tests = claim_tests(&path, &place, values);
+                let found = Need::one_of(tests);
+                need = need.and(&if holds { found } else { found.negated() });
+            } else if key == "request.auth.principal" {
+                let found = principals(values, issuers, notes);
+                need = need.and(&if holds { found } else { found.negated() });
+            } else if let Some(header) = key
+                .strip_prefix("request.headers[")
+                .and_then(|rest| rest.strip_suffix(']'))
             {
-                scopes = Some(map(vec![
-                    ("any", values.clone()),
-                    ("claim_names", list(vec![text(path[0].clone(), &place)])),
-                ]));
+                let with_value = values.elements().iter().map(|value| {
+                    let test = map(vec![
+                        ("name", text(header.to_ascii_lowercase(), &place)),
+                        ("string_match", string_match(value)),
+                    ]);
+                    set_of(every_request(), "headers", list(vec![test]))
+                });
+                let with_value: Vec<Node> = with_value.collect();
+                matches = match holds {
+                    true => all_of(&matches, &with_value),
+                    false => all_of(&matches, &[set_of(every_request(), "not", list(with_value))]),
+                };
             } else {
-                claims.push(claim_condition(&path, &place, values));
-            }
-        } else if key == "request.auth.principal" {
-            need = Need::Token(names.to_vec());
-            if let Some(values) = values {
-                principals(values, issuers, &mut need, &mut claims, notes);
-            }
-            if not_values.is_some() {
                 notes.lost(
                     &place,
-                    "`notValues` of a principal also allows requests without a token; write what is allowed",
+                    format!("`{key}` is not about tokens; keep this in an AuthorizationPolicy of Istio"),
                 );
             }
-        } else if let Some(header) = key
-            .strip_prefix("request.headers[")
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            let values = values.map_or(&[][..], Node::elements);
-            match (values, not_values) {
-                ([one], None) => headers.push(map(vec![
-                    ("name", text(header, &place)),
-                    ("string_match", string_match(one)),
-                ])),
-                _ => notes.lost(
-                    &place,
-                    "a header with several values, or with `notValues`: write a rule for each value",
-                ),
-            }
-        } else {
-            notes.lost(
-                &place,
-                format!("`{key}` is not about tokens; keep this in an AuthorizationPolicy of Istio"),
-            );
         }
     }
-    let matches = operations(rule, &headers, notes);
-    let mut authorize = Vec::new();
-    if let Some(scopes) = scopes {
-        authorize.push(("scopes", scopes));
-    }
-    if !claims.is_empty() {
-        authorize.push(("claims", list(claims)));
-    }
-    Some(Grant {
+    (!matches.is_empty()).then(|| Grant {
         matches,
         need,
-        authorize: (!authorize.is_empty()).then(|| map(authorize)),
+        allows,
         place: rule.place.clone(),
     })
 }
 
-/// A rule of a DENY policy.
-fn deny(rule: &Node, denials: &mut Vec<Node>, demands: &mut Vec<Node>, notes: &mut Notes) {
-    notes.only(rule, &["from", "to", "when"], "a rule");
-    if let Some(when) = rule.get("when") {
-        notes.lost(&when.place, "a denial with a condition: the rules after it would have to be asked as well; write what is allowed");
-        return;
-    }
-    let matches = operations(rule, &[], notes);
-    let sources = rule.get("from").map_or(&[][..], Node::elements);
-    match sources {
-        [] => denials.extend(matches),
-        [one] => {
-            let nothing = map(Vec::new());
-            let source = one.get("source").unwrap_or(&nothing);
-            let without = source.get("notRequestPrincipals");
-            let is_any =
-                without.is_some_and(|all| matches!(all.elements(), [one] if one.text() == Some("*")));
-            match source.members() {
-                [_] if is_any => demands.extend(matches),
-                _ => notes.lost(
-                    &one.place,
-                    "a denial by anything but `notRequestPrincipals: [\"*\"]`: write what is allowed",
-                ),
-            }
-        }
-        [_, second, ..] => notes.lost(&second.place, "several `from` in one rule: write a rule for each"),
-    }
+fn set_of(mut node: Node, name: &str, value: Node) -> Node {
+    set(&mut node, name, value);
+    node
 }
 
 /// `request.auth.claims[a][b]`.
 fn claim_path(key: &str) -> Option<Vec<String>> {
     let rest = key.strip_prefix("request.auth.claims[")?.strip_suffix(']')?;
     Some(rest.split("][").map(str::to_owned).collect())
-}
-
-fn has_wildcard(values: &Node) -> bool {
-    values.elements().iter().any(|value| {
-        value
-            .text()
-            .is_some_and(|text| text.starts_with('*') || text.ends_with('*'))
-    })
 }
 
 /// A text of Istio: `*`, `abc*`, `*abc` or `abc`.
@@ -455,8 +342,8 @@ fn string_match(value: &Node) -> Node {
     }
 }
 
-/// A condition that one of the values meets.
-fn claim_condition(path: &[String], place: &Place, values: &Node) -> Node {
+/// Tests of a claim, one for each value.
+fn claim_tests(path: &[String], place: &Place, values: &Node) -> Vec<Test> {
     let claim = || match path {
         [one] if !one.contains('.') => ("claim_name", text(one.clone(), place)),
         path => {
@@ -466,130 +353,165 @@ fn claim_condition(path: &[String], place: &Place, values: &Node) -> Node {
             ("claim_path", list(keys.collect()))
         }
     };
+    // Istio splits these two at spaces.
+    let scopes = match path {
+        [one] if one == "scope" || one == "permission" => Some(one),
+        _ => None,
+    };
     let mut exact = Vec::new();
     let mut all = Vec::new();
     for value in values.elements() {
         let found = value.text().unwrap_or_default();
+        let mut add = |name: &str, value: Node| all.push(Test::Claim(map(vec![claim(), (name, value)])));
         match (found.strip_prefix('*'), found.strip_suffix('*')) {
-            (Some(""), _) => all.push(map(vec![claim(), ("exists", flag(true))])),
-            (Some(suffix), _) => all.push(map(vec![claim(), ("suffix", text(suffix, &value.place))])),
-            (None, Some(prefix)) => all.push(map(vec![claim(), ("prefix", text(prefix, &value.place))])),
-            (None, None) => exact.push(value.clone()),
+            (Some(""), _) => add("exists", flag(true)),
+            // One of the scopes ends with it, or begins with it.
+            (Some(suffix), _) if scopes.is_some() => add(
+                "regex",
+                text(format!("(.*{0})|(.*{0} .*)", quote(suffix)), &value.place),
+            ),
+            (None, Some(prefix)) if scopes.is_some() => {
+                add("regex", text(format!("(.* )?{}.*", quote(prefix)), &value.place));
+            }
+            (Some(suffix), _) => add("suffix", text(suffix, &value.place)),
+            (None, Some(prefix)) => add("prefix", text(prefix, &value.place)),
+            (None, None) => match scopes {
+                Some(claim) => all.push(Test::Scope {
+                    claim: claim.clone(),
+                    value: value.clone(),
+                    holds: true,
+                }),
+                None => exact.push(value.clone()),
+            },
         }
     }
     if !exact.is_empty() {
-        all.push(map(vec![claim(), ("any_of", list(exact))]));
+        all.push(Test::Claim(map(vec![claim(), ("any_of", list(exact))])));
     }
-    match all.as_slice() {
-        [one] => one.clone(),
-        _ => map(vec![("any", list(all))]),
-    }
+    all
 }
 
 /// `<issuer>/<subject>`, with a wildcard at one end.
-fn principals(
-    values: &Node,
-    issuers: &[(String, String)],
-    need: &mut Need,
-    claims: &mut Vec<Node>,
-    notes: &mut Notes,
-) {
-    let mut of: Vec<String> = Vec::new();
-    let mut subjects: Vec<Node> = Vec::new();
-    let mut is_whole_issuer = false;
+fn principals(values: &Node, issuers: &Providers, notes: &mut Notes) -> Need {
+    let mut any = Need::never();
     for value in values.elements() {
         let found = value.text().unwrap_or_default();
-        if found == "*" {
-            // Any token: the other values are superfluous.
-            return;
-        }
-        let known = issuers
-            .iter()
-            .filter(|(_, issuer)| found.starts_with(&format!("{issuer}/")))
-            .max_by_key(|(_, issuer)| issuer.len());
-        let Some((name, issuer)) = known else {
+        any = any.or(&principal(found, value, issuers).unwrap_or_else(|| {
             notes.lost(
                 &value.place,
-                "no RequestAuthentication here has this issuer, or the wildcard is at its beginning",
+                "no RequestAuthentication here has this issuer, or the wildcard is within the issuer",
             );
-            continue;
+            Need::never()
+        }));
+    }
+    any
+}
+
+fn principal(found: &str, value: &Node, issuers: &Providers) -> Option<Need> {
+    let subject = |kind: &str, wanted: &str| {
+        let wanted = text(wanted, &value.place);
+        Test::Claim(map(vec![
+            ("claim_name", text("sub", &value.place)),
+            match kind {
+                "any_of" => (kind, list(vec![wanted])),
+                _ => (kind, wanted),
+            },
+        ]))
+    };
+    if found == "*" {
+        return Some(Need::TOKEN);
+    }
+    if let Some(suffix) = found.strip_prefix('*') {
+        return match suffix.strip_prefix('/') {
+            _ if !suffix.contains('/') => Some(Need::one_of(vec![subject("suffix", suffix)])),
+            // The whole subject, or the end of a subject with a slash.
+            Some(rest) if !rest.contains('/') => Some(Need::one_of(vec![
+                subject("any_of", rest),
+                subject("suffix", suffix),
+            ])),
+            _ => None,
         };
-        let subject = found.get(issuer.len() + 1..).unwrap_or_default();
-        match subject {
-            "*" => is_whole_issuer = true,
-            subject if subject.ends_with('*') => subjects.push(text(subject, &value.place)),
-            subject => subjects.push(text(subject, &value.place)),
-        }
-        if !of.contains(name) {
-            of.push(name.clone());
-        }
     }
-    if of.len() > 1 && !subjects.is_empty() || is_whole_issuer && !subjects.is_empty() {
-        notes.lost(
-            &values.place,
-            "principals of several issuers, or an issuer beside subjects of it: write a rule for each issuer",
-        );
+    let mut any: Option<Need> = None;
+    for (name, issuer) in issuers {
+        let of_issuer = Need::one_of(vec![Test::Provider(name.clone(), true)]);
+        let start = format!("{issuer}/");
+        let one = match (found.strip_prefix(&start), found.strip_suffix('*')) {
+            (_, Some(prefix)) if start.starts_with(prefix) => of_issuer,
+            (Some(rest), Some(_)) => {
+                let rest = rest.strip_suffix('*').unwrap_or(rest);
+                of_issuer.and(&Need::one_of(vec![subject("prefix", rest)]))
+            }
+            (Some(rest), None) => of_issuer.and(&Need::one_of(vec![subject("any_of", rest)])),
+            (None, _) => continue,
+        };
+        any = Some(any.map_or(one.clone(), |any| any.or(&one)));
     }
-    if !of.is_empty() {
-        *need = Need::Token(of);
-    }
-    if !subjects.is_empty() && !is_whole_issuer {
-        claims.push(claim_condition(
-            &["sub".to_owned()],
-            &values.place,
-            &list(subjects),
-        ));
-    }
+    any
 }
 
 /// The requests to which the operations of a rule apply.
-fn operations(rule: &Node, headers: &[Node], notes: &mut Notes) -> Vec<Node> {
-    let mut all = Vec::new();
-    let with = |mut members: Vec<(&str, Node)>, methods: &Option<Node>, hosts: &Option<Node>| {
-        if let Some(methods) = methods {
-            members.push(("methods", methods.clone()));
-        }
-        if let Some(hosts) = hosts {
-            members.push(("hosts", hosts.clone()));
-        }
-        if !headers.is_empty() {
-            members.push(("headers", list(headers.to_vec())));
-        }
-        map(members)
-    };
+fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
     let to = rule.get("to").map_or(&[][..], Node::elements);
     if to.is_empty() {
-        let mut matcher = with(vec![("prefix", text("/", &(0..0)))], &None, &None);
+        let mut matcher = every_request();
         matcher.place = rule.place.clone();
         return vec![matcher];
     }
+    let mut all = Vec::new();
     for operation in to {
         let nothing = map(Vec::new());
         let operation = operation.get("operation").unwrap_or(&nothing);
-        for (key, _) in operation.members() {
-            if !matches!(&*key.name, "paths" | "methods" | "hosts") {
-                let name = &key.name;
-                notes.lost(&key.place, format!("`{name}`: a rule of this filter says which requests it is for, not which it is not for"));
-            }
-        }
-        let list_of = |name: &str| {
-            let found = operation.get(name)?;
-            let is_any = found.elements().iter().any(|value| value.text() == Some("*"));
-            (!is_any && !found.elements().is_empty()).then(|| found.clone())
-        };
-        let (methods, hosts) = (list_of("methods"), list_of("hosts"));
-        match operation.get("paths") {
-            None => {
-                let mut matcher = with(vec![("prefix", text("/", &(0..0)))], &methods, &hosts);
-                matcher.place = rule.place.clone();
-                all.push(matcher);
-            }
-            Some(paths) => {
-                for path in paths.elements() {
-                    all.push(with(vec![path_match(path)], &methods, &hosts));
+        let mut matcher = every_request();
+        matcher.place = rule.place.clone();
+        let mut matches = vec![matcher];
+        for (key, values) in operation.members() {
+            let (name, holds) = match &*key.name {
+                "paths" => ("paths", true),
+                "notPaths" => ("paths", false),
+                "methods" => ("methods", true),
+                "notMethods" => ("methods", false),
+                "hosts" => ("hosts", true),
+                "notHosts" => ("hosts", false),
+                name => {
+                    notes.lost(
+                        &key.place,
+                        format!("`{name}` is not in a request; keep this in an AuthorizationPolicy of Istio"),
+                    );
+                    continue;
                 }
+            };
+            if values.elements().is_empty() {
+                continue;
             }
+            let is_any = values.elements().iter().any(|value| value.text() == Some("*"));
+            let part = match name {
+                _ if is_any => vec![every_request()],
+                "paths" => values
+                    .elements()
+                    .iter()
+                    .map(|path| map(vec![path_match(path)]))
+                    .collect(),
+                name => {
+                    let is_host_with_any_port =
+                        |value: &Node| value.text().is_some_and(|text| !text.contains(':'));
+                    if name == "hosts" && values.elements().iter().any(is_host_with_any_port) {
+                        notes.look(
+                            &values.place,
+                            "Istio compares a host with its port; of this filter, a host without a port is for every port",
+                        );
+                    }
+                    vec![set_of(every_request(), name, values.clone())]
+                }
+            };
+            matches = match holds {
+                true => all_of(&matches, &part),
+                // No request remains.
+                false if is_any => Vec::new(),
+                false => all_of(&matches, &[set_of(every_request(), "not", list(part))]),
+            };
         }
+        all.extend(matches);
     }
     all
 }
@@ -611,16 +533,4 @@ fn path_match(path: &Node) -> (&'static str, Node) {
         (None, Some(prefix)) => ("prefix", text(prefix, &path.place)),
         (None, None) => ("path", path.clone()),
     }
-}
-
-/// A text as a literal pattern.
-fn quote(text: &str) -> String {
-    let mut pattern = String::new();
-    for letter in text.chars() {
-        if ".+*?()|[]{}^$\\".contains(letter) {
-            pattern.push('\\');
-        }
-        pattern.push(letter);
-    }
-    pattern
 }
