@@ -16,6 +16,7 @@ mod fields;
 mod header_name;
 mod issuer;
 mod key_source;
+mod leftover;
 mod location;
 mod locations;
 mod metadata;
@@ -45,8 +46,9 @@ pub use options::{Options, ReadKeys};
 use self::error::{Faults, Home};
 use self::field::Object as _;
 use self::fields::{
-    FilterStateObject, LimitsObject, ProviderObject, ResponseObject, RuleObject, SharedDataObject,
-    SharedSecretObject, TopObject,
+    AuthorizeObject, ConditionObject, EntryObject, FilterStateObject, HeaderMatcherObject, KeyCacheObject,
+    LimitsObject, MatchObject, ParameterMatcherObject, ProviderObject, RequirementObject, ResponseObject,
+    RuleObject, ScopesObject, SharedDataObject, SharedSecretObject, TopObject,
 };
 use self::names::Names;
 use self::node::{Members, Node};
@@ -55,7 +57,7 @@ use self::requirement::Known;
 use crate::claims::issuers_overlap;
 use crate::ids::ProviderId;
 use crate::jose::Algorithm;
-use crate::json::{Json, JsonError};
+use crate::json::{Json, JsonError, syntax_fault};
 use crate::keys::KeySource;
 use crate::policy::{CorsPreflight, Mode, Policy, ProviderList, Requirement};
 use crate::provider::Provider;
@@ -67,11 +69,22 @@ use crate::settings::{IssuerIndex, Limits, Shown};
 
 const MAX_PROVIDERS: usize = 1000;
 
-/// The objects whose fields are most often written in a wrong place.
+/// The objects whose fields are most often written in a wrong place, or must not be null.
 const HOMES: &[Home] = &[
-    (RuleObject::NAMES, "in a rule, beside `match`"),
-    (ProviderObject::NAMES, "in a provider"),
-    (TopObject::NAMES, "at the top level"),
+    (RuleObject::NAMES, "in a rule, beside `match`", true),
+    (ProviderObject::NAMES, "in a provider", false),
+    (TopObject::NAMES, "at the top level", false),
+    (MatchObject::NAMES, "in a rule's `match`", true),
+    (RequirementObject::NAMES, "in a rule's `requires`", true),
+    (AuthorizeObject::NAMES, "in a rule's `authorize`", true),
+    (LimitsObject::NAMES, "in `limits`, at the top level", false),
+    (ResponseObject::NAMES, "in `response`, at the top level", false),
+    (KeyCacheObject::NAMES, "in a provider's `key_cache`", false),
+    (EntryObject::NAMES, "", true),
+    (ScopesObject::NAMES, "", true),
+    (ConditionObject::NAMES, "", true),
+    (HeaderMatcherObject::NAMES, "", true),
+    (ParameterMatcherObject::NAMES, "", true),
 ];
 
 /// Reads the host's bytes: JSON text, or a binary `google.protobuf.Struct`.
@@ -443,10 +456,10 @@ fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Resu
 }
 
 fn root<'a>(bytes: &'a [u8], faults: &'a Faults) -> Result<Node<'a>, Box<ConfigError>> {
-    let fault = |why| {
+    let fault = |why: &str| {
         Box::new(ConfigError {
             path: String::new(),
-            problem: ConfigProblem::NotJson(why),
+            problem: ConfigProblem::NotJson(why.to_owned()),
             others: Vec::new(),
             omitted: 0,
             at: 0,
@@ -460,7 +473,13 @@ fn root<'a>(bytes: &'a [u8], faults: &'a Faults) -> Result<Node<'a>, Box<ConfigE
     let value = Json::parse(bytes).map_err(|error| {
         fault(match error {
             JsonError::NotUtf8 => "it is not UTF-8",
-            JsonError::Syntax => "its syntax is wrong",
+            JsonError::Syntax => {
+                let (line, column) = syntax_fault(bytes);
+                return fault(&format!(
+                    "its syntax is wrong at line {line}, column {column}; write YAML into a google.protobuf.Struct, and \
+                     JSON into a StringValue"
+                ));
+            }
             JsonError::NotAnObject => "it is of another type",
             JsonError::DuplicateMember => "an object names a member twice",
             JsonError::TooDeep => "it is nested too deep",

@@ -20,7 +20,7 @@ mod verifier;
 mod verify;
 
 pub use algorithm::{Algorithm, AlgorithmSet};
-pub use fault::{JwkFault, JwksFault, SkippedKey, SkippedKeys, TokenFault};
+pub use fault::{JwkFault, JwksFault, OtherDocument, SkippedKey, SkippedKeys, TokenFault};
 pub use header::JoseHeader;
 pub use jwk::Jwk;
 pub use jwk_set::{JwkSet, ParsedJwkSet};

@@ -22,6 +22,15 @@ use self::read::{Check, Elements, Members, are_distinct};
 
 pub use self::error::{JsonError, MAX_DEPTH};
 
+/// Line and column, from 1, of the place at which a text stops to be JSON.
+#[must_use]
+pub fn syntax_fault(bytes: &[u8]) -> (usize, usize) {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let read: Result<&RawValue, _> = serde_json::from_str(text);
+    read.err()
+        .map_or((1, 1), |fault| (fault.line(), fault.column().max(1)))
+}
+
 /// A JSON object: its members in the order of the text, borrowed from it.
 #[derive(Clone)]
 pub struct Object<'a> {

@@ -9,6 +9,7 @@ use super::string_matcher::Form;
 use super::{Names, header_name, string_matcher};
 use crate::claims::ClaimPath;
 use crate::ids::ConditionId;
+use crate::json::Kind;
 use crate::policy::{
     Authorization, ClaimCondition, ClaimTest, Condition, PathTemplate, RequestPart, RequestPath, Scalar,
     Scopes,
@@ -167,7 +168,8 @@ fn read_scalars(node: &Node<'_>, names: &Names) -> Result<Vec<Scalar>, Box<Confi
 }
 
 fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError>> {
-    if let Ok(text) = node.text() {
+    if node.value().kind() == Kind::String {
+        let text = node.text()?;
         // Istio reads such values as patterns. Here they would be compared literally.
         let instead = match (text.strip_prefix('*'), text.strip_suffix('*')) {
             (Some(""), _) => "exists: true".to_owned(),

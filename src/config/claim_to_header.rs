@@ -29,7 +29,16 @@ pub(super) fn read_claim(
     path: Option<&Node<'_>>,
 ) -> Result<ClaimPath, Box<ConfigError>> {
     match (name, path) {
-        (Some(name), None) => Ok(ClaimPath::Name(name.name()?)),
+        (Some(node), None) => {
+            let name = node.name()?;
+            // The expressions of JSONPath, jq and Istio.
+            if name.starts_with('$') || name.starts_with('.') || name.ends_with(']') {
+                return Err(
+                    node.invalid("is an expression; write the claim's name, as in realm_access.roles")
+                );
+            }
+            Ok(ClaimPath::Name(name))
+        }
         (None, Some(path)) => {
             let mut keys = Vec::new();
             for step in path.some_list()? {

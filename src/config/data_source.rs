@@ -47,14 +47,14 @@ pub(super) fn read<'a>(
     }
     match (written.bytes, written.string) {
         (Some(node), _) => {
-            let text = node.text()?;
+            let text = node.any_text()?;
             let decoded = STANDARD
                 .decode(&*text)
                 .or_else(|_| URL_SAFE_NO_PAD.decode(&*text));
             let bytes = decoded.map_err(|_| node.invalid("is not base64"))?;
             Ok((node, bytes))
         }
-        (None, Some(node)) => Ok((node, node.text()?.into_boxed_bytes().into_vec())),
+        (None, Some(node)) => Ok((node, node.any_text()?.into_boxed_bytes().into_vec())),
         (None, None) => Err(node.error(ConfigProblem::Missing {
             field: "inline_string",
             fix: written.fix,
@@ -72,6 +72,10 @@ pub(super) fn read_secret(
     instead: &str,
 ) -> Result<Vec<u8>, Box<ConfigError>> {
     let (inline, secret) = read(node, written, instead)?;
+    if secret.starts_with(b"${") || secret.starts_with(b"{{") {
+        // Without the text: it may be a secret all the same.
+        return Err(inline.invalid("is a placeholder, which nothing has replaced"));
+    }
     if secret.len() < SHORTEST_SECRET {
         return Err(inline.invalid("must hold at least 32 bytes, made at random: openssl rand -base64 32"));
     }

@@ -32,7 +32,7 @@ pub(super) fn read(
     key_cache: KeyCache,
 ) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(DiscoveryObject)?;
-    let cluster = fields.required(DiscoveryObject::cluster)?;
+    let cluster = remote::read_cluster(fields.require(DiscoveryObject::cluster)?)?;
     // Of several spellings, the document contains one that is a URL.
     let of_tokens = issuers.iter().find(|issuer| HttpUri::parse(issuer).is_ok());
     let of_tokens = of_tokens
@@ -49,7 +49,15 @@ pub(super) fn read(
         }),
     };
     let uri = match written {
-        Some(node) => remote::read_uri(node)?,
+        Some(node) => {
+            let uri = remote::read_uri(node)?;
+            if &*uri.path == "/" {
+                return Err(node.invalid(
+                    "is the URL of the document itself, with its path /.well-known/openid-configuration",
+                ));
+            }
+            uri
+        }
         None => HttpUri::parse(&format!("{}{SUFFIX}", issuer.trim_end_matches('/')))
             .ok()
             .filter(|_| !issuer.contains(['?', '#', '{']))
@@ -73,7 +81,7 @@ pub(super) fn read(
             }
             // Sorted: the host may pass the members in any order.
             let place = clusters.partition_point(|(before, _)| **before < *host);
-            clusters.insert(place, (host.into(), node.name()?));
+            clusters.insert(place, (host.into(), remote::read_cluster(&node)?));
         }
     }
     Ok(RemoteKeySource {
@@ -227,7 +235,7 @@ mod tests {
             (plain, r#""discovery":{"cluster":"c","clusters":{"x":"y"}}"#),
             (
                 plain,
-                r#""remote_jwks":{"http_uri":{"cluster":"c","uri":"https://a.example/.well-known/openid-configuration"}}"#,
+                r#""remote_jwks":{"http_uri":{"cluster":"c","uri":"https://a.example/x"}}"#,
             ),
         ];
         let places: std::collections::HashSet<_> = sources

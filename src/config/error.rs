@@ -1,6 +1,6 @@
 //! A fault of the operator: its place in the configuration, the fault, and the likely correction.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 
 /// The reason for which the filter refuses a configuration. `Display` writes the operator's line in Envoy's
@@ -48,48 +48,63 @@ impl ConfigError {
     }
 }
 
-/// The faults found so far, while the rest of the configuration is read.
+/// The faults found so far, while the rest of the configuration is read: the first ones in the order of the text,
+/// and their number.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    found: RefCell<Vec<ConfigError>>,
+    first: RefCell<Vec<ConfigError>>,
+    count: Cell<usize>,
     homes: &'static [Home],
 }
 
-/// The names of an object's fields, and the place of the object in words.
-pub(super) type Home = (&'static [&'static str], &'static str);
+/// The names of an object's fields, the place of the object in words, and whether its fields decide what a
+/// request needs.
+pub(super) type Home = (&'static [&'static str], &'static str, bool);
 
 impl Faults {
     /// No fault yet, in a configuration with these objects.
     pub(super) fn new(homes: &'static [Home]) -> Self {
         Self {
-            found: RefCell::default(),
             homes,
+            ..Self::default()
         }
     }
 
-    /// The place where a field of this name belongs.
-    pub(super) fn home(&self, name: &str) -> Option<&'static str> {
-        let found = self.homes.iter().find(|(fields, _)| fields.contains(&name));
-        found.map(|(_, home)| *home)
+    /// The place where a field of this name belongs, in either spelling.
+    pub(super) fn home(&self, is_it: impl Fn(&str) -> bool) -> Option<&'static str> {
+        let mut homes = self.homes.iter().filter(|(_, home, _)| !home.is_empty());
+        let found = homes.find(|(fields, _, _)| fields.iter().any(|field| is_it(field)));
+        found.map(|(_, home, _)| *home)
+    }
+
+    /// Whether a check or a requirement would be missing without this field: a template without its value writes
+    /// null.
+    pub(super) fn decides(&self, field: &str, known: &[&str]) -> bool {
+        let mut deciding = self.homes.iter().filter(|(_, _, decides)| *decides);
+        CHECKS.contains(&field) || deciding.any(|(fields, _, _)| *fields == known)
     }
 
     #[allow(clippy::boxed_local, reason = "as every reader returns it")]
     pub(super) fn add(&self, fault: Box<ConfigError>) {
         if !fault.is_reported() {
-            self.found.borrow_mut().push(*fault);
+            self.count.set(self.count.get().saturating_add(1));
+            let mut first = self.first.borrow_mut();
+            let place = first.partition_point(|other| other.at <= fault.at);
+            if place < ConfigError::MOST {
+                first.insert(place, *fault);
+                first.truncate(ConfigError::MOST);
+            }
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.found.borrow().len()
+        self.count.get()
     }
 
     /// All faults as one error, if there are any.
     pub(super) fn into_error(self) -> Option<Box<ConfigError>> {
-        let mut all = self.found.into_inner();
-        all.sort_by_key(|fault| fault.at);
-        let omitted = all.len().saturating_sub(ConfigError::MOST);
-        all.truncate(ConfigError::MOST);
+        let mut all = self.first.into_inner();
+        let omitted = self.count.get().saturating_sub(all.len());
         let others = all.split_off(all.len().min(1));
         let first = all.pop()?;
         Some(Box::new(ConfigError {
@@ -100,11 +115,23 @@ impl Faults {
     }
 }
 
+/// The fields of a provider without which it would check less.
+const CHECKS: &[&str] = &[
+    "algorithms",
+    "authorize",
+    "binding",
+    "max_lifetime",
+    "profile",
+    "required_claims",
+    "subjects",
+    "token_types",
+];
+
 /// What is wrong at a place of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigProblem {
     /// The text is not a JSON object that the filter can read, for this reason.
-    NotJson(&'static str),
+    NotJson(String),
     /// There is no such field. The nearest known name is given if one is similar.
     UnknownField {
         /// The name as written.
@@ -198,15 +225,12 @@ impl fmt::Display for ConfigProblem {
                 known,
             } => {
                 write!(f, "unknown field `{name}`")?;
-                // A longer list would hide the fault.
-                if let Some(home) = home {
-                    write!(f, "; it belongs {home}")
-                } else if known.is_empty() {
+                if known.is_empty() {
                     f.write_str("; this object has no fields")
-                } else if known.len() <= 14 {
-                    write!(f, "; known are: {}", known.join(", "))
+                } else if let Some(home) = home {
+                    write!(f, "; it belongs {home}")
                 } else {
-                    Ok(())
+                    write!(f, "; known are: {}", known.join(", "))
                 }
             }
             Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase"),
@@ -217,7 +241,11 @@ impl fmt::Display for ConfigProblem {
                 form,
             } => {
                 write!(f, "expected {expected}, found {found}")?;
-                form.map_or(Ok(()), |form| write!(f, "; write it as in {form}"))
+                match form {
+                    Some(form) if form.starts_with('w') => write!(f, "; {form}"),
+                    Some(form) => write!(f, "; write it as in {form}"),
+                    None => Ok(()),
+                }
             }
             Self::Dangling {
                 kind,
@@ -268,145 +296,175 @@ impl std::error::Error for ConfigError {}
 /// Words for fields that have another name here: the word, the field, and the advice.
 const MEANT: &[(&str, &str, &str)] = &[
     ("value", "equals", "equals"),
+    ("value", "exact_match", "exact_match"),
+    ("value", "string_match", "string_match"),
     ("values", "any_of", "any_of"),
     ("in", "any_of", "any_of"),
     ("not", "invert", "invert: true"),
+    ("not_equals", "invert", "equals, with invert: true"),
     ("safe_regex", "regex", "regex"),
     ("shadow", "mode", "mode: shadow"),
     ("dry_run", "mode", "mode: shadow"),
+    ("header", "value_prefix", "name"),
+    ("iss", "issuer", "issuer"),
+    ("aud", "audiences", "audiences"),
+    ("alg", "algorithms", "algorithms"),
+    ("typ", "token_types", "token_types"),
+    ("exact", "equals", "equals"),
+    ("exact", "path", "path"),
+    ("uri", "path", "path"),
+    ("path_prefix", "path", "prefix"),
+    ("sub", "subject", "subject"),
+    ("provider", "requires", "requires: {provider_name: …}"),
+    ("provider", "provider_name", "provider_name"),
+    ("requirement", "requires", "requirement_name"),
+    ("inline", "inline_string", "inline_string"),
 ];
 
-/// The advice for fields of other products, and for fields of this filter in a wrong place: the field, a
-/// known field of the place where it was written, and the advice.
-const ADVICE: &[(&str, &str, &str)] = &[
-    ("@type", "", "leave it out"),
-    (
-        "jwtRules",
-        "providers",
-        "each of its entries is one of `providers`",
-    ),
-    (
-        "jwt_rules",
-        "providers",
-        "each of its entries is one of `providers`",
-    ),
-    ("jwksUri", "issuer", REMOTE),
-    ("jwks_uri", "issuer", REMOTE),
-    ("jwks_url", "issuer", REMOTE),
-    ("jwks", "issuer", "write `local_jwks: {inline_string: …}`"),
-    ("leeway", "issuer", "write `clock_skew_seconds`"),
-    ("outputClaimToHeaders", "issuer", CLAIM_TO_HEADERS),
-    ("output_claim_to_headers", "issuer", CLAIM_TO_HEADERS),
-    (
-        "outputPayloadToHeader",
-        "issuer",
-        "write `forward_payload_header`",
-    ),
-    (
-        "output_payload_to_header",
-        "issuer",
-        "write `forward_payload_header`",
-    ),
-    ("forwardOriginalToken", "issuer", "write `forward: true`"),
-    ("forward_original_token", "issuer", "write `forward: true`"),
-    ("cache_duration", "remote_jwks", "it belongs in `remote_jwks`"),
-    ("cacheDuration", "remote_jwks", "it belongs in `remote_jwks`"),
-    (
-        "uri",
-        "http_uri",
-        "it belongs in `http_uri`: `http_uri: {uri: …, cluster: …}`",
-    ),
-    (
-        "cluster",
-        "http_uri",
-        "it belongs in `http_uri`: `http_uri: {uri: …, cluster: …}`",
-    ),
-    (
-        "uri",
-        "inline_string",
-        "to fetch keys, write `remote_jwks: {http_uri: {uri: …, cluster: …}}`",
-    ),
-    (
-        "paths",
-        "prefix",
-        "write a rule for each path, with `path` or `prefix`",
-    ),
-    (
-        "providers",
-        "provider_name",
-        "write `provider_name`, or `requires_any: {requirements: [{provider_name: …}]}`",
-    ),
-    (
-        "scopes",
-        "provider_name",
-        "write it in the rule's `authorize`, beside `requires`",
-    ),
-    (
-        "claims",
-        "provider_name",
-        "write it in the rule's `authorize`, beside `requires`",
-    ),
-];
-
-const REMOTE: &str = "write `remote_jwks: {http_uri: {uri: …, cluster: …}}`";
-const CLAIM_TO_HEADERS: &str = "write `claim_to_headers: [{claim_name: …, header_name: …}]`";
+/// What to write for fields of other products, and for ours where they do not belong, a line each: their names without `_`,
+/// `-`, `@` and capitals; a field that is known where they were written; the advice. One text, since a table of texts
+/// costs the module 24 bytes for each of them.
+const ADVICE: &str = "\
+type enabled||leave it out
+jwtrules|providers|each of its entries is one of `providers`
+config configuration value pluginconfig|providers|write what is in it here
+apiversion kind metadata spec selector phase failurepolicy vmconfig rootid runtime code|providers|it belongs to Envoy or Kubernetes, around the filter's configuration
+clusters|providers|it belongs to Envoy's `static_resources`
+jwksuri jwksurl jwkseturi jwkuri uri url|remote_jwks|write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
+jwks publickey rsapublickey certificate|remote_jwks|write a JWKS document: `local_jwks: {inline_string: …}`
+secret clientsecret|remote_jwks|leave it out; the filter never accepts tokens of a shared secret
+leeway clockskew skew|remote_jwks|write `clock_skew_seconds: 60`
+outputclaimtoheaders claimheaders|remote_jwks|write `claim_to_headers: [{claim_name: …, header_name: …}]`
+outputpayloadtoheader|remote_jwks|write `forward_payload_header`
+forwardoriginaltoken|remote_jwks|write `forward: true`
+scopes scopesrequired scope roles role claims|remote_jwks|write `authorize`, here or in a rule
+clientid azp|remote_jwks|write `audiences`, or `authorize: {claims: [{claim_name: azp, equals: …}]}`
+name|remote_jwks|leave it out: a provider's name is its key in `providers`
+tls insecureskipverify sslskipverify|remote_jwks|it belongs to the cluster's `transport_socket`
+cacheduration jwkscache cachettl ttl timeout jwkstimeout cluster|remote_jwks|it belongs in `remote_jwks` or `discovery`
+ttl|stale_if_error|write `cache_duration` in `remote_jwks` or `discovery`
+uri cluster|http_uri|it belongs in `http_uri`: `http_uri: {uri: …, cluster: …}`
+uri|inline_string|to fetch keys, write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
+keys|inline_string|write the whole document as text: `inline_string: '{\"keys\": […]}'`
+paths|prefix|write a list: `match: [{path: /a}, {prefix: /b/}]`
+notpaths notmethods nothosts|prefix|write `not: {path: /a}`
+providers|provider_name|write `provider_name`, or `requires_any: {requirements: [{provider_name: …}]}`
+providers|requires|write `requires: {requires_any: {requirements: [{provider_name: …}]}}`
+providername|requirements|write `requirements: [{provider_name: …}]`
+audiences|provider_name|write `provider_and_audiences: {provider_name: …, audiences: […]}`
+scopes scope claims roles|provider_name|write it in the rule's `authorize`, beside `requires`
+requires|provider_name|write what is in it here
+roles groups|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
+to when from action|requires|write `match`, `requires`, `authorize` or `deny: true`
+disabled skip auth anonymous|requires|a rule without `requires` needs no token
+";
 
 /// The advice for a field that has another name or another place here.
 pub(super) fn advice(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    ADVICE
-        .iter()
-        .find(|(field, beside, _)| *field == name && (beside.is_empty() || known.contains(beside)))
-        .map(|(_, _, advice)| *advice)
+    let mut plain = name.to_ascii_lowercase();
+    plain.retain(|letter| letter != '_' && letter != '-' && letter != '@');
+    line_of(ADVICE, &mut |line| {
+        let (names, rest) = line.split_once('|')?;
+        let (beside, advice) = rest.split_once('|')?;
+        let is_it =
+            names.split(' ').any(|field| field == plain) && (beside.is_empty() || known.contains(&beside));
+        is_it.then_some(advice)
+    })
 }
 
-/// The field that an unknown field was probably meant to be.
-pub(super) fn meant(name: &str, known: &[&'static str]) -> Option<&'static str> {
+/// The field that an unknown field was probably meant to be. A field that `is_at_home` elsewhere is not another one misspelt.
+pub(super) fn meant(name: &str, known: &[&'static str], is_at_home: bool) -> Option<&'static str> {
     MEANT
         .iter()
         .find(|(word, field, _)| *word == name && known.contains(field))
         .map(|(_, _, meant)| *meant)
-        .or_else(|| nearest(name, known))
+        .or_else(|| match is_at_home {
+            true => part_of(&name.to_ascii_lowercase(), known),
+            false => nearest(name, known),
+        })
 }
 
-/// An example of a field, by its name, for a value of a wrong type.
-const FORMS: &[(&str, &str)] = &[
-    (".binding", "{mtls: required}, or `off`"),
-    (".claim_path", "[{key: realm_access}, {key: roles}]"),
-    (".claim_to_headers", "[{claim_name: sub, header_name: x-jwt-sub}]"),
-    (".claims", "[{claim_name: role, any_of: [admin]}]"),
-    (".discovery", "{cluster: idp}"),
-    (".dpop", "{required: true}"),
-    (
-        ".equals_request",
-        "{path_template: \"/tenants/{tenant}/**\", variable: tenant}",
-    ),
-    (".from_headers", "[{name: x-token}]"),
-    (".match", "{prefix: /}"),
-    (
-        ".provider_name",
-        "corp; for several, `requires_any: {requirements: [{provider_name: corp}]}`",
-    ),
-    (".requires", "{provider_name: corp}"),
-    (".requires_all", "{requirements: [{provider_name: corp}]}"),
-    (".requires_any", "{requirements: [{provider_name: corp}]}"),
-    (".safe_regex", "{regex: \"a.*\"}"),
-    (".scopes", "{all: [orders:read]}"),
-];
+/// How a field looks, a line each, for one that was written as a value of another type.
+const FORMS: &str = "\
+allow_missing|{}
+allow_missing_or_failed|{}
+authorize|{scopes: {all: [orders:read]}}
+binding|{mtls: required}, or `off`
+claim_path|[{key: realm_access}, {key: roles}]
+claim_to_headers|[{claim_name: sub, header_name: x-jwt-sub}]
+claims|[{claim_name: role, any_of: [admin]}]
+cluster|idp, the name of a cluster in Envoy's configuration
+discovery|{cluster: idp}
+dpop|{required: true}
+equals|admin; for several, `any_of: [admin]`
+equals_request|{path_template: \"/tenants/{tenant}/**\", variable: tenant}
+filter_state|{subject: true}
+from_headers|[{name: x-token}]
+headers|[{name: x-a, string_match: {exact: b}}]
+http_uri|{uri: https://idp.example.com/jwks, cluster: idp}
+inline_string|'{\"keys\": […]}', as text
+local_jwks|{inline_string: '{\"keys\": […]}'}
+match|{prefix: /}
+match.path|/a; for several, `match: [{path: /a}, {path: /b}]`
+match.prefix|/a/; for several, `match: [{prefix: /a/}, {prefix: /b/}]`
+protected_resource|{resource: https://api.example.com/}
+providers|{corp: {issuer: https://idp.example.com, …}}
+provider_name|corp; for several, `requires_any: {requirements: [{provider_name: corp}]}`
+remote_jwks|{http_uri: {uri: https://idp.example.com/jwks, cluster: idp}}
+requirement_map|{staff: {provider_name: corp}}
+requirements|[{provider_name: corp}]
+requires|{provider_name: corp}
+requires_all|{requirements: [{provider_name: corp}]}
+requires_any|{requirements: [{provider_name: corp}]}
+response|{realm: api, body: json}
+rules|[{match: {prefix: /}, requires: {provider_name: corp}}]
+safe_regex|{regex: \"a.*\"}
+scopes|{all: [orders:read]}
+secret|{inline_string: …}
+string_match|{exact: a}
+subjects|{prefix: \"service-\"}
+";
 
 /// The form of the field at this path, if it is known.
 pub(super) fn form(path: &str) -> Option<&'static str> {
     let field = path.trim_end_matches(|letter: char| !letter.is_ascii_lowercase());
-    FORMS
-        .iter()
-        .find(|(name, _)| field.ends_with(name))
-        .map(|(_, form)| *form)
+    // The names of this map are the operator's own.
+    let field = match field.strip_prefix("requirement_map.") {
+        Some(name) if !name.contains('.') => "requires",
+        _ => field,
+    };
+    line_of(FORMS, &mut |line| {
+        let (name, form) = line.split_once('|')?;
+        let rest = field.strip_suffix(name)?;
+        (rest.is_empty() || rest.ends_with('.')).then_some(form)
+    })
+}
+
+/// What is found in a line of a table.
+fn line_of(
+    table: &'static str,
+    find: &mut dyn FnMut(&'static str) -> Option<&'static str>,
+) -> Option<&'static str> {
+    table.split('\n').find_map(find)
+}
+
+/// What to write in place of a value of another type, whatever the field.
+pub(super) fn rewritten(expected: &str, found: &str) -> Option<&'static str> {
+    match (expected, found) {
+        ("true or false", "a string" | "a number") => Some("write true or false, without quotes"),
+        ("a whole number", "a string") => Some("write the number alone, without quotes and unit"),
+        ("a string", "a number" | "a boolean") => Some("write it in quotes"),
+        ("a string", "a list") => Some("write one, without a list"),
+        ("a list", _) => Some("[a, b]"),
+        _ => None,
+    }
 }
 
 /// The candidate that a misspelt name probably means: at most a third of its letters differ, or it is a part
 /// of the candidate, as `prefix` is of `value_prefix`.
 pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
-    let allowed = name.chars().count().div_ceil(3).max(1);
+    let allowed = (name.chars().count() / 3).max(1);
     let misspelt = candidates
         .iter()
         .map(|candidate| {
@@ -418,12 +476,15 @@ pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str>
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate);
-    misspelt.or_else(|| {
-        let words = format!("_{name}_");
-        candidates
-            .iter()
-            .copied()
-            .filter(|candidate| name.len() > 2 && format!("_{candidate}_").contains(&words))
-            .min_by_key(|candidate| candidate.len())
-    })
+    misspelt.or_else(|| part_of(&name, candidates))
+}
+
+/// The shortest candidate in whose name this is a word.
+fn part_of<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let words = format!("_{name}_");
+    candidates
+        .iter()
+        .copied()
+        .filter(|candidate| name.len() > 2 && format!("_{candidate}_").contains(&words))
+        .min_by_key(|candidate| candidate.len())
 }

@@ -5,6 +5,7 @@ use super::error::{ConfigError, ConfigProblem};
 use super::fields::ProviderObject;
 use super::node::Node;
 use super::reader::Fields;
+use super::remote;
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 use crate::json::Kind;
 
@@ -37,6 +38,10 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
     let mut pattern = None;
     for spelling in &spellings {
         let issuer = spelling.name()?;
+        if remote::is_discovery_document(&issuer) {
+            return Err(spelling
+                .invalid("is the URL of the discovery document; write that document's member `issuer`"));
+        }
         if issuers.contains(&issuer) {
             return Err(spelling.invalid(format!("`{issuer}` is in the list twice")));
         }

@@ -3,6 +3,7 @@
 use super::error::ConfigError;
 use super::field::Reader as _;
 use super::fields::{FromHeaderObject, Preferred, ProviderObject};
+use super::leftover::has_any;
 use super::node::Node;
 use super::reader::Fields;
 use super::{Names, header_name};
@@ -33,9 +34,13 @@ pub(super) fn read(
     }
     if let Some(node) = fields.get(ProviderObject::from_params) {
         for element in node.list()? {
+            let name = element.name()?;
+            if has_any(&name, "?&=#") {
+                return Err(element.invalid("is not a parameter's name; write it alone, as in access_token"));
+            }
             let location = Location::Parameter {
                 field: names.field(":path"),
-                name: element.name()?,
+                name,
             };
             add(&element, location, names)?;
         }
@@ -102,7 +107,12 @@ fn authorization(prefix: &[u8], names: &mut Names) -> LocationId {
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, Box<ConfigError>> {
     let fields = node.fields(FromHeaderObject)?;
     let name = header_name::read(fields.require(FromHeaderObject::name)?)?;
-    let prefix = fields.read(FromHeaderObject::value_prefix)?.unwrap_or_default();
+    if name == "cookie" {
+        return Err(node.invalid("holds many cookies; write `from_cookies: […]`"));
+    }
+    // A blank at its end is a part of a scheme.
+    let prefix = fields.get(FromHeaderObject::value_prefix);
+    let prefix = prefix.map(Node::part).transpose()?.unwrap_or_default();
     Ok(Location::Header {
         field: names.field(&name),
         name: name.into(),

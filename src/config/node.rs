@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::duration;
-use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest};
+use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest, rewritten};
+use super::leftover::{self, has_any};
 use crate::json::{Json, Kind, Object};
 
 /// A value of the configuration, and its place.
@@ -93,7 +94,7 @@ impl<'a> Node<'a> {
         self.error(ConfigProblem::WrongType {
             expected,
             found,
-            form: form(&self.path()),
+            form: form(&self.path()).or_else(|| rewritten(expected, found)),
         })
     }
 
@@ -103,7 +104,28 @@ impl<'a> Node<'a> {
             .ok_or_else(|| self.wrong_type("true or false"))
     }
 
+    /// A name or a whole value.
+    #[inline(never)]
     pub(super) fn text(&self) -> Result<Box<str>, Box<ConfigError>> {
+        let text = self.any_text()?;
+        match leftover::in_name(&text) {
+            Some(fault) => Err(self.invalid(fault)),
+            None => Ok(text),
+        }
+    }
+
+    /// A part of a value, whose blanks may be intended.
+    #[inline(never)]
+    pub(super) fn part(&self) -> Result<Box<str>, Box<ConfigError>> {
+        let text = self.any_text()?;
+        match leftover::placeholder(&text) {
+            Some(fault) => Err(self.invalid(fault)),
+            None => Ok(text),
+        }
+    }
+
+    /// Text of any kind.
+    pub(super) fn any_text(&self) -> Result<Box<str>, Box<ConfigError>> {
         self.value
             .as_str()
             .map(Into::into)
@@ -219,6 +241,10 @@ impl<'a> Node<'a> {
     /// A list. A text counts as a list with one element, as in protobuf's JSON for repeated fields.
     pub(super) fn list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         if self.value.kind() == Kind::String {
+            let text = self.value.text();
+            if has_any(text.trim_matches('"').trim_ascii(), ", ") {
+                return Err(self.invalid(format!("{text} is one element; write a list, as in [a, b]")));
+            }
             return Ok(vec![*self]);
         }
         let elements = self.value.as_array().ok_or_else(|| self.wrong_type("a list"))?;
@@ -277,12 +303,16 @@ impl<'a> Node<'a> {
             else {
                 let problem = match advice(written, known) {
                     Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
-                    None => ConfigProblem::UnknownField {
-                        name: written.to_owned(),
-                        nearest: meant(written, known),
-                        home: self.place.faults().home(written),
-                        known,
-                    },
+                    None => {
+                        let is_it = |field: &str| field == written || is_lower_camel_case(written, field);
+                        let home = self.place.faults().home(is_it);
+                        ConfigProblem::UnknownField {
+                            name: written.to_owned(),
+                            nearest: meant(written, known, home.is_some()),
+                            home,
+                            known,
+                        }
+                    }
                 };
                 self.report(self.place.error(problem, value.address()));
                 is_sound = false;
@@ -299,6 +329,9 @@ impl<'a> Node<'a> {
             }
             if value.kind() != Kind::Null {
                 entries.push((field, node));
+            } else if self.place.faults().decides(field, known) {
+                self.report(node.invalid("is null, which says nothing; give it a value, or leave it out"));
+                is_sound = false;
             }
         }
         // An unknown field may be a misspelt one of the fields that are absent.
@@ -337,6 +370,9 @@ impl<'a> Node<'a> {
 
     fn none_of(&self, allowed: Vec<&'static str>) -> Box<ConfigError> {
         match self.value.as_str() {
+            Some(value) if has_any(&value, ", ") => {
+                self.invalid(format!("`{value}` is one element; write a list, as in [a, b]"))
+            }
             Some(value) => self.error(ConfigProblem::NotOneOf {
                 nearest: nearest(&value, &allowed),
                 allowed,

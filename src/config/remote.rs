@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::fields::{
     AsyncFetchObject, HttpUriObject, KeyCacheObject, RemoteJwksObject, RetryBackOffObject, RetryPolicyObject,
 };
+use super::leftover::{has_any, has_part};
 use super::node::Node;
 use super::reader::Fields;
 use crate::http::HttpUri;
@@ -56,10 +57,17 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySour
         .require(RemoteJwksObject::http_uri)?
         .fields(HttpUriObject)?;
     let uri = uri_fields.require(HttpUriObject::uri)?;
-    let cluster = uri_fields.required(HttpUriObject::cluster)?;
+    let cluster = read_cluster(uri_fields.require(HttpUriObject::cluster)?)?;
     let timeout = uri_fields.value(HttpUriObject::timeout)?;
     let cache_duration = fields.value(RemoteJwksObject::cache_duration)?;
-    let uri = read_uri(uri)?;
+    let node = uri;
+    let uri = read_uri(node)?;
+    if is_discovery_document(&uri.path) {
+        return Err(node.invalid(
+            "is the URL of a discovery document; write `discovery: {cluster: …}` in place of `remote_jwks`, or its \
+             `jwks_uri` here",
+        ));
+    }
     Ok(RemoteKeySource {
         location: KeyLocation::Jwks(Endpoint { cluster, uri }),
         timeout,
@@ -88,10 +96,27 @@ fn read_retry_policy(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
 
 pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
     let uri = node.name()?;
-    if uri.contains(['{', '}']) {
+    if has_any(&uri, "{}") {
         return Err(node.invalid("variables are not replaced here; write one URL, the same for every tenant"));
     }
     HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
+}
+
+/// Whether an address, or the path of one, is a discovery document's.
+pub(super) fn is_discovery_document(address: &str) -> bool {
+    address.ends_with("/.well-known/openid-configuration")
+        || address.ends_with("/.well-known/oauth-authorization-server")
+}
+
+/// The name of a cluster.
+pub(super) fn read_cluster(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> {
+    let cluster = node.name()?;
+    if has_part(&cluster, "//") {
+        return Err(
+            node.invalid("is a URL; write the `name` of a cluster in Envoy's configuration, such as idp")
+        );
+    }
+    Ok(cluster)
 }
 
 pub(super) fn read_key_cache(fields: &Fields<'_, KeyCacheObject>) -> KeyCache {

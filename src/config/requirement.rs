@@ -305,6 +305,9 @@ impl Known<'_> {
         match self.requirement_map.iter().find(|(known, _)| **known == *name) {
             Some((_, demand)) => Ok(demand.clone()),
             None => {
+                if self.providers.iter().any(|provider| *provider.name == *name) {
+                    return Err(node.invalid("names a provider; write `requires: {provider_name: …}`"));
+                }
                 let known: Vec<&str> = self.requirement_map.iter().map(|(known, _)| &**known).collect();
                 Err(dangling(node, "requirement in requirement_map", &name, &known))
             }
@@ -448,6 +451,9 @@ impl Known<'_> {
         match self.providers.iter().position(|provider| *provider.name == *name) {
             Some(index) => Ok(ProviderId::new(index)),
             None if self.faulty.contains(&name) => Err(ConfigError::reported()),
+            None if self.requirement_map.iter().any(|(known, _)| **known == *name) => Err(node.invalid(
+                "names a requirement; write `requirement_name` in the rule, in place of `requires`",
+            )),
             None => {
                 let faulty = self.faulty.iter().map(|name| &**name);
                 let known = self.providers.iter().map(|provider| &*provider.name);

@@ -1,7 +1,8 @@
 //! `match`: the part of Envoy's `RouteMatch` that jwt_authn uses, and `methods` and `hosts`.
 
 use super::error::ConfigError;
-use super::fields::{HeaderMatcherObject, MatchObject, ParameterMatcherObject, RangeObject};
+use super::fields::{HeaderMatcherObject, MatchObject, ParameterMatcherObject, RangeObject, RegexObject};
+use super::leftover::{has_any, has_part};
 use super::node::{Node, read_each};
 use super::reach::{Earlier, Reach};
 use super::reader::Fields;
@@ -50,6 +51,7 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
             Test::SeparatedPrefix => Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
             Test::Regex => {
                 let pattern = string_matcher::read_regex(found)?;
+                refuse_pattern_without_slash(found)?;
                 reach.pattern(found.value().text().into(), &pattern);
                 Some(PathTest::Pattern(names.patterns("path").add(pattern)))
             }
@@ -182,33 +184,74 @@ fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Bo
 /// The text with which a path is compared. `rest` is the pattern for the text after it.
 fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>> {
     let path = node.name()?;
-    if !path.starts_with('/') {
-        return Err(node.invalid(format!("a path begins with `/`; write `/{path}`")));
+    let is_regex =
+        path.starts_with('^') || path.starts_with('~') || has_part(&path, ".*") || has_any(&path, "\\|[(");
+    let has_variables = has_any(&path, "*{}<>") || has_part(&path, "/:");
+    if is_regex || has_variables {
+        return Err(node.invalid(format!(
+            "`{path}` is compared byte by byte: a pattern or a variable in it would match only itself; {}",
+            instead_of_wildcards(&path, rest, is_regex)
+        )));
     }
-    if path.contains(['?', '#']) {
+    if !path.starts_with('/') {
+        let what = "a path begins with `/`";
+        return Err(match has_part(&path, "//") {
+            true => node.invalid(format!("{what}; write a host into `hosts`")),
+            false => node.invalid(format!("{what}; write `/{path}`")),
+        });
+    }
+    if has_any(&path, "?#") {
         return Err(node.invalid("is compared with the path alone, which holds no `?` and no `#`"));
     }
-    if path.contains(['*', '{', '}']) {
-        return Err(node.invalid(format!(
-            "`{path}` is compared byte by byte, so that `*`, `{{` and `}}` match only themselves; {}",
-            instead_of_wildcards(&path, rest)
-        )));
+    if has_part(&path, ",/") {
+        return Err(node.invalid("is one path; write a list: `match: [{path: /a}, {path: /b}]`"));
+    }
+    if !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
+        return Err(node.invalid(
+            "a request has such a character percent-encoded; write it so, as in `%20` for a space",
+        ));
     }
     Ok(path.into_boxed_bytes())
 }
 
-/// The correction of a path with the wildcards of another product.
-fn instead_of_wildcards(path: &str, rest: &str) -> String {
-    // In Istio and other products, `/admin/*` is a prefix.
-    let prefix = path.trim_end_matches('*');
-    if prefix.len() < path.len() && !prefix.contains(['*', '{', '}']) {
+/// Refuses a pattern that matches no path, since it begins with a letter.
+fn refuse_pattern_without_slash(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
+    let fields = node.fields(RegexObject)?;
+    let node = fields.require(RegexObject::regex)?;
+    let pattern = node.part()?;
+    let begins = pattern.trim_start_matches('^');
+    if begins.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && !pattern.contains('|') {
+        return Err(node.invalid(
+            "can never match: the pattern is for the whole path, which begins with `/`; write `/` or `.*` in front",
+        ));
+    }
+    Ok(())
+}
+
+/// The correction of a path with the wildcards or variables of another product.
+fn instead_of_wildcards(path: &str, rest: &str, is_regex: bool) -> String {
+    let path = path.trim_start_matches('^').trim_start_matches('~');
+    // `/admin/*` is how Istio and others write a prefix.
+    let prefix = path
+        .trim_end_matches('$')
+        .trim_end_matches('*')
+        .trim_end_matches('.');
+    if prefix.len() < path.len() && !has_any(prefix, "*{}\\|[(:<") {
         return format!("write `prefix: {prefix}`");
+    }
+    if is_regex {
+        return format!("write `safe_regex: {{regex: '{path}'}}`, which has to match the whole path");
     }
     let mut pattern = String::new();
     let mut left = path;
     while let Some(letter) = left.chars().next() {
         let (piece, length) = match (letter, left.find('}')) {
             ('{', Some(end)) => ("[^/]+", end.saturating_add(1)),
+            ('<', _) => (
+                "[^/]+",
+                left.find('>').map_or(left.len(), |end| end.saturating_add(1)),
+            ),
+            (':', _) if pattern.ends_with('/') => ("[^/]+", left.find('/').unwrap_or(left.len())),
             ('*', _) if left.starts_with("**") => (".*", 2),
             ('*', _) => ("[^/]*", 1),
             _ => ("", letter.len_utf8()),
@@ -237,6 +280,22 @@ fn read_separated_prefix(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>>
 
 fn read_method(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
     let method = node.name()?;
+    if !method
+        .bytes()
+        .all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+    {
+        return Err(
+            node.invalid("is not a method; write a list, as in [GET, POST], or leave `methods` out for all")
+        );
+    }
+    if !method
+        .bytes()
+        .all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+    {
+        return Err(node.invalid(format!(
+            "`{method}` is not a method; write a list, as in [GET, POST]"
+        )));
+    }
     if !method
         .bytes()
         .all(|byte| byte.is_ascii_uppercase() || byte == b'-')

@@ -43,7 +43,7 @@ const FIX: &str = "a string matcher takes exactly one of exact, prefix, suffix, 
 /// Refuses the wildcard of another product, which would be compared literally: a claim hardly ever contains
 /// one.
 fn refuse_wildcard(node: &Node<'_>, pattern: &str) -> Result<(), Box<ConfigError>> {
-    let text = node.text()?;
+    let text = node.part()?;
     if text.contains('*') {
         return Err(node.invalid(format!(
             "`*` in `{text}` matches only itself; write one of prefix, suffix, contains without it, or {pattern}"
@@ -96,7 +96,10 @@ fn read_text(
     ignore_case: bool,
     set: &Rc<PatternSet>,
 ) -> Result<StringMatcher, Box<ConfigError>> {
-    let text = node.text()?;
+    let text = match form {
+        Form::Exact => node.text(),
+        Form::Prefix | Form::Suffix | Form::Contains => node.part(),
+    }?;
     // As in Envoy, an empty exact value matches the empty string. An empty part would match everything.
     if text.is_empty() && !matches!(form, Form::Exact) {
         return Err(node.invalid("must not be empty"));
@@ -148,6 +151,12 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
 
 /// A pattern that must match the whole text.
 fn read_pattern(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
-    let text = node.name()?;
+    let text = node.part()?;
+    if text.is_empty() {
+        return Err(node.invalid("must not be empty"));
+    }
+    if text.ends_with('\n') {
+        return Err(node.invalid("ends with a line break; in YAML write `|-` and not `|`"));
+    }
     Pattern::parse(&text).map_err(|fault| node.invalid(format!("the pattern cannot be read: {fault}")))
 }

@@ -40,7 +40,7 @@ pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
 impl fmt::Display for HttpUriFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "is not an http or https URL",
+            Self::Scheme => "is not an http or https URL, which begins with https://",
             Self::HostOrPath => "is not a URL with a host and a path",
             Self::TooLong => "is longer than 2048 bytes",
         })
@@ -68,7 +68,14 @@ impl HttpUri {
         };
         let path = path.split_once('#').map_or(path, |(before, _)| before);
         let clean = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
-        if authority.is_empty() || authority.contains(['@', '\\']) || !clean(authority) || !clean(path) {
+        let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+        let is_port = port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+        if authority.is_empty()
+            || !is_port
+            || authority.contains(['@', '\\'])
+            || !clean(authority)
+            || !clean(path)
+        {
             return Err(HttpUriFault::HostOrPath);
         }
         let path = match path.chars().next() {

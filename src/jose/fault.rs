@@ -215,6 +215,55 @@ impl fmt::Display for SkippedKeys {
     }
 }
 
+/// What is often written or served where a key set is expected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OtherDocument {
+    /// A discovery document, by its `jwks_uri`.
+    Discovery,
+    /// A single JWK, by its `kty`.
+    Key,
+    /// A list.
+    List,
+    /// A key or a certificate in PEM.
+    Pem,
+    /// A page.
+    Html,
+    /// A URL or the name of a file.
+    Address,
+    /// What a template leaves that was not filled in.
+    Placeholder,
+}
+
+impl OtherDocument {
+    /// What a text that is not a JSON object looks like.
+    pub(super) fn of_text(text: &[u8]) -> Option<Self> {
+        let text = text.trim_ascii_start();
+        Some(match text.first()? {
+            b'[' => Self::List,
+            b'<' => Self::Html,
+            _ if text.starts_with(b"-----BEGIN") => Self::Pem,
+            _ if text.starts_with(b"{{") || text.starts_with(b"${") => Self::Placeholder,
+            b'/' => Self::Address,
+            _ if text.starts_with(b"http") => Self::Address,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for OtherDocument {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Discovery => "a discovery document; the keys are at its jwks_uri",
+            Self::Key => "a single key, which belongs into {\"keys\":[…]}",
+            Self::List => "a list; its elements belong into {\"keys\":[…]}",
+            Self::Pem => "PEM; the filter reads a JWKS document",
+            Self::Html => "an HTML or XML page",
+            Self::Placeholder => "a placeholder, which nothing has replaced",
+            Self::Address => "an address; `remote_jwks` fetches keys from one",
+        })
+    }
+}
+
 /// The reason for which a document is not a key set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JwksFault {
@@ -222,6 +271,8 @@ pub enum JwksFault {
     Json(JsonError),
     /// There is no `keys`, and no certificate under the name of a key.
     KeysMissing,
+    /// The document is something else.
+    Other(OtherDocument),
     /// `keys` is not an array.
     KeysNotAnArray,
     /// None of the keys can be used. Without any key, the filter has skipped none.
@@ -233,6 +284,7 @@ impl fmt::Display for JwksFault {
         match self {
             Self::Json(fault) => write!(formatter, "the key set is faulty: {fault}"),
             Self::KeysMissing => formatter.write_str("the key set has no keys member"),
+            Self::Other(other) => write!(formatter, "this is no key set but {other}"),
             Self::KeysNotAnArray => formatter.write_str("keys is not an array"),
             Self::NoUsableKey(skipped) if skipped.is_empty() => {
                 formatter.write_str("the key set has no keys")

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::certificate;
-use super::fault::{JwkFault, JwksFault, SkippedKeys};
+use super::fault::{JwkFault, JwksFault, OtherDocument, SkippedKeys};
 use super::jwk::Jwk;
-use crate::json::{Json, Kind, Object};
+use crate::json::{Json, JsonError, Kind, Object};
 
 /// The most members of a key, those of nested objects included. Issuers write at most half as many.
 const MAX_MEMBERS: usize = 64;
@@ -75,7 +75,12 @@ impl JwkSet {
         // RFC 8259 section 8.1: parsers "MAY ignore the presence of a byte order mark". Some servers write
         // one.
         let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-        let document = Object::outline_up_to(Self::MAX_KEYS, document).map_err(JwksFault::Json)?;
+        let text = document;
+        let document = Object::outline_up_to(Self::MAX_KEYS, text).map_err(|fault| {
+            let is_other = matches!(fault, JsonError::Syntax | JsonError::NotAnObject);
+            let other = OtherDocument::of_text(text).filter(|_| is_other);
+            other.map_or(JwksFault::Json(fault), JwksFault::Other)
+        })?;
         let mut reading = Reading::new();
         match document.member("keys") {
             // Null counts as an empty set: some issuers write it before they have a key.
@@ -88,7 +93,11 @@ impl JwkSet {
             None => {
                 let is_pem = |value: Json<'_>| value.as_str().is_some_and(|text| certificate::is_pem(&text));
                 if !document.members().any(|(_, value)| is_pem(value)) {
-                    return Err(JwksFault::KeysMissing);
+                    return Err(match (document.member("jwks_uri"), document.member("kty")) {
+                        (Some(_), _) => JwksFault::Other(OtherDocument::Discovery),
+                        (None, Some(_)) => JwksFault::Other(OtherDocument::Key),
+                        (None, None) => JwksFault::KeysMissing,
+                    });
                 }
                 for (key_id, value) in document.members() {
                     reading.take_pem(key_id, value);
@@ -106,15 +115,16 @@ impl JwkSet {
     }
 
     fn new(keys: Vec<Jwk>) -> Self {
-        let mut named: Vec<(&str, usize)> = Vec::with_capacity(keys.len());
-        for (index, key) in keys.iter().enumerate() {
-            if let Some(key_id) = key.key_id() {
-                named.push((key_id, index));
+        // By name, and in document order where several keys have it. The library's sort is 9 KB of the module.
+        let mut by_key_id: Vec<usize> = Vec::with_capacity(keys.len());
+        let name = |index: &usize| keys.get(*index).and_then(Jwk::key_id);
+        for index in 0..keys.len() {
+            let own = name(&index);
+            if own.is_some() {
+                let place = by_key_id.partition_point(|other| name(other) <= own);
+                by_key_id.insert(place, index);
             }
         }
-        // Sorted by `kid`, and in document order among keys with the same one.
-        named.sort_unstable();
-        let by_key_id = named.into_iter().map(|(_, index)| index).collect();
         Self {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             keys,
@@ -265,7 +275,6 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::JsonError;
 
     /// RFC 7515 appendix A.3 and RFC 8037 appendix A, open for more members.
     const P256: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
@@ -292,8 +301,17 @@ mod tests {
     fn a_document_that_is_no_key_set_is_a_fault() {
         for (document, fault) in [
             ("", JwksFault::Json(JsonError::Syntax)),
-            ("<html>", JwksFault::Json(JsonError::Syntax)),
-            ("[]", JwksFault::Json(JsonError::NotAnObject)),
+            ("{\"keys\":[", JwksFault::Json(JsonError::Syntax)),
+            ("7", JwksFault::Json(JsonError::NotAnObject)),
+            ("<html>", JwksFault::Other(OtherDocument::Html)),
+            (" []", JwksFault::Other(OtherDocument::List)),
+            ("-----BEGIN PUBLIC KEY-----", JwksFault::Other(OtherDocument::Pem)),
+            (
+                "https://idp.example.com/jwks",
+                JwksFault::Other(OtherDocument::Address),
+            ),
+            (r#"{"kty":"RSA"}"#, JwksFault::Other(OtherDocument::Key)),
+            (r#"{"jwks_uri":"x"}"#, JwksFault::Other(OtherDocument::Discovery)),
             (
                 r#"{"keys":[],"keys":[]}"#,
                 JwksFault::Json(JsonError::DuplicateMember),

@@ -114,7 +114,7 @@ mod tests {
             (r#"{"issuer":"https://idp.example.com"}"#, "it has no jwks_uri"),
             (
                 r#"{"issuer":"https://idp.example.com","jwks_uri":"/jwks"}"#,
-                "its jwks_uri `/jwks` is not an http or https URL",
+                "its jwks_uri `/jwks` is not an http or https URL, which begins with https://",
             ),
             (
                 r#"{"issuer":"https://idp.example.com","jwks_uri":"https://a/\r\nx"}"#,

@@ -81,8 +81,12 @@ fn faults() -> Vec<(&'static str, Fault, &'static str)> {
             Fault::Answers(Answer::new("application/json", set.clone()).header("content-encoding", "gzip")),
             "the document is compressed (`gzip`)",
         ),
-        ("no-json", json("<html>maintenance</html>"), "not JSON"),
-        ("a-list", json("[]"), "not a JSON object"),
+        (
+            "no-json",
+            json("<html>maintenance</html>"),
+            "no key set but an HTML or XML page",
+        ),
+        ("a-list", json("[]"), "no key set but a list"),
         ("another-shape", json(r#"{"error":"x"}"#), "no keys member"),
         (
             "no-usable-key",
