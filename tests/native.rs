@@ -16,9 +16,13 @@
 #[macro_use]
 extern crate testkit_macros;
 
+#[path = "envoy/access_log.rs"]
+mod access_log;
 mod backends;
 #[path = "envoy/binding.rs"]
 mod binding;
+#[path = "envoy/bridges.rs"]
+mod bridges;
 #[path = "envoy/configuration.rs"]
 mod configuration;
 #[path = "envoy/discovery.rs"]
@@ -27,6 +31,8 @@ mod discovery;
 mod dpop;
 #[path = "envoy/fields.rs"]
 mod fields;
+#[path = "envoy/guides.rs"]
+mod guides;
 mod harness;
 #[path = "envoy/http2.rs"]
 mod http2;
@@ -46,6 +52,8 @@ mod native_metrics;
 mod native_routes;
 #[path = "native/versions.rs"]
 mod native_versions;
+#[path = "envoy/neighbour.rs"]
+mod neighbour;
 #[path = "envoy/operators.rs"]
 mod operators;
 #[path = "envoy/outage.rs"]

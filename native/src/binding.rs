@@ -159,11 +159,14 @@ unsafe extern "C" {
     fn envoy_dynamic_module_callback_http_filter_config_http_callout(config: *mut c_void, id: *mut u64, cluster: Buffer, fields: *const Field, count: usize, body: Buffer, timeout: u64) -> c_int;
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(config: *mut c_void, name: Buffer, labels: *const Buffer, count: usize, id: *mut usize) -> c_int;
     fn envoy_dynamic_module_callback_http_filter_config_define_gauge(config: *mut c_void, name: Buffer, labels: *const Buffer, count: usize, id: *mut usize) -> c_int;
+    fn envoy_dynamic_module_callback_http_filter_config_define_histogram(config: *mut c_void, name: Buffer, labels: *const Buffer, count: usize, id: *mut usize) -> c_int;
+    fn envoy_dynamic_module_callback_http_filter_record_histogram_value(filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, value: u64) -> c_int;
     fn envoy_dynamic_module_callback_http_filter_increment_counter(filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, value: u64) -> c_int;
     fn envoy_dynamic_module_callback_http_filter_set_gauge(filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, value: u64) -> c_int;
 }
 
-/// `(config, id, labels, number of labels, value)`: `..._config_increment_counter` and `..._config_set_gauge`.
+/// `(config, id, labels, number of labels, value)`: `..._config_increment_counter`, `..._config_set_gauge` and
+/// `..._config_record_histogram_value`.
 type ChangeMetric = unsafe extern "C" fn(*mut c_void, usize, *const Buffer, usize, u64) -> c_int;
 /// `(filter, namespace, serialized google.protobuf.Struct)`: `..._set_dynamic_metadata_struct`.
 type SetStruct = unsafe extern "C" fn(*mut c_void, Buffer, Buffer);
@@ -176,6 +179,8 @@ struct Newer {
     increment_counter: Option<ChangeMetric>,
     /// From 1.39 on.
     set_gauge: Option<ChangeMetric>,
+    /// From 1.39 on.
+    record: Option<ChangeMetric>,
     /// From 1.40 on.
     set_metadata: Option<SetStruct>,
 }
@@ -195,6 +200,7 @@ fn newer() -> &'static Newer {
         Newer {
             increment_counter: metric(c"envoy_dynamic_module_callback_http_filter_config_increment_counter"),
             set_gauge: metric(c"envoy_dynamic_module_callback_http_filter_config_set_gauge"),
+            record: metric(c"envoy_dynamic_module_callback_http_filter_config_record_histogram_value"),
             set_metadata: find(c"envoy_dynamic_module_callback_http_set_dynamic_metadata_struct").map(
                 // SAFETY: as above.
                 |found| unsafe { std::mem::transmute::<NonNull<c_void>, SetStruct>(found) },
@@ -482,6 +488,20 @@ impl Host<'_> {
         };
     }
 
+    /// Adds a value to a histogram.
+    pub(crate) fn record(&self, id: MetricId, value: u64) {
+        // SAFETY: rule 1; no labels.
+        unsafe {
+            envoy_dynamic_module_callback_http_filter_record_histogram_value(
+                self.filter,
+                id.0,
+                null(),
+                0,
+                value,
+            )
+        };
+    }
+
     /// Sets a gauge.
     pub(crate) fn set_gauge(&self, id: MetricId, value: u64) {
         // SAFETY: rule 1; no labels.
@@ -610,6 +630,31 @@ impl ConfigHost<'_> {
             )
         };
         (outcome == 0).then_some(MetricId(id))
+    }
+
+    /// Defines a histogram. Only while the configuration is made.
+    pub(crate) fn histogram(self, name: &str) -> Option<MetricId> {
+        let mut id = 0;
+        let name = Buffer::of(name.as_bytes());
+        // SAFETY: rules 1 and 2; the result is a local.
+        let outcome = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_define_histogram(
+                self.config,
+                name,
+                null(),
+                0,
+                &raw mut id,
+            )
+        };
+        (outcome == 0).then_some(MetricId(id))
+    }
+
+    /// Adds a value to a histogram; false where Envoy has no function for that.
+    pub(crate) fn record(self, id: MetricId, value: u64) -> bool {
+        newer().record.is_some_and(|change| {
+            // SAFETY: rule 1; no labels.
+            unsafe { change(self.config, id.0, null(), 0, value) == 0 }
+        })
     }
 
     /// Adds to a counter; false where Envoy has no function for that.

@@ -30,9 +30,17 @@ const IDLE: u64 = 1000;
 pub(crate) struct Fetcher {
     config: Rc<Config>,
     engine: RefCell<Authenticator>,
-    /// By Envoy's number: each fetch under way, and how long its answer may be.
-    calls: RefCell<HashMap<u64, (FetchId, usize)>>,
+    /// By Envoy's number: each fetch under way.
+    calls: RefCell<HashMap<u64, Call>>,
     gauges_shown_at: Cell<UnixTime>,
+}
+
+/// A fetch under way.
+struct Call {
+    fetch: FetchId,
+    /// How long its answer may be.
+    max_response_bytes: usize,
+    sent: UnixTime,
 }
 
 thread_local! {
@@ -117,8 +125,12 @@ impl Fetcher {
             let fields: Vec<_> = fields.collect();
             match host.call(&request.cluster, &fields, millis(request.timeout)) {
                 Ok(call) => {
-                    let fetch = (request.id, request.max_response_bytes);
-                    self.calls.borrow_mut().insert(call, fetch);
+                    let sent = Call {
+                        fetch: request.id,
+                        max_response_bytes: request.max_response_bytes,
+                        sent: now,
+                    };
+                    self.calls.borrow_mut().insert(call, sent);
                 }
                 Err(fault) => {
                     let error = match fault {
@@ -141,8 +153,19 @@ impl Fetcher {
         answer: &CallResult<'_>,
     ) {
         let known = self.calls.borrow_mut().remove(&call);
-        let Some((fetch, limit)) = known else { return };
+        let Some(Call {
+            fetch,
+            max_response_bytes: limit,
+            sent,
+        }) = known
+        else {
+            return;
+        };
         let now = now();
+        let provider = self.engine(|engine| engine.provider_of(fetch));
+        if let Some(metrics) = provider.and_then(|id| filter.metrics.provider(id.index())) {
+            metrics.fetched(Teller::Main(host, filter), now.since(sent));
+        }
         let body: Vec<u8>;
         let outcome = match answer {
             CallResult::Reset => Err(FetchError::Reset),
@@ -186,6 +209,7 @@ impl Fetcher {
     /// After any event: reports, and sets the next time.
     fn settle(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
         self.tell(filter, host);
+        filter.sum_up_refusals(&self.config, now);
         if now.since(self.gauges_shown_at.get()) >= Duration::from_millis(IDLE) {
             self.show_gauges(filter, host, now);
         }

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use proxy_wasm_jwt::account::{Account, RefusalSummary, RefusalsOfAKind};
 use proxy_wasm_jwt::authenticator::WantedKey;
+use proxy_wasm_jwt::denial::Denial;
+use proxy_wasm_jwt::settings::Config;
+use proxy_wasm_jwt::time::UnixTime;
 
 use crate::binding::{ConfigScheduler, Host, Scheduler};
 use crate::clock;
@@ -14,6 +18,9 @@ use crate::store::Source;
 /// So many unknown `kid`s are on their way to the main thread at a time. A flood of invented ones displaces none that is
 /// there, and one that is left out comes again with its next request.
 const MOST_WANTED: usize = 1024;
+
+/// So many changes of metrics are left at a time: one for each metric, and the times of fetches.
+const MOST_PENDING: usize = 4096;
 
 /// A waiting stream's clock, where it was woken in vain: its stream may have gone in that moment, and another has to do.
 const AGAIN: u64 = 20;
@@ -36,6 +43,8 @@ pub(crate) struct Filter {
     pending: Mutex<Vec<Change>>,
     has_pending: AtomicBool,
     is_gone: AtomicBool,
+    /// Of all workers, for the log.
+    refusals: Mutex<RefusalSummary>,
 }
 
 /// Streams that wait.
@@ -71,6 +80,7 @@ impl Filter {
             pending: Mutex::default(),
             has_pending: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
+            refusals: Mutex::default(),
         }
     }
 
@@ -178,11 +188,50 @@ impl Filter {
         next
     }
 
+    // --- the log
+
+    /// A request was refused, or would have been.
+    pub(crate) fn note_refusal(&self, denial: &Denial, is_shadowed: bool, now: UnixTime) {
+        lock(&self.refusals).note(denial, is_shadowed, now);
+    }
+
+    /// Logs which refusals have gone up.
+    pub(crate) fn sum_up_refusals(&self, config: &Config, now: UnixTime) {
+        loop {
+            let due = lock(&self.refusals).next_due(now);
+            let Some(refusals) = due else { return };
+            let RefusalsOfAKind {
+                count,
+                within,
+                is_shadowed,
+                last,
+                at,
+            } = refusals;
+            let account = Account {
+                config,
+                denial: &last,
+                now: at,
+            };
+            let detail = account.detail();
+            log::info!(
+                "{}: {}: {count} requests within {} s, the last one{}{detail} [{}]",
+                if is_shadowed { "shadow_denied" } else { "denied" },
+                last.reason.label(),
+                within.as_secs().max(1),
+                if detail.is_empty() { "" } else { ": " },
+                account.circumstances(),
+            );
+        }
+    }
+
     // --- metrics
 
     /// Leaves a change to the next stream.
     pub(crate) fn leave(&self, change: Change) {
         let mut pending = lock(&self.pending);
+        if pending.len() >= MOST_PENDING {
+            return;
+        }
         match pending.iter_mut().find(|known| known.is_of_same(&change)) {
             Some(known) => known.join(&change),
             None => pending.push(change),

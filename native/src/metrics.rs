@@ -4,10 +4,13 @@
 //! All are defined with the configuration, so that each can be seen before it first moves. Envoy 1.38 changes metrics on
 //! behalf of a stream only; what the main thread wants to change there is left to the next one.
 
+use std::time::Duration;
+
 use proxy_wasm_jwt::authenticator::{CacheCounts, KeyGauges};
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::keys::FetchError;
 use proxy_wasm_jwt::settings::Config;
+use proxy_wasm_jwt::time::millis;
 
 use crate::binding::{ConfigHost, Host, LabelledId, MetricId};
 use crate::filter::Filter;
@@ -28,6 +31,8 @@ pub(crate) enum Teller<'t, 'h> {
 pub(crate) enum Change {
     Add(MetricId, u64),
     Set(MetricId, u64),
+    /// A value of a histogram, which joins no other.
+    Record(MetricId, u64),
 }
 
 impl Change {
@@ -52,6 +57,7 @@ impl Change {
         match self {
             Self::Add(id, count) => host.count(*id, *count),
             Self::Set(id, value) => host.set_gauge(*id, *value),
+            Self::Record(id, value) => host.record(*id, *value),
         }
     }
 }
@@ -69,6 +75,16 @@ impl Metric {
             Teller::Stream(host) => host.count(id, count),
             Teller::Main(host, _) if host.count(id, count) => {}
             Teller::Main(_, filter) => filter.leave(Change::Add(id, count)),
+        }
+    }
+
+    /// Adds a value to a histogram.
+    fn record(self, teller: Teller<'_, '_>, value: u64) {
+        let Some(id) = self.0 else { return };
+        match teller {
+            Teller::Stream(host) => host.record(id, value),
+            Teller::Main(host, _) if host.record(id, value) => {}
+            Teller::Main(_, filter) => filter.leave(Change::Record(id, value)),
         }
     }
 
@@ -90,6 +106,7 @@ pub(crate) struct Metrics {
     shadow_denied_total: Metric,
     pub(crate) bypassed: Metric,
     pub(crate) waiting: Metric,
+    waiting_ms: Metric,
     pub(crate) metadata_served: Metric,
     pub(crate) panicked: Metric,
     signature_backend_host: Metric,
@@ -98,9 +115,14 @@ pub(crate) struct Metrics {
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
+    /// Those of the providers beyond [`MOST_PROVIDERS`].
+    other_providers: Option<ProviderMetrics>,
     /// Refusals with the labels `reason` and `provider`.
     refused: Option<LabelledId>,
 }
+
+/// So many providers have metrics of their own. Envoy keeps each name for as long as it runs.
+const MOST_PROVIDERS: usize = 100;
 
 /// The metrics of one provider.
 #[derive(Debug)]
@@ -108,6 +130,7 @@ pub(crate) struct ProviderMetrics {
     denied: Metric,
     shadow_denied: Metric,
     pub(crate) fetch_success: Metric,
+    fetch_ms: Metric,
     fetch_failed: Metric,
     fetch_cluster_missing: Metric,
     fetch_cluster_unavailable: Metric,
@@ -123,21 +146,11 @@ impl Metrics {
             "" => "jwt".to_owned(),
             stat_prefix => format!("jwt.{stat_prefix}"),
         };
-        let defined = |id: Option<MetricId>, name: &str| {
-            if id.is_none() {
-                log::warn!("the metric {name} could not be defined");
-            }
-            Metric(id)
+        let own = Definer {
+            host,
+            prefix: &prefix,
         };
-        let counter_of = |prefix: &str, name: &str| {
-            let name = format!("{prefix}.{name}");
-            defined(host.counter(&name), &name)
-        };
-        let gauge_of = |prefix: &str, name: &str| {
-            let name = format!("{prefix}.{name}");
-            defined(host.gauge(&name), &name)
-        };
-        let counter = |name: &str| counter_of(&prefix, name);
+        let counter = |name: &str| own.counter(name);
         let by_reason = |word: &str| {
             Reason::ALL
                 .iter()
@@ -150,9 +163,10 @@ impl Metrics {
             shadow_denied_total: counter("shadow_denied_total"),
             bypassed: counter("bypassed"),
             waiting: counter("waiting"),
+            waiting_ms: own.histogram("waiting_ms"),
             metadata_served: counter("metadata_served"),
             panicked: counter("panicked"),
-            signature_backend_host: gauge_of(&prefix, "signature_backend_host"),
+            signature_backend_host: own.gauge("signature_backend_host"),
             cache_hit: counter("cache_hit"),
             cache_miss: counter("cache_miss"),
             denied_for: by_reason("denied"),
@@ -160,24 +174,29 @@ impl Metrics {
             providers: config
                 .providers
                 .iter()
+                .take(MOST_PROVIDERS)
                 .map(|provider| {
                     let prefix = format!("{prefix}.provider.{}", provider.metric_name());
-                    let counter = |name| counter_of(&prefix, name);
-                    let gauge = |name| gauge_of(&prefix, name);
-                    ProviderMetrics {
-                        denied: counter("denied"),
-                        shadow_denied: counter("shadow_denied"),
-                        fetch_success: counter("fetch_success"),
-                        fetch_failed: counter("fetch_failed"),
-                        fetch_cluster_missing: counter("fetch_cluster_missing"),
-                        fetch_cluster_unavailable: counter("fetch_cluster_unavailable"),
-                        unknown_kid: counter("unknown_kid"),
-                        keys: gauge("keys"),
-                        keys_age_seconds: gauge("keys_age_seconds"),
-                        keys_stale: gauge("keys_stale"),
-                    }
+                    ProviderMetrics::define(
+                        &Definer {
+                            host,
+                            prefix: &prefix,
+                        },
+                        true,
+                    )
                 })
                 .collect(),
+            // No provider can have this name.
+            other_providers: (config.providers.len() > MOST_PROVIDERS).then(|| {
+                let prefix = format!("{prefix}.other_providers");
+                ProviderMetrics::define(
+                    &Definer {
+                        host,
+                        prefix: &prefix,
+                    },
+                    false,
+                )
+            }),
             refused: host.labelled_counter(&format!("{prefix}.refused"), &["reason", "provider"]),
         }
     }
@@ -221,12 +240,73 @@ impl Metrics {
         }
     }
 
+    /// For how long a request has waited.
+    pub(crate) fn waited(&self, host: &Host<'_>, time: Duration) {
+        self.waiting_ms.record(Teller::Stream(host), millis(time));
+    }
+
     pub(crate) fn provider(&self, index: usize) -> Option<&ProviderMetrics> {
-        self.providers.get(index)
+        self.providers.get(index).or(self.other_providers.as_ref())
+    }
+}
+
+/// Defines metrics whose names begin alike.
+struct Definer<'d> {
+    host: ConfigHost<'d>,
+    prefix: &'d str,
+}
+
+impl Definer<'_> {
+    fn define(&self, name: &str, define: impl FnOnce(&str) -> Option<MetricId>) -> Metric {
+        let name = format!("{}.{name}", self.prefix);
+        let id = define(&name);
+        if id.is_none() {
+            log::warn!("the metric {name} could not be defined");
+        }
+        Metric(id)
+    }
+
+    fn counter(&self, name: &str) -> Metric {
+        self.define(name, |name| self.host.counter(name))
+    }
+
+    fn gauge(&self, name: &str) -> Metric {
+        self.define(name, |name| self.host.gauge(name))
+    }
+
+    fn histogram(&self, name: &str) -> Metric {
+        self.define(name, |name| self.host.histogram(name))
     }
 }
 
 impl ProviderMetrics {
+    /// The gauges say something only of one provider.
+    fn define(definer: &Definer<'_>, has_gauges: bool) -> Self {
+        let counter = |name| definer.counter(name);
+        let gauge = |name| match has_gauges {
+            true => definer.gauge(name),
+            false => Metric(None),
+        };
+        Self {
+            denied: counter("denied"),
+            shadow_denied: counter("shadow_denied"),
+            fetch_success: counter("fetch_success"),
+            fetch_ms: definer.histogram("fetch_ms"),
+            fetch_failed: counter("fetch_failed"),
+            fetch_cluster_missing: counter("fetch_cluster_missing"),
+            fetch_cluster_unavailable: counter("fetch_cluster_unavailable"),
+            unknown_kid: counter("unknown_kid"),
+            keys: gauge("keys"),
+            keys_age_seconds: gauge("keys_age_seconds"),
+            keys_stale: gauge("keys_stale"),
+        }
+    }
+
+    /// How long the issuer took to answer a request, or to fail.
+    pub(crate) fn fetched(&self, teller: Teller<'_, '_>, time: Duration) {
+        self.fetch_ms.record(teller, millis(time));
+    }
+
     /// Counts a fetch that failed; one that never left the proxy also under its own name.
     pub(crate) fn fetch_failed(&self, teller: Teller<'_, '_>, error: &FetchError) {
         self.fetch_failed.increment(teller);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use proxy_wasm_jwt::account::Account;
+use proxy_wasm_jwt::account::{Account, token_summary};
 use proxy_wasm_jwt::authenticator::{Allowed, Basis, Decision};
 use proxy_wasm_jwt::denial::{Denial, Reason, Shortfall};
 use proxy_wasm_jwt::host::text_on_one_line;
@@ -25,6 +25,12 @@ const METADATA: &str = "envoy.filters.http.jwt_authn";
 
 /// google.rpc.Code.UNAUTHENTICATED, the code of a failure that jwt_authn leaves in metadata.
 const UNAUTHENTICATED: i32 = 16;
+
+/// The decision of a request that was refused,
+const DENIED: &str = "denied";
+
+/// and of one that would have been, had its rule been enforced.
+const SHADOW_DENIED: &str = "shadow_denied";
 
 /// So many bytes of a request's id are logged: a UUID has 36.
 const LONGEST_REQUEST_ID: usize = 64;
@@ -158,6 +164,8 @@ impl Stream {
             Outcome::Waiting => {}
             Outcome::Decided(decision) => {
                 self.end_wait();
+                let waited = worker.last_seen().since(held.since);
+                self.filter.metrics.waited(host, waited);
                 self.carry_out(worker, host, decision);
             }
             Outcome::Lost => {
@@ -316,8 +324,8 @@ impl Stream {
         if let Some(denial) = &forward.shadowed {
             metrics.shadow_denied(host, denial);
             // Nothing else distinguishes it from a refusal that was enforced.
-            host.set_filter_state("wasm.jwt.decision", b"shadow_denied");
-            show_denial(worker, host, denial, "shadow_denied");
+            host.set_filter_state("wasm.jwt.decision", SHADOW_DENIED.as_bytes());
+            self.show_denial(worker, host, denial, SHADOW_DENIED);
             return Progress::Forwarded;
         }
         let decision = match forward.basis {
@@ -348,10 +356,58 @@ impl Stream {
         self.filter.metrics.denied(host, denial, name);
         show_rule(worker, host, refusal.rule);
         show_subject(worker, host, refusal.subject.as_deref());
-        show_decision(worker, host, "denied");
-        show_denial(worker, host, denial, "denied");
+        show_decision(worker, host, DENIED);
+        self.show_denial(worker, host, denial, DENIED);
         send(host, &worker.config.replies.to(refusal));
         Progress::Answered
+    }
+
+    /// Reports a refusal in the access log and the log, enforced or not.
+    fn show_denial(&self, worker: &Worker, host: &mut Host<'_>, denial: &Denial, decision: &str) {
+        let config = &worker.config;
+        let label = denial.reason.label();
+        host.set_filter_state("wasm.jwt.reason", label.as_bytes());
+        let condition = match denial.shortfall {
+            Some(Shortfall::Condition(id)) => config.conditions.get(id.index()),
+            Some(Shortfall::Scope) | None => None,
+        };
+        if let Some(condition) = condition {
+            host.set_filter_state("wasm.jwt.condition", condition.as_bytes());
+        }
+        if let Some(provider) = denial.provider {
+            show_provider(worker, host, provider);
+            let provider = config.provider(provider);
+            if let Some(name) = provider.and_then(|provider| provider.metadata.failed_status.as_ref()) {
+                host.set_filter_state(&format!("wasm.jwt.metadata.{name}"), label.as_bytes());
+                host.set_metadata(METADATA, &metadata::status(name, UNAUTHENTICATED, label));
+            }
+        }
+        let account = Account {
+            config,
+            denial,
+            now: worker.last_seen(),
+        };
+        let detail = account.detail();
+        if !detail.is_empty() {
+            host.set_filter_state("wasm.jwt.detail", detail.as_bytes());
+        }
+        let token = token_of(worker, host, denial);
+        if !token.is_empty() {
+            host.set_filter_state("wasm.jwt.token", token.as_bytes());
+        }
+        if log::log_enabled!(log::Level::Info) {
+            let is_shadowed = decision == SHADOW_DENIED;
+            self.filter.note_refusal(denial, is_shadowed, worker.last_seen());
+        }
+        if log::log_enabled!(log::Level::Debug) {
+            log::debug!(
+                "{decision}: {label}{}{detail} [{}, request {}]{}{token}",
+                if detail.is_empty() { "" } else { ": " },
+                account.circumstances(),
+                request_id(host),
+                if token.is_empty() { "" } else { " " },
+            );
+        }
     }
 
     /// Whether the request may stay on the route that it has taken.
@@ -379,7 +435,7 @@ impl Stream {
             Decision::Allow(forward) => {
                 if let Some(denial) = &forward.shadowed {
                     self.filter.metrics.shadow_denied(host, denial);
-                    show_denial(worker, host, denial, "shadow_denied");
+                    self.show_denial(worker, host, denial, SHADOW_DENIED);
                 }
                 true
             }
@@ -449,42 +505,20 @@ fn show_provider(worker: &Worker, host: &mut Host<'_>, provider: ProviderId) {
     }
 }
 
-/// Reports a refusal in the access log and the log, enforced or not.
-fn show_denial(worker: &Worker, host: &mut Host<'_>, denial: &Denial, decision: &str) {
+/// What the refused token says of itself, if the configuration asks for it. The request is read again: the others do not
+/// pay for it.
+fn token_of(worker: &Worker, host: &Host<'_>, denial: &Denial) -> String {
     let config = &worker.config;
-    let label = denial.reason.label();
-    host.set_filter_state("wasm.jwt.reason", label.as_bytes());
-    let condition = match denial.shortfall {
-        Some(Shortfall::Condition(id)) => config.conditions.get(id.index()),
-        Some(Shortfall::Scope) | None => None,
+    let Some(rule) = denial.rule.filter(|_| config.shown.token) else {
+        return String::new();
     };
-    if let Some(condition) = condition {
-        host.set_filter_state("wasm.jwt.condition", condition.as_bytes());
-    }
-    if let Some(provider) = denial.provider {
-        show_provider(worker, host, provider);
-        let provider = config.provider(provider);
-        if let Some(name) = provider.and_then(|provider| provider.metadata.failed_status.as_ref()) {
-            host.set_filter_state(&format!("wasm.jwt.metadata.{name}"), label.as_bytes());
-            host.set_metadata(METADATA, &metadata::status(name, UNAUTHENTICATED, label));
-        }
-    }
-    let account = Account {
-        config,
-        denial,
-        now: worker.last_seen(),
-    };
-    let detail = account.detail();
-    if !detail.is_empty() {
-        host.set_filter_state("wasm.jwt.detail", detail.as_bytes());
-    }
-    if log::log_enabled!(log::Level::Debug) {
-        log::debug!(
-            "{decision}: {label}{}{detail} [{}, request {}]",
-            if detail.is_empty() { "" } else { ": " },
-            account.circumstances(),
-            request_id(host)
-        );
+    let mut request = RequestHead::new();
+    let is_read = host.each_header(Map::RequestHeaders, |name, value| {
+        request.take(&config.headers, name, value);
+    });
+    match is_read {
+        true => token_summary(config, rule, &request),
+        false => String::new(),
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) fn engine(config: &Rc<Config>) -> Authenticator {
 pub(crate) struct Held {
     /// By which its stream is woken.
     pub(crate) number: u64,
+    /// Since when.
+    pub(crate) since: UnixTime,
     pub(crate) outcome: RefCell<Outcome>,
 }
 
@@ -205,6 +207,7 @@ impl Worker {
         };
         let held = Rc::new(Held {
             number: filter.wait(self.index, scheduler),
+            since: self.last_seen.get(),
             outcome: RefCell::default(),
         });
         self.held.borrow_mut().insert(stream, held.clone());

@@ -226,9 +226,9 @@ impl WasmFilter {
     }
 
     /// The HTTP filter as Envoy reads it. `FAIL_RELOAD`: after a crash the VM is made again, and nothing passes meanwhile.
-    /// After [`use_native_module`] it is the native one.
+    /// After [`use_native_module`] it is the native one, in place of this project's own module.
     pub fn build(self) -> Value {
-        if IS_NATIVE.load(Ordering::Relaxed) {
+        if uses_native_module() && self.module == module_path() {
             return self.build_native(&native_module_path());
         }
         let configuration = self.configuration();
@@ -268,19 +268,43 @@ impl WasmFilter {
     /// The same filter as a dynamic module, its metrics under the names that the wasm module's have. What only a VM has is
     /// left out.
     pub fn build_native(&self, module: &Path) -> Value {
-        json!({
-            "name": "envoy.filters.http.dynamic_modules",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
-                "dynamic_module_config": {
-                    "module": {"local": {"filename": module}},
-                    "do_not_close": true,
-                    "metrics_namespace": "wasmcustom"
-                },
-                "filter_name": "jwt",
-                "filter_config": self.configuration()
-            }
-        })
+        native_filter(module, &self.configuration())
+    }
+}
+
+fn native_filter(module: &Path, configuration: &Value) -> Value {
+    json!({
+        "name": "envoy.filters.http.dynamic_modules",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            "dynamic_module_config": {
+                "module": {"local": {"filename": module}},
+                "do_not_close": true,
+                "metrics_namespace": "wasmcustom"
+            },
+            "filter_name": "jwt",
+            "filter_config": configuration
+        }
+    })
+}
+
+/// Puts the native module in the place of this project's Wasm module, wherever an example has it.
+pub(crate) fn put_native_filters(config: &mut Value) {
+    if config
+        .get("name")
+        .is_some_and(|name| name == "envoy.filters.http.wasm")
+    {
+        let plugin = &config["typed_config"]["config"];
+        let file = plugin["vm_config"]["code"]["local"]["filename"].as_str();
+        if file.map(Path::new) == Some(module_path().as_path()) {
+            *config = native_filter(&native_module_path(), &plugin["configuration"]);
+        }
+        return;
+    }
+    match config {
+        Value::Object(members) => members.values_mut().for_each(put_native_filters),
+        Value::Array(elements) => elements.iter_mut().for_each(put_native_filters),
+        _ => {}
     }
 }
 

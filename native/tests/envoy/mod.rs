@@ -435,6 +435,29 @@ extern "C" fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_define_histogram(
+    _: *mut c_void,
+    name: Buffer,
+    labels: *const Buffer,
+    count: usize,
+    id: *mut usize,
+) -> c_int {
+    define(name, labels, count, id)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_record_histogram_value(
+    filter: *mut c_void,
+    id: usize,
+    _: *const Buffer,
+    count: usize,
+    _: u64,
+) -> c_int {
+    assert!(id > 0 && count == 0 && !filter.is_null());
+    0
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_callback_http_filter_increment_counter(
     filter: *mut c_void,
     id: usize,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::bootstrap::socket_address;
+use crate::bootstrap::{put_native_filters, socket_address, uses_native_module};
 use crate::client::{Client, Request};
 use crate::workspace_root;
 
@@ -96,6 +96,9 @@ impl EnvoyProcess {
             .tempdir()
             .expect("a temporary directory");
         let mut config = config.clone();
+        if uses_native_module() {
+            put_native_filters(&mut config);
+        }
         if config.get("admin").is_none() {
             config["admin"] = json!({"address": socket_address(([127, 0, 0, 1], 0).into())});
         }
