@@ -1,14 +1,34 @@
 #!/usr/bin/env bash
 # The exported functions of the native module under AddressSanitizer, with a stand-in for Envoy that hands out what it frees at
-# the first moment when it may (native/tests). NATIVE_FUZZ_SECONDS makes up further orders of events for so long.
+# the first moment when it may (native/tests): first in the orders of events of the tests, then in those that LLVM's fuzzer
+# finds (native/fuzz) for NATIVE_FUZZ_SECONDS, by default a minute. An input that breaks something stays in .build/fuzz/.
 #
 # The sanitizer is in each compiler of Rust; only the option that switches it on is not stable yet.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+seconds=${NATIVE_FUZZ_SECONDS:-60}
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "native-asan: NATIVE_FUZZ_SECONDS is a number of seconds, not '$seconds'"
+# libFuzzer is C++.
+have c++ || apt_install build-essential
 host=$(rustc -vV | sed -n 's/^host: //p')
+flags=(-Zsanitizer=address -C passes=sancov-module)
+for option in level=4 inline-8bit-counters pc-table trace-compares; do
+    flags+=(-C "llvm-args=-sanitizer-coverage-$option")
+done
 # A directory of its own, so that nothing else is compiled again for it. The C of the library of signatures is without.
-RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR=${NATIVE_ASAN_TARGET:-target/asan} \
-    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
-    cargo test --quiet --locked --target "$host" --package proxy-wasm-jwt-native --test hooks
-say "native-asan: no fault in the exported functions"
+export RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=${NATIVE_ASAN_TARGET:-target/asan}
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
+say "native-asan: building with AddressSanitizer"
+cargo build --quiet --locked --target "$host" --package native-fuzz --features libfuzzer
+cargo test --quiet --locked --target "$host" --package proxy-wasm-jwt-native --test hooks
+say "native-asan: no fault in the orders of the tests"
+found=.build/fuzz/native
+log=.build/fuzz/native.log
+mkdir -p "$found"
+if ! "$CARGO_TARGET_DIR/$host/debug/native-fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
+    -max_len=4096 -len_control=0 -print_final_stats=1 -artifact_prefix=.build/fuzz/native- "$found" >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    fail "native-asan: the fuzzer has found $(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)"
+fi
+say "native-asan: the fuzzer found no fault in $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") orders"

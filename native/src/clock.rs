@@ -76,26 +76,34 @@ pub(crate) fn wake_waiting() {
 
 fn run() {
     loop {
-        CLOCK.sleeps_until.store(u64::MAX, Ordering::SeqCst);
-        let (filters, has_news) = {
-            let mut state = state();
-            state.filters.retain(|filter| filter.strong_count() > 0);
-            state.is_poked = false;
-            let has_news = std::mem::take(&mut state.has_news);
-            let filters: Vec<Arc<Filter>> = state.filters.iter().filter_map(Weak::upgrade).collect();
-            (filters, has_news)
-        };
-        let now_is = now().as_millis();
-        let mut next = now_is.saturating_add(LONGEST);
-        for filter in filters {
-            next = next.min(filter.wake_due(now_is, has_news));
+        // Without its clock no request that waits would ever be decided.
+        if std::panic::catch_unwind(wake).is_err() {
+            thread::sleep(Duration::from_millis(LONGEST));
         }
-        let state = state();
-        if state.is_poked || state.has_news {
-            continue;
-        }
-        CLOCK.sleeps_until.store(next, Ordering::SeqCst);
-        let sleep = Duration::from_millis(next.saturating_sub(now().as_millis()).max(1));
-        drop(CLOCK.poked.wait_timeout(state, sleep));
     }
+}
+
+/// Wakes whoever is due, and sleeps until someone is.
+fn wake() {
+    CLOCK.sleeps_until.store(u64::MAX, Ordering::SeqCst);
+    let (filters, has_news) = {
+        let mut state = state();
+        state.filters.retain(|filter| filter.strong_count() > 0);
+        state.is_poked = false;
+        let has_news = std::mem::take(&mut state.has_news);
+        let filters: Vec<Arc<Filter>> = state.filters.iter().filter_map(Weak::upgrade).collect();
+        (filters, has_news)
+    };
+    let now_is = now().as_millis();
+    let mut next = now_is.saturating_add(LONGEST);
+    for filter in filters {
+        next = next.min(filter.wake_due(now_is, has_news));
+    }
+    let state = state();
+    if state.is_poked || state.has_news {
+        return;
+    }
+    CLOCK.sleeps_until.store(next, Ordering::SeqCst);
+    let sleep = Duration::from_millis(next.saturating_sub(now().as_millis()).max(1));
+    drop(CLOCK.poked.wait_timeout(state, sleep));
 }

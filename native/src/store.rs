@@ -253,6 +253,77 @@ mod tests {
         assert_eq!(ProcessStore.swap(key, 0, b"late"), Err(SwapError::Failed));
     }
 
+    /// The writer's order is that of the engine: the keys, then the record that names their version.
+    #[test]
+    fn no_reader_sees_the_keys_of_another_version_or_an_older_one_than_was_announced() {
+        const READERS: usize = 4;
+        const SETS: u64 = 16;
+        const ROUNDS: u64 = 20_000;
+        let config = config("versions");
+        let (name, _sources) = (name(&config), sources_of(&config));
+        let key = StoreKey::Record(&name);
+        let sets: Vec<_> = (0..SETS)
+            .map(|number| {
+                // RFC 8037 appendix A, under names of their own.
+                let document = format!(
+                    r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{number}","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}}"#
+                );
+                Arc::new(JwkSet::parse(document.as_bytes()).expect("keys"))
+            })
+            .collect();
+        let of_version = |version: u64| &sets[usize::try_from(version % SETS).expect("small")];
+        let announced = AtomicU64::new(0);
+        let (seen, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let reader = || {
+            let mut last = 0;
+            while last < ROUNDS {
+                let at_least = announced.load(Ordering::Acquire);
+                let before = generation();
+                let record = ProcessStore.get(key).and_then(|entry| entry.value);
+                let version =
+                    record.map_or(0, |value| u64::from_le_bytes(value.try_into().expect("8 bytes")));
+                assert!(
+                    version >= at_least.max(last),
+                    "{version}: {at_least} was announced"
+                );
+                assert!(version == 0 || before > 0);
+                match ProcessStore.keys(&name, version) {
+                    Some(keys) => {
+                        assert!(Arc::ptr_eq(&keys, of_version(version)), "keys of another version");
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // Its writer is at the next one already.
+                    None => {
+                        missed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                last = version;
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..READERS {
+                scope.spawn(reader);
+            }
+            for version in 1..=ROUNDS {
+                let before = generation();
+                assert!(ProcessStore.put_keys(&name, version, of_version(version)));
+                let entry = ProcessStore.get(key).expect("an entry");
+                assert_eq!(
+                    ProcessStore.swap(key, entry.version, &version.to_le_bytes()),
+                    Ok(())
+                );
+                assert!(generation() > before);
+                announced.store(version, Ordering::Release);
+            }
+        });
+        assert!(
+            seen.load(Ordering::Relaxed) >= READERS,
+            "each has seen the last one"
+        );
+        // One is here, one in the store.
+        assert_eq!(Arc::strong_count(of_version(ROUNDS)), 2);
+    }
+
     #[test]
     fn of_all_who_saw_a_version_one_writes() {
         const THREADS: usize = 8;

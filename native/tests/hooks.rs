@@ -51,6 +51,18 @@ fn no_order_of_events_breaks_the_rules() {
     }
 }
 
+/// What a fuzzer would give: native/fuzz has the fuzzer.
+#[test]
+fn no_bytes_break_the_rules() {
+    let _alone = alone();
+    for length in 0..200_u32 {
+        let bytes: Vec<u8> = (0..length * 7)
+            .map(|place| (place.wrapping_mul(length.wrapping_mul(2_654_435_761) | 1) >> 11).to_le_bytes()[0])
+            .collect();
+        events::run_given(&bytes);
+    }
+}
+
 #[test]
 fn workers_share_one_configuration() {
     let _alone = alone();

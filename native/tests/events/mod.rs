@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{LazyLock, OnceLock};
 
-use testkit::{Algorithm, SigningKey, Token, jwks};
+use minting::{Algorithm, SigningKey, Token, jwks};
 
 use crate::envoy::{Buffer, Config, Field, Fields, SCHEDULERS, Stream};
 
@@ -217,15 +217,31 @@ fn note(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// xorshift: the same numbers for the same seed.
-struct Chance(u64);
+/// The numbers that a fuzzer gives, and after those xorshift: the same numbers for the same seed.
+struct Chance<'g> {
+    given: std::slice::Iter<'g, u8>,
+    state: u64,
+}
 
-impl Chance {
+impl Chance<'_> {
+    fn new(seed: u64) -> Self {
+        Self {
+            given: [].iter(),
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+        }
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+        if let Some(one) = self.given.next() {
+            let other = self.given.next().unwrap_or(&0);
+            // Where the callers look: from bit 33 on, and in the third and the fourth byte.
+            let (one, other) = (u64::from(*one), u64::from(*other));
+            return one << 33 | other << 41 | one << 16 | other << 24;
+        }
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -303,7 +319,12 @@ struct Open {
 }
 
 impl Open {
-    fn new(filter: *const c_void, worker: u32, chance: &mut Chance, route: Option<*const c_void>) -> Self {
+    fn new(
+        filter: *const c_void,
+        worker: u32,
+        chance: &mut Chance<'_>,
+        route: Option<*const c_void>,
+    ) -> Self {
         let metadata = match chance.below(4) {
             0 => vec![(b"requirement_name".to_vec(), Some(chance.spoiled("corp")))],
             1 => vec![
@@ -349,7 +370,7 @@ impl Open {
         assert!(responses == 0 || resumed == 0, "answered and resumed");
     }
 
-    fn event(&mut self, chance: &mut Chance) {
+    fn event(&mut self, chance: &mut Chance<'_>) {
         if !self.has_headers {
             self.has_headers = true;
             let status = envoy_dynamic_module_on_http_filter_request_headers(self.stream(), self.ours, false);
@@ -413,7 +434,7 @@ impl Open {
         self.check();
     }
 
-    fn close(self, chance: &mut Chance) {
+    fn close(self, chance: &mut Chance<'_>) {
         if chance.below(2) == 0 {
             envoy_dynamic_module_on_http_filter_stream_complete(self.stream(), self.ours);
         }
@@ -449,7 +470,7 @@ fn text(cluster: &str, world: u64) -> String {
 }
 
 impl World {
-    fn answer(&self, chance: &mut Chance) {
+    fn answer(&self, chance: &mut Chance<'_>) {
         let Some(id) = self.config.calls.borrow_mut().pop() else {
             return;
         };
@@ -500,17 +521,32 @@ impl World {
 
 /// One run on one thread, which is the main thread and a worker.
 pub(crate) fn run(seed: u64, events: usize) {
-    let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    run_by(Chance::new(seed), seed, |_, done| done < events);
+}
+
+/// The same with a fuzzer's numbers, as long as there are any.
+pub(crate) fn run_given(bytes: &[u8]) {
+    static RUNS: AtomicU64 = AtomicU64::new(1 << 32);
+    let chance = Chance {
+        given: bytes.iter(),
+        state: 1,
+    };
+    run_by(chance, RUNS.fetch_add(1, Ordering::Relaxed), |chance, _| {
+        chance.given.len() > 0
+    });
+}
+
+fn run_by(mut chance: Chance<'_>, number: u64, goes_on: impl Fn(&Chance<'_>, usize) -> bool) {
     assert!(!envoy_dynamic_module_on_program_init().is_null());
     let cluster = chance.one(&["idp", "idp", "absent", "full"]).to_owned();
     let config = Box::new(Config::default());
     // Spoiled, it may or may not be a configuration.
-    let spoiled = chance.spoiled(&text(&cluster, seed));
+    let spoiled = chance.spoiled(&text(&cluster, number));
     let maybe = new_filter(&config, &spoiled);
     if !maybe.is_null() {
         envoy_dynamic_module_on_http_filter_config_destroy(maybe);
     }
-    let filter = new_filter(&config, text(&cluster, seed).as_bytes());
+    let filter = new_filter(&config, text(&cluster, number).as_bytes());
     assert!(!filter.is_null());
     let routes: Vec<*const c_void> = [
         r#"{"requirement_name":"corp"}"#,
@@ -530,7 +566,9 @@ pub(crate) fn run(seed: u64, events: usize) {
         filter,
         open: Vec::new(),
     };
-    for _ in 0..events {
+    let mut done = 0;
+    while goes_on(&chance, done) {
+        done += 1;
         match chance.below(8) {
             0 | 1 if world.open.len() < 12 => {
                 let route = (!routes.is_empty()).then(|| routes[chance.below(routes.len())]);
@@ -585,7 +623,7 @@ pub(crate) fn run_workers(workers: u32, events: usize) {
         .map(|worker| {
             let filter = Crossing(filter);
             std::thread::spawn(move || {
-                let mut chance = Chance(u64::from(worker) + 7);
+                let mut chance = Chance::new(u64::from(worker) + 7);
                 let mut open: Vec<Open> = Vec::new();
                 for _ in 0..events {
                     match chance.below(4) {
@@ -612,7 +650,7 @@ pub(crate) fn run_workers(workers: u32, events: usize) {
         filter,
         open: Vec::new(),
     };
-    let mut chance = Chance(99);
+    let mut chance = Chance::new(99);
     while threads.iter().any(|thread| !thread.is_finished()) {
         envoy_dynamic_module_on_http_filter_config_scheduled(config_pointer(&world.config), filter, 0);
         world.answer(&mut chance);
