@@ -61,6 +61,10 @@ mcp: wasm envoy ## the published MCP clients at two MCP servers behind the filte
 compose: wasm envoy ## envoy/docker-compose.yaml brought up, walked through and taken down, with Docker or else with podman
 	@scripts/compose.sh
 
+.PHONY: compose-native
+compose-native: native envoy ## the same with envoy/docker-compose.native.yaml: the native module in place of the wasm module
+	@NATIVE=1 scripts/compose.sh
+
 .PHONY: versions
 versions: wasm cc ## the walk of `make demo` on one release of each minor version of Envoy, and a table
 	@scripts/versions.sh
@@ -82,7 +86,7 @@ image: wasm ## the image of the module, an OCI layout at .build/oci; REGISTRY=ho
 	@scripts/image.sh
 
 .PHONY: release
-release: wasm ## what a release has, in dist/: module, image, checksums, bill of materials, licenses, notes
+release: wasm native ## what a release has, in dist/: module, image, checksums, bill of materials, licenses, notes
 	@scripts/release.sh
 
 .PHONY: reproducible
@@ -118,7 +122,7 @@ lint: cc ## formatting, clippy, docs, and the rules of the house
 	@scripts/lint.sh
 
 .PHONY: bench
-bench: wasm envoy ## the filter beside jwt_authn: speed, latency, memory; figures and a picture in bench/ (BENCH=--quick)
+bench: wasm native envoy ## the filter beside jwt_authn: speed, latency, memory; figures and a picture in bench/ (BENCH=--quick)
 	@scripts/bench.sh $(BENCH)
 
 .PHONY: microbench

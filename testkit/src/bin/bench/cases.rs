@@ -31,14 +31,16 @@ pub(crate) enum Side {
     BadRs256Calls,
     /// and one of ES256.
     BadEs256Calls,
+    /// This filter as a dynamic module.
+    Module,
     /// jwt_authn, as it comes.
-    Native,
+    JwtAuthn,
     /// jwt_authn with `jwt_cache_config`.
-    NativeCached,
+    JwtAuthnCached,
 }
 
 impl Side {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::None,
         Self::Ours,
         Self::Uncached,
@@ -52,8 +54,9 @@ impl Side {
         Self::ExpiredCalls,
         Self::BadRs256Calls,
         Self::BadEs256Calls,
-        Self::Native,
-        Self::NativeCached,
+        Self::Module,
+        Self::JwtAuthn,
+        Self::JwtAuthnCached,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -71,8 +74,9 @@ impl Side {
             Self::ExpiredCalls => "calls, expired",
             Self::BadRs256Calls => "calls, bad RS256",
             Self::BadEs256Calls => "calls, bad ES256",
-            Self::Native => "jwt_authn",
-            Self::NativeCached => "jwt_authn, cache",
+            Self::Module => "native module",
+            Self::JwtAuthn => "jwt_authn",
+            Self::JwtAuthnCached => "jwt_authn, cache",
         }
     }
 }
@@ -85,6 +89,8 @@ pub(crate) struct Case {
     pub(crate) sides: &'static [Side],
     /// What is compared with what, and how much of its requests per second it is to reach.
     pub(crate) goals: &'static [(Side, Side, f64)],
+    /// How many workers Envoy has: two share the machine with the load.
+    pub(crate) workers: u32,
     /// How long one verification may take: the time of a request above one without a filter, in µs.
     pub(crate) budget: Option<(Side, f64)>,
 }
@@ -95,16 +101,19 @@ const fn case(name: &'static str, tokens: Kind, sides: &'static [Side]) -> Case 
         tokens,
         sides,
         goals: &[],
+        workers: 1,
         budget: None,
     }
 }
 
 use Side::{
-    BadEs256Calls, BadRs256Calls, Empty, Es256Calls, ExpiredCalls, MissingCalls, Native, NativeCached,
-    None as Nothing, Ours, Rs256Calls, Sandbox, Uncached, Waived, WarmCalls,
+    BadEs256Calls, BadRs256Calls, Empty, Es256Calls, ExpiredCalls, JwtAuthn, JwtAuthnCached, MissingCalls,
+    Module, None as Nothing, Ours, Rs256Calls, Sandbox, Uncached, Waived, WarmCalls,
 };
 
-const AGAINST: &[Side] = &[Nothing, Ours, Native];
+const AGAINST: &[Side] = &[Nothing, Ours, Module, JwtAuthn];
+/// With two workers.
+pub(crate) const PAIRED: &[Side] = &[Nothing, Ours, Module, JwtAuthnCached];
 const ALONE: &[Side] = &[Nothing, Sandbox];
 
 pub(crate) fn all() -> Vec<Case> {
@@ -125,17 +134,25 @@ pub(crate) fn all() -> Vec<Case> {
         with_floor(
             "cold RS256",
             Kind::Rs256,
-            &[Nothing, Rs256Calls, Ours, Native],
-            &[(Ours, Native, 1.2)],
+            &[Nothing, Rs256Calls, Ours, Module, JwtAuthn],
+            &[(Ours, JwtAuthn, 1.2), (Module, JwtAuthn, 1.3)],
         ),
         with_floor(
             "cold ES256",
             Kind::Es256,
-            &[Nothing, Es256Calls, Ours, Native],
-            &[(Ours, Native, 1.2)],
+            &[Nothing, Es256Calls, Ours, Module, JwtAuthn],
+            &[(Ours, JwtAuthn, 1.2), (Module, JwtAuthn, 1.15)],
         ),
-        against("cold EdDSA", Kind::EdDsa, &[(Ours, Native, 1.0)]),
-        against("cold PS256", Kind::Ps256, &[(Ours, Native, 0.3)]),
+        against(
+            "cold EdDSA",
+            Kind::EdDsa,
+            &[(Ours, JwtAuthn, 1.0), (Module, JwtAuthn, 1.4)],
+        ),
+        against(
+            "cold PS256",
+            Kind::Ps256,
+            &[(Ours, JwtAuthn, 0.3), (Module, JwtAuthn, 1.4)],
+        ),
         with_floor(
             "warm RS256",
             Kind::Warm,
@@ -146,36 +163,58 @@ pub(crate) fn all() -> Vec<Case> {
                 Waived,
                 Ours,
                 Uncached,
-                Native,
-                NativeCached,
+                Module,
+                JwtAuthn,
+                JwtAuthnCached,
             ],
-            &[(Ours, NativeCached, 0.95), (Ours, Native, 2.5)],
+            &[
+                (Ours, JwtAuthnCached, 0.95),
+                (Ours, JwtAuthn, 2.5),
+                (Module, JwtAuthnCached, 1.05),
+            ],
         ),
+        Case {
+            workers: 2,
+            ..with_floor(
+                "warm RS256, two workers",
+                Kind::Warm,
+                PAIRED,
+                &[(Ours, JwtAuthnCached, 0.95), (Module, JwtAuthnCached, 1.05)],
+            )
+        },
         with_floor(
             "bad signature RS256",
             Kind::BadRs256,
-            &[Nothing, BadRs256Calls, Ours, Native],
-            &[(Ours, Native, 1.1)],
+            &[Nothing, BadRs256Calls, Ours, Module, JwtAuthn],
+            &[(Ours, JwtAuthn, 1.1), (Module, JwtAuthn, 1.3)],
         ),
         with_floor(
             "bad signature ES256",
             Kind::BadEs256,
-            &[Nothing, BadEs256Calls, Ours, Native],
-            &[(Ours, Native, 1.1)],
+            &[Nothing, BadEs256Calls, Ours, Module, JwtAuthn],
+            &[(Ours, JwtAuthn, 1.1), (Module, JwtAuthn, 1.15)],
         ),
-        against("bad signature again", Kind::BadAgain, &[(Ours, Native, 1.1)]),
+        against(
+            "bad signature again",
+            Kind::BadAgain,
+            &[(Ours, JwtAuthn, 1.1), (Module, JwtAuthn, 1.3)],
+        ),
         with_floor(
             "expired",
             Kind::Expired,
-            &[Nothing, ExpiredCalls, Ours, Native],
-            &[(Ours, Native, 1.3)],
+            &[Nothing, ExpiredCalls, Ours, Module, JwtAuthn],
+            &[(Ours, JwtAuthn, 1.3), (Module, JwtAuthn, 1.6)],
         ),
-        against("expired again", Kind::ExpiredAgain, &[(Ours, Native, 1.3)]),
+        against(
+            "expired again",
+            Kind::ExpiredAgain,
+            &[(Ours, JwtAuthn, 1.3), (Module, JwtAuthn, 1.6)],
+        ),
         with_floor(
             "no token",
             Kind::Missing,
-            &[Nothing, MissingCalls, Ours, Native],
-            &[(Ours, Native, 0.85)],
+            &[Nothing, MissingCalls, Ours, Module, JwtAuthn],
+            &[(Ours, JwtAuthn, 0.85), (Module, JwtAuthn, 1.0)],
         ),
         alone("sandbox RS256", Kind::Rs256, 500.0),
         alone("sandbox ES256", Kind::Es256, 800.0),

@@ -14,7 +14,7 @@ use crate::stack::{Stack, Times};
 use crate::tokens::{Files, Kind};
 
 pub(crate) const NAME: &str = "latency at half load";
-pub(crate) const SIDES: [Side; 3] = [Side::None, Side::Ours, Side::NativeCached];
+pub(crate) const SIDES: [Side; 4] = [Side::None, Side::Ours, Side::Module, Side::JwtAuthnCached];
 
 /// What another process takes from a round shows in its 99th percentile: above this share, in nothing else.
 const MAX_WAITED: f64 = 0.01;

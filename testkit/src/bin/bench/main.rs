@@ -12,6 +12,8 @@ mod memory;
 mod picture;
 mod pump;
 mod report;
+mod scale;
+mod sizing;
 mod stack;
 mod start;
 mod tokens;
@@ -44,7 +46,7 @@ pub(crate) struct Options {
     /// Different tokens of the flood after which memory is read.
     #[arg(long)]
     flood: Option<u64>,
-    /// Only what has this in its name: a case, "latency at half load", "start", "memory", "worst request".
+    /// Only what has this in its name: a case, "latency at half load", "start", "memory", "process", "scale", "worst request".
     #[arg(long, default_value = "")]
     only: String,
     /// Where results.json and results.svg go.
@@ -66,7 +68,7 @@ fn main() {
     let (rounds, seconds, flood) = if options.quick {
         (3, 1, 50_000)
     } else {
-        (7, 4, 1_000_000)
+        (5, 2, 1_000_000)
     };
     let rounds = options.rounds.unwrap_or(rounds);
     let seconds = options.seconds.unwrap_or(seconds);
@@ -82,9 +84,13 @@ fn main() {
     let count = if options.quick { 20_000 } else { 50_000 };
     let kinds = cases.iter().map(|case| case.tokens);
     let files = tokens::Files::write(&keys, kinds.chain([Kind::Warm]), count);
+    let process = is_wanted(sizing::NAME).then(|| sizing::measure(&keys, rounds));
     // What sends requests from here on is not to take Envoy's core.
-    stack::pin(std::process::id(), 1);
-    let stack = Stack::start(&keys, &Side::ALL);
+    stack::pin(std::process::id(), "1");
+    let scale = is_wanted(scale::NAME).then(|| scale::measure(&keys, options.quick));
+    let stack = Stack::start(&keys, &Side::ALL, 1);
+    let is_paired = cases.iter().any(|case| case.workers > 1);
+    let paired = is_paired.then(|| Stack::start(&keys, cases::PAIRED, 2));
 
     let mut samples = Samples::new();
     for round in 0..rounds {
@@ -92,6 +98,7 @@ fn main() {
             let mut sides = case.sides.to_vec();
             // No one always comes first.
             sides.rotate_left(round % case.sides.len());
+            let stack = paired.as_ref().filter(|_| case.workers > 1).unwrap_or(&stack);
             for side in sides {
                 let load = Load {
                     port: stack.port(side),
@@ -109,7 +116,7 @@ fn main() {
                     case.name
                 );
                 eprintln!(
-                    "round {}/{rounds}  {:<22} {:<16} {:>7.0} requests/s ({:>6.0} seen)",
+                    "round {}/{rounds}  {:<24} {:<16} {:>7.0} requests/s ({:>6.0} seen)",
                     round + 1,
                     case.name,
                     side.name(),
@@ -124,7 +131,7 @@ fn main() {
         let rate = latency::half_load(&cases, &samples);
         Latency::measure(rate, rounds * seconds as usize, &stack, &files)
     });
-    drop(stack);
+    drop((stack, paired));
     let memory = is_wanted(memory::NAME).then(|| memory::measure(&keys, options.flood.unwrap_or(flood)));
     let report = Report {
         cases: &cases,
@@ -133,6 +140,8 @@ fn main() {
         latency: latency.as_ref(),
         memory: memory.as_deref(),
         worst: worst.as_deref(),
+        process: process.as_deref(),
+        scale: scale.as_deref(),
         rounds,
         seconds,
     };

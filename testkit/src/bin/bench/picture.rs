@@ -12,6 +12,7 @@ use serde_json::Value;
 const SIDES: &[(&str, &str)] = &[
     ("no filter", "none"),
     ("this filter", "ours"),
+    ("native module", "module"),
     ("jwt_authn", "native"),
     ("jwt_authn, cache", "cached"),
 ];
@@ -26,9 +27,9 @@ const GAP: f64 = 14.0;
 /// A page may be light or dark, and a picture in it does not know: it brings its own background.
 const STYLE: &str = "\
 text{font:12px system-ui,sans-serif;fill:#1f2328}.case,.title{font-weight:600}.small{fill:#59636e}\
-.page{fill:#fff}.none{fill:#afb8c1}.ours{fill:#d9480f}.native{fill:#1f6feb}.cached{fill:#79b8ff}\
+.page{fill:#fff}.none{fill:#afb8c1}.ours{fill:#d9480f}.module{fill:#f59f00}.native{fill:#1f6feb}.cached{fill:#79b8ff}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.page{fill:#0d1117}.none{fill:#6e7681}\
-.ours{fill:#ff7b39}.native{fill:#388bfd}.cached{fill:#a5d6ff}}";
+.ours{fill:#ff7b39}.module{fill:#ffc078}.native{fill:#388bfd}.cached{fill:#a5d6ff}}";
 
 /// Side, class and requests per second.
 type Bar = (&'static str, &'static str, f64);

@@ -1,11 +1,11 @@
-//! One Envoy with a listener for each side, pinned to the first core.
+//! One Envoy with a listener for each side: pinned to the first core, if it has one worker.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testkit::{Bootstrap, EnvoyProcess, Listener, SigningKey, WasmFilter};
+use testkit::{Bootstrap, EnvoyOptions, EnvoyProcess, Listener, SigningKey, WasmFilter, native_module_path};
 
 use crate::bare::{self, Call, Signed};
 use crate::cases::Side;
@@ -19,14 +19,15 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    pub(crate) fn start(keys: &Keys, sides: &[Side]) -> Self {
+    pub(crate) fn start(keys: &Keys, sides: &[Side], workers: u32) -> Self {
         let mut bootstrap = Bootstrap::new();
         let modules = tempfile::tempdir().expect("a temporary directory");
         for side in sides {
             bootstrap = bootstrap.listener(listener(*side, keys, modules.path()));
         }
-        let envoy = EnvoyProcess::start(&bootstrap.build());
-        pin(envoy.pid(), 0);
+        let envoy = EnvoyProcess::start_with(&bootstrap.build(), &EnvoyOptions::workers(workers));
+        let cores = ["0", "0,1"];
+        pin(envoy.pid(), cores[usize::from(workers > 1)]);
         let ports = sides
             .iter()
             .map(|side| (*side, envoy.port(side.name())))
@@ -48,22 +49,21 @@ impl Stack {
 
     /// What Envoy's threads have had so far.
     pub(crate) fn times(&self) -> Times {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.envoy.pid()));
-        tasks
-            .expect("Envoy runs")
-            .flatten()
-            .map(|task| Times::of(&task.path()))
-            .fold(Times::default(), Times::and)
+        Times::of_process(self.envoy.pid())
     }
 
     /// The resident memory of the whole Envoy.
     pub(crate) fn memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.envoy.pid()));
-        let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-            .unwrap_or_default()
+        resident_kib(self.envoy.pid())
     }
+}
+
+/// The resident memory of a process.
+pub(crate) fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default()
 }
 
 /// What the kernel has given to threads, in µs.
@@ -88,6 +88,15 @@ impl Times {
         }
     }
 
+    /// Of all threads of a process.
+    pub(crate) fn of_process(pid: u32) -> Self {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+        tasks
+            .flatten()
+            .map(|task| Self::of(&task.path()))
+            .fold(Self::default(), Self::and)
+    }
+
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             cpu: self.cpu + other.cpu,
@@ -103,10 +112,10 @@ impl Times {
     }
 }
 
-/// Keeps all threads of a process on one core.
-pub(crate) fn pin(pid: u32, core: u32) {
+/// Keeps all threads of a process on these cores.
+pub(crate) fn pin(pid: u32, cores: &str) {
     let output = Command::new("taskset")
-        .args(["-acp", &core.to_string(), &pid.to_string()])
+        .args(["-acp", cores, &pid.to_string()])
         .output()
         .expect("taskset runs; `make bench` installs it");
     assert!(
@@ -124,16 +133,16 @@ pub(crate) fn answer() -> Value {
     })
 }
 
-fn listener(side: Side, keys: &Keys, modules: &Path) -> Listener {
+pub(crate) fn listener(side: Side, keys: &Keys, modules: &Path) -> Listener {
     let listener = Listener::new(side.name()).route(answer());
     match side {
         Side::None => listener,
-        Side::Native => listener.filter(native(keys, Value::Null)),
-        // As many entries as ours has.
-        Side::NativeCached => listener.filter(native(keys, json!({"jwt_cache_size": 1000}))),
+        Side::JwtAuthn => listener.filter(jwt_authn(keys, Value::Null)),
+        Side::JwtAuthnCached => listener.filter(jwt_authn(keys, cache())),
         Side::Ours | Side::Uncached | Side::Sandbox | Side::Waived => {
             listener.filter(WasmFilter::new(ours(side, keys)).build())
         }
+        Side::Module => listener.filter(module(ours(side, keys))),
         Side::Empty => listener.filter(bare(side, modules, &[])),
         Side::WarmCalls => listener.filter(bare(side, modules, CALLS)),
         Side::Rs256Calls => listener.filter(verifying(side, modules, CALLS, &keys.rsa)),
@@ -191,7 +200,17 @@ fn bare(side: Side, modules: &Path, calls: &[Call<'_>]) -> Value {
     filter.build()
 }
 
-fn provider(keys: &Keys) -> Value {
+/// The native module with this configuration.
+pub(crate) fn module(config: Value) -> Value {
+    WasmFilter::new(config).build_native(&native_module_path())
+}
+
+/// As many entries as ours has.
+pub(crate) fn cache() -> Value {
+    json!({"jwt_cache_size": 1000})
+}
+
+pub(crate) fn provider(keys: &Keys) -> Value {
     json!({
         "issuer": ISSUER,
         "audiences": [AUDIENCE],
@@ -226,23 +245,31 @@ pub(crate) fn ours_rules(keys: &Keys, rules: &[Value]) -> Value {
 }
 
 /// jwt_authn with these rules.
-pub(crate) fn native_rules(keys: &Keys, rules: &[Value]) -> Value {
-    let mut filter = native(keys, Value::Null);
+pub(crate) fn jwt_authn_rules(keys: &Keys, rules: &[Value]) -> Value {
+    let mut filter = jwt_authn(keys, Value::Null);
     filter["typed_config"]["rules"] = rules.into();
     filter
 }
 
-fn native(keys: &Keys, cache: Value) -> Value {
+fn jwt_authn(keys: &Keys, cache: Value) -> Value {
     let mut provider = provider(keys);
     if !cache.is_null() {
         provider["jwt_cache_config"] = cache;
     }
+    jwt_authn_filter(
+        &json!({"corp": provider}),
+        &json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}]),
+    )
+}
+
+/// jwt_authn with these providers and rules.
+pub(crate) fn jwt_authn_filter(providers: &Value, rules: &Value) -> Value {
     json!({
         "name": "envoy.filters.http.jwt_authn",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-            "providers": {"corp": provider},
-            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}]
+            "providers": providers,
+            "rules": rules
         }
     })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use testkit::{Bootstrap, EnvoyProcess, Listener, Random, WasmFilter, raw_exchange, status_of};
 
-use crate::stack::{Times, answer, native_rules, ours_rules, pin};
+use crate::stack::{Times, answer, jwt_authn_rules, ours_rules, pin};
 use crate::tokens::Keys;
 
 pub(crate) const NAME: &str = "worst request";
@@ -148,7 +148,7 @@ pub(crate) fn measure(keys: &Keys) -> Vec<Cost> {
             let filters = [
                 ("none", None),
                 ("ours", Some(WasmFilter::new(ours_rules(keys, &rules)).build())),
-                ("native", Some(native_rules(keys, &rules))),
+                ("native", Some(jwt_authn_rules(keys, &rules))),
             ];
             let bootstrap = filters
                 .into_iter()
@@ -160,11 +160,11 @@ pub(crate) fn measure(keys: &Keys) -> Vec<Cost> {
                     })
                 });
             let envoy = EnvoyProcess::start(&bootstrap.build());
-            pin(envoy.pid(), 0);
+            pin(envoy.pid(), "0");
             let cost = |name: &str, request: &[u8]| {
                 let mut costs: Vec<f64> = (0..TIMES)
                     .map(|_| {
-                        let before = times(envoy.pid());
+                        let before = Times::of_process(envoy.pid());
                         let answer = raw_exchange(
                             ([127, 0, 0, 1], envoy.port(name)),
                             request,
@@ -172,7 +172,7 @@ pub(crate) fn measure(keys: &Keys) -> Vec<Cost> {
                         );
                         let status = status_of(&answer).expect("an answer");
                         assert!(status == 200 || name != "none" && status >= 400, "{status}");
-                        times(envoy.pid()).since(before).cpu
+                        Times::of_process(envoy.pid()).since(before).cpu
                     })
                     .collect();
                 costs.sort_by(f64::total_cmp);
@@ -203,12 +203,4 @@ pub(crate) fn measure(keys: &Keys) -> Vec<Cost> {
             }
         })
         .collect()
-}
-
-fn times(pid: u32) -> Times {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("Envoy runs");
-    tasks
-        .flatten()
-        .map(|task| Times::of(&task.path()))
-        .fold(Times::default(), Times::and)
 }
