@@ -3,11 +3,15 @@
 # engine runs. Elsewhere with podman, in namespaces of its own, and with images FROM scratch of what `make` has made here:
 # that needs root, but no registry of images.
 #
+#   NATIVE=1        with the native module: docker-compose.native.yaml changes that file
 #   PROMETHEUS=1    with Prometheus, too, which has to count what the walk does; with podman it is Debian's
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 file=envoy/docker-compose.yaml
+files=(--file "$file" ${NATIVE:+--file envoy/docker-compose.native.yaml})
+module=envoy/jwt.wasm
+[ -z "${NATIVE:-}" ] || module=envoy/libjwt.so
 
 # --- the walk: `compose` and the addresses are those of the caller
 
@@ -52,13 +56,13 @@ walk() {
     say "compose: every step as expected"
 }
 
-[ -e envoy/jwt.wasm ] || fail "compose: envoy/jwt.wasm is missing; \`make wasm\` builds it"
+[ -e "$module" ] || fail "compose: $module is missing; \`make wasm native\` builds it"
 have curl || apt_install curl
 
 if [ -z "${INSIDE:-}" ] && have docker && docker info >/dev/null 2>&1; then
     work=$(mktemp -d)
     profile=(${PROMETHEUS:+--profile observability})
-    compose() { docker compose --file "$file" "${profile[@]}" "$@"; }
+    compose() { docker compose "${files[@]}" "${profile[@]}" "$@"; }
     trap 'compose down --volumes >&2 || true; rm -rf "$work"' EXIT
     compose up --build --detach >&2
     walk
@@ -111,7 +115,7 @@ driver = "vfs"
 graphroot = "$work/storage"
 runroot = "$work/run"
 END
-compose() { "$state/venv/bin/podman-compose" --file "$file" ${PROMETHEUS:+--profile observability} "$@" 2>>"$work/log"; }
+compose() { "$state/venv/bin/podman-compose" "${files[@]}" ${PROMETHEUS:+--profile observability} "$@" 2>>"$work/log"; }
 down() {
     compose down >/dev/null || true
     rm -rf "$work"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The native module for this machine's processor and C library, at envoy/libjwt.so, or with TRAP=1 the one for the tests that
-# make it panic, at .build/libjwt-trap.so.
+# make it panic, at .build/libjwt-trap.so. ARCH=aarch64 builds for that processor, at envoy/libjwt-aarch64.so, with Debian's
+# cross compiler.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -12,6 +13,21 @@ else
     profile=native
     module=envoy/libjwt.so
     build=(--profile native)
+fi
+
+arch=$(uname -m)
+tools=
+if [ "${ARCH:-$arch}" != "$arch" ]; then
+    arch=$ARCH
+    tools=$arch-linux-gnu-
+    target=$arch-unknown-linux-gnu
+    have "${tools}gcc" || apt_install "gcc-$arch-linux-gnu"
+    rustup target list --installed 2>/dev/null | grep -qx "$target" || rustup target add "$target" >&2
+    name=${target//-/_}
+    export "CC_$name=${tools}gcc" "AR_$name=${tools}ar" "CARGO_TARGET_$(tr a-z A-Z <<<"$name")_LINKER=${tools}gcc"
+    profile=$target/$profile
+    module=${module%.so}-$arch.so
+    build+=(--target "$target")
 fi
 
 # Images of Envoy without a distribution have no libgcc_s, which Rust's unwinder is in: it is linked into the module.
@@ -34,6 +50,7 @@ if ! cmp -s "$built" "$module"; then
     cp "$built" .build/built.so
     mv .build/built.so "$module"
 fi
-needed=$(readelf -d "$module" | sed -n 's/.*NEEDED.*\[\(.*\)\].*/\1/p' | paste -sd ' ')
-say "native: $module, $(stat -c %s "$module") bytes, needs $needed"
+glibc=$("${tools}objdump" -T "$module" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1)
+needed=$("${tools}readelf" -d "$module" | sed -n 's/.*NEEDED.*\[\(.*\)\].*/\1/p' | paste -sd ' ')
+say "native: $module, $(stat -c %s "$module") bytes, needs $needed from $glibc on"
 case " $needed " in *libgcc_s*) fail "native: the module needs libgcc_s, which images without a distribution lack" ;; esac

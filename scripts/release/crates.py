@@ -1,26 +1,31 @@
-"""What the module is made of, by `cargo metadata`: the crates that are compiled for wasm32-wasip1, without those of tests
-and build tools that leave nothing in it."""
+"""What a module is made of, by `cargo metadata`: the crates that are compiled for it, without those of tests and build tools
+that leave nothing in it."""
 
 import json
 import os
+import platform
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = "wasm32-wasip1"
+# The package and the target of each module.
+MODULES = {
+    "wasm": ("proxy-wasm-jwt", "wasm32-wasip1"),
+    "native": ("proxy-wasm-jwt-native", f"{platform.machine()}-unknown-linux-gnu"),
+}
 
 
-def metadata():
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", TARGET]
+def metadata(target):
+    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", target]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def compiled():
+def compiled(package, target):
     """Name and version of each crate that cargo compiles for the module alone.
 
     `cargo metadata` counts what the features of the tests add, too.
     """
-    command = ["cargo", "tree", "--locked", "--target", TARGET, "--package", "proxy-wasm-jwt", "--edges", "normal"]
+    command = ["cargo", "tree", "--locked", "--target", target, "--package", package, "--edges", "normal"]
     command += ["--prefix", "none", "--no-dedupe", "--format", "{p}"]
     output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return {(line.split()[0], line.split()[1].removeprefix("v")) for line in output.splitlines() if line}
@@ -29,11 +34,12 @@ def compiled():
 class Crates:
     """The package itself, the crates in the module, and which needs which."""
 
-    def __init__(self):
-        whole, kept = metadata(), compiled()
+    def __init__(self, module="wasm"):
+        package, target = MODULES[module]
+        whole, kept = metadata(target), compiled(package, target)
         packages = {package["id"]: package for package in whole["packages"]}
         nodes = {node["id"]: node for node in whole["resolve"]["nodes"]}
-        self.root = next(p for p in whole["packages"] if p["name"] == "proxy-wasm-jwt" and p["source"] is None)
+        self.root = next(p for p in whole["packages"] if p["name"] == package and p["source"] is None)
         self.needs, seen, todo = {}, set(), [self.root["id"]]
         while todo:
             ident = todo.pop()

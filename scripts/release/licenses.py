@@ -1,4 +1,5 @@
-"""Prints the licenses of the crates in the module, each text once, with the crates that it belongs to."""
+"""Prints the licenses of the crates in a module, each text once, with the crates that it belongs to. Argument: `native` for
+the native module."""
 
 import sys
 from pathlib import Path
@@ -21,9 +22,9 @@ def texts(package):
     ]
 
 
-def main():
-    crates = Crates()
-    print(f"# Third-party licenses of proxy-wasm-jwt {crates.root['version']}\n")
+def main(module="wasm"):
+    crates = Crates(module)
+    print(f"# Third-party licenses of {crates.root['name']} {crates.root['version']}\n")
     print("The module contains code of these crates, and of Rust's standard library (MIT OR Apache-2.0).\n")
     print("| crate | version | license |\n| --- | --- | --- |")
     for package in crates.all:
@@ -46,4 +47,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,5 +1,5 @@
 """Prints the section of CHANGELOG.md about this version, or Unreleased, and how to check what was released.
-Arguments: the version, the SHA-256 of the module, the digest of the image, the toolchain."""
+Arguments: the version, the SHA-256 of the module, the digest of the image, the toolchain, the file of the native module."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ def section(version):
     return chosen, "\n".join(found[chosen]).strip()
 
 
-def main(version, digest, image, toolchain):
+def main(version, digest, image, toolchain, native):
     chosen, text = section(version)
     if chosen != version:
         print(f"notes: CHANGELOG.md has no section {version}; taking {chosen}", file=sys.stderr)
@@ -33,12 +33,13 @@ def main(version, digest, image, toolchain):
 | file | content |
 | --- | --- |
 | `jwt.wasm` | the module, SHA-256 `{digest}` |
+| `{native}` | the native module for Envoy 1.38 to 1.40 on this processor (docs/native.md) |
 | `oci/` and `proxy-wasm-jwt-{version}-oci.tar` | the image of the module as an OCI layout, digest `{image}` |
-| `sbom.cdx.json` | the bill of materials, CycloneDX 1.5 |
-| `THIRD-PARTY-LICENSES.md` | the licenses of the code in the module |
+| `sbom.cdx.json`, `sbom-native.cdx.json` | the bills of materials, CycloneDX 1.5 |
+| `THIRD-PARTY-LICENSES.md`, `THIRD-PARTY-LICENSES-native.md` | the licenses of the code in the modules |
 | `SHA256SUMS` | the checksums of these files |
 
-The module is reproducible: {toolchain} gives the same bytes from the same sources (RELEASING.md says how).""")
+`jwt.wasm` is reproducible: {toolchain} gives the same bytes from the same sources (RELEASING.md says how).""")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prints the module's bill of materials, CycloneDX 1.5. Argument: the module."""
+"""Prints a module's bill of materials, CycloneDX 1.5. Arguments: its file, and `native` for the native module."""
 
 import hashlib
 import json
@@ -50,9 +50,9 @@ def component(package, sums):
     return value
 
 
-def sbom(module):
-    crates, sums = Crates(), checksums()
-    digest = hashlib.sha256(module.read_bytes()).hexdigest()
+def sbom(path, module="wasm"):
+    crates, sums = Crates(module), checksums()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     root = crates.root
     main = {
         "type": "application",
@@ -84,4 +84,4 @@ def sbom(module):
 
 
 if __name__ == "__main__":
-    print(json.dumps(sbom(Path(sys.argv[1])), indent=1))
+    print(json.dumps(sbom(Path(sys.argv[1]), *sys.argv[2:]), indent=1))
