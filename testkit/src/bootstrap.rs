@@ -296,7 +296,7 @@ pub(crate) fn put_native_filters(config: &mut Value) {
     {
         let plugin = &config["typed_config"]["config"];
         let file = plugin["vm_config"]["code"]["local"]["filename"].as_str();
-        if file.map(Path::new) == Some(module_path().as_path()) {
+        if file.is_some_and(|file| Path::new(file).file_name() == module_path().file_name()) {
             *config = native_filter(&native_module_path(), &plugin["configuration"]);
         }
         return;
