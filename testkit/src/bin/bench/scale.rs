@@ -44,7 +44,7 @@ const ROWS: [(What, &[usize]); 5] = [
 #[derive(Debug)]
 pub(crate) struct Row {
     name: String,
-    /// The processor time of a request, in µs.
+    /// The processor time of a request, in µs; infinite where none was answered, which JSON has as null.
     costs: Vec<(Side, f64)>,
     /// Requests for each second of processor time beside jwt_authn's, in the median of the rounds.
     ratios: Vec<(Side, f64)>,
@@ -54,9 +54,12 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<20}", self.name)?;
         for (side, cost) in &self.costs {
-            write!(f, "  {} {cost:.1} µs", side.name())?;
+            match cost.is_finite() {
+                true => write!(f, "  {} {cost:.1} µs", side.name())?,
+                false => write!(f, "  {} answers none in a second", side.name())?,
+            }
         }
-        for (side, ratio) in &self.ratios {
+        for (side, ratio) in self.ratios.iter().filter(|(_, ratio)| ratio.is_finite()) {
             write!(f, "  {} {ratio:.2} ×", side.name())?;
         }
         Ok(())
