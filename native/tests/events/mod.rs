@@ -109,10 +109,10 @@ impl Main {
 
     pub(crate) fn with_local_keys() -> Self {
         let text = CONFIG.replace("CLUSTER", "idp");
-        let begin = text.find(r#""remote_jwks""#).expect("a source of keys");
-        let end = text[begin..].find('\n').expect("a line") + begin;
+        let (before, source) = text.split_once(r#""remote_jwks""#).expect("a source of keys");
+        let (_, after) = source.split_once('\n').expect("a line");
         let local = format!(r#""local_jwks": {{"inline_string": {:?}}},"#, keys());
-        Self::new(&[&text[..begin], &local, &text[end..]].concat())
+        Self::new(&[before, &local, "\n", after].concat())
     }
 
     /// Lets the main thread fetch, and answers.
