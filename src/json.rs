@@ -68,7 +68,7 @@ impl<'a> Object<'a> {
     pub(crate) fn outline_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
         let mut reader = serde_json::Deserializer::from_str(text);
-        let mut members = Vec::with_capacity(8);
+        let mut members = Vec::with_capacity(16);
         let read = reader.deserialize_map(Members {
             take: |name, value| {
                 members.push((name, Json(value)));
@@ -184,7 +184,7 @@ impl<'a> Json<'a> {
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         let inner = self.text().strip_prefix('"')?.strip_suffix('"')?;
-        if inner.as_bytes().contains(&b'\\') {
+        if memchr::memchr(b'\\', inner.as_bytes()).is_some() {
             serde_json::from_str(self.text()).ok().map(Cow::Owned)
         } else {
             Some(Cow::Borrowed(inner))
@@ -264,7 +264,7 @@ impl<'a> Json<'a> {
         let text = self.text();
         let is_sound = match self.kind() {
             Kind::Null | Kind::Bool => true,
-            Kind::String => !text.as_bytes().contains(&b'\\') || self.as_str().is_some(),
+            Kind::String => memchr::memchr(b'\\', text.as_bytes()).is_none() || self.as_str().is_some(),
             // RFC 8259 section 6: "This specification allows implementations to set limits on the range and
             // precision of numbers accepted." Nested numbers are read as doubles below; the limit is the same
             // here. Without an exponent no number of fewer than 300 digits can be out of range.

@@ -44,6 +44,7 @@
 //! | [`http`] | URLs, authorities, percent-encoding, names |
 //! | [`json`] | JSON, read strictly and without copying |
 //! | [`pattern`] | patterns: all patterns on one text in one pass |
+//! | `bytes` | the comparison of bytes by words |
 //! | [`ids`] | the indexes by which one part of the configuration refers to another |
 //! | [`time`] | a point in time |
 //!
@@ -54,6 +55,7 @@
 pub mod account;
 pub mod authenticator;
 pub mod binding;
+mod bytes;
 pub mod claims;
 pub mod config;
 pub mod credential;

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
 
+use crate::bytes::is_same;
 use crate::ids::LocationId;
 
 /// The average room of an entry.
@@ -227,19 +228,6 @@ impl<T> TokenCache<T> {
 /// The hash of the entry at this position.
 fn hash_at<T>(entries: &[Option<Entry<T>>], place: usize) -> Option<u64> {
     Some(entries.get(place)?.as_ref()?.hash)
-}
-
-/// Whether two tokens are equal. It compares whole words: on wasm32, the comparison of slices goes byte by
-/// byte and would take longer than the rest of a hit.
-fn is_same(left: &[u8], right: &[u8]) -> bool {
-    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
-    let (mut left_words, mut right_words) = (left.chunks_exact(8), right.chunks_exact(8));
-    let difference = (&mut left_words)
-        .zip(&mut right_words)
-        .fold(0, |difference, (left, right)| {
-            difference | (word(left) ^ word(right))
-        });
-    left.len() == right.len() && difference == 0 && left_words.remainder() == right_words.remainder()
 }
 
 // A token is a credential: only the size is shown.

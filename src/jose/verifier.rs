@@ -66,10 +66,34 @@ impl Spent {
 /// A check and its result.
 struct Known {
     algorithm: Algorithm,
-    key: Box<[u8]>,
-    signing_input: Box<[u8]>,
-    signature: Box<[u8]>,
+    /// Key, signing input and signature, in one piece.
+    checked: Box<[u8]>,
+    key_length: usize,
+    input_length: usize,
     is_good: bool,
+}
+
+impl Known {
+    fn new(algorithm: Algorithm, [key, signing_input, signature]: [&[u8]; 3], is_good: bool) -> Self {
+        Self {
+            algorithm,
+            checked: [key, signing_input, signature].concat().into(),
+            key_length: key.len(),
+            input_length: signing_input.len(),
+            is_good,
+        }
+    }
+
+    fn is_of(&self, algorithm: Algorithm, [key, signing_input, signature]: [&[u8]; 3]) -> bool {
+        self.algorithm == algorithm
+            && self.key_length == key.len()
+            && self.input_length == signing_input.len()
+            && self
+                .checked
+                .strip_prefix(key)
+                .and_then(|rest| rest.strip_prefix(signing_input))
+                == Some(signature)
+    }
 }
 
 // It contains tokens of a client, which must not reach a log.
@@ -120,25 +144,15 @@ impl<'c> Checks<'c> {
             return Checked::KeyTooLarge;
         };
         let mut known = self.spent.known.take();
-        let before = known.iter().find(|known| {
-            known.algorithm == algorithm
-                && *known.signature == *signature
-                && *known.signing_input == *signing_input
-                && *known.key == *key.spki_der()
-        });
+        let parts = [key.spki_der(), signing_input, signature];
+        let before = known.iter().find(|known| known.is_of(algorithm, parts));
         let is_good = match (before, self.spent.left.get().checked_sub(cost)) {
             (Some(known), _) => Some(known.is_good),
             (None, None) => None,
             (None, Some(left)) => {
                 self.spent.left.set(left);
                 let is_good = self.verifier.verify(key, algorithm, signing_input, signature);
-                known.push(Known {
-                    algorithm,
-                    key: key.spki_der().into(),
-                    signing_input: signing_input.into(),
-                    signature: signature.into(),
-                    is_good,
-                });
+                known.push(Known::new(algorithm, parts, is_good));
                 Some(is_good)
             }
         };

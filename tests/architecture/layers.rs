@@ -9,6 +9,7 @@ use crate::imports::{Crate, Module, circle};
 const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("ids", &[]),
+    ("bytes", &[]),
     ("pattern", &[]),
     ("json", &[]),
     ("http", &[]),
@@ -16,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jose", &["json"]),
     ("store", &["jose"]),
     ("edits", &[]),
-    ("request", &["http", "ids"]),
+    ("request", &["bytes", "http", "ids"]),
     ("denial", &["ids", "jose", "time"]),
     ("reply", &["denial", "ids"]),
     ("claims", &["denial", "jose", "json", "pattern", "time"]),
@@ -69,7 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "time",
         ],
     ),
-    ("token_cache", &["ids"]),
+    ("token_cache", &["bytes", "ids"]),
     (
         "authenticator",
         &[
@@ -123,6 +124,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "denial",
             "forward",
+            "http",
             "ids",
             "jose",
             "json",
