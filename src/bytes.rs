@@ -41,7 +41,7 @@ mod tests {
         let bytes: Vec<u8> = (0..=255).cycle().take(150).collect();
         for length in 0..=bytes.len() {
             let text = &bytes[..length];
-            assert!(is_same(text, &text.to_vec()), "{length}");
+            assert!(is_same(text, &bytes.clone()[..length]), "{length}");
             for place in 0..length {
                 let mut other = text.to_vec();
                 other[place] ^= 0x80;

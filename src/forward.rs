@@ -140,12 +140,25 @@ pub(crate) fn push_escaped(out: &mut String, character: char) {
     }
 }
 
-/// The control characters of ASCII and Unicode, and Unicode's separators of lines and paragraphs.
 /// Whether nothing in the text has to be escaped. Printable ASCII, as nearly all text is, is recognized without decoding it.
 fn is_one_line(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(breaks_a_line)
+    let (chunks, rest) = text.as_bytes().as_chunks();
+    let mut chunks = chunks.iter();
+    (chunks.all(|chunk| is_printable(*chunk)) && rest.iter().all(|byte| matches!(byte, b' '..=b'~')))
+        || !text.contains(breaks_a_line)
 }
 
+/// Whether all are printable characters of ASCII: all are below the highest bit, and so is what is left of them without a space;
+/// none is DEL, of which one less than nothing would be left.
+fn is_printable(bytes: [u8; 8]) -> bool {
+    let of_each = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    let all = u64::from_ne_bytes(bytes);
+    let without_space = all.wrapping_sub(of_each(b' '));
+    let before_del = (all ^ of_each(0x7f)).wrapping_sub(of_each(1));
+    (all | without_space | before_del) & of_each(0x80) == 0
+}
+
+/// The control characters of ASCII and Unicode, and Unicode's separators of lines and paragraphs.
 fn breaks_a_line(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
@@ -301,6 +314,21 @@ mod tests {
             assert_eq!(written(json, ValueFormat::Auto), None, "{json}");
         }
         assert_eq!(written(r#""Zoë""#, ValueFormat::Auto).as_deref(), Some("Zoë"));
+    }
+
+    #[test]
+    fn every_character_is_judged_alike_at_every_place() {
+        for length in [1, 7, 8, 9, 16, 17] {
+            for place in 0..length {
+                for character in (0..=0xff).chain([0x2027, 0x2028, 0x2029, 0x202a]) {
+                    let character = char::from_u32(character).unwrap();
+                    let mut text = vec!['x'; length];
+                    text[place] = character;
+                    let text: String = text.into_iter().collect();
+                    assert_eq!(is_one_line(&text), !breaks_a_line(character), "{text:?}");
+                }
+            }
+        }
     }
 
     #[test]

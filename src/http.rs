@@ -5,11 +5,13 @@
 
 mod authority;
 mod hex;
+mod media_type;
 pub mod percent;
 mod token;
 mod uri;
 
 pub use authority::{Authority, DEFAULT_PORTS};
 pub use hex::{octet, octets};
+pub use media_type::is_grpc;
 pub use token::is_token_byte;
 pub use uri::{HttpUri, HttpUriFault, split_url};

@@ -108,15 +108,6 @@ impl LocalReply {
     }
 }
 
-/// The media type of a gRPC request ("PROTOCOL-HTTP2" of gRPC: `application/grpc`, and with `+proto` and so on after it), and
-/// of nothing else, such as gRPC-Web's, whose clients read HTTP.
-#[must_use]
-pub fn is_grpc(media_type: &[u8]) -> bool {
-    media_type
-        .strip_prefix(b"application/grpc")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
-}
-
 /// The body's form: `response.body`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyFormat {
@@ -348,6 +339,13 @@ impl Replies {
             scopes,
             last_resort: write(Reason::KeysUnavailable, style),
         }
+    }
+
+    /// The replies that [`Self::to`] lends.
+    pub fn fixed(&self) -> impl Iterator<Item = &LocalReply> {
+        self.by_reason
+            .iter()
+            .chain([&self.one_missing, &self.last_resort])
     }
 
     /// The reply for a refusal.

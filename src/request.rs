@@ -3,7 +3,8 @@
 //! The configuration says once which fields a decision reads ([`WantedFields`]), and which of a client's fields must not reach
 //! the upstream ([`HeaderFields`]); the host reads and removes those and no others.
 
-use crate::http::Authority;
+use crate::bytes::is_same;
+use crate::http::{Authority, is_grpc};
 use crate::ids::FieldId;
 
 /// The fields that decisions read, in lower case, pseudo-fields such as `:path` included.
@@ -151,7 +152,7 @@ impl HeaderFields {
             return None;
         }
         // As nearly everybody writes it, there is nothing to interpret.
-        if let Some(field) = self.known.iter().find(|field| *field.name == *name) {
+        if let Some(field) = self.known.iter().find(|field| is_same(&field.name, name)) {
             return Some(Sorted::Known {
                 id: field.id,
                 is_owned: field.is_owned,
@@ -194,11 +195,16 @@ fn is_spelling(name: &[u8], known: &[u8]) -> bool {
 }
 
 /// The values of the wanted fields, in the order of the request; a field that is there twice has two.
+///
+/// All text of a request is kept in one piece, and an emptied head keeps its room: a worker fills the same one again and again,
+/// and asks for no memory for it.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
-    values: Vec<(FieldId, Vec<u8>)>,
-    /// Fields of the client's own that must not reach the upstream, whatever is decided: each name once.
-    pub removed: Vec<Box<[u8]>>,
+    text: Vec<u8>,
+    values: Vec<(FieldId, Span)>,
+    removed: Vec<Span>,
+    /// Its first `content-type` is gRPC's, if it has one; `None`: it has none, or not all of its fields were taken.
+    pub is_grpc: Option<bool>,
     /// It has a header whose name is another spelling of one of the configuration's, and such requests are refused.
     pub is_misspelt: bool,
     /// The requirement that the metadata of the route names, or else that of its virtual host.
@@ -213,6 +219,16 @@ pub struct RequestHead {
     pub source_address: Option<Vec<u8>>,
 }
 
+/// Where something is in a head's text.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+/// An emptied head gives back room beyond so many bytes: one large request must not take it for good.
+const KEPT_ROOM: usize = 4096;
+
 impl RequestHead {
     /// An empty head, to be filled.
     #[must_use]
@@ -220,13 +236,35 @@ impl RequestHead {
         Self::default()
     }
 
-    /// The same with room for so many values.
-    #[must_use]
-    pub fn with_capacity(values: usize) -> Self {
-        Self {
-            values: Vec::with_capacity(values),
-            ..Self::default()
+    /// Takes everything out, and keeps the room.
+    pub fn clear(&mut self) {
+        let Self {
+            text,
+            values,
+            removed,
+            is_grpc,
+            is_misspelt,
+            route_requirement,
+            further_routes,
+            filter_state,
+            peer_certificate,
+            source_address,
+        } = self;
+        text.clear();
+        text.shrink_to(KEPT_ROOM);
+        values.clear();
+        removed.clear();
+        further_routes.clear();
+        (*is_grpc, *is_misspelt) = (None, false);
+        for value in [route_requirement, filter_state, peer_certificate, source_address] {
+            *value = None;
         }
+    }
+
+    /// Gives the room back that is not needed, for one that is kept.
+    pub fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.values.shrink_to_fit();
     }
 
     /// How many bytes are kept of it.
@@ -238,18 +276,19 @@ impl RequestHead {
             &self.peer_certificate,
             &self.source_address,
         ];
-        let values = self.values.iter().map(|(_, value)| value.len());
+        let values = self.values.iter().map(|(_, value)| self.text_at(*value).len());
         let others = others.into_iter().flatten().map(Vec::len);
         values.chain(others).fold(0, usize::saturating_add)
     }
 
     /// Adds a header field of the request, if it is any of the configuration's.
     pub fn take(&mut self, fields: &HeaderFields, name: &[u8], value: &[u8]) {
-        let is_removed = match fields.sort(name) {
+        let sorted = fields.sort(name);
+        let is_removed = match sorted {
             None => false,
             Some(Sorted::Known { id, is_owned }) => {
                 if let Some(id) = id {
-                    self.push(id, value.to_vec());
+                    self.push(id, value);
                 }
                 is_owned
             }
@@ -258,9 +297,19 @@ impl RequestHead {
                 fields.action == SpellingAction::DropHeader
             }
         };
-        if is_removed && !fields.removes_nothing && self.removed.iter().all(|known| **known != *name) {
-            self.removed.push(name.into());
+        if is_removed && !fields.removes_nothing {
+            if self.removed().all(|known| known != name) {
+                let name = self.keep(name);
+                self.removed.push(name);
+            }
+        } else if is_same(name, b"content-type") && self.is_grpc.is_none() {
+            self.is_grpc = Some(is_grpc(value));
         }
+    }
+
+    /// Fields of the client's own that must not reach the upstream, whatever is decided: each name once.
+    pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
+        self.removed.iter().map(|name| self.text_at(*name))
     }
 
     /// Whether the host chooses the route again, since a field that may have chosen it is removed. The host does not tell a
@@ -271,8 +320,22 @@ impl RequestHead {
     }
 
     /// Adds a field's value, as bytes: nothing says that they are text.
-    pub fn push(&mut self, field: FieldId, value: Vec<u8>) {
+    pub fn push(&mut self, field: FieldId, value: impl AsRef<[u8]>) {
+        let value = self.keep(value.as_ref());
         self.values.push((field, value));
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Span {
+        let start = self.text.len();
+        self.text.extend_from_slice(bytes);
+        Span {
+            start,
+            end: self.text.len(),
+        }
+    }
+
+    fn text_at(&self, span: Span) -> &[u8] {
+        self.text.get(span.start..span.end).unwrap_or_default()
     }
 
     /// The field's first value.
@@ -294,7 +357,7 @@ impl RequestHead {
         self.values
             .iter()
             .filter(move |(id, _)| *id == field)
-            .map(|(_, value)| value.as_slice())
+            .map(|(_, value)| self.text_at(*value))
     }
 }
 
@@ -324,7 +387,7 @@ mod tests {
     fn removed(names: &[&str], action: SpellingAction) -> Vec<String> {
         let head = taken(names, action);
         let text = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
-        head.removed.iter().map(|name| text(name)).collect()
+        head.removed().map(text).collect()
     }
 
     #[test]
@@ -389,9 +452,49 @@ mod tests {
             head.take(&known, name.as_bytes(), b"v");
             assert!(!known.removes_trailer(name.as_bytes()), "{name}");
         }
-        assert!(head.removed.is_empty());
+        assert_eq!(head.removed().count(), 0);
         // Another spelling is no better for that.
         assert_eq!(head.all(fields(SpellingAction::DropHeader).1).count(), 1);
+    }
+
+    #[test]
+    fn an_emptied_head_has_nothing_of_the_request_before() {
+        let (known, token) = fields(SpellingAction::RejectRequest);
+        let mut head = RequestHead::new();
+        head.take(&known, b"x-token", &[b'a'; 10_000]);
+        head.take(&known, b"x-jwt-sub", b"b");
+        head.take(&known, b"x_token", b"c");
+        head.take(&known, b"content-type", b"application/grpc");
+        head.route_requirement = Some(Vec::new());
+        head.further_routes.push(None);
+        head.filter_state = Some(Vec::new());
+        head.peer_certificate = Some(Vec::new());
+        head.source_address = Some(Vec::new());
+        head.clear();
+        assert_eq!(format!("{head:?}"), format!("{:?}", RequestHead::new()));
+        assert_eq!(head.bytes(), 0);
+        assert!(head.text.capacity() <= KEPT_ROOM);
+        head.take(&known, b"x-token", b"d");
+        assert_eq!(head.all(token).collect::<Vec<_>>(), [b"d"]);
+    }
+
+    #[test]
+    fn the_first_content_type_tells_who_speaks_grpc() {
+        let is_grpc = |owned: &[&str], values: &[&str]| {
+            let mut wanted = WantedFields::default();
+            wanted.id("x-token");
+            let known = HeaderFields::new(&wanted, owned.iter(), SpellingAction::DropHeader);
+            let mut head = RequestHead::new();
+            for value in values {
+                head.take(&known, b"content-type", value.as_bytes());
+            }
+            head.is_grpc
+        };
+        assert_eq!(is_grpc(&[], &[]), None);
+        assert_eq!(is_grpc(&[], &["application/grpc+proto", "text/html"]), Some(true));
+        assert_eq!(is_grpc(&[], &["text/html", "application/grpc"]), Some(false));
+        // What is taken away from the request says nothing.
+        assert_eq!(is_grpc(&["content-type"], &["application/grpc"]), None);
     }
 
     #[test]

@@ -191,8 +191,8 @@ impl Engine {
                     .iter()
                     .map(|(name, value)| (name.to_ascii_lowercase(), latin1(value)))
                     .collect();
-                let removed = self.head(request).removed;
-                headers.retain(|(name, _)| removed.iter().all(|removed| **removed != *name.as_bytes()));
+                let head = self.head(request);
+                headers.retain(|(name, _)| head.removed().all(|removed| removed != name.as_bytes()));
                 for edit in forward.edits.iter() {
                     headers.retain(|(name, _)| *name != *edit.name);
                     match &edit.value {

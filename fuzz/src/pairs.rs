@@ -251,7 +251,7 @@ impl Asked {
         let mut head = RequestHead::new();
         let mut push = |name: &str, value: &[u8]| {
             if let Some(field) = config.wanted.find(name.as_bytes()) {
-                head.push(field, value.to_vec());
+                head.push(field, value);
             }
         };
         push(":method", &self.method);

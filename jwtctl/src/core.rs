@@ -16,11 +16,12 @@ pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReferen
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
 use proxy_wasm_jwt::credential::Location;
 use proxy_wasm_jwt::denial::{Denial, Reason};
+use proxy_wasm_jwt::http::is_grpc;
 use proxy_wasm_jwt::ids::Choice;
 use proxy_wasm_jwt::keys::KeySource;
 pub(crate) use proxy_wasm_jwt::policy::Match;
 use proxy_wasm_jwt::policy::{Matched, RequestPath};
-use proxy_wasm_jwt::reply::{LocalReply, is_grpc};
+use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::store::{InMemoryStore, SharedStore as _, StoreKey};
 pub(crate) use proxy_wasm_jwt::time::UnixTime;
@@ -326,7 +327,7 @@ fn forwarded(request: &Request, head: &RequestHead, allowed: &Allowed) -> Forwar
     let mut target = request.target.clone();
     let mut headers = request.headers.clone();
     let mut changed = Vec::new();
-    for name in &head.removed {
+    for name in head.removed() {
         let name = String::from_utf8_lossy(name).into_owned();
         headers.retain(|(known, _)| *known != name);
         changed.push((name, Change::Removed));

@@ -8,8 +8,9 @@ use proxy_wasm_jwt::account::{Account, token_summary};
 use proxy_wasm_jwt::authenticator::{Allowed, Basis, Decision};
 use proxy_wasm_jwt::denial::{Denial, Reason, Shortfall};
 use proxy_wasm_jwt::host::text_on_one_line;
+use proxy_wasm_jwt::http::is_grpc;
 use proxy_wasm_jwt::ids::{Choice, ProviderId};
-use proxy_wasm_jwt::reply::{LocalReply, Refusal, is_grpc};
+use proxy_wasm_jwt::reply::{LocalReply, Refusal};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 
@@ -213,7 +214,7 @@ impl Stream {
     /// waits.
     fn read_head(&self, worker: &Worker, host: &mut Host<'_>) -> Option<RequestHead> {
         let config = &worker.config;
-        let mut request = RequestHead::with_capacity(config.wanted.len());
+        let mut request = RequestHead::new();
         if worker.reads_by_name {
             for (field, name) in config.wanted.iter() {
                 if let Some((value, _)) = host.header(Map::RequestHeaders, name.as_bytes(), 0) {
@@ -238,9 +239,10 @@ impl Stream {
         if config.reads_address {
             request.source_address = host.attribute(Attribute::SourceAddress);
         }
-        let mut all = request.removed.iter();
-        let is_done = all.all(|name| host.set_header(Map::RequestHeaders, name, None));
-        if !request.removed.is_empty() {
+        let is_done = request
+            .removed()
+            .all(|name| host.set_header(Map::RequestHeaders, name, None));
+        if request.route_is_in_doubt() {
             // What the filter alone may write has not been what chooses the route.
             host.clear_route_cache();
         }
@@ -271,7 +273,7 @@ impl Stream {
         let is_read = host.each_header(Map::RequestHeaders, |name, value| {
             request.take(&worker.config.headers, name, value);
         });
-        let mut removed = request.removed.iter();
+        let mut removed = request.removed();
         let is_done = is_read && removed.all(|name| host.set_header(Map::RequestHeaders, name, None));
         if !is_done {
             let progress = self.deny(worker, host, &malformed("headers"));

@@ -62,6 +62,8 @@ pub struct Authenticator {
     pub(super) caches: Caches,
     /// The secret of the process for nonces, for providers without a secret of their own.
     pub(super) nonce_secret: Option<NonceSecret>,
+    /// The head of an earlier request, emptied: see [`Self::empty_head`].
+    spare_head: RequestHead,
 }
 
 impl Authenticator {
@@ -94,6 +96,7 @@ impl Authenticator {
             last_fetch: FetchId::default(),
             verifier: Rc::new(Sandbox),
             nonce_secret: None,
+            spare_head: RequestHead::new(),
         }
     }
 
@@ -114,12 +117,19 @@ impl Authenticator {
 
     // --- requests ---
 
+    /// An empty head for the next request, with the room of one that was decided: most requests then need no
+    /// memory for theirs.
+    #[must_use]
+    pub fn empty_head(&mut self) -> RequestHead {
+        std::mem::take(&mut self.spare_head)
+    }
+
     /// The headers of a request have arrived. The engine calls `address` for the client's address and port,
     /// but only if the request has to wait.
     pub fn handle_request(
         &mut self,
         id: StreamId,
-        request: RequestHead,
+        mut request: RequestHead,
         address: impl FnOnce() -> Option<Vec<u8>>,
         now: UnixTime,
         store: &dyn SharedStore,
@@ -136,7 +146,12 @@ impl Authenticator {
         let outcome = self.evaluate(&request, time);
         match outcome.missing {
             Some(missing) => self.hold(id, request, missing, address, store),
-            None => self.spend_proof(outcome, &request, now, store),
+            None => {
+                let decision = self.spend_proof(outcome, &request, now, store);
+                request.clear();
+                self.spare_head = request;
+                decision
+            }
         }
     }
 
@@ -145,7 +160,7 @@ impl Authenticator {
     fn hold(
         &mut self,
         id: StreamId,
-        request: RequestHead,
+        mut request: RequestHead,
         missing: MissingKeys,
         address: impl FnOnce() -> Option<Vec<u8>>,
         store: &dyn SharedStore,
@@ -175,6 +190,7 @@ impl Authenticator {
                 Room::Taken => return self.decide_now(&request, now, now, store),
             }
         }
+        request.shrink();
         self.waiting.insert(
             id,
             Waiting {

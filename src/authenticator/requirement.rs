@@ -194,6 +194,10 @@ impl<'c> RequirementCheck<'c> {
     }
 
     fn meet_provider(&mut self, named: &'c ProviderRequirement) -> Result<(), Failure> {
+        // Whichever provider it is, it says so.
+        if self.tokens.is_empty() {
+            return Err(Denial::new(Reason::TokenMissing).into());
+        }
         let known = self.results.iter().find(|(known, _)| *known == named);
         let result = match known {
             Some((_, result)) => result.clone(),

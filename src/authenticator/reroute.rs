@@ -18,7 +18,7 @@ impl Authenticator {
     #[must_use]
     pub fn may_be_rerouted(&self, request: &RequestHead, allowed: &Allowed) -> bool {
         !self.config.policy.requirement_map.is_empty()
-            && (allowed.clears_route_cache || !allowed.edits.is_empty() || !request.removed.is_empty())
+            && (allowed.clears_route_cache || !allowed.edits.is_empty() || request.route_is_in_doubt())
     }
 
     /// Envoy has chosen another route for an allowed request: `request` as its client sent it, `allowed` as

@@ -174,9 +174,9 @@ fn read_pairs<'b>(bytes: &'b [u8], mut take: impl FnMut(&'b [u8], &'b [u8])) -> 
     let (count, rest) = read_size(bytes)?;
     let (mut sizes, mut texts) = rest.split_at_checked(count.checked_mul(8)?)?;
     while let Some((size, rest)) = sizes.split_first_chunk::<8>() {
-        let [a, b, c, d, e, f, g, h] = *size;
-        let (name, rest_of_texts) = read_text(texts, number([a, b, c, d])?)?;
-        let (value, rest_of_texts) = read_text(rest_of_texts, number([e, f, g, h])?)?;
+        let both = u64::from_le_bytes(*size);
+        let (name, rest_of_texts) = read_text(texts, both as u32)?;
+        let (value, rest_of_texts) = read_text(rest_of_texts, (both >> 32) as u32)?;
         take(name, value);
         (sizes, texts) = (rest, rest_of_texts);
     }
@@ -192,8 +192,8 @@ fn read_size(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((number(*size)?, rest))
 }
 
-fn read_text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
-    let (text, rest) = bytes.split_at_checked(size)?;
+fn read_text(bytes: &[u8], size: u32) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = bytes.split_at_checked(usize::try_from(size).ok()?)?;
     Some((text, rest.get(1..)?))
 }
 
@@ -285,11 +285,15 @@ pub(super) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), S
     check(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
 }
 
-/// Answers the stream in place of the upstream.
-pub(super) fn send_local_response(reply: &LocalReply) -> Result<(), Status> {
-    let headers = write_pairs(reply.headers.iter().map(|(name, value)| (*name, value.as_str())));
+/// A reply's header fields as [`send_local_response`] takes them.
+pub(super) fn written_fields(reply: &LocalReply) -> Vec<u8> {
+    write_pairs(reply.headers.iter().map(|(name, value)| (*name, value.as_str())))
+}
+
+/// Answers the stream in place of the upstream, with these header fields.
+pub(super) fn send_local_response(reply: &LocalReply, headers: &[u8]) -> Result<(), Status> {
     let (details, body) = (&reply.details, &reply.body);
-    // SAFETY: the pointers are to the argument and to a local. The gRPC status counts only where Envoy takes the request for
+    // SAFETY: the pointers are to the arguments. The gRPC status counts only where Envoy takes the request for
     // one of gRPC; -1 is none.
     check(unsafe {
         proxy_send_local_response(

@@ -5,6 +5,7 @@
 
 mod fetches;
 mod fields;
+mod replies;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,10 +23,13 @@ use crate::forward::text_on_one_line;
 use crate::ids::{Choice, ProviderId};
 use crate::keys::{FetchId, KeyEvent};
 use crate::policy::Policy;
-use crate::reply::{LocalReply, Refusal, is_grpc};
+use crate::reply::Refusal;
 use crate::request::{RequestHead, WantedFields};
 use crate::settings::Config;
 use crate::time::{UnixTime, millis};
+
+pub(super) use replies::Client;
+use replies::{WrittenFields, send};
 
 /// Fields that a request has once, or that Envoy joins into one value.
 const SINGLE: &[&str] = &[
@@ -74,6 +78,7 @@ pub(super) struct Filter {
     last_seen: Cell<UnixTime>,
     gauges_shown_at: Cell<UnixTime>,
     refusals: RefCell<RefusalSummary>,
+    written: WrittenFields,
 }
 
 /// A fetch under way.
@@ -104,6 +109,7 @@ impl Filter {
             root,
             metrics,
             reads_by_name,
+            written: WrittenFields::new(&config.replies),
             store: HostStore::new(&config.seal),
             config,
             engine: RefCell::new(engine),
@@ -131,6 +137,11 @@ impl Filter {
 
     pub(super) fn reads_by_name(&self) -> bool {
         self.reads_by_name
+    }
+
+    /// See [`Authenticator::empty_head`].
+    pub(super) fn empty_head(&self) -> RequestHead {
+        self.engine(Authenticator::empty_head)
     }
 
     /// Runs one method of the engine.
@@ -187,7 +198,7 @@ impl Filter {
         let decision = self.engine(|engine| engine.handle_rerouted(request, allowed, route, then));
         match decision {
             Decision::Deny(refusal) => {
-                self.deny(&refusal);
+                self.deny(&refusal, Client::Unknown);
                 false
             }
             Decision::Allow(allowed) => {
@@ -214,10 +225,10 @@ impl Filter {
     }
 
     /// Carries out a decision for the stream that the host's calls speak of now.
-    pub(super) fn apply(&self, decision: &Decision) -> Progress {
+    pub(super) fn apply(&self, decision: &Decision, client: Client) -> Progress {
         match decision {
             Decision::Wait => Progress::Held,
-            Decision::Deny(refusal) => self.deny(refusal),
+            Decision::Deny(refusal) => self.deny(refusal, client),
             Decision::Answer(reply) => {
                 self.metrics.metadata_served.increment();
                 self.show_decision("answered");
@@ -232,11 +243,8 @@ impl Filter {
                     // A request whose headers cannot be set right must not go on with those of its client.
                     if let Err(status) = done {
                         log::error!("the header {} cannot be changed: {status:?}", edit.name);
-                        return self.deny(
-                            &Denial::new(Reason::RequestMalformed)
-                                .with_detail("headers")
-                                .into(),
-                        );
+                        let denial = Denial::new(Reason::RequestMalformed).with_detail("headers");
+                        return self.deny(&denial.into(), client);
                     }
                 }
                 for (name, value) in &allowed.state {
@@ -275,18 +283,13 @@ impl Filter {
         }
     }
 
-    pub(super) fn deny(&self, refusal: &Refusal) -> Progress {
+    pub(super) fn deny(&self, refusal: &Refusal, client: Client) -> Progress {
         self.metrics.denied(&refusal.denial);
         self.show_rule(refusal.rule);
         self.show_subject(refusal.subject.as_deref());
         self.show_decision(DENIED);
         self.show_denial(&refusal.denial, DENIED);
-        let reply = self.config.replies.to(refusal);
-        // Asked only now: a request that goes on does not pay for it.
-        match abi::header(Map::RequestHeaders, "content-type") {
-            Ok(Some(media_type)) if is_grpc(&media_type) => send(&reply.for_grpc()),
-            Ok(_) | Err(_) => send(&reply),
-        }
+        self.send_refusal(refusal, client)
     }
 
     fn show_rule(&self, rule: Option<Choice>) {
@@ -361,12 +364,13 @@ impl Filter {
     /// What the refused token says of itself, if the configuration asks for it. The request is read again: the others do
     /// not pay for it.
     fn token_of(&self, denial: &Denial) -> String {
+        let Some(rule) = denial.rule.filter(|_| self.config.shown.token) else {
+            return String::new();
+        };
         let mut request = RequestHead::new();
-        match denial.rule {
-            Some(rule) if self.config.shown.token && self.read_fields(&mut request).is_ok() => {
-                token_summary(&self.config, rule, &request)
-            }
-            _ => String::new(),
+        match self.read_fields(&mut request) {
+            Ok(()) => token_summary(&self.config, rule, &request),
+            Err(_) => String::new(),
         }
     }
 
@@ -399,7 +403,7 @@ impl Filter {
             {
                 carried_out = carried_out.saturating_add(1);
                 self.metrics.waited(self.last_seen.get().since(held.since));
-                held.progress.set(self.apply(&decision));
+                held.progress.set(self.apply(&decision, Client::Unknown));
                 if let Decision::Allow(allowed) = decision {
                     held.allowed.replace(Some((allowed, self.last_seen.get())));
                 }
@@ -418,28 +422,32 @@ impl Filter {
     /// Counts and logs what has happened.
     pub(super) fn tell(&self) {
         while let Some(event) = self.engine(Authenticator::poll_event) {
-            let (Event::Keys(id, _)
-            | Event::UnknownKid(id)
-            | Event::KeyWanted(WantedKey { provider: id, .. })) = &event;
-            let (Some(provider), Some(metrics)) =
-                (self.config.provider(*id), self.metrics.provider(id.index()))
-            else {
-                continue;
-            };
-            match event {
-                Event::UnknownKid(_) => metrics.unknown_kid.increment(),
-                // This engine fetches what it wants.
-                Event::KeyWanted(..) => {}
-                Event::Keys(_, event) => {
-                    // The age of the keys, or their number, is another from now on.
-                    self.gauges_shown_at.set(UnixTime::default());
-                    match &event {
-                        KeyEvent::Loaded { .. } => metrics.fetch_success.increment(),
-                        KeyEvent::Failed { error, .. } => metrics.fetch_failed(error),
-                        _ => {}
-                    }
-                    super::key_log::report(&provider.name, &event);
+            self.tell_of(event);
+        }
+    }
+
+    /// Not inlined: nearly no request has an event.
+    #[inline(never)]
+    fn tell_of(&self, event: Event) {
+        let (Event::Keys(id, _) | Event::UnknownKid(id) | Event::KeyWanted(WantedKey { provider: id, .. })) =
+            &event;
+        let (Some(provider), Some(metrics)) = (self.config.provider(*id), self.metrics.provider(id.index()))
+        else {
+            return;
+        };
+        match event {
+            Event::UnknownKid(_) => metrics.unknown_kid.increment(),
+            // This engine fetches what it wants.
+            Event::KeyWanted(..) => {}
+            Event::Keys(_, event) => {
+                // The age of the keys, or their number, is another from now on.
+                self.gauges_shown_at.set(UnixTime::default());
+                match &event {
+                    KeyEvent::Loaded { .. } => metrics.fetch_success.increment(),
+                    KeyEvent::Failed { error, .. } => metrics.fetch_failed(error),
+                    _ => {}
                 }
+                super::key_log::report(&provider.name, &event);
             }
         }
     }
@@ -511,12 +519,4 @@ fn request_id() -> String {
     };
     value.truncate(LONGEST_REQUEST_ID);
     text_on_one_line(&String::from_utf8_lossy(&value)).into_owned()
-}
-
-fn send(reply: &LocalReply) -> Progress {
-    if let Err(status) = abi::send_local_response(reply) {
-        // Nothing more can be done; the request stays held, which is not let through.
-        log::error!("the reply cannot be sent: {status:?}");
-    }
-    Progress::Answered
 }

@@ -6,7 +6,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::abi::{self, Map, Status};
-use super::filter::Filter;
+use super::filter::{Client, Filter};
 use super::held::{Held, Progress};
 use crate::authenticator::{Allowed, Decision, StreamId};
 use crate::denial::{Denial, Reason};
@@ -64,12 +64,15 @@ impl HttpContext for Stream {
         trap();
         let Some(filter) = &self.filter else {
             self.progress = Progress::Answered;
-            let _ = abi::send_local_response(&LocalReply::not_configured());
+            let reply = LocalReply::not_configured();
+            let _ = abi::send_local_response(&reply, &abi::written_fields(&reply));
             return Action::Pause;
         };
-        let read = read_head(filter).and_then(|request| remove_fields(&request).map(|()| request));
-        let decision = match read {
-            Ok(request) => {
+        let mut request = filter.empty_head();
+        let mut client = Client::Unknown;
+        let decision = match read_head(filter, &mut request).and_then(|()| remove_fields(&request)) {
+            Ok(()) => {
+                client = filter.client_of(&request);
                 // Only then may a route ask for something else than another.
                 if !filter.policy().requirement_map.is_empty() {
                     self.request = Some(request.clone());
@@ -89,7 +92,7 @@ impl HttpContext for Stream {
                 self.waiting = Some(held);
             }
             decision => {
-                self.progress = filter.apply(&decision);
+                self.progress = filter.apply(&decision, client);
                 if let Decision::Allow(allowed) = decision {
                     self.allowed = Some((allowed, filter.last_seen()));
                 }
@@ -140,7 +143,7 @@ impl Stream {
             Ok(route) => filter.handle_rerouted(&request, &allowed, route, then),
             Err(_) => {
                 let denial = Denial::new(Reason::RequestMalformed).with_detail("route");
-                filter.deny(&denial.into());
+                filter.deny(&denial.into(), Client::Unknown);
                 false
             }
         };
@@ -163,9 +166,8 @@ impl Drop for Stream {
 }
 
 /// Reads what the configuration wants of a request.
-fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
-    let mut request = RequestHead::with_capacity(filter.wanted().len());
-    filter.read_fields(&mut request)?;
+fn read_head(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
+    filter.read_fields(request)?;
     let policy = filter.policy();
     request.route_requirement = route_requirement(filter)?;
     if let Some(rules) = &policy.filter_state_rules {
@@ -178,14 +180,13 @@ fn read_head(filter: &Filter) -> Result<RequestHead, Status> {
     if filter.config().reads_address {
         request.source_address = abi::property("source\0address")?;
     }
-    Ok(request)
+    Ok(())
 }
 
 /// Takes out of the request what its client must not send, before anything waits.
 fn remove_fields(request: &RequestHead) -> Result<(), Status> {
     request
-        .removed
-        .iter()
+        .removed()
         .try_for_each(|name| abi::remove_header(Map::RequestHeaders, name))
 }
 

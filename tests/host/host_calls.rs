@@ -127,7 +127,6 @@ fn no_token() {
             "state jwt.detail: looked in header authorization (Bearer)",
             // For the line in the log, which this host wants.
             "header x-request-id: status 1",
-            "header content-type: status 1",
             "reply 401 jwt_token_missing",
             "< pause",
         ]
