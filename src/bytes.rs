@@ -1,13 +1,18 @@
 //! The comparison of bytes by words.
 //!
-//! That of the standard library goes byte by byte on wasm32, and takes longer than all else that a known token needs.
+//! That of the standard library goes byte by byte on wasm32, and takes longer than all else that a known token
+//! needs.
 
-/// Whether the two are the same. Where their lengths are, all bytes are looked at.
+/// Whether the two are the same. If their lengths are, all bytes are compared.
+#[inline]
 #[must_use]
 pub(crate) fn is_same(left: &[u8], right: &[u8]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
+    left.len() == right.len() && are_same_words(left, right)
+}
+
+/// The same of two that are equally long.
+#[inline(never)]
+fn are_same_words(left: &[u8], right: &[u8]) -> bool {
     let (left_chunks, left_rest) = left.as_chunks::<32>();
     let (right_chunks, right_rest) = right.as_chunks::<32>();
     let chunks = left_chunks.iter().zip(right_chunks);

@@ -84,7 +84,12 @@ pub fn find<'a>(
                 }
             }
         }
-        all.extend(found.map(|token| Credential { location: *id, token }));
+        if let Some(token) = found {
+            if all.capacity() == 0 {
+                all = Vec::with_capacity(ids.len());
+            }
+            all.push(Credential { location: *id, token });
+        }
     }
     Ok(all)
 }

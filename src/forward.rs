@@ -140,7 +140,8 @@ pub(crate) fn push_escaped(out: &mut String, character: char) {
     }
 }
 
-/// Whether nothing in the text has to be escaped. Printable ASCII, as nearly all text is, is recognized without decoding it.
+/// Whether nothing in the text has to be escaped. Printable ASCII, as nearly all text is, is recognized without
+/// decoding it.
 fn is_one_line(text: &str) -> bool {
     let (chunks, rest) = text.as_bytes().as_chunks();
     let mut chunks = chunks.iter();
@@ -148,8 +149,8 @@ fn is_one_line(text: &str) -> bool {
         || !text.contains(breaks_a_line)
 }
 
-/// Whether all are printable characters of ASCII: all are below the highest bit, and so is what is left of them without a space;
-/// none is DEL, of which one less than nothing would be left.
+/// Whether all are printable characters of ASCII. The highest bit of a byte is set in the result if it is set in
+/// the byte itself, if less than a space is subtracted from, or if the byte is DEL.
 fn is_printable(bytes: [u8; 8]) -> bool {
     let of_each = |byte: u8| u64::from_ne_bytes([byte; 8]);
     let all = u64::from_ne_bytes(bytes);

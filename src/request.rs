@@ -196,14 +196,14 @@ fn is_spelling(name: &[u8], known: &[u8]) -> bool {
 
 /// The values of the wanted fields, in the order of the request; a field that is there twice has two.
 ///
-/// All text of a request is kept in one piece, and an emptied head keeps its room: a worker fills the same one again and again,
-/// and asks for no memory for it.
+/// All text of a request is kept in one piece, and an emptied head keeps its room: a worker fills the same head for
+/// each request, and allocates no memory for it.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     text: Vec<u8>,
     values: Vec<(FieldId, Span)>,
     removed: Vec<Span>,
-    /// Its first `content-type` is gRPC's, if it has one; `None`: it has none, or not all of its fields were taken.
+    /// Whether its first `content-type` is gRPC's; `None`: it has none, or not all of its fields were taken.
     pub is_grpc: Option<bool>,
     /// It has a header whose name is another spelling of one of the configuration's, and such requests are refused.
     pub is_misspelt: bool,

@@ -23,11 +23,13 @@ pub(super) struct RequirementCheck<'c> {
 
 impl<'c> RequirementCheck<'c> {
     pub(super) fn new(check: TokenCheck<'c>, tokens: &'c [&'c Token<'c>]) -> Self {
+        // Most requests have one token, and their requirement names one provider.
+        let usual = usize::from(!tokens.is_empty());
         Self {
             check,
             tokens,
-            accepted: Vec::new(),
-            results: Vec::new(),
+            accepted: Vec::with_capacity(usual),
+            results: Vec::with_capacity(usual),
             learnt: Learnt::default(),
         }
     }

@@ -18,11 +18,12 @@ pub(in crate::host) enum Client {
     Unknown,
 }
 
-/// The header fields of the replies that are the same for every request, as the host takes them.
+/// The header fields of the replies that are the same for every request, in the form that the host takes.
 pub(super) struct WrittenFields(Vec<(usize, Vec<u8>)>);
 
 impl WrittenFields {
-    /// Writes those of the configuration's replies, which live as long as this does: the address of each tells which it is.
+    /// Writes those of the configuration's replies. These live as long as this does, so that the address of each
+    /// tells which it is.
     pub(super) fn new(replies: &Replies) -> Self {
         Self(
             replies

@@ -176,7 +176,6 @@ const REFUSAL_CALLS: &[Call<'_>] = &[
     Call::Count,
     Call::Count,
     Call::State("jwt.reason", "token_missing"),
-    Call::Header("content-type"),
     Call::Refuse,
 ];
 
