@@ -31,7 +31,6 @@ pub use discovery::DiscoveryFault;
 pub use event::KeyEvent;
 pub(crate) use exchange::News;
 pub use fetch::{Document, FetchError, FetchId, FetchRequest, Fetched};
-pub(crate) use record::Wants;
-pub use record::{KeyRecord, KeyState};
+pub use record::{KeyRecord, KeyState, Wants};
 pub use remote::RemoteKeys;
 pub use source::{Discovery, Endpoint, KeyCache, KeyLocation, KeySource, LONGEST_TIMEOUT, RemoteKeySource};

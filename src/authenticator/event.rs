@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ids::ProviderId;
-use crate::keys::KeyEvent;
+use crate::keys::{KeyEvent, Wants};
 use crate::time::UnixTime;
 
 /// The number by which the host identifies a request.
@@ -30,8 +30,8 @@ pub struct WantedKey {
     pub provider: ProviderId,
     /// The `kid` of the key.
     pub key_id: Box<str>,
-    /// Whether an earlier request has named the key too.
-    pub came_again: bool,
+    /// What the requests so far want.
+    pub wants: Wants,
     /// Whether the provider has a key with this `kid` that does not fit the token.
     pub is_held: bool,
     /// The arrival of the request. Keys that were fetched later have answered the question.

@@ -95,7 +95,7 @@ impl Authenticator {
             // The key may have arrived after the report.
             && (wanted.is_held || !keys.has_kid(&wanted.key_id))
         {
-            keys.want(&wanted.key_id, wanted.came_again, wanted.since, now);
+            keys.want(&wanted.key_id, wanted.wants, wanted.since, now);
         }
     }
 

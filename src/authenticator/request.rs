@@ -305,15 +305,15 @@ impl Authenticator {
         } in unknown
         {
             let keys = self.remote.get_mut(provider.index()).and_then(Option::as_mut);
-            let (is_wanted, came_again, is_held) = keys.map_or((false, false, false), |keys| {
+            let (is_wanted, wants, is_held) = keys.map_or((false, Wants::Nothing, false), |keys| {
                 let is_wanted = keys.note_unknown(&kid, time.serial, time.since, time.now);
-                (is_wanted, keys.wants() == Wants::Again, keys.has_kid(&kid))
+                (is_wanted, keys.wants(), keys.has_kid(&kid))
             });
             if is_wanted && !self.fetches {
                 self.events.push_back(Event::KeyWanted(WantedKey {
                     provider,
                     key_id: kid,
-                    came_again,
+                    wants,
                     is_held,
                     since: time.since,
                 }));

@@ -87,7 +87,8 @@ impl RemoteKeys {
     ) -> Option<FetchRequest> {
         if let Some(record) = current.filter(|record| !self.is_behind(record, now)) {
             if record.version == self.record.version {
-                self.record = record;
+                // If another worker has asked the issuer meanwhile, what was wanted before is answered.
+                self.take_record(record);
             } else if self.unreadable == Some(record.version) {
                 // Its document is lost. Our keys, if any, are as good as any until the fetch replaces both.
                 self.record = KeyRecord {

@@ -40,8 +40,12 @@ pub struct KeyRecord {
     pub(super) outage: Option<Outage>,
     /// When the last fetches for an unknown `kid` began, the last one last.
     pub(super) kid_fetches: [u64; 3],
-    /// When the last one began that only a `kid` which had come before could cause.
+    /// When the three before those began.
+    pub(super) kid_fetches_before: [u64; 3],
+    /// When the last one began for a `kid` that had come before and was not asked for yet.
     pub(super) kid_came_again: u64,
+    /// How many of these there were, none of them later than a window after the one before.
+    pub(super) kid_run: u32,
     /// What the discovery document said, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discovered: Option<Discovered>,
@@ -97,6 +101,9 @@ pub enum KeyState {
 /// back.
 const LONGEST_LEASE: Duration = LONGEST_TIMEOUT.saturating_mul(3);
 
+/// So many fetches for a `kid` that has come before follow each other closely.
+const SHORT_RUN: u32 = 3;
+
 impl KeyRecord {
     /// Reads a record; one that cannot be read is as good as none.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -128,7 +135,9 @@ impl KeyRecord {
             retry_at: record.number("retry_at")?,
             outage: Outage::read(record)?,
             kid_fetches: record.three("kid_fetches")?,
+            kid_fetches_before: record.three("kid_fetches_before")?,
             kid_came_again: record.number("kid_came_again")?,
+            kid_run: record.count("kid_run")?,
             discovered: match record.part("discovered")? {
                 Some(discovered) => Some(Discovered {
                     jwks_uri: discovered.text("jwks_uri")?.unwrap_or_default(),
@@ -171,53 +180,68 @@ impl KeyRecord {
         }
     }
 
-    /// When an unknown `kid` may cause a fetch next: three in a window at most. One of the three is kept for
-    /// a `kid` that has come before, and the others are half a window apart; so a stranger who makes up
-    /// another `kid` for each token never takes the fetch that a rotated key needs. One who lets them come
-    /// again gets a third of a window between them, so that the next fetch is never far.
+    /// When an unknown `kid` may cause a fetch next: six in two windows at most. At least two of the six are
+    /// kept for a `kid` that has come before and for which the issuer was not asked yet, and the others are
+    /// half a window apart. So a stranger who makes up another `kid` for each token never takes the fetch that
+    /// a rotated key needs, nor does one who repeats the same few. One who makes up others all the time and
+    /// lets each come again gets half a window between them, so that the next fetch is never far.
     pub(super) fn next_kid_fetch(&self, window: Duration, wants: Wants, now: UnixTime) -> UnixTime {
-        let after = |begun: u64, pause: Duration| {
-            // What began in the future began before the clock was set back.
-            let began = (1..=now.as_millis()).contains(&begun);
-            began.then(|| UnixTime::from_millis(begun).after(pause))
-        };
-        let [third, second, last] = self.kid_fetches;
+        let after = |begun, pause| after(begun, pause, now);
+        let [sixth, ..] = self.kid_fetches_before;
+        let [_, second, last] = self.kid_fetches;
         let part = |of: u32| window.checked_div(of).unwrap_or_default();
-        let whole = after(third, window);
+        let whole = after(sixth, window.saturating_mul(2));
         let (one, other) = match wants {
-            Wants::Again => (after(self.kid_came_again, part(3)), None),
+            // At once, unless there was such a fetch within a window. Each worker may take a `kid` for new
+            // that another one has asked for in vain: the first few are no sign of someone who has others.
+            Wants::Again => {
+                let spread = part(if self.kid_run < SHORT_RUN { 8 } else { 2 });
+                let spread = after(last, spread).unwrap_or_default();
+                let apart = after(self.kid_came_again, window).map(|end| end.min(spread));
+                (apart, None)
+            }
+            // An issuer may publish a key later than it signs with it.
+            Wants::InVain => (after(second, window), after(last, part(6))),
             Wants::Nothing | Wants::Once => (after(second, window), after(last, part(2))),
         };
         whole.max(one).max(other).unwrap_or_default()
     }
 
     pub(super) fn spend_kid_budget(&mut self, window: Duration, wants: Wants, now: UnixTime) {
-        if self.next_kid_fetch(window, Wants::Once, now) > now && wants == Wants::Again {
+        if wants == Wants::Again {
+            let goes_on = after(self.kid_came_again, window, now).is_some_and(|end| end > now);
+            self.kid_run = if goes_on {
+                self.kid_run.saturating_add(1)
+            } else {
+                1
+            };
             self.kid_came_again = now.as_millis();
         }
-        let [_, second, last] = self.kid_fetches;
+        let [_, fifth, fourth] = self.kid_fetches_before;
+        let [third, second, last] = self.kid_fetches;
+        self.kid_fetches_before = [fifth, fourth, third];
         self.kid_fetches = [second, last, now.as_millis()];
     }
 }
 
+/// The end of a pause that began then; `None`: it never began, or in the future, before the clock was set back.
+fn after(begun: u64, pause: Duration, now: UnixTime) -> Option<UnixTime> {
+    let began = (1..=now.as_millis()).contains(&begun);
+    began.then(|| UnixTime::from_millis(begun).after(pause))
+}
+
 /// What requests want of a key source that does not have their `kid`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wants {
+pub enum Wants {
+    /// Nothing.
     #[default]
     Nothing,
     /// A `kid` that has not come before.
     Once,
-    /// One that has.
+    /// One that has come before the keys were fetched that do not have it.
+    InVain,
+    /// One that has come before, and for which the issuer was not asked yet.
     Again,
-}
-
-impl Wants {
-    pub(super) const fn of(came_before: bool) -> Self {
-        match came_before {
-            true => Self::Again,
-            false => Self::Once,
-        }
-    }
 }
 
 impl Outage {
@@ -319,24 +343,26 @@ mod tests {
                     .filter(|later| **later < first + length)
                     .count()
             };
-            assert!(within(30) <= 3 && within(60) <= 6, "{begun:?}");
+            assert!(within(60) <= 6, "{begun:?}");
         }
         begun
     }
 
     #[test]
     fn whoever_makes_up_kids_leaves_a_fetch_for_one_that_comes_again() {
-        let at = |rotation| {
+        let at = |rotation, flood| {
             let begun = fetches(|second| match second {
                 second if second == rotation => Wants::Again,
-                _ => Wants::Once,
+                _ => flood,
             });
             begun.contains(&rotation)
         };
         for rotation in 0..300 {
-            assert!(at(rotation), "{rotation}");
+            assert!(at(rotation, Wants::Once), "{rotation}");
+            assert!(at(rotation, Wants::InVain), "{rotation}");
         }
         assert_eq!(fetches(|_| Wants::Once)[..4], [0, 15, 30, 45]);
+        assert_eq!(fetches(|_| Wants::InVain)[..4], [0, 5, 30, 35]);
     }
 
     #[test]
@@ -347,8 +373,8 @@ mod tests {
                 _ => Wants::Again,
             });
             let pauses: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            assert!(pauses.iter().all(|pause| *pause <= 20), "{begun:?}");
-            assert!(pauses.iter().skip(6).all(|pause| *pause <= 11), "{begun:?}");
+            assert!(pauses.iter().all(|pause| *pause <= 31), "{begun:?}");
+            assert!(pauses.iter().skip(12).all(|pause| *pause <= 15), "{begun:?}");
         }
     }
 
@@ -389,7 +415,9 @@ mod tests {
             retry_at: 8,
             outage: outage(KeyState::Missing),
             kid_fetches: [10, 11, 14],
+            kid_fetches_before: [16, 17, 18],
             kid_came_again: 15,
+            kid_run: 19,
             discovered: Some(Discovered {
                 jwks_uri: "https://a/".to_owned(),
                 read_again_at: 12,

@@ -101,8 +101,11 @@ impl RemoteKeys {
         if self.absent.contains(kid, now) || self.was_asked_within(since, now) {
             return None;
         }
-        let came_before = serial != 0 && self.sightings.is_known(kid, serial);
-        let wants = self.wants.max(Wants::of(came_before));
+        let own = match serial {
+            0 => Wants::Once,
+            serial => self.sightings.wants(kid, serial, self.record.asked_at),
+        };
+        let wants = self.wants.max(own);
         Some(match self.is_awaited(now) {
             true => now,
             false => self.next_kid_fetch(wants, now).max(now),
@@ -120,8 +123,13 @@ impl RemoteKeys {
             return false;
         }
         let before = self.wants;
-        let came_before = serial != 0 && self.sightings.note(kid, serial);
-        self.wants = before.max(Wants::of(came_before));
+        let own = match serial {
+            0 => Wants::Once,
+            serial => self
+                .sightings
+                .note(kid, serial, self.record.asked_at, now.as_millis()),
+        };
+        self.wants = before.max(own);
         self.wants > before
     }
 
@@ -131,10 +139,10 @@ impl RemoteKeys {
     }
 
     /// A request to another worker, which arrived at `since`, has named a `kid` that these keys do not have.
-    pub(crate) fn want(&mut self, kid: &str, came_again: bool, since: UnixTime, now: UnixTime) {
+    pub(crate) fn want(&mut self, kid: &str, wants: Wants, since: UnixTime, now: UnixTime) {
         self.note_unknown(kid, 0, since, now);
-        if came_again && self.may_learn(kid, 0, since, now).is_some() {
-            self.wants = Wants::Again;
+        if self.may_learn(kid, 0, since, now).is_some() {
+            self.wants = self.wants.max(wants);
         }
     }
 

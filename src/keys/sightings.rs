@@ -1,6 +1,9 @@
 //! The unknown `kid`s of recent requests. The `kid` of a rotated key comes again, and a random one does not.
+//! A `kid` that comes again after a fetch that did not return it may be made up as well.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::record::Wants;
 
 /// So many at a time; a later one may take the place of an earlier one, and which one is not for strangers to choose.
 const CAPACITY: usize = 1024;
@@ -9,8 +12,29 @@ const CAPACITY: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Sightings {
     seed: u64,
-    /// The hash, and the number of the request.
-    places: Vec<(u64, u64)>,
+    places: Vec<Sighting>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sighting {
+    hash: u64,
+    /// The number of the first request that named the `kid`.
+    request: u64,
+    /// When that was, in milliseconds.
+    first: u64,
+}
+
+impl Sighting {
+    /// What a request wants that names the `kid` again; the keys were last fetched then.
+    const fn wants(&self, request: u64, asked_at: u64) -> Wants {
+        if self.request == request {
+            Wants::Once
+        } else if self.first < asked_at {
+            Wants::InVain
+        } else {
+            Wants::Again
+        }
+    }
 }
 
 impl Sightings {
@@ -21,28 +45,33 @@ impl Sightings {
         }
     }
 
-    /// Whether another request has named this `kid`. A request is identified by its number.
-    pub(super) fn is_known(&self, kid: &str, request: u64) -> bool {
+    /// What a request wants that names this `kid`, where the keys that do not have it were fetched at `asked_at`. A request is
+    /// identified by its number.
+    pub(super) fn wants(&self, kid: &str, request: u64, asked_at: u64) -> Wants {
         let (hash, index) = self.place(kid);
-        let place = self.places.get(index);
-        place.is_some_and(|(known, before)| *known == hash && *before != request)
+        let sighting = self.places.get(index).filter(|sighting| sighting.hash == hash);
+        sighting.map_or(Wants::Once, |sighting| sighting.wants(request, asked_at))
     }
 
-    /// Notes that a request named this `kid`; true if another one did before.
-    pub(super) fn note(&mut self, kid: &str, request: u64) -> bool {
+    /// The same, and notes that the request has named it now.
+    pub(super) fn note(&mut self, kid: &str, request: u64, asked_at: u64, now: u64) -> Wants {
         if self.places.is_empty() {
             // Only where there ever is such a request.
-            self.places.resize(CAPACITY, (0, 0));
+            self.places.resize(CAPACITY, Sighting::default());
         }
         let (hash, index) = self.place(kid);
         match self.places.get_mut(index) {
-            Some((known, before)) if *known == hash => *before != request,
-            Some(place) => {
-                *place = (hash, request);
-                false
+            Some(sighting) if sighting.hash == hash => return sighting.wants(request, asked_at),
+            Some(sighting) => {
+                *sighting = Sighting {
+                    hash,
+                    request,
+                    first: now,
+                };
             }
-            None => false,
+            None => {}
         }
+        Wants::Once
     }
 
     fn place(&self, kid: &str) -> (u64, usize) {
@@ -63,19 +92,34 @@ mod tests {
     #[test]
     fn a_kid_comes_again_with_another_request_only() {
         let mut sightings = Sightings::new(7);
-        assert!(!sightings.note("a", 1));
-        assert!(!sightings.note("a", 1), "the same request, looked at twice");
-        assert!(sightings.note("a", 2));
-        assert!(!sightings.note("b", 3));
+        let mut note = |kid: &str, request| sightings.note(kid, request, 50, 1000);
+        assert_eq!(note("a", 1), Wants::Once);
+        assert_eq!(note("a", 1), Wants::Once, "the same request, looked at twice");
+        assert_eq!(note("a", 2), Wants::Again);
+        assert_eq!(note("b", 3), Wants::Once);
         // Ten seconds of a flood: most are still known.
         for number in 0..100 {
-            sightings.note(&format!("good-{number}"), 4);
+            note(&format!("good-{number}"), 4);
         }
         for number in 0..500 {
-            assert!(!sightings.note(&format!("forged-{number}"), 5));
+            assert_eq!(note(&format!("forged-{number}"), 5), Wants::Once);
         }
-        let known = (0..100).filter(|number| sightings.note(&format!("good-{number}"), 6));
+        let known = (0..100).filter(|number| note(&format!("good-{number}"), 6) == Wants::Again);
         assert!(known.count() > 40);
         assert_eq!(sightings.places.len(), CAPACITY);
+    }
+
+    #[test]
+    fn a_kid_that_the_issuer_was_asked_for_comes_again_in_vain() {
+        let mut sightings = Sightings::new(7);
+        sightings.note("a", 1, 50, 1000);
+        assert_eq!(sightings.wants("a", 2, 50), Wants::Again);
+        assert_eq!(sightings.note("a", 2, 50, 1100), Wants::Again);
+        // The keys were fetched at 1200, without it.
+        assert_eq!(sightings.wants("a", 3, 1200), Wants::InVain);
+        assert_eq!(sightings.note("a", 3, 1200, 9000), Wants::InVain);
+        // Another one is not held to that.
+        assert_eq!(sightings.note("b", 4, 1200, 1300), Wants::Once);
+        assert_eq!(sightings.wants("b", 5, 1200), Wants::Again);
     }
 }

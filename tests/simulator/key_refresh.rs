@@ -236,7 +236,6 @@ fn kid_fetches(process: &Process) -> Vec<UnixTime> {
             let later = fetches[at..].iter();
             later.filter(|later| later.since(*begun) < secs(length)).count()
         };
-        assert!(within(30) <= 3, "{} fetches in 30 s", within(30));
         assert!(within(60) <= 6, "{} fetches in a minute", within(60));
     }
     fetches
@@ -299,9 +298,9 @@ fn a_flood_of_unknown_kids_costs_few_fetches_and_bounded_memory() {
     assert!(grown < 100_000, "{grown} bytes more after 9,000 further kids");
 }
 
-/// A flood of forged tokens, 100 a second, whose `kid`s come so often each; in it the issuer rotates at this time, and from
-/// then on good tokens of the new key come five times a second. How long after the rotation the last worker has the key.
-fn rotation_in_a_flood(times: usize, rotated_at: Duration) -> (Duration, usize) {
+/// A flood of forged tokens, 100 a second, with these `kid`s; in it the issuer rotates at this time, and from then on good
+/// tokens of the new key come five times a second. How long after the rotation the last worker has the key.
+fn rotation_in_a_flood(kid: impl Fn(usize) -> usize, rotated_at: Duration) -> (Duration, usize) {
     let keys = keys();
     let mut process = warm(&remote(), 4, set(&[&keys.first]));
     let new = token(&keys.second);
@@ -319,7 +318,7 @@ fn rotation_in_a_flood(times: usize, rotated_at: Duration) -> (Duration, usize) 
                 .issuer
                 .insert("/jwks".to_owned(), set(&[&keys.first, &keys.second]));
         }
-        let kid = format!("kid-{}", number / times);
+        let kid = format!("kid-{}", kid(number));
         process.open(number * 7 % 4, &forged(&keys.first, &kid));
         if is_rotated && number % 20 == 0 {
             let worker = number / 20 % 4;
@@ -366,7 +365,7 @@ fn rotation_in_a_flood(times: usize, rotated_at: Duration) -> (Duration, usize) 
 #[test]
 fn a_rotated_key_is_learnt_within_seconds_in_a_flood_of_made_up_kids() {
     for at in [0, 1, 500, 7_000, 14_900, 15_100, 29_000, 31_000, 44_000] {
-        let (learnt, unavailable) = rotation_in_a_flood(1, Duration::from_millis(at));
+        let (learnt, unavailable) = rotation_in_a_flood(|number| number, Duration::from_millis(at));
         println!("rotation {at} ms into the flood: {learnt:?}, {unavailable} unavailable");
         assert!(learnt < secs(5), "{at}: {learnt:?}");
         // The first at some worker may be the only one there for longer than it waits.
@@ -375,16 +374,30 @@ fn a_rotated_key_is_learnt_within_seconds_in_a_flood_of_made_up_kids() {
 }
 
 #[test]
-fn a_rotated_key_is_learnt_in_a_flood_whose_kids_come_again() {
-    let mut sum = Duration::ZERO;
-    let begins = [0, 3_000, 11_000, 17_000, 26_000, 38_000, 45_000];
-    for at in begins {
-        let (learnt, _) = rotation_in_a_flood(3, Duration::from_millis(at));
-        println!("rotation {at} ms into the flood: {learnt:?}");
-        assert!(learnt < secs(21), "{at}: {learnt:?}");
-        sum += learnt;
+fn a_rotated_key_is_learnt_within_seconds_in_a_flood_of_the_same_made_up_kids() {
+    for count in [1, 2, 5, 20, 50] {
+        for at in [0, 1_000, 7_000, 10_100, 15_100, 29_000, 31_000, 45_100, 62_000] {
+            let (learnt, unavailable) =
+                rotation_in_a_flood(|number| number % count, Duration::from_millis(at));
+            println!("{count} kids, rotation {at} ms into the flood: {learnt:?}, {unavailable} unavailable");
+            assert!(learnt < secs(5), "{count} {at}: {learnt:?}");
+            // Five a second, of which the first may have to wait longer than they do.
+            assert!(unavailable <= 20, "{count} {at}: {unavailable}");
+        }
     }
-    assert!(sum / u32::try_from(begins.len()).unwrap() < secs(10), "{sum:?}");
+}
+
+#[test]
+fn a_rotated_key_is_learnt_in_a_flood_of_new_kids_that_come_again() {
+    for times in [2, 3, 10, 100] {
+        for at in [0, 3_000, 11_000, 26_000, 45_000, 62_000, 68_000] {
+            let (learnt, _) = rotation_in_a_flood(|number| number / times, Duration::from_millis(at));
+            println!("{times} times, rotation {at} ms into the flood: {learnt:?}");
+            // In the first minute most of the budget may have been spent at once.
+            let longest = if at < 60_000 { 32 } else { 16 };
+            assert!(learnt < secs(longest), "{times} {at}: {learnt:?}");
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Event, StreamId, WantedKey};
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::ids::ProviderId;
+use proxy_wasm_jwt::keys::Wants;
 use proxy_wasm_jwt::keys::{FetchRequest, Fetched};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::store::InMemoryStore;
@@ -110,22 +111,22 @@ fn an_engine_without_fetches_lives_by_the_store() {
         );
     }
     let kids = wanted(&mut worker);
-    let of_second = |came_again| WantedKey {
+    let of_second = |wants| WantedKey {
         provider: ProviderId::new(0),
         key_id: "second".into(),
-        came_again,
+        wants,
         is_held: false,
         since: now,
     };
     assert_eq!(
         kids,
-        [of_second(false), of_second(true)],
+        [of_second(Wants::Once), of_second(Wants::Again)],
         "once, and once more as it comes again"
     );
     let late = WantedKey {
         since: fetched_at,
         key_id: "first".into(),
-        ..of_second(true)
+        ..of_second(Wants::Again)
     };
     fetcher.handle_wanted(&late, now);
     assert!(

@@ -103,7 +103,7 @@ object! {
         refresh_ahead: Or<Share> = Or(Share(1, 10), 0.8);
         /// how long the filter uses keys after their lifetime while the issuer fails
         stale_if_error: Or<Span> = Or(Span(Duration::ZERO, Duration::from_secs(30 * 86400)), Duration::from_secs(24 * 3600));
-        /// the window in which unknown `kid`s may cause at most [three fetches](keys.md#unknown-key-ids)
+        /// the window: in two of them unknown `kid`s may cause at most [six fetches](keys.md#unknown-key-ids)
         unknown_kid_cooldown: Or<Span> = Or(Span(Duration::from_secs(1), Duration::from_secs(86400)), Duration::from_secs(30));
         /// the filter refuses a longer document
         max_response_bytes: Or<Whole> = Or(Whole(256, 4_194_304), 262_144);
