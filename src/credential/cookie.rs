@@ -30,7 +30,8 @@ fn passes_for(pair: &[u8], name: &[u8]) -> bool {
             || spelling::is_folded(before, name)
             || key.len() > name.len()
                 && memchr::memchr(b'%', key).is_some()
-                && percent::decode(key, Plus::Plus).is_ok_and(|key| *key == *name)
+                && percent::decode(key, Plus::Plus)
+                    .is_ok_and(|key| *key == *name || spelling::is_folded(&key, name))
         {
             return true;
         }
@@ -120,6 +121,8 @@ mod tests {
             "my[session=E",
             "my session=E",
             "my%5Fsession=E",
+            "my%5Fsession%00=E",
+            "my%2esession=E",
             "a my_session=E",
             "my_session[0]=E",
             "My_Session=E",

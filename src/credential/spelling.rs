@@ -5,18 +5,23 @@
 pub(super) const NO_TOKEN: &[u8] = b"?";
 
 /// Whether some server takes this for a parameter or a cookie of that name. ASP.NET ignores the case of letters; PHP drops white
-/// space before it, ends it at a NUL, takes a bracket behind it for a list, and writes `_` for `.`, ` ` and `[`.
+/// space before it, ends it at a NUL, takes a bracket behind it for a list, and writes `_` for `.`, ` ` and `[`. Some drop white
+/// space behind it too, and `URLSearchParams` a question mark before the first one.
 pub(super) fn is_folded(key: &[u8], name: &[u8]) -> bool {
     let fold = |byte: u8| match byte {
         b'.' | b' ' | b'[' => b'_',
         other => other.to_ascii_lowercase(),
     };
-    let Some((start, rest)) = key.trim_ascii_start().split_at_checked(name.len()) else {
+    let begin = key
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace() && *byte != b'?');
+    let begins = begin.and_then(|begin| key.get(begin..)).unwrap_or_default();
+    let Some((start, rest)) = begins.split_at_checked(name.len()) else {
         return false;
     };
     // The name itself is none of these.
     key != name
-        && matches!(rest.first(), None | Some(b'[' | 0))
+        && matches!(rest.trim_ascii_end().first(), None | Some(b'[' | 0))
         && start
             .iter()
             .zip(name)
