@@ -1,9 +1,9 @@
 //! Envoy's shared data as the store of the engine: names, MACs, and the keys of earlier configurations' MACs.
 //!
 //! Another module under the same `vm_id` reads and writes all of it. So the entries on which keys rest have a
-//! MAC, which only the same configuration, or the same secret, can make; see [`crate::seal`]. The lists of
-//! used proofs have none: whoever could change a list could erase it as well, and a list that a new
-//! configuration cannot read forgets all proofs.
+//! MAC, which only the same configuration, or the same secret, can make; see [`crate::seal`]. What has to be
+//! the same for all configurations, the lists of used proofs and the bytes for nonces, has one with an
+//! operator's secret only: a list that a new configuration could not read would forget all proofs.
 //!
 //! The number in a name is that of the format: a later format takes another, so that old and new modules in
 //! one process never read each other's bytes.
@@ -39,9 +39,9 @@ impl HostStore {
     /// The name of an entry, and whether it has a MAC.
     fn name(&self, key: StoreKey<'_>) -> (String, bool) {
         match key {
-            StoreKey::UsedProofs(_) => (format!("proxy-wasm-jwt/2/{key}"), false),
+            StoreKey::UsedProofs(_) if !self.seal.is_secret() => (format!("proxy-wasm-jwt/2/{key}"), false),
             StoreKey::NonceSecret if !self.seal.is_secret() => (NONCE_SECRET.to_owned(), false),
-            StoreKey::Record(_) | StoreKey::Document(_) | StoreKey::NonceSecret => {
+            StoreKey::Record(_) | StoreKey::Document(_) | StoreKey::NonceSecret | StoreKey::UsedProofs(_) => {
                 (format!("proxy-wasm-jwt/2/{}/{key}", self.seal.id()), true)
             }
         }

@@ -462,6 +462,42 @@ fn unasked(client: &Client<'_>) -> Request {
 }
 
 #[test]
+fn used_proofs_that_a_neighbour_plants_refuse_nobody() {
+    let with_secret = |secret: &str| {
+        let binding = json!({"binding": {"dpop": {"required": true}}});
+        let mut config = scenarios::config(scenarios::with(scenarios::local_provider(), binding));
+        config["shared_data"] = json!({"secret": {"inline_string": secret}});
+        config
+    };
+    let (own, other) = (
+        with_secret("0123456789abcdef0123456789abcdef"),
+        with_secret("fedcba9876543210fedcba9876543210"),
+    );
+    let client = Client::new(&world().es256);
+    let request = client.request(&client.proof("planted", json!({})).mint());
+    let spend = |process: &Process, config: &Value| {
+        Worker::start_with(process, config.clone(), |_| {}).reply(request.clone())
+    };
+    // What the filter itself writes of this proof, in another process and with another secret.
+    let elsewhere = Process::new();
+    assert_eq!(spend(&elsewhere, &other), None);
+    let [(name, entry)]: [_; 1] = entries(&elsewhere).try_into().expect("one list");
+    let content = seal(&other).open(&name, &entry).expect("a MAC").to_vec();
+    let ours = name.replace(seal(&other).id(), seal(&own).id());
+    for planted in [content.clone(), entry, seal(&other).seal(&ours, &content)] {
+        let process = Process::new();
+        put(&process, &[(ours.clone(), planted)]);
+        assert_eq!(spend(&process, &own), None);
+        let replayed = spend(&process, &own).expect("a refusal");
+        assert_eq!(replayed.0, "jwt_proof_replayed");
+    }
+    // Under its own MAC it counts, in whichever VM.
+    let process = Process::new();
+    put(&process, &[(ours.clone(), seal(&own).seal(&ours, &content))]);
+    assert_eq!(spend(&process, &own).expect("a refusal").0, "jwt_proof_replayed");
+}
+
+#[test]
 fn workers_that_begin_at_once_agree_on_the_secret_of_nonces() {
     let client = Client::new(&world().es256);
     let process = Process::new();
