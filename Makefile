@@ -130,7 +130,7 @@ microbench: cc ## what each step costs natively, from the parsing of a token to 
 	@cargo bench --bench micro -- $(MICROBENCH)
 
 .PHONY: fuzz
-fuzz: cc ## arbitrary configurations, tokens, keys, requests and pairs of them, FUZZ_SECONDS (60) of each; fails on a crash
+fuzz: cc ## arbitrary configurations, tokens, keys, requests, pairs of them and patterns, FUZZ_SECONDS (60) of each; fails on a crash
 	@scripts/fuzz.sh
 
 .PHONY: token

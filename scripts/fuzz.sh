@@ -7,7 +7,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-targets=(configuration token request pairs)
+targets=(configuration token request pairs patterns)
 seconds=${FUZZ_SECONDS:-60}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || fail "fuzz: FUZZ_SECONDS is a number of seconds, not '$seconds'"
 # libFuzzer is C++.

@@ -3,9 +3,11 @@
 //! `make fuzz` gives them inputs that reach new code; a test gives them the seeds, from which the fuzzer begins.
 
 mod pairs;
+mod pattern;
 mod request;
 
 pub use pairs::pairs;
+pub use pattern::patterns;
 pub use request::request;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
@@ -20,11 +22,12 @@ use proxy_wasm_jwt::time::UnixTime;
 pub type Target = fn(&[u8]);
 
 /// All of them, by their names.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("configuration", configuration),
     ("token", token),
     ("request", request),
     ("pairs", pairs),
+    ("patterns", patterns),
 ];
 
 /// Seconds since the epoch at which everything happens.

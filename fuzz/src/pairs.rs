@@ -31,10 +31,10 @@ struct Asked {
 type Fields = Vec<(&'static str, Vec<u8>)>;
 
 /// The choices that the bytes of an input make; zeros where they end.
-struct Bytes<'b>(&'b [u8]);
+pub(crate) struct Bytes<'b>(pub(crate) &'b [u8]);
 
 impl Bytes<'_> {
-    fn next(&mut self) -> usize {
+    pub(crate) fn next(&mut self) -> usize {
         match self.0 {
             [first, rest @ ..] => {
                 self.0 = rest;
@@ -44,11 +44,11 @@ impl Bytes<'_> {
         }
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.next() % end.max(1)
     }
 
-    fn pick<'l, T>(&mut self, list: &'l [T]) -> &'l T {
+    pub(crate) fn pick<'l, T>(&mut self, list: &'l [T]) -> &'l T {
         &list[self.below(list.len())]
     }
 }
@@ -349,7 +349,11 @@ impl Asked {
         }
         let at = bytes.below(count);
         let (_, name, value) = &mut self.pairs[at];
-        match bytes.below(11) {
+        match bytes.below(12) {
+            10 if value.starts_with(b"secret") => {
+                let strange = bytes.pick::<&[u8]>(STRANGE);
+                value.extend_from_slice(strange);
+            }
             0 => encode(name, bytes),
             1 => encode(value, bytes),
             2 => {
@@ -389,7 +393,13 @@ impl Asked {
         let Some((_, value)) = self.headers.first_mut() else {
             return;
         };
-        match bytes.below(6) {
+        // Who compares the whole value, and who looks for a part of it, each finds what the plain one has.
+        let holds_more = value.windows(6).any(|part| part == b"secret");
+        match bytes.below(8) {
+            6 if holds_more => value.extend_from_slice(bytes.pick::<&[u8]>(STRANGE)),
+            7 if value.ends_with(b"secret") => value
+                .splice(0..0, bytes.pick::<&[u8]>(STRANGE).iter().copied())
+                .for_each(drop),
             0 => self.headers.insert(0, ("x-env", other)),
             1 => self.headers.push(("x-env", other)),
             2 => value.extend([b",", other.as_slice()].concat()),
@@ -402,14 +412,20 @@ impl Asked {
     }
 }
 
+/// No UTF-8.
+const STRANGE: &[&[u8]] = &[b"\xff", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xf8\x88"];
+
 /// One more thing that a server undoes before it looks at a path.
 fn vary_path(path: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
-    let kind = bytes.below(15);
+    let kind = bytes.below(20);
     let at = bytes.below(path.len());
     let slashes: Vec<usize> = (0..path.len()).filter(|at| path[*at] == b'/').collect();
     let slash = *bytes.pick(&slashes);
+    let path_before_is_name = slash > 0 && path[slash - 1].is_ascii_alphanumeric();
     let byte = path[at];
     let end = path.len();
+    // A rule for a prefix is for whatever follows.
+    let is_prefix = !path.starts_with(b"/exact");
     let ends_in_name = path.last().is_some_and(u8::is_ascii_alphanumeric);
     let has_authority = matches!(path.as_slice(), [b'/', b'/' | b'\\', ..]);
     let mut put =
@@ -452,6 +468,31 @@ fn vary_path(path: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
             bytes.pick(&["%0a", "%20", "%00u", "%3fu", "%23/u"]).as_bytes(),
         ),
         14 if ends_in_name => put(end..end, b"."),
+        15 if is_prefix => put(end..end, bytes.pick::<&[u8]>(STRANGE)),
+        16 if is_prefix => {
+            let strange = escaped(bytes.pick::<&[u8]>(STRANGE));
+            put(end..end, strange.as_bytes());
+        }
+        // At the end of any segment that is a name.
+        17..=19 if slash > 0 && path_before_is_name => {
+            let endings = [
+                ".",
+                "%20",
+                "%20.",
+                "%c2%a0",
+                "%E3%80%80",
+                "\u{2003}",
+                "::$DATA",
+                ":$I30:$INDEX_ALLOCATION",
+                "%00",
+                "%00.png",
+                ";a=b",
+                "%3bx",
+                "%1f",
+                "%09.",
+            ];
+            put(slash..slash, bytes.pick(&endings).as_bytes());
+        }
         _ => {}
     }
 }
@@ -541,26 +582,27 @@ fn shown(asked: &Asked) -> String {
     )
 }
 
+/// Inputs of this many bytes that are always the same.
+#[cfg(test)]
+pub(crate) fn inputs(count: usize, length: usize) -> impl Iterator<Item = Vec<u8>> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33).to_le_bytes()[0]
+    };
+    (0..count).map(move |_| (0..length).map(|_| next()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Bytes that are always the same.
-    fn inputs(count: usize) -> impl Iterator<Item = Vec<u8>> {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = move || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33).to_le_bytes()[0]
-        };
-        (0..count).map(move |_| (0..40).map(|_| next()).collect())
-    }
-
     #[test]
     fn no_variant_gets_more_than_its_request() {
         let (mut refused, mut passed, mut varied) = (0, 0, 0);
-        for input in inputs(4_000) {
+        for input in inputs(4_000, 40) {
             let (plain, variant) = pair(&input);
             varied += usize::from(plain != variant);
             for (plainly, otherwise) in outcomes(&plain, &variant) {
@@ -579,7 +621,7 @@ mod tests {
     #[test]
     fn plain_requests_are_let_through_by_what_their_rules_ask() {
         let mut passing = vec![0; credentials().len()];
-        for input in inputs(2_000) {
+        for input in inputs(2_000, 40) {
             let (plain, _) = pair(&input);
             for (count, (plainly, again)) in passing.iter_mut().zip(outcomes(&plain, &plain)) {
                 assert_eq!(plainly, again);
