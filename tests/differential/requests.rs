@@ -31,6 +31,10 @@ const PATHS: &[&str] = &[
     "/x/..;/orders",
     "/%6frders",
     "/healthz/..%3b/orders",
+    "/orders/%ff",
+    "/orders%c3",
+    "/public/%ed%a0%80/x",
+    "/healthz/é",
 ];
 
 const QUERIES: &[&str] = &[
@@ -41,7 +45,25 @@ const QUERIES: &[&str] = &[
     "v=1&v=2",
     "w=%zz",
     "a%20b=c%2Fd",
+    "v=1%ff",
+    "v=%c3&w=1",
+    "%ff=1&v=b2",
 ];
+
+/// No UTF-8.
+const STRANGE: &[&[u8]] = &[b"\xff", b"\xc3", b"\xa9x", b"\xed\xa0\x80", b"\xf8\x88\x80"];
+
+/// The value, now and then with bytes before or behind it that are no text.
+fn strange(value: &str, random: &mut Random) -> Vec<u8> {
+    let strange = match random.percent(12) {
+        true => random.pick(STRANGE),
+        false => b"",
+    };
+    match random.percent(50) {
+        true => [value.as_bytes(), strange].concat(),
+        false => [strange, value.as_bytes()].concat(),
+    }
+}
 
 const METHODS: &[&str] = &["GET", "GET", "GET", "POST", "OPTIONS", "DELETE"];
 
@@ -64,10 +86,12 @@ pub(crate) fn generate(config: &Value, random: &mut Random) -> Request {
         cookies.push("theme=dark".to_owned());
     }
     if random.percent(35) {
-        request = request.header("x-env", random.pick(&["prod", "PROD", "staging", "", "prod,x"]));
+        let value = random.pick(&["prod", "PROD", "staging", "", "prod,x"]);
+        request = request.header("x-env", strange(value, random));
     }
     if random.percent(15) {
-        request = request.header("x-number", random.pick(&["5", "10", "1", "-1", "five", "5x"]));
+        let value = random.pick(&["5", "10", "1", "-1", "five", "5x"]);
+        request = request.header("x-number", strange(value, random));
     }
     if random.percent(10) {
         request = request
@@ -93,7 +117,11 @@ pub(crate) fn generate(config: &Value, random: &mut Random) -> Request {
                 } else {
                     prefix.as_str()
                 };
-                request = request.header(&name, format!("{prefix}{token}"));
+                let value = match random.percent(4) {
+                    true => strange(&format!("{prefix}{token}"), random),
+                    false => format!("{prefix}{token}").into_bytes(),
+                };
+                request = request.header(&name, value);
             }
             Place::Parameter(name) => {
                 let token = if random.percent(20) {
@@ -122,7 +150,8 @@ pub(crate) fn generate(config: &Value, random: &mut Random) -> Request {
         cookies.push("lang=de".to_owned());
     }
     if !cookies.is_empty() {
-        request = request.header("cookie", cookies.join("; "));
+        let value = cookies.join("; ");
+        request = request.header("cookie", strange(&value, random));
     }
     request
 }
