@@ -10,6 +10,7 @@ mod latency;
 mod load;
 mod memory;
 mod picture;
+mod proofs;
 mod pump;
 mod report;
 mod scale;
@@ -46,7 +47,8 @@ pub(crate) struct Options {
     /// Different tokens of the flood after which memory is read.
     #[arg(long)]
     flood: Option<u64>,
-    /// Only what has this in its name: a case, "latency at half load", "start", "memory", "process", "scale", "worst request".
+    /// Only what has this in its name: a case, "latency at half load", "start", "memory", "process", "scale", "worst request",
+    /// "proof of possession".
     #[arg(long, default_value = "")]
     only: String,
     /// Where results.json and results.svg go.
@@ -81,6 +83,7 @@ fn main() {
     let keys = tokens::Keys::generate();
     let start = is_wanted(start::NAME).then(|| start::measure(&keys, rounds));
     let worst = is_wanted(worst::NAME).then(|| worst::measure(&keys));
+    let proofs = is_wanted(proofs::NAME).then(|| proofs::measure(&keys));
     let count = if options.quick { 20_000 } else { 50_000 };
     let kinds = cases.iter().map(|case| case.tokens);
     let files = tokens::Files::write(&keys, kinds.chain([Kind::Warm]), count);
@@ -142,6 +145,7 @@ fn main() {
         worst: worst.as_deref(),
         process: process.as_deref(),
         scale: scale.as_deref(),
+        proofs,
         rounds,
         seconds,
     };

@@ -9,7 +9,7 @@ use crate::cases::{Case, Side};
 use crate::latency::{self, Latency};
 use crate::load::Sample;
 use crate::memory::{self, Reading};
-use crate::{Samples, picture, scale, sizing, start, worst};
+use crate::{Samples, picture, proofs, scale, sizing, start, worst};
 
 /// How long a VM may take to read the configuration of [`crate::start`], in ms.
 const START_GOAL: f64 = 5.0;
@@ -27,6 +27,7 @@ pub(crate) struct Report<'r> {
     pub(crate) worst: Option<&'r [worst::Cost]>,
     pub(crate) process: Option<&'r [sizing::Process]>,
     pub(crate) scale: Option<&'r [scale::Row]>,
+    pub(crate) proofs: Option<proofs::Cost>,
     pub(crate) rounds: usize,
     pub(crate) seconds: u32,
 }
@@ -50,6 +51,7 @@ impl Report<'_> {
             && self.worst.is_none()
             && self.process.is_none()
             && self.scale.is_none()
+            && self.proofs.is_none()
     }
 
     fn of(&self, case: usize, side: Side, figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
@@ -186,6 +188,15 @@ impl Report<'_> {
             line(format!("{}: {}", worst::NAME, cost.name));
             line(verdict(cost.verdict()));
         }
+        if let Some(cost) = self.proofs {
+            line(proofs::NAME.to_owned());
+            line(format!(
+                "  {:.0} µs a request, {:.0} µs without a filter: {:.0} requests/s",
+                cost.with_proof,
+                cost.without_filter,
+                cost.rate()
+            ));
+        }
         text
     }
 
@@ -287,6 +298,13 @@ impl Report<'_> {
                 })
                 .collect();
             results["worst"] = rows.into();
+        }
+        if let Some(cost) = self.proofs {
+            results["proofs"] = json!({
+                "us": cost.with_proof.round(),
+                "without_filter_us": cost.without_filter.round(),
+                "requests_per_second": cost.rate().round(),
+            });
         }
         results
     }
