@@ -124,6 +124,10 @@ impl Binding {
 
     /// Checks that the client is the one to which the token was issued. Returns the proof, which must not be
     /// used again.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the denial of the first check that fails.
     pub fn check(
         self,
         jwt: &VerifiedJwt<'_>,

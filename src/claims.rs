@@ -33,16 +33,28 @@ pub struct UnverifiedClaims<'a> {
 impl<'a> UnverifiedClaims<'a> {
     /// Reads the payload. Fails unless it is a JSON object in UTF-8 without duplicate members ("The Claim
     /// Names within a JWT Claims Set MUST be unique", RFC 7519 section 4) and with bounded depth.
+    ///
+    /// # Errors
+    ///
+    /// Fails for each reason that [`JsonError`] lists.
     pub fn parse(payload: &'a [u8]) -> Result<Self, JsonError> {
         Object::parse(payload).map(|members| Self { members })
     }
 
     /// `iss`, unverified: it may only select the provider whose keys are to verify it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `claim_malformed` if `iss` is not a string.
     pub fn unverified_issuer(&self) -> Result<Option<Cow<'a, str>>, Denial> {
         string_claim(&self.members, "iss")
     }
 
     /// `exp`, `nbf` and `iat`, which are checked now and again later.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `claim_malformed` if one of the times is not a NumericDate.
     pub fn times(&self) -> Result<TimeLimits, Denial> {
         let date = |name| date_claim(&self.members, name);
         let [first, second] = STARTS;
@@ -53,6 +65,10 @@ impl<'a> UnverifiedClaims<'a> {
     }
 
     /// Every other check that needs no key: audience, subject, required claims.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the denial of the first check that fails.
     pub fn check(&self, rules: &impl AsRef<ClaimRules>, audiences: &Audiences) -> Result<(), Denial> {
         let rules = rules.as_ref();
         self.check_audience(audiences)?;
@@ -65,12 +81,20 @@ impl<'a> UnverifiedClaims<'a> {
 
     /// Sections 4.1.2 and 4.1.7: `sub` and `jti` are strings, even if the configuration does not use them. In
     /// a header, 7 and "7" would be equal.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `claim_malformed` for a value of another type.
     pub fn check_names(&self) -> Result<(), Denial> {
         string_claim(&self.members, "sub")?;
         string_claim(&self.members, "jti").map(drop)
     }
 
     /// `required_claims`, and what the profile requires.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `claim_missing` or `claim_malformed`.
     pub fn check_required(&self, rules: &ClaimRules) -> Result<(), Denial> {
         for (number, claim) in rules.required_claims.iter().enumerate() {
             match claim.resolve(&self.members) {
@@ -88,6 +112,10 @@ impl<'a> UnverifiedClaims<'a> {
 
     /// An issuer with many tenants names the tenant in `iss` and in a claim: both must be equal. Otherwise an
     /// upstream that reads only one of them would take the token of one tenant for another's.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `issuer_unknown`, or with `claim_malformed` for a claim of another type.
     pub fn check_issuer(&self, rules: &impl AsRef<ClaimRules>) -> Result<(), Denial> {
         let Some(pattern) = &rules.as_ref().issuer_pattern else {
             return Ok(());
@@ -105,6 +133,10 @@ impl<'a> UnverifiedClaims<'a> {
 
     /// Section 4.1.3: "each principal intended to process the JWT MUST identify itself with a value in the audience
     /// claim"; a list of strings, or one string.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `audience_mismatch`, or with `claim_malformed` for a claim of another type.
     pub fn check_audience(&self, audiences: &Audiences) -> Result<(), Denial> {
         let mismatch = Denial::new(Reason::AudienceMismatch);
         let malformed = Denial::new(Reason::ClaimMalformed).with_detail("aud");
@@ -133,6 +165,10 @@ impl<'a> UnverifiedClaims<'a> {
     }
 
     /// `sub` matches `subjects`.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `subject_rejected`, or with `claim_malformed` for a claim of another type.
     pub fn check_subject(&self, subjects: &StringMatcher) -> Result<(), Denial> {
         match string_claim(&self.members, "sub")? {
             Some(subject)
@@ -159,6 +195,10 @@ pub struct TimeLimits {
 
 impl TimeLimits {
     /// Whether the token is valid now, with the provider's tolerance.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the denial of the first check that fails.
     pub fn check(&self, rules: &impl AsRef<ClaimRules>, now: UnixTime) -> Result<(), Denial> {
         let rules = rules.as_ref();
         self.check_expiry(rules, now)?;
@@ -166,11 +206,19 @@ impl TimeLimits {
     }
 
     /// Whether the token has not expired, and does not expire too late.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `token_expired`, `lifetime_too_long`, or `claim_missing` if `exp` is required.
     pub fn check_expiry(&self, rules: &ClaimRules, now: UnixTime) -> Result<(), Denial> {
         check_expiry(self.expiry, rules, now)
     }
 
     /// Whether the token is already valid.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `token_not_yet_valid`.
     pub fn check_start(&self, rules: &ClaimRules, now: UnixTime) -> Result<(), Denial> {
         for (name, start) in STARTS.into_iter().zip(self.starts) {
             check_start(name, start, rules, now)?;

@@ -37,6 +37,8 @@ impl Credential<'_> {
 
 /// Looks for tokens at these locations: at each there may be one.
 ///
+/// # Errors
+///
 /// Fails with `token_multiple` where a location holds several, since a good token must not hide a bad one that the upstream
 /// may prefer; with `request_malformed` where a parameter cannot be decoded.
 pub fn find<'a>(

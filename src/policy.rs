@@ -161,6 +161,8 @@ impl CorsPreflight {
 impl Policy {
     /// What has its say about the request: once for each way in which servers may read it.
     ///
+    /// # Errors
+    ///
     /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
     pub fn choose(&self, request: &RequestHead) -> Result<Choices, Denial> {
         let mut choices = self.choose_by(request, request.route_requirement.as_deref())?;

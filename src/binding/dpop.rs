@@ -64,6 +64,10 @@ fn invalid(detail: &'static str) -> Denial {
 impl Dpop {
     /// Checks that the client has the key with this thumbprint (`cnf.jkt`), for this token. Returns the
     /// proof, which must not be used again. The numbers beside the checks are those of RFC 9449 section 4.3.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `proof_invalid`, `proof_nonce` or `binding_mismatch`.
     pub fn check(
         &self,
         thumbprint: &str,

@@ -119,6 +119,10 @@ impl Authorization {
     }
 
     /// Whether the token permits the request. It does not if the check would exceed the remaining work.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first condition that is false.
     pub fn check(
         &self,
         jwt: &VerifiedJwt<'_>,

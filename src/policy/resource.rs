@@ -249,6 +249,8 @@ impl ProtectedResources {
 
     /// The response to a request for a metadata document; `None` for any other request.
     ///
+    /// # Errors
+    ///
     /// Fails with `request_malformed` if the document would have to name a host that cannot exist.
     pub fn answer(&self, request: &RequestHead) -> Option<Result<Rc<LocalReply>, Denial>> {
         let path = RequestPath::new(request.first(self.path)?);

@@ -14,6 +14,10 @@ pub struct Template(Value);
 
 impl Template {
     /// Reads the file; the error names it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read or parsed; the text names it.
     pub fn load(path: &Path) -> Result<Self, String> {
         let named = |error: String| format!("{}: {error}", path.display());
         let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;

@@ -338,6 +338,10 @@ impl SigningKey {
     }
 
     /// Reads a PKCS #8 key back; `algorithm` says what it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the bytes are not a key for this algorithm.
     pub fn from_pkcs8(algorithm: Algorithm, kid: Option<&str>, der: &[u8]) -> Result<Self, String> {
         let rejected = |error| format!("not a PKCS #8 key for {algorithm}: {error}");
         let pair = if algorithm.rsa_encoding().is_some() {
@@ -366,6 +370,10 @@ impl SigningKey {
     }
 
     /// Reads a file that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, or has no key for this algorithm.
     pub fn load(path: &Path, algorithm: Algorithm, kid: Option<&str>) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();

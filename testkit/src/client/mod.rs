@@ -74,6 +74,10 @@ impl Client {
     }
 
     /// Sends a request and waits for the answer; Err says how the exchange broke.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the exchange breaks; the text says how.
     pub fn try_request(&self, request: Request) -> Result<Response, String> {
         let body = full(request.body.clone());
         block_on(exchange(self.pool.clone(), self.addr, request, body))
@@ -159,6 +163,10 @@ impl Pending {
     }
 
     /// Waits for the answer; Err says how the exchange broke.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the exchange breaks; the text says how.
     pub fn try_wait(self) -> Result<Response, String> {
         self.outcome
             .recv()
@@ -166,6 +174,10 @@ impl Pending {
     }
 
     /// The outcome if it comes within `patience`; None while the request still waits. Ask again after None only.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the exchange breaks; the text says how.
     pub fn poll(&self, patience: Duration) -> Option<Result<Response, String>> {
         match self.outcome.recv_timeout(patience) {
             Ok(outcome) => Some(outcome),

@@ -90,6 +90,10 @@ impl EnvoyProcess {
     /// Starts Envoy and waits until it is live. Err is its log: it refused the configuration, or took too long.
     ///
     /// An `admin` section is added on a free port if the configuration has none.
+    ///
+    /// # Errors
+    ///
+    /// Fails with Envoy's log if it refuses the configuration or takes too long.
     pub fn try_start(config: &Value, options: &EnvoyOptions) -> Result<Self, String> {
         let dir = tempfile::Builder::new()
             .prefix("envoy-")
@@ -189,6 +193,10 @@ impl EnvoyProcess {
     }
 
     /// Waits until a counter or gauge meets `wanted`; Err is its last value.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the last value.
     pub fn wait_for_stat(
         &self,
         name: &str,
@@ -250,6 +258,10 @@ impl EnvoyProcess {
 
     /// Replaces all listeners (needs [`EnvoyOptions::reloadable_listeners`]). A listener of an old name keeps its port.
     /// Err is the log's end: Envoy refused the new ones and keeps the old.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the end of the log if Envoy refuses the new listeners.
     pub fn reload_listeners(&self, listeners: &[Value]) -> Result<(), String> {
         let outcome = |name: &str| self.stat(&format!("listener_manager.lds.{name}"));
         // Envoy counts a file that does not parse as failed, and an invalid listener as rejected.
@@ -291,6 +303,10 @@ pub fn envoy_binary() -> PathBuf {
 }
 
 /// Reads an Envoy configuration in YAML as the value that `EnvoyProcess` takes.
+///
+/// # Errors
+///
+/// Fails if the text is not YAML.
 pub fn load_yaml(text: &str) -> Result<Value, String> {
     yaml_serde::from_str(text).map_err(|error| error.to_string())
 }
