@@ -1,7 +1,8 @@
-//! The one thread of the module's own: Envoy has no timers for HTTP filters, and nothing of its own wakes a worker.
+//! The only thread of the module's own: Envoy has no timers for HTTP filters, and does not wake workers by
+//! itself.
 //!
-//! It holds no engine and decides nothing. When a time has come, it commits a scheduler, and Envoy calls the thread whose
-//! business it is.
+//! It has no engine and decides nothing. At the right time it commits a scheduler, and Envoy calls the thread
+//! of that scheduler.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,7 +16,7 @@ use crate::logger::now;
 struct Clock {
     state: Mutex<State>,
     poked: Condvar,
-    /// Until when it sleeps, in milliseconds; the highest number while it does not.
+    /// The end of its sleep, in milliseconds; the largest number while it is awake.
     sleeps_until: AtomicU64,
 }
 
@@ -24,7 +25,7 @@ struct State {
     filters: Vec<Weak<Filter>>,
     is_running: bool,
     is_poked: bool,
-    /// A record was written: whoever waits is to look at it.
+    /// A record was written: threads with waiting requests have to read it.
     has_news: bool,
 }
 
@@ -46,7 +47,7 @@ fn state() -> MutexGuard<'static, State> {
     CLOCK.state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A configuration has times of its own from now on. False where the system gives no thread.
+/// A configuration needs the clock from now on. False if the system provides no thread.
 pub(crate) fn watch(filter: &Arc<Filter>) -> bool {
     let mut state = state();
     state.filters.push(Arc::downgrade(filter));
@@ -60,7 +61,7 @@ pub(crate) fn watch(filter: &Arc<Filter>) -> bool {
     begun.is_ok()
 }
 
-/// Something is due then, which may be sooner than the clock knows.
+/// Work is due at this time, which may be earlier than the clock knows.
 pub(crate) fn due(at: u64) {
     if at < CLOCK.sleeps_until.load(Ordering::SeqCst) {
         state().is_poked = true;
@@ -68,7 +69,7 @@ pub(crate) fn due(at: u64) {
     }
 }
 
-/// Whoever waits is to look at what was written.
+/// Threads with waiting requests have to read the new record.
 pub(crate) fn wake_waiting() {
     state().has_news = true;
     CLOCK.poked.notify_one();
@@ -76,14 +77,14 @@ pub(crate) fn wake_waiting() {
 
 fn run() {
     loop {
-        // Without its clock no request that waits would ever be decided.
+        // Without its clock, the module would never decide a waiting request.
         if std::panic::catch_unwind(wake).is_err() {
             thread::sleep(Duration::from_millis(LONGEST));
         }
     }
 }
 
-/// Wakes whoever is due, and sleeps until someone is.
+/// Wakes the threads that are due, and sleeps until the next one is.
 fn wake() {
     CLOCK.sleeps_until.store(u64::MAX, Ordering::SeqCst);
     let (filters, has_news) = {

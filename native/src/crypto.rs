@@ -1,4 +1,4 @@
-//! RSA and ECDSA by AWS-LC, with keys that are parsed once; Ed25519 by the core, which is faster.
+//! RSA and ECDSA with AWS-LC, whose keys are parsed once. The core verifies Ed25519, because it is faster.
 
 #[cfg(test)]
 #[allow(
@@ -19,7 +19,7 @@ use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
 
 use std::sync::OnceLock;
 
-/// The algorithms that are AWS-LC's here.
+/// The algorithms that AWS-LC verifies here.
 pub(crate) const SERVES: [Algorithm; 9] = [
     Algorithm::Rs256,
     Algorithm::Rs384,
@@ -32,11 +32,12 @@ pub(crate) const SERVES: [Algorithm; 9] = [
     Algorithm::Es512,
 ];
 
-/// A key as AWS-LC has it, for each of [`SERVES`] at its first use; `None` where AWS-LC does not take it.
+/// The key in AWS-LC's form for each of [`SERVES`], made at its first use; `None` if AWS-LC does not accept
+/// it.
 #[derive(Default)]
 struct Prepared([OnceLock<Option<ParsedPublicKey>>; SERVES.len()]);
 
-/// The place in [`SERVES`], and what checks there.
+/// The position in [`SERVES`], and the verifier.
 fn scheme(algorithm: Algorithm) -> Option<(usize, &'static dyn VerificationAlgorithm)> {
     let place = SERVES.iter().position(|known| *known == algorithm)?;
     let scheme: &'static dyn VerificationAlgorithm = match algorithm {
@@ -63,7 +64,7 @@ impl SignatureVerifier for AwsLc {
         let Some((place, scheme)) = scheme(algorithm) else {
             return Sandbox.verify(key, algorithm, signing_input, signature);
         };
-        // Both are checked here, so that no lenience of a library gives one token two spellings.
+        // Both lengths are checked here: with a lenient library, one token could have two spellings.
         if !key.fits(algorithm) || key.signature_len(algorithm) != signature.len() {
             return false;
         }

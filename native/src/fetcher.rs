@@ -1,6 +1,6 @@
 //! One configuration on the main thread: the engine that fetches keys for all workers.
 //!
-//! A request that a worker would send dies with the stream on whose behalf it is sent; one of the configuration does not.
+//! A request of a worker would end with its stream. A request of the configuration does not.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,25 +30,26 @@ const IDLE: u64 = 1000;
 pub(crate) struct Fetcher {
     config: Rc<Config>,
     engine: RefCell<Authenticator>,
-    /// By Envoy's number: each fetch under way.
+    /// The fetches in progress, by Envoy's number.
     calls: RefCell<HashMap<u64, Call>>,
     gauges_shown_at: Cell<UnixTime>,
 }
 
-/// A fetch under way.
+/// A fetch in progress.
 struct Call {
     fetch: FetchId,
-    /// How long its answer may be.
+    /// The longest response.
     max_response_bytes: usize,
     sent: UnixTime,
 }
 
 thread_local! {
-    /// Those of this thread, which is the main thread. One whose configuration is gone stays until another is asked for.
+    /// The fetchers of this thread, which is the main thread. A fetcher without a configuration stays until
+    /// another one is needed.
     static FETCHERS: RefCell<Vec<(Weak<Filter>, Rc<Fetcher>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes the configuration's part of the main thread.
+/// Creates the configuration's part on the main thread.
 pub(crate) fn begin(filter: &Arc<Filter>, config: Rc<Config>, host: ConfigHost<'_>) {
     let engine = worker::engine(&config);
     let fetcher = Rc::new(Fetcher {
@@ -61,7 +62,7 @@ pub(crate) fn begin(filter: &Arc<Filter>, config: Rc<Config>, host: ConfigHost<'
     FETCHERS.with_borrow_mut(|fetchers| fetchers.push((Arc::downgrade(filter), fetcher)));
 }
 
-/// The configuration's part of the main thread.
+/// The configuration's part on the main thread.
 pub(crate) fn of(filter: &Filter) -> Option<Rc<Fetcher>> {
     let gone: Vec<_> = FETCHERS.with_borrow_mut(|fetchers| {
         let is_gone = |known: &Weak<Filter>| known.upgrade().is_none_or(|filter| filter.is_gone());
@@ -93,16 +94,16 @@ impl Fetcher {
         self.tell(filter, host);
     }
 
-    /// Throws the engine away, which a panic may have left in any state, and makes another.
+    /// Replaces the engine, which a panic may have left in any state.
     pub(crate) fn rebuild(&self, filter: &Filter) {
         let broken = self.engine.replace(worker::engine(&self.config));
-        // Its destructors are as suspect as the rest of it.
+        // The destructors of a broken engine are not safe either.
         std::mem::forget(broken);
         self.calls.borrow_mut().clear();
         filter.call_main_at(now().as_millis().saturating_add(IDLE));
     }
 
-    /// Time has passed, or a worker wants something.
+    /// Time has passed, or a worker needs a key.
     pub(crate) fn tick(&self, filter: &Filter, host: ConfigHost<'_>) {
         let now = now();
         for key in filter.take_wanted() {
@@ -114,7 +115,7 @@ impl Fetcher {
         self.settle(filter, host, now);
     }
 
-    /// Sends a request, and the one that follows it if Envoy cannot send it.
+    /// Sends a request, and the next one if Envoy cannot send it.
     fn send(&self, host: ConfigHost<'_>, request: FetchRequest, now: UnixTime) {
         let mut next = Some(request);
         while let Some(request) = next.take() {
@@ -144,7 +145,7 @@ impl Fetcher {
         }
     }
 
-    /// A request was answered, or has failed.
+    /// A request has a response, or has failed.
     pub(crate) fn handle_call(
         &self,
         filter: &Filter,
@@ -206,7 +207,7 @@ impl Fetcher {
         self.settle(filter, host, now);
     }
 
-    /// After any event: reports, and sets the next time.
+    /// After each event: reports, and sets the next time.
     fn settle(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
         self.tell(filter, host);
         filter.sum_up_refusals(&self.config, now);
@@ -224,7 +225,7 @@ impl Fetcher {
         loop {
             let event = self.engine(Authenticator::poll_event);
             let Some(event) = event else { return };
-            // Unknown `kid`s were counted where the requests are.
+            // The workers have counted unknown `kid`s.
             let Event::Keys(id, event) = event else { continue };
             let (Some(provider), Some(metrics)) =
                 (self.config.provider(id), filter.metrics.provider(id.index()))

@@ -1,4 +1,5 @@
-//! What the threads of one configuration share. Nothing here knows an engine: engines stay on their threads.
+//! The data that the threads of one configuration share. It must not know an engine: each engine stays on its
+//! thread.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,49 +16,49 @@ use crate::clock;
 use crate::metrics::{Change, Metrics};
 use crate::store::Source;
 
-/// So many unknown `kid`s are on their way to the main thread at a time. A flood of invented ones displaces none that is
-/// there, and one that is left out comes again with its next request.
+/// The most unknown `kid`s on their way to the main thread. A flood of invented ones displaces none of them,
+/// and an omitted one comes again with its next request.
 const MOST_WANTED: usize = 1024;
 
-/// So many changes of metrics are left at a time: one for each metric, and the times of fetches.
+/// The most changes of metrics that wait for a stream: one for each metric, and the durations of fetches.
 const MOST_PENDING: usize = 4096;
 
-/// A waiting stream's clock, where it was woken in vain: its stream may have gone in that moment, and another has to do.
+/// The delay before another stream is woken, if the first one had no effect: it may just have ended.
 const AGAIN: u64 = 20;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Filter {
-    /// The configuration as Envoy has handed it over; each worker reads it for itself.
+    /// The configuration as Envoy passed it. Each worker parses it for itself.
     pub(crate) text: Box<[u8]>,
     pub(crate) metrics: Metrics,
-    /// Kept as long as the configuration.
+    /// Lives as long as the configuration.
     _sources: Vec<Arc<Source>>,
-    /// What calls the main thread; gone with the configuration.
+    /// The scheduler of the main thread; gone with the configuration.
     scheduler: Mutex<Option<ConfigScheduler>>,
-    /// When the main thread is to be called, in milliseconds.
+    /// The time of the next call of the main thread, in milliseconds.
     main_due: AtomicU64,
     waiting: Mutex<Waiting>,
     wanted: Mutex<Vec<WantedKey>>,
-    /// Changes of metrics that only a stream can carry out: see [`Metrics`].
+    /// Changes of metrics for which a stream is necessary: see [`Metrics`].
     pending: Mutex<Vec<Change>>,
     has_pending: AtomicBool,
     is_gone: AtomicBool,
-    /// Of all workers, for the log.
+    /// The refusals of all workers, for the log.
     refusals: Mutex<RefusalSummary>,
 }
 
-/// Streams that wait.
+/// The waiting streams.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// What wakes each of them, and its worker.
+    /// The scheduler of each, and its worker.
     streams: HashMap<u64, (u32, Scheduler)>,
     next: u64,
-    /// When a stream of a worker is to be woken, in milliseconds.
+    /// The time at which a stream of a worker has to be woken, in milliseconds.
     due: HashMap<u32, u64>,
 }
 
-/// Only whole values are written under these locks, so that what a panic has left is good.
+/// Only complete values are written under these locks, so they are consistent after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -86,14 +87,14 @@ impl Filter {
 
     // --- the main thread
 
-    /// Has the main thread called now.
+    /// Lets Envoy call the main thread now.
     pub(crate) fn call_main(&self) {
         if let Some(scheduler) = &*lock(&self.scheduler) {
             scheduler.commit();
         }
     }
 
-    /// Has the main thread called then, at the latest.
+    /// Lets Envoy call the main thread at this time, at the latest.
     pub(crate) fn call_main_at(&self, at: u64) {
         self.main_due.store(at, Ordering::SeqCst);
         clock::due(at);
@@ -131,7 +132,7 @@ impl Filter {
 
     // --- streams that wait
 
-    /// A stream of this worker waits; the number by which it is woken.
+    /// A stream of this worker waits. Returns the number for waking it.
     pub(crate) fn wait(&self, worker: u32, scheduler: Scheduler) -> u64 {
         let mut waiting = lock(&self.waiting);
         let number = waiting.next;
@@ -140,7 +141,7 @@ impl Filter {
         number
     }
 
-    /// It does not wait any longer.
+    /// The stream no longer waits.
     pub(crate) fn end_wait(&self, number: u64) {
         lock(&self.waiting).streams.remove(&number);
     }
@@ -152,17 +153,18 @@ impl Filter {
         }
     }
 
-    /// A stream of this worker is to be woken then.
+    /// A stream of this worker has to be woken at this time.
     pub(crate) fn wake_worker_at(&self, worker: u32, at: u64) {
         lock(&self.waiting).due.insert(worker, at);
         clock::due(at);
     }
 
-    /// Calls whoever is due; returns when someone is next. Whoever waits is due where there are news.
+    /// Calls the threads that are due, and returns the time of the next one. After news, every waiting stream
+    /// is due.
     pub(crate) fn wake_due(&self, now: u64, has_news: bool) -> u64 {
         let mut next = self.main_due.load(Ordering::SeqCst);
         if next <= now {
-            // Where the main thread writes another time meanwhile, that counts.
+            // If the main thread sets another time meanwhile, that time counts.
             let idle = now.saturating_add(1000);
             let _ = self
                 .main_due
@@ -190,12 +192,12 @@ impl Filter {
 
     // --- the log
 
-    /// A request was refused, or would have been.
+    /// Counts a request that was refused, or that shadow mode let through.
     pub(crate) fn note_refusal(&self, denial: &Denial, is_shadowed: bool, now: UnixTime) {
         lock(&self.refusals).note(denial, is_shadowed, now);
     }
 
-    /// Logs which refusals have gone up.
+    /// Logs the refusals that are due.
     pub(crate) fn sum_up_refusals(&self, config: &Config, now: UnixTime) {
         loop {
             let due = lock(&self.refusals).next_due(now);
@@ -239,7 +241,7 @@ impl Filter {
         self.has_pending.store(true, Ordering::Release);
     }
 
-    /// Carries out what was left.
+    /// Carries out the changes that wait.
     pub(crate) fn carry_out_changes(&self, host: &Host<'_>) {
         if self.has_pending.load(Ordering::Acquire) && self.has_pending.swap(false, Ordering::AcqRel) {
             for change in std::mem::take(&mut *lock(&self.pending)) {
@@ -249,7 +251,7 @@ impl Filter {
     }
 }
 
-// What crosses threads: the compiler holds it.
+// These types cross threads, and the compiler checks that they may.
 const _: () = {
     const fn is_shared<T: Send + Sync>() {}
     is_shared::<Filter>();

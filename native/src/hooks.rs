@@ -1,7 +1,8 @@
-//! What Envoy calls, each behind a guard: a panic ends the request that it is about, with 500, and nothing else.
+//! The functions that Envoy calls, each behind a guard: a panic ends its own request with 500, and nothing
+//! else.
 //!
-//! An engine that panicked may be in any state, so it is replaced by a new one. What threads share is safe by its locks:
-//! only whole values are written under them.
+//! After a panic, a new engine replaces the old one. Shared data is safe, because only complete values are
+//! written under its locks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -18,31 +19,31 @@ use crate::store;
 use crate::stream::{Progress, Stream};
 use crate::text;
 
-/// What became of a request for keys.
+/// The outcome of a request for keys.
 #[derive(Debug)]
 pub(crate) enum CallResult<'c> {
     Answer {
         fields: Vec<(&'c [u8], &'c [u8])>,
         chunks: Vec<&'c [u8]>,
     },
-    /// The connection broke, or no answer came in time.
+    /// The connection broke, or there was no response in time.
     Reset,
-    /// The body was longer than Envoy takes.
+    /// The body was longer than Envoy accepts.
     TooLarge,
 }
 
-/// `envoy_dynamic_module_type_on_http_filter_request_headers_status`, as far as it is used.
+/// The used values of `envoy_dynamic_module_type_on_http_filter_request_headers_status`.
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
 pub(crate) enum HeadersStatus {
     Continue = 0,
     StopIteration = 1,
-    /// Body and trailers are held too, and a client that sends much is slowed down. Stopped otherwise, the request would go on
-    /// to the upstream with its body, or be refused as too large.
+    /// Envoy also holds body and trailers, and slows down a client that sends much. With another status, it
+    /// would forward the request with its body, or refuse it as too large.
     StopAllIterationAndWatermark = 4,
 }
 
-/// `envoy_dynamic_module_type_on_http_filter_request_body_status`, as far as it is used.
+/// The used values of `envoy_dynamic_module_type_on_http_filter_request_body_status`.
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
 pub(crate) enum BodyStatus {
@@ -59,18 +60,18 @@ pub(crate) enum TrailersStatus {
     StopIteration = 1,
 }
 
-/// Runs a hook; `None` where it panicked. The panic itself was logged when it began: see [`logger`].
+/// Runs a hook; `None` if it panicked. The panic was logged when it began: see [`logger`].
 fn guard<T>(run: impl FnOnce() -> T) -> Option<T> {
-    // Whoever calls this throws away what the panic may have left behind.
+    // Every caller discards the state that the panic may have left.
     catch_unwind(AssertUnwindSafe(run)).map_err(forget).ok()
 }
 
-/// What a panic carries may panic when it is dropped.
+/// The payload of a panic may panic when it is dropped.
 fn forget(payload: Box<dyn std::any::Any + Send>) {
     std::mem::forget(payload);
 }
 
-/// Runs a hook of a stream. Where it panics, the request is answered with 500.
+/// Runs a hook of a stream. If it panics, the request is answered with 500.
 fn guard_stream<T>(host: &mut Host<'_>, stream: &Stream, run: impl FnOnce(&mut Host<'_>) -> T) -> Option<T> {
     let outcome = guard(|| run(host));
     if outcome.is_none() && guard(|| stream.fail(host)).is_none() {
@@ -85,7 +86,7 @@ pub(crate) fn program_init() {
     let _ = guard(logger::start);
 }
 
-/// `None` refuses the configuration; why is in the log.
+/// `None` refuses the configuration. The log contains the reason.
 pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Option<Arc<Filter>> {
     guard(|| {
         let config = match text::parse(text) {
@@ -121,7 +122,7 @@ pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Opt
 pub(crate) fn config_destroy(filter: Arc<Filter>) {
     let _ = guard(|| {
         filter.end();
-        // On the main thread, its part goes with it.
+        // On the main thread, its part ends too.
         fetcher::of(&filter);
         drop(filter);
     });
@@ -144,7 +145,7 @@ fn with_fetcher(filter: &Filter, run: impl FnOnce(&fetcher::Fetcher)) {
     }
 }
 
-/// `None` refuses the route's configuration; why is in the log.
+/// `None` refuses the route's configuration. The log contains the reason.
 pub(crate) fn route_config_new(text: &[u8]) -> Option<RouteConfig> {
     guard(|| match RouteConfig::parse(text) {
         Ok(config) => Some(config),
@@ -184,7 +185,7 @@ pub(crate) fn request_trailers(host: &mut Host<'_>, stream: &Stream) -> Trailers
     let is_done = guard_stream(host, stream, |host| stream.handle_trailers(host));
     match (stream.progress(), is_done) {
         (Progress::Forwarded, Some(true)) => TrailersStatus::Continue,
-        // Held, as a request that is not decided: the upstream gets no trailers that could not be looked through.
+        // Held like an undecided request: the upstream gets no unchecked trailers.
         _ => TrailersStatus::StopIteration,
     }
 }

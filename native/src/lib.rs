@@ -1,4 +1,4 @@
-//! The filter as a dynamic module of Envoy: the same core as the wasm module's, under another host.
+//! The filter as a dynamic module of Envoy: the core of the wasm module under another host.
 //!
 //! ```text
 //!  a worker                     what all threads share             the main thread
@@ -26,7 +26,7 @@
 //! | `route` | the configuration of a route |
 //! | `logger` | Envoy's log |
 //!
-//! No rule of the policy is here. `docs/native.md` says when to take this module.
+//! It contains no rule of the policy. `docs/native.md` compares the two modules.
 
 mod binding;
 mod clock;

@@ -1,4 +1,4 @@
-//! Envoy's log behind the `log` facade, and what a panic says.
+//! Envoy's log behind the `log` facade, and the message of a panic.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic;
@@ -22,10 +22,10 @@ const fn number(level: Level) -> i32 {
     }
 }
 
-/// Envoy's highest level, which `log` has no name for.
+/// Envoy's highest level, which has no name in `log`.
 const CRITICAL: i32 = 5;
 
-/// Takes the place of the default logger and of the default panic message. Harmless if repeated.
+/// Replaces the default logger and the default panic message. It may be called again.
 pub(crate) fn start() {
     if log::set_logger(&EnvoyLog).is_ok() {
         log::set_max_level(LevelFilter::Trace);
@@ -56,7 +56,7 @@ pub(crate) fn now() -> UnixTime {
     UnixTime::from_millis(proxy_wasm_jwt::time::millis(since))
 }
 
-/// A number that another engine does not have, for its jitter.
+/// A number that is unique to an engine, for its jitter.
 pub(crate) fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }

@@ -1,4 +1,4 @@
-//! JSON as a serialized `google.protobuf.Struct`, which is what dynamic metadata is made of.
+//! JSON as a serialized `google.protobuf.Struct`, the type of dynamic metadata.
 //!
 //! `message Struct { map<string, Value> fields = 1; }`, `message Value { oneof kind { NullValue null_value = 1; double
 //! number_value = 2; string string_value = 3; bool bool_value = 4; Struct struct_value = 5; ListValue list_value = 6; } }`,
@@ -6,14 +6,14 @@
 
 use proxy_wasm_jwt::json::{Json, Kind};
 
-/// A struct with one member. `None` where the bytes are no JSON.
+/// A struct with one member. `None` if the bytes are not JSON.
 pub(crate) fn member(name: &str, json: &[u8]) -> Option<Vec<u8>> {
     let mut message = Vec::with_capacity(json.len().saturating_mul(2));
     write_entry(&mut message, name, Json::parse(json).ok()?);
     Some(message)
 }
 
-/// A struct with one member, which is a struct of a number and a text: what jwt_authn leaves of a failure.
+/// A struct with one member, which is a struct with a number and a text: jwt_authn's metadata for a failure.
 pub(crate) fn status(name: &str, code: i32, message: &str) -> Vec<u8> {
     let mut inner = Vec::new();
     let mut value = Vec::new();
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(read_back(&message), format!(r#"{{"name":{json}}}"#), "{json}");
         }
         assert_eq!(member("name", b"{"), None);
-        // The core has no numbers that a double has not.
+        // The core refuses numbers beyond the range of a double.
         assert_eq!(member("name", b"1e999"), None);
         assert_eq!(
             read_back(&status("jwt", 16, "token_expired")),

@@ -1,8 +1,8 @@
-//! The metrics that operators see, by the names that the wasm module has: `dynamicmodulescustom.jwt.<stat_prefix.>…`, or with
-//! another first word where `metrics_namespace` says so.
+//! The metrics for operators, with the names of the wasm module: `dynamicmodulescustom.jwt.<stat_prefix.>…`,
+//! or with another first word if `metrics_namespace` sets one.
 //!
-//! All are defined with the configuration, so that each can be seen before it first moves. Envoy 1.38 changes metrics on
-//! behalf of a stream only; what the main thread wants to change there is left to the next one.
+//! All are defined when the configuration is loaded: operators can see each of them before its first change.
+//! Envoy 1.38 changes metrics only with a stream: the main thread leaves its changes to the next stream.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use proxy_wasm_jwt::time::millis;
 use crate::binding::{ConfigHost, Host, LabelledId, MetricId};
 use crate::filter::Filter;
 
-/// A metric that could not be defined is not counted: that must not cost a request.
+/// A metric that could not be defined is not counted. Requests must not fail for that reason.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric(Option<MetricId>);
 
-/// On whose behalf a metric changes.
+/// The context in which a metric changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Teller<'t, 'h> {
     Stream(&'t Host<'h>),
@@ -31,7 +31,7 @@ pub(crate) enum Teller<'t, 'h> {
 pub(crate) enum Change {
     Add(MetricId, u64),
     Set(MetricId, u64),
-    /// A value of a histogram, which joins no other.
+    /// A value of a histogram, which is not combined with others.
     Record(MetricId, u64),
 }
 
@@ -115,13 +115,13 @@ pub(crate) struct Metrics {
     denied_for: Vec<Metric>,
     shadow_denied_for: Vec<Metric>,
     providers: Vec<ProviderMetrics>,
-    /// Those of the providers beyond [`MOST_PROVIDERS`].
+    /// The metrics of the providers beyond [`MOST_PROVIDERS`], together.
     other_providers: Option<ProviderMetrics>,
     /// Refusals with the labels `reason` and `provider`.
     refused: Option<LabelledId>,
 }
 
-/// So many providers have metrics of their own. Envoy keeps each name for as long as it runs.
+/// The number of providers with metrics of their own. Envoy keeps each name for as long as it runs.
 const MOST_PROVIDERS: usize = 100;
 
 /// The metrics of one provider.
@@ -201,19 +201,19 @@ impl Metrics {
         }
     }
 
-    /// How many algorithms are verified by a library; 0: the core does it all.
+    /// The number of algorithms that a library verifies; 0: the core verifies all.
     pub(crate) fn show_backend(&self, teller: Teller<'_, '_>, count: usize) {
         self.signature_backend_host
             .set(teller, u64::try_from(count).unwrap_or_default());
     }
 
-    /// Counts how often the cache of tokens was asked.
+    /// Adds the counts of the token cache.
     pub(crate) fn cache(&self, teller: Teller<'_, '_>, counts: CacheCounts) {
         self.cache_hit.add(teller, counts.hits);
         self.cache_miss.add(teller, counts.misses);
     }
 
-    /// Counts a refusal, by the provider of this name where it came that far.
+    /// Counts a refusal, with the name of its provider if it is known.
     pub(crate) fn denied(&self, host: &Host<'_>, denial: &Denial, provider: &str) {
         let teller = Teller::Stream(host);
         self.denied_total.increment(teller);
@@ -228,7 +228,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a refusal that is not enforced.
+    /// Counts a refusal in shadow mode.
     pub(crate) fn shadow_denied(&self, host: &Host<'_>, denial: &Denial) {
         let teller = Teller::Stream(host);
         self.shadow_denied_total.increment(teller);
@@ -240,7 +240,7 @@ impl Metrics {
         }
     }
 
-    /// For how long a request has waited.
+    /// Records how long a request has waited.
     pub(crate) fn waited(&self, host: &Host<'_>, time: Duration) {
         self.waiting_ms.record(Teller::Stream(host), millis(time));
     }
@@ -250,7 +250,7 @@ impl Metrics {
     }
 }
 
-/// Defines metrics whose names begin alike.
+/// Defines metrics with a common prefix.
 struct Definer<'d> {
     host: ConfigHost<'d>,
     prefix: &'d str,
@@ -280,7 +280,7 @@ impl Definer<'_> {
 }
 
 impl ProviderMetrics {
-    /// The gauges say something only of one provider.
+    /// Gauges describe a single provider only.
     fn define(definer: &Definer<'_>, has_gauges: bool) -> Self {
         let counter = |name| definer.counter(name);
         let gauge = |name| match has_gauges {
@@ -302,12 +302,12 @@ impl ProviderMetrics {
         }
     }
 
-    /// How long the issuer took to answer a request, or to fail.
+    /// Records how long a request to the issuer took, or its failure.
     pub(crate) fn fetched(&self, teller: Teller<'_, '_>, time: Duration) {
         self.fetch_ms.record(teller, millis(time));
     }
 
-    /// Counts a fetch that failed; one that never left the proxy also under its own name.
+    /// Counts a failed fetch. A fetch that did not leave Envoy is also counted under its own name.
     pub(crate) fn fetch_failed(&self, teller: Teller<'_, '_>, error: &FetchError) {
         self.fetch_failed.increment(teller);
         if *error == FetchError::ClusterMissing {

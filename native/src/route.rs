@@ -2,21 +2,22 @@
 
 use proxy_wasm_jwt::json::Object;
 
-/// What a route says of its own requests.
+/// The route's settings for its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RouteConfig {
-    /// They need what this entry of `requirement_map` asks for.
+    /// The requests have to meet this entry of `requirement_map`.
     Requirement(Box<str>),
-    /// They need nothing.
+    /// The requests need no token.
     Disabled,
 }
 
 impl RouteConfig {
-    /// Reads it. Exactly one of the two members has to be there: a route without a meaning is a mistake.
+    /// Reads the settings. Exactly one of the two members must be present: a route without an effect is a
+    /// mistake.
     ///
     /// # Errors
     ///
-    /// What is wrong, in words.
+    /// Fails with the fault, in words.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         let object = Object::parse(text).map_err(|error| format!("it is no JSON object: {error:?}"))?;
         let mut found = None;

@@ -1,7 +1,7 @@
-//! What all threads of the process share: the core's [`SharedStore`] over the process's own memory.
+//! The data that all threads of the process share: the core's [`SharedStore`] in the process's own memory.
 //!
-//! No other module reads or writes it, so that nothing needs a MAC, and a new configuration finds what the one before has left.
-//! Only whole values are written under a lock, so that what a panic leaves behind is good.
+//! No other module can read or write it, so it needs no MAC, and a new configuration finds the data of the
+//! previous one. Only complete values are written under a lock, so the data is consistent after a panic.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,8 +15,8 @@ use proxy_wasm_jwt::store::{Entry, SharedStore, StoreKey, SwapError};
 
 use crate::clock;
 
-/// Moves with each record and document that is written. Whoever reads this number first, and then the entries, has seen all
-/// that was written before.
+/// Increases with each write of a record or a document. A thread that reads this number first, and then the
+/// entries, has seen everything that was written before.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// See [`GENERATION`].
@@ -28,7 +28,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A value and its version, which is another one after each write; 0: there was none.
+/// A value and its version, which changes with each write; 0: there was none.
 #[derive(Debug, Default)]
 struct Cell {
     value: Option<Vec<u8>>,
@@ -57,11 +57,11 @@ impl Cell {
     }
 }
 
-/// What is known of one key source. It lasts as long as a configuration that names the source.
+/// The data of one key source. It lives as long as a configuration that names the source.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     record: Mutex<Cell>,
-    /// The keys and the version of the record that they belong to.
+    /// The keys, and the version of their record.
     keys: Mutex<Option<(u64, Arc<ParsedJwkSet>)>>,
 }
 
@@ -72,7 +72,7 @@ fn sources() -> &'static Sources {
     SOURCES.get_or_init(Mutex::default)
 }
 
-/// The key sources of a configuration, which keeps them.
+/// The key sources of a configuration, which keeps their data alive.
 pub(crate) fn sources_of(config: &Config) -> Vec<Arc<Source>> {
     let mut sources = lock(sources());
     sources.retain(|_, source| source.strong_count() > 0);
@@ -95,10 +95,10 @@ pub(crate) fn sources_of(config: &Config) -> Vec<Arc<Source>> {
         .collect()
 }
 
-/// A lock for each part of the used proofs, so that workers seldom wait for each other.
+/// Each part of the used proofs has its own lock, so that workers seldom wait for each other.
 const PARTS: u16 = 256;
 
-/// Cells by their numbers, made when they are first written.
+/// Cells by their numbers, made at their first write.
 #[derive(Debug, Default)]
 struct Cells<K>(Mutex<HashMap<K, Cell>>);
 
@@ -126,18 +126,18 @@ fn nonce_secret() -> &'static Cells<()> {
     SECRET.get_or_init(Cells::default)
 }
 
-/// The documents of `local_jwks` that some engine uses, and their keys.
+/// The documents of `local_jwks` in use, with their keys.
 type LocalKeys = Mutex<HashMap<Box<[u8]>, Weak<ParsedJwkSet>>>;
 
-/// Parses a document of `local_jwks`, or returns the keys that another engine has of it: each worker reads the
-/// configuration for itself.
+/// Parses a document of `local_jwks`, or returns the keys that another engine has parsed: each worker parses
+/// the configuration for itself.
 ///
 /// # Errors
 ///
-/// What [`JwkSet::parse`] finds.
+/// Fails for the same reasons as [`JwkSet::parse`].
 pub(crate) fn local_keys(document: &[u8]) -> Result<Arc<ParsedJwkSet>, JwksFault> {
     static LOCAL: OnceLock<LocalKeys> = OnceLock::new();
-    // Held while a document is parsed: whoever comes meanwhile waits for that instead of parsing it too.
+    // Held during the parsing of a document: other threads wait for the result instead of parsing it too.
     let mut local = lock(LOCAL.get_or_init(Mutex::default));
     if let Some(known) = local.get(document).and_then(Weak::upgrade) {
         return Ok(known);
@@ -160,14 +160,14 @@ impl ProcessStore {
     fn with<T>(key: StoreKey<'_>, write: impl FnOnce(&mut Cell) -> T) -> Option<T> {
         match key {
             StoreKey::Record(name) => source(name).map(|source| write(&mut lock(&source.record))),
-            // The keys are kept as they were parsed.
+            // The keys are kept in parsed form.
             StoreKey::Document(_) => None,
             StoreKey::NonceSecret => Some(nonce_secret().with((), write)),
             StoreKey::UsedProofs(number) => proofs(number).map(|part| part.with(number, write)),
         }
     }
 
-    /// Whoever waits for keys looks at them again.
+    /// Threads that wait for keys read them again.
     fn announce(key: StoreKey<'_>) {
         if let StoreKey::Record(_) = key {
             GENERATION.fetch_add(1, Ordering::Release);
@@ -203,9 +203,9 @@ impl SharedStore for ProcessStore {
     fn put_keys(&self, name: &str, version: u64, keys: &Arc<ParsedJwkSet>) -> bool {
         let source = source(name);
         let before = source.map(|source| lock(&source.keys).replace((version, keys.clone())));
-        // The last user of the old keys drops them, outside of the lock.
+        // The last user of the old keys drops them outside the lock.
         drop(before);
-        // A source that is gone has no configuration left which could read them.
+        // A source without a configuration has no readers.
         true
     }
 
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(ProcessStore.swap(key, 0, b"late"), Err(SwapError::Failed));
     }
 
-    /// The writer's order is that of the engine: the keys, then the record that names their version.
+    /// The engine writes in this order: the keys, then the record with their version.
     #[test]
     fn no_reader_sees_the_keys_of_another_version_or_an_older_one_than_was_announced() {
         const READERS: usize = 4;

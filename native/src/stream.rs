@@ -1,4 +1,5 @@
-//! One request: its head is read and decided, the decision carried out; what must wait is held, body and trailers included.
+//! One request: the module reads its head, decides, and carries the decision out. Envoy holds a waiting
+//! request with its body and trailers.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,44 +22,44 @@ use crate::metrics::Teller;
 use crate::route::RouteConfig;
 use crate::worker::{self, Held, Outcome, Worker};
 
-/// Where jwt_authn leaves metadata, and so where other filters look for it.
+/// The namespace of jwt_authn's metadata, which other filters read.
 const METADATA: &str = "envoy.filters.http.jwt_authn";
 
-/// google.rpc.Code.UNAUTHENTICATED, the code of a failure that jwt_authn leaves in metadata.
+/// google.rpc.Code.UNAUTHENTICATED, the code of jwt_authn's metadata for a failure.
 const UNAUTHENTICATED: i32 = 16;
 
-/// The decision of a request that was refused,
+/// The decision of a refused request,
 const DENIED: &str = "denied";
 
-/// and of one that would have been, had its rule been enforced.
+/// and of a request that would be refused if its rule were enforced.
 const SHADOW_DENIED: &str = "shadow_denied";
 
-/// So many bytes of a request's id are logged: a UUID has 36.
+/// The longest part of a request's id in the log: a UUID has 36 bytes.
 const LONGEST_REQUEST_ID: usize = 64;
 
-/// How far a request has come.
+/// The progress of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Nothing is decided, or it waits.
+    /// The engine has not decided, or the request waits.
     Held,
-    /// It goes on to the upstream.
+    /// Envoy forwards it to the upstream.
     Forwarded,
-    /// It was answered.
+    /// The module has answered it.
     Answered,
 }
 
-/// A request. Envoy calls its hooks from within its own callbacks, too: nothing is borrowed across those.
+/// A request. Envoy calls its hooks from within its own callbacks too: nothing may be borrowed during those.
 #[derive(Debug)]
 pub(crate) struct Stream {
     filter: Arc<Filter>,
-    /// `None` where this thread could not read the configuration: then nothing passes.
+    /// `None` if this thread could not read the configuration: then no request passes.
     worker: Option<Rc<Worker>>,
     number: u32,
     progress: Cell<Progress>,
     held: RefCell<Option<Rc<Held>>>,
-    /// As its client sent it, where it may yet take another route.
+    /// The request as its client sent it, if it may still take another route.
     request: RefCell<Option<RequestHead>>,
-    /// As it went on, and when.
+    /// How it was allowed, and when.
     forward: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
 }
 
@@ -76,7 +77,7 @@ impl Stream {
         }
     }
 
-    /// A stream that nothing passes through.
+    /// A stream that refuses every request.
     pub(crate) fn broken(filter: Arc<Filter>) -> Self {
         Self {
             number: 0,
@@ -93,7 +94,7 @@ impl Stream {
         self.progress.get()
     }
 
-    /// A hook has panicked: the request is answered, and the engine replaced.
+    /// A hook has panicked: the stream answers the request, and the engine is replaced.
     pub(crate) fn fail(&self, host: &mut Host<'_>) {
         self.filter.metrics.panicked.increment(Teller::Stream(host));
         self.progress.set(Progress::Answered);
@@ -119,7 +120,7 @@ impl Stream {
         }
         let decision = match self.read_head(worker, host) {
             Some(request) => {
-                // Only then may a route ask for something else than another.
+                // Only then can another route have another requirement.
                 if !worker.config.policy.requirement_map.is_empty() {
                     self.request.replace(Some(request.clone()));
                 }
@@ -140,7 +141,7 @@ impl Stream {
         worker.tell(&self.filter, host);
     }
 
-    /// Trailers that the client must not send are removed; false where they could not be.
+    /// Removes the trailers that the client must not send; false if that fails.
     pub(crate) fn handle_trailers(&self, host: &mut Host<'_>) -> bool {
         let Some(worker) = &self.worker else { return false };
         let mut removed: Vec<Vec<u8>> = Vec::new();
@@ -155,7 +156,7 @@ impl Stream {
                 .all(|name| host.set_header(Map::RequestTrailers, name, None))
     }
 
-    /// It was woken: by what it waited for, by time, or in vain.
+    /// The stream was woken: keys have arrived, its time is over, or for no reason.
     pub(crate) fn handle_woken(&self, host: &mut Host<'_>) {
         let Some(worker) = &self.worker else { return };
         let held = self.held.borrow().clone();
@@ -176,13 +177,13 @@ impl Stream {
             }
         }
         worker.tell(&self.filter, host);
-        // Last: Envoy goes on with the request in this call.
+        // The last action: Envoy continues the request within this call.
         if self.progress.get() == Progress::Forwarded {
             host.resume();
         }
     }
 
-    /// Looks at the route that the request has taken, which a filter after this one may have chosen.
+    /// Reads the route of the request again: a later filter may have changed it.
     pub(crate) fn handle_response(&self, host: &mut Host<'_>) {
         let then = self.forward.take();
         if let (Some(worker), Some((forward, then))) = (&self.worker, then)
@@ -192,7 +193,7 @@ impl Stream {
         }
     }
 
-    /// The client has left, or all is done.
+    /// The client has left, or the request has ended.
     pub(crate) fn handle_end(&self) {
         self.end_wait();
         if self.progress.get() == Progress::Held
@@ -210,8 +211,8 @@ impl Stream {
 
     // --- reading
 
-    /// Reads what the configuration wants of a request, and takes out of it what its client must not send, before anything
-    /// waits.
+    /// Reads the parts of a request that the configuration needs, and removes the fields that its client must
+    /// not send, before it may wait.
     fn read_head(&self, worker: &Worker, host: &mut Host<'_>) -> Option<RequestHead> {
         let config = &worker.config;
         let mut request = RequestHead::new();
@@ -226,7 +227,7 @@ impl Stream {
         }) {
             return None;
         }
-        // By the route that the client chose, with what it has sent.
+        // By the client's own route, with the original fields.
         request.route_requirement = route_requirement(host);
         if let Some(rules) = &config.policy.filter_state_rules {
             request.filter_state = host.filter_state(&rules.name);
@@ -243,7 +244,7 @@ impl Stream {
             .removed()
             .all(|name| host.set_header(Map::RequestHeaders, name, None));
         if request.route_is_in_doubt() {
-            // What the filter alone may write has not been what chooses the route.
+            // The client's value of an owned header did not select the route.
             host.clear_route_cache();
         }
         is_done.then_some(request)
@@ -266,7 +267,7 @@ impl Stream {
         }
     }
 
-    /// The route says that its requests need nothing. What the filter alone may write is removed all the same.
+    /// The route needs no token. The owned headers are removed nevertheless.
     fn pass(&self, worker: &Worker, host: &mut Host<'_>) {
         self.progress.set(Progress::Forwarded);
         let mut request = RequestHead::new();
@@ -304,9 +305,9 @@ impl Stream {
     fn forward(&self, worker: &Worker, host: &mut Host<'_>, forward: &Allowed) -> Progress {
         for edit in forward.edits.iter() {
             let name = edit.name.as_bytes();
-            // A field that is not there need not be removed.
+            // An absent field need not be removed.
             if !host.set_header(Map::RequestHeaders, name, edit.value.as_deref()) && edit.value.is_some() {
-                // A request whose headers cannot be set right must not go on with those of its client.
+                // A request must not continue with its client's own headers if an edit fails.
                 log::error!("the header {} cannot be changed", edit.name);
                 return self.deny(worker, host, &malformed("headers"));
             }
@@ -412,7 +413,7 @@ impl Stream {
         }
     }
 
-    /// Whether the request may stay on the route that it has taken.
+    /// Whether the request may stay on its route.
     fn check_route(
         &self,
         worker: &Worker,
@@ -450,8 +451,9 @@ fn malformed(what: &'static str) -> Refusal {
     Denial::new(Reason::RequestMalformed).with_detail(what).into()
 }
 
-/// The entry of `requirement_map` that the route names: in its configuration of this filter, or as the wasm module reads it, in
-/// its metadata under `proxy-wasm-jwt`. What is there and cannot be read is as good as a name that is not known: refused.
+/// The entry of `requirement_map` that the route names: in its own configuration of this filter or, as for
+/// the wasm module, in its metadata under `proxy-wasm-jwt`. Unreadable metadata counts as an unknown name:
+/// the request is refused.
 fn route_requirement(host: &Host<'_>) -> Option<Vec<u8>> {
     if let Some(RouteConfig::Requirement(name)) = host.route_config() {
         return Some(name.as_bytes().to_vec());
@@ -468,7 +470,7 @@ fn send(host: &mut Host<'_>, reply: &LocalReply) {
     let (reply, status) = match is_grpc {
         true => {
             of_grpc = reply.for_grpc();
-            // Without it Envoy makes OK of every status; for other clients it would be a field that they do not know.
+            // Without it, Envoy would report OK for every status. Other clients do not know the field.
             (&of_grpc, Some(of_grpc.grpc_status.unwrap_or(2).to_string()))
         }
         false => (reply, None),
@@ -494,7 +496,7 @@ fn show_subject(worker: &Worker, host: &mut Host<'_>, subject: Option<&str>) {
     }
 }
 
-/// What became of the request.
+/// The decision about the request.
 fn show_decision(worker: &Worker, host: &mut Host<'_>, decision: &str) {
     if worker.config.shown.decision {
         host.set_filter_state("wasm.jwt.decision", decision.as_bytes());
@@ -507,8 +509,8 @@ fn show_provider(worker: &Worker, host: &mut Host<'_>, provider: ProviderId) {
     }
 }
 
-/// What the refused token says of itself, if the configuration asks for it. The request is read again: the others do not
-/// pay for it.
+/// The content of the refused token, if the configuration asks for it. The request is read again, so that
+/// other requests do not pay for it.
 fn token_of(worker: &Worker, host: &Host<'_>, denial: &Denial) -> String {
     let config = &worker.config;
     let Some(rule) = denial.rule.filter(|_| config.shown.token) else {
@@ -524,7 +526,7 @@ fn token_of(worker: &Worker, host: &Host<'_>, denial: &Denial) -> String {
     }
 }
 
-/// What a reader of the log finds the request by in the access log. A client may have chosen it.
+/// The request's id, by which a reader of the log finds it in the access log. A client may have chosen it.
 fn request_id(host: &Host<'_>) -> String {
     let Some((mut value, _)) = host.header(Map::RequestHeaders, b"x-request-id", 0) else {
         return "-".to_owned();
@@ -533,7 +535,7 @@ fn request_id(host: &Host<'_>) -> String {
     text_on_one_line(&String::from_utf8_lossy(&value)).into_owned()
 }
 
-/// Panics as a fault of ours would, for the tests of what comes after.
+/// Panics as a fault of the module would, for tests.
 #[cfg(feature = "test-trap")]
 #[expect(clippy::panic, reason = "that is what it is for")]
 fn trap(host: &Host<'_>) {

@@ -1,9 +1,10 @@
-//! The text of a configuration, as Envoy hands it over: a `google.protobuf.StringValue` as its operator has written it, or a
-//! `google.protobuf.Struct` written out by Envoy, and no word about which of the two it is.
+//! The text of a configuration from Envoy: a `google.protobuf.StringValue` as the operator wrote it, or a
+//! `google.protobuf.Struct` as Envoy wrote it. Envoy does not say which of the two it is.
 //!
-//! Envoy writes a Struct without white space, its members in any order, and its numbers are doubles. So text with white space
-//! is the operator's own. Text without may be either, and is read as a Struct: the order of members counts for nothing, and
-//! a whole number that a double may have rounded is refused, unless some number of the text is none that a double has.
+//! Envoy writes a Struct without white space, with members in any order and doubles as numbers. So a text
+//! with white space comes from the operator. A text without white space may be either, and is read as a
+//! Struct: the order of members does not matter, and a whole number that a double may have rounded is
+//! refused, unless the text contains a number that no double has.
 
 use proxy_wasm_jwt::config::{self, ConfigError, Options, ReadKeys};
 use proxy_wasm_jwt::json::{Json, Kind};
@@ -11,10 +12,10 @@ use proxy_wasm_jwt::settings::Config;
 
 use crate::store;
 
-/// The largest whole number up to which doubles have all.
+/// The largest whole number up to which every whole number is a double.
 const DENSE: i128 = 1 << 53;
 
-/// How text is read whose numbers are as its operator has written them.
+/// The options for a text with the operator's own numbers.
 const OF_TEXT: Options = Options {
     has_doubles: false,
     read_keys: ReadKeys(store::local_keys),
@@ -24,7 +25,7 @@ const OF_TEXT: Options = Options {
 ///
 /// # Errors
 ///
-/// What [`config::parse`] finds.
+/// Fails for the same reasons as [`config::parse`].
 pub(crate) fn parse(text: &[u8]) -> Result<Config, Box<ConfigError>> {
     let json = match Json::parse(text) {
         Ok(json) if !has_white_space(text) => json,
@@ -55,7 +56,7 @@ fn has_white_space(json: &[u8]) -> bool {
     })
 }
 
-/// Writes the value without white space, the members of objects in the order of their names.
+/// Writes the value without white space, the members of objects sorted by name.
 fn write_sorted(value: Json<'_>, to: &mut Vec<u8>, may_be_doubles: &mut bool) {
     match value.kind() {
         Kind::Object => {

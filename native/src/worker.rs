@@ -1,6 +1,7 @@
 //! One configuration on one worker thread: its engine, and the requests that wait there.
 //!
-//! The engine is borrowed for one call at a time and never across a call of Envoy's: that may call the module again.
+//! The engine is borrowed for one call at a time, and never during a call of Envoy: Envoy may call the module
+//! again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,14 +23,14 @@ use crate::metrics::Teller;
 use crate::store::{self, ProcessStore};
 use crate::text;
 
-/// So many decisions are made in one call, and for no longer than these milliseconds: the requests of all other clients of
-/// this worker wait meanwhile.
+/// The most decisions in one call, and its longest duration in milliseconds: the requests of all other
+/// clients of this worker wait meanwhile.
 const DECISIONS_PER_CALL: u32 = 32;
 const DECIDING_PER_CALL: u64 = 2;
 
-/// While requests wait, their engine is looked at after so many milliseconds, whatever has happened,
+/// While requests wait, their engine is called again no sooner than after this many milliseconds,
 const SOONEST: u64 = 5;
-/// and at the latest after so many.
+/// and at the latest after this many.
 const LATEST: u64 = 1000;
 
 /// Fields that a request has once, or that Envoy joins into one value.
@@ -41,7 +42,7 @@ const SINGLE: &[&str] = &[
     "authorization",
 ];
 
-/// An engine for this configuration, with the checks of signatures that it asks for.
+/// An engine for this configuration, with its verifier.
 pub(crate) fn engine(config: &Rc<Config>) -> Authenticator {
     let engine = Authenticator::new(config.clone(), seed());
     match config.signature_backend {
@@ -53,21 +54,21 @@ pub(crate) fn engine(config: &Rc<Config>) -> Authenticator {
 /// A request that waits.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// By which its stream is woken.
+    /// The number for waking its stream.
     pub(crate) number: u64,
-    /// Since when.
+    /// The beginning of its wait.
     pub(crate) since: UnixTime,
     pub(crate) outcome: RefCell<Outcome>,
 }
 
-/// What has become of it.
+/// Its outcome.
 #[derive(Debug, Default)]
 pub(crate) enum Outcome {
     #[default]
     Waiting,
-    /// It is to be carried out by the stream itself.
+    /// The stream has to carry out this decision.
     Decided(Decision),
-    /// The engine that knew of it is gone.
+    /// The engine with this request was replaced.
     Lost,
 }
 
@@ -77,7 +78,7 @@ pub(crate) struct Worker {
     pub(crate) config: Rc<Config>,
     pub(crate) reads_by_name: bool,
     engine: RefCell<Authenticator>,
-    /// Of the store, when the engine looked at it last.
+    /// The store's number at the engine's last read.
     seen: Cell<u64>,
     held: RefCell<HashMap<u32, Rc<Held>>>,
     last_stream: Cell<u32>,
@@ -94,12 +95,12 @@ impl std::fmt::Debug for Worker {
 }
 
 thread_local! {
-    /// Those of this thread. One whose configuration is gone stays until another is made.
+    /// The workers of this thread. A worker without a configuration stays until another one is made.
     static WORKERS: RefCell<Vec<(Weak<Filter>, Rc<Worker>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// This thread's part of a configuration, made when its first stream comes. `None` where the configuration cannot be read,
-/// which it could when Envoy took it.
+/// This thread's part of a configuration, made for its first stream. `None` if the configuration cannot be
+/// read, although Envoy accepted it.
 pub(crate) fn of_this_thread(filter: &Arc<Filter>, host: &Host<'_>) -> Option<Rc<Worker>> {
     let is_same = |known: &Weak<Filter>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(filter));
     let known = WORKERS.with_borrow(|workers| {
@@ -141,12 +142,12 @@ impl Worker {
         })
     }
 
-    /// Throws the engine away, which a panic may have left in any state, and makes another. Requests that waited are lost:
-    /// each is answered by its own stream.
+    /// Replaces the engine, which a panic may have left in any state. The streams of its waiting requests
+    /// answer them.
     pub(crate) fn rebuild(&self, filter: &Filter) {
         let fresh = engine(&self.config).without_fetches();
         let broken = self.engine.replace(fresh);
-        // Its destructors are as suspect as the rest of it.
+        // The destructors of a broken engine are not safe either.
         std::mem::forget(broken);
         self.seen.set(0);
         for (_, held) in self.held.borrow_mut().drain() {
@@ -173,7 +174,7 @@ impl Worker {
 
     // --- requests
 
-    /// A number for a stream that no other stream of this worker has.
+    /// A number that no other stream of this worker has.
     pub(crate) fn next_stream(&self) -> u32 {
         let held = self.held.borrow();
         let mut number = self.last_stream.get();
@@ -199,7 +200,7 @@ impl Worker {
         })
     }
 
-    /// Keeps a request that waits; `None` where Envoy could not wake it, so that it must not.
+    /// Keeps a waiting request; `None` if Envoy could not wake it, so that it must not wait.
     pub(crate) fn hold(&self, filter: &Filter, host: &Host<'_>, stream: u32) -> Option<Rc<Held>> {
         let Some(scheduler) = host.scheduler() else {
             self.handle_cancel(filter, stream);
@@ -216,7 +217,7 @@ impl Worker {
         Some(held)
     }
 
-    /// A stream is over, or does not wait any longer.
+    /// A stream has ended, or no longer waits.
     pub(crate) fn handle_cancel(&self, filter: &Filter, stream: u32) {
         if let Some(held) = self.held.borrow_mut().remove(&stream) {
             filter.end_wait(held.number);
@@ -224,7 +225,8 @@ impl Worker {
         self.engine(|engine| engine.handle_cancel(StreamId(stream)));
     }
 
-    /// A stream that waits was woken: decides for it and for others, each of which is woken in turn.
+    /// A waiting stream was woken: the worker decides its request and others, and wakes each of their
+    /// streams.
     pub(crate) fn decide_waiting(&self, filter: &Filter) {
         let now = self.now();
         self.seen.set(store::generation());
@@ -257,12 +259,12 @@ impl Worker {
         filter.wake_worker_at(self.index, next);
     }
 
-    /// Whether the route of a request that went on is to be looked at once more.
+    /// Whether the request's route has to be checked again after it was allowed.
     pub(crate) fn watches_route(&self, request: &RequestHead, forward: &Allowed) -> bool {
         self.engine(|engine| engine.may_be_rerouted(request, forward))
     }
 
-    /// A request has taken a route that names this, and another by which it was decided.
+    /// Envoy has chosen another route for an allowed request.
     pub(crate) fn handle_rerouted(
         &self,
         request: &RequestHead,
@@ -297,7 +299,7 @@ impl Worker {
     }
 }
 
-/// What a request is refused with that could not be held.
+/// The refusal of a request that cannot be held.
 pub(crate) fn cannot_wait() -> Decision {
     Decision::Deny(
         Denial::new(Reason::KeysUnavailable)
