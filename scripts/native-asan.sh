@@ -16,7 +16,7 @@ flags=(-Zsanitizer=address -C passes=sancov-module)
 for option in level=4 inline-8bit-counters pc-table trace-compares; do
     flags+=(-C "llvm-args=-sanitizer-coverage-$option")
 done
-# A directory of its own, so that nothing else is compiled again for it. The C of the library of signatures is without.
+# A directory of its own, so that nothing else is compiled again for it. The C of the library of signatures is checked too.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=${NATIVE_ASAN_TARGET:-target/asan}
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 say "native-asan: building with AddressSanitizer"
