@@ -47,3 +47,25 @@ apt_install() {
     apt_update
     apt "${install[@]}" || fail "could not install: ${missing[*]}"
 }
+
+# Debian's Rust with the source of its standard library, for targets that no package has one for.
+install_debian_rust() {
+    have apt-get || { say "no apt-get for Debian's Rust"; return 1; }
+    # bookworm has a current compiler under the name that its browsers use; elsewhere the plain names are current.
+    apt_knows rustc-web || apt_update
+    if apt_knows rustc-web; then
+        apt_install rustc-web cargo-web rust-web-src
+    else
+        apt_install rustc cargo rust-src
+    fi
+}
+
+# Runs a command with Debian's Rust. A rustup beside it must not leak in: neither its proxies in PATH nor what it exports to
+# child processes.
+with_debian_rust() (
+    unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER LD_LIBRARY_PATH
+    export PATH=/usr/bin:/bin:$PATH RUSTC=/usr/bin/rustc
+    # build-std is not stable yet; the compiler and the library's source are of one version, which is all that it needs.
+    export RUSTC_BOOTSTRAP=1
+    "$@"
+)

@@ -9,5 +9,7 @@ rm -rf page/dist
 mkdir page/dist
 cp page/static/* .build/page.wasm page/dist/
 mv page/dist/page.wasm page/dist/jwtctl.wasm
+have python3 || apt_install python3
+python3 scripts/release/licenses.py page >page/dist/THIRD-PARTY-LICENSES.md
 chmod 644 page/dist/*
 say "page: page/dist; try it with: python3 -m http.server --bind 127.0.0.1 --directory page/dist"

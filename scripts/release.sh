@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that a release has, in dist/: both modules, image, bill of materials, licenses, notes, checksums. Nothing is
+# Everything that a release has, in dist/: both modules, image, jwtctl, bills of materials, licenses, notes, checksums. Nothing is
 # published: the workflow of a tag does that, or a person.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -20,6 +20,9 @@ digest=$(sha256sum <"$dist/jwt.wasm" | cut -d' ' -f1)
 # A loaded file is not read again by Envoy: each version has a name of its own.
 native=libjwt-$version-linux-$(uname -m).so
 cp envoy/libjwt.so "$dist/$native"
+for processor in x86_64 aarch64; do
+    cp ".build/static/jwtctl-$processor-linux" "$dist/jwtctl-$version-linux-$processor"
+done
 image=$(LAYOUT="$dist/oci" MODULE="$dist/jwt.wasm" scripts/image.sh)
 # As one file, too, because a release of a forge has files and no folders.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci" -cf "$dist/proxy-wasm-jwt-$version-oci.tar" \
@@ -28,6 +31,7 @@ python3 scripts/release/sbom.py "$dist/jwt.wasm" >"$dist/sbom.cdx.json"
 python3 scripts/release/licenses.py >"$dist/THIRD-PARTY-LICENSES.md"
 python3 scripts/release/sbom.py "$dist/$native" native >"$dist/sbom-native.cdx.json"
 python3 scripts/release/licenses.py native >"$dist/THIRD-PARTY-LICENSES-native.md"
+python3 scripts/release/licenses.py jwtctl >"$dist/THIRD-PARTY-LICENSES-jwtctl.md"
 toolchain=$(cat .build/wasm-toolchain 2>/dev/null || echo rustup)
 case $toolchain in
 debian) compiler=$(/usr/bin/rustc --version) ;;

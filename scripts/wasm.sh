@@ -52,14 +52,7 @@ debian_ready() {
 
 debian_prepare() {
     debian_ready && return 0
-    have apt-get || { say "wasm: no apt-get for Debian's Rust"; return 1; }
-    # bookworm has a current compiler under the name that its browsers use; elsewhere the plain names are current.
-    apt_knows rustc-web || apt_update
-    if apt_knows rustc-web; then
-        apt_install rustc-web cargo-web rust-web-src
-    else
-        apt_install rustc cargo rust-src
-    fi
+    install_debian_rust || return 1
     local linker
     linker=$(debian_linker)
     apt_install wasi-libc "lld-${linker##*-}"
@@ -67,16 +60,11 @@ debian_prepare() {
 }
 
 debian_build() (
-    # A rustup beside it must not leak in: neither its proxies in PATH nor what it exports to child processes.
-    unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER LD_LIBRARY_PATH
-    export PATH=/usr/bin:/bin:$PATH RUSTC=/usr/bin/rustc
-    # build-std is not stable yet; the compiler and the library's source are of one version, which is all that it needs.
-    export RUSTC_BOOTSTRAP=1
     export WASM_LD CARGO_TARGET_WASM32_WASIP1_LINKER=$linker
     WASM_LD=$(debian_linker)
     # No start-up objects in this wasi-libc; the SDK's `main!` defines `_initialize`.
     rustflags "${flags[@]}" -C link-self-contained=no -L native=/usr/lib/wasm32-wasi
-    /usr/bin/cargo rustc -Z build-std=std,panic_abort "${build[@]}"
+    with_debian_rust /usr/bin/cargo rustc -Z build-std=std,panic_abort "${build[@]}"
 )
 
 # --- choose

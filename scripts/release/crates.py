@@ -1,4 +1,4 @@
-"""What a module is made of, by `cargo metadata`: the crates that are compiled for it, without those of tests and build tools
+"""What a module or a tool is made of, by `cargo metadata`: the crates that are compiled for it, without those of tests and build tools
 that leave nothing in it."""
 
 import json
@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The package and the target of each module.
+# The package and the target of each module and tool.
 MODULES = {
     "wasm": ("proxy-wasm-jwt", "wasm32-wasip1"),
     "native": ("proxy-wasm-jwt-native", f"{platform.machine()}-unknown-linux-gnu"),
+    "jwtctl": ("jwtctl", "x86_64-unknown-linux-musl"),
+    "page": ("jwtctl-page", "wasm32-wasip1"),
 }
 
 

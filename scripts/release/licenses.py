@@ -1,5 +1,5 @@
 """Prints the licenses of the crates in a module, each text once, with the crates that it belongs to. Argument: `native` for
-the native module."""
+the native module, `jwtctl` for the tool, `page` for the page."""
 
 import sys
 from pathlib import Path
@@ -25,12 +25,15 @@ def texts(package):
 def main(module="wasm"):
     crates = Crates(module)
     print(f"# Third-party licenses of {crates.root['name']} {crates.root['version']}\n")
-    print("The module contains code of these crates, and of Rust's standard library (MIT OR Apache-2.0).\n")
+    what = "The module" if module in ("wasm", "native") else crates.root["name"]
+    print(f"{what} contains code of these crates, and of Rust's standard library (MIT OR Apache-2.0).\n")
     print("| crate | version | license |\n| --- | --- | --- |")
-    for package in crates.all:
+    # Those of this repository have the license of the repository.
+    foreign = [package for package in crates.all if package["source"] is not None]
+    for package in foreign:
         print(f"| {package['name']} | {package['version']} | {package['license']} |")
     owners, without = {}, []
-    for package in crates.all:
+    for package in foreign:
         found = texts(package)
         if not found:
             without.append(package)
