@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::rc::Rc;
 
 use crate::report::File;
-use crate::source::{self, Node, Place, SyntaxError, Value};
+use crate::source::{self, Node, Place, SyntaxError, Value, snake_case};
 
 /// A configuration of the filter, with its place.
 #[derive(Clone, Debug)]
@@ -135,8 +135,8 @@ impl Contents {
         if before != (self.found.len(), self.others.len(), self.unread.len()) || is_of_envoy(&document) {
             return;
         }
-        // A bare list may be a part of Envoy's configuration without the filter.
-        if !matches!(document.value, Value::List(_)) {
+        // A folder has documents of every kind. A list may be a part of Envoy's configuration without the filter.
+        if is_bare(&document) {
             self.found.push(Found {
                 file: self.file.clone(),
                 holder: Holder::Bare,
@@ -319,9 +319,35 @@ impl Contents {
     }
 }
 
+/// Whether a document is a configuration of the filter: by a name at its top, perhaps misspelt.
+fn is_bare(document: &Node) -> bool {
+    let names = [
+        "rules",
+        "requirement_map",
+        "filter_state_rules",
+        "protected_resource",
+        "shared_data",
+        "bypass_cors_preflight",
+    ];
+    document.members().iter().any(|(key, node)| {
+        let name = snake_case(&key.name);
+        match &*name {
+            "rules" => !matches!(node.value, Value::List(_)) || has_rules(node),
+            name => name.starts_with("provid") || names.contains(&name),
+        }
+    }) || matches!(&document.value, Value::Map(members) if members.is_empty())
+}
+
+/// Whether one of these is a rule of this filter; other filters have rules as well.
+fn has_rules(rules: &Node) -> bool {
+    let names = ["match", "requires", "requirement_name", "authorize", "deny"];
+    let mut rules = rules.elements().iter();
+    rules.any(|rule| names.iter().any(|name| rule.get(name).is_some()))
+}
+
 /// Whether a filter is this one: by its configuration, or by what the module and the filter are called.
 fn is_ours(object: &Node, config: &Node) -> bool {
-    if config.get("providers").is_some() || config.get("rules").is_some() {
+    if config.get("providers").is_some() || config.get("rules").is_some_and(has_rules) {
         return true;
     }
     let mut names_us = false;

@@ -552,3 +552,40 @@ fn hostile_documents_end_soon() {
         assert!(ran.code == 1 || ran.code == 2, "{ran:?}");
     }
 }
+
+#[test]
+fn files_of_other_tools_have_no_faults_of_this_filter() {
+    for text in [
+        "services:\n  proxy: {image: envoyproxy/envoy, command: [envoy, -c, /etc/envoy.yaml]}\nvolumes: {logs: {}}\n",
+        "name: ci\non: [push]\njobs: {build: {runs-on: ubuntu-latest}}\n",
+        "node: {id: a}\nbootstrap_extensions:\n- name: envoy.bootstrap.wasm\n  typed_config: {singleton: true}\n",
+        "kind: WasmPlugin\nspec:\n  url: oci://example.com/waf\n  pluginConfig:\n    rules: [Include @demo-conf, SecRuleEngine On]\n",
+        "kind: EnvoyExtensionPolicy\nspec:\n  wasm: [{name: add-header, code: {type: Image, image: {url: example.com/x}}}]\n",
+        "kind: PrometheusRule\nspec: {groups: [{name: a, rules: [{alert: Down, expr: up == 0}]}]}\n",
+        "rules: [{alert: Down, expr: up == 0}]\n",
+        "kind: EnvoyExtensionPolicy\nspec: {extProc: [{backendRefs: [{name: a, port: 9002}]}]}\n",
+    ] {
+        let ours = format!(
+            "{text}---\nproviders: {{a: {{issuer: 'https://a', audiences: [x], discovery: {{cluster: a}}}}}}\n"
+        );
+        let ran = jwtctl_with(&["check", "-", "--output", "json"], &ours);
+        assert_eq!(ran.code, 0, "{text}\n{ran:?}");
+        let alone = jwtctl_with(&["check", "-", "--output", "json"], text);
+        let found = alone.findings();
+        let is_about_nothing = |code: &str| matches!(code, "no-configuration" | "other-module");
+        assert!(
+            found.iter().all(|(_, code, _)| is_about_nothing(code)),
+            "{text}\n{found:?}"
+        );
+    }
+    // A misspelt name is still a configuration of this filter.
+    let ran = jwtctl_with(
+        &["check", "-", "--output", "json"],
+        "provider:\n  a: {issuer: x}\n",
+    );
+    assert_eq!(
+        ran.findings().first().map(|(_, code, line)| (&**code, *line)),
+        Some(("unknown-field", 1)),
+        "{ran:?}"
+    );
+}
