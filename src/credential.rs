@@ -14,6 +14,7 @@ use crate::http::is_token_byte;
 use crate::ids::LocationId;
 use crate::request::RequestHead;
 pub use location::{DPOP_PREFIX, Location};
+pub(crate) use spelling::NO_TOKEN;
 
 /// A token as it was found. Nothing is known of it but where it was.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::binding::nonce::NonceSecret;
 use crate::binding::replay::ProofId;
 use crate::claims::{SignatureCheck, TimeLimits, UnverifiedClaims, VerifiedJwt};
 use crate::credential::Credential;
-use crate::credential::Location;
+use crate::credential::{Location, NO_TOKEN};
 use crate::denial::{Denial, Detail, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
 use crate::ids::{LocationId, ProviderId};
@@ -156,7 +156,12 @@ impl<'a> FoundToken<'a> {
     pub(super) fn decode(credential: &'a Credential<'a>, max_bytes: usize) -> Self {
         let decoded = match credential.token.len() > max_bytes {
             true => Err(Denial::new(Reason::TokenTooLarge)),
-            false => UnverifiedJwt::decode(&credential.token).map_err(malformed),
+            false => {
+                UnverifiedJwt::decode(&credential.token).map_err(|fault| match oddity(&credential.token) {
+                    Some(oddity) => Denial::new(Reason::TokenMalformed).with_detail(oddity),
+                    None => malformed(fault),
+                })
+            }
         };
         Self { credential, decoded }
     }
@@ -185,9 +190,9 @@ impl Token<'_> {
 impl<'t> Parts<'t> {
     fn read(token: &'t UnverifiedJwt<'t>) -> Result<Self, Denial> {
         let header = token.header().map_err(malformed)?;
-        let algorithm = header.algorithm.ok_or(
-            Denial::new(Reason::AlgorithmRejected).with_detail("alg is none that the filter supports"),
-        )?;
+        let algorithm = header
+            .algorithm
+            .ok_or(Denial::new(Reason::AlgorithmRejected).with_detail(header.algorithm_fault))?;
         let claims = UnverifiedClaims::parse(token.payload())
             .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
         let issuer = claims
@@ -225,7 +230,8 @@ impl TokenCheck<'_> {
             .ok_or(Denial::new(Reason::IssuerUnknown))?;
         // The issuer comes first, then the key: the same `kid` of two issuers is two keys.
         if !provider.is_issuer(&parts.issuer) {
-            return Err(Denial::new(Reason::IssuerUnknown).with_detail("iss").into());
+            let detail = self.foreign(provider, &parts.issuer);
+            return Err(Denial::new(Reason::IssuerUnknown).with_detail(detail).into());
         }
         let times = check_header(provider, parts).map_err(|denial| denial.by(id))?;
         let audiences = named.audiences.as_ref().unwrap_or(&provider.audiences);
@@ -328,6 +334,20 @@ impl TokenCheck<'_> {
         }
     }
 
+    /// How an issuer differs from that of the provider.
+    #[inline(never)]
+    fn foreign(&self, provider: &Provider, issuer: &str) -> &'static str {
+        let plain = issuer.trim_end_matches('/');
+        let mut own = provider.claims.issuers.iter();
+        if own.any(|own| own.trim_end_matches('/') == plain) {
+            return "iss, which differs in a slash at the end";
+        }
+        match self.config.issuers.of(issuer).next() {
+            Some(_) => "iss, which is that of a provider that the rule does not ask for",
+            None => "iss",
+        }
+    }
+
     /// Why no key has verified the signature. Only a refusal costs this search.
     #[inline(never)]
     fn unverified(
@@ -342,7 +362,10 @@ impl TokenCheck<'_> {
         let invalid = Denial::new(Reason::SignatureInvalid).by(id);
         let rejected = Denial::new(Reason::AlgorithmRejected).by(id);
         let denial = match checked {
-            SignatureCheck::Verified(_) | SignatureCheck::Invalid => invalid,
+            SignatureCheck::Verified(_) | SignatureCheck::Invalid => match parts.key_id() {
+                Some(_) => invalid.with_detail("the key that kid names does not verify it"),
+                None => invalid.because(Detail::NoKid(parts.algorithm)),
+            },
             SignatureCheck::AlgorithmMismatch => rejected.because(mismatch(set, parts)),
             SignatureCheck::KeyTooLarge => rejected.with_detail("a key that only the host could use"),
             // In another request, with fewer tokens, this token may be verified.
@@ -374,6 +397,18 @@ impl TokenCheck<'_> {
         };
         learnt.lasting(id, times, denial)
     }
+}
+
+/// What is in a value in place of a token, or around one, where it is more than a malformed part.
+#[inline(never)]
+fn oddity(value: &[u8]) -> Option<&'static str> {
+    Some(match value {
+        [] => "empty",
+        NO_TOKEN => "empty, or written so that only some servers read it",
+        [b'"' | b'\'', ..] => "in quotes",
+        _ if value.iter().any(u8::is_ascii_whitespace) => "white space in it",
+        _ => return None,
+    })
 }
 
 /// The provider's checks that do not depend on the current time. Returns the token's times.

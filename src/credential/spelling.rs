@@ -2,7 +2,7 @@
 
 /// Stands for a token that some upstream may find and that is not written as it should be: malformed, since no token has this
 /// byte. So it is not missing where a token may be.
-pub(super) const NO_TOKEN: &[u8] = b"?";
+pub(crate) const NO_TOKEN: &[u8] = b"?";
 
 /// Whether some server takes this for a parameter or a cookie of that name. ASP.NET ignores the case of letters; PHP drops white
 /// space before it, ends it at a NUL, takes a bracket behind it for a list, and writes `_` for `.`, ` ` and `[`. Some drop white

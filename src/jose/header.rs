@@ -16,6 +16,8 @@ use crate::json::{Json, Object};
 pub struct JoseHeader<'a> {
     /// `alg`; `None` for an algorithm that the filter does not implement, such as `none` and `HS256`.
     pub algorithm: Option<Algorithm>,
+    /// What is wrong with an `alg` that the filter does not implement.
+    pub algorithm_fault: &'static str,
     /// `kid`, decoded.
     pub key_id: Option<Cow<'a, str>>,
     /// `typ`, decoded. Compare it with [`JoseHeader::token_type_is`].
@@ -32,11 +34,19 @@ impl<'a> JoseHeader<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TokenFault> {
         let object = Object::parse(bytes).map_err(TokenFault::HeaderJson)?;
         let mut algorithm = None;
+        let mut algorithm_fault = "";
         let mut key_id = None;
         let mut token_type = None;
         for (name, value) in object.members() {
             match name {
-                "alg" => algorithm = Some(Algorithm::from_name(&string(value, "alg")?)),
+                "alg" => {
+                    let name = string(value, "alg")?;
+                    let known = Algorithm::from_name(&name);
+                    if known.is_none() {
+                        algorithm_fault = fault_of(&name);
+                    }
+                    algorithm = Some(known);
+                }
                 "kid" => key_id = Some(string(value, "kid")?),
                 "typ" => token_type = Some(string(value, "typ")?),
                 // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are not
@@ -57,6 +67,7 @@ impl<'a> JoseHeader<'a> {
         let algorithm = algorithm.ok_or(TokenFault::AlgorithmMissing)?;
         Ok(Self {
             algorithm,
+            algorithm_fault,
             key_id,
             token_type,
         })
@@ -80,6 +91,15 @@ impl fmt::Debug for JoseHeader<'_> {
             .field("has_key_id", &self.key_id.is_some())
             .field("has_token_type", &self.token_type.is_some())
             .finish()
+    }
+}
+
+/// Why the filter does not implement the algorithm of this name.
+fn fault_of(name: &str) -> &'static str {
+    match name.get(..2) {
+        Some("HS") => "alg is for a shared secret, which the filter never accepts",
+        _ if name.eq_ignore_ascii_case("none") => "alg says that there is no signature",
+        _ => "the filter does not support this alg",
     }
 }
 

@@ -150,13 +150,43 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
         ),
         (get("/orders?access_token=%zz"), "request_malformed", "query"),
         (of("opaque".into()), "token_malformed", "not three parts"),
+        (
+            of(format!("\"{}\"", good().mint())),
+            "token_malformed",
+            "in quotes",
+        ),
+        (
+            of(format!("Bearer {}", good().mint())),
+            "token_malformed",
+            "white space in it",
+        ),
+        (
+            get("/orders").header("authorization", "Bearer"),
+            "token_malformed",
+            "empty, or written so that only some servers read it",
+        ),
+        (
+            get("/orders").header("cookie", "Session=a.b.c"),
+            "token_malformed",
+            "empty, or written so that only some servers read it",
+        ),
         (of(good().raw_payload(b"[]").mint()), "token_malformed", "claims"),
         (of("a".repeat(4001)), "token_too_large", "longer than 4000 bytes"),
         (of(good().header("typ", "at+jwt").mint()), "type_rejected", "typ"),
         (
             of(good().alg("HS256").mint()),
             "algorithm_rejected",
-            "alg is none that the filter supports",
+            "alg is for a shared secret, which the filter never accepts",
+        ),
+        (
+            of(good().alg("none").mint()),
+            "algorithm_rejected",
+            "alg says that there is no signature",
+        ),
+        (
+            of(good().alg("ES256K").mint()),
+            "algorithm_rejected",
+            "the filter does not support this alg",
         ),
         (
             of(good().alg("ES512").mint()),
@@ -182,6 +212,21 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
             of(good().claim("iss", "https://elsewhere.example").mint()),
             "issuer_unknown",
             "iss",
+        ),
+        (
+            of(good().claim("iss", format!("{ISSUER}/")).mint()),
+            "issuer_unknown",
+            "iss, which differs in a slash at the end",
+        ),
+        (
+            of(good().claim("iss", "https://third.example").mint()),
+            "issuer_unknown",
+            "iss, which is that of a provider that the rule does not ask for",
+        ),
+        (
+            of(testkit::tamper_signature(&good().mint())),
+            "signature_invalid",
+            "the key that kid names does not verify it",
         ),
         (of(good().header("kid", "unknown").mint()), "key_unknown", "kid"),
         (
