@@ -1,6 +1,7 @@
-//! What the upstream learns of a verified token: claims and payload in the headers that the filter owns.
+//! The claims and the payload of a verified token in the headers that the filter owns.
 //!
-//! Only a [`VerifiedJwt`] makes headers. A client's own values in them are gone before: [`crate::request::HeaderFields`].
+//! Only a [`VerifiedJwt`] makes headers. The client's own values are removed before:
+//! [`crate::request::HeaderFields`].
 
 mod rules;
 
@@ -16,13 +17,13 @@ use crate::edits::HeaderEdits;
 use crate::jose::UnverifiedJwt;
 use crate::json::{Json, Kind};
 
-/// What a token has to say in one of the owned headers: its number, and the value if there is one.
+/// The index of an owned header, and the token's value for it, if there is one.
 pub(crate) type ClaimValue = (usize, Option<Vec<u8>>);
 
-/// A name under `wasm.jwt.metadata.` and the JSON that is there.
+/// A name under `wasm.jwt.metadata.`, and its JSON.
 pub(crate) type StateEntry = (Box<str>, Vec<u8>);
 
-/// What the token says in headers, by the rules of its provider. `payload` is the token's own text.
+/// The token's values for headers, by the rules of its provider. `payload` is the token's own text.
 pub(crate) fn claim_values(
     rules: &impl AsRef<HeaderRules>,
     jwt: &VerifiedJwt<'_>,
@@ -47,7 +48,8 @@ pub(crate) fn claim_values(
     claims.chain(payload).collect()
 }
 
-/// Sets the owned headers that the tokens fill. Where two tokens fill the same, the first counts.
+/// Sets the owned headers for which the tokens have values. If two tokens have a value for one header, the
+/// first counts.
 pub(crate) fn write_claims<'c>(
     owned: &OwnedHeaders,
     tokens: impl Iterator<Item = &'c [ClaimValue]> + Clone,
@@ -58,14 +60,14 @@ pub(crate) fn write_claims<'c>(
             .clone()
             .flatten()
             .find_map(|(header, value)| if *header == index { value.clone() } else { None });
-        // What is not changed does not make the host choose the route again, either.
+        // Without an edit, the host does not choose the route again.
         if value.is_some() {
             edits.push(name.clone(), value);
         }
     }
 }
 
-/// What the token leaves in filter state: its claims, its JOSE header.
+/// The token's filter state: its claims and its JOSE header.
 pub(crate) fn state_entries(
     metadata: &impl AsRef<Metadata>,
     jwt: &VerifiedJwt<'_>,
@@ -90,11 +92,11 @@ pub(crate) fn state_entries(
         .collect()
 }
 
-/// Longer text is cut in filter state.
+/// The longest text in filter state.
 const LONGEST_TEXT: usize = 1024;
 
-/// Text of a token for an access log: what a reader of lines may take for the end of one, or a terminal for a command, is
-/// written as `\u` and four digits; what is too long is cut, and ends in an ellipsis.
+/// Text of a token for an access log. Characters that end a line, or that are commands for a terminal, become
+/// `\u` and four digits. A longer text is cut, and ends in an ellipsis.
 pub fn text_on_one_line(text: &str) -> Cow<'_, str> {
     let is_long = text.len() > LONGEST_TEXT;
     if !is_long && is_one_line(text) {
@@ -111,15 +113,15 @@ pub fn text_on_one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The same of JSON, which stays JSON that says the same: white space between its values is a space, and such characters in
-/// its strings are escaped as JSON escapes them.
+/// The same for JSON, which keeps its meaning: white space between its values becomes a space, and such
+/// characters in its strings get JSON's escapes.
 fn json_on_one_line(json: Vec<u8>) -> Vec<u8> {
     match std::str::from_utf8(&json) {
         Ok(text) if !is_one_line(text) => {
             let mut out = String::with_capacity(json.len());
             for character in text.chars() {
                 match character {
-                    // No string of JSON holds one of these.
+                    // A string of JSON cannot contain one of these.
                     '\t' | '\n' | '\r' => out.push(' '),
                     other => push_escaped(&mut out, other),
                 }
@@ -140,8 +142,8 @@ pub(crate) fn push_escaped(out: &mut String, character: char) {
     }
 }
 
-/// Whether nothing in the text has to be escaped. Printable ASCII, as nearly all text is, is recognized without
-/// decoding it.
+/// Whether nothing in the text needs an escape. Printable ASCII, the usual case, is recognized without
+/// decoding.
 fn is_one_line(text: &str) -> bool {
     let (chunks, rest) = text.as_bytes().as_chunks();
     let mut chunks = chunks.iter();
@@ -164,7 +166,7 @@ fn breaks_a_line(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// The claims with the named strings as lists of what is between their spaces (RFC 8693 section 4.2).
+/// The claims, with the named strings split at their spaces into lists (RFC 8693 section 4.2).
 fn normalized(jwt: &VerifiedJwt<'_>, space_delimited: &[Box<str>]) -> Vec<u8> {
     let mut out = vec![b'{'];
     for (index, (name, value)) in jwt.members().enumerate() {
@@ -190,8 +192,8 @@ fn push_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
     out.extend(serde_json::to_vec(value).unwrap_or_default());
 }
 
-/// The claim as a header's value; `None` where it cannot be one. Nothing is cut or escaped to make it fit: a header says
-/// what the token says, or nothing.
+/// The claim as a header's value; `None` if it cannot be one. Nothing is cut or escaped: a header contains
+/// the exact value of the token, or is absent.
 fn header_value(value: Json<'_>, format: ValueFormat) -> Option<Vec<u8>> {
     let bytes = match (format, value.kind()) {
         (_, Kind::Null) => return None,
@@ -205,7 +207,7 @@ fn header_value(value: Json<'_>, format: ValueFormat) -> Option<Vec<u8>> {
         (ValueFormat::Csv, _) => csv_member(value)?.into_owned().into_bytes(),
         (ValueFormat::Auto, _) => scalar_text(value)?.into_owned().into_bytes(),
     };
-    // An empty value says nothing, and jwt_authn leaves such a header out too.
+    // An empty value is omitted, as in jwt_authn.
     (!bytes.is_empty() && is_header_value(&bytes)).then_some(bytes)
 }
 
@@ -215,7 +217,7 @@ fn compact(value: Json<'_>) -> Vec<u8> {
     out
 }
 
-/// A list's scalars with commas between; `None` where the upstream would not read the same list.
+/// The scalars of a list, separated by commas; `None` if the upstream would read another list.
 fn comma_separated(list: Json<'_>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for (index, element) in list.as_array()?.into_iter().enumerate() {
@@ -227,9 +229,9 @@ fn comma_separated(list: Json<'_>) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A scalar as one member of a list; `None` where the upstream would read another member, several, or none. It splits at
-/// commas, and some split at semicolons (RFC 9110 section 5.6.6) or take quotation marks for a quoted-string (section 5.6.4);
-/// most drop empty members and the white space around each, be it ASCII or not.
+/// A scalar as one member of a list; `None` if the upstream would read another member, several, or none.
+/// Upstreams split at commas, and some at semicolons (RFC 9110 section 5.6.6), or read quotation marks as a
+/// quoted-string (section 5.6.4). Most drop empty members and the white space around each, in ASCII or not.
 fn csv_member(value: Json<'_>) -> Option<Cow<'_, str>> {
     let text = scalar_text(value)?;
     let is_one = !text.is_empty()
@@ -238,8 +240,8 @@ fn csv_member(value: Json<'_>) -> Option<Cow<'_, str>> {
     is_one.then_some(text)
 }
 
-/// RFC 9110 section 5.5: no control characters, and no white space at the ends, which every parser drops: " alice" would
-/// arrive as "alice".
+/// RFC 9110 section 5.5: no control characters, and no white space at the ends, which every parser removes: "
+/// alice" would arrive as "alice".
 fn is_header_value(bytes: &[u8]) -> bool {
     bytes.trim_ascii().len() == bytes.len()
         && !bytes.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')

@@ -1,7 +1,7 @@
 //! What a refusal looks like on the wire: status, challenge (RFC 6750 section 3), body.
 //!
-//! One exhaustive match turns a reason into its reply. Replies are fixed by the
-//! configuration, so they are written once, at load.
+//! One exhaustive match turns a reason into its reply. Replies depend on the configuration only, so they are
+//! written once, when it is loaded.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -11,24 +11,24 @@ use serde::Serialize;
 use crate::denial::{Denial, Reason};
 use crate::ids::{Choice, ScopesId};
 
-/// A refusal as it goes out: with what the challenge names beside the reason.
+/// A refusal with the values that the challenge names beside the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason and its details.
     pub denial: Denial,
-    /// What has said what the request needs, where it came that far.
+    /// The rule that applied, if one was chosen.
     pub rule: Option<Choice>,
-    /// Where the client can read how to get a token (`resource_metadata`, RFC 9728 section 5.1).
+    /// The URL of the resource's metadata (`resource_metadata`, RFC 9728 section 5.1).
     pub metadata_url: Option<Rc<str>>,
-    /// The nonce that the client's next proof shall hold (RFC 9449 section 9).
+    /// The nonce for the client's next proof (RFC 9449 section 9).
     pub nonce: Option<String>,
     /// The required scopes.
     pub scope: Option<ScopesId>,
-    /// A token without a proof would not do.
+    /// Only a token with a proof of possession would be accepted.
     pub needs_proof: bool,
-    /// The credential is one for a proxy (RFC 9110 section 11.7).
+    /// The credential is for a proxy (RFC 9110 section 11.7).
     pub for_proxy: bool,
-    /// `sub` of the token that was verified and does not suffice, where the configuration asks who it is.
+    /// `sub` of the verified token without sufficient rights, if the configuration asks for it.
     pub subject: Option<Rc<str>>,
 }
 
@@ -53,25 +53,25 @@ impl From<Denial> for Box<Refusal> {
     }
 }
 
-/// The response that is sent in place of the upstream's.
+/// The response in place of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {
     /// The HTTP status.
     pub status: u16,
     /// `%RESPONSE_CODE_DETAILS%`: `jwt_<reason>`.
     pub details: String,
-    /// Header fields beside those that the host adds itself.
+    /// Header fields beside those that the host adds.
     pub headers: Vec<(&'static str, String)>,
     /// The body; may be empty.
     pub body: Vec<u8>,
     /// The message for a gRPC client; may be empty.
     pub message: &'static str,
-    /// The status for a client of gRPC, which gets it in place of the other.
+    /// The status for a gRPC client, in place of the HTTP status.
     pub grpc_status: Option<i32>,
 }
 
 impl LocalReply {
-    /// Nothing is known of what requests need, so none passes.
+    /// There is no configuration, so no request passes.
     #[must_use]
     pub fn not_configured() -> Self {
         Self {
@@ -97,8 +97,8 @@ impl LocalReply {
         }
     }
 
-    /// The same for a client of gRPC: the host writes `grpc-status`, and the body into `grpc-message`. The content type has to
-    /// stay gRPC's.
+    /// The same for a gRPC client: the host writes `grpc-status`, and the body into `grpc-message`. The
+    /// content type must stay gRPC's.
     #[must_use]
     pub fn for_grpc(&self) -> Self {
         let mut reply = self.clone();
@@ -120,7 +120,7 @@ pub enum BodyFormat {
     None,
 }
 
-/// How replies are written: `response` and `strip_failure_response`.
+/// The form of replies: `response` and `strip_failure_response`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyStyle {
     /// The protection space of the challenge (RFC 9110 section 11.5).
@@ -129,7 +129,7 @@ pub struct ReplyStyle {
     pub body: BodyFormat,
     /// Neither body nor challenge (jwt_authn's `strip_failure_response`).
     pub stripped: bool,
-    /// The algorithms that proofs of possession may have, where any are checked.
+    /// The algorithms of proofs of possession, if a provider checks them.
     pub dpop_algorithms: Option<String>,
 }
 
@@ -159,13 +159,13 @@ impl BearerError {
         }
     }
 
-    /// Whether it is about a proof, which is nothing that could be wrong with a bearer token.
+    /// Whether it concerns a proof, and not a bearer token.
     const fn is_of_dpop(self) -> bool {
         matches!(self, Self::InvalidDpopProof | Self::UseDpopNonce)
     }
 }
 
-/// What a reason means to the client.
+/// The meaning of a reason for the client.
 struct Answer {
     status: u16,
     error: Option<BearerError>,
@@ -205,7 +205,8 @@ impl Answer {
         }
     }
 
-    /// gRPC's own numbers (google.rpc.Code), as its mapping from HTTP has them but for 400, which it takes for a fault inside.
+    /// gRPC's status codes (google.rpc.Code), as in its mapping from HTTP except for 400, which gRPC maps to
+    /// an internal error.
     const fn grpc_status(&self) -> i32 {
         match self.status {
             400 => 3,
@@ -216,7 +217,7 @@ impl Answer {
         }
     }
 
-    /// The one place where a reason becomes a status, an error code and words.
+    /// The only place that turns a reason into a status, an error code and words.
     const fn of(reason: Reason) -> Self {
         match reason {
             // Section 3.1: "If the request lacks any authentication information […], the resource server SHOULD NOT
@@ -261,7 +262,7 @@ impl Answer {
                 description: "the DPoP proof must contain a current nonce issued by this server",
             },
             Reason::ProofReplayed => Self::invalid_proof("the DPoP proof was used before"),
-            // As with keys: the proof may be good, and a new one may be taken in a while.
+            // As with keys: the proof may be valid, and a new one may be accepted later.
             Reason::ProofStoreFull => Self {
                 status: 503,
                 error: None,
@@ -296,7 +297,7 @@ impl Answer {
     }
 }
 
-/// Seconds that `retry-after` of a 503 asks for: a cold fetch is retried at least that often.
+/// `retry-after` of a 503, in seconds: the filter retries the first fetch at least that often.
 const RETRY_AFTER_SECONDS: &str = "5";
 
 #[derive(Serialize)]
@@ -311,7 +312,7 @@ struct Body {
 #[derive(Clone, Debug)]
 pub struct Replies {
     by_reason: Vec<LocalReply>,
-    /// The reply where one of several tokens is missing, and another one is not.
+    /// The reply if one of several tokens is missing.
     one_missing: LocalReply,
     /// The scopes that challenges name.
     scopes: Vec<String>,
@@ -319,7 +320,7 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Writes the reply for every reason. `scopes` are those that challenges name, each with spaces between.
+    /// Writes the reply for every reason. `scopes` are those of the challenges, each separated by spaces.
     #[must_use]
     pub fn new(style: &ReplyStyle, scopes: Vec<String>) -> Self {
         Self {
@@ -437,7 +438,7 @@ fn write_answer(reason: Reason, answer: &Answer, style: &ReplyStyle) -> LocalRep
     if style.stripped {
         return reply;
     }
-    // A fault of ours is no challenge to the client, nor is what no token would mend.
+    // The reply has no challenge if the filter or its configuration is at fault, or if no token would help.
     if answer.status < 500 && reason != Reason::RouteDenied {
         if !answer.error.is_some_and(BearerError::is_of_dpop) {
             let value = challenge(BEARER, answer, style);
@@ -452,7 +453,7 @@ fn write_answer(reason: Reason, answer: &Answer, style: &ReplyStyle) -> LocalRep
         }
     }
     if matches!(answer.error, Some(BearerError::UseDpopNonce)) {
-        // RFC 9449 section 8.2: uncacheable, so that no cache gives an old nonce away.
+        // RFC 9449 section 8.2: uncacheable, so that no cache returns an old nonce.
         reply.headers.push(("cache-control", "no-store".to_owned()));
     }
     match style.body {

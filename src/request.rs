@@ -1,18 +1,18 @@
 //! A request's head, as far as the configuration needs it.
 //!
-//! The configuration says once which fields a decision reads ([`WantedFields`]), and which of a client's fields must not reach
-//! the upstream ([`HeaderFields`]); the host reads and removes those and no others.
+//! The configuration determines the fields that a decision needs ([`WantedFields`]), and a client's fields
+//! that must not reach the upstream ([`HeaderFields`]). The host reads and removes those and no others.
 
 use crate::bytes::is_same;
 use crate::http::{Authority, is_grpc};
 use crate::ids::FieldId;
 
-/// The fields that decisions read, in lower case, pseudo-fields such as `:path` included.
+/// The fields that decisions need, in lower case, pseudo-fields such as `:path` included.
 #[derive(Clone, Debug, Default)]
 pub struct WantedFields(Vec<Box<str>>);
 
 impl WantedFields {
-    /// The number of the field of this name; from now on it is wanted.
+    /// The id of the field with this name, which is wanted from now on.
     pub fn id(&mut self, name: &str) -> FieldId {
         if let Some(index) = self.0.iter().position(|known| **known == *name) {
             return FieldId::new(index);
@@ -21,13 +21,13 @@ impl WantedFields {
         FieldId::new(self.0.len().saturating_sub(1))
     }
 
-    /// How many there are.
+    /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether decisions read none.
+    /// Whether decisions need no field.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -51,30 +51,31 @@ impl WantedFields {
     }
 }
 
-/// What becomes of a header whose name some servers take for one of the configuration's: Envoy's
+/// The treatment of a header whose name some servers take for one of the configuration's: Envoy's
 /// `headers_with_underscores_action`, for these names only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpellingAction {
-    /// It is removed.
+    /// The filter removes the header.
     #[default]
     DropHeader,
-    /// The request is refused.
+    /// The filter refuses the request.
     RejectRequest,
-    /// It goes on to the upstream.
+    /// The header reaches the upstream.
     Allow,
 }
 
 /// The header fields that the configuration names.
 ///
-/// CGI, WSGI and their kin hand a field over as a variable, in which every character but letters and digits is `_`: the
-/// application cannot distinguish `X_Jwt_Sub` or `x.jwt.sub` from `x-jwt-sub`. All of these are spellings of one name.
+/// CGI, WSGI and similar interfaces pass a field on as a variable in which every character but letters and
+/// digits is `_`: the application cannot distinguish `X_Jwt_Sub` or `x.jwt.sub` from `x-jwt-sub`. All of
+/// these are spellings of one name.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderFields {
     known: Vec<KnownField>,
-    /// A bit for the length of each known name, so that most fields of a request cost one look.
+    /// A bit for the length of each known name: for most fields of a request, this single test suffices.
     lengths: u64,
     action: SpellingAction,
-    /// Nothing is removed, whatever it is.
+    /// Nothing is removed.
     removes_nothing: bool,
 }
 
@@ -82,24 +83,24 @@ pub struct HeaderFields {
 struct KnownField {
     name: Box<[u8]>,
     id: Option<FieldId>,
-    /// The filter alone may write it.
+    /// Only the filter may write it.
     is_owned: bool,
-    /// Other spellings of it are kept from the upstream, and trailers of its name.
+    /// The upstream must not receive its other spellings, nor trailers with its name.
     is_guarded: bool,
 }
 
-/// What a field of a request is.
+/// The kinds of fields of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sorted {
-    /// One of the names, as it is written in the configuration.
+    /// One of the names, as in the configuration.
     Known { id: Option<FieldId>, is_owned: bool },
     /// Another spelling of one.
     Spelling,
 }
 
 impl HeaderFields {
-    /// The fields that decisions read, those that the filter owns, and what becomes of other spellings of both. Pseudo-fields
-    /// have no other spelling.
+    /// The fields that decisions need, those that the filter owns, and the treatment of other spellings of
+    /// both. Pseudo-fields have no other spelling.
     #[must_use]
     pub fn new(
         wanted: &WantedFields,
@@ -151,7 +152,7 @@ impl HeaderFields {
         if self.lengths & length_bit(name) == 0 {
             return None;
         }
-        // As nearly everybody writes it, there is nothing to interpret.
+        // In the usual form there is nothing to normalize.
         if let Some(field) = self.known.iter().find(|field| is_same(&field.name, name)) {
             return Some(Sorted::Known {
                 id: field.id,
@@ -164,8 +165,8 @@ impl HeaderFields {
             .then_some(Sorted::Spelling)
     }
 
-    /// Whether a trailer of this name is kept from the upstream: servers that put trailers beside headers would take it for one
-    /// that was looked at.
+    /// Whether a trailer with this name must not reach the upstream: servers that add trailers to the headers
+    /// would treat it as a checked header.
     #[must_use]
     pub fn removes_trailer(&self, name: &[u8]) -> bool {
         !self.removes_nothing
@@ -181,7 +182,8 @@ fn length_bit(name: &[u8]) -> u64 {
     1 << (name.len() % 64)
 }
 
-/// Whether servers may take the one name for the other: equal but for characters that are neither letters nor digits.
+/// Whether servers may take one name for the other: they differ only in characters that are neither letters
+/// nor digits.
 fn is_spelling(name: &[u8], known: &[u8]) -> bool {
     let fold = |byte: &u8| match byte.is_ascii_alphanumeric() {
         true => byte.to_ascii_lowercase(),
@@ -205,21 +207,23 @@ pub struct RequestHead {
     removed: Vec<Span>,
     /// Whether its first `content-type` is gRPC's; `None`: it has none, or not all of its fields were taken.
     pub is_grpc: Option<bool>,
-    /// It has a header whose name is another spelling of one of the configuration's, and such requests are refused.
+    /// The request has a header in another spelling of one of the configuration's names, and the
+    /// configuration refuses such requests.
     pub is_misspelt: bool,
-    /// The requirement that the metadata of the route names, or else that of its virtual host.
+    /// The requirement that the metadata of the route names, or otherwise that of its virtual host.
     pub route_requirement: Option<Vec<u8>>,
-    /// What other routes name that it may take once its fields are changed.
+    /// The requirements of other routes that the request may take after edits.
     pub further_routes: Vec<Option<Vec<u8>>>,
     /// The filter state that `filter_state_rules` ask for.
     pub filter_state: Option<Vec<u8>>,
-    /// The SHA-256 of the client's certificate in hexadecimal digits, where a provider's tokens may be bound to it.
+    /// The SHA-256 of the client's certificate in hexadecimal digits, if a provider's tokens may be bound to
+    /// it.
     pub peer_certificate: Option<Vec<u8>>,
     /// The client's address with its port, if a mode depends on the client.
     pub source_address: Option<Vec<u8>>,
 }
 
-/// Where something is in a head's text.
+/// The place of a value in a head's text.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
@@ -267,7 +271,7 @@ impl RequestHead {
         self.values.shrink_to_fit();
     }
 
-    /// How many bytes are kept of it.
+    /// The number of bytes that the engine keeps of it.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let others = [
@@ -281,7 +285,7 @@ impl RequestHead {
         values.chain(others).fold(0, usize::saturating_add)
     }
 
-    /// Adds a header field of the request, if it is any of the configuration's.
+    /// Adds a header field of the request, if the configuration names it.
     pub fn take(&mut self, fields: &HeaderFields, name: &[u8], value: &[u8]) {
         let sorted = fields.sort(name);
         let is_removed = match sorted {
@@ -307,19 +311,19 @@ impl RequestHead {
         }
     }
 
-    /// Fields of the client's own that must not reach the upstream, whatever is decided: each name once.
+    /// The client's own fields that must not reach the upstream, whatever the decision: each name once.
     pub fn removed(&self) -> impl Iterator<Item = &[u8]> {
         self.removed.iter().map(|name| self.text_at(*name))
     }
 
-    /// Whether the host chooses the route again, since a field that may have chosen it is removed. The host does not tell a
-    /// filter which route that will be, so that the request has to be good for any.
+    /// Whether the host chooses the route again because a field is removed that may have selected it. The
+    /// filter cannot know that route, so the request has to meet every requirement.
     #[must_use]
     pub fn route_is_in_doubt(&self) -> bool {
         !self.removed.is_empty()
     }
 
-    /// Adds a field's value, as bytes: nothing says that they are text.
+    /// Adds a field's value, as bytes: it need not be text.
     pub fn push(&mut self, field: FieldId, value: impl AsRef<[u8]>) {
         let value = self.keep(value.as_ref());
         self.values.push((field, value));
@@ -344,7 +348,8 @@ impl RequestHead {
         self.all(field).next()
     }
 
-    /// The authority in the field; `None` where servers may read it otherwise, or there is none or more than one.
+    /// The authority in the field; `None` if it is absent or repeated, or if servers may interpret it
+    /// differently.
     #[must_use]
     pub fn authority(&self, field: FieldId) -> Option<Authority<'_>> {
         let mut values = self.all(field);

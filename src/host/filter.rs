@@ -31,7 +31,7 @@ use crate::time::{UnixTime, millis};
 pub(super) use replies::Client;
 use replies::{WrittenFields, send};
 
-/// Fields that a request has once, or that Envoy joins into one value.
+/// Fields that occur once in a request, or that Envoy joins into one value.
 const SINGLE: &[&str] = &[
     ":path",
     ":method",
@@ -40,25 +40,25 @@ const SINGLE: &[&str] = &[
     "authorization",
 ];
 
-/// Envoy carries out replies and resumptions when the call that asked for them has returned. Each may call
-/// the module again, and only within that call the next is carried out: 300 replies from one tick overflow
-/// the stack, and the VM dies.
+/// Envoy carries out replies and resumptions when the call that requested them has returned. Each may call
+/// the module again, and the next one is carried out only within that call: 300 replies from one tick
+/// overflow the stack and end the VM.
 const DECISIONS_PER_CALL: u32 = 32;
-/// Nor may it take longer than this, in milliseconds: the requests of all other clients of this worker wait
-/// meanwhile.
+/// Nor may it take longer than this, in milliseconds, because the requests of all other clients of this
+/// worker wait meanwhile.
 const DECIDING_PER_CALL: u64 = 2;
 
-/// The decision of a request that was refused,
+/// The decision of a refused request,
 const DENIED: &str = "denied";
 
-/// and of one that would have been, had its rule been enforced.
+/// and of a request that would be refused if its rule were enforced.
 const SHADOW_DENIED: &str = "shadow_denied";
 
-/// So many bytes of a request's id are logged: a UUID has 36.
+/// The longest part of a request's id in the log: a UUID has 36 bytes.
 const LONGEST_REQUEST_ID: usize = 64;
 
-/// Where the clock fails, try again after this many milliseconds. The metrics show the state of the keys as
-/// often.
+/// If the clock fails, the filter tries again after this many milliseconds. The metrics show the state of the
+/// keys as often.
 const IDLE_TICK: u32 = 1000;
 
 /// See the module.
@@ -70,10 +70,10 @@ pub(super) struct Filter {
     store: HostStore,
     reads_by_name: bool,
     held: RefCell<HashMap<u32, Rc<Held>>>,
-    /// By the host's number: each fetch under way.
+    /// The fetches in progress, by the host's number.
     calls: RefCell<HashMap<u32, Call>>,
     tick_period: Cell<u32>,
-    /// The ticks are another's.
+    /// Another filter sets the ticks.
     is_retired: Cell<bool>,
     last_seen: Cell<UnixTime>,
     gauges_shown_at: Cell<UnixTime>,
@@ -81,16 +81,16 @@ pub(super) struct Filter {
     written: WrittenFields,
 }
 
-/// A fetch under way.
+/// A fetch in progress.
 struct Call {
     fetch: FetchId,
-    /// How long its answer may be.
+    /// The longest response.
     max_response_bytes: usize,
     sent: UnixTime,
 }
 
 impl Filter {
-    /// Fails where the host cannot do what the configuration demands of it; the fault, in words.
+    /// Fails with a text if the host cannot do what the configuration requires.
     pub(super) fn new(root: u32, config: Config, seed: u64) -> Result<Self, String> {
         let config = Rc::new(config);
         let allowed = config
@@ -159,7 +159,8 @@ impl Filter {
     // --- requests ---
 
     pub(super) fn handle_request(&self, id: StreamId, request: RequestHead) -> Decision {
-        // What is decided without a token is so at any time: the last that is known does, and saves a call.
+        // A decision without a token does not depend on the time: the last known time suffices, and saves a
+        // host call.
         let known = Some(self.last_seen.get())
             .filter(|time| *time != UnixTime::default() && !self.config.may_hold_token(&request));
         match known.or_else(|| self.now()) {
@@ -181,13 +182,12 @@ impl Filter {
         self.last_seen.get()
     }
 
-    /// Whether the route of a request that went on is to be looked at once more.
+    /// Whether the request's route has to be checked again after it was allowed.
     pub(super) fn watches_route(&self, request: &RequestHead, allowed: &Allowed) -> bool {
         self.engine(|engine| engine.may_be_rerouted(request, allowed))
     }
 
-    /// A request has taken a route that names this, and another by which it was decided; true: it may stay
-    /// there.
+    /// Envoy has chosen another route for an allowed request. True if the request may stay on it.
     pub(super) fn handle_rerouted(
         &self,
         request: &RequestHead,
@@ -212,7 +212,7 @@ impl Filter {
         }
     }
 
-    /// Keeps a request that waits, and hurries the ticks that will decide it.
+    /// Keeps a waiting request, and shortens the tick period for its decision.
     pub(super) fn hold(&self, stream: u32, held: Rc<Held>) {
         self.metrics.waiting.increment();
         self.held.borrow_mut().insert(stream, held);
@@ -224,7 +224,7 @@ impl Filter {
         self.engine(|engine| engine.handle_cancel(StreamId(stream)));
     }
 
-    /// Carries out a decision for the stream that the host's calls speak of now.
+    /// Carries out a decision for the host's current stream.
     pub(super) fn apply(&self, decision: &Decision, client: Client) -> Progress {
         match decision {
             Decision::Wait => Progress::Held,
@@ -240,7 +240,7 @@ impl Filter {
                         Some(value) => abi::replace_request_header(&edit.name, value),
                         None => abi::remove_header(Map::RequestHeaders, edit.name.as_bytes()),
                     };
-                    // A request whose headers cannot be set right must not go on with those of its client.
+                    // A request must not continue with its client's own headers if an edit fails.
                     if let Err(status) = done {
                         log::error!("the header {} cannot be changed: {status:?}", edit.name);
                         let denial = Denial::new(Reason::RequestMalformed).with_detail("headers");
@@ -304,14 +304,14 @@ impl Filter {
         }
     }
 
-    /// What became of the request.
+    /// The decision about the request.
     fn show_decision(&self, decision: &str) {
         if self.config.shown.decision {
             let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
         }
     }
 
-    /// Tells the access log and the log of a refusal, enforced or not.
+    /// Reports a refusal in the access log and in the log, enforced or not.
     fn show_denial(&self, denial: &Denial, decision: &str) {
         let label = denial.reason.label();
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
@@ -361,8 +361,8 @@ impl Filter {
         }
     }
 
-    /// What the refused token says of itself, if the configuration asks for it. The request is read again: the others do
-    /// not pay for it.
+    /// The content of the refused token, if the configuration asks for it. The request is read again, so that
+    /// other requests do not pay for it.
     fn token_of(&self, denial: &Denial) -> String {
         let Some(rule) = denial.rule.filter(|_| self.config.shown.token) else {
             return String::new();
@@ -380,12 +380,11 @@ impl Filter {
         }
     }
 
-    /// Carries out decisions for requests that waited, then makes its calls for the root again. What is left is for
-    /// the next tick.
+    /// Carries out decisions for requests that waited, then makes the root the current context again. The
+    /// rest follows at the next tick.
     fn decide_waiting(&self) {
         let mut carried_out = 0;
-        // The time of the event that has led here; asked for again only where there is more than one to
-        // decide.
+        // The time of the current event. The clock is read again only for a second decision.
         let begun = self.last_seen.get();
         let has_time = || {
             let took = self.now().map(|now| millis(now.since(begun)));
@@ -397,7 +396,7 @@ impl Filter {
                 self.engine(|engine| engine.poll_decision(&self.store))
         {
             let held = self.held.borrow_mut().remove(&stream);
-            // The stream may be gone already; then there is no one to answer.
+            // The stream may have ended already.
             if let Some(held) = held
                 && abi::set_effective_context(stream).is_ok()
             {
@@ -437,10 +436,10 @@ impl Filter {
         };
         match event {
             Event::UnknownKid(_) => metrics.unknown_kid.increment(),
-            // This engine fetches what it wants.
+            // This engine fetches its own keys.
             Event::KeyWanted(..) => {}
             Event::Keys(_, event) => {
-                // The age of the keys, or their number, is another from now on.
+                // The age of the keys, or their number, has changed.
                 self.gauges_shown_at.set(UnixTime::default());
                 match &event {
                     KeyEvent::Loaded { .. } => metrics.fetch_success.increment(),
@@ -452,7 +451,7 @@ impl Filter {
         }
     }
 
-    /// Logs which refusals have gone up.
+    /// Logs the refusals that are due.
     fn sum_up_refusals(&self, now: UnixTime) {
         while let Some(refusals) = self.refusals.borrow_mut().next_due(now) {
             let RefusalsOfAKind {
@@ -511,7 +510,7 @@ impl Filter {
     }
 }
 
-/// What a reader of the log finds the request by in the access log. A client may have chosen it.
+/// The request's id, by which a reader of the log finds it in the access log. A client may have chosen it.
 fn request_id() -> String {
     let value = abi::header(Map::RequestHeaders, "x-request-id").ok().flatten();
     let Some(mut value) = value else {

@@ -1,4 +1,5 @@
-//! One request: its head is read and decided; what must wait is held, body and trailers included.
+//! One request: the filter reads its head and decides. Envoy holds a waiting request with its body and
+//! trailers.
 
 use std::rc::Rc;
 
@@ -17,14 +18,14 @@ use crate::time::UnixTime;
 /// The context of one request.
 pub(super) struct Stream {
     id: u32,
-    /// `None` where the root was never configured: then nothing passes.
+    /// `None` if the root was never configured: then no request passes.
     filter: Option<Rc<Filter>>,
     progress: Progress,
-    /// From when on it waits: who decides it then writes it here.
+    /// A request that waits, which the filter shares.
     waiting: Option<Rc<Held>>,
-    /// As its client sent it, where it may yet take another route.
+    /// The request as its client sent it, if it may still take another route.
     request: Option<RequestHead>,
-    /// As it went on, where it did not wait, and when.
+    /// How it was allowed without waiting, and when.
     allowed: Option<(Rc<Allowed>, UnixTime)>,
 }
 
@@ -49,8 +50,8 @@ impl Stream {
     fn action(&self) -> Action {
         match self.progress() {
             Progress::Forwarded => Action::Continue,
-            // With `allow_on_headers_stop_iteration` the host goes on to call for body and trailers of a request whose
-            // headers are held; to continue there would send it to the upstream undecided.
+            // With `allow_on_headers_stop_iteration`, the host calls for body and trailers of a request
+            // although its headers are held. To continue there would forward the undecided request.
             Progress::Held | Progress::Answered => Action::Pause,
         }
     }
@@ -73,7 +74,7 @@ impl HttpContext for Stream {
         let decision = match read_head(filter, &mut request).and_then(|()| remove_fields(&request)) {
             Ok(()) => {
                 client = filter.client_of(&request);
-                // Only then may a route ask for something else than another.
+                // Only then can another route have another requirement.
                 if !filter.policy().requirement_map.is_empty() {
                     self.request = Some(request.clone());
                 }
@@ -110,7 +111,7 @@ impl HttpContext for Stream {
         if let Some(filter) = &self.filter
             && let Err(status) = remove_trailers(filter)
         {
-            // Held, as a request that is not decided: its client waits in vain, and the upstream gets no trailers of its.
+            // Held like an undecided request: the upstream gets no unchecked trailers.
             log::error!("the trailers cannot be changed: {status:?}");
             return Action::Pause;
         }
@@ -123,8 +124,8 @@ impl HttpContext for Stream {
 }
 
 impl Stream {
-    /// Looks at the route that the request has taken. Only now does the host show it, since it chooses the route again where a
-    /// field was changed, and that after the filters.
+    /// Reads the route of the request again. The host chooses it again after an edit, but only after the
+    /// filters, and shows it now.
     fn check_route(&mut self) -> Action {
         let allowed = match &self.waiting {
             Some(held) => held.allowed.take(),
@@ -154,7 +155,7 @@ impl Stream {
     }
 }
 
-/// The client has left, or all is done.
+/// The client has left, or the request has ended.
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.progress() == Progress::Held
@@ -165,7 +166,7 @@ impl Drop for Stream {
     }
 }
 
-/// Reads what the configuration wants of a request.
+/// Reads the parts of a request that the configuration needs.
 fn read_head(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     filter.read_fields(request)?;
     let policy = filter.policy();
@@ -173,7 +174,7 @@ fn read_head(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     if let Some(rules) = &policy.filter_state_rules {
         request.filter_state = abi::property(&format!("filter_state\0{}", rules.name))?;
     }
-    // Where the host has no such thing there is none, and who needs one is refused.
+    // If the host has no such property, the value is absent, and a provider that needs it refuses the token.
     if filter.config().reads_certificate {
         request.peer_certificate = abi::property("connection\0sha256_peer_certificate_digest")?;
     }
@@ -183,14 +184,14 @@ fn read_head(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     Ok(())
 }
 
-/// Takes out of the request what its client must not send, before anything waits.
+/// Removes the fields that the client must not send, before the request may wait.
 fn remove_fields(request: &RequestHead) -> Result<(), Status> {
     request
         .removed()
         .try_for_each(|name| abi::remove_header(Map::RequestHeaders, name))
 }
 
-/// The same of its trailers.
+/// Removes the trailers that the client must not send.
 fn remove_trailers(filter: &Filter) -> Result<(), Status> {
     let bytes = abi::headers(Map::RequestTrailers)?;
     for (name, _) in abi::pairs(&bytes)? {
@@ -213,7 +214,7 @@ fn route_requirement(filter: &Filter) -> Result<Option<Vec<u8>>, Status> {
     requirement_name("xds\0virtual_host_metadata\0filter_metadata\0proxy-wasm-jwt")
 }
 
-/// `requirement_name` in this metadata. A value that is there and cannot be read is as good as a name that is not known:
+/// `requirement_name` in this metadata. An unreadable value counts as an unknown name: the request is
 /// refused.
 fn requirement_name(metadata: &str) -> Result<Option<Vec<u8>>, Status> {
     let Some(bytes) = abi::property(metadata)? else {
@@ -224,7 +225,7 @@ fn requirement_name(metadata: &str) -> Result<Option<Vec<u8>>, Status> {
     Ok(named.map(|(_, value)| value.to_vec()))
 }
 
-/// Takes the VM down, as a fault of ours would, for the tests of what comes after.
+/// Ends the VM as a fault of the filter would, for tests.
 #[cfg(feature = "test-trap")]
 fn trap() {
     if matches!(abi::header(Map::RequestHeaders, "x-test-trap"), Ok(Some(_))) {

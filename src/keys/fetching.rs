@@ -1,5 +1,5 @@
-//! When a fetch is due, who may begin it, and what is asked for: the discovery document or the keys. What the
-//! answers mean is in [`super::answers`].
+//! The time of a fetch, its lease, and its requests: for the discovery document, or for the keys.
+//! [`super::answers`] evaluates the responses.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use super::source::{Endpoint, KeyLocation};
 use crate::http::HttpUri;
 use crate::time::UnixTime;
 
-/// How much longer than its requests' own timeouts a holder keeps the lease.
+/// The margin by which a lease exceeds the timeouts of its requests.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
-/// How often the discovery document is read again, before jitter.
+/// The interval between fetches of the discovery document, before jitter.
 pub(super) const REDISCOVERY: Duration = Duration::from_secs(3600);
 
-/// Requests that wait for an unknown `kid` wait two seconds in all: the discovery document gets half of that,
-/// the keys the rest.
+/// Requests wait for an unknown `kid` for two seconds in all: half of that is for the discovery document, and
+/// the rest for the keys.
 const DISCOVERY_FOR_KID: Duration = Duration::from_secs(1);
 
-/// What the second address of a discovery document gets at least of the timeout that the two share: 0 would
-/// be none for the host. Shorter than [`LEASE_MARGIN`].
+/// The least part of the common timeout for the second address of a discovery document: 0 would mean no
+/// timeout. Shorter than [`LEASE_MARGIN`].
 const LEAST_FOR_FALLBACK: Duration = Duration::from_millis(100);
 
 impl RemoteKeys {
@@ -38,7 +38,7 @@ impl RemoteKeys {
                 || (now.as_millis() >= self.record.retry_at && now.as_millis() >= self.due_at()))
     }
 
-    /// When the next regular fetch is due: at once while there are no keys.
+    /// The time of the next regular fetch: now if there are no keys.
     fn due_at(&self) -> u64 {
         self.keys_due_at().min(self.document_due_at())
     }
@@ -62,7 +62,7 @@ impl RemoteKeys {
         self.wants != Wants::Nothing && self.next_kid_fetch(self.wants, now) <= now
     }
 
-    /// When there may be something to do next; spurious calls are harmless.
+    /// When to call next. Further calls do no harm.
     #[must_use]
     pub fn next_timeout(&self) -> UnixTime {
         if let Some(in_flight) = self.in_flight {
@@ -77,8 +77,8 @@ impl RemoteKeys {
 
     // --- lease ---
 
-    /// Takes the lease in this worker's own record, if with the process's present record a fetch is still
-    /// due. The request is sent once the record has been written by compare-and-swap.
+    /// Takes the lease in this worker's own record, if a fetch is still due by the process's present record.
+    /// The request is sent after the record was written by compare-and-swap.
     pub fn acquire_lease(
         &mut self,
         id: FetchId,
@@ -90,14 +90,14 @@ impl RemoteKeys {
                 // If another worker has asked the issuer meanwhile, what was wanted before is answered.
                 self.take_record(record);
             } else if self.unreadable == Some(record.version) {
-                // Its document is lost. Our keys, if any, are as good as any until the fetch replaces both.
+                // The document is lost. This worker's keys may be used until the fetch replaces both.
                 self.record = KeyRecord {
                     version: self.record.version,
                     etag: None,
                     ..record
                 };
             } else if record.version != 0 {
-                // Another worker has new keys: they are read first, at the next look.
+                // Another worker has new keys: the next call reads them first.
                 return None;
             }
         }
@@ -111,7 +111,7 @@ impl RemoteKeys {
         }
         let keys_at = self.keys_at();
         let document = self.document_to_read(for_kid, now).or_else(|| {
-            // A URL that cannot be used any more is asked for again.
+            // Requests the document again if its URL has become invalid.
             keys_at.is_none().then(|| self.document()).flatten()
         });
         let (document, endpoint, timeout) = match (document, &keys_at) {
@@ -163,9 +163,9 @@ impl RemoteKeys {
         }
     }
 
-    /// Asks for the discovery document at its second address, where it has one that was not asked before;
-    /// else false. Both share the timeout, so that neither the lease nor a request that waits for a `kid` has
-    /// to last longer.
+    /// Requests the discovery document from its second address, if it has one that was not tried; otherwise
+    /// returns false. Both share the timeout, so that neither the lease nor a request that waits for a `kid`
+    /// lasts longer.
     pub(super) fn fall_back(&mut self, in_flight: InFlight, now: UnixTime) -> bool {
         let Some(endpoint) = self.fallback().filter(|_| !in_flight.is_fallback) else {
             return false;
@@ -182,7 +182,7 @@ impl RemoteKeys {
         true
     }
 
-    /// The discovery document, if it is its time. For an unknown `kid` it is asked too: an issuer that has
+    /// The discovery document, if it is due. It is also fetched for an unknown `kid`: an issuer that has
     /// moved its keys signs with new ones.
     fn document_to_read(&self, for_kid: bool, now: UnixTime) -> Option<&Endpoint> {
         let is_failing = self
@@ -194,7 +194,7 @@ impl RemoteKeys {
         self.document().filter(|_| is_due)
     }
 
-    /// The address of a request and its cluster, fit for a log line.
+    /// The URL and the cluster of a request, for a log line.
     pub(super) fn asked(&self, in_flight: &InFlight) -> String {
         let first = self.document();
         let (endpoint, before) = match in_flight.document {
@@ -208,7 +208,7 @@ impl RemoteKeys {
         })
     }
 
-    /// Where the keys are, as far as that is known.
+    /// The place of the keys, if it is known.
     pub(super) fn keys_at(&self) -> Option<Endpoint> {
         match &self.source.location {
             KeyLocation::Jwks(endpoint) => Some(endpoint.clone()),
@@ -253,7 +253,7 @@ impl RemoteKeys {
         }
     }
 
-    /// The next request under the lease that is held, after an answer.
+    /// The next request under the present lease, after a response.
     pub(crate) fn take_next_request(&mut self) -> Option<FetchRequest> {
         self.next_request.take()
     }

@@ -1,7 +1,7 @@
-//! The record in shared data that every worker of a process sees of a key source.
+//! The record of a key source in shared data, which every worker of a process sees.
 //!
-//! Written with compare-and-swap only. The keys themselves are beside it under a name of their own and are
-//! read only when `version` has moved.
+//! It is written with compare-and-swap only. The keys have an entry of their own, and are read only when
+//! `version` has changed.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,33 +12,33 @@ use super::source::LONGEST_TIMEOUT;
 use crate::json::{Json, Object};
 use crate::time::UnixTime;
 
-/// What the process knows of a key source. Times are milliseconds since the epoch.
+/// The state of a key source in the process. Times are milliseconds since the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KeyRecord {
-    /// Another number for every other set of keys; 0: there are none yet.
+    /// A different number for each set of keys; 0: there are none yet.
     pub(super) version: u64,
-    /// When the request was sent whose answer the keys are.
+    /// The time of the request for the present keys.
     pub(super) asked_at: u64,
-    /// When the keys are to be fetched again.
+    /// The time of the next fetch.
     pub(super) refresh_at: u64,
-    /// When the keys stop being fresh.
+    /// The end of the keys' lifetime.
     pub(super) expires_at: u64,
-    /// When the keys stop serving.
+    /// The end of the keys' use.
     pub(super) stale_until: u64,
     /// The document's entity tag (RFC 9110 section 8.8.3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) etag: Option<String>,
-    /// Who fetches now.
+    /// The present lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lease: Option<Lease>,
-    /// Fetches that failed since the last good one.
+    /// Failed fetches since the last success.
     pub(super) failures: u32,
-    /// Before this no fetch but for an unknown `kid`.
+    /// The earliest time of the next fetch, except for an unknown `kid`.
     pub(super) retry_at: u64,
     /// What was reported to the operator of these failures.
     #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
     pub(super) outage: Option<Outage>,
-    /// When the last fetches for an unknown `kid` began, the last one last.
+    /// The times at which the last fetches for an unknown `kid` began, the latest last.
     pub(super) kid_fetches: [u64; 3],
     /// When the three before those began.
     pub(super) kid_fetches_before: [u64; 3],
@@ -46,66 +46,65 @@ pub struct KeyRecord {
     pub(super) kid_came_again: u64,
     /// How many of these there were, none of them later than a window after the one before.
     pub(super) kid_run: u32,
-    /// What the discovery document said, where there is one.
+    /// The content of the discovery document, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discovered: Option<Discovered>,
 }
 
-/// The right to fetch, until a deadline: a holder that dies is replaced by itself.
+/// The right to fetch until a deadline. If its holder dies, another worker takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Lease {
-    /// A number that no other holder has.
+    /// A number of this holder only.
     pub(super) holder: u64,
-    /// Until when.
+    /// The deadline.
     pub(super) until: u64,
 }
 
-/// Where the keys are, by the issuer's own word.
+/// The place of the keys, from the issuer's document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Discovered {
     /// The document's `jwks_uri`.
     pub(super) jwks_uri: String,
-    /// When the document is to be read again.
+    /// The time of the next fetch of the document.
     pub(super) read_again_at: u64,
-    /// Fetches of the document that failed since the last good one.
+    /// Failed fetches of the document since the last success.
     pub(super) failures: u32,
     /// What was reported to the operator of these failures.
     #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
     pub(super) outage: Option<Outage>,
 }
 
-/// Failures in a row, as they were reported to the operator: a change of state is reported once, whichever
-/// worker notices it. The names in the store are those of the format.
+/// Consecutive failures, as reported to the operator: a change of state is reported once, by the first worker
+/// that notices it. The names in the store are those of the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Outage {
-    /// When the first of them began.
+    /// The begin of the first failure.
     pub(super) since: u64,
     #[serde(rename = "standing")]
     pub(super) state: KeyState,
     pub(super) why: String,
 }
 
-/// What failing fetches mean for requests.
+/// The consequence of failed fetches for requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum KeyState {
-    /// Nothing: the keys are fresh.
+    /// None: the keys are fresh.
     Fresh,
-    /// The keys are past their lifetime and serve on.
+    /// The keys are past their lifetime, and still in use.
     Stale,
-    /// There are no keys that serve.
+    /// There are no keys.
     #[serde(rename = "Without")]
     Missing,
 }
 
-/// No lease is longer than two requests and a margin; one that seems to be was taken before the clock was set
-/// back.
+/// No lease is longer than two requests and a margin. A longer one was taken before the clock was set back.
 const LONGEST_LEASE: Duration = LONGEST_TIMEOUT.saturating_mul(3);
 
 /// So many fetches for a `kid` that has come before follow each other closely.
 const SHORT_RUN: u32 = 3;
 
 impl KeyRecord {
-    /// Reads a record; one that cannot be read is as good as none.
+    /// Reads a record. An unreadable one counts as absent.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let record = Record(Object::parse(bytes).ok()?);
         Self::read(&record).ok()
@@ -160,8 +159,8 @@ impl KeyRecord {
         self.version != 0 && now.as_millis() < self.stale_until
     }
 
-    /// Whether this record says what another one, of another configuration of the same source, does not know
-    /// yet: newer keys, or the end of the fetch for which the other one waits.
+    /// Whether this record has news for another configuration of the same source: newer keys, or the end of
+    /// the fetch for which the other one waits.
     pub(super) fn supersedes(&self, other: Option<&Self>) -> bool {
         let Some(other) = other else { return true };
         let has_ended =
@@ -169,7 +168,7 @@ impl KeyRecord {
         self.asked_at > other.asked_at || has_ended()
     }
 
-    /// What a failure means now, and until when it means no worse.
+    /// The consequence of a failure now, and until when.
     pub(super) fn state(&self, now: UnixTime) -> (KeyState, UnixTime) {
         if !self.serves(now) {
             (KeyState::Missing, UnixTime::NEVER)

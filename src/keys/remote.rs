@@ -1,4 +1,4 @@
-//! One provider's remote keys as a worker has them: what serves, and what it shares with the other workers.
+//! The remote keys of one provider in a worker: the keys in use, and the data that workers share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use super::source::RemoteKeySource;
 use crate::jose::{JwkSet, ParsedJwkSet};
 use crate::time::UnixTime;
 
-/// The keys of one provider, as this worker has them.
+/// The keys of one provider in this worker.
 #[derive(Debug)]
 pub struct RemoteKeys {
     pub(super) source: RemoteKeySource,
     /// Identifies the source in the shared store.
     pub(super) fingerprint: String,
-    /// The last record seen of the process.
+    /// The last known record of the process.
     pub(super) record: KeyRecord,
     /// The keys of `record.version`, parsed.
     pub(super) held: Option<Arc<ParsedJwkSet>>,
     pub(super) in_flight: Option<InFlight>,
-    /// The next request under the lease that is held.
+    /// The next request under the present lease.
     pub(super) next_request: Option<FetchRequest>,
     /// A request has named a `kid` that the keys do not have.
     pub(super) wants: Wants,
     pub(super) sightings: Sightings,
     pub(super) absent: AbsentKids,
-    /// The outcome of a fetch that the process does not know yet.
+    /// The outcome of a fetch that is not stored yet.
     pub(super) unpublished: Option<Unpublished>,
-    /// The process's version whose document could not be read.
+    /// The version in the process whose document could not be read.
     pub(super) unreadable: Option<u64>,
     pub(super) chance: RandomSource,
 }
@@ -44,7 +44,7 @@ pub(super) struct Unpublished {
 }
 
 impl RemoteKeys {
-    /// No keys yet. The seed decides the jitter.
+    /// No keys yet. The seed determines the jitter.
     #[must_use]
     pub fn new(source: RemoteKeySource, seed: u64) -> Self {
         Self {
@@ -63,19 +63,19 @@ impl RemoteKeys {
         }
     }
 
-    /// The keys, as long as they serve.
+    /// The keys, while they may be used.
     #[must_use]
     pub fn serving(&self, now: UnixTime) -> Option<&JwkSet> {
         let held = self.held.as_ref().filter(|_| self.record.serves(now));
         held.map(|held| &held.set)
     }
 
-    /// Whether the keys are past their lifetime and serve on only because the issuer fails.
+    /// Whether the keys are past their lifetime, and in use only because the issuer fails.
     pub(crate) fn is_stale(&self, now: UnixTime) -> bool {
         self.held.is_some() && now.as_millis() >= self.record.expires_at
     }
 
-    /// How old the keys are.
+    /// The age of the keys.
     pub(crate) fn age(&self, now: UnixTime) -> Option<Duration> {
         self.held
             .as_ref()
@@ -88,9 +88,9 @@ impl RemoteKeys {
 
     // --- unknown kids ---
 
-    /// When a request that came at `since` may learn of a `kid` that the keys do not have. `None`: the issuer
-    /// was asked since then, or a moment ago, and does not have it either. `serial` is the number of a
-    /// request that has just come, or 0.
+    /// When a request that arrived at `since` may learn of a `kid` that the keys do not have. `None` if the
+    /// issuer was asked after that, or shortly before, and does not have it. `serial` is the number of a
+    /// request that has just arrived, or 0.
     pub(crate) fn may_learn(
         &self,
         kid: &str,
@@ -112,8 +112,8 @@ impl RemoteKeys {
         })
     }
 
-    /// A request has named a `kid` that the keys do not have. True if it wants more than the requests before
-    /// it. The numbers are those of [`Self::may_learn`].
+    /// A request names a `kid` that the keys do not have. True if it wants more than the requests before it.
+    /// The arguments are those of [`Self::may_learn`].
     pub(crate) fn note_unknown(&mut self, kid: &str, serial: u64, since: UnixTime, now: UnixTime) -> bool {
         if self.absent.contains(kid, now) {
             return false;
@@ -133,12 +133,12 @@ impl RemoteKeys {
         self.wants > before
     }
 
-    /// Keys from the future are from before the clock was set back.
+    /// Keys from the future were fetched before the clock was set back.
     fn was_asked_within(&self, since: UnixTime, now: UnixTime) -> bool {
         (since.as_millis()..=now.as_millis()).contains(&self.record.asked_at)
     }
 
-    /// A request to another worker, which arrived at `since`, has named a `kid` that these keys do not have.
+    /// A request to another worker, which arrived at `since`, names a `kid` that these keys do not have.
     pub(crate) fn want(&mut self, kid: &str, wants: Wants, since: UnixTime, now: UnixTime) {
         self.note_unknown(kid, 0, since, now);
         if self.may_learn(kid, 0, since, now).is_some() {
@@ -146,17 +146,17 @@ impl RemoteKeys {
         }
     }
 
-    /// Whether there is a key of this name.
+    /// Whether there is a key with this `kid`.
     pub(crate) fn has_kid(&self, kid: &str) -> bool {
         self.held.as_ref().is_some_and(|held| held.set.has_kid(kid))
     }
 
-    /// Forgets what requests have wanted.
+    /// Forgets the wishes of requests.
     pub(crate) fn want_nothing(&mut self) {
         self.wants = Wants::Nothing;
     }
 
-    /// What requests want that the keys do not have.
+    /// The wishes of requests that the keys do not meet.
     pub(crate) fn wants(&self) -> Wants {
         self.wants
     }
@@ -166,18 +166,17 @@ impl RemoteKeys {
         self.record.next_kid_fetch(window, wants, now)
     }
 
-    /// For how long the issuer's word counts that it does not have a `kid`. Short: someone may have asked
-    /// for a key a moment before the issuer published it, to have its tokens refused.
+    /// How long the issuer's lack of a `kid` counts. It is short: an attacker may ask for a key just before
+    /// the issuer publishes it, so that its tokens are refused.
     fn absence(&self) -> Duration {
         let window = self.source.key_cache.unknown_kid_cooldown;
         window.checked_div(6).unwrap_or_default()
     }
 
-    /// Takes these keys.
+    /// Adopts these keys.
     pub(super) fn hold(&mut self, parsed: Arc<ParsedJwkSet>, is_new: bool, now: UnixTime) {
         if is_new {
-            // New keys may hold what the old ones did not; and what they do not hold any more, no one has to
-            // ask for.
+            // New keys may include what the old ones lacked, and no request needs a withdrawn key.
             self.absent.clear();
             let until = now.after(self.absence());
             let withdrawn = self
@@ -196,7 +195,7 @@ impl RemoteKeys {
 
     // --- shared data ---
 
-    /// Takes over a record of the process.
+    /// Adopts a record of the process.
     pub(super) fn take_record(&mut self, record: KeyRecord) {
         if record.asked_at != self.record.asked_at {
             self.wants = Wants::Nothing;
@@ -204,21 +203,21 @@ impl RemoteKeys {
         self.record = record;
     }
 
-    /// Whether a record tells of older keys than ours: someone has put back what once was there, and a key
-    /// that the issuer has withdrawn since must not come back with it. Where our own are from the future, the
-    /// clock was set back.
+    /// Whether a record has older keys than this worker: another module may have restored an old record, and
+    /// a withdrawn key must not return with it. If this worker's keys are from the future, the clock was set
+    /// back.
     pub(super) fn is_behind(&self, record: &KeyRecord, now: UnixTime) -> bool {
         self.held.is_some()
             && record.asked_at < self.record.asked_at
             && self.record.asked_at <= now.as_millis()
     }
 
-    /// Whether this fetch is under way here.
+    /// Whether this fetch is in progress here.
     pub(crate) fn is_fetching(&self, id: FetchId) -> bool {
         self.in_flight.is_some_and(|in_flight| in_flight.id == id)
     }
 
-    /// Whether a fetch is under way, here or in another worker.
+    /// Whether a fetch is in progress, here or in another worker.
     pub(crate) fn is_awaited(&self, now: UnixTime) -> bool {
         self.in_flight.is_some() || self.record.is_leased(now)
     }

@@ -144,7 +144,7 @@ pub struct KeyCache {
     pub refresh_ahead: f64,
     /// How long the filter uses keys after their lifetime while the issuer fails.
     pub stale_if_error: Duration,
-    /// The window in which unknown `kid`s may cause at most three fetches.
+    /// The window: in two of them, unknown `kid`s may cause at most six fetches.
     pub unknown_kid_cooldown: Duration,
     /// The filter refuses a longer document.
     pub max_response_bytes: usize,

@@ -9,16 +9,16 @@ use crate::http::is_grpc;
 use crate::reply::{LocalReply, Refusal, Replies};
 use crate::request::RequestHead;
 
-/// Which protocol the sender of a request speaks, since it is answered in that.
+/// The protocol of the client, which determines the form of the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::host) enum Client {
     OfHttp,
     OfGrpc,
-    /// The host has to be asked.
+    /// Only the host knows.
     Unknown,
 }
 
-/// The header fields of the replies that are the same for every request, in the form that the host takes.
+/// The header fields of the replies that are the same for every request, in the host's form.
 pub(super) struct WrittenFields(Vec<(usize, Vec<u8>)>);
 
 impl WrittenFields {
@@ -41,7 +41,7 @@ impl WrittenFields {
 }
 
 impl Filter {
-    /// Which protocol the sender of a request speaks, as far as its head says.
+    /// The protocol of the client, as far as the head shows it.
     pub(in crate::host) fn client_of(&self, request: &RequestHead) -> Client {
         match request.is_grpc {
             // Nothing was read but what the configuration names.
@@ -57,7 +57,7 @@ impl Filter {
         let is_grpc = match client {
             Client::OfHttp => false,
             Client::OfGrpc => true,
-            // Asked only now: a request that goes on does not pay for it.
+            // Read only now: an allowed request does not pay for it.
             Client::Unknown => {
                 let media_type = abi::header(Map::RequestHeaders, "content-type");
                 matches!(media_type, Ok(Some(media_type)) if is_grpc(&media_type))
@@ -83,7 +83,7 @@ pub(super) fn send(reply: &LocalReply) -> Progress {
 
 fn send_with(reply: &LocalReply, fields: &[u8]) -> Progress {
     if let Err(status) = abi::send_local_response(reply, fields) {
-        // Nothing more can be done; the request stays held, which is not let through.
+        // The request stays held, so it does not pass.
         log::error!("the reply cannot be sent: {status:?}");
     }
     Progress::Answered
