@@ -24,6 +24,8 @@ mod root;
 mod shared_data;
 #[cfg(feature = "wasm-host")]
 mod stream;
+#[cfg(feature = "wasm-host")]
+mod written;
 
 pub use crate::forward::text_on_one_line;
 

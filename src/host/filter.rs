@@ -16,6 +16,7 @@ use super::crypto::HostCrypto;
 use super::held::{Held, Progress};
 use super::metrics::Metrics;
 use super::shared_data::HostStore;
+use super::written::{Client, WrittenFields, send};
 use crate::account::{Account, RefusalSummary, RefusalsOfAKind, token_summary};
 use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId, WantedKey};
 use crate::denial::{Denial, Reason, Shortfall};
@@ -27,9 +28,6 @@ use crate::reply::Refusal;
 use crate::request::{RequestHead, WantedFields};
 use crate::settings::Config;
 use crate::time::{UnixTime, millis};
-
-pub(super) use replies::Client;
-use replies::{WrittenFields, send};
 
 /// Fields that occur once in a request, or that Envoy joins into one value.
 const SINGLE: &[&str] = &[

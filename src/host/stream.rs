@@ -7,8 +7,9 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::abi::{self, Map, Status};
-use super::filter::{Client, Filter};
+use super::filter::Filter;
 use super::held::{Held, Progress};
+use super::written::Client;
 use crate::authenticator::{Allowed, Decision, StreamId};
 use crate::denial::{Denial, Reason};
 use crate::reply::LocalReply;

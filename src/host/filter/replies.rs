@@ -4,41 +4,11 @@ use std::borrow::Cow;
 
 use super::super::abi::{self, Map};
 use super::super::held::Progress;
+use super::super::written::{Client, send, send_with};
 use super::Filter;
 use crate::http::is_grpc;
-use crate::reply::{LocalReply, Refusal, Replies};
+use crate::reply::Refusal;
 use crate::request::RequestHead;
-
-/// The protocol of the client, which determines the form of the reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::host) enum Client {
-    OfHttp,
-    OfGrpc,
-    /// Only the host knows.
-    Unknown,
-}
-
-/// The header fields of the replies that are the same for every request, in the host's form.
-pub(super) struct WrittenFields(Vec<(usize, Vec<u8>)>);
-
-impl WrittenFields {
-    /// Writes those of the configuration's replies. These live as long as this does, so that the address of each
-    /// tells which it is.
-    pub(super) fn new(replies: &Replies) -> Self {
-        Self(
-            replies
-                .fixed()
-                .map(|reply| (std::ptr::from_ref(reply).addr(), abi::written_fields(reply)))
-                .collect(),
-        )
-    }
-
-    fn of(&self, reply: &LocalReply) -> Option<&[u8]> {
-        let address = std::ptr::from_ref(reply).addr();
-        let (_, fields) = self.0.iter().find(|(known, _)| *known == address)?;
-        Some(fields)
-    }
-}
 
 impl Filter {
     /// The protocol of the client, as far as the head shows it.
@@ -75,16 +45,4 @@ impl Filter {
             None => send(&reply),
         }
     }
-}
-
-pub(super) fn send(reply: &LocalReply) -> Progress {
-    send_with(reply, &abi::written_fields(reply))
-}
-
-fn send_with(reply: &LocalReply, fields: &[u8]) -> Progress {
-    if let Err(status) = abi::send_local_response(reply, fields) {
-        // The request stays held, so it does not pass.
-        log::error!("the reply cannot be sent: {status:?}");
-    }
-    Progress::Answered
 }
