@@ -192,7 +192,7 @@ impl<'t> Parts<'t> {
         let header = token.header().map_err(malformed)?;
         let algorithm = header
             .algorithm
-            .ok_or(Denial::new(Reason::AlgorithmRejected).with_detail(header.algorithm_fault))?;
+            .ok_or_else(|| Denial::new(Reason::AlgorithmRejected).with_detail(header.algorithm_fault))?;
         let claims = UnverifiedClaims::parse(token.payload())
             .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
         let issuer = claims
