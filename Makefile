@@ -31,6 +31,7 @@ test-scripts: wasm ## the tests of what `make image` and `make release` leave
 .PHONY: bless
 bless: cc ## rewrite the golden files, which tests compare with; read the diff before you commit it
 	BLESS=1 cargo test --test config_errors --test differential --test docs --test simulator golden_
+	BLESS=1 cargo test -p jwtctl --test browser --test page --test schema
 	@git diff --stat
 
 .PHONY: differential
