@@ -20,6 +20,8 @@ struct Asked {
     /// One, or several of which a server takes one.
     hosts: Vec<Vec<u8>>,
     path: Vec<u8>,
+    /// Its rule is for whatever begins so.
+    is_prefix: bool,
     /// What is between path and query.
     mark: &'static str,
     /// Each with what separates it from the one before.
@@ -220,6 +222,7 @@ impl Asked {
             headers.push(("x-env", bytes.pick(&ENVIRONMENTS).as_bytes().to_vec()));
         }
         Self {
+            is_prefix: path != b"/exact",
             method: bytes.pick(&METHODS).as_bytes().to_vec(),
             hosts: vec![bytes.pick(&HOSTS).as_bytes().to_vec()],
             path,
@@ -266,7 +269,7 @@ impl Asked {
     /// Another request that some server takes for this one, or for one that it takes for this one.
     fn vary(&mut self, bytes: &mut Bytes<'_>) {
         match bytes.below(8) {
-            0..=2 => vary_path(&mut self.path, bytes),
+            0..=2 => vary_path(&mut self.path, self.is_prefix, bytes),
             3 => self.vary_method(bytes),
             4 => self.vary_host(bytes),
             5 | 6 => self.vary_query(bytes),
@@ -416,7 +419,7 @@ impl Asked {
 const STRANGE: &[&[u8]] = &[b"\xff", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xf8\x88"];
 
 /// One more thing that a server undoes before it looks at a path.
-fn vary_path(path: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
+fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
     let kind = bytes.below(20);
     let at = bytes.below(path.len());
     let slashes: Vec<usize> = (0..path.len()).filter(|at| path[*at] == b'/').collect();
@@ -424,8 +427,6 @@ fn vary_path(path: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
     let path_before_is_name = slash > 0 && path[slash - 1].is_ascii_alphanumeric();
     let byte = path[at];
     let end = path.len();
-    // A rule for a prefix is for whatever follows.
-    let is_prefix = !path.starts_with(b"/exact");
     let ends_in_name = path.last().is_some_and(u8::is_ascii_alphanumeric);
     let has_authority = matches!(path.as_slice(), [b'/', b'/' | b'\\', ..]);
     let mut put =
