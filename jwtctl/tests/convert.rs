@@ -94,6 +94,7 @@ impl Keys {
                         .mint(),
                 ),
             ),
+            ("without sub", Some(self.corp().without_claim("sub").mint())),
             ("garbage", Some("garbage".to_owned())),
         ]
     }
@@ -304,7 +305,9 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
     let keys = Keys::new();
     let upstream = Upstream::start();
     let any = json!([{"any": true}]);
-    let with_token = claim(&["iss"], json!({"string_match": {"safe_regex": {"regex": ".+"}}}));
+    let any_text = json!({"string_match": {"safe_regex": {"regex": ".+"}}});
+    let subject = claim(&["sub"], any_text.clone());
+    let with_token = json!({"and_ids": {"ids": [claim(&["iss"], any_text), subject]}});
     let cases: Vec<Case> = vec![
         // Authentication alone.
         (vec![], vec![]),
@@ -333,7 +336,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                     "4": {"permissions": [of_path(json!({"exact": "/write"}))], "principals": [claim(&["scope"], one_of("write"))]},
                     "5": {"permissions": [of_path(json!({"exact": "/boss"}))], "principals": [claim(&["role"], json!({"string_match": {"suffix": "boss"}}))]},
                     "6": {"permissions": [of_path(json!({"exact": "/red"}))], "principals": [claim(&["realm", "team"], exact("red"))]},
-                    "7": {"permissions": [of_path(json!({"safe_regex": {"regex": "/b/[^/]+/c"}}))], "principals": [claim(&["iss"], exact(OTHER))]},
+                    "7": {"permissions": [of_path(json!({"safe_regex": {"regex": "/b/[^/]+/c"}}))], "principals": [{"and_ids": {"ids": [claim(&["iss"], exact(OTHER)), subject]}}]},
                 }),
             )],
         ),

@@ -418,8 +418,13 @@ fn principal(found: &str, value: &Node, issuers: &Providers) -> Option<Need> {
             },
         ]))
     };
+    // Istio's principal is issuer and subject: a token without a subject gives none.
+    let has_subject = Need::one_of(vec![Test::Claim(map(vec![
+        ("claim_name", text("sub", &value.place)),
+        ("exists", flag(true)),
+    ]))]);
     if found == "*" {
-        return Some(Need::TOKEN);
+        return Some(has_subject);
     }
     if let Some(suffix) = found.strip_prefix('*') {
         return match suffix.strip_prefix('/') {
@@ -437,7 +442,7 @@ fn principal(found: &str, value: &Node, issuers: &Providers) -> Option<Need> {
         let of_issuer = Need::one_of(vec![Test::Provider(name.clone(), true)]);
         let start = format!("{issuer}/");
         let one = match (found.strip_prefix(&start), found.strip_suffix('*')) {
-            (_, Some(prefix)) if start.starts_with(prefix) => of_issuer,
+            (_, Some(prefix)) if start.starts_with(prefix) => of_issuer.and(&has_subject),
             (Some(rest), Some(_)) => {
                 let rest = rest.strip_suffix('*').unwrap_or(rest);
                 of_issuer.and(&Need::one_of(vec![subject("prefix", rest)]))
