@@ -51,8 +51,12 @@ interop: wasm envoy ## real identity providers in front of the filter, and a tab
 	@scripts/interop.sh $(NAMES)
 
 .PHONY: gateway
-gateway: wasm envoy ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
+gateway: wasm envoy jwtctl ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/gateway.py
+
+.PHONY: istio
+istio: wasm envoy jwtctl ## Istio's istiod and pilot-agent with envoy/istio, the pinned Envoy and an issuer (needs root, Go, Node.js)
+	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/istio.py
 
 .PHONY: mcp
 mcp: wasm envoy ## the published MCP clients at two MCP servers behind the filter, from the URL to a tool call (needs Node.js)
@@ -147,6 +151,11 @@ deny: ## licences, advisories and sources of the dependencies (needs cargo-deny)
 clean: ## remove everything that these commands made
 	cargo clean
 	rm -rf .build .venv dist page/dist envoy/jwt.wasm envoy/libjwt.so
+
+# The tool, for the commands that compare what it makes of a policy with the policy.
+.PHONY: jwtctl
+jwtctl: cc
+	@cargo build --quiet --locked -p jwtctl
 
 # Dependencies of the test kit compile C.
 .PHONY: cc

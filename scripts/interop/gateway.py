@@ -19,6 +19,8 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
 
+import differential  # noqa: E402
+import mesh  # noqa: E402
 from checks import bearer  # noqa: E402
 from kit import (  # noqa: E402
     MODULE,
@@ -107,6 +109,9 @@ extensionApis: {{enableBackend: true, enableEnvoyPatchPolicy: true}}
         fresh.write_text(text)
         os.replace(fresh, self.resources / f"{name}.yaml")
 
+    def delete(self, name):
+        (self.resources / f"{name}.yaml").unlink()
+
 
 def gateway(port, upstream, envoy_version):
     return f"""apiVersion: gateway.envoyproxy.io/v1alpha1
@@ -150,6 +155,63 @@ spec:
 """
 
 
+def routes():
+    """Two routes by host to the same backend."""
+    return "---\n".join(
+        f"""apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}, namespace: default}}
+spec:
+  parentRefs: [{{name: eg}}]
+  hostnames: [{name}.example.com]
+  rules:
+  - matches: [{{path: {{type: PathPrefix, value: /}}}}]
+    backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: orders}}]
+"""
+        for name in ("original", "converted")
+    )
+
+
+def try_policies(control, tools, folder, port, url, digest):
+    """SecurityPolicy beside what `jwtctl convert` makes of it, each for a route."""
+    seed, count = int(os.environ.get("POLICIES_SEED", "1")), int(os.environ.get("POLICIES", "12"))
+    tokens = differential.Tokens(folder)
+    requests = differential.Requests()
+    hosts = ("original.example.com", "converted.example.com")
+    refused, compared, counts = 0, 0, [0, 0]
+    for number, policy in differential.gateway_policies(seed, count):
+        mark = f"case-{seed}-{number}"
+        resource = differential.gateway_resource(tokens, policy, "original", mark)
+        text = differential.convert(resource)
+        if text is None:
+            refused += 1
+            continue
+        plugin = differential.gateway_plugin(tools.load(text)[0], "converted", url, digest)
+        control.apply("policies", "---\n".join([routes(), tools.yaml.safe_dump(resource), tools.yaml.safe_dump(plugin)]))
+        probe = bearer(tokens.of_mark(mark))
+
+        def is_in_force(host, probe=probe):
+            try:
+                reply = http("GET", f"http://127.0.0.1:{port}/", probe | {"host": host})
+            except OSError:
+                return False
+            # Without the policy there would be no 401 for a request without a token, or the policy asks for none.
+            return reply.status in (200, 403)
+
+        for host in hosts:
+            eventually(f"case {number} at {host}", partial(is_in_force, host), timeout=60, pause=0.3)
+        clients = [differential.Client(port, host) for host in hosts]
+        what = f"case {number} of seed {seed}: {policy}\n{text}"
+        passed = differential.compare(what, *clients, tokens, requests.some(seed, number, with_hosts=False))
+        counts = [one + other for one, other in zip(counts, passed)]
+        compared += 1
+    expect(compared >= refused and min(counts) > 200, f"{compared} cases, {refused} not carried over, {counts}")
+    say(
+        f"gateway: {compared} policies and their conversion decide {sum(counts)} requests alike ({counts[1]} passed); "
+        f"{refused} more are not carried over, and jwtctl says so"
+    )
+
+
 def secret(certificates):
     """The certificate with which Envoy asks its control plane for the module; without it, a made-up one is taken."""
 
@@ -187,7 +249,7 @@ def enter_namespaces():
     for program in ("unshare", "ip", "mount"):
         need(program, "apt-get install util-linux iproute2")
     os.environ["INSIDE"] = "1"
-    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv])
+    os.execvp("unshare", ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", sys.executable, *sys.argv])
 
 
 def prepare_namespaces(folder):
@@ -208,6 +270,7 @@ def main():
     if "INSIDE" not in os.environ:
         # Downloads what the issuer needs, while there is a network.
         OidcProvider(folder / "idp").install()
+        mesh.Tools()
         shutil.rmtree(folder)
         enter_namespaces()
     run("ip", "link", "set", "lo", "up")
@@ -294,6 +357,10 @@ def main():
         expect(status(rotated, reports).status == 403, "the refused update took the old configuration away")
         expect(status(rotated).status == 200, "the refused update broke the filter")
         say("gateway: a refused update leaves the configuration before it in force")
+        control.delete("jwt")
+        eventually("the filter's end", lambda: status(None).status == 200, timeout=60, pause=0.3)
+        module = f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm"
+        try_policies(control, mesh.Tools(), folder, port, module, digest)
         say(f"\nEnvoy Gateway {VERSION}, Envoy {control.envoy_version}: every step as expected\n1 passed, 0 failed")
     except Failure:
         say(f"gateway: logs and configurations: {folder}")

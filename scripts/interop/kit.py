@@ -485,8 +485,9 @@ def unpack_debian(*packages, leave_out=()):
     return cached(packages[0], f"{version}-{mark}", make), version
 
 
-def go_build(name, module, version, *arguments):
-    """The commands of a Go module of this version, built from the sources that the module proxy has.
+def go_build(name, module, version, *arguments, keep=()):
+    """The commands of a Go module of this version, built from the sources that the module proxy has; `keep` has files
+    of the sources that they need beside them.
 
     They are built in a copy of the module, with its own go.sum. `go install module@version` refuses modules with
     replacements. A replacement by a folder leads to another module of the same repository, which its archive lacks: it is
@@ -507,6 +508,8 @@ def go_build(name, module, version, *arguments):
             if entry["New"]["Path"].startswith("."):
                 run("go", "mod", "edit", "-dropreplace", entry["Old"]["Path"], cwd=sources)
         run("go", "build", "-mod=mod", "-o", f"{folder}/", *arguments, cwd=sources, timeout=7200)
+        for path in keep:
+            shutil.copy(sources / path, folder)
         shutil.rmtree(sources)
 
     return cached(name, f"{version}-{mark}", make)

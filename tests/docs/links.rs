@@ -63,7 +63,13 @@ fn every_link_leads_somewhere() {
 #[test]
 fn the_manifests_name_the_version_of_the_crate() {
     let mut seen = 0;
-    for manifest in ["istio/gateway.yaml", "istio/mesh.yaml", "gateway/jwt.yaml"] {
+    for manifest in [
+        "istio/gateway.yaml",
+        "istio/mesh.yaml",
+        "istio/waypoint.yaml",
+        "istio/workload.yaml",
+        "gateway/jwt.yaml",
+    ] {
         let text = std::fs::read_to_string(root().join("envoy").join(manifest)).expect("a manifest");
         for rest in text.split("/proxy-wasm-jwt").skip(1) {
             let named = rest

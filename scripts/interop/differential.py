@@ -1,0 +1,341 @@
+"""Policies of Istio and Envoy Gateway beside what `jwtctl convert` makes of them: the same requests must pass.
+
+The policies are generated, and so is each request: a method, a path, a host, a header and a token. Policies that
+`jwtctl convert` refuses are counted, not compared.
+"""
+
+import base64
+import json
+import os
+import random
+import re
+import subprocess
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+from kit import MODULE, ROOT, Failure, expect, run
+
+JWTCTL = Path(os.environ.get("JWTCTL", ROOT / "target/debug/jwtctl"))
+CORP, OTHER = "https://idp.example.com", "https://b.example.com"
+AUDIENCE = "orders-api"
+
+
+def encode(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Signer:
+    """An RSA key of openssl, and tokens by it."""
+
+    def __init__(self, folder, name):
+        self.name, self.key = name, Path(folder) / f"{name}.key"
+        run("openssl", "genrsa", "-out", self.key, "2048")
+        modulus = re.search(r"Modulus=(\w+)", run("openssl", "rsa", "-in", self.key, "-noout", "-modulus"))[1]
+        self.jwk = {"kty": "RSA", "kid": name, "alg": "RS256", "use": "sig", "e": "AQAB", "n": encode(bytes.fromhex(modulus))}
+
+    def jwks(self):
+        return json.dumps({"keys": [self.jwk]})
+
+    def token(self, **claims):
+        head = {"alg": "RS256", "kid": self.name, "typ": "JWT"}
+        text = ".".join(encode(json.dumps(part).encode()) for part in (head, claims))
+        command = ["openssl", "dgst", "-sha256", "-sign", str(self.key)]
+        signature = subprocess.run(command, input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+        return f"{text}.{encode(signature)}"
+
+
+class Tokens:
+    """Two issuers, and tokens of every kind by name."""
+
+    def __init__(self, folder):
+        self.corp, self.other = Signer(folder, "corp"), Signer(folder, "other")
+        now = self.now = int(time.time())
+
+        def corp(**more):
+            claims = {"iss": CORP, "aud": AUDIENCE, "sub": "alice", "iat": now, "exp": now + 3600} | more
+            return self.corp.token(**{name: value for name, value in claims.items() if value is not None})
+
+        other = {"iss": OTHER, "aud": AUDIENCE, "sub": "bob", "iat": now, "exp": now + 3600}
+        good = corp()
+        self.all = {
+            "none": None,
+            "corp": good,
+            "other": self.other.token(**other),
+            "other's admin": self.other.token(**other, groups=["admins"], scope="read"),
+            "for another": corp(aud="billing"),
+            "for several": corp(aud=["billing", AUDIENCE], azp="web"),
+            "expired": corp(exp=now - 7200),
+            "too early": corp(nbf=now + 7200),
+            "without exp": corp(exp=None),
+            "without sub": corp(sub=None),
+            "forged": good[:-20] + ("A" * 20),
+            "unknown issuer": corp(iss="https://c.example.com"),
+            "another's key": self.other.token(**(other | {"iss": CORP})),
+            "admin": corp(groups=["users", "admins"], scope="read write"),
+            "user": corp(groups=["users"], scope="read", azp="app"),
+            "one group": corp(groups="admins", scope=["write"]),
+            "boss": corp(sub="bob", role="x-boss", realm={"team": "red"}),
+            "blue": corp(role="boss-x", realm={"team": "blue"}),
+            "garbage": "garbage",
+        }
+
+
+    def of_mark(self, mark):
+        """A token that is good once the configuration with this mark is in force."""
+        return self.corp.token(iss=CORP, aud=mark, sub="alice", iat=self.now, exp=self.now + 3600)
+
+
+class Requests:
+    def __init__(self):
+        self.all = []
+        for path in (
+            "/", "/healthz", "/static/a", "/x/a.css", "/bob", "/bobby", "/admin", "/admin/", "/admin/x", "/write",
+            "/b/x/c", "/b/x/y/c", "/d/x/y", "/any/x?q=/bob",
+        ):  # fmt: skip
+            for method in ("GET", "POST"):
+                self.all.append((method, path, {}))
+        self.all += [
+            ("DELETE", "/bob", {}),
+            ("GET", "/bob", {"x-tier": "gold"}),
+            ("GET", "/admin/x", {"x-tier": "silver"}),
+            ("GET", "/bob", {"host": "orders.example.com"}),
+            ("GET", "/bob", {"host": "ORDERS.example.com"}),
+            ("GET", "/bob", {"host": "other.example.net"}),
+        ]
+
+    def some(self, seed, number, with_hosts=True):
+        """Those of a case: some of all, by its number."""
+        chosen = [one for one in self.all if with_hosts or "host" not in one[2]]
+        return random.Random(f"{seed} {number}").sample(chosen, 14)
+
+
+class Client:
+    """Requests one after another over one connection."""
+
+    def __init__(self, port, host=None):
+        self.port, self.host, self.connection = port, host, None
+
+    def passes(self, method, path, headers):
+        headers = dict(headers)
+        if self.host:
+            headers["host"] = self.host
+        for attempt in range(3):
+            try:
+                self.connection = self.connection or HTTPConnection("127.0.0.1", self.port, timeout=20)
+                self.connection.request(method, path, headers=headers)
+                reply = self.connection.getresponse()
+                reply.read()
+                if reply.status not in (200, 401, 403):
+                    raise Failure(f"{method} {path}: {reply.status}")
+                return reply.status == 200
+            except OSError:
+                self.connection.close()
+                self.connection = None
+        raise Failure(f"{method} {path}: no answer on port {self.port}")
+
+
+def compare(what, original, converted, tokens, requests):
+    """Whether both let the same requests pass; how many they let pass, and how many not."""
+    faults, counts = [], [0, 0]
+    for method, path, headers in requests:
+        for name, token in tokens.all.items():
+            sent = headers | ({"authorization": f"Bearer {token}"} if token else {})
+            was, now = (client.passes(method, path, sent) for client in (original, converted))
+            counts[was] += 1
+            if was != now:
+                faults.append(f"{method} {path} {headers or ''}, token '{name}': {'passed' if was else 'refused'} before")
+    expect(not faults, f"{what}\n" + "\n".join(faults[:20]) + f"\n{len(faults)} requests differ")
+    return counts
+
+
+def convert(*resources):
+    """The filter's configuration; `None` where the policy cannot be carried over."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(resources)})
+    command = [str(JWTCTL), "convert", "--bare", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+    expect(done.returncode in (0, 1), f"jwtctl convert ended with {done.returncode}: {done.stderr}")
+    return done.stdout if done.returncode == 0 else None
+
+
+# --- Istio
+
+
+def some(chance, values, most=2):
+    return chance.sample(values, chance.randint(1, most))
+
+
+def istio_rule(chance):
+    """A rule of an ALLOW policy."""
+    rule = {}
+    if chance.random() < 0.8:
+        operation = {}
+        if chance.random() < 0.85:
+            paths = ["/bob", "/healthz", "/admin/*", "/static/*", "*.css", "/any*", "/b/{*}/c", "/d/{**}", "/write", "*"]
+            operation["paths"] = some(chance, paths, 3)
+        if chance.random() < 0.35:
+            operation["methods"] = some(chance, ["GET", "POST", "DELETE"])
+        if chance.random() < 0.15:
+            operation["hosts"] = some(chance, ["orders.example.com", "*.example.net", "orders.*"])
+        if operation:
+            rule["to"] = [{"operation": operation}]
+    if chance.random() < 0.45:
+        principals = ["*", f"{CORP}/*", f"{CORP}/bob", f"{CORP}/al*", f"{OTHER}/*", f"{OTHER}/bob"]
+        rule["from"] = [{"source": {"requestPrincipals": some(chance, principals)}}]
+    conditions = [
+        {"key": "request.auth.claims[groups]", "values": ["admins", "root"]},
+        {"key": "request.auth.claims[groups]", "values": ["us*"]},
+        {"key": "request.auth.claims[scope]", "values": ["write"]},
+        {"key": "request.auth.claims[role]", "values": ["*boss"]},
+        {"key": "request.auth.claims[role]", "values": ["boss*", "none"]},
+        {"key": "request.auth.claims[realm][team]", "values": ["red"]},
+        {"key": "request.auth.audiences", "values": [AUDIENCE]},
+        {"key": "request.auth.presenter", "values": ["web"]},
+        {"key": "request.headers[x-tier]", "values": ["gold"]},
+    ]
+    if chance.random() < 0.5:
+        rule["when"] = some(chance, conditions)
+    return rule
+
+
+def istio_policies(chance):
+    """Actions with their rules."""
+    policies = []
+    if chance.random() < 0.85:
+        policies.append(("ALLOW", [istio_rule(chance) for _ in range(chance.randint(0, 3))]))
+    if chance.random() < 0.35:
+        without = {"from": [{"source": {"notRequestPrincipals": ["*"]}}]}
+        paths = {"to": [{"operation": {"paths": some(chance, ["/bob", "/admin*", "/write"])}}]}
+        policies.append(("DENY", [chance.choice([without, paths, without | paths])]))
+    return policies
+
+
+def istio_resources(tokens, policies, app, mark):
+    """The resources of a case, for the workloads with this label. The mark is an audience that no token has."""
+    metadata = {"name": "policy", "namespace": "default"}
+    selector = {"matchLabels": {"app": app}}
+    rules = [
+        {"issuer": CORP, "audiences": [AUDIENCE, mark], "jwks": tokens.corp.jwks(), "forwardOriginalToken": True},
+        {"issuer": OTHER, "jwks": tokens.other.jwks()},
+    ]
+    resources = [
+        {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "RequestAuthentication",
+            "metadata": metadata,
+            "spec": {"selector": selector, "jwtRules": rules},
+        }
+    ]
+    for action, rules in policies:
+        resources.append(
+            {
+                "apiVersion": "security.istio.io/v1",
+                "kind": "AuthorizationPolicy",
+                "metadata": metadata | {"name": action.lower()},
+                "spec": {"selector": selector, "action": action, "rules": rules},
+            }
+        )
+    return resources
+
+
+def istio_plugin(config, app):
+    return {
+        "apiVersion": "extensions.istio.io/v1alpha1",
+        "kind": "TrafficExtension",
+        "metadata": {"name": "converted", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": app}},
+            "phase": "AUTHN",
+            "wasm": {"url": f"file://{MODULE}", "failStrategy": "FAIL_CLOSE", "pluginConfig": config},
+        },
+    }
+
+
+FIXED = [
+    [],
+    [("ALLOW", [])],
+    [("ALLOW", [{}])],
+    [("ALLOW", [{"from": [{"source": {"requestPrincipals": ["*"]}}]}])],
+    [("DENY", [{"from": [{"source": {"notRequestPrincipals": ["*"]}}]}])],
+    [
+        ("DENY", [{"from": [{"source": {"notRequestPrincipals": ["*"]}}], "to": [{"operation": {"paths": ["/admin/*"]}}]}]),
+    ],
+]
+
+
+def cases(seed, count):
+    """The fixed cases, and as many generated ones; each with its number."""
+    chance = random.Random(seed)
+    return list(enumerate(FIXED + [istio_policies(chance) for _ in range(count)]))
+
+
+# --- Envoy Gateway
+
+
+def gateway_rule(chance):
+    rule = {"action": "Allow", "principal": {}}
+    if chance.random() < 0.5:
+        rule["operation"] = {"methods": some(chance, ["GET", "POST", "DELETE"])}
+    claims = [
+        {"name": "groups", "valueType": "StringArray", "values": ["admins", "root"]},
+        {"name": "groups", "valueType": "StringArray", "values": ["users"]},
+        {"name": "role", "valueType": "String", "values": ["x-boss", "none"]},
+        {"name": "sub", "valueType": "String", "values": ["alice"]},
+    ]
+    jwt = {"provider": chance.choice(["corp", "corp", "other"])}
+    if chance.random() < 0.4:
+        jwt["scopes"] = some(chance, ["read", "write"])
+    if chance.random() < 0.5 or "scopes" not in jwt:
+        jwt["claims"] = some(chance, claims)
+    rule["principal"]["jwt"] = jwt
+    return rule
+
+
+def gateway_policies(seed, count):
+    """Specifications of a SecurityPolicy, without its target and its keys; each with its number."""
+    chance = random.Random(seed)
+    all = [{}, {"optional": True}, {"rules": []}]
+    for _ in range(count):
+        all.append({"rules": [gateway_rule(chance) for _ in range(chance.randint(1, 2))]})
+    return list(enumerate(all))
+
+
+def gateway_resource(tokens, policy, route, mark):
+    def provider(name, signer, issuer, audiences):
+        keys = {"type": "Inline", "inline": signer.jwks()}
+        return {"name": name, "issuer": issuer, "localJWKS": keys} | ({"audiences": audiences} if audiences else {})
+
+    providers = [
+        provider("corp", tokens.corp, CORP, [AUDIENCE, mark]),
+        provider("other", tokens.other, OTHER, []),
+    ]
+    spec = {
+        "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route}],
+        "jwt": {"providers": providers} | ({"optional": True} if policy.get("optional") else {}),
+    }
+    if "rules" in policy:
+        spec["authorization"] = {"defaultAction": "Deny"} | ({"rules": policy["rules"]} if policy["rules"] else {})
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "SecurityPolicy",
+        "metadata": {"name": "original", "namespace": "default"},
+        "spec": spec,
+    }
+
+
+def gateway_plugin(config, route, url, digest):
+    wasm = {
+        "name": "converted",
+        "failOpen": False,
+        "code": {"type": "HTTP", "http": {"url": url, "sha256": digest}},
+        "config": config,
+    }
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyExtensionPolicy",
+        "metadata": {"name": "converted", "namespace": "default"},
+        "spec": {
+            "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": route}],
+            "wasm": [wasm],
+        },
+    }

@@ -1,0 +1,445 @@
+"""istiod and pilot-agent of Istio's Go module, with the files of envoy/istio, the pinned Envoy and a real issuer.
+
+istiod makes the configuration of each proxy, and pilot-agent starts Envoy and serves it, as in a pod. The files are
+applied as they are shipped, but for addresses, the issuer's name and the place of the module.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).parent))
+
+import differential  # noqa: E402
+import mesh  # noqa: E402
+from checks import bearer  # noqa: E402
+from gateway import envoy_binary  # noqa: E402
+from kit import (  # noqa: E402
+    MODULE,
+    Failure,
+    Unavailable,
+    Upstream,
+    broken,
+    decode,
+    eventually,
+    expect,
+    free_port,
+    http,
+    need,
+    run,
+    say,
+)
+from servers.oidc_provider import OidcProvider  # noqa: E402
+
+#: The filter that istiod makes of the WasmPlugin in `mesh.yaml`.
+MESH_FILTER = "extensions.istio.io/trafficextension/istio-system.jwt~istio-translated-wasmplugin"
+CLUSTER = "outbound|80||idp.example.com"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def sidecar(name, port, upstream):
+    """The inbound listener of a workload. Without iptables, it is the `Sidecar` that says the port."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "workloadSelector": {"labels": {"app": name}},
+            "ingress": [
+                {
+                    "port": {"number": port, "protocol": "HTTP", "name": "http"},
+                    "bind": "127.0.0.1",
+                    "defaultEndpoint": f"127.0.0.1:{upstream}",
+                }
+            ],
+            "egress": [{"hosts": ["*/*"]}],
+        },
+    }
+
+
+#: Proxies here have no certificates.
+WITHOUT_MTLS = {
+    "apiVersion": "security.istio.io/v1",
+    "kind": "PeerAuthentication",
+    "metadata": {"name": "default", "namespace": "istio-system"},
+    "spec": {"mtls": {"mode": "DISABLE"}},
+}
+
+
+def edge(port, upstream):
+    """A gateway with a route to the upstream."""
+    metadata = {"name": "edge", "namespace": "istio-system"}
+    gateway = {
+        "selector": {"istio": "ingressgateway"},
+        "servers": [{"port": {"number": port, "protocol": "HTTP", "name": "http"}, "bind": "127.0.0.1", "hosts": ["*"]}],
+    }
+    service = {
+        "hosts": ["orders.internal"],
+        "location": "MESH_EXTERNAL",
+        "resolution": "STATIC",
+        "ports": [{"number": 80, "protocol": "HTTP", "name": "http", "targetPort": upstream}],
+        "endpoints": [{"address": "127.0.0.1"}],
+    }
+    route = {
+        "hosts": ["*"],
+        "gateways": ["edge"],
+        "http": [{"route": [{"destination": {"host": "orders.internal", "port": {"number": 80}}}]}],
+    }
+    return [
+        {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
+        for kind, spec in (("Gateway", gateway), ("ServiceEntry", service), ("VirtualService", route))
+    ]
+
+
+def status(port, token=None, path="/orders"):
+    return http("GET", f"http://127.0.0.1:{port}{path}", bearer(token) if token else {})
+
+
+def answers(port, token, wanted, path="/orders", timeout=60):
+    """Waits until a request is answered so: a new configuration is not there at once."""
+
+    def probe():
+        try:
+            return (reply := status(port, token, path)).status == wanted and reply
+        except OSError:
+            return None
+
+    try:
+        return eventually(f"{wanted} for {path}", probe, timeout, 0.2)
+    except Failure:
+        raise Failure(f"{wanted} for {path} did not come within {timeout} s: {status(port, token, path)}") from None
+
+
+def try_overlay(tools, folder):
+    """The overlay in the README of envoy/istio changes what it says, and nothing else."""
+    readme = (mesh.SHIPPED / "README.md").read_text()
+    overlay = readme.split("```yaml\n# kustomization.yaml\n")[1].split("```")[0]
+    place = folder / "overlay"
+    place.mkdir()
+    (place / "base").symlink_to(mesh.SHIPPED)
+    (place / "kustomization.yaml").write_text(overlay.replace("../../envoy/istio", "base"))
+    base, changed = (tools.load(tools.kustomize(path)) for path in (mesh.SHIPPED, place))
+    plugin = of_kind(base, "WasmPlugin")
+    plugin["spec"]["url"] = "oci://registry.example.com/proxy-wasm-jwt@sha256:0123"
+    plugin["spec"]["pluginConfig"]["providers"]["corp"]["audiences"] = ["billing-api"]
+    expect(changed == base, f"the overlay gives {changed}")
+    say("istio: the overlay of the README, rendered by kubectl")
+
+
+def main_job(port, idp, token):
+    reply = answers(port, token, 200)
+    seen = reply.json()
+    expect(seen.get("x-jwt-sub") == decode(token)["sub"], f"the upstream saw {seen}")
+    reply = status(port)
+    expect((reply.status, reply.reason) == (401, "token_missing"), f"without a token: {reply}")
+    reply = status(port, broken(token))
+    expect((reply.status, reply.reason) == (401, "signature_invalid"), f"altered: {reply}")
+    expect(status(port, path="/healthz").status == 200, "where no token is needed")
+
+
+class Shipped:
+    """The files of envoy/istio with other addresses, and the module where `url` says."""
+
+    def __init__(self, tools, idp, url):
+        self.tools, self.idp, self.url = tools, idp, url
+
+    def read(self, text):
+        """The resources of this text, which is changed where the test differs from a cluster. Each has to be there."""
+        idp = self.idp
+        for old, new in [
+            ("https://idp.example.com/realms/main/protocol/openid-connect/certs", f"{idp.issuer}/jwks"),
+            ("https://idp.example.com/realms/main", idp.issuer),
+            ("orders-api", idp.audience),
+        ]:
+            expect(old in text or "WasmPlugin" not in text, f"envoy/istio has no {old!r} any more")
+            text = text.replace(old, new)
+        resources = self.tools.load(text)
+        for resource in resources:
+            spec = resource["spec"]
+            if resource["kind"] == "ServiceEntry":
+                # The same name at this machine's own address.
+                expect(spec["ports"][0]["targetPort"] == 443, f"{spec['ports']}")
+                spec["ports"][0]["targetPort"] = idp.port
+                spec["endpoints"] = [{"address": "127.0.0.1"}]
+            elif resource["kind"] == "DestinationRule":
+                tls = spec["trafficPolicy"]["portLevelSettings"][0]["tls"]
+                tls |= {"sni": "localhost", "subjectAltNames": ["localhost"], "caCertificates": str(idp.certificates.ca)}
+            elif resource["kind"] == "WasmPlugin":
+                expect(spec["url"].startswith("oci://"), f"{spec['url']}")
+                spec["url"] = self.url
+            elif resource["kind"] == "TrafficExtension":
+                spec["wasm"]["url"] = self.url
+        return resources
+
+    def base(self):
+        """The kustomization of envoy/istio, as kubectl renders it."""
+        return self.read(self.tools.kustomize(mesh.SHIPPED))
+
+    def file(self, name):
+        return self.read((mesh.SHIPPED / name).read_text())
+
+
+def of_kind(resources, kind):
+    return next(one for one in resources if one["kind"] == kind)
+
+
+def changed(resource, change):
+    copy = json.loads(json.dumps(resource))
+    change(copy["spec"])
+    return copy
+
+
+def try_sidecar(istiod, envoy, shipped, idp, upstream):
+    """The whole mesh, by the WasmPlugin of mesh.yaml."""
+    port = free_port()
+    istiod.apply(sidecar("orders", port, upstream.port))
+    resources = shipped.base()
+    istiod.apply(*resources)
+    proxy = mesh.Proxy(istiod, envoy, "orders", {"app": "orders"})
+    token = idp.token()
+    main_job(port, idp, token)
+    names = proxy.filters(f"127.0.0.1_{port}")
+    expect(names[0] == MESH_FILTER, f"the filters are {names}")
+    cluster = proxy.clusters().get(CLUSTER)
+    expect(cluster, f"the clusters are {sorted(proxy.clusters())}")
+    context = cluster["transport_socket"]["typed_config"]["common_tls_context"]["combined_validation_context"]
+    names = context["default_validation_context"].get("match_subject_alt_names")
+    expect(names == [{"exact": "localhost"}], f"the issuer's certificate is checked for {names}")
+    say(f"istio: WasmPlugin for the mesh: 200, 401 and an open path; filter {MESH_FILTER}, cluster {CLUSTER}")
+
+    idp.rotate()
+    rotated = idp.token()
+    expect(decode(rotated, 0)["kid"] != decode(token, 0)["kid"], "the issuer has the same key")
+    reply = status(port, rotated)
+    expect(reply.status == 200, f"after a rotation: {reply}")
+    say("istio: a rotation")
+
+    plugin = of_kind(resources, "WasmPlugin")
+    rule = {"match": {"prefix": "/reports"}, "requires": {"provider_name": "corp"}}
+    rule["authorize"] = {"scopes": {"all": ["reports:read"]}}
+    stricter = changed(plugin, lambda spec: spec["pluginConfig"]["rules"].insert(0, rule))
+    istiod.apply(stricter)
+    reply = answers(port, rotated, 403, "/reports")
+    expect(reply.reason == "scope_insufficient", f"with too little scope: {reply}")
+    expect(status(port, rotated).status == 200, "after an update")
+    say("istio: an update, 403")
+
+    def misspell(spec):
+        corp = spec["pluginConfig"]["providers"]["corp"]
+        corp["audience"] = corp.pop("audiences")
+
+    istiod.apply(changed(plugin, misspell))
+    eventually("the refusal in the log", lambda: "unknown field `audience`" in proxy.log(), timeout=60)
+    expect(status(port, rotated, "/reports").status == 403, "the refused update took the old configuration away")
+    expect(status(port, rotated).status == 200, "the refused update broke the filter")
+    say("istio: a refused update leaves the configuration before it in force")
+
+    # One that starts with it has nothing to keep.
+    port = free_port()
+    istiod.apply(sidecar("late", port, upstream.port))
+    late = mesh.Proxy(istiod, envoy, "late", {"app": "late"}, wait=False)
+    eventually("the refusal in the log", lambda: "unknown field `audience`" in late.log(), timeout=60)
+
+    def probe():
+        try:
+            return status(port, rotated)
+        except OSError:
+            return None
+
+    first = eventually("an answer", probe, timeout=60)
+    expect(first.status == 500, f"a proxy that started with a refused configuration answers {first}")
+    istiod.apply(plugin)
+    answers(port, rotated, 200)
+    late.stop()
+    say("istio: a proxy that starts with a refused configuration answers 500 until it gets a good one")
+    istiod.delete(plugin)
+    answers(port=int(proxy_port(proxy, "127.0.0.1_")), token=None, wanted=200)
+    return proxy
+
+
+def proxy_port(proxy, prefix):
+    listeners = proxy.dump()["ListenersConfigDump"]["dynamic_listeners"]
+    return next(
+        one["name"].removeprefix(prefix)
+        for one in listeners
+        if one["name"].startswith(prefix) and one["active_state"]["listener"].get("traffic_direction") == "INBOUND"
+    )
+
+
+def try_workload(istiod, envoy, shipped, idp, upstream, other):
+    """One workload of two, by the TrafficExtension of workload.yaml."""
+    port = free_port()
+    istiod.apply(sidecar("reports", port, upstream.port))
+    extension = of_kind(shipped.file("workload.yaml"), "TrafficExtension")
+    expect(extension["spec"]["selector"]["matchLabels"] == {"app": "orders"}, f"{extension['spec']['selector']}")
+    reports = mesh.Proxy(istiod, envoy, "reports", {"app": "reports"})
+    answers(port, None, 200)
+    istiod.apply(extension)
+    guarded = int(proxy_port(other, "127.0.0.1_"))
+    answers(guarded, None, 401)
+    main_job(guarded, idp, idp.token())
+    expect(status(port).status == 200, "another workload has got the filter as well")
+    name = f"extensions.istio.io/trafficextension/{extension['metadata']['namespace']}.{extension['metadata']['name']}"
+    expect(name in other.filters(f"127.0.0.1_{guarded}"), "the filter's name")
+    expect(name not in reports.filters(f"127.0.0.1_{port}"), "the filter of another workload")
+    say(f"istio: TrafficExtension for one workload: {name}; another one stays as it was")
+    istiod.delete(extension)
+    reports.stop()
+    other.stop()
+
+
+def try_gateway(istiod, envoy, shipped, idp, upstream):
+    """The ingress gateway, by gateway.yaml; the module comes over HTTP, by pilot-agent."""
+    port = free_port()
+    istiod.apply(*edge(port, upstream.port))
+    plugin = of_kind(shipped.file("gateway.yaml"), "WasmPlugin")
+    istiod.apply(plugin)
+    labels = {"istio": "ingressgateway"}
+    proxy = mesh.Proxy(istiod, envoy, "ingress", labels, role="router", namespace="istio-system")
+    token = idp.token()
+    reply = answers(port, token, 200)
+    expect(reply.json().get("x-jwt-sub") == decode(token)["sub"], f"the upstream saw {reply.json()}")
+    answers(port, None, 401)
+    stats = proxy.stats("wasmcustom.jwt.edge.denied_total")
+    expect(stats and sum(stats.values()) >= 1, f"the metrics of the gateway are {stats}")
+    say("istio: WasmPlugin for the ingress gateway, with the module over HTTP")
+    missing = changed(plugin, lambda spec: spec.update(url=spec["url"] + "x"))
+    istiod.delete(plugin)
+    missing["metadata"]["name"] = "missing"
+    istiod.apply(missing)
+    reply = answers(port, token, 403, timeout=90)
+    expect(b"RBAC: access denied" in reply.body, f"without the module: {reply}")
+    say("istio: a module that cannot be fetched: 403 RBAC: access denied")
+    istiod.delete(missing)
+    proxy.stop()
+
+
+def in_force(proxy, mark):
+    """Whether the newest configuration that has this mark is the one that new connections get."""
+    dump = proxy.dump()
+    listeners = dump["ListenersConfigDump"].get("dynamic_listeners", [])
+    if any("warming_state" in one for one in listeners):
+        return False
+    # A filter's configuration, which istiod serves beside the listener, has the plugin's as a string.
+    active = json.dumps([one.get("active_state") for one in listeners]) + json.dumps(dump.get("EcdsConfigDump"))
+    return mark in active
+
+
+def try_policies(istiod, envoy, tools, folder, upstream):
+    """RequestAuthentication and AuthorizationPolicy beside what `jwtctl convert` makes of them, each for a workload."""
+    seed, count = int(os.environ.get("POLICIES_SEED", "1")), int(os.environ.get("POLICIES", "40"))
+    tokens, requests = differential.Tokens(folder), differential.Requests()
+    ports = {app: free_port() for app in ("original", "converted")}
+    for app, port in ports.items():
+        istiod.apply(sidecar(app, port, upstream.port))
+    proxies = {app: mesh.Proxy(istiod, envoy, app, {"app": app}) for app in ports}
+    before, refused, compared, counts = [], 0, 0, [0, 0]
+    for number, policies in differential.cases(seed, count):
+        mark = f"case-{seed}-{number}-end"
+        resources = differential.istio_resources(tokens, policies, "original", mark)
+        text = differential.convert(*resources)
+        if text is None:
+            refused += 1
+            continue
+        kept = {(one["kind"], one["metadata"]["name"]) for one in resources}
+        istiod.delete(*(one for one in before if (one["kind"], one["metadata"]["name"]) not in kept))
+        before = resources
+        istiod.apply(*resources, differential.istio_plugin(tools.load(text)[0], "converted"))
+        for app, proxy in proxies.items():
+            eventually(f"case {number} in the workload {app}", partial(in_force, proxy, mark), timeout=60)
+        time.sleep(0.5)
+        clients = [differential.Client(port) for port in ports.values()]
+        what = f"case {number} of seed {seed}: {json.dumps(policies)}\n{text}"
+        passed = differential.compare(what, *clients, tokens, requests.some(seed, number))
+        counts = [one + other for one, other in zip(counts, passed)]
+        compared += 1
+        if compared % 5 == 0:
+            say(f"istio: {compared} policies compared")
+    expect(compared >= refused and min(counts) > 500, f"{compared} cases, {refused} not carried over, {counts}")
+    say(
+        f"istio: {compared} policies and their conversion decide {sum(counts)} requests alike ({counts[1]} passed); "
+        f"{refused} more are not carried over, and jwtctl says so"
+    )
+    istiod.delete(*before)
+    for proxy in proxies.values():
+        proxy.stop()
+
+
+def enter_network():
+    """Starts this program again in a network and with mounts of its own: there the ports of Istio are free and nobody
+    else is, and pilot-agent has the folder that it keeps modules in."""
+    if os.geteuid() != 0:
+        raise Unavailable("this command needs root, for a network and mounts of its own")
+    for program in ("unshare", "ip", "mount"):
+        need(program, "apt-get install util-linux iproute2")
+    os.environ["INSIDE"] = "1"
+    os.execvp("unshare", ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", sys.executable, *sys.argv])
+
+
+def main():
+    binaries = mesh.build()
+    tools = mesh.Tools()
+    envoy, version = envoy_binary()
+    folder = Path(tempfile.mkdtemp(prefix="istio-"))
+    (folder / "idp").mkdir()
+    if "INSIDE" not in os.environ:
+        # Downloads what the issuer needs, while there is a network.
+        OidcProvider(folder / "idp").install()
+        shutil.rmtree(folder)
+        enter_network()
+    run("ip", "link", "set", "lo", "up")
+    run("mount", "-t", "tmpfs", "modules", "/var/lib")
+    Path("/var/lib/istio/data").mkdir(parents=True)
+    idp, upstream, istiod, files = OidcProvider(folder / "idp"), Upstream(), None, None
+    try:
+        idp.install()
+        idp.start()
+        (folder / "downloads").mkdir()
+        shutil.copy(MODULE, folder / "downloads/jwt.wasm")
+        files = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder / "downloads")))
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        istiod = mesh.Istiod(folder, binaries)
+        say(f"istio: istiod {mesh.RELEASE} ({mesh.VERSION}) with Envoy {version}")
+        parts = os.environ.get("PARTS", "files policies").split()
+        istiod.apply(WITHOUT_MTLS)
+        if "files" in parts:
+            try_overlay(tools, folder)
+            by_file = Shipped(tools, idp, f"file://{MODULE}")
+            proxy = try_sidecar(istiod, envoy, by_file, idp, upstream)
+            try_workload(istiod, envoy, by_file, idp, upstream, proxy)
+            by_http = Shipped(tools, idp, f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm")
+            try_gateway(istiod, envoy, by_http, idp, upstream)
+        if "policies" in parts:
+            try_policies(istiod, envoy, tools, folder, upstream)
+        say(f"\nistiod {mesh.RELEASE}, Envoy {version}: every step as expected\n1 passed, 0 failed")
+    except Failure:
+        say(f"istio: logs and configurations: {folder}")
+        raise
+    finally:
+        mesh.stop_proxies()
+        if istiod:
+            istiod.stop()
+        idp.stop()
+        upstream.stop()
+        if files:
+            files.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Failure, Unavailable) as failure:
+        sys.exit(f"istio: {failure}")
