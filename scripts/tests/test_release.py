@@ -18,9 +18,11 @@ import crates  # noqa: E402
 import image  # noqa: E402
 import notes  # noqa: E402
 import sbom  # noqa: E402
-from kit import Process, accepts, free_port, http, unpack_debian  # noqa: E402
+from kit import Process, accepts, cached, free_port, http, run, unpack_debian  # noqa: E402
 
 MODULE = ROOT / "envoy/jwt.wasm"
+#: The version of the validator of CycloneDX.
+VALIDATOR = "11.12.0"
 
 
 def script(name, **environment):
@@ -119,6 +121,28 @@ class Release(unittest.TestCase):
         self.assertIn(f'name = "proxy-wasm-jwt"\nversion = "{found}"', lock)
         for script_file in (*(ROOT / "scripts").rglob("*.sh"), *(ROOT / "scripts/release").glob("*.py")):
             self.assertNotIn(found, script_file.read_text(), script_file)
+
+    def test_the_bill_of_materials_is_valid(self):
+        """By the schema of CycloneDX, in the project's own validator from PyPI."""
+        package = "cyclonedx-python-lib"
+
+        def make(folder):
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            run(*pip, "--target", folder, f"{package}[json-validation]=={VALIDATOR}")
+
+        program = (
+            "import sys; from cyclonedx.schema import SchemaVersion; from cyclonedx.validation.json import "
+            "JsonStrictValidator; print(JsonStrictValidator(SchemaVersion.V1_5).validate_str(sys.stdin.read()))"
+        )
+        path = {"PYTHONPATH": str(cached(package, VALIDATOR, make))}
+
+        def validate(text):
+            return run(sys.executable, "-B", "-c", program, env=path, stdin=text).strip()
+
+        text = json.dumps(sbom.sbom(MODULE))
+        self.assertEqual(validate(text), "None")
+        wrong = text.replace('"type": "library"', '"type": "libary"', 1)
+        self.assertIn("'libary' is not one of", validate(wrong))
 
     def test_the_bill_of_materials_is_whole(self):
         bill = sbom.sbom(MODULE)
