@@ -7,6 +7,7 @@
 //! [`Authenticator::poll_decision`] and [`Authenticator::poll_event`] until they return `None`. Further calls
 //! do no harm.
 
+mod backends;
 mod cache;
 mod decision;
 mod engine;

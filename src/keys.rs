@@ -13,6 +13,7 @@
 
 mod absent;
 mod answers;
+mod backends;
 mod backoff;
 mod discovery;
 mod event;
@@ -26,6 +27,8 @@ mod remote;
 mod sightings;
 mod source;
 
+pub use backends::EXTENSION_BACKENDS;
+pub(crate) use backends::MAX_CLUSTER_NAME;
 pub(crate) use backoff::RandomSource;
 pub use discovery::DiscoveryFault;
 pub use event::KeyEvent;
@@ -33,4 +36,6 @@ pub(crate) use exchange::News;
 pub use fetch::{Document, FetchError, FetchId, FetchRequest, Fetched};
 pub use record::{KeyRecord, KeyState, Wants};
 pub use remote::RemoteKeys;
-pub use source::{Discovery, Endpoint, KeyCache, KeyLocation, KeySource, LONGEST_TIMEOUT, RemoteKeySource};
+pub use source::{
+    ClusterRef, Discovery, Endpoint, KeyCache, KeyLocation, KeySource, LONGEST_TIMEOUT, RemoteKeySource,
+};

@@ -231,6 +231,10 @@ impl Running for Engine {
             let id = StreamId(self.next_stream);
             ids.push(id);
             let head = self.head(request);
+            for alias in self.engine.wanted_backends(self.now).to_vec() {
+                let found = (*alias == *scenarios::BACKEND).then_some(&b"issuer"[..]);
+                self.engine.handle_backend(&alias, found, self.now);
+            }
             let decision = self
                 .engine
                 .handle_request(id, head, || None, self.now, &self.store);

@@ -177,6 +177,7 @@ fn value(shape: &Shape) -> Value {
         },
         Shape::Empty => json!({"type": "object", "maxProperties": 0}),
         Shape::Opaque => json!({"type": "object"}),
+        Shape::TextOr(of) => json!({"anyOf": [{"type": "string", "minLength": 1}, value(of)]}),
         Shape::FlagOr(of) => json!({"anyOf": [{"type": "boolean"}, value(of)]}),
         Shape::Refused => json!(false),
     }

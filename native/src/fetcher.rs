@@ -106,6 +106,9 @@ impl Fetcher {
     /// Time has passed, or a worker needs a key.
     pub(crate) fn tick(&self, filter: &Filter, host: ConfigHost<'_>) {
         let now = now();
+        for (alias, cluster) in filter.take_backends() {
+            self.engine(|engine| engine.handle_backend(&alias, Some(cluster.as_bytes()), now));
+        }
         for key in filter.take_wanted() {
             self.engine(|engine| engine.handle_wanted(&key, now));
         }

@@ -40,6 +40,8 @@ pub(crate) struct Filter {
     main_due: AtomicU64,
     waiting: Mutex<Waiting>,
     wanted: Mutex<Vec<WantedKey>>,
+    /// Clusters that routes name for extension backends, by alias, for the engine that fetches.
+    backends: Mutex<Vec<(Box<str>, Box<str>)>>,
     /// Changes of metrics for which a stream is necessary: see [`Metrics`].
     pending: Mutex<Vec<Change>>,
     has_pending: AtomicBool,
@@ -78,6 +80,7 @@ impl Filter {
             main_due: AtomicU64::new(u64::MAX),
             waiting: Mutex::default(),
             wanted: Mutex::default(),
+            backends: Mutex::default(),
             pending: Mutex::default(),
             has_pending: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
@@ -124,6 +127,24 @@ impl Filter {
         if is_first {
             self.call_main();
         }
+    }
+
+    /// A request's route has named the cluster of an extension backend.
+    pub(crate) fn name_backend(&self, alias: Box<str>, cluster: Box<str>) {
+        let is_first = {
+            let mut backends = lock(&self.backends);
+            if backends.len() < MOST_WANTED {
+                backends.push((alias, cluster));
+            }
+            backends.len() == 1
+        };
+        if is_first {
+            self.call_main();
+        }
+    }
+
+    pub(crate) fn take_backends(&self) -> Vec<(Box<str>, Box<str>)> {
+        std::mem::take(&mut lock(&self.backends))
     }
 
     pub(crate) fn take_wanted(&self) -> Vec<WantedKey> {

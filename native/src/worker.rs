@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Decision, Event, StreamId};
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::host::key_log;
+use proxy_wasm_jwt::keys::EXTENSION_BACKENDS;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::settings::{Config, SignatureBackend};
 use proxy_wasm_jwt::time::{UnixTime, millis};
@@ -189,6 +190,13 @@ impl Worker {
 
     pub(crate) fn handle_request(&self, host: &Host<'_>, stream: u32, request: RequestHead) -> Decision {
         let now = self.now();
+        for alias in self.engine(|engine| engine.wanted_backends(now).to_vec()) {
+            // What is no text names no cluster.
+            let found = host
+                .route_metadata(EXTENSION_BACKENDS, &alias)
+                .unwrap_or_default();
+            self.engine(|engine| engine.handle_backend(&alias, found.as_deref(), now));
+        }
         let generation = store::generation();
         let has_news = self.seen.replace(generation) != generation;
         self.engine(|engine| {
@@ -284,6 +292,8 @@ impl Worker {
         while let Some(event) = self.engine(Authenticator::poll_event) {
             match event {
                 Event::KeyWanted(key) => filter.want(key),
+                Event::BackendNamed(alias, cluster) => filter.name_backend(alias, cluster),
+                Event::BackendMissing(alias) => key_log::tell_missing_backend(&alias),
                 Event::UnknownKid(id) => {
                     if let Some(metrics) = filter.metrics.provider(id.index()) {
                         metrics.unknown_kid.increment(teller);

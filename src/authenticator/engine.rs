@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::backends::WantedBackends;
 use super::cache::{CacheCounts, Caches};
 use super::decision::{Allowed, Decision};
 use super::event::{Event, StreamId};
@@ -55,6 +56,8 @@ pub struct Authenticator {
     pub(super) bypassed: Option<Rc<Allowed>>,
     /// The routes that Envoy chose for edited requests, if they name another requirement.
     pub(super) reroutes: Reroutes,
+    /// The extension backends whose clusters a request has to name.
+    pub(super) backends: WantedBackends,
     /// Whether this engine fetches keys itself.
     pub(super) fetches: bool,
     pub(super) last_fetch: FetchId,
@@ -79,8 +82,9 @@ impl Authenticator {
                 KeySource::Remote(source) => Some(RemoteKeys::new((**source).clone(), chance.next())),
                 KeySource::Local(_) => None,
             })
-            .collect();
+            .collect::<Vec<_>>();
         Self {
+            backends: WantedBackends::of(&remote),
             waiting: WaitingRequests::default(),
             now: UnixTime::default(),
             serial: 0,

@@ -21,6 +21,12 @@ pub enum Event {
     /// Pass the key to [`Authenticator::handle_wanted`](super::Authenticator::handle_wanted) of the engine
     /// that fetches.
     KeyWanted(WantedKey),
+    /// The route of a request names the cluster of an extension backend, and this engine [does not
+    /// fetch](super::Authenticator::without_fetches). Pass alias and cluster to
+    /// [`Authenticator::handle_backend`](super::Authenticator::handle_backend) of the engine that fetches.
+    BackendNamed(Box<str>, Box<str>),
+    /// The route of a request names no cluster for this alias. Reported once.
+    BackendMissing(Box<str>),
 }
 
 /// A key that a request names and its provider does not have.

@@ -3,10 +3,13 @@
 //! [`crate::keys`] has the rules for the keys of one provider. This file finds the provider, and evaluates
 //! the requests that wait for its keys again.
 
+use super::backends::WantedBackends;
 use super::engine::Authenticator;
 use super::event::{Event, KeyGauges, WantedKey};
 use crate::ids::ProviderId;
-use crate::keys::{FetchError, FetchId, FetchRequest, Fetched, KeySource, News, RemoteKeys};
+use crate::keys::{
+    FetchError, FetchId, FetchRequest, Fetched, KeySource, MAX_CLUSTER_NAME, News, RemoteKeys,
+};
 use crate::store::SharedStore;
 use crate::time::UnixTime;
 
@@ -65,6 +68,7 @@ impl Authenticator {
         store: &dyn SharedStore,
     ) -> Option<FetchRequest> {
         self.now = now;
+        let is_cluster_missing = matches!(answer, Err(FetchError::ClusterMissing));
         let mut answer = Some(answer);
         let mut next = None;
         self.with_keys(now, |keys, news| {
@@ -77,6 +81,9 @@ impl Authenticator {
                 news.has_changed = true;
             }
         });
+        if is_cluster_missing {
+            self.look_for_backends();
+        }
         next
     }
 
@@ -115,6 +122,47 @@ impl Authenticator {
             }),
             (KeySource::Remote(_), None) => None,
         }
+    }
+
+    // --- extension backends ---
+
+    /// The aliases of extension backends that the host has to look up in the metadata of the next request's
+    /// route, before it calls [`Self::handle_request`]. Report each result to [`Self::handle_backend`].
+    #[must_use]
+    pub fn wanted_backends(&self, now: UnixTime) -> &[Box<str>] {
+        match self.fetches || self.backends.is_report_due(now) {
+            true => &self.backends.aliases,
+            false => &[],
+        }
+    }
+
+    /// The cluster that the metadata of a request's route name for an alias, or nothing.
+    pub fn handle_backend(&mut self, alias: &str, found: Option<&[u8]>, now: UnixTime) {
+        let cluster = found
+            .and_then(|name| std::str::from_utf8(name).ok())
+            // The host shows a number as its bytes.
+            .filter(|name| (1..=MAX_CLUSTER_NAME).contains(&name.len()) && !name.contains(char::is_control));
+        let Some(cluster) = cluster else {
+            if self.backends.note_missing(alias) {
+                self.events.push_back(Event::BackendMissing(alias.into()));
+            }
+            return;
+        };
+        if !self.fetches {
+            self.backends.reported_at = now;
+            let named = Event::BackendNamed(alias.into(), cluster.into());
+            self.events.push_back(named);
+            return;
+        }
+        for keys in self.remote.iter_mut().flatten() {
+            keys.learn_backend(alias, cluster);
+        }
+        self.look_for_backends();
+    }
+
+    /// After a change of the known clusters.
+    fn look_for_backends(&mut self) {
+        self.backends.aliases = WantedBackends::of(&self.remote).aliases;
     }
 
     /// Calls `run` for each provider with remote keys, reports the events, and evaluates the waiting requests

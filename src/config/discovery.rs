@@ -7,7 +7,7 @@ use super::fields::DiscoveryObject;
 use super::node::Node;
 use super::remote;
 use crate::http::HttpUri;
-use crate::keys::{Discovery, Endpoint, KeyCache, KeyLocation, RemoteKeySource};
+use crate::keys::{ClusterRef, Discovery, Endpoint, KeyCache, KeyLocation, RemoteKeySource};
 
 /// OpenID Connect Discovery 1.0 section 4: "If the Issuer value contains a path component, any terminating / MUST be
 /// removed before appending /.well-known/openid-configuration."
@@ -71,7 +71,7 @@ pub(super) fn read(
     };
     let timeout = fields.value(DiscoveryObject::timeout)?;
     let cache_duration = fields.value(DiscoveryObject::cache_duration)?;
-    let mut clusters: Vec<(Box<str>, Box<str>)> = Vec::new();
+    let mut clusters: Vec<(Box<str>, ClusterRef)> = Vec::new();
     if let Some(node) = fields.get(DiscoveryObject::clusters) {
         for (host, node) in node.map()?.iter() {
             if host.is_empty() || host.contains('/') {
@@ -102,7 +102,7 @@ pub(super) fn read(
 mod tests {
     use crate::config::Config;
     use crate::http::HttpUri;
-    use crate::keys::{KeyLocation, KeySource, RemoteKeySource};
+    use crate::keys::{ClusterRef, KeyLocation, KeySource, RemoteKeySource};
 
     fn source(issuer: &str, rest: &str) -> Result<RemoteKeySource, String> {
         let text = format!(r#"{{"providers":{{"p":{{"issuer":"{issuer}","audiences":["*"],{rest}}}}}}}"#);
@@ -160,6 +160,26 @@ mod tests {
                 plain,
                 r#""discovery":{"cluster":""}"#,
                 "providers.p.discovery.cluster: must not be empty",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":{}}"#,
+                "providers.p.discovery.cluster: `backend` is missing",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":{"backend":""}}"#,
+                "providers.p.discovery.cluster.backend: must not be empty",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":{"alias":"x"}}"#,
+                "providers.p.discovery.cluster: unknown field `alias`",
+            ),
+            (
+                plain,
+                r#""discovery":{"cluster":7}"#,
+                "providers.p.discovery.cluster",
             ),
             (
                 plain,
@@ -228,6 +248,8 @@ mod tests {
                 r#""discovery":{"cluster":"c","uri":"https://a.example/.well-known/openid-configuration"}"#,
             ),
             (plain, r#""discovery":{"cluster":"d"}"#),
+            (plain, r#""discovery":{"cluster":{"backend":"c"}}"#),
+            (plain, r#""discovery":{"cluster":{"backend":"d"}}"#),
             (
                 plain,
                 r#""discovery":{"cluster":"c","uri":"https://a.example/x"}"#,
@@ -269,7 +291,7 @@ mod tests {
             ("https://KEYS.example:8443/jwks", "l"),
         ] {
             let uri = HttpUri::parse(uri).unwrap();
-            assert_eq!(&*discovery.keys_at(uri).cluster, cluster);
+            assert_eq!(discovery.keys_at(uri).cluster, ClusterRef::Named(cluster.into()));
         }
     }
 }

@@ -336,6 +336,10 @@ macro_rules! nests {
 nests! {
     /// An object.
     Nested: |object| object;
+    /// A string that is not empty, or an object.
+    NameOrNested: |object| Shape::TextOr(Box::new(object));
+    /// Such strings or objects under names of the operator's own.
+    MapOfNameOrNested: |object| Shape::Map(Box::new(Shape::TextOr(Box::new(object))));
     /// An object, or true or false.
     FlagOrNested: |object| Shape::FlagOr(Box::new(object));
     /// A list of objects.

@@ -82,6 +82,8 @@ pub enum Shape {
     Opaque,
     /// `true` or `false`, or this.
     FlagOr(Box<Self>),
+    /// A string that is not empty, or this.
+    TextOr(Box<Self>),
     /// No value: the filter knows the field only to refuse it.
     Refused,
 }
@@ -112,6 +114,7 @@ impl Shape {
             Self::List { .. } => "list",
             Self::Map(_) => "map",
             Self::OneOrSome(_) => "object or list",
+            Self::TextOr(_) => "string or object",
             Self::Object(_) | Self::Empty | Self::Opaque | Self::FlagOr(_) => "object",
             Self::Refused => "",
         }
@@ -210,7 +213,11 @@ impl Shape {
     pub fn object(&self) -> Option<ObjectReference> {
         match self {
             Self::Object(object) => Some(object()),
-            Self::List { of, .. } | Self::Map(of) | Self::FlagOr(of) | Self::OneOrSome(of) => of.object(),
+            Self::List { of, .. }
+            | Self::Map(of)
+            | Self::FlagOr(of)
+            | Self::OneOrSome(of)
+            | Self::TextOr(of) => of.object(),
             _ => None,
         }
     }

@@ -2,13 +2,15 @@
 
 use super::error::ConfigError;
 use super::fields::{
-    AsyncFetchObject, HttpUriObject, KeyCacheObject, RemoteJwksObject, RetryBackOffObject, RetryPolicyObject,
+    AsyncFetchObject, ClusterObject, HttpUriObject, KeyCacheObject, RemoteJwksObject, RetryBackOffObject,
+    RetryPolicyObject,
 };
 use super::leftover::{has_any, has_part};
 use super::node::Node;
 use super::reader::Fields;
 use crate::http::HttpUri;
-use crate::keys::{Endpoint, KeyCache, KeyLocation, KeySource, RemoteKeySource};
+use crate::json::Kind;
+use crate::keys::{ClusterRef, Endpoint, KeyCache, KeyLocation, KeySource, RemoteKeySource};
 use crate::provider::Provider;
 
 /// The default `user-agent` of fetches: firewalls in front of large issuers refuse requests without the
@@ -108,15 +110,23 @@ pub(super) fn is_discovery_document(address: &str) -> bool {
         || address.ends_with("/.well-known/oauth-authorization-server")
 }
 
-/// The name of a cluster.
-pub(super) fn read_cluster(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> {
+/// The name of a cluster, or `{backend: <alias>}`.
+pub(super) fn read_cluster(node: &Node<'_>) -> Result<ClusterRef, Box<ConfigError>> {
+    if node.value().kind() == Kind::Object {
+        let alias = node.fields(ClusterObject)?.required(ClusterObject::backend)?;
+        // The host reads it as a part of a path, which ends at a NUL character.
+        if alias.contains('\0') {
+            return Err(node.invalid("a name has no NUL character"));
+        }
+        return Ok(ClusterRef::Backend(alias));
+    }
     let cluster = node.name()?;
     if has_part(&cluster, "//") {
         return Err(
             node.invalid("is a URL; write the `name` of a cluster in Envoy's configuration, such as idp")
         );
     }
-    Ok(cluster)
+    Ok(ClusterRef::Named(cluster))
 }
 
 pub(super) fn read_key_cache(fields: &Fields<'_, KeyCacheObject>) -> KeyCache {

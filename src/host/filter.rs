@@ -22,7 +22,7 @@ use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, Strea
 use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::ids::{Choice, ProviderId};
-use crate::keys::{FetchId, KeyEvent};
+use crate::keys::{EXTENSION_BACKENDS, FetchId, KeyEvent};
 use crate::policy::Policy;
 use crate::reply::Refusal;
 use crate::request::{RequestHead, WantedFields};
@@ -172,6 +172,19 @@ impl Filter {
                     .with_detail("no clock")
                     .into(),
             ),
+        }
+    }
+
+    /// Looks up what the route of the present request calls the clusters of extension backends, where that is not known yet.
+    pub(super) fn look_for_backends(&self) {
+        let now = self.last_seen.get();
+        let wanted = self.engine(|engine| engine.wanted_backends(now).to_vec());
+        for alias in wanted {
+            let found = abi::property(&format!(
+                "xds\0route_metadata\0filter_metadata\0{EXTENSION_BACKENDS}\0{alias}"
+            ));
+            let found = found.ok().flatten();
+            self.engine(|engine| engine.handle_backend(&alias, found.as_deref(), now));
         }
     }
 
@@ -426,8 +439,14 @@ impl Filter {
     /// Not inlined: nearly no request has an event.
     #[inline(never)]
     fn tell_of(&self, event: Event) {
-        let (Event::Keys(id, _) | Event::UnknownKid(id) | Event::KeyWanted(WantedKey { provider: id, .. })) =
-            &event;
+        let id = match &event {
+            Event::Keys(id, _)
+            | Event::UnknownKid(id)
+            | Event::KeyWanted(WantedKey { provider: id, .. }) => id,
+            Event::BackendMissing(alias) => return super::key_log::tell_missing_backend(alias),
+            // This engine has taken it over.
+            Event::BackendNamed(..) => return,
+        };
         let (Some(provider), Some(metrics)) = (self.config.provider(*id), self.metrics.provider(id.index()))
         else {
             return;
@@ -435,7 +454,7 @@ impl Filter {
         match event {
             Event::UnknownKid(_) => metrics.unknown_kid.increment(),
             // This engine fetches its own keys.
-            Event::KeyWanted(..) => {}
+            Event::KeyWanted(..) | Event::BackendNamed(..) | Event::BackendMissing(_) => {}
             Event::Keys(_, event) => {
                 // The age of the keys, or their number, has changed.
                 self.gauges_shown_at.set(UnixTime::default());

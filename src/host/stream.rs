@@ -79,6 +79,7 @@ impl HttpContext for Stream {
                 if !filter.policy().requirement_map.is_empty() {
                     self.request = Some(request.clone());
                 }
+                filter.look_for_backends();
                 filter.handle_request(StreamId(self.id), request)
             }
             Err(_) => Decision::Deny(

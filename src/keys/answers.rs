@@ -49,6 +49,21 @@ impl RemoteKeys {
             }
             error => error,
         });
+        let is_cluster_missing = matches!(answer, Err(FetchError::ClusterMissing));
+        self.handle_answer(in_flight, answer, now, events);
+        if is_cluster_missing {
+            // Only now: the log names the cluster that is not there.
+            self.backends.forget();
+        }
+    }
+
+    fn handle_answer(
+        &mut self,
+        in_flight: InFlight,
+        answer: Result<Fetched<'_>, FetchError>,
+        now: UnixTime,
+        events: &mut Vec<KeyEvent>,
+    ) {
         match in_flight.document {
             Document::Discovery => {
                 let is_absent = answer.as_ref().is_ok_and(|answer| answer.status == 404);

@@ -8,7 +8,7 @@ use super::fetch::{Document, FetchId, FetchRequest};
 use super::in_flight::InFlight;
 use super::record::{KeyRecord, Lease, Wants};
 use super::remote::RemoteKeys;
-use super::source::{Endpoint, KeyLocation};
+use super::source::{ClusterRef, Endpoint, KeyLocation};
 use crate::http::HttpUri;
 use crate::time::UnixTime;
 
@@ -33,6 +33,7 @@ impl RemoteKeys {
     pub(crate) fn is_fetch_due(&self, now: UnixTime) -> bool {
         self.in_flight.is_none()
             && self.unpublished.is_none()
+            && self.backends.are_known()
             && !self.record.is_leased(now)
             && (self.wants_kid_fetch(now)
                 || (now.as_millis() >= self.record.retry_at && now.as_millis() >= self.due_at()))
@@ -204,7 +205,14 @@ impl RemoteKeys {
         };
         let before = before.map_or_else(String::new, |first| format!(" (after 404 from {})", first.uri));
         endpoint.map_or_else(String::new, |Endpoint { cluster, uri }| {
-            format!("{uri}{before} through cluster {}", shown(&cluster))
+            let of = match &cluster {
+                ClusterRef::Named(_) => String::new(),
+                ClusterRef::Backend(alias) => format!(" of the extension backend {}", shown(alias)),
+            };
+            format!(
+                "{uri}{before} through cluster {}{of}",
+                shown(self.backends.name(&cluster))
+            )
         })
     }
 
@@ -246,7 +254,7 @@ impl RemoteKeys {
         }
         FetchRequest {
             id,
-            cluster: endpoint.cluster.to_string(),
+            cluster: self.backends.name(&endpoint.cluster).to_owned(),
             headers,
             timeout,
             max_response_bytes: self.source.key_cache.max_response_bytes,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::absent::AbsentKids;
+use super::backends::Backends;
 use super::backoff::RandomSource;
 use super::fetch::{FetchId, FetchRequest};
 use super::in_flight::InFlight;
@@ -23,6 +24,8 @@ pub struct RemoteKeys {
     pub(super) record: KeyRecord,
     /// The keys of `record.version`, parsed.
     pub(super) held: Option<Arc<ParsedJwkSet>>,
+    /// The clusters of its extension backends.
+    pub(super) backends: Backends,
     pub(super) in_flight: Option<InFlight>,
     /// The next request under the present lease.
     pub(super) next_request: Option<FetchRequest>,
@@ -49,6 +52,7 @@ impl RemoteKeys {
     pub fn new(source: RemoteKeySource, seed: u64) -> Self {
         Self {
             fingerprint: source.fingerprint(),
+            backends: Backends::new(source.backends()),
             source,
             record: KeyRecord::default(),
             held: None,
@@ -84,6 +88,18 @@ impl RemoteKeys {
 
     pub(crate) fn count(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.set.len())
+    }
+
+    // --- extension backends ---
+
+    /// The aliases whose clusters no request has named yet.
+    pub(crate) fn unknown_backends(&self) -> impl Iterator<Item = &str> {
+        self.backends.unknown()
+    }
+
+    /// The route of a request names the cluster of a backend.
+    pub(crate) fn learn_backend(&mut self, alias: &str, cluster: &str) {
+        self.backends.learn(alias, cluster);
     }
 
     // --- unknown kids ---

@@ -63,16 +63,56 @@ pub enum KeyLocation {
     Discovery(Discovery),
 }
 
+/// A cluster of Envoy, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterRef {
+    /// By its name.
+    Named(Box<str>),
+    /// By the alias of an extension backend of Envoy Gateway. The metadata of routes contain the cluster's name.
+    Backend(Box<str>),
+}
+
+impl ClusterRef {
+    /// Calls this with one text for a name, or with two for an alias, of which the first is no name.
+    fn each_part(&self, add: &mut dyn FnMut(&str)) {
+        match self {
+            Self::Named(name) => add(name),
+            Self::Backend(alias) => {
+                add("");
+                add(alias);
+            }
+        }
+    }
+}
+
 /// A document at a URL, fetched through a cluster of Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The cluster that receives the request.
-    pub cluster: Box<str>,
+    pub cluster: ClusterRef,
     /// The URL of the document.
     pub uri: HttpUri,
 }
 
 impl RemoteKeySource {
+    /// The aliases of extension backends through which the keys are fetched, each once.
+    #[must_use]
+    pub fn backends(&self) -> Vec<Box<str>> {
+        let (first, others) = match &self.location {
+            KeyLocation::Jwks(endpoint) => (&endpoint.cluster, &[][..]),
+            KeyLocation::Discovery(discovery) => (&discovery.document.cluster, &discovery.clusters[..]),
+        };
+        let mut all: Vec<Box<str>> = Vec::new();
+        for cluster in std::iter::once(first).chain(others.iter().map(|(_, cluster)| cluster)) {
+            if let ClusterRef::Backend(alias) = cluster
+                && !all.contains(alias)
+            {
+                all.push(alias.clone());
+            }
+        }
+        all
+    }
+
     /// A short name for the key source, the same for equal sources: the name of its entries in shared data. A
     /// changed source gets other entries, and an unchanged one finds its keys again after a reload.
     #[must_use]
@@ -87,14 +127,16 @@ impl RemoteKeySource {
             KeyLocation::Discovery(discovery) => ("discovery", &discovery.document),
         };
         let uri = &endpoint.uri;
-        for part in [kind, &endpoint.cluster, uri.scheme, &uri.authority, &uri.path] {
+        add(kind);
+        endpoint.cluster.each_part(&mut add);
+        for part in [uri.scheme, &uri.authority, &uri.path] {
             add(part);
         }
         if let KeyLocation::Discovery(discovery) = &self.location {
             add(&discovery.issuer);
             for (host, cluster) in &discovery.clusters {
                 add(host);
-                add(cluster);
+                cluster.each_part(&mut add);
             }
         }
         let digest = hash.finalize();
@@ -112,7 +154,7 @@ pub struct Discovery {
     /// The document's `issuer` must equal this exactly. The `iss` of tokens may differ.
     pub issuer: Box<str>,
     /// The clusters for a `jwks_uri` on another host, sorted by host.
-    pub clusters: Vec<(Box<str>, Box<str>)>,
+    pub clusters: Vec<(Box<str>, ClusterRef)>,
 }
 
 impl Discovery {

@@ -202,7 +202,7 @@ fn sample(field: &str) -> Value {
         "audiences" => json!(["orders-api"]),
         "http_uri" => json!({"uri": "https://idp.example.com/jwks", "cluster": "idp"}),
         "uri" => json!("https://idp.example.com/jwks"),
-        "cluster" => json!("idp"),
+        "cluster" | "backend" => json!("idp"),
         "inline_string" => json!(
             r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"mXlAcwJGe599Calg3ytCDlPNFg0U03vfo5Ifvc1xoks"}]}"#
         ),
@@ -249,7 +249,7 @@ fn check_type(reference: &Reference, documented: &Documented, row: &Row) {
     let (wrong, message) = match row.kind.as_str() {
         "boolean" => (json!([]), "expected true or false"),
         "string" => (json!([]), "expected a string"),
-        "string or list" => (json!(7), "expected a string"),
+        "string or list" | "string or object" => (json!(7), "expected a string"),
         "whole number" => (json!([]), "expected a whole number"),
         "number" => (json!([]), "expected a number"),
         "duration" => (json!([]), "expected a duration"),
@@ -312,7 +312,7 @@ fn check_values(reference: &Reference, documented: &Documented, row: &Row) {
         is_refused(with(json!(vec![Value::Null; most + 1])), &path, &message);
     }
     if row.values.contains("not empty") {
-        let empty = if row.kind == "string" {
+        let empty = if matches!(row.kind.as_str(), "string" | "string or object") {
             json!("")
         } else {
             json!([])

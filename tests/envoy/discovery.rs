@@ -8,6 +8,7 @@ use testkit::{
     static_cluster,
 };
 
+use super::stack::EXTENSION_BACKENDS;
 use super::{Stack, assert_alive};
 use crate::scenarios::{AUDIENCE, ISSUER, config, token, token_of, with, world};
 
@@ -208,5 +209,64 @@ fn faults_on_the_way_to_an_issuer_are_told_apart() {
     assert_eq!(counted("empty"), [false, true]);
     assert_eq!(counted("no-tls"), [false, false]);
     assert!(envoy.stat("cluster.wrong-name.ssl.fail_verify_san") > 0);
+    assert_alive(&envoy);
+}
+
+#[test]
+fn the_cluster_of_an_extension_backend_is_that_of_the_routes() {
+    let issuer = Issuer::start();
+    issuer.serve_jwks("/jwks", &[&world().rsa]);
+    let upstream = Upstream::start();
+    let provider = json!({
+        "issuer": ISSUER, "audiences": [AUDIENCE],
+        "remote_jwks": {"http_uri": {
+            "uri": "https://idp.example.com/jwks", "cluster": {"backend": "idp"}, "timeout": "1s",
+        }},
+    });
+    let to = |prefix: &str, backends: serde_json::Value| {
+        let mut route = testkit::route(prefix, "upstream");
+        route["metadata"]["filter_metadata"] = json!({EXTENSION_BACKENDS: backends});
+        route
+    };
+    let config = with(config(provider), json!({"limits": {"max_wait": "300ms"}}));
+    let listener = Listener::wasm("jwt", config)
+        .route(to("/other", json!({"another": "issuer"})))
+        .route(to("/number", json!({"idp": 7})))
+        .route(to("/gone", json!({"idp": "gone"})))
+        .route(to("/", json!({"idp": "issuer"})));
+    let bootstrap = Bootstrap::new()
+        .cluster("issuer", issuer.addr())
+        .cluster("upstream", upstream.addr())
+        .listener(listener)
+        .build();
+    let envoy = EnvoyProcess::start_with(&bootstrap, &EnvoyOptions::workers(2));
+    let client = envoy.client("jwt");
+    let status = |path: &str| client.request(Request::get(path).bearer(&token().mint())).status;
+    for path in ["/other", "/number"] {
+        assert_eq!(status(path), 503, "{path}");
+    }
+    assert!(
+        envoy
+            .log()
+            .contains("names no cluster for the extension backend idp")
+    );
+    assert!(!envoy.log().contains("fetching keys fails"), "{}", envoy.log());
+    assert_eq!(status("/gone"), 503);
+    let gone = "through cluster gone of the extension backend idp: the request could not be sent: Envoy has no cluster";
+    assert!(
+        envoy.wait_for_log(gone, Duration::from_secs(10)),
+        "{}",
+        envoy.log()
+    );
+    // Learnt anew from this request, or from one of the next.
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while status("/orders") != 200 {
+        assert!(std::time::Instant::now() < end, "{}", envoy.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // Now it is known, and what other routes say does not matter.
+    assert_eq!(status("/gone"), 200);
+    assert_eq!(status("/other"), 200);
+    assert_eq!(issuer.fetches("/jwks"), 1);
     assert_alive(&envoy);
 }

@@ -13,6 +13,9 @@ use testkit::{
 use crate::backends::{self, Outcome, Running, with_cluster};
 use crate::scenarios::{self, Says, Scenario};
 
+/// The metadata of a route in which Envoy Gateway has the clusters of extension backends.
+pub(crate) const EXTENSION_BACKENDS: &str = "gateway.envoyproxy.io/extension-backends";
+
 /// One Envoy for many scenarios, with a listener and an issuer for each.
 pub(crate) struct SharedEnvoy {
     issuers: Vec<Issuer>,
@@ -39,12 +42,17 @@ impl SharedEnvoy {
             if scenario.is_text {
                 filter = filter.as_text();
             }
+            // As Envoy Gateway says which cluster is that of an extension backend.
+            let mut route = testkit::route("/", "upstream");
+            route["metadata"]["filter_metadata"] =
+                serde_json::json!({EXTENSION_BACKENDS: {scenarios::BACKEND: cluster}});
             bootstrap = bootstrap
                 .cluster(&cluster, issuer.addr())
                 // Envoy drops `x-forwarded-client-cert` by default.
                 .listener(
                     Listener::new(&index.to_string())
                         .filter(filter.build())
+                        .route(route)
                         .manager("forward_client_cert_details", "ALWAYS_FORWARD_ONLY"),
                 );
             issuers.push(issuer);

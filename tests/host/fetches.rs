@@ -169,3 +169,83 @@ fn a_document_of_another_issuer_is_named_with_the_configured_one() {
         format!("its issuer is `{ISSUER}/`, which is not exactly the configured issuer `{ISSUER}`; there");
     stub::with(|host| assert!(host.has_line(ERROR, &line), "{:?}", host.lines));
 }
+
+#[test]
+fn the_cluster_of_an_extension_backend_is_learnt_from_requests_and_learnt_anew() {
+    let mut config = scenarios::config(scenarios::remote_provider());
+    config["providers"]["corp"]["remote_jwks"]["http_uri"]["cluster"] = json!({"backend": "idp"});
+    let mut vm = Vm::start(&config);
+    let called = |cluster: &[u8]| {
+        let property = "xds.route_metadata.filter_metadata.gateway.envoyproxy.io/extension-backends.idp";
+        stub::with(|host| host.properties.insert(property.to_owned(), cluster.to_vec()));
+    };
+    // Good until the end of the test, more than an hour later.
+    let good = || get("/orders").bearer(&token().expires_in(7200).mint());
+    let asked_through = || stub::with(|host| host.calls.front().map(|call| call.cluster.clone()));
+    vm.pass(std::time::Duration::from_secs(5));
+    assert_eq!(asked_through(), None, "before any request");
+
+    // A route without it is named once in the log.
+    let first = vm.open(&good());
+    let second = vm.open(&good());
+    vm.pass_to_tick();
+    assert_eq!(asked_through(), None, "no route has named it");
+    stub::with(|host| {
+        let lines = host
+            .lines
+            .iter()
+            .filter(|line| line.text.contains("extension backend idp"));
+        assert_eq!(lines.count(), 1, "{:?}", host.lines);
+    });
+    // The last one is a number, as the host shows it.
+    for useless in [&b""[..], b"\xff", &[b'x'; 1025], &7_f64.to_le_bytes()] {
+        called(useless);
+        vm.open(&good());
+        vm.pass_to_tick();
+        assert_eq!(asked_through(), None, "{useless:?}");
+    }
+    called(b"of-this-route");
+    let third = vm.open(&get("/orders"));
+    vm.pass_to_tick();
+    assert_eq!(asked_through().as_deref(), Some("of-this-route"));
+    vm.answer_next(&Answer::document(&document()));
+    vm.pass_to_tick();
+    assert_eq!(
+        [first, second].map(vm::state),
+        [State::Forwarded, State::Forwarded]
+    );
+    assert_eq!(vm::state(third), State::Answered);
+
+    // Another route's name changes nothing while this cluster is there.
+    called(b"of-another-route");
+    assert!(vm.request(&good()).reply.is_none());
+    vm.pass(std::time::Duration::from_secs(600));
+    while let Some(cluster) = asked_through() {
+        assert_eq!(cluster, "of-this-route");
+        vm.answer_next(&Answer::document(&document()));
+    }
+
+    // Envoy has it no more: the name is learnt anew, and the keys serve meanwhile.
+    stub::with(|host| {
+        host.fault = Some(Fault {
+            import: "proxy_http_call",
+            status: 2,
+        });
+    });
+    vm.pass(std::time::Duration::from_secs(600));
+    stub::with(|host| {
+        host.fault = None;
+        let line =
+            "through cluster of-this-route of the extension backend idp: the request could not be sent";
+        assert!(host.has_line(3, line), "{:?}", host.lines);
+    });
+    vm.pass(std::time::Duration::from_secs(60));
+    assert_eq!(
+        asked_through(),
+        None,
+        "a name that Envoy does not have is not asked again"
+    );
+    assert!(vm.request(&good()).reply.is_none());
+    vm.pass(std::time::Duration::from_secs(10));
+    assert_eq!(asked_through().as_deref(), Some("of-another-route"));
+}

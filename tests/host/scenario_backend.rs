@@ -7,7 +7,7 @@ use serde_json::Value;
 use testkit::Request;
 
 use super::backends::{Outcome, Running};
-use super::scenarios::{Says, Scenario};
+use super::scenarios::{self, Says, Scenario};
 use super::stub::{self, Host, State, Stream};
 use super::vm::{self, Answer, Vm};
 
@@ -26,8 +26,16 @@ pub(crate) struct OnStub {
 
 impl OnStub {
     pub(crate) fn new(scenario: &Scenario, config: &Value) -> Self {
+        let vm = Vm::start(config);
+        let property = format!(
+            "xds.route_metadata.filter_metadata.gateway.envoyproxy.io/extension-backends.{}",
+            scenarios::BACKEND
+        );
+        stub::with(|host| {
+            host.properties.insert(property, b"issuer".to_vec());
+        });
         Self {
-            vm: Vm::start(config),
+            vm,
             issuer: scenario.issuer.iter().cloned().collect(),
             fetches: HashMap::new(),
         }

@@ -203,6 +203,42 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(&old, forwarded()),
     ];
 
+    let backend = |alias: &str| json!({"discovery": {"cluster": {"backend": alias}, "timeout": "1s"}});
+    scenarios.extend([
+        Scenario::new(
+            "discovery: through an extension backend, which the route names",
+            config(with(provider(), backend(BACKEND))),
+        )
+        .issuer(DOCUMENT, good_document())
+        .step(Step::Together(vec![
+            (get("/orders").bearer(&old), forwarded()),
+            (get("/orders"), denied("token_missing")),
+        ]))
+        .step(documents(1))
+        .then_issuer("/jwks", Says::keys(&[&world.rsa, &world.rsa_next]))
+        .step(Step::Pass(Duration::from_millis(100)))
+        .token(&new, forwarded())
+        .step(Step::Fetches("/jwks".to_owned(), 2)),
+        Scenario::new(
+            "discovery: through an extension backend that no route names",
+            with(short.clone(), json!({"providers": {"corp": with(provider(), backend("unheard-of"))}})),
+        )
+        .issuer(DOCUMENT, good_document())
+        .token(&old, denied("keys_unavailable"))
+        .step(documents(0)),
+        Scenario::new(
+            "discovery: the keys are behind an extension backend of their own",
+            config(with(
+                provider(),
+                json!({"discovery": {
+                    "cluster": "issuer", "timeout": "1s", "clusters": {"keys.example.net": {"backend": BACKEND}},
+                }}),
+            )),
+        )
+        .issuer(DOCUMENT, document(ISSUER, "http://keys.example.net/jwks"))
+        .token(&old, forwarded())
+        .step(documents(1)),
+    ]);
     for (name, says) in [
         (
             "discovery cold: another issuer",

@@ -365,6 +365,9 @@ pub(crate) fn local_provider() -> Value {
     json!({"issuer": ISSUER, "audiences": [AUDIENCE], "local_jwks": {"inline_string": keys.to_string()}})
 }
 
+/// The alias of the extension backend that every route names, and that is the issuer's cluster.
+pub(crate) const BACKEND: &str = "idp";
+
 /// Keys from the issuer's `/jwks`.
 pub(crate) fn remote_provider() -> Value {
     json!({"issuer": ISSUER, "audiences": [AUDIENCE], "remote_jwks": remote_jwks("/jwks")})

@@ -178,6 +178,10 @@ fn run(
 ) -> (Authenticator, InMemoryStore) {
     let store = InMemoryStore::default();
     let mut engine = Authenticator::new(config.clone(), 1);
+    // No route says what an extension backend's cluster is called; here, its alias will do.
+    for alias in engine.wanted_backends(now).to_vec() {
+        engine.handle_backend(&alias, Some(alias.as_bytes()), now);
+    }
     let mut next: Option<FetchRequest> = engine.handle_tick(now, &store).pop();
     while let Some(request) = next.take() {
         let outcome = send(&request);

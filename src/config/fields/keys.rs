@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::config::field::{Flag, Form, Mapped, Name, Nested, Or, Refused, Share, Span, Text, Whole, object};
+use crate::config::field::{
+    Flag, Form, MapOfNameOrNested, Name, NameOrNested, Nested, Or, Refused, Share, Span, Text, Whole, object,
+};
 
 object! {
     /// `providers.<name>.discovery`.
     DiscoveryObject at "providers.<name>.discovery" {
         /// the cluster of Envoy that leads to the issuer
-        cluster: Name = Name, required "write the name of the Envoy cluster that leads to the issuer";
+        cluster: NameOrNested<ClusterObject> = NameOrNested::NEW, required "write the name of the Envoy cluster that leads to the issuer", values "not empty";
         /// the `issuer` of the document, compared exactly, if it is [not the `iss` of the
         /// tokens](keys.md#where-keys-come-from); the provider's by default
         issuer: Name = Name;
@@ -20,7 +22,16 @@ object! {
         /// how long keys are fresh if the response has no `cache-control: max-age`
         cache_duration: Or<Span> = Or(Span(Duration::from_secs(1), Duration::from_secs(365 * 86400)), Duration::from_secs(600));
         /// clusters for a `jwks_uri` on another host, by host or by host and port
-        clusters: Mapped = Mapped, default "{}";
+        clusters: MapOfNameOrNested<ClusterObject> = MapOfNameOrNested::NEW, default "{}";
+    }
+}
+
+object! {
+    /// `cluster` of an extension backend.
+    ClusterObject at "providers.<name>.discovery.cluster" {
+        /// the name under which `spec.backends` of the `EnvoyExtensionPolicy` has the [extension
+        /// backend](keys.md#extension-backends-of-envoy-gateway)
+        backend: Name = Name, required "write the name of a backend in `spec.backends` of the EnvoyExtensionPolicy";
     }
 }
 
@@ -45,7 +56,7 @@ object! {
         /// scheme, host and path of the request; the cluster decides where it goes
         uri: Form = Form, required "write the URL of the JWKS document", values "an `http` or `https` URL, without variables";
         /// the cluster of Envoy that leads to the issuer
-        cluster: Name = Name, required "write the name of the Envoy cluster that leads to the issuer";
+        cluster: NameOrNested<ClusterObject> = NameOrNested::NEW, required "write the name of the Envoy cluster that leads to the issuer", values "not empty";
         /// the timeout of a fetch
         timeout: Or<Span> = Or(Span(Duration::from_millis(1), Duration::from_secs(60)), Duration::from_secs(5));
     }
