@@ -76,6 +76,7 @@ class Tokens:
             "user": corp(groups=["users"], scope="read", azp="app"),
             "one group": corp(groups="admins", scope=["write"]),
             "boss": corp(sub="bob", role="x-boss", realm={"team": "red"}),
+            "list of roles": corp(role=["x-boss", "boss-x"]),
             "blue": corp(role="boss-x", realm={"team": "blue"}),
             "garbage": "garbage",
         }

@@ -246,8 +246,9 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
                             .get("name")
                             .cloned()
                             .unwrap_or_else(|| text("", &claim.place));
-                        let condition = map(vec![("claim_name", name), ("any_of", values)]);
-                        need = need.and(&Need::one_of(vec![Test::Claim(condition)]));
+                        for clause in claim_clauses(&name, claim.text_at(&["valueType"]), &values) {
+                            need = need.and(&Need::one_of(clause));
+                        }
                     }
                 }
                 "headers" => {
@@ -292,4 +293,27 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
         });
     }
     grants::rules(&grants, providers, &otherwise, notes)
+}
+
+/// A claim must be one of these texts, or with `StringArray` a list that contains one of them. A list is not a
+/// text, and a text is not a list.
+fn claim_clauses(name: &Node, value_type: Option<&str>, values: &Node) -> Vec<Vec<Test>> {
+    let test = |test: &'static str, value: Node, inverted: bool| {
+        let mut members = vec![("claim_name", name.clone()), (test, value)];
+        if inverted {
+            members.push(("invert", flag(true)));
+        }
+        Test::Claim(map(members))
+    };
+    let in_list = |inverted| {
+        let values = values.elements().iter();
+        values.map(move |value| test("all_of", list(vec![value.clone()]), inverted))
+    };
+    if value_type == Some("StringArray") {
+        return vec![in_list(false).collect()];
+    }
+    // `any_of` also accepts a list that contains one of the texts.
+    let mut clauses = vec![vec![test("any_of", values.clone(), false)]];
+    clauses.extend(in_list(true).map(|test| vec![test]));
+    clauses
 }
