@@ -350,3 +350,140 @@ mod configuration {
         bencher.bench_local(|| JwkSet::parse(black_box(jwks.as_bytes())).is_ok());
     }
 }
+
+/// The most expensive requests of a client at Envoy's limit for header fields: what would grow with a product of a list of
+/// the configuration and a length that the client chooses.
+mod worst {
+    use super::*;
+
+    fn engine(rules: Vec<Value>, provider: Value) -> Authenticator {
+        let world = World::get();
+        let mut corp = json!({
+            "issuer": testkit::workload_issuer(0),
+            "audiences": ["orders-api"],
+            "local_jwks": {"inline_string": world.jwks().to_string()},
+        });
+        for (name, value) in provider.as_object().expect("an object") {
+            corp[name] = value.clone();
+        }
+        let config =
+            json!({"providers": {"corp": corp}, "rules": rules, "limits": {"token_cache_entries": 0}});
+        let config = Config::parse(config.to_string().as_bytes()).expect("a configuration");
+        Authenticator::new(Rc::new(config), 1)
+    }
+
+    fn prefixes(count: usize) -> Vec<Value> {
+        (0..count)
+            .map(|number| {
+                json!({
+                    "match": {"prefix": format!("/api/service-{number}/")},
+                    "requires": {"provider_name": "corp"},
+                    "authorize": {"scopes": {"all": ["orders:read"]}},
+                })
+            })
+            .collect()
+    }
+
+    fn measure(bencher: Bencher<'_, '_>, mut engine: Authenticator, fields: &[(&str, &str)]) {
+        let config = engine.config().clone();
+        let store = InMemoryStore::default();
+        bencher
+            .with_inputs(|| {
+                let mut head = RequestHead::new();
+                for (name, value) in fields {
+                    head.take(&config.headers, name.as_bytes(), value.as_bytes());
+                }
+                head
+            })
+            .bench_local_values(|head| {
+                engine.handle_request(StreamId(1), head, || None, UnixTime::from_secs(NOW), &store)
+            });
+    }
+
+    /// Paths below one of 1,000 prefixes.
+    #[divan::bench(args = [
+        "x", "a;b/%2e%2e\\%2fd/..;/", "a;b/..%2fa;b/..%2fa;b/..%2f", "%2525252525252e/", "700 × //a/%2e%2e/", "3000 × %20",
+        "56000 × a",
+    ])]
+    fn prefix(bencher: Bencher<'_, '_>, path: &str) {
+        let path = match path.split_once(" × ") {
+            Some((times, part)) => part.repeat(times.parse().expect("a number")),
+            None => path.to_owned(),
+        };
+        measure(
+            bencher,
+            engine(prefixes(1000), json!({})),
+            &[(":path", &format!("/api/service-999/{path}"))],
+        );
+    }
+
+    /// A token for so many rules, all of which the request has to meet.
+    #[divan::bench(args = [1, 1000, 10_000])]
+    fn rules_with_a_token(bencher: Bencher<'_, '_>, rules: usize) {
+        let token = format!("Bearer {}", World::get().token(testkit::Algorithm::EdDsa));
+        let path = "//a/%2e%2e/".repeat(700);
+        measure(
+            bencher,
+            engine(prefixes(rules), json!({})),
+            &[(":path", &path), ("authorization", &token)],
+        );
+    }
+
+    fn names() -> Vec<String> {
+        (0..20).map(|number| format!("p{number}")).collect()
+    }
+
+    /// 20 parameters that may hold a token.
+    #[divan::bench(args = ["a&", "q0=a&", "x%61=&", "a;"])]
+    fn parameters(bencher: Bencher<'_, '_>, part: &str) {
+        let engine = engine(Vec::new(), json!({"from_params": names()}));
+        let path = format!("/?{}", part.repeat(57_000 / part.len()));
+        measure(bencher, engine, &[(":path", &path)]);
+    }
+
+    /// 20 cookies that may.
+    #[divan::bench(args = ["a;", "q0=a;", "=", "q0=a "])]
+    fn cookies(bencher: Bencher<'_, '_>, part: &str) {
+        let engine = engine(Vec::new(), json!({"from_cookies": names()}));
+        measure(
+            bencher,
+            engine,
+            &[(":path", "/"), ("cookie", &part.repeat(57_000 / part.len()))],
+        );
+    }
+
+    /// So many patterns on a path that visits as many states as it can.
+    #[divan::bench(args = [1, 20, 100])]
+    fn patterns(bencher: Bencher<'_, '_>, patterns: usize) {
+        let rules = (0..patterns).map(|number| {
+            json!({
+                "match": {"safe_regex": {"regex": format!("/.*/svc{number}/.*")}},
+                "requires": {"provider_name": "corp"},
+            })
+        });
+        let mut chance = testkit::Random::new(7);
+        let mut path = "/x".to_owned();
+        while path.len() < 57_000 {
+            path += &format!("/svc{}", chance.below(patterns));
+        }
+        measure(bencher, engine(rules.collect(), json!({})), &[(":path", &path)]);
+    }
+
+    /// 1,000 rules that look at a header.
+    #[divan::bench(args = ["1 × 57000", "2 × 28000", "90 × 5", "15 × 3000"])]
+    fn headers(bencher: Bencher<'_, '_>, values: &str) {
+        let rules = (0..1000).map(|number| {
+            json!({
+                "match": {"prefix": "/", "headers": [{"name": "x-env", "string_match": {"exact": format!("c{number}")}}]},
+                "requires": {"provider_name": "corp"},
+            })
+        });
+        let (count, length) = values.split_once(" × ").expect("two numbers");
+        let value = ",c".repeat(length.parse::<usize>().expect("a number") / 2);
+        let fields: Vec<_> = (0..count.parse().expect("a number"))
+            .map(|_| ("x-env", value.as_str()))
+            .chain([(":path", "//a/%2e%2e;/b")])
+            .collect();
+        measure(bencher, engine(rules.collect(), json!({})), &fields);
+    }
+}

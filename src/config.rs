@@ -55,11 +55,12 @@ use self::node::{Members, Node};
 use self::reader::Fields;
 use self::requirement::Known;
 use crate::claims::issuers_overlap;
+use crate::credential::Locations;
 use crate::ids::ProviderId;
 use crate::jose::Algorithm;
 use crate::json::{Json, JsonError, syntax_fault};
 use crate::keys::KeySource;
-use crate::policy::{CorsPreflight, Mode, Policy, ProviderList, Requirement};
+use crate::policy::{AnyMatcher, CorsPreflight, Mode, Policy, ProviderList, Requirement, RuleIndex};
 use crate::provider::Provider;
 use crate::reply::{Replies, ReplyStyle};
 use crate::request::HeaderFields;
@@ -176,7 +177,7 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     Ok(Config {
         issuers: IssuerIndex::new(&providers),
         providers,
-        locations: names.locations.into_vec(),
+        locations: Locations::new(names.locations.into_vec()),
         policy,
         headers: match changes_nothing {
             true => headers.without_removals(),
@@ -261,6 +262,7 @@ fn read_policy(
         requirement_map: &[],
         mode,
         warnings: RefCell::default(),
+        kinds: RefCell::default(),
     };
     let mut requirement_map = Vec::new();
     if let Some(node) = fields.get(TopObject::requirement_map) {
@@ -297,7 +299,10 @@ fn read_policy(
         true => None,
         false => Some(names.protected_resources(own_resource.is_some())),
     };
+    let matchers: Vec<&AnyMatcher> = rules.iter().map(|rule| &rule.matcher).collect();
     let policy = Policy {
+        index: RuleIndex::new(&matchers),
+        matchers: names.matchers,
         rules,
         requirement_map,
         filter_state_rules,

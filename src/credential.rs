@@ -2,10 +2,12 @@
 
 mod cookie;
 mod location;
+mod names;
 mod query;
 mod spelling;
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::denial::{Denial, Detail, Reason};
@@ -14,6 +16,7 @@ use crate::http::is_token_byte;
 use crate::ids::LocationId;
 use crate::request::RequestHead;
 pub use location::{DPOP_PREFIX, Location};
+use names::{Names, Slots};
 pub(crate) use spelling::NO_TOKEN;
 
 /// A token as it was found. Nothing is known of it but where it was.
@@ -36,6 +39,40 @@ impl Credential<'_> {
     }
 }
 
+/// Every location of a configuration.
+#[derive(Debug, Default)]
+pub struct Locations {
+    list: Vec<Location>,
+    parameters: Names,
+    cookies: Names,
+}
+
+impl Locations {
+    /// These, by their numbers.
+    #[must_use]
+    pub fn new(list: Vec<Location>) -> Self {
+        let mut all = Self::default();
+        for (number, location) in list.iter().enumerate() {
+            let id = LocationId::new(number);
+            match location {
+                Location::Header { .. } => {}
+                Location::Parameter { field, name } => all.parameters.add(id, *field, name.as_bytes()),
+                Location::Cookie { field, name } => all.cookies.add(id, *field, name.as_bytes()),
+            }
+        }
+        all.list = list;
+        all
+    }
+}
+
+impl Deref for Locations {
+    type Target = [Location];
+
+    fn deref(&self) -> &[Location] {
+        &self.list
+    }
+}
+
 /// Looks for tokens at these locations: at each there may be one.
 ///
 /// # Errors
@@ -44,57 +81,86 @@ impl Credential<'_> {
 /// may prefer; with `request_malformed` where a parameter cannot be decoded.
 pub fn find<'a>(
     request: &'a RequestHead,
-    locations: &[Location],
+    locations: &Locations,
     ids: &[LocationId],
 ) -> Result<Vec<Credential<'a>>, Denial> {
+    let mut finder = Finder::new(request, locations);
     // Most requests without a token need no memory for what they do not have.
     let mut all: Vec<Credential<'a>> = Vec::new();
     for id in ids {
-        let Some(location) = locations.get(id.index()) else {
-            continue;
-        };
-        let mut found: Option<Cow<'a, [u8]>> = None;
-        let several = Denial::new(Reason::TokenMultiple).because(Detail::Twice(*id));
-        let mut take = |token: Cow<'a, [u8]>| match found.replace(token) {
-            None => Ok(()),
-            Some(_) => Err(several),
-        };
-        match location {
-            Location::Header { field, prefix, .. } => {
+        all.extend(finder.find(*id)?);
+    }
+    Ok(all)
+}
+
+/// Looks for tokens at one location after the other. The query and the cookies are read once for all of them.
+#[derive(Debug)]
+pub struct Finder<'l, 'a> {
+    request: &'a RequestHead,
+    locations: &'l Locations,
+    parameters: Option<Slots<'l, 'a>>,
+    cookies: Option<Slots<'l, 'a>>,
+}
+
+impl<'l, 'a> Finder<'l, 'a> {
+    /// Has looked nowhere yet.
+    #[must_use]
+    pub const fn new(request: &'a RequestHead, locations: &'l Locations) -> Self {
+        Self {
+            request,
+            locations,
+            parameters: None,
+            cookies: None,
+        }
+    }
+
+    /// The token at a location, if there is one. Each location is asked for once.
+    ///
+    /// Fails as [`find`].
+    pub fn find(&mut self, id: LocationId) -> Result<Option<Credential<'a>>, Denial> {
+        let (request, locations) = (self.request, self.locations);
+        let found = match locations.get(id.index()) {
+            None => None,
+            Some(Location::Header { field, prefix, .. }) => {
+                let several = Denial::new(Reason::TokenMultiple).because(Detail::Twice(id));
+                let mut found = None;
                 for value in request.all(*field) {
                     let token = after_prefix(value, prefix);
                     // Envoy joins repeated `authorization` fields with a comma, which no token holds.
                     if (token.is_some() || scheme(prefix).is_some()) && is_repeated(value, prefix) {
                         return Err(several);
                     }
-                    if let Some(token) = token {
-                        take(Cow::Borrowed(token))?;
+                    if let Some(token) = token
+                        && found.replace(Cow::Borrowed(token)).is_some()
+                    {
+                        return Err(several);
                     }
                 }
+                found
             }
-            Location::Parameter { field, name } => {
-                let path = request.first(*field).unwrap_or_default();
-                for value in query::values(path, name.as_bytes()) {
-                    take(value.map_err(|_| Denial::new(Reason::RequestMalformed).with_detail("query"))?)?;
-                }
+            Some(Location::Parameter { .. }) => {
+                let names = &locations.parameters;
+                let slots = self.parameters.get_or_insert_with(|| {
+                    let mut slots = Slots::new(names);
+                    query::find(request.first(names.field).unwrap_or_default(), names, &mut slots);
+                    slots
+                });
+                slots.at(id)?
             }
-            Location::Cookie { field, name } => {
-                for value in request
-                    .all(*field)
-                    .flat_map(|line| cookie::values(line, name.as_bytes()))
-                {
-                    take(Cow::Borrowed(value))?;
-                }
+            Some(Location::Cookie { .. }) => {
+                let names = &locations.cookies;
+                let slots = self.cookies.get_or_insert_with(|| {
+                    let mut slots = Slots::new(names);
+                    for line in request.all(names.field) {
+                        cookie::find(line, names, &mut slots);
+                    }
+                    slots
+                });
+                slots.at(id)?
             }
-        }
-        if let Some(token) = found {
-            if all.capacity() == 0 {
-                all = Vec::with_capacity(ids.len());
-            }
-            all.push(Credential { location: *id, token });
-        }
+        };
+        Ok(found.map(|token| Credential { location: id, token }))
     }
-    Ok(all)
 }
 
 impl Location {

@@ -16,6 +16,7 @@ mod syntax;
 mod tests;
 
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use automaton::States;
@@ -30,12 +31,25 @@ use syntax::Node;
 pub struct Pattern(Node);
 
 /// The patterns for one text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PatternSet {
     /// Those that are no part of the program yet.
     patterns: RefCell<Vec<Node>>,
     program: RefCell<Option<Program>>,
     states: RefCell<States>,
+    /// The same for texts with line feeds, or where a pattern looks around it.
+    states_of_lines: RefCell<States>,
+}
+
+impl Default for PatternSet {
+    fn default() -> Self {
+        Self {
+            patterns: RefCell::default(),
+            program: RefCell::default(),
+            states: States::of_texts(false).into(),
+            states_of_lines: States::of_texts(true).into(),
+        }
+    }
 }
 
 /// One pattern of a set.
@@ -50,9 +64,29 @@ pub struct Member {
 pub struct Search<'t> {
     /// What it may still cost.
     pub effort: Effort,
-    found: Vec<(*const PatternSet, &'t [u8], Hits)>,
+    found: Vec<(*const PatternSet, Text<'t>, Hits)>,
     /// Where the next answer is, if questions come in the same order again.
     next: usize,
+}
+
+/// A text that is kept as long as the answers for it, so that its address tells it from others.
+#[derive(Clone, Debug)]
+pub enum Text<'t> {
+    /// A part of the request.
+    Borrowed(&'t [u8]),
+    /// What was made of one.
+    Shared(Rc<[u8]>),
+}
+
+impl Deref for Text<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
 }
 
 impl Pattern {
@@ -134,7 +168,15 @@ impl PatternSet {
             self.finish();
         }
         match &*self.program.borrow() {
-            Some(program) => self.states.borrow_mut().run(program, text, effort),
+            Some(program) => {
+                // What looks around it is decided where it looks, and not where it is reached.
+                let is_simple = !program.looks && memchr::memchr(b'\n', text).is_none();
+                let states = match is_simple {
+                    true => &self.states,
+                    false => &self.states_of_lines,
+                };
+                states.borrow_mut().run(program, text, effort)
+            }
             None => Hits::Unknown,
         }
     }
@@ -151,8 +193,20 @@ impl Member {
 
     /// Whether it matches this text; `None`: to find out would cost too much.
     #[must_use]
-    pub fn matches<'t>(&self, text: &'t [u8], search: &mut Search<'t>) -> Option<bool> {
+    pub fn matches<'t>(&self, text: &Text<'t>, search: &mut Search<'t>) -> Option<bool> {
         search.matching(&self.set, text).hold(self.number)
+    }
+
+    /// The patterns of which it is one.
+    #[must_use]
+    pub const fn set(&self) -> &Rc<PatternSet> {
+        &self.set
+    }
+
+    /// Its number among these.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
     }
 
     /// The same for a text that no one asks of again.
@@ -173,9 +227,10 @@ impl<'t> Search<'t> {
         }
     }
 
-    fn matching(&mut self, set: &PatternSet, text: &'t [u8]) -> &Hits {
-        let is_it = |(known, of, _): &(*const PatternSet, &[u8], Hits)| {
-            std::ptr::eq(*known, set) && std::ptr::eq(*of, text)
+    /// The patterns of the set that match the text.
+    pub fn matching(&mut self, set: &PatternSet, text: &Text<'t>) -> &Hits {
+        let is_it = |(known, of, _): &(*const PatternSet, Text<'t>, Hits)| {
+            std::ptr::eq(*known, set) && std::ptr::eq::<[u8]>(&**of, &**text)
         };
         let (before, after) = self.found.split_at(self.next.min(self.found.len()));
         let found = match after.iter().position(is_it) {
@@ -184,7 +239,7 @@ impl<'t> Search<'t> {
         };
         if found == self.found.len() {
             let hits = set.matching(text, &mut self.effort);
-            self.found.push((set, text, hits));
+            self.found.push((set, text.clone(), hits));
         }
         self.next = found;
         self.found.get(found).map_or(&Hits::Unknown, |(_, _, hits)| hits)

@@ -3,6 +3,7 @@
 //! Knows requests and requirements, nothing of tokens.
 
 mod authorize;
+mod candidates;
 mod header;
 mod host;
 mod likeness;
@@ -11,6 +12,7 @@ mod matcher;
 mod parameter;
 mod path;
 mod query;
+mod readings;
 mod requirement;
 mod resource;
 mod template;
@@ -18,8 +20,11 @@ mod template;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-pub use authorize::{Authorization, ClaimCondition, ClaimTest, Condition, RequestPart, Scalar, Scopes};
-pub use header::{FieldKind, HeaderMatcher, HeaderTest};
+pub use authorize::{
+    Authorization, ClaimCondition, ClaimTest, Condition, RequestPart, Scalar, Scalars, Scopes, Words,
+};
+pub use candidates::RuleIndex;
+pub use header::{HeaderMatcher, HeaderTest};
 pub use host::HostPattern;
 pub use likeness::Match;
 pub use matched::Matched;
@@ -27,6 +32,7 @@ pub use matcher::{AnyMatcher, RequestMatcher};
 pub use parameter::ParameterMatcher;
 pub use path::{PathAmbiguity, PathPattern, PathTest, RequestPath};
 pub use query::Query;
+pub use readings::FieldKind;
 pub use requirement::{Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub use template::PathTemplate;
@@ -72,19 +78,15 @@ pub struct Choices {
     pub others: Vec<Choice>,
 }
 
-impl Choices {
-    fn add(&mut self, choice: Choice) {
-        if choice != self.first && !self.others.contains(&choice) {
-            self.others.push(choice);
-        }
-    }
-}
-
 /// Everything that says what a request needs.
 #[derive(Debug)]
 pub struct Policy {
     /// In order; the first that matches counts.
     pub rules: Vec<Rule>,
+    /// By their paths.
+    pub index: RuleIndex,
+    /// How many matchers they have, those of `not` included.
+    pub matchers: usize,
     /// By name, for the metadata of routes and virtual hosts.
     pub requirement_map: Vec<(Box<str>, Rc<Demand>)>,
     /// Asked where no rule matches.
@@ -101,41 +103,54 @@ pub struct Policy {
     pub resources: Option<ProtectedResources>,
 }
 
-/// What else has its say, each once.
+/// Everything that has its say, each once, in order.
 #[derive(Debug, Default)]
-struct Others {
+struct Chosen {
     list: Vec<Choice>,
-    /// Which rules are in the list: a bit for each, and one for what is left of it without its waiver.
-    rules: Vec<u8>,
+    /// Which rules, entries of `requirement_map` and of `filter_state_rules` are in the list: a bit for each, and one for what
+    /// is left of it without its waiver.
+    known: [Vec<u8>; 3],
+    is_otherwise: bool,
 }
 
-impl Others {
+impl Chosen {
     fn add(&mut self, choice: Choice) {
-        let is_new = match choice {
-            Choice::Rule { number, is_strict } => {
-                if self.rules.len() <= number {
-                    self.rules.resize(number.saturating_add(1), 0);
+        let [rules, routes, words] = &mut self.known;
+        let (known, number, is_strict) = match choice {
+            Choice::Rule { number, is_strict } => (rules, number, is_strict),
+            Choice::Route { number, is_strict } => (routes, number, is_strict),
+            Choice::FilterState { number, is_strict } => (words, number, is_strict),
+            Choice::CorsPreflight | Choice::Otherwise => {
+                if !std::mem::replace(&mut self.is_otherwise, true) {
+                    self.list.push(choice);
                 }
-                let bit = if is_strict { 2 } else { 1 };
-                self.rules.get_mut(number).is_some_and(|known| {
-                    let is_new = *known & bit == 0;
-                    *known |= bit;
-                    is_new
-                })
+                return;
             }
-            other => !self.list.contains(&other),
         };
-        if is_new {
+        if known.len() <= number {
+            known.resize(number.saturating_add(1), 0);
+        }
+        let bit = if is_strict { 2 } else { 1 };
+        if let Some(known) = known.get_mut(number)
+            && *known & bit == 0
+        {
+            *known |= bit;
             self.list.push(choice);
         }
     }
+}
 
-    fn and(mut self, first: Choice) -> Choices {
-        self.list.retain(|choice| *choice != first);
-        Choices {
-            first,
-            others: self.list,
-        }
+/// The path of a request, and how far servers may disagree about it.
+#[derive(Clone, Copy)]
+struct Asked<'r> {
+    request: &'r RequestHead,
+    path: RequestPath<'r>,
+    ambiguity: PathAmbiguity,
+}
+
+impl Asked<'_> {
+    fn is_canonical(&self) -> bool {
+        self.ambiguity != PathAmbiguity::Beyond
     }
 }
 
@@ -165,79 +180,131 @@ impl Policy {
     ///
     /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
     pub fn choose(&self, request: &RequestHead) -> Result<Choices, Denial> {
-        let mut choices = self.choose_by(request, request.route_requirement.as_deref())?;
-        if choices.first == Choice::CorsPreflight {
-            return Ok(choices);
+        if self.cors.is_some_and(|cors| cors.matches(request)) {
+            return Ok(Choices {
+                first: Choice::CorsPreflight,
+                others: Vec::new(),
+            });
         }
-        let mut routes: Vec<Option<&[u8]>> = request.further_routes.iter().map(Option::as_deref).collect();
-        if request.route_is_in_doubt() && !self.requirement_map.is_empty() {
-            routes.push(None);
-            routes.extend(self.requirement_map.iter().map(|(name, _)| Some(name.as_bytes())));
-        }
-        for route in routes {
-            let further = self.choose_by(request, route)?;
-            choices.add(further.first);
-            further.others.into_iter().for_each(|choice| choices.add(choice));
-        }
-        Ok(choices)
-    }
-
-    /// The same where the route names this.
-    fn choose_by(&self, request: &RequestHead, route: Option<&[u8]>) -> Result<Choices, Denial> {
         let field = self
             .path_field
             .map(|field| request.first(field).unwrap_or_default());
         let path = RequestPath::new(field.unwrap_or_default());
-        let ambiguity = field.map_or(PathAmbiguity::None, |_| path.ambiguity());
-        let is_canonical = ambiguity != PathAmbiguity::Beyond;
-        let mut others = Others::default();
-        let interpretations;
-        if self.cors.is_some_and(|cors| cors.matches(request)) {
-            let first = Choice::CorsPreflight;
-            return Ok(others.and(first));
-        }
-        if let Some(name) = route {
-            let (number, demand) =
-                find(&self.requirement_map, name).ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
-            // Nothing tells which route another path would have had, so what is only tried out does not go before what is
-            // asked of every request.
-            if !is_canonical && demand.mode != Mode::Enforce && demand.mode != self.mode {
-                others.add(Choice::Otherwise);
+        let asked = Asked {
+            request,
+            path,
+            ambiguity: field.map_or(PathAmbiguity::None, |_| path.ambiguity()),
+        };
+        let route = request.route_requirement.as_deref();
+        let mut chosen = Chosen::default();
+        let first = self.choose_by(&asked, route, &mut chosen)?;
+        // Without a name it is the same each time.
+        let mut is_without_name = route.is_none();
+        for route in &request.further_routes {
+            if route.is_some() || !std::mem::replace(&mut is_without_name, true) {
+                let mut further = Chosen::default();
+                chosen.add(self.choose_by(&asked, route.as_deref(), &mut further)?);
+                further.list.into_iter().for_each(|choice| chosen.add(choice));
             }
-            let first = Choice::Route {
-                number,
-                is_strict: demand.is_stricter(is_canonical),
-            };
-            return Ok(others.and(first));
         }
+        if request.route_is_in_doubt() && !self.requirement_map.is_empty() {
+            if !is_without_name {
+                let mut further = Chosen::default();
+                chosen.add(self.choose_by_rules(&asked, &mut further));
+                further.list.into_iter().for_each(|choice| chosen.add(choice));
+            }
+            for (number, (_, demand)) in self.requirement_map.iter().enumerate() {
+                let mut further = Chosen::default();
+                chosen.add(self.choose_named(&asked, number, demand, &mut further));
+                further.list.into_iter().for_each(|choice| chosen.add(choice));
+            }
+        }
+        let mut others = chosen.list;
+        others.retain(|choice| *choice != first);
+        Ok(Choices { first, others })
+    }
+
+    /// What has its say where the route names this, for the request as it is written; everything else is added.
+    fn choose_by(
+        &self,
+        asked: &Asked<'_>,
+        route: Option<&[u8]>,
+        chosen: &mut Chosen,
+    ) -> Result<Choice, Denial> {
+        let Some(name) = route else {
+            return Ok(self.choose_by_rules(asked, chosen));
+        };
+        let (number, demand) =
+            find(&self.requirement_map, name).ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
+        Ok(self.choose_named(asked, number, demand, chosen))
+    }
+
+    /// The same where it names an entry of `requirement_map`.
+    fn choose_named(&self, asked: &Asked<'_>, number: usize, demand: &Demand, chosen: &mut Chosen) -> Choice {
+        // Nothing tells which route another path would have had, so what is only tried out does not go before what is
+        // asked of every request.
+        if !asked.is_canonical() && demand.mode != Mode::Enforce && demand.mode != self.mode {
+            chosen.add(Choice::Otherwise);
+        }
+        Choice::Route {
+            number,
+            is_strict: demand.is_stricter(asked.is_canonical()),
+        }
+    }
+
+    /// The same where it names nothing.
+    fn choose_by_rules(&self, asked: &Asked<'_>, chosen: &mut Chosen) -> Choice {
+        let Asked {
+            request,
+            path,
+            ambiguity,
+        } = *asked;
+        let interpretations = path.interpretations_if(ambiguity);
+        let fields = self.fields_of(&path, interpretations.as_deref());
         let matched = Matched::new(request);
-        let mut first = None;
-        self.collect(&matched, &path, is_canonical, |choice, is_literal| match first {
-            None if is_literal => first = Some(choice),
-            _ => others.add(choice),
-        });
-        // The last one is literal: nothing that is unsure ends the search.
-        let first = first.unwrap_or(Choice::Otherwise);
         if ambiguity != PathAmbiguity::None {
-            interpretations = path.interpretations();
-            for interpretation in interpretations.iter().flatten() {
-                let path = RequestPath::interpretation(interpretation);
-                self.collect(&matched, &path, path.is_canonical(), |choice, _| {
-                    others.add(choice);
+            matched.remember(self.matchers);
+        }
+        let mut first = None;
+        let mut add_written = |choice, is_literal| match first {
+            None if is_literal => first = Some(choice),
+            _ => chosen.add(choice),
+        };
+        self.collect(&matched, &path, asked.is_canonical(), &mut add_written);
+        for (number, interpretation) in interpretations.iter().flatten().enumerate() {
+            let path = RequestPath::interpretation(interpretation);
+            let path = fields.get(number).map_or(path, |field| path.with_field(field));
+            self.collect(&matched, &path, path.is_canonical(), &mut |choice, _| {
+                chosen.add(choice)
+            });
+        }
+        // A path that can be read in so many ways may be any.
+        if interpretations.is_none() {
+            chosen.add(self.otherwise(request, true));
+            for (number, rule) in self.rules.iter().enumerate() {
+                chosen.add(Choice::Rule {
+                    number,
+                    is_strict: rule.demand.is_stricter(false),
                 });
             }
-            // A path that can be read in so many ways may be any.
-            if interpretations.is_none() {
-                others.add(self.otherwise(request, true));
-                for (number, rule) in self.rules.iter().enumerate() {
-                    others.add(Choice::Rule {
-                        number,
-                        is_strict: rule.demand.is_stricter(false),
-                    });
-                }
-            }
         }
-        Ok(others.and(first))
+        // The last one is literal: nothing that is unsure ends the search.
+        first.unwrap_or(Choice::Otherwise)
+    }
+
+    /// For each interpretation of a path the `:path` field that has it, if any rule looks at it.
+    fn fields_of(&self, path: &RequestPath<'_>, interpretations: Option<&[Vec<u8>]>) -> Vec<Vec<u8>> {
+        let interpretations = interpretations.filter(|_| self.index.reads_whole_path());
+        let query = path.field().get(path.bytes().len()..).unwrap_or_default();
+        let query = query
+            .iter()
+            .position(|byte| *byte == b'?')
+            .and_then(|at| query.get(at..));
+        interpretations
+            .into_iter()
+            .flatten()
+            .map(|path| [path, query.unwrap_or_default()].concat())
+            .collect()
     }
 
     /// What has its say where the path is read so: each rule that may be the first to match, by what servers make of method,
@@ -248,9 +315,21 @@ impl Policy {
         matched: &Matched<'r>,
         path: &RequestPath<'r>,
         is_canonical: bool,
-        mut add: impl FnMut(Choice, bool),
+        add: &mut dyn FnMut(Choice, bool),
     ) {
-        for (number, rule) in self.rules.iter().enumerate() {
+        let mut candidates = self.index.candidates(path);
+        let mut next = 0_u32;
+        loop {
+            let number = match &mut candidates {
+                Some(candidates) => candidates.from(next, path, matched),
+                None => Some(next),
+            };
+            let Some(number) = number else { break };
+            next = number.saturating_add(1);
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            let Some(rule) = self.rules.get(number) else {
+                break;
+            };
             let found = rule.matcher.matches(matched, path);
             if found == Match::NO {
                 continue;
@@ -261,7 +340,8 @@ impl Policy {
                 continue;
             }
             let is_strict = rule.demand.is_stricter(is_clear);
-            add(Choice::Rule { number, is_strict }, found.is_literal);
+            let choice = Choice::Rule { number, is_strict };
+            add(choice, found.is_literal);
             if found.is_sure {
                 return;
             }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::credential::Location;
+use crate::credential::Locations;
 use crate::forward::OwnedHeaders;
 use crate::ids::ProviderId;
 use crate::policy::Policy;
@@ -23,7 +23,7 @@ pub struct Config {
     /// The providers by issuer.
     pub issuers: IssuerIndex,
     /// The locations of tokens; [`crate::ids::LocationId`] is the index.
-    pub locations: Vec<Location>,
+    pub locations: Locations,
     /// The requirements of requests.
     pub policy: Policy,
     /// The header fields that decisions need; [`crate::ids::FieldId`] is the index.

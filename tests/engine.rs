@@ -18,6 +18,8 @@ mod backends;
 mod harness;
 mod scenarios;
 
+#[path = "engine/choices.rs"]
+mod choices;
 #[path = "engine/depth.rs"]
 mod depth;
 #[path = "engine/reroutes.rs"]

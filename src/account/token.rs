@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::credential;
+use crate::credential::Finder;
 use crate::forward::push_escaped;
 use crate::ids::Choice;
 use crate::jose::UnverifiedJwt;
@@ -35,10 +35,10 @@ pub fn token_summary(config: &Config, rule: Choice, request: &RequestHead) -> St
         return out;
     };
     let mut shown: Vec<Cow<'_, [u8]>> = Vec::new();
+    let mut finder = Finder::new(request, &config.locations);
     for id in &demand.locations {
         // If one location has several tokens, the filter shows none of them.
-        let found = credential::find(request, &config.locations, &[*id]).unwrap_or_default();
-        for credential in found {
+        if let Ok(Some(credential)) = finder.find(*id) {
             if shown.len() >= MOST_TOKENS || shown.contains(&credential.token) {
                 continue;
             }

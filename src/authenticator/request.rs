@@ -3,23 +3,24 @@
 //! The engine evaluates a request that waits again when keys have arrived.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use super::cache::{EvalState, Known};
-use super::decision::{Checked, Decision, Outcome};
+use super::decision::{Allowed, Basis, Checked, Decision, Outcome};
 use super::engine::Authenticator;
 use super::event::{Event, WantedKey};
 use super::failure::{EvalTime, Failure};
 use super::requirement::RequirementCheck;
 use super::rule::{Rule, is_shadowed};
 use super::token::{FoundToken, Token, TokenCheck, UnknownKid};
-use crate::credential::{self, Credential};
+use crate::credential::{self, Credential, Finder};
 use crate::denial::{Denial, Reason};
 use crate::ids::Choice;
 use crate::ids::LocationId;
 use crate::jose::{Checks, Spent};
 use crate::keys::Wants;
 use crate::pattern::Effort;
-use crate::policy::{Choices, RequestPath, Requirement};
+use crate::policy::{Choices, Mode, RequestPath, Requirement};
 use crate::request::RequestHead;
 use crate::settings::Config;
 
@@ -47,28 +48,27 @@ impl Default for Budget {
 /// The tokens of a request that has to meet several rules. They are found, parsed and verified once.
 #[derive(Clone, Copy)]
 struct SharedTokens<'s> {
-    found: &'s [Found<'s>],
+    /// What is at each location of the configuration, as far as a rule has asked.
+    found: &'s [Option<Found<'s>>],
     tokens: &'s [Token<'s>],
     /// The rules are few enough for the cache.
     are_cached: bool,
+    /// Set for all rules but the first: what allows a request that meets another rule, too.
+    met: Option<&'s Rc<Allowed>>,
 }
 
 /// The token at one location, if there is one.
-struct Found<'r> {
-    location: LocationId,
-    credentials: Result<Vec<Credential<'r>>, Denial>,
-}
+type Found<'r> = Result<Option<Credential<'r>>, Denial>;
 
 impl<'s> SharedTokens<'s> {
     /// As [`credential::find`] returns them.
     fn credentials(self, locations: &[LocationId]) -> Result<Vec<Credential<'s>>, Denial> {
         let mut all = Vec::with_capacity(locations.len());
         for id in locations {
-            let found = self.found.iter().find(|found| found.location == *id);
-            match found.map(|found| &found.credentials) {
-                Some(Ok(credentials)) => all.extend(credentials.iter().map(Credential::borrowed)),
-                Some(Err(denial)) => return Err(*denial),
-                None => {}
+            match self.found.get(id.index()) {
+                Some(Some(Ok(credential))) => all.extend(credential.iter().map(Credential::borrowed)),
+                Some(Some(Err(denial))) => return Err(*denial),
+                Some(None) | None => {}
             }
         }
         Ok(all)
@@ -119,32 +119,48 @@ impl Authenticator {
         let config = self.config.clone();
         let mut all = choices.others;
         all.insert(0, choices.first);
-        let mut found: Vec<Found<'_>> = Vec::new();
+        let mut finder = Finder::new(request, &config.locations);
+        let mut found: Vec<Option<Found<'_>>> = config.locations.iter().map(|_| None).collect();
         for demand in all.iter().filter_map(|choice| config.policy.demand(*choice)) {
             for id in &demand.locations {
-                if found.iter().all(|known| known.location != *id) {
-                    found.push(Found {
-                        location: *id,
-                        credentials: credential::find(request, &config.locations, &[*id]),
-                    });
+                if let Some(place) = found.get_mut(id.index()).filter(|place| place.is_none()) {
+                    *place = Some(finder.find(*id));
                 }
             }
         }
-        let credentials = found.iter().flat_map(|found| found.credentials.iter().flatten());
+        let credentials = found.iter().flatten().flatten().flatten();
         let tokens = decode(credentials, &config);
         let tokens: Vec<Token<'_>> = tokens.iter().map(FoundToken::parse).collect();
-        let shared = SharedTokens {
+        let met = Rc::new(self.without_token(Basis::Anonymous));
+        let mut shared = SharedTokens {
             found: &found,
             tokens: &tokens,
             are_cached: all.len() <= MOST_RECALLED,
+            met: None,
         };
         let budget = Budget::default();
         let mut outcome: Option<Outcome> = None;
+        // The kinds of demands that the request meets.
+        let mut kinds_met: Vec<bool> = Vec::new();
         for choice in all {
+            let kind = config.policy.demand(choice).map(|demand| demand.kind);
+            if kind.is_some_and(|kind| kinds_met.get(kind) == Some(&true)) {
+                continue;
+            }
             // The other rules can only refuse: they remove nothing from the request.
             let may_prefer = time.may_prefer && outcome.is_none();
             let time = EvalTime { may_prefer, ..time };
             let next = self.evaluate_rule(choice, request, time, &budget, Some(shared));
+            if let (Decision::Allow(allowed), Some(kind)) = (&next.decision, kind)
+                && Rc::ptr_eq(allowed, &met)
+            {
+                kinds_met.resize(kinds_met.len().max(kind.saturating_add(1)), false);
+                if let Some(is_met) = kinds_met.get_mut(kind) {
+                    *is_met = true;
+                }
+                continue;
+            }
+            shared.met = Some(&met);
             match &mut outcome {
                 Some(outcome) => outcome.and(next),
                 None => outcome = Some(next),
@@ -199,6 +215,15 @@ impl Authenticator {
             }
         }
         let checked = self.check(rule, &credentials, time, budget, shared);
+        // Nothing of it would be used.
+        if let Some(met) = shared.and_then(|shared| shared.met)
+            && !is_cached
+            && demand.mode == Mode::Enforce
+            && checked.failure.is_none()
+            && checked.accepted.iter().all(|token| token.values.proof.is_none())
+        {
+            return Decision::Allow(met.clone()).into();
+        }
         let to_keep = match &*checked.accepted {
             [token] if is_cached && checked.failure.is_none() => Some(token.clone()),
             _ => None,

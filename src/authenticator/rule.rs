@@ -185,7 +185,7 @@ impl Authenticator {
     }
 
     /// An allowed request without a token: it receives no edits.
-    fn without_token(&self, basis: Basis) -> Allowed {
+    pub(super) fn without_token(&self, basis: Basis) -> Allowed {
         Allowed {
             edits: self.no_edits.clone(),
             basis,

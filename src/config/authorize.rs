@@ -12,7 +12,7 @@ use crate::ids::ConditionId;
 use crate::json::Kind;
 use crate::policy::{
     Authorization, ClaimCondition, ClaimTest, Condition, PathTemplate, RequestPart, RequestPath, Scalar,
-    Scopes,
+    Scalars, Scopes, Words,
 };
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, Box<ConfigError>> {
@@ -81,6 +81,7 @@ fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, Box<ConfigE
     };
     let challenge = names.scope(&wanted.join(" "));
     Ok(Scopes {
+        words: Words::new(wanted.clone()),
         wanted,
         all,
         claims,
@@ -150,9 +151,9 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
 
 fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest, Box<ConfigError>> {
     Ok(match name {
-        "equals" => ClaimTest::AnyOf(vec![read_scalar(node, names)?]),
-        "any_of" => ClaimTest::AnyOf(read_scalars(node, names)?),
-        "all_of" => ClaimTest::AllOf(read_scalars(node, names)?),
+        "equals" => ClaimTest::AnyOf(Scalars::new(vec![read_scalar(node, names)?])),
+        "any_of" => ClaimTest::AnyOf(Scalars::new(read_scalars(node, names)?)),
+        "all_of" => ClaimTest::AllOf(Scalars::new(read_scalars(node, names)?)),
         "exists" => ClaimTest::Exists(node.bool()?),
         "equals_request" => ClaimTest::Request(read_request_part(node, names)?),
         "prefix" => ClaimTest::Text(string_matcher::read_form(Form::Prefix, node)?),

@@ -26,6 +26,8 @@ pub(super) struct Names {
     pub(super) resources: Vec<ProtectedResource>,
     /// Warnings: settings that may not be intended.
     pub(super) warnings: Vec<String>,
+    /// How many matchers there are.
+    pub(super) matchers: usize,
     /// The patterns for each text: the path, each header field, each query parameter.
     pub(super) patterns: BTreeMap<String, Rc<PatternSet>>,
 }
@@ -67,6 +69,13 @@ impl Names {
         let id = ConditionId::new(self.conditions.len());
         self.conditions.push(path);
         id
+    }
+
+    /// The number of a matcher.
+    pub(super) fn matcher(&mut self) -> usize {
+        let number = self.matchers;
+        self.matchers = number.saturating_add(1);
+        number
     }
 
     pub(super) fn field(&mut self, name: &str) -> FieldId {

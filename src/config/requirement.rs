@@ -1,6 +1,7 @@
 //! `requires`, `requirement_name` and `requirement_map`: the names in requirements, resolved.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::error::{ConfigError, ConfigProblem, nearest};
@@ -126,16 +127,33 @@ pub(super) struct Known<'k> {
     pub(super) mode: Mode,
     /// See [`Names::warnings`].
     pub(super) warnings: RefCell<Vec<String>>,
+    /// The numbers of the kinds of demands, by how requirement and conditions are written.
+    pub(super) kinds: RefCell<BTreeMap<String, usize>>,
 }
 
 impl Known<'_> {
     /// The requirement alone, in the filter's mode.
     pub(super) fn plain_demand(&self, requirement: Requirement) -> Rc<Demand> {
-        self.demand(requirement, None, self.mode, None)
+        self.demand(self.kind("", None), requirement, None, self.mode, None)
+    }
+
+    /// The kind of a demand that is written so; without a text it is one of its own.
+    fn kind(&self, requires: &str, authorize: Option<&Node<'_>>) -> usize {
+        let mut kinds = self.kinds.borrow_mut();
+        let next = kinds.len();
+        let mut key = match requires {
+            "" => next.to_string(),
+            text => text.to_owned(),
+        };
+        // No text of JSON contains it.
+        key.push('\0');
+        key.push_str(authorize.map_or("", |node| node.value().text()));
+        *kinds.entry(key).or_insert(next)
     }
 
     fn demand(
         &self,
+        kind: usize,
         requirement: Requirement,
         authorization: Option<Authorization>,
         mode: Mode,
@@ -152,6 +170,7 @@ impl Known<'_> {
         } else {
             match requirement.without_bypass() {
                 Some(requirement) => Strict::Other(Rc::new(Demand {
+                    kind: kind.saturating_mul(2).saturating_add(1),
                     locations: self.locations(&requirement),
                     needs_proof: self.needs_proof(&requirement),
                     requirement,
@@ -164,6 +183,7 @@ impl Known<'_> {
             }
         };
         Rc::new(Demand {
+            kind: kind.saturating_mul(2),
             needs_proof: self.needs_proof(&requirement),
             requirement,
             locations,
@@ -218,20 +238,20 @@ impl Known<'_> {
                 );
             }
             let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
-            return Ok(self.demand(Requirement::Denied, None, mode, None));
+            return Ok(self.demand(self.kind("", None), Requirement::Denied, None, mode, None));
         }
         match (
             fields.get(RuleObject::requires),
             fields.get(RuleObject::requirement_name),
         ) {
-            (Some(node), None) => self.complete(self.read(node)?, beside, names),
+            (Some(node), None) => self.complete(self.read(node)?, node, beside, names),
             (None, Some(name)) => match beside.any() {
                 None => self.read_name(name),
                 Some(node) => {
                     Err(node.invalid("goes with the requirement; write it into the entry of requirement_map"))
                 }
             },
-            (None, None) => self.complete(Requirement::Nothing, beside, names),
+            (None, None) => self.plain_beside(beside),
             (Some(_), Some(name)) => Err(name.invalid("write one of `requires`, `requirement_name`")),
         }
     }
@@ -247,31 +267,40 @@ impl Known<'_> {
         let requirement = self
             .read_forms(node, forms!(fields, EntryObject), None)?
             .unwrap_or(Requirement::Nothing);
-        self.complete(requirement, beside, names)
+        self.complete(requirement, node, beside, names)
     }
 
+    /// The demand of no requirement.
+    fn plain_beside(&self, beside: Beside<'_, '_>) -> Result<Rc<Demand>, Box<ConfigError>> {
+        if let Some(node) = beside.authorize {
+            return Err(node.invalid("only a token has claims; write `requires` beside it"));
+        }
+        if let Some(node) = beside.mode.or(beside.shadow_percent) {
+            return Err(node.invalid(
+                    "no token is required here, whatever the mode; write a requirement beside it: `requires` in a rule, \
+                     `provider_name` or another in requirement_map",
+                ));
+        }
+        if let Some(node) = beside.resource {
+            return Err(
+                node.invalid("only a resource that needs a token is protected; write `requires` beside it")
+            );
+        }
+        Ok(self.plain_demand(Requirement::Nothing))
+    }
+
+    /// The demand that is written in `node`, or in it and beside it.
     fn complete(
         &self,
         requirement: Requirement,
+        node: &Node<'_>,
         beside: Beside<'_, '_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
         if requirement == Requirement::Nothing {
-            if let Some(node) = beside.authorize {
-                return Err(node.invalid("only a token has claims; write `requires` beside it"));
-            }
-            if let Some(node) = beside.mode.or(beside.shadow_percent) {
-                return Err(node.invalid(
-                    "no token is required here, whatever the mode; write a requirement beside it: `requires` in a rule, \
-                     `provider_name` or another in requirement_map",
-                ));
-            }
-            if let Some(node) = beside.resource {
-                return Err(node
-                    .invalid("only a resource that needs a token is protected; write `requires` beside it"));
-            }
-            return Ok(self.plain_demand(requirement));
+            return self.plain_beside(beside);
         }
+        let kind = self.kind(node.value().text(), beside.authorize);
         let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
         let authorization = beside
             .authorize
@@ -297,7 +326,7 @@ impl Known<'_> {
                 resource::read(node, self.providers, &providers, names)
             })
             .transpose()?;
-        Ok(self.demand(requirement, authorization, mode, resource))
+        Ok(self.demand(kind, requirement, authorization, mode, resource))
     }
 
     fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, Box<ConfigError>> {

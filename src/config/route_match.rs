@@ -27,7 +27,10 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
     refuse_what_is_not_matched(&fields)?;
     let ignore_case = !fields.value(MatchObject::case_sensitive)?;
 
-    let mut matcher = RequestMatcher::default();
+    let mut matcher = RequestMatcher {
+        number: names.matcher(),
+        ..RequestMatcher::default()
+    };
     let mut reach = Reach::default();
     let mut path = None;
     let tests = [

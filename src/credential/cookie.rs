@@ -1,12 +1,51 @@
 //! RFC 6265 section 4.2: the `cookie` field.
 
+use std::borrow::Cow;
+
+use super::names::{Names, Slots};
+#[cfg(test)]
 use super::spelling;
 use crate::http::is_token_byte;
 use crate::http::percent::{self, Plus};
 
-/// The values of the cookies of this name in a `cookie` field; quotes around a value are dropped. A cookie that some servers
-/// take for one of this name, by another separator or spelling, has a value that is no token.
-pub(super) fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+/// Takes the values of cookies in a `cookie` field; quotes around a value are dropped. A cookie that some servers take for one
+/// of a name, by another separator or spelling, has a value that is no token.
+pub(super) fn find<'a>(line: &'a [u8], names: &Names, slots: &mut Slots<'_, 'a>) {
+    for pair in pairs(line) {
+        slots.next_pair();
+        let mut rest = pair;
+        let mut is_first = true;
+        // Every `=` may end a name, wherever that begins.
+        while let Some(at) = memchr::memchr(b'=', rest)
+            && let Some((before, after)) = rest.split_at_checked(at)
+        {
+            let before = before.trim_ascii_end();
+            if std::mem::take(&mut is_first) {
+                names.each_same(before, &mut |number| {
+                    slots.take(number, Ok(Cow::Borrowed(value_in(after))))
+                });
+            }
+            let start = before.iter().rposition(|byte| !is_name_byte(*byte));
+            let key = start.and_then(|start| before.get(start.saturating_add(1)..));
+            names.each_beginning(before, &mut |number| slots.take_none(number));
+            if let Some(key) = key {
+                names.each_beginning(key, &mut |number| slots.take_none(number));
+            }
+            let key = key.unwrap_or(before);
+            if memchr::memchr(b'%', key).is_some()
+                && let Ok(key) = percent::decode(key, Plus::Plus)
+            {
+                names.each_same(&key, &mut |number| slots.take_none(number));
+                names.each_beginning(&key, &mut |number| slots.take_none(number));
+            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+    }
+}
+
+/// What [`find`] finds for one name.
+#[cfg(test)]
+fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     pairs(line).filter_map(move |pair| {
         value_of(pair, name).or_else(|| passes_for(pair, name).then_some(spelling::NO_TOKEN))
     })
@@ -14,6 +53,7 @@ pub(super) fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'
 
 /// Whether some server reads this pair, or a part of it, as a cookie of this name: those that split at commas and white space
 /// too, or decode names, and PHP, which finds `my_session` in `my.session`.
+#[cfg(test)]
 fn passes_for(pair: &[u8], name: &[u8]) -> bool {
     let mut rest = pair;
     // Every `=` may end a name, wherever that begins.
@@ -70,13 +110,16 @@ fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     if key.trim_ascii_end() != name {
         return None;
     }
-    let value = value.strip_prefix(b"=")?.trim_ascii_start();
-    Some(
-        value
-            .strip_prefix(b"\"")
-            .and_then(|inner| inner.strip_suffix(b"\""))
-            .unwrap_or(value),
-    )
+    Some(value_in(value))
+}
+
+/// The value that begins with this `=`.
+fn value_in(value: &[u8]) -> &[u8] {
+    let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii_start();
+    value
+        .strip_prefix(b"\"")
+        .and_then(|inner| inner.strip_suffix(b"\""))
+        .unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -148,5 +191,31 @@ mod tests {
         assert_eq!(rest(&["a=1; session=x; b=\"2 3\""]), "a=1; b=\"2 3\"");
         assert_eq!(rest(&["session=x"]), "");
         assert_eq!(rest(&["a=1", "session=x;c=3"]), "a=1; c=3");
+    }
+
+    #[test]
+    fn all_names_at_once_have_what_each_has_alone() {
+        use crate::credential::names::tests::{NAMES, names, only, texts};
+        use crate::ids::LocationId;
+
+        const PIECES: &[&str] = &[
+            "a", "b", "_", ".", "[", "]", "=", "=", ";", "; ", " ", ",", "\t", "A", "B", "%5f", "%61", "%",
+            "token", "access", "\"", "a=", "ab=1", "+", "a_b", "; a=", "; ab=", "; token=",
+        ];
+        let all = names();
+        let (mut found, mut several) = (0, 0);
+        for line in texts(PIECES) {
+            let mut slots = Slots::new(&all);
+            super::find(line.as_bytes(), &all, &mut slots);
+            for (number, name) in NAMES.iter().enumerate() {
+                let id = LocationId::new(number);
+                let values = values(line.as_bytes(), name.as_bytes()).map(|value| Ok(Cow::Borrowed(value)));
+                let expected = only(id, values);
+                found += usize::from(matches!(expected, Ok(Some(_))));
+                several += usize::from(expected.is_err());
+                assert_eq!(slots.at(id), expected, "{name} {line:?}");
+            }
+        }
+        assert!(found > 5_000 && several > 500, "{found} {several}");
     }
 }

@@ -2,15 +2,77 @@
 
 use std::borrow::Cow;
 
+use super::names::{Names, Slots};
+#[cfg(test)]
 use super::spelling;
+use crate::denial::{Denial, Reason};
 use crate::http::percent::{self, BadEscape, Plus};
 
-/// The decoded values of the parameters of this name. A parameter that some servers take for one of this name, by another
-/// separator or spelling, has a value that is no token.
-pub(super) fn values<'a>(
-    path: &'a [u8],
-    name: &[u8],
-) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
+/// Takes the decoded values of parameters. A parameter that some servers take for one of a name, by another separator or
+/// spelling, has a value that is no token.
+pub(super) fn find<'a>(path: &'a [u8], names: &Names, slots: &mut Slots<'_, 'a>) {
+    let (head, pairs) = split(path);
+    for pair in pairs {
+        slots.next_pair();
+        let (key, value) = key_and_value(pair);
+        each_name(names, key, &mut |number, is_exact| {
+            if !is_exact {
+                slots.take_none(number);
+            } else if slots.is_due(number) {
+                let broken = |_| Denial::new(Reason::RequestMalformed).with_detail("query");
+                slots.take(number, decode(value).map_err(broken));
+            }
+        });
+        find_parts(pair, names, slots);
+    }
+    for pair in hidden_query(head).into_iter().flat_map(pairs_of) {
+        slots.next_pair();
+        each_name(names, key_and_value(pair).0, &mut |number, _| {
+            slots.take_none(number)
+        });
+        find_parts(pair, names, slots);
+    }
+}
+
+/// What servers find that split at `;` too.
+fn find_parts(pair: &[u8], names: &Names, slots: &mut Slots<'_, '_>) {
+    if memchr::memchr(b';', pair).is_some() {
+        for part in pair.split(|byte| *byte == b';') {
+            each_name(names, key_and_value(part).0, &mut |number, _| {
+                slots.take_none(number)
+            });
+        }
+    }
+}
+
+/// Calls `found` with each name that some server takes the key for, and whether it is that name: PHP finds `access_token` in
+/// `access.token`, `+access[token` and `access_token[]`. A name that it is comes first.
+fn each_name(names: &Names, key: &[u8], found: &mut dyn FnMut(usize, bool)) {
+    names.each_same(key, &mut |number| found(number, true));
+    let Ok(mut decoded) = decode(key) else {
+        // Some read `%u005f`, and no client has use for it.
+        if key.windows(2).any(|two| two.eq_ignore_ascii_case(b"%u")) {
+            names.up_to(key.len()).for_each(|number| found(number, false));
+        }
+        return;
+    };
+    if matches!(decoded, Cow::Owned(_)) {
+        names.each_same(&decoded, &mut |number| found(number, true));
+    }
+    // Proxies and applications decode in turn.
+    for _ in 0..MAX_DECODINGS {
+        names.each_beginning(&decoded, &mut |number| found(number, false));
+        match percent::decode(&decoded, Plus::Plus) {
+            Ok(Cow::Owned(again)) => decoded = Cow::Owned(again),
+            Ok(Cow::Borrowed(_)) | Err(_) => return,
+        }
+        names.each_same(&decoded, &mut |number| found(number, false));
+    }
+}
+
+/// What [`find`] finds for one name.
+#[cfg(test)]
+fn values<'a>(path: &'a [u8], name: &[u8]) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
     let (head, pairs) = split(path);
     let none = || Ok(Cow::Borrowed(spelling::NO_TOKEN));
     let hidden = hidden_query(head).into_iter().flat_map(pairs_of);
@@ -39,8 +101,7 @@ fn hidden_query(head: &[u8]) -> Option<&[u8]> {
     head.get(at.saturating_add(3)..)
 }
 
-/// Whether some server reads this pair, or a part of it, as a parameter of this name: those that split at `;` too, and PHP,
-/// which finds `access_token` in `access.token`, `+access[token` and `access_token[]`.
+#[cfg(test)]
 fn passes_for(pair: &[u8], key: &[u8], name: &[u8]) -> bool {
     // No other spelling of a name is shorter.
     if pair.len() < name.len() {
@@ -60,6 +121,7 @@ fn passes_for(pair: &[u8], key: &[u8], name: &[u8]) -> bool {
             })
 }
 
+#[cfg(test)]
 fn is_folded(key: &[u8], name: &[u8]) -> bool {
     // Hardly any name that is long enough begins alike.
     if key.len() < name.len() {
@@ -221,5 +283,34 @@ mod tests {
         assert_eq!(rest("/a?t%6Fken=t&b"), "/a?b");
         assert_eq!(rest("/a?"), "/a?");
         assert_eq!(rest("/a"), "/a");
+    }
+
+    #[test]
+    fn all_names_at_once_have_what_each_has_alone() {
+        use crate::credential::names::tests::{NAMES, names, only, texts};
+        use crate::ids::LocationId;
+
+        const PIECES: &[&str] = &[
+            "a", "b", "_", ".", "[", "]", "=", "=", "&", "&", ";", "?", "%3f", "+", "A", "B", "%5f", "%255f",
+            "%61", "%", "%u005f", "%00", "%20", "%25255f", "token", "access", "a=", "ab=1", "/",
+        ];
+        let all = names();
+        let (mut found, mut refused) = (0, 0);
+        for text in texts(PIECES) {
+            for path in [format!("/{text}"), format!("/?{text}")] {
+                let mut slots = Slots::new(&all);
+                super::find(path.as_bytes(), &all, &mut slots);
+                for (number, name) in NAMES.iter().enumerate() {
+                    let id = LocationId::new(number);
+                    let broken = |_| Denial::new(Reason::RequestMalformed).with_detail("query");
+                    let values = values(path.as_bytes(), name.as_bytes()).map(|value| value.map_err(broken));
+                    let expected = only(id, values);
+                    found += usize::from(matches!(expected, Ok(Some(_))));
+                    refused += usize::from(expected.is_err());
+                    assert_eq!(slots.at(id), expected, "{name} {path:?}");
+                }
+            }
+        }
+        assert!(found > 5_000 && refused > 500, "{found} {refused}");
     }
 }

@@ -16,10 +16,14 @@ use super::syntax;
 const MAX_MEMORY: usize = 128 * 1024;
 /// An unknown successor.
 const UNKNOWN: u32 = u32::MAX;
+/// In the table, a state in which a pattern is decided.
+const OPENS: u32 = 1 << 31;
 
 /// The known states of a program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct States {
+    /// The texts have line feeds, or patterns have assertions. Then no pattern is decided early.
+    has_lines: bool,
     /// For each state and class, the next state, multiplied by the number of classes.
     table: Vec<u32>,
     states: Vec<State>,
@@ -29,6 +33,9 @@ pub(super) struct States {
     /// The places just reached, one bit each, and those still to visit.
     reached: Vec<u64>,
     open: Vec<u32>,
+    /// The number of the text, and the patterns that are decided for it.
+    run: u32,
+    decided: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,9 +45,20 @@ struct State {
     before: Side,
     /// The patterns that match a text that ends in this state.
     hits: Option<Rc<[u32]>>,
+    /// The patterns that match every text that comes here, and the last text that did.
+    opens: Rc<[u32]>,
+    last_run: u32,
 }
 
 impl States {
+    /// The states for texts with line feeds, or without.
+    pub(super) fn of_texts(has_lines: bool) -> Self {
+        Self {
+            has_lines,
+            ..Self::default()
+        }
+    }
+
     /// The patterns that match the whole text.
     pub(super) fn run(&mut self, program: &Program, text: &[u8], effort: &mut Effort) -> Hits {
         match self.try_run(program, text, effort) {
@@ -58,14 +76,26 @@ impl States {
 
     fn try_run(&mut self, program: &Program, text: &[u8], effort: &mut Effort) -> Option<Rc<[u32]>> {
         effort.spend(text.len())?;
+        self.decided.clear();
+        self.run = self.run.wrapping_add(1);
+        if self.run == 0 {
+            // No state may pass for one to which this text came.
+            self.states.clear();
+            self.run = 1;
+        }
         if self.states.is_empty() {
             self.reset(program, effort)?;
         }
         let classes = &program.classes;
         // After the dead state, the first state is the next.
         let mut state = classes.count;
+        self.decide(program, state, effort)?;
         let mut rest = text;
-        while let Some((byte, after)) = rest.split_first() {
+        loop {
+            (state, rest) = self.skim(program, state, rest);
+            let Some((byte, after)) = rest.split_first() else {
+                break;
+            };
             let class = match classes.ascii.get(usize::from(*byte)) {
                 Some(class) => {
                     rest = after;
@@ -77,17 +107,55 @@ impl States {
                     classes.of(code)
                 }
             };
-            let entry = index(state.saturating_add(class));
-            let next = self.table.get(entry).copied()?;
-            state = match next {
+            let entry = index(state.wrapping_add(class));
+            let next = match self.table.get(entry).copied()? {
                 UNKNOWN => self.follow(program, state, class, effort)?,
                 next => next,
             };
+            state = next & !OPENS;
+            if next != state {
+                self.decide(program, state, effort)?;
+            }
             if state == 0 {
                 break;
             }
         }
-        self.end(program, state, effort)
+        let hits = self.end(program, state, effort)?;
+        if self.decided.is_empty() {
+            return Some(hits);
+        }
+        self.decided.extend_from_slice(&hits);
+        self.decided.sort_unstable();
+        self.decided.dedup();
+        Some(self.decided.as_slice().into())
+    }
+
+    /// Goes on as long as there is nothing to do: the state, and what is left of the text.
+    fn skim<'t>(&self, program: &Program, mut state: u32, text: &'t [u8]) -> (u32, &'t [u8]) {
+        let (table, classes) = (self.table.as_slice(), &*program.classes.ascii);
+        let mut bytes = text.iter();
+        loop {
+            let rest = bytes.as_slice();
+            let class = bytes.next().and_then(|byte| classes.get(usize::from(*byte)));
+            let next = class.and_then(|class| table.get(index(state.wrapping_add(*class))));
+            match next {
+                // The dead state, one in which a pattern is decided, or none that is known.
+                Some(next) if next.wrapping_sub(1) < OPENS.wrapping_sub(1) => state = *next,
+                _ => return (state, rest),
+            }
+        }
+    }
+
+    /// Notes the patterns that match whatever follows.
+    fn decide(&mut self, program: &Program, state: u32, effort: &mut Effort) -> Option<()> {
+        let number = index(state.checked_div(program.classes.count)?);
+        let state = self.states.get_mut(number)?;
+        if state.last_run != self.run {
+            state.last_run = self.run;
+            effort.spend(state.opens.len())?;
+            self.decided.extend_from_slice(&state.opens);
+        }
+        Some(())
     }
 
     /// Forgets every state except the dead one and the start of texts.
@@ -137,7 +205,8 @@ impl States {
     /// Leaves in `open` the places of a state, with those after each assertion that is true here.
     fn pass_looks(&mut self, program: &Program, state: u32, after: Side, effort: &mut Effort) -> Option<()> {
         let number = state.checked_div(program.classes.count)?;
-        let State { from, to, before, .. } = *self.states.get(index(number))?;
+        let State { from, to, before, .. } = self.states.get(index(number))?;
+        let (from, to, before) = (*from, *to, *before);
         self.open.clear();
         let places = self.places.get(index(from)..index(to))?;
         self.open.extend_from_slice(places);
@@ -206,6 +275,12 @@ impl States {
             match program.places.get(index(place))? {
                 Place::Split(one, other) => open.extend([*other, *one]),
                 Place::Look(look, next) if holds(*look) => open.push(*next),
+                Place::Open(_, next) => {
+                    let is_open = matches!(program.places.get(index(*next)), Some(Place::Open(..)));
+                    if self.has_lines || is_open {
+                        open.push(*next);
+                    }
+                }
                 _ => {}
             }
         }
@@ -234,7 +309,12 @@ impl States {
         let mut kept = from;
         for at in from..places.len() {
             let place = *places.get(at)?;
-            if !matches!(program.places.get(index(place))?, Place::Split(..) | Place::Fail) {
+            let is_own = match program.places.get(index(place))? {
+                Place::Split(..) | Place::Fail => false,
+                Place::Open(..) => !self.has_lines,
+                _ => true,
+            };
+            if is_own {
                 *places.get_mut(kept)? = place;
                 kept = kept.saturating_add(1);
             }
@@ -255,7 +335,11 @@ impl States {
         };
         if let Some(known) = self.known.find(hash, is_it).copied() {
             self.places.truncate(from);
-            return Some((known.saturating_mul(count), false));
+            let opens = self
+                .states
+                .get(index(known))
+                .is_some_and(|state| !state.opens.is_empty());
+            return Some((entry_of(known.saturating_mul(count), opens), false));
         }
         let memory = self.table.len().saturating_add(self.places.len());
         if memory.saturating_add(index(count)) > MAX_MEMORY && self.states.len() > 2 {
@@ -266,12 +350,22 @@ impl States {
             }
             return Some((self.intern(program, before, effort)?.0, true));
         }
+        let opens: Rc<[u32]> = own
+            .iter()
+            .filter_map(|place| match program.places.get(index(*place)) {
+                Some(Place::Open(pattern, _)) => Some(*pattern),
+                _ => None,
+            })
+            .collect();
+        let is_open = !opens.is_empty();
         let number = u32::try_from(self.states.len()).ok()?;
         self.states.push(State {
             from: u32::try_from(from).ok()?,
             to: u32::try_from(self.places.len()).ok()?,
             before,
             hits: None,
+            opens,
+            last_run: 0,
         });
         let unknown = if number == 0 { 0 } else { UNKNOWN };
         self.table
@@ -290,6 +384,14 @@ impl States {
                     (hash.rotate_left(5) ^ u64::from(*place)).wrapping_mul(0x517c_c1b7_2722_0a95)
                 })
         });
-        Some((number.saturating_mul(count), false))
+        Some((entry_of(number.saturating_mul(count), is_open), false))
+    }
+}
+
+/// A state as the table has it.
+const fn entry_of(state: u32, opens: bool) -> u32 {
+    match opens {
+        true => state | OPENS,
+        false => state,
     }
 }

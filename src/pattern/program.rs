@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::syntax::{Fault, Look, Node, Ranges};
+use super::syntax::{Fault, LAST, Look, Node, Ranges};
 
 /// The most places of one pattern.
 const MAX_PLACES: usize = 30_000;
@@ -20,6 +20,8 @@ pub(super) enum Place {
     Look(Look, u32),
     /// The end of this pattern.
     End(u32),
+    /// The pattern matches every continuation without a line feed. The next place, for texts with one.
+    Open(u32, u32),
     /// No continuation.
     Fail,
 }
@@ -232,8 +234,15 @@ impl Compiler {
         for (number, branch) in self.tree.iter().enumerate().rev() {
             let mut start = 0;
             for (item, next) in &branch.next {
-                let next = starts.get(*next).copied().unwrap_or_default();
-                let first = writer.write(item, next);
+                let first = starts.get(*next).copied().unwrap_or_default();
+                let mut first = writer.write(item, first);
+                let after = self.tree.get(*next).filter(|_| is_rest(item));
+                for end in after.iter().flat_map(|after| &after.ends) {
+                    // Others may go on behind it.
+                    let is_last = after.is_some_and(|after| after.next.is_empty());
+                    let open = writer.push(Place::Open(*end, if is_last { first } else { 0 }));
+                    first = if is_last { open } else { writer.either(open, first) };
+                }
                 start = writer.either(first, start);
             }
             for end in &branch.ends {
@@ -251,6 +260,16 @@ impl Compiler {
             classes,
             looks,
         }
+    }
+}
+
+/// Whether the item matches every continuation without a line feed.
+fn is_rest(item: &Node) -> bool {
+    match item {
+        Node::Repeat(part, 0, None) => {
+            matches!(&**part, Node::Set(ranges) if matches!(ranges.as_slice(), [(0, LAST)] | [(0, 9), (11, LAST)]))
+        }
+        _ => false,
     }
 }
 

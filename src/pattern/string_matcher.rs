@@ -1,6 +1,6 @@
 //! Envoy's `StringMatcher`: a whole string, a part of one, or a pattern.
 
-use super::{Effort, Member, Search};
+use super::{Effort, Member, Search, Text};
 
 /// Matches a whole string, a part of it, or a pattern. A string is bytes: what is no UTF-8 hides nothing of the rest.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl StringMatcher {
 
     /// Whether the text matches; `None`: to find out would cost too much.
     #[must_use]
-    pub fn matches<'t>(&self, text: &'t [u8], search: &mut Search<'t>) -> Option<bool> {
+    pub fn matches<'t>(&self, text: &Text<'t>, search: &mut Search<'t>) -> Option<bool> {
         match &self.test {
             Test::Pattern(pattern) => pattern.matches(text, search),
             test => Some(test.matches(text, self.ignore_case)),

@@ -188,7 +188,7 @@ fn many_patterns_at_once_match_what_another_engine_says_one_by_one() {
             for (pattern, member, other) in &patterns {
                 let expected = other.is_match(&text);
                 assert_eq!(
-                    member.matches(&bytes, &mut search),
+                    member.matches(&Text::Borrowed(&bytes), &mut search),
                     Some(expected),
                     "{pattern:?} {text:?}"
                 );
@@ -215,8 +215,9 @@ fn worst(patterns: u32) -> Vec<u8> {
 #[test]
 fn the_effort_is_bounded_and_nothing_half_made_is_left() {
     let set = Rc::new(PatternSet::default());
+    // What the end of the text decides makes as many states as a client likes.
     let members: Vec<Member> = (0..300)
-        .map(|number| set.add(Pattern::parse(&format!("/.*/svc{number}/.*")).unwrap()))
+        .map(|number| set.add(Pattern::parse(&format!("/.*/svc{number}/.*z?")).unwrap()))
         .collect();
     for effort in [0, 100, 1000, 57_000, 58_000, 60_000, 100_000, 200_000] {
         let hits = set.matching(&worst(300), &mut Effort(effort));
@@ -239,5 +240,64 @@ fn the_effort_is_bounded_and_nothing_half_made_is_left() {
     for (number, _) in (0_u32..).zip(&members) {
         let expected = text.contains(&format!("/svc{number}/"));
         assert_eq!(hits.binary_search(&number).is_ok(), expected, "{number}");
+    }
+}
+
+#[test]
+fn what_is_decided_makes_no_more_states() {
+    let set = Rc::new(PatternSet::default());
+    for number in 0..300 {
+        let _ = set.add(Pattern::parse(&format!("/.*/svc{number}/.*")).unwrap());
+    }
+    let path = worst(300);
+    let mut effort = Effort(400_000);
+    let Hits::Known(hits) = set.matching(&path, &mut effort) else {
+        panic!("not found out");
+    };
+    assert_eq!(hits.len(), 300);
+    // The states are there, and the next such text costs its length and the patterns that match.
+    let left = effort.0;
+    assert_eq!(set.matching(&path, &mut effort), Hits::Known(hits));
+    assert!(left - effort.0 < path.len() + 1_000, "{}", left - effort.0);
+    // A line feed ends what `.` matches.
+    let mut lines = path.clone();
+    lines.extend_from_slice(b"\n");
+    assert_eq!(
+        set.matching(&lines, &mut Effort(usize::MAX)),
+        Hits::Known([].into())
+    );
+}
+
+#[test]
+fn a_pattern_that_is_decided_hides_none_that_goes_on() {
+    let patterns = ["/a.*", "/a.*b", "/a(?s).*", "/a.*", ".*", "/[^b]*", "/a.*c"];
+    let set = Rc::new(PatternSet::default());
+    let members = patterns.map(|pattern| set.add(Pattern::parse(pattern).unwrap()));
+    for (text, expected) in [
+        ("/a", &[0, 2, 3, 4, 5][..]),
+        ("/axb", &[0, 1, 2, 3, 4]),
+        ("/abc", &[0, 2, 3, 4, 6]),
+        ("/a\nb", &[2, 5]),
+        ("/", &[4, 5]),
+        ("", &[4]),
+        ("\n", &[]),
+    ] {
+        for _ in 0..2 {
+            let mut effort = Effort(usize::MAX);
+            let hits = members
+                .iter()
+                .map(|member| member.matches_once(text.as_bytes(), &mut effort));
+            let hits: Vec<usize> = hits
+                .enumerate()
+                .filter(|(_, hit)| *hit == Some(true))
+                .map(|(at, _)| at)
+                .collect();
+            let expected: Vec<usize> = expected
+                .iter()
+                .filter(|at| **at != 5 || !text.contains('b'))
+                .copied()
+                .collect();
+            assert_eq!(hits, expected, "{text:?}");
+        }
     }
 }

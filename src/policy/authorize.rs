@@ -31,6 +31,8 @@ pub struct Authorization {
 pub struct Scopes {
     /// The scopes.
     pub wanted: Vec<Box<str>>,
+    /// The same, for lookups.
+    pub words: Words,
     /// Whether all of them are required, or any.
     pub all: bool,
     /// The claims that may contain them.
@@ -66,9 +68,9 @@ pub enum ClaimTest {
     /// `exists`: the claim must be present and not `null`, or the contrary.
     Exists(bool),
     /// `equals` and `any_of`: the claim must equal one of these.
-    AnyOf(Vec<Scalar>),
+    AnyOf(Scalars),
     /// `all_of`: the claim must be a list that contains all of these.
-    AllOf(Vec<Scalar>),
+    AllOf(Scalars),
     /// `prefix`, `suffix`, `contains`, `regex`: the text of the claim must match.
     Text(StringMatcher),
     /// `equals_request`: the claim must equal this part of the request.
@@ -84,6 +86,73 @@ pub enum Scalar {
     Number(Box<str>),
     /// A truth value.
     Bool(bool),
+}
+
+/// Texts of which one is found at once, however many there are.
+#[derive(Debug, Default)]
+pub struct Words(Vec<Box<str>>);
+
+impl Words {
+    /// These, each once.
+    #[must_use]
+    pub fn new(words: Vec<Box<str>>) -> Self {
+        let mut all = Self::default();
+        for word in words {
+            // A sort costs the module more than it saves.
+            if let Err(place) = all.place(&word) {
+                all.0.insert(place, word);
+            }
+        }
+        all
+    }
+
+    fn place(&self, word: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|known| (**known).cmp(word))
+    }
+
+    fn find(&self, word: &str) -> Option<usize> {
+        self.place(word).ok()
+    }
+}
+
+/// Values for which a claim is searched.
+#[derive(Debug)]
+pub struct Scalars {
+    texts: Words,
+    others: Vec<Scalar>,
+}
+
+impl Scalars {
+    /// These.
+    #[must_use]
+    pub fn new(values: Vec<Scalar>) -> Self {
+        let mut texts = Vec::new();
+        let mut others = Vec::new();
+        for value in values {
+            match value {
+                Scalar::Text(text) => texts.push(text),
+                other => others.push(other),
+            }
+        }
+        Self {
+            texts: Words::new(texts),
+            others,
+        }
+    }
+
+    /// Calls `found` with the number of each value that the element is, until it says that this is enough.
+    fn each(&self, element: Json<'_>, mut found: impl FnMut(usize) -> bool) -> bool {
+        if let Some(number) = element.as_str().and_then(|text| self.texts.find(&text)) {
+            return found(number);
+        }
+        let numbers = (self.texts.0.len()..).zip(&self.others);
+        let mut alike = numbers.filter(|(_, other)| other.is(element));
+        alike.any(|(number, _)| found(number))
+    }
+
+    fn len(&self) -> usize {
+        self.texts.0.len().saturating_add(self.others.len())
+    }
 }
 
 /// The part of the request that a claim must equal.
@@ -147,28 +216,33 @@ impl Authorization {
 
 impl Scopes {
     fn are_held(&self, jwt: &VerifiedJwt<'_>, effort: &mut Effort) -> bool {
-        let mut is_held = |wanted: &str| {
-            self.claims
-                .iter()
-                .filter_map(|claim| jwt.claim(claim))
-                .filter(|held| effort.spend(held.text().len()).is_some())
-                .any(|held| match held.kind() {
-                    Kind::String => held
-                        .as_str()
-                        .is_some_and(|scopes| scopes.split(' ').any(|scope| scope == wanted)),
-                    Kind::Array => held
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .any(|scope| scope.as_str().is_some_and(|scope| *scope == *wanted)),
-                    Kind::Null | Kind::Bool | Kind::Number | Kind::Object => false,
-                })
+        let mut held = vec![false; self.words.0.len()];
+        let mut hold = |scope: &str| {
+            let held = self.words.find(scope).and_then(|number| held.get_mut(number));
+            if let Some(held) = held {
+                *held = true;
+            }
         };
-        let mut wanted = self.wanted.iter();
-        if self.all {
-            wanted.all(|scope| is_held(scope))
-        } else {
-            wanted.any(|scope| is_held(scope))
+        let claims = self.claims.iter().filter_map(|claim| jwt.claim(claim));
+        for claim in claims.filter(|claim| effort.spend(claim.text().len()).is_some()) {
+            match claim.kind() {
+                Kind::String => {
+                    let scopes = claim.as_str().unwrap_or_default();
+                    scopes.split(' ').for_each(&mut hold);
+                }
+                Kind::Array => {
+                    for scope in claim.as_array().into_iter().flatten() {
+                        if let Some(scope) = scope.as_str() {
+                            hold(&scope);
+                        }
+                    }
+                }
+                Kind::Null | Kind::Bool | Kind::Number | Kind::Object => {}
+            }
+        }
+        match self.all {
+            true => held.iter().all(|held| *held),
+            false => held.iter().any(|held| *held),
         }
     }
 }
@@ -210,18 +284,23 @@ impl ClaimCondition {
                 if spend_pairs(effort, claim, &elements, wanted).is_none() {
                     return false;
                 }
-                elements
-                    .iter()
-                    .any(|element| wanted.iter().any(|wanted| wanted.is(*element)))
+                elements.iter().any(|element| wanted.each(*element, |_| true))
             }
             (ClaimTest::AllOf(wanted), Some(claim)) => {
                 let elements = elements(claim);
                 if spend_pairs(effort, claim, &elements, wanted).is_none() {
                     return false;
                 }
-                wanted
-                    .iter()
-                    .all(|wanted| elements.iter().any(|element| wanted.is(*element)))
+                let mut found = vec![false; wanted.len()];
+                for element in elements {
+                    wanted.each(element, |number| {
+                        if let Some(found) = found.get_mut(number) {
+                            *found = true;
+                        }
+                        false
+                    });
+                }
+                found.iter().all(|found| *found)
             }
             (ClaimTest::Text(matcher), Some(claim)) => {
                 // A test that would exceed the remaining work makes the condition false either way.
@@ -246,15 +325,17 @@ fn elements(claim: Json<'_>) -> Vec<Json<'_>> {
     claim.as_array().unwrap_or_else(|| vec![claim])
 }
 
-/// Each element may have to be compared with each wanted value, and numbers and escaped texts byte by byte.
-fn spend_pairs(effort: &mut Effort, claim: Json<'_>, elements: &[Json<'_>], wanted: &[Scalar]) -> Option<()> {
+/// Each element is looked up among the wanted texts, and may have to be compared with each other wanted value, numbers and
+/// escaped texts byte by byte.
+fn spend_pairs(effort: &mut Effort, claim: Json<'_>, elements: &[Json<'_>], wanted: &Scalars) -> Option<()> {
     let is_number = |scalar: &Scalar| matches!(scalar, Scalar::Number(_));
-    let bytes = match wanted.iter().any(is_number) || claim.text().contains('\\') {
+    let bytes = match wanted.others.iter().any(is_number) || claim.text().contains('\\') {
         true => claim.text().len(),
         false => 0,
     };
     let each = elements.len().saturating_mul(8).saturating_add(bytes);
-    effort.spend(each.saturating_mul(wanted.len()))
+    let look_up = usize::from(!wanted.texts.0.is_empty()).saturating_mul(4);
+    effort.spend(each.saturating_mul(wanted.others.len().saturating_add(look_up)))
 }
 
 impl Scalar {

@@ -1,12 +1,11 @@
 //! `match.headers`: Envoy's `HeaderMatcher`.
 
-use std::borrow::Cow;
-
 use super::likeness::Match;
-use super::matched::{MAX_VALUES, Matched, is_method, without_spaces};
+use super::matched::Matched;
 use super::path::RequestPath;
+use super::readings::{FieldKind, FieldReadings, Reading, ValueReadings};
 use crate::ids::FieldId;
-use crate::pattern::StringMatcher;
+use crate::pattern::{StringMatcher, Text};
 
 /// Matches the values of a header field.
 #[derive(Debug)]
@@ -25,19 +24,6 @@ pub struct HeaderMatcher {
     pub missing_is_empty: bool,
 }
 
-/// What servers make of a field's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
-    /// `:method`.
-    Method,
-    /// `:path`, with its query.
-    Path,
-    /// `:authority`.
-    Authority,
-    /// Any other.
-    Other,
-}
-
 /// What is asked of a header field.
 #[derive(Debug)]
 pub enum HeaderTest {
@@ -50,6 +36,11 @@ pub enum HeaderTest {
 }
 
 impl HeaderMatcher {
+    /// Whether it looks at the path, which is read in several ways.
+    pub(super) fn is_of_path(&self) -> bool {
+        self.kind == FieldKind::Path
+    }
+
     /// Whether it matches: one of several values does. A field that is not there matches no text and no range, inverted or
     /// not.
     #[must_use]
@@ -62,120 +53,74 @@ impl HeaderMatcher {
     }
 
     fn find<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
-        let mut values = matched
-            .request
-            .all(self.field)
-            .filter(|_| !self.is_owned)
-            .peekable();
         if let HeaderTest::Present(wanted) = self.test {
-            return Match::sure(values.peek().is_some() == wanted).inverted(self.invert);
+            let is_there = !self.is_owned && matched.request.first(self.field).is_some();
+            return Match::sure(is_there == wanted).inverted(self.invert);
         }
-        let Some(first) = values.next() else {
-            return match self.missing_is_empty {
-                true => Match::sure(self.test.matches(&Cow::Borrowed(&[]), matched)).inverted(self.invert),
-                false => Match::NO,
-            };
+        let readings = matched.field(self.field, self.kind);
+        let values = if self.is_owned { &[] } else { &*readings.values };
+        let found = match values {
+            [] => match self.missing_is_empty {
+                true => Match::sure(self.passes(&Reading::new(Text::Borrowed(&[])), matched)),
+                // Inverted or not.
+                false => return Match::NO,
+            },
+            // The path is read in one way at a time.
+            [_] if self.kind == FieldKind::Path => {
+                Match::sure(self.passes(&Reading::new(Text::Borrowed(path.field())), matched))
+            }
+            [only] if readings.further.is_empty() => self.matches_value(only, matched),
+            [first] => {
+                let found = self.matches_value(first, matched);
+                let passes = |value| self.passes(value, matched);
+                Match::sure(found.is_literal || readings.further.iter().any(passes)).unless(true)
+            }
+            values => self.matches_all(values, &readings, matched),
         };
-        let mut found = self.matches_value(first, matched, path);
-        if let Some(second) = values.next() {
-            let rest: Vec<&'r [u8]> = std::iter::once(second).chain(values).collect();
-            found = match rest.len() < MAX_VALUES {
-                true => self.matches_all(found, first, &rest, matched, path),
-                false => {
-                    let passes = |value: &&'r [u8]| self.test.matches(&Cow::Borrowed(*value), matched);
-                    Match::sure(found.is_literal || rest.iter().any(passes)).unless(true)
-                }
-            };
-        }
         found.inverted(self.invert)
     }
 
     /// One of several values will do. A server may take any of them, or all in one (RFC 9110 section 5.3).
     fn matches_all<'r>(
         &self,
-        found: Match,
-        first: &'r [u8],
-        rest: &[&'r [u8]],
+        values: &[ValueReadings<'r>],
+        readings: &FieldReadings<'r>,
         matched: &Matched<'r>,
-        path: &RequestPath<'r>,
     ) -> Match {
-        let mut all = vec![found];
-        all.extend(rest.iter().map(|value| self.matches_value(value, matched, path)));
-        if all.iter().all(|found| *found == Match::YES) {
+        let (mut are_all, mut is_none, mut is_literal) = (true, true, false);
+        for value in values {
+            let found = self.matches_value(value, matched);
+            are_all &= found == Match::YES;
+            is_none &= found == Match::NO;
+            is_literal |= found.is_literal;
+        }
+        if are_all {
             return Match::YES;
         }
-        let is_joined = || {
-            let joined = |separator: &[u8]| {
-                let mut all = vec![first];
-                all.extend_from_slice(rest);
-                self.test.matches(&Cow::Owned(all.join(separator)), matched)
-            };
-            joined(b",") || joined(b", ")
-        };
-        let is_none = all.iter().all(|found| *found == Match::NO);
-        Match::sure(all.iter().any(|found| found.is_literal)).unless(!is_none || is_joined())
+        let is_joined = || readings.joined().iter().any(|all| self.passes(all, matched));
+        Match::sure(is_literal).unless(!is_none || is_joined())
     }
 
-    /// Whether a value passes the test.
-    fn matches_value<'r>(&self, value: &'r [u8], matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
-        let passes = |value: &Cow<'r, [u8]>| self.test.matches(value, matched);
-        let whole = Cow::Borrowed(value);
-        let spelt: Cow<'r, [u8]> = match self.kind {
-            // The path is read in one way at a time.
-            FieldKind::Path => return Match::sure(passes(&path.with_query_of(value))),
-            FieldKind::Method if !is_method(value) => return Match::sure(passes(&whole)).unless(true),
-            FieldKind::Method => match value.iter().any(u8::is_ascii_lowercase) {
-                true => Cow::Owned(value.to_ascii_uppercase()),
-                false => Cow::Borrowed(value),
-            },
-            FieldKind::Authority => match matched.authority(self.field) {
-                Some(authority) => Cow::Owned(authority.text().into_owned()),
-                None => return Match::sure(passes(&whole)).unless(true),
-            },
-            FieldKind::Other => Cow::Borrowed(without_spaces(value)),
-        };
-        let literal = passes(&whole);
-        let is_same = match &spelt {
-            // Only trimmed: to compare it would take a look at all of it, for each rule.
-            Cow::Borrowed(spelt) => spelt.len() == value.len(),
-            Cow::Owned(spelt) => **spelt == *value,
-        };
-        if !is_same && passes(&spelt) != literal {
+    /// Whether a value passes the test. Not inlined, like what it calls, since that would be so at several places.
+    #[inline(never)]
+    fn matches_value<'r>(&self, value: &ValueReadings<'r>, matched: &Matched<'r>) -> Match {
+        let passes = |reading| self.passes(reading, matched);
+        let literal = passes(&value.whole);
+        if value.may_be_any || value.spelt.as_ref().is_some_and(|spelt| passes(spelt) != literal) {
             return Match::sure(literal).unless(true);
         }
         // What matches as it is written does so for sure: not to every server is `a,b` two values, or a port of no account.
-        let is_other = || match self.kind {
-            FieldKind::Method | FieldKind::Path => false,
-            FieldKind::Authority => matched.authority(self.field).is_some_and(|authority| {
-                authority
-                    .others()
-                    .any(|other| passes(&Cow::Owned(other.into_owned())))
-            }),
-            FieldKind::Other => {
-                let elements = matched.elements(value);
-                elements.is_cut
-                    || elements
-                        .first
-                        .iter()
-                        .any(|element| passes(&Cow::Borrowed(*element)))
-            }
-        };
+        let is_other = || value.is_cut || value.others.iter().any(passes);
         Match::sure(literal).unless(!literal && is_other())
     }
-}
 
-impl HeaderTest {
-    #[allow(
-        clippy::ptr_arg,
-        reason = "a text of the request itself is remembered, another is not"
-    )]
-    fn matches<'r>(&self, value: &Cow<'r, [u8]>, matched: &Matched<'r>) -> bool {
-        match self {
-            Self::Present(wanted) => *wanted,
-            Self::Text(matcher) => matched.passes(matcher, value),
-            Self::Range(start, end) => std::str::from_utf8(value)
-                .ok()
-                .and_then(|text| text.parse::<i64>().ok())
+    #[inline(never)]
+    fn passes<'r>(&self, reading: &Reading<'r>, matched: &Matched<'r>) -> bool {
+        match &self.test {
+            HeaderTest::Present(wanted) => *wanted,
+            HeaderTest::Text(matcher) => matched.passes(matcher, &reading.text),
+            HeaderTest::Range(start, end) => reading
+                .number()
                 .is_some_and(|number| (*start..*end).contains(&number)),
         }
     }

@@ -1,9 +1,9 @@
 //! `match`: Envoy's `RouteMatch`, as far as a request's head decides it, and `methods` and `hosts`.
 
-use super::header::{FieldKind, HeaderMatcher};
+use super::header::HeaderMatcher;
 use super::host::HostPattern;
 use super::likeness::Match;
-use super::matched::{Matched, is_method};
+use super::matched::Matched;
 use super::parameter::ParameterMatcher;
 use super::path::{PathPattern, RequestPath};
 use crate::ids::FieldId;
@@ -15,6 +15,8 @@ pub struct AnyMatcher(pub Vec<RequestMatcher>);
 /// Matches a request; all parts must.
 #[derive(Debug, Default)]
 pub struct RequestMatcher {
+    /// Its number among the matchers of all rules.
+    pub number: usize,
     /// Which paths; every one where it says nothing.
     pub path: Option<PathPattern>,
     /// Which methods, and the field; every one where it names none.
@@ -36,6 +38,12 @@ impl AnyMatcher {
         self.0.iter().any(RequestMatcher::reads_path)
     }
 
+    /// Whether it looks at path and query at once.
+    #[must_use]
+    pub(super) fn reads_whole_path(&self) -> bool {
+        self.0.iter().any(RequestMatcher::reads_whole_path)
+    }
+
     /// Whether the request matches, with its path read so.
     #[must_use]
     pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
@@ -48,10 +56,14 @@ impl RequestMatcher {
     /// Whether it looks at the path.
     #[must_use]
     pub fn reads_path(&self) -> bool {
-        let is_path = |matcher: &HeaderMatcher| matcher.kind == FieldKind::Path;
         self.path.is_some()
-            || self.headers.iter().any(is_path)
+            || self.headers.iter().any(HeaderMatcher::is_of_path)
             || self.not.as_ref().is_some_and(AnyMatcher::reads_path)
+    }
+
+    fn reads_whole_path(&self) -> bool {
+        self.headers.iter().any(HeaderMatcher::is_of_path)
+            || self.not.as_ref().is_some_and(AnyMatcher::reads_whole_path)
     }
 
     /// Whether the request matches, with its path read so.
@@ -69,9 +81,32 @@ impl RequestMatcher {
             return by_path;
         }
         let mut found = by_path;
+        let looks_at_others = self.methods.is_some()
+            || self.hosts.is_some()
+            || !self.headers.is_empty()
+            || self.parameters.is_some();
+        if looks_at_others {
+            found = found.and(|| matched.apart_from_path(self.number, || self.matches_others(matched, path)));
+            let of_path = self.headers.iter().filter(|matcher| matcher.is_of_path());
+            found = of_path.fold(found, |found, matcher| {
+                found.and(|| matcher.matches(matched, path))
+            });
+        }
+        if let Some(not) = &self.not {
+            found = found.and(|| not.matches(matched, path).inverted(true));
+        }
+        found
+    }
+
+    /// Whether the parts match that do not look at the path.
+    fn matches_others<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
+        let mut found = Match::YES;
         if let Some((field, methods)) = &self.methods {
-            let method = matched.request.first(*field).unwrap_or_default();
-            found = found.and(|| match_method(methods, method));
+            found = match_method(
+                methods,
+                matched.request.first(*field).unwrap_or_default(),
+                matched,
+            );
         }
         if let Some((field, hosts)) = &self.hosts {
             found = found.and(|| {
@@ -80,7 +115,8 @@ impl RequestMatcher {
                 hosts.iter().fold(Match::NO, matches)
             });
         }
-        found = self.headers.iter().fold(found, |found, matcher| {
+        let others = self.headers.iter().filter(|matcher| !matcher.is_of_path());
+        found = others.fold(found, |found, matcher| {
             found.and(|| matcher.matches(matched, path))
         });
         if let Some((field, parameters)) = &self.parameters {
@@ -88,18 +124,15 @@ impl RequestMatcher {
                 found.and(|| matcher.matches(matched.query(*field), matched))
             });
         }
-        if let Some(not) = &self.not {
-            found = found.and(|| not.matches(matched, path).inverted(true));
-        }
         found
     }
 }
 
 /// Methods are case-sensitive (RFC 9110 section 9.1), but not to every server.
-fn match_method(methods: &[Box<[u8]>], method: &[u8]) -> Match {
+fn match_method(methods: &[Box<[u8]>], method: &[u8], matched: &Matched<'_>) -> Match {
     if methods.iter().any(|known| **known == *method) {
         return Match::YES;
     }
     let is_alike = methods.iter().any(|known| known.eq_ignore_ascii_case(method));
-    Match::NO.unless(!is_method(method) || is_alike)
+    Match::NO.unless(is_alike || !matched.is_method(method))
 }

@@ -1,11 +1,9 @@
 //! `match.query_parameters`: parameters of the query.
 
-use std::borrow::Cow;
-
 use super::likeness::Match;
-use super::matched::{Matched, without_spaces};
-use super::query::{Query, decode_once, decoded};
-use crate::pattern::StringMatcher;
+use super::matched::Matched;
+use super::query::{Pair, Query};
+use crate::pattern::{StringMatcher, Text};
 
 /// One of `query_parameters`.
 #[derive(Debug)]
@@ -24,21 +22,20 @@ impl ParameterMatcher {
     #[must_use]
     pub fn matches<'q>(&self, query: &Query<'q>, matched: &Matched<'q>) -> Match {
         let name = self.name.as_bytes();
-        let of = |value: Option<&Cow<'q, [u8]>>| match &self.value {
+        let of = |value: Option<&Text<'q>>| match &self.value {
             Some(matcher) => value.is_some_and(|value| matched.passes(matcher, value)),
             None => value.is_some() == self.present,
         };
-        let first = query.pairs.iter().find(|pair| pair.name == name);
-        let literal = of(first.map(|pair| Cow::Borrowed(pair.value)).as_ref());
+        let first = query.pairs.about(name).find(|pair| pair.name == name);
+        let literal = of(first.map(|pair| &pair.value));
         let is_doubtful = query.is_unclear
             || [&query.pairs, &query.finer].into_iter().any(|pairs| {
                 // Without pairs of its own, the second is the first.
-                let mut found = pairs.iter().filter(|pair| pair.is_named(name)).peekable();
+                let mut found = pairs.about(name).filter(|pair| pair.is_named(name)).peekable();
                 let is_absent = found.peek().is_none() && !pairs.is_empty();
                 is_absent && of(None) != literal
                     || found.any(|pair| {
-                        pair.name != name && of(None) != literal
-                            || self.values_differ(pair.value, literal, of)
+                        pair.name != name && of(None) != literal || self.differs(pair, literal, of)
                     })
             });
         match matched.gives_up() {
@@ -48,26 +45,14 @@ impl ParameterMatcher {
     }
 
     /// Whether the value, read in some way, comes to another result than this.
-    fn values_differ<'q>(
-        &self,
-        value: &'q [u8],
-        literal: bool,
-        of: impl Fn(Option<&Cow<'q, [u8]>>) -> bool,
-    ) -> bool {
-        if of(Some(&Cow::Borrowed(value))) != literal {
+    fn differs<'q>(&self, pair: &Pair<'q>, literal: bool, of: impl Fn(Option<&Text<'q>>) -> bool) -> bool {
+        if of(Some(&pair.value)) != literal {
             return true;
         }
-        if self.value.is_none() || !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        if self.value.is_none() {
             return false;
         }
-        [true, false].into_iter().any(|plus_is_space| {
-            let once = decode_once(value, plus_is_space);
-            let bare = without_spaces(&once);
-            of(Some(&once)) != literal
-                || bare.len() < once.len() && of(Some(&Cow::Owned(bare.to_vec()))) != literal
-                || once.contains(&b'%')
-                    && decoded(&once, false)
-                        .is_none_or(|value| of(Some(&Cow::Owned(value.into_owned()))) != literal)
-        })
+        let decoded = pair.decoded_values();
+        decoded.may_be_any || decoded.all.iter().any(|value| of(Some(value)) != literal)
     }
 }

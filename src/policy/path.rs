@@ -4,8 +4,6 @@ mod interpretations;
 
 pub(super) use interpretations::is_deceptive;
 
-use std::borrow::Cow;
-
 use super::matched::Matched;
 use crate::http;
 use crate::pattern::Member;
@@ -16,6 +14,8 @@ pub struct RequestPath<'a> {
     path: &'a [u8],
     /// It is not what was sent, but what a server may make of it.
     is_interpretation: bool,
+    /// The same with the query of the request, where a rule looks at both.
+    with_query: Option<&'a [u8]>,
 }
 
 /// In how many ways a path can be read.
@@ -28,6 +28,30 @@ pub enum PathAmbiguity {
     /// In several, which may lead to different places altogether. It is not canonical.
     Beyond,
 }
+
+/// What a plain path has anywhere,
+const PLAIN: u8 = 0;
+/// what it has no two of in a row,
+const APART: u8 = 1;
+/// and what it has not.
+const ODD: u8 = 2;
+
+/// Of each byte, which of these it is.
+static KINDS: [u8; 256] = {
+    let mut kinds = [ODD; 256];
+    let mut rest: &mut [u8] = &mut kinds;
+    let mut byte = 0_u8;
+    while let Some((kind, others)) = rest.split_first_mut() {
+        *kind = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => PLAIN,
+            b'/' | b'.' => APART,
+            _ => ODD,
+        };
+        byte = byte.wrapping_add(1);
+        rest = others;
+    }
+    kinds
+};
 
 /// A pattern for the path of a request.
 #[derive(Clone, Debug)]
@@ -88,6 +112,16 @@ impl PathPattern {
         }
     }
 
+    /// What a path is compared with.
+    pub(super) const fn test(&self) -> &PathTest {
+        &self.test
+    }
+
+    /// The test's text as an interpretation spells it.
+    pub(super) fn normal(&self) -> &[u8] {
+        &self.normal
+    }
+
     fn is(&self, path: &[u8], expected: &[u8]) -> bool {
         if self.ignore_case {
             path.eq_ignore_ascii_case(expected)
@@ -106,13 +140,11 @@ impl<'a> RequestPath<'a> {
     /// The path of a `:path` field.
     #[must_use]
     pub fn new(field: &'a [u8]) -> Self {
-        let end = field
-            .iter()
-            .position(|byte| matches!(byte, b'?' | b'#'))
-            .unwrap_or(field.len());
+        let end = memchr::memchr2(b'?', b'#', field).unwrap_or(field.len());
         Self {
             path: field.split_at_checked(end).map_or(field, |(path, _)| path),
             is_interpretation: false,
+            with_query: Some(field),
         }
     }
 
@@ -122,18 +154,10 @@ impl<'a> RequestPath<'a> {
         self.path
     }
 
-    /// A `:path` field with this path in place of its own.
+    /// A `:path` field with this path in place of its own; the path alone, where no one said what that is.
     #[must_use]
-    pub fn with_query_of(&self, field: &'a [u8]) -> Cow<'a, [u8]> {
-        let at = field.iter().position(|byte| *byte == b'?');
-        match at
-            .and_then(|at| field.get(at..))
-            .filter(|_| self.is_interpretation)
-        {
-            Some(query) => Cow::Owned([self.path, query].concat()),
-            None if self.is_interpretation => Cow::Borrowed(self.path),
-            None => Cow::Borrowed(field),
-        }
+    pub fn field(&self) -> &'a [u8] {
+        self.with_query.unwrap_or(self.path)
     }
 
     /// Whether every server finds the same segments in the path: it begins with `/`, has no empty segments, no dot segments
@@ -217,25 +241,31 @@ impl<'a> RequestPath<'a> {
     /// Whether the path has nothing but slashes, one at a time, letters, digits, hyphens, underscores, and dots between these, as
     /// nearly every path has: then there is nothing to look at more closely.
     fn is_plain(&self) -> bool {
-        let mut before = b'x';
+        let mut before = PLAIN;
         self.path.first() == Some(&b'/')
-            && self.path.iter().all(|byte| {
-                let is_sound = match byte {
-                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => true,
-                    b'/' | b'.' => before != b'/' && before != b'.',
-                    _ => false,
-                };
-                before = *byte;
-                is_sound
+            && self.path.last() != Some(&b'.')
+            // In pieces: a look at the result for each byte would take as long as all else.
+            && self.path.chunks(64).all(|piece| {
+                let odd = piece.iter().fold(PLAIN, |odd, byte| {
+                    let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(ODD);
+                    let of = kind & (before | ODD);
+                    before = kind;
+                    odd | of
+                });
+                odd == PLAIN
             })
-            && before != b'.'
     }
 
     /// The path in each of the ways in which servers may read it, in normal form: with nothing encoded that may stand for
     /// itself in a segment. Empty where there is but one; `None`: there are too many.
     #[must_use]
     pub fn interpretations(&self) -> Option<Vec<Vec<u8>>> {
-        match self.ambiguity() {
+        self.interpretations_if(self.ambiguity())
+    }
+
+    /// The same, where its ambiguity is known.
+    pub(super) fn interpretations_if(&self, ambiguity: PathAmbiguity) -> Option<Vec<Vec<u8>>> {
+        match ambiguity {
             PathAmbiguity::None => Some(Vec::new()),
             // To who takes it for a URL, `http://a/orders` and `orders` are `/orders`, and `//` is not needed for that.
             _ if !self.path.starts_with(b"/") && !matches!(self.path, b"" | b"*") => None,
@@ -249,6 +279,16 @@ impl<'a> RequestPath<'a> {
         Self {
             path,
             is_interpretation: true,
+            with_query: None,
+        }
+    }
+
+    /// The same as a part of this `:path` field, which has the query, too.
+    #[must_use]
+    pub const fn with_field(self, field: &'a [u8]) -> Self {
+        Self {
+            with_query: Some(field),
+            ..self
         }
     }
 }

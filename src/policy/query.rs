@@ -1,19 +1,30 @@
 //! The query of a request, in every way in which servers read one.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::path::is_deceptive;
+use super::readings::without_spaces;
 use crate::http::percent;
+use crate::pattern::Text;
 
 /// The query of a request, taken apart.
 #[derive(Debug)]
 pub struct Query<'q> {
     /// As the URL standard splits it, at `&`.
-    pub(super) pairs: Vec<Pair<'q>>,
+    pub(super) pairs: Pairs<'q>,
     /// As others do, at `;` too; empty where it holds none.
-    pub(super) finer: Vec<Pair<'q>>,
+    pub(super) finer: Pairs<'q>,
     /// It may hold any parameter.
     pub(super) is_unclear: bool,
+}
+
+/// Parameters, found by their names.
+#[derive(Debug, Default)]
+pub(super) struct Pairs<'q> {
+    list: Vec<Pair<'q>>,
+    /// The hashes of their names, in order.
+    by_name: Vec<(u32, usize)>,
 }
 
 #[derive(Debug)]
@@ -22,7 +33,16 @@ pub(super) struct Pair<'q> {
     pub(super) name: &'q [u8],
     /// Decoded again and again.
     decoded: Cow<'q, [u8]>,
-    pub(super) value: &'q [u8],
+    pub(super) value: Text<'q>,
+    decoded_values: OnceCell<DecodedValues>,
+}
+
+/// What servers make of a value that holds escapes.
+#[derive(Debug, Default)]
+pub(super) struct DecodedValues {
+    pub(super) all: Vec<Text<'static>>,
+    /// There is no end of it.
+    pub(super) may_be_any: bool,
 }
 
 /// Where there are more, the query may hold any parameter: to look for each rule's would take too long.
@@ -47,10 +67,10 @@ impl<'q> Query<'q> {
         let is_deceptive = query.contains(&b'%') && is_deceptive(query);
         let mut is_unclear = hides_query || is_deceptive || end < field.len();
         let mut split = |is_separator: fn(&u8) -> bool| {
-            let mut pairs = Vec::new();
+            let mut pairs = Pairs::default();
             for pair in query.split(is_separator).filter(|pair| !pair.is_empty()) {
                 match Pair::new(pair) {
-                    Some(pair) if pairs.len() < MAX_PAIRS => pairs.push(pair),
+                    Some(pair) if pairs.list.len() < MAX_PAIRS => pairs.push(pair),
                     _ => {
                         is_unclear = true;
                         break;
@@ -62,7 +82,7 @@ impl<'q> Query<'q> {
         let pairs = split(|byte| *byte == b'&');
         let finer = match query.contains(&b';') {
             true => split(|byte| matches!(byte, b'&' | b';')),
-            false => Vec::new(),
+            false => Pairs::default(),
         };
         Self {
             pairs,
@@ -80,25 +100,98 @@ impl<'q> Pair<'q> {
         Some(Self {
             name,
             decoded: decoded(name, true)?,
-            value: value.strip_prefix(b"=").unwrap_or(value),
+            value: Text::Borrowed(value.strip_prefix(b"=").unwrap_or(value)),
+            decoded_values: OnceCell::new(),
         })
+    }
+
+    /// What servers make of its value, beside what is written.
+    pub(super) fn decoded_values(&self) -> &DecodedValues {
+        self.decoded_values.get_or_init(|| {
+            let mut made = DecodedValues::default();
+            if !self.value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+                return made;
+            }
+            let mut add = |text: &[u8]| {
+                if made.all.iter().all(|known| **known != *text) {
+                    made.all.push(Text::Shared(text.into()));
+                }
+            };
+            for plus_is_space in [true, false] {
+                let once = decode_once(&self.value, plus_is_space);
+                add(&once);
+                add(without_spaces(&once));
+                match once.contains(&b'%').then(|| decoded(&once, false)) {
+                    None => {}
+                    Some(Some(text)) => add(&text),
+                    Some(None) => made.may_be_any = true,
+                }
+            }
+            made
+        })
+    }
+
+    /// What names by which it may be looked for have in common with it.
+    fn hashes(&self) -> [u32; 3] {
+        [self.name, &*self.decoded, self.short_name()].map(hash)
+    }
+
+    /// Its name to those who leave out what is in brackets or behind a NUL.
+    fn short_name(&self) -> &[u8] {
+        let text = self.decoded.trim_ascii_start();
+        let end = text.iter().position(|byte| matches!(byte, b'[' | 0));
+        end.and_then(|end| text.get(..end)).unwrap_or(text)
     }
 
     /// Whether some server takes its name for this one: PHP has underscores for dots and spaces, and it and others leave out
     /// what is in brackets; some ignore the case of letters, or stop at a NUL.
     pub(super) fn is_named(&self, name: &[u8]) -> bool {
-        let plain = |byte: &u8| match byte {
-            b'.' | b' ' => b'_',
-            byte => byte.to_ascii_lowercase(),
-        };
         let is_alike = |text: &[u8]| text.iter().map(plain).eq(name.iter().map(plain));
-        if self.decoded.len() < name.len() {
-            return false;
-        }
-        let text = self.decoded.trim_ascii_start();
-        let end = text.iter().position(|byte| matches!(byte, b'[' | 0));
-        is_alike(&self.decoded) || is_alike(text.get(..end.unwrap_or(text.len())).unwrap_or(text))
+        is_alike(&self.decoded) || is_alike(self.short_name())
     }
+}
+
+impl<'q> Pairs<'q> {
+    fn push(&mut self, pair: Pair<'q>) {
+        let number = self.list.len();
+        for hash in pair.hashes() {
+            // There are few, and a sort costs the module more than it saves.
+            let place = self.by_name.partition_point(|known| *known < (hash, number));
+            if self.by_name.get(place) != Some(&(hash, number)) {
+                self.by_name.insert(place, (hash, number));
+            }
+        }
+        self.list.push(pair);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Those that may be named so, in order, among them all that are.
+    pub(super) fn about(&self, name: &[u8]) -> impl Iterator<Item = &Pair<'q>> + Clone {
+        let hash = hash(name);
+        let start = self.by_name.partition_point(|(known, _)| *known < hash);
+        let found = self.by_name.get(start..).unwrap_or_default().iter();
+        found
+            .take_while(move |(known, _)| *known == hash)
+            .filter_map(|(_, number)| self.list.get(*number))
+    }
+}
+
+/// A character of a name, to those who take others for it.
+fn plain(byte: &u8) -> u8 {
+    match byte {
+        b'.' | b' ' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    }
+}
+
+/// FNV-1a.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(plain(byte))).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// Decoded again and again; `None`: there is no end of it.

@@ -141,6 +141,8 @@ fn without_port(address: &[u8]) -> &[u8] {
 /// A requirement with what follows from it.
 #[derive(Debug)]
 pub struct Demand {
+    /// A number that it shares only with demands that are written alike: a request that meets one meets all of them.
+    pub kind: usize,
     /// What is needed.
     pub requirement: Requirement,
     /// Where tokens are looked for: at the locations of every provider that it names.

@@ -93,7 +93,7 @@ pub(super) fn list() -> Vec<Scenario> {
             let rule = |number: usize| json!({
                 "match": {"prefix": format!("/s{number:03}")},
                 "requires": {"provider_name": "corp"},
-                "authorize": condition(json!({"claim_name": "n", "exists": true})),
+                "authorize": condition(json!({"claim_name": "n", "any_of": [7, number]})),
             });
             let mut config = config(local_provider());
             config["rules"] = (0..400).map(rule).collect();
@@ -101,6 +101,32 @@ pub(super) fn list() -> Vec<Scenario> {
         })
         .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(10)), forwarded())
         .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(1200)), denied("claim_rejected")),
+        Scenario::new("many rules that are written alike look through a claim once", {
+            let rule = |number: usize| json!({
+                "match": {"prefix": format!("/s{number:03}")},
+                "requires": {"provider_name": "corp"},
+                "authorize": condition(json!({"claim_name": "n", "any_of": [if number == 399 { 8 } else { 7 }]})),
+            });
+            let mut config = config(local_provider());
+            config["rules"] = (0..400).map(rule).collect();
+            config
+        })
+        .request(get("/s000//a/%2e%2e/").bearer(&long(1200)), forwarded())
+        // Each of them has its say all the same.
+        .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(1200)), denied("claim_rejected")),
+        authorizing(
+            "a long list of texts is looked through for each of a token's",
+            condition(json!({"claim_name": "n", "any_of": (0..2000).map(|number| format!("t{number}")).collect::<Vec<String>>()})),
+        )
+        .token(claiming(json!({"n": (2000..3200).map(|number| format!("t{number}")).collect::<Vec<String>>()})), denied("claim_rejected"))
+        .token(claiming(json!({"n": (1999..3200).map(|number| format!("t{number}")).collect::<Vec<String>>()})), forwarded()),
+        authorizing(
+            "all of a list are there, whatever their types and how often they are written",
+            condition(json!({"claim_name": "n", "all_of": ["a", 1, "b", "a", true, 1.0]})),
+        )
+        .token(claiming(json!({"n": [true, "b", 1, "a", "c"]})), forwarded())
+        .token(claiming(json!({"n": [true, "b", "1", "a"]})), denied("claim_rejected"))
+        .token(claiming(json!({"n": [true, "b", 1]})), denied("claim_rejected")),
         Scenario::new(
             "a provider's conditions hold wherever its tokens are used",
             json!({

@@ -1,5 +1,7 @@
 //! What servers may make of a path before they look at it.
 
+use std::borrow::Cow;
+
 use crate::http::{self, percent};
 
 /// What servers do, one step each. Proxies and frameworks follow each other, and each does some of this, in an order of its own:
@@ -57,70 +59,228 @@ const STEPS: [Step; 13] = [
 ];
 
 impl Step {
-    fn take(self, path: &[u8]) -> Vec<u8> {
-        let mut made = path.to_vec();
+    /// Of these marks a path has one, or its normal form, or the step changes nothing but the form.
+    const fn asks_for(self) -> u16 {
         match self {
-            Self::Normalize => return in_normal_form(path),
+            Self::Normalize => marks::NOT_NORMAL,
+            Self::Decode => marks::SEPARATOR,
+            Self::DropParameters => marks::SEMICOLON,
+            Self::CutShort => marks::CUT,
+            Self::TurnBackslashes => marks::BACKSLASH,
+            Self::MergeSlashes => marks::SLASHES,
+            Self::ResolveDots | Self::ResolveStrangeDots | Self::ResolveWithoutSlash => marks::SLASH_DOT,
+            Self::DropAuthority => marks::SLASHES | marks::BACKSLASH,
+            Self::DropControls => marks::CONTROL,
+            Self::TrimSegments => marks::TRIMMED,
+            Self::DecodeLoosely => marks::HIGH,
+        }
+    }
+
+    fn take(self, path: &[u8], normal: &[u8]) -> Vec<u8> {
+        let mut made = Vec::with_capacity(path.len());
+        match self {
+            Self::Normalize => made.extend_from_slice(normal),
             Self::Decode => return respell(path, true),
             Self::DropParameters => {
-                let mut is_name = true;
-                made.retain(|byte| {
-                    is_name = *byte == b'/' || is_name && *byte != b';';
-                    is_name
-                });
+                for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
+                    if number > 0 {
+                        made.push(b'/');
+                    }
+                    let end = memchr::memchr(b';', segment).unwrap_or(segment.len());
+                    made.extend_from_slice(segment.get(..end).unwrap_or_default());
+                }
             }
             Self::CutShort => {
-                let ends = |three: &[u8]| matches!(three, b"%3F" | b"%23" | b"%00");
-                made.truncate(path.windows(3).position(ends).unwrap_or(path.len()));
+                let ends = |at: &usize| {
+                    let escape = path.get(*at..at.saturating_add(3));
+                    matches!(escape, Some(b"%3F" | b"%23" | b"%00"))
+                };
+                let end = memchr::memchr_iter(b'%', path).find(ends);
+                made.extend_from_slice(end.and_then(|end| path.get(..end)).unwrap_or(path));
             }
             Self::TurnBackslashes => {
+                made.extend_from_slice(path);
                 for byte in made.iter_mut().filter(|byte| **byte == b'\\') {
                     *byte = b'/';
                 }
             }
-            Self::MergeSlashes => made.dedup_by(|byte, before| *byte == b'/' && *before == b'/'),
+            Self::MergeSlashes => {
+                made.extend_from_slice(path);
+                made.dedup_by(|byte, before| *byte == b'/' && *before == b'/');
+            }
             Self::ResolveDots => return without_dot_segments(path, self),
             Self::ResolveStrangeDots | Self::ResolveWithoutSlash => {
-                return without_dot_segments(&in_normal_form(path), self);
+                return without_dot_segments(normal, self);
             }
             Self::DropAuthority => return without_authority(path),
-            Self::DropControls => return without_controls(&in_normal_form(path)),
-            Self::TrimSegments => return with_trimmed_segments(&in_normal_form(path)),
-            Self::DecodeLoosely => return decoded_loosely(path).0,
+            Self::DropControls => return without_controls(normal),
+            Self::TrimSegments => return with_trimmed_segments(normal),
+            Self::DecodeLoosely => return loosely(normal).0,
         }
         made
     }
 }
 
-/// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a millisecond, and no more.
+/// What a path has that some step changes.
+mod marks {
+    /// Without it, a path is in normal form.
+    pub(super) const NOT_NORMAL: u16 = 1;
+    pub(super) const SEMICOLON: u16 = 1 << 2;
+    pub(super) const BACKSLASH: u16 = 1 << 3;
+    /// Several slashes, one after the other.
+    pub(super) const SLASHES: u16 = 1 << 4;
+    /// A segment that begins with a dot.
+    pub(super) const SLASH_DOT: u16 = 1 << 5;
+    /// A segment that ends with a dot or an escape, or in which a NUL or the name of a stream begins.
+    pub(super) const TRIMMED: u16 = 1 << 6;
+    /// The escape of what may end a path,
+    pub(super) const CUT: u16 = 1 << 1;
+    /// of a slash, a backslash or a percent sign,
+    pub(super) const SEPARATOR: u16 = 1 << 7;
+    /// of a control character,
+    pub(super) const CONTROL: u16 = 1 << 8;
+    /// or of a part of a character beyond ASCII.
+    pub(super) const HIGH: u16 = 1 << 9;
+    /// `%u`.
+    pub(super) const UNICODE: u16 = 1 << 10;
+}
+
+/// The marks of a path.
+fn marks_of(path: &[u8]) -> u16 {
+    let mut found = 0;
+    let mut rest = path;
+    while let Some((byte, mut after)) = rest.split_first() {
+        found |= match byte {
+            // The name of a stream follows.
+            b':' if after.first() == Some(&b'$') => marks::TRIMMED,
+            byte if is_plain(*byte) => 0,
+            b'%' => match (escape(rest), after) {
+                (Some((octet, behind)), [high, low, ..]) => {
+                    let is_lower = high.is_ascii_lowercase() || low.is_ascii_lowercase();
+                    let of = match octet {
+                        octet if is_lower || is_plain(octet) || octet == b';' => marks::NOT_NORMAL,
+                        _ => 0,
+                    };
+                    let kind = match octet {
+                        0 => marks::CUT | marks::CONTROL | marks::TRIMMED,
+                        1..=0x1f | 0x7f => marks::CONTROL,
+                        b'?' | b'#' => marks::CUT,
+                        b'/' | b'\\' | b'%' => marks::SEPARATOR,
+                        0x80.. => marks::HIGH,
+                        _ => 0,
+                    };
+                    after = behind;
+                    of | kind
+                }
+                (_, [b'u' | b'U', ..]) => marks::UNICODE,
+                _ => 0,
+            },
+            b';' => marks::SEMICOLON,
+            b'\\' => marks::BACKSLASH,
+            b'/' => {
+                let before = path.len().checked_sub(rest.len()).and_then(|at| path.get(..at));
+                let of = match after.first() {
+                    Some(b'/') => marks::SLASHES,
+                    Some(b'.') => marks::SLASH_DOT,
+                    _ => 0,
+                };
+                of | mark_of_end(before.unwrap_or_default())
+            }
+            _ => marks::NOT_NORMAL,
+        };
+        rest = after;
+    }
+    found | mark_of_end(path)
+}
+
+/// Whether a segment that ends so may have an end that some server drops.
+const fn mark_of_end(path: &[u8]) -> u16 {
+    match path {
+        [.., b'.'] | [.., b'%', _, _] => marks::TRIMMED,
+        _ => 0,
+    }
+}
+
+/// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a tenth of a millisecond.
 pub(super) const MOST: usize = 16 * 1024;
 /// What the shortest interpretation counts: so there are 42 at most.
 const LEAST: usize = 384;
+/// How many bytes all steps together may go through.
+const MOST_WORK: usize = 6 * MOST;
 
 /// Every interpretation in normal form; `None`: there are too many to look for, or it may be read as anything. No client has use for
 /// such a path.
 ///
 /// What is not in normal form is left out, since to a pattern it is what its normal form is.
 pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut found = vec![path.to_vec()];
     // The path itself counts, too: each step looks at all of it.
     let mut left = MOST.checked_sub(path.len())?;
+    let mut work = MOST_WORK;
+    let mut found = vec![Found::new(path.to_vec())];
     let mut next = 0_usize;
-    while let Some(path) = found.get(next).cloned() {
-        if is_deceptive(&path) {
+    while let Some(path) = found.get(next).map(|found| found.path.clone()) {
+        work = work.checked_sub(path.len())?;
+        let mut has = marks_of(&path);
+        let mut normal = Cow::Borrowed(&*path);
+        let is_normal = has & marks::NOT_NORMAL == 0;
+        if !is_normal {
+            work = work.checked_sub(path.len())?;
+            normal = in_normal_form(&path).into();
+            work = work.checked_sub(normal.len())?;
+            has |= marks_of(&normal) | marks::NOT_NORMAL;
+        }
+        if has & (marks::HIGH | marks::UNICODE) != 0 && is_deceptive_if_normal(&normal) {
             return None;
         }
+        if let Some(found) = found.get_mut(next) {
+            found.is_normal = is_normal;
+        }
         for step in STEPS {
-            let interpretation = step.take(&path);
-            if !found.contains(&interpretation) {
-                left = left.checked_sub(interpretation.len().max(LEAST))?;
-                found.push(interpretation);
+            if step.asks_for() & has == 0 {
+                continue;
+            }
+            work = work.checked_sub(path.len())?;
+            let made = Found::new(step.take(&path, &normal));
+            if !found.iter().any(|known| known.is_same(&made)) {
+                left = left.checked_sub(made.path.len().max(LEAST))?;
+                found.push(made);
             }
         }
         next = next.saturating_add(1);
     }
-    found.retain(|interpretation| in_normal_form(interpretation) == *interpretation);
-    Some(found)
+    found.retain(|found| found.is_normal);
+    Some(found.into_iter().map(|found| found.path).collect())
+}
+
+/// An interpretation.
+struct Found {
+    path: Vec<u8>,
+    /// Tells most of the others from it.
+    hash: u64,
+    is_normal: bool,
+}
+
+impl Found {
+    fn new(path: Vec<u8>) -> Self {
+        let mut hash = 0_u64;
+        let mut rest = &*path;
+        while let Some((eight, after)) = rest.split_first_chunk() {
+            hash = (hash.rotate_left(5) ^ u64::from_le_bytes(*eight)).wrapping_mul(0x517c_c1b7_2722_0a95);
+            rest = after;
+        }
+        let hash = rest.iter().fold(hash, |hash, byte| {
+            (hash.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(0x517c_c1b7_2722_0a95)
+        });
+        Self {
+            path,
+            hash,
+            is_normal: false,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.path == other.path
+    }
 }
 
 /// Whether a byte of a path means itself and nothing else (RFC 3986 section 3.3: `pchar`, but for `;`).
@@ -153,12 +313,22 @@ pub(super) fn in_normal_form(path: &[u8]) -> Vec<u8> {
 
 /// The same with what separates decoded as well.
 fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
+    let stands = |byte: u8| is_plain(byte) || matches!(byte, b';' | b'/' | b'\\');
     let mut spelt = Vec::with_capacity(path.len());
-    while let Some((octet, is_escaped, rest)) = percent::split_first(path) {
+    loop {
+        // Most of a path stands for itself.
+        let end = path.iter().position(|byte| !stands(*byte)).unwrap_or(path.len());
+        let Some((plain, rest)) = path.split_at_checked(end) else {
+            break;
+        };
+        spelt.extend_from_slice(plain);
+        let Some((octet, is_escaped, rest)) = percent::split_first(rest) else {
+            break;
+        };
         path = rest;
         let stands = match octet {
             b'/' | b'\\' | b'%' => separators || !is_escaped,
-            octet => is_plain(octet) || octet == b';',
+            octet => stands(octet),
         };
         if stands {
             spelt.push(octet);
@@ -298,12 +468,21 @@ fn without_last_blank(segment: &[u8]) -> Option<&[u8]> {
 /// The path in normal form, with characters for what they are compatible with; and whether any of these is more than a letter
 /// or a digit.
 pub(super) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
-    let normal = in_normal_form(path);
-    let mut path = &*normal;
+    loosely(&in_normal_form(path))
+}
+
+/// The same of a path in normal form.
+fn loosely(mut path: &[u8]) -> (Vec<u8>, bool) {
     let mut made = Vec::with_capacity(path.len());
     let mut is_structural = false;
-    while let [byte, after @ ..] = path {
-        match character(path).and_then(|(character, rest)| Some((compatible(character)?, rest))) {
+    // Only an escape is ever anything else.
+    while let Some((plain, escaped)) = path.split_at_checked(memchr::memchr(b'%', path).unwrap_or(path.len()))
+    {
+        made.extend_from_slice(plain);
+        let [byte, after @ ..] = escaped else {
+            break;
+        };
+        match character(escaped).and_then(|(character, rest)| Some((compatible(character)?, rest))) {
             Some(((ascii, count), rest)) => {
                 is_structural |= !ascii.is_ascii_alphanumeric();
                 made.extend(std::iter::repeat_n(ascii, count));
@@ -321,8 +500,12 @@ pub(super) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
 /// Whether the path holds what no client has use for and some servers read as anything: a form of UTF-8 that is longer than
 /// need be, or a `%u002e`.
 pub(in crate::policy) fn is_deceptive(path: &[u8]) -> bool {
-    let normal = in_normal_form(path);
-    (0..normal.len()).any(|at| match normal.get(at..) {
+    is_deceptive_if_normal(&in_normal_form(path))
+}
+
+/// The same of a path in normal form.
+fn is_deceptive_if_normal(normal: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', normal).any(|at| match normal.get(at..) {
         Some([b'%', b'u' | b'U', a, b, c, d, ..]) => {
             http::octet(*a, *b).is_some() && http::octet(*c, *d).is_some()
         }
@@ -549,5 +732,120 @@ mod tests {
         }
         assert!(most > 10, "{most}");
         assert!(refused < 100, "{refused}");
+    }
+
+    /// What every step makes of a path, whether it has anything to do or not.
+    fn one_by_one(path: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let mut found = vec![path.to_vec()];
+        let mut left = MOST.checked_sub(path.len())?;
+        let mut next = 0;
+        while let Some(path) = found.get(next).cloned() {
+            if is_deceptive(&path) {
+                return None;
+            }
+            for step in STEPS {
+                let mut made = path.clone();
+                match step {
+                    Step::DropParameters => {
+                        let mut is_name = true;
+                        made.retain(|byte| {
+                            is_name = *byte == b'/' || is_name && *byte != b';';
+                            is_name
+                        });
+                    }
+                    Step::CutShort => {
+                        let ends = |three: &[u8]| matches!(three, b"%3F" | b"%23" | b"%00");
+                        made.truncate(path.windows(3).position(ends).unwrap_or(path.len()));
+                    }
+                    step => made = step.take(&path, &in_normal_form(&path)),
+                }
+                if !found.contains(&made) {
+                    left = left.checked_sub(made.len().max(LEAST))?;
+                    found.push(made);
+                }
+            }
+            next += 1;
+        }
+        found.retain(|path| in_normal_form(path) == *path);
+        found.sort();
+        Some(found)
+    }
+
+    #[test]
+    fn steps_that_are_left_out_would_have_changed_nothing() {
+        const PIECES: [&str; 41] = [
+            "/",
+            "/",
+            "/",
+            "a",
+            "b",
+            ".",
+            "..",
+            ";",
+            "\\",
+            "%",
+            "%2f",
+            "%2E",
+            "%5c",
+            "%25",
+            "%252e",
+            "%3b",
+            "%20",
+            "%00",
+            "%41",
+            "%40",
+            "%c3%a9",
+            "é",
+            "%3f",
+            "...",
+            "%23",
+            "%3F",
+            "%7f",
+            "%0a",
+            "%u002e",
+            "%uff0f",
+            "．",
+            "%ef%bc%8f",
+            "%e0%80%ae",
+            " ",
+            "\t",
+            "%%32%35",
+            "%%34%31",
+            "/.",
+            "./",
+            "5",
+            ":$x",
+        ];
+        let mut state = 0x9e37_79b9_u32;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 8) as usize).checked_rem(below).expect("a choice")
+        };
+        let (mut several, mut none) = (0, 0);
+        for _ in 0..30_000 {
+            let mut path = b"/".to_vec();
+            for _ in 0..random(8) {
+                path.extend_from_slice(PIECES[random(PIECES.len())].as_bytes());
+            }
+            let found = of(&path).map(|mut found| {
+                found.sort();
+                found
+            });
+            match &found {
+                Some(found) => several += usize::from(found.len() > 3),
+                None => none += 1,
+            }
+            assert_eq!(found, one_by_one(&path), "{}", String::from_utf8_lossy(&path));
+        }
+        assert!(several > 1_000 && none > 1_000, "{several} {none}");
+    }
+
+    #[test]
+    fn a_long_path_that_is_hard_to_read_may_be_any() {
+        for part in ["//a/%2e%2e/", "/a;b%5c..%2f/.", "/%e2%80%a5%20;"] {
+            let path = part.repeat(7_000 / part.len());
+            let path = path.as_bytes();
+            assert_eq!(of(path), None, "{part}");
+        }
     }
 }

@@ -1,0 +1,180 @@
+//! What servers make of the values of a header field.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use crate::http::{Authority, is_token_byte};
+use crate::pattern::Text;
+
+/// Where a field has more values, or a value more elements, they may hold anything: to look at each would take too long.
+pub(super) const MAX_VALUES: usize = 16;
+
+/// What servers make of a field's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// `:method`.
+    Method,
+    /// `:path`, with its query.
+    Path,
+    /// `:authority`.
+    Authority,
+    /// Any other.
+    Other,
+}
+
+/// A text, and the number that it is.
+#[derive(Debug)]
+pub(super) struct Reading<'r> {
+    pub(super) text: Text<'r>,
+    number: OnceCell<Option<i64>>,
+}
+
+/// What servers make of one value.
+#[derive(Debug)]
+pub(super) struct ValueReadings<'r> {
+    /// As it is written.
+    pub(super) whole: Reading<'r>,
+    /// In another spelling.
+    pub(super) spelt: Option<Reading<'r>>,
+    /// What it may be to some servers only: one of its elements, or with another port.
+    pub(super) others: Vec<Reading<'r>>,
+    /// It may be anything to some server.
+    pub(super) may_be_any: bool,
+    /// The same, but only to servers that look for elements.
+    pub(super) is_cut: bool,
+}
+
+/// What servers make of a field's values.
+#[derive(Debug)]
+pub(super) struct FieldReadings<'r> {
+    /// The first values.
+    pub(super) values: Vec<ValueReadings<'r>>,
+    /// Further ones, where there are too many to look at each: the field may hold anything.
+    pub(super) further: Vec<Reading<'r>>,
+    joined: OnceCell<[Reading<'r>; 2]>,
+}
+
+impl<'r> Reading<'r> {
+    pub(super) const fn new(text: Text<'r>) -> Self {
+        Self {
+            text,
+            number: OnceCell::new(),
+        }
+    }
+
+    fn borrowed(text: &'r [u8]) -> Self {
+        Self::new(Text::Borrowed(text))
+    }
+
+    fn owned(text: Vec<u8>) -> Self {
+        Self::new(Text::Shared(text.into()))
+    }
+
+    /// The whole number that it is.
+    pub(super) fn number(&self) -> Option<i64> {
+        *self
+            .number
+            .get_or_init(|| std::str::from_utf8(&self.text).ok()?.parse().ok())
+    }
+}
+
+impl<'r> FieldReadings<'r> {
+    /// What servers make of these values, where the request has this authority.
+    pub(super) fn new(
+        mut all: impl Iterator<Item = &'r [u8]>,
+        kind: FieldKind,
+        authority: Option<&Authority<'_>>,
+    ) -> Self {
+        let first: Vec<&'r [u8]> = all.by_ref().take(MAX_VALUES).collect();
+        let rest: Vec<&'r [u8]> = all.collect();
+        let looked_at = if rest.is_empty() { first.len() } else { 1 };
+        let (values, further) = first.split_at(looked_at.min(first.len()));
+        Self {
+            values: values
+                .iter()
+                .map(|value| ValueReadings::new(value, kind, authority))
+                .collect(),
+            further: further
+                .iter()
+                .chain(&rest)
+                .map(|value| Reading::borrowed(value))
+                .collect(),
+            joined: OnceCell::new(),
+        }
+    }
+
+    /// All values in one (RFC 9110 section 5.3).
+    pub(super) fn joined(&self) -> &[Reading<'r>; 2] {
+        self.joined.get_or_init(|| {
+            let all: Vec<&[u8]> = self.values.iter().map(|value| &*value.whole.text).collect();
+            [
+                Reading::owned(all.join(&b","[..])),
+                Reading::owned(all.join(&b", "[..])),
+            ]
+        })
+    }
+}
+
+impl<'r> ValueReadings<'r> {
+    fn new(value: &'r [u8], kind: FieldKind, authority: Option<&Authority<'_>>) -> Self {
+        let mut readings = Self {
+            whole: Reading::borrowed(value),
+            spelt: None,
+            others: Vec::new(),
+            may_be_any: false,
+            is_cut: false,
+        };
+        match kind {
+            // The path is read in one way at a time.
+            FieldKind::Path => {}
+            FieldKind::Method => {
+                readings.may_be_any = !is_method(value);
+                if value.iter().any(u8::is_ascii_lowercase) {
+                    readings.spelt = Some(Reading::owned(value.to_ascii_uppercase()));
+                }
+            }
+            FieldKind::Authority => match authority {
+                Some(authority) => {
+                    let owned = |text: Cow<'_, [u8]>| Reading::owned(text.into_owned());
+                    readings.spelt = Some(authority.text()).filter(|text| **text != *value).map(owned);
+                    readings.others = authority.others().map(owned).collect();
+                }
+                None => readings.may_be_any = true,
+            },
+            FieldKind::Other => {
+                let bare = without_spaces(value);
+                readings.spelt = (bare.len() < value.len()).then(|| Reading::borrowed(bare));
+                let mut elements = value.split(|byte| *byte == b',').map(without_spaces);
+                let first: Vec<&'r [u8]> = elements.by_ref().take(MAX_VALUES).collect();
+                readings.is_cut = elements.next().is_some();
+                // One alone is the value itself.
+                if first.len() > 1 {
+                    readings.others = first.into_iter().map(Reading::borrowed).collect();
+                }
+            }
+        }
+        readings
+    }
+}
+
+/// Whether it is a method at all (RFC 9110 section 9.1: a token). What is none may be any.
+pub(super) fn is_method(method: &[u8]) -> bool {
+    !method.is_empty() && method.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// The value without what some server takes for white space at either end: all that Java's `trim` drops, and the spaces
+/// beyond ASCII that Python's and JavaScript's drop, in Latin-1 and in UTF-8.
+pub(super) fn without_spaces(mut value: &[u8]) -> &[u8] {
+    while let [0xc2, 0x85 | 0xa0, rest @ ..] | [0..=b' ' | 0x85 | 0xa0, rest @ ..] = value {
+        value = rest;
+    }
+    loop {
+        value = match value {
+            [rest @ .., 0xc2, 0x85 | 0xa0] | [rest @ .., 0..=b' '] => rest,
+            // The end of a letter in UTF-8.
+            [.., 0x80..=0xff, 0x85 | 0xa0] => return value,
+            [rest @ .., 0x85 | 0xa0] => rest,
+            _ => return value,
+        };
+    }
+}
