@@ -93,6 +93,9 @@ const DIGIT: &[(u32, u32)] = &[(0x30, 0x39)];
 const WORD: &[(u32, u32)] = &[(0x30, 0x39), (0x41, 0x5a), (0x5f, 0x5f), (0x61, 0x7a)];
 const SPACE: &[(u32, u32)] = &[(0x09, 0x0d), (0x20, 0x20)];
 
+/// `\s` of RE2: without the vertical tab, which `[[:space:]]` has.
+const PERL_SPACE: &[(u32, u32)] = &[(0x09, 0x0a), (0x0c, 0x0d), (0x20, 0x20)];
+
 /// POSIX's names.
 const NAMED: &[(&str, &[(u32, u32)])] = &[
     ("alnum", &[(0x30, 0x39), (0x41, 0x5a), (0x61, 0x7a)]),
@@ -304,10 +307,10 @@ impl<'p> Parser<'p> {
             'B' => Escape::Look(Look::NoBoundary),
             'd' => Escape::Class(DIGIT.to_vec()),
             'w' => Escape::Class(WORD.to_vec()),
-            's' => Escape::Class(SPACE.to_vec()),
+            's' => Escape::Class(PERL_SPACE.to_vec()),
             'D' => Escape::Class(negated(DIGIT)),
             'W' => Escape::Class(negated(WORD)),
-            'S' => Escape::Class(negated(SPACE)),
+            'S' => Escape::Class(negated(PERL_SPACE)),
             'a' => Escape::Char('\x07'),
             'f' => Escape::Char('\x0c'),
             't' => Escape::Char('\t'),

@@ -22,6 +22,8 @@ fn patterns_match_as_a_whole() {
         ("(ab)*c", "ababc", "abac"),
         ("(a*)*b", "aab", "aa"),
         (r"\d+", "0123456789", "x"),
+        (r"\S", "\u{b}", "\u{c}"),
+        ("[[:space:]]", "\u{b}", "x"),
         (r"[[:alpha:]_]+", "a_B", "a1"),
         ("[]a]+", "a]", "["),
         ("[^/]+", "abc", "a/c"),
