@@ -440,9 +440,9 @@ impl Filter {
     #[inline(never)]
     fn tell_of(&self, event: Event) {
         let id = match &event {
-            Event::Keys(id, _)
-            | Event::UnknownKid(id)
-            | Event::KeyWanted(WantedKey { provider: id, .. }) => id,
+            Event::Keys(id, _) | Event::UnknownKid(id) | Event::KeyWanted(WantedKey { provider: id, .. }) => {
+                id
+            }
             Event::BackendMissing(alias) => return super::key_log::tell_missing_backend(alias),
             // This engine has taken it over.
             Event::BackendNamed(..) => return,

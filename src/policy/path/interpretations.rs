@@ -764,7 +764,7 @@ mod tests {
                     found.push(made);
                 }
             }
-            next += 1;
+            next = next.saturating_add(1);
         }
         found.retain(|path| in_normal_form(path) == *path);
         found.sort();
