@@ -91,7 +91,7 @@ image: wasm ## the image of the module, an OCI layout at .build/oci; REGISTRY=ho
 	@scripts/image.sh
 
 .PHONY: release
-release: wasm native static ## what a release has, in dist/: modules, image, jwtctl, checksums, bill of materials, licenses, notes
+release: wasm native ## what a release has, in dist/: modules, image, checksums, jwtctl after make static, bill of materials, licenses, notes
 	@scripts/release.sh
 
 .PHONY: reproducible

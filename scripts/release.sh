@@ -21,7 +21,12 @@ digest=$(sha256sum <"$dist/jwt.wasm" | cut -d' ' -f1)
 native=libjwt-$version-linux-$(uname -m).so
 cp envoy/libjwt.so "$dist/$native"
 for processor in x86_64 aarch64; do
-    cp ".build/static/jwtctl-$processor-linux" "$dist/jwtctl-$version-linux-$processor"
+    made=.build/static/jwtctl-$processor-linux
+    if [ -e "$made" ]; then
+        cp "$made" "$dist/jwtctl-$version-linux-$processor"
+    else
+        say "release: no $made, which make static leaves"
+    fi
 done
 image=$(LAYOUT="$dist/oci" MODULE="$dist/jwt.wasm" scripts/image.sh)
 # As one file, too, because a release of a forge has files and no folders.
