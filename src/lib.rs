@@ -75,6 +75,7 @@ pub mod reply;
 pub mod request;
 pub mod seal;
 pub mod settings;
+mod sort;
 pub mod store;
 pub mod time;
 mod token_cache;

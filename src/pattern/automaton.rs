@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use super::effort::{Effort, Hits};
 use super::program::{Place, Program, Side, bit, index};
 use super::syntax;
+use crate::sort::heap_sort;
 
 /// The memory of the states of one program, in numbers of four bytes: half a MiB.
 const MAX_MEMORY: usize = 128 * 1024;
@@ -125,7 +126,7 @@ impl States {
             return Some(hits);
         }
         self.decided.extend_from_slice(&hits);
-        self.decided.sort_unstable();
+        heap_sort(&mut self.decided);
         self.decided.dedup();
         Some(self.decided.as_slice().into())
     }
@@ -242,7 +243,7 @@ impl States {
                 _ => None,
             })
             .collect();
-        hits.sort_unstable();
+        heap_sort(&mut hits);
         hits.dedup();
         let hits: Rc<[u32]> = hits.into();
         self.states.get_mut(number)?.hits = Some(hits.clone());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::syntax::{Fault, LAST, Look, Node, Ranges};
+use crate::sort::heap_sort;
 
 /// The most places of one pattern.
 const MAX_PLACES: usize = 30_000;
@@ -102,7 +103,7 @@ impl Classes {
         for (start, end) in lone.chain(words).chain(sets.keys().flatten().copied()) {
             starts.extend([start, end.saturating_add(1)]);
         }
-        starts.sort_unstable();
+        heap_sort(&mut starts);
         starts.dedup();
         // First single characters, then the boundaries of the sets.
         let mut class_of: Vec<u32> = vec![0; starts.len()];
@@ -205,7 +206,7 @@ impl Compiler {
         for item in self.tree.iter().flat_map(|branch| branch.next.keys()) {
             collect(item, &mut sets, &mut chars, &mut looks);
         }
-        chars.sort_unstable();
+        heap_sort(&mut chars);
         chars.dedup();
         let classes = Classes::new(&chars, &sets, looks);
         let words = usize::try_from(classes.count.div_ceil(64)).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The syntax of a pattern: RE2's without Unicode classes. Classes and case are those of ASCII.
 
+use crate::sort::heap_sort;
+
 /// The last character of a text. Bytes that are not UTF-8 are characters too, beyond those of Unicode: see
 /// [`of_byte`].
 pub(super) const LAST: u32 = 0x11_00ff;
@@ -427,7 +429,7 @@ impl<'p> Parser<'p> {
 
 /// Sorted, with adjacent ranges joined.
 fn in_order(mut ranges: Ranges) -> Ranges {
-    ranges.sort_unstable();
+    heap_sort(&mut ranges);
     let mut joined = Ranges::new();
     for (start, end) in ranges {
         match joined.last_mut() {

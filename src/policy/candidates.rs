@@ -9,6 +9,7 @@ use super::matched::Matched;
 use super::matcher::AnyMatcher;
 use super::path::{PathTest, RequestPath};
 use crate::pattern::{Hits, PatternSet};
+use crate::sort::heap_sort;
 
 /// So few rules are asked one after the other.
 const FEW_RULES: usize = 8;
@@ -86,7 +87,7 @@ impl RuleIndex {
             }
         }
         index.any_path.dedup();
-        sort(&mut texts);
+        heap_sort(&mut texts);
         for (text, rule) in texts {
             index.longest = index.longest.max(text.len());
             match index.beginnings.last_mut() {
@@ -133,7 +134,7 @@ impl RuleIndex {
             }
             next = beginning.shorter;
         }
-        found.sort_unstable();
+        heap_sort(&mut found);
         Some(Candidates {
             index: self,
             found,
@@ -190,56 +191,5 @@ impl Candidates<'_> {
             }
         };
         [known, of_patterns].into_iter().flatten().min()
-    }
-}
-
-/// Sorts texts in place, by a heap: the standard library's way costs the module 3 KB for each type.
-fn sort(list: &mut [(Box<[u8]>, u32)]) {
-    let sink = |list: &mut [(Box<[u8]>, u32)], mut at: usize| {
-        loop {
-            let left = at.saturating_mul(2).saturating_add(1);
-            let right = left.saturating_add(1);
-            let larger = match (list.get(left), list.get(right)) {
-                (None, _) => break,
-                (Some(one), Some(other)) if other > one => right,
-                _ => left,
-            };
-            if list.get(at) >= list.get(larger) {
-                break;
-            }
-            list.swap(at, larger);
-            at = larger;
-        }
-    };
-    for at in (0..list.len() / 2).rev() {
-        sink(list, at);
-    }
-    for last in (1..list.len()).rev() {
-        list.swap(0, last);
-        if let Some(rest) = list.get_mut(..last) {
-            sink(rest, 0);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_sorted() {
-        let mut state = 1_u32;
-        for count in 0..60 {
-            let mut list: Vec<(Box<[u8]>, u32)> = (0..count)
-                .map(|number| {
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (state.to_be_bytes()[..(state >> 30) as usize].into(), number)
-                })
-                .collect();
-            let mut expected = list.clone();
-            expected.sort();
-            sort(&mut list);
-            assert_eq!(list, expected);
-        }
     }
 }

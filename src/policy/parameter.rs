@@ -3,6 +3,7 @@
 use super::likeness::Match;
 use super::matched::Matched;
 use super::query::{Pair, Query};
+use super::readings::MAX_VALUES;
 use crate::pattern::{StringMatcher, Text};
 
 /// One of `query_parameters`.
@@ -31,7 +32,11 @@ impl ParameterMatcher {
         let is_doubtful = query.is_unclear
             || [&query.pairs, &query.finer].into_iter().any(|pairs| {
                 // Without pairs of its own, the second is the first.
-                let mut found = pairs.about(name).filter(|pair| pair.is_named(name)).peekable();
+                let named = || pairs.about(name).filter(|pair| pair.is_named(name));
+                if named().nth(MAX_VALUES).is_some() {
+                    return true;
+                }
+                let mut found = named().peekable();
                 let is_absent = found.peek().is_none() && !pairs.is_empty();
                 is_absent && of(None) != literal
                     || found.any(|pair| {

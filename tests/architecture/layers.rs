@@ -10,7 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("ids", &[]),
     ("bytes", &[]),
-    ("pattern", &[]),
+    ("sort", &[]),
+    ("pattern", &["sort"]),
     ("json", &[]),
     ("http", &[]),
     ("seal", &["json"]),
@@ -33,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "policy",
         &[
-            "claims", "denial", "http", "ids", "json", "pattern", "reply", "request",
+            "claims", "denial", "http", "ids", "json", "pattern", "reply", "request", "sort",
         ],
     ),
     (
