@@ -90,6 +90,10 @@ test-page: page ## the page in headless Chromium, with axe (needs Node.js; SCREE
 image: wasm ## the image of the module, an OCI layout at .build/oci; REGISTRY=host/name pushes it there
 	@scripts/image.sh
 
+.PHONY: static
+static: cc ## jwtctl without a C library, for x86-64 and arm64, left in .build/static (TARGETS for some of them)
+	@scripts/static.sh
+
 .PHONY: release
 release: wasm native ## what a release has, in dist/: modules, image, checksums, jwtctl after make static, bill of materials, licenses, notes
 	@scripts/release.sh

@@ -44,6 +44,7 @@
 //! | [`http`] | URLs, authorities, percent-encoding, names |
 //! | [`json`] | JSON, read strictly and without copying |
 //! | [`pattern`] | patterns: all patterns on one text in one pass |
+//! | `sort` | sorting in little code |
 //! | `bytes` | the comparison of bytes by words |
 //! | [`ids`] | the indexes by which one part of the configuration refers to another |
 //! | [`time`] | a point in time |

@@ -404,9 +404,9 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                     "1": {"permissions": [and(json!([{"or_rules": {"rules": [of_path(json!({"prefix": "/any"})), of_path(json!({"suffix": ".css"}))]}}, method("GET")]))],
                         "principals": [claim(&["scope"], one_of("read")), claim(&["scope"], one_of("other"))]},
                     "2": {"permissions": [and(json!([not_rule(of_path(json!({"prefix": "/internal"}))), not_rule(of_path(json!({"exact": "/bob"}))), not_rule(method("POST"))]))],
-                        "principals": [all(json!([claim(&["iss"], exact(CORP)), claim(&["sub"], exact("bob"))])), claim(&["iss"], exact(OTHER))]},
+                        "principals": [all(json!([claim(&["iss"], exact(CORP)), claim(&["sub"], exact("bob"))])), all(json!([claim(&["iss"], exact(OTHER)), subject]))]},
                     "3": {"permissions": [of_path(json!({"exact": "/open"}))], "principals": [not(with_token.clone())]},
-                    "4": {"permissions": [of_path(json!({"exact": "/not-corp"}))], "principals": [not(claim(&["iss"], exact(CORP)))]},
+                    "4": {"permissions": [of_path(json!({"exact": "/not-corp"}))], "principals": [not(all(json!([claim(&["iss"], exact(CORP)), subject])))]},
                     "5": {"permissions": [of_path(json!({"exact": "/red"}))], "principals": [all(json!([
                         not(claim(&["realm", "team"], exact("red"))),
                         one(json!([claim(&["sub"], exact("bob")), claim(&["sub"], json!({"string_match": {"suffix": "ice"}}))])),
@@ -448,7 +448,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                     json!({
                         "0": {"permissions": [of_path(json!({"prefix": "/admin"}))], "principals": [{"not_id": claim(&["groups"], one_of("admins"))}]},
                         "1": {"permissions": [{"header": {"name": ":method", "string_match": {"exact": "POST"}}}],
-                            "principals": [{"and_ids": {"ids": [claim(&["iss"], exact(CORP)), claim(&["sub"], exact("bob"))]}}, claim(&["iss"], exact(OTHER))]},
+                            "principals": [{"and_ids": {"ids": [claim(&["iss"], exact(CORP)), claim(&["sub"], exact("bob"))]}}, {"and_ids": {"ids": [claim(&["iss"], exact(OTHER)), subject]}}]},
                         "2": {"permissions": [of_path(json!({"exact": "/write"}))], "principals": [{"and_ids": {"ids": [
                             claim(&["scope"], one_of("read")), {"or_ids": {"ids": [claim(&["groups"], one_of("admins")), claim(&["groups"], one_of("root"))]}},
                         ]}}]},

@@ -403,8 +403,7 @@ impl TokenCheck<'_> {
 #[inline(never)]
 fn oddity(value: &[u8]) -> Option<&'static str> {
     Some(match value {
-        [] => "empty",
-        NO_TOKEN => "empty, or written so that only some servers read it",
+        [] | NO_TOKEN => "empty, or written so that only some servers read it",
         [b'"' | b'\'', ..] => "in quotes",
         _ if value.iter().any(u8::is_ascii_whitespace) => "white space in it",
         _ => return None,

@@ -325,6 +325,7 @@ const MEANT: &[(&str, &str, &str)] = &[
 /// `-`, `@` and capitals; a field that is known where they were written; the advice. One text, since a table of texts
 /// costs the module 24 bytes for each of them.
 const ADVICE: &str = "\
+name|backend|write the cluster's name itself, as in cluster: idp
 type enabled||leave it out
 jwtrules|providers|each of its entries is one of `providers`
 config configuration value pluginconfig|providers|write what is in it here

@@ -75,15 +75,15 @@ pub(crate) const ALL: &[Deviation] = &[
     Deviation {
         id: "query-otherwise-untouched",
         ours: "If the filter removes a token from the query, the other parameters keep their bytes and their order.",
-        theirs: "It decodes and sorts them, and does not always encode them again: `%20` becomes a space, and the request gets 400.",
+        theirs: "It decodes and sorts them, and does not always encode them again: `%20` becomes a space and `%ff` a byte, and the request gets 400.",
         why: "Signed and cached URLs survive.",
         explains: |case, aspect| match aspect {
             Aspect::Path => case.both_forward().is_some_and(|(ours, theirs)| {
                 parameters(&ours.path) == parameters(&theirs.path)
                     && is_cut_from(&ours.path, &case.request.path)
             }),
-            // A space that is not encoded again: no path at all.
-            _ => theirs_is(case, 400, "") && case.request.path.contains("%20"),
+            // A space, or a byte that is no ASCII, is not encoded again: no path at all.
+            _ => theirs_is(case, 400, "") && escapes_what_no_path_has(&case.request.path),
         },
     },
     Deviation {
@@ -644,4 +644,11 @@ pub(crate) fn explaining(case: &Case<'_>, aspect: &Aspect) -> Option<&'static De
     ALL.iter()
         .chain(faults)
         .find(|deviation| (deviation.explains)(case, aspect))
+}
+
+/// Whether an escape of the path is one of a byte that a request line cannot contain.
+fn escapes_what_no_path_has(path: &str) -> bool {
+    let escapes = path.split('%').skip(1).filter_map(|rest| rest.get(..2));
+    let mut bytes = escapes.filter_map(|digits| u8::from_str_radix(digits, 16).ok());
+    bytes.any(|byte| !byte.is_ascii_graphic())
 }

@@ -154,7 +154,7 @@ pub(crate) const ALL: &[Refusal] = &[
         theirs: "matches the characters themselves.",
         why: "Express, Flask and others read variables and patterns there; here such a rule would guard nothing.",
         config: || ruled(json!({"match": {"prefix": "/api/:id"}, "requires": {"provider_name": "corp"}})),
-        says: "has no variables here",
+        says: "a variable in it would match only itself",
     },
     Refusal {
         id: "null-in-a-rule",

@@ -69,7 +69,7 @@ fn decisions_waiting_keys_and_metrics_work() {
     }
     assert!(stack.envoy.stat("wasmcustom.jwt.allowed") >= 2);
 
-    let lines = stack.envoy.wait_for_access_log(6);
+    let lines = stack.envoy.wait_for_access_log(5);
     let metadata = if minor(&stack) >= 40 { "alice" } else { "-" };
     let expected = format!("200 via_upstream corp {metadata}");
     assert!(lines.contains(&expected), "{expected} is not in {lines:?}");
