@@ -97,6 +97,13 @@ pub(super) fn list() -> Vec<Scenario> {
             corp(of_all(&["mode=adm+in", "mode=user%20", "x=caf%c3%a9", "x=100%25", "x=%"])),
             &forwarded(),
         ),
+        strict("a parameter that comes more than 16 times may hold anything", parameter(exact("admin")))
+            .request(of(&"mode=user&".repeat(16)).bearer(&good), forwarded())
+            .request(of(&"mode=user&".repeat(17)).bearer(&good), missing.clone())
+            .request(of(&"x=user&".repeat(17)).bearer(&good), forwarded()),
+        waiving("a parameter that comes more than 16 times waives nothing", parameter(exact("user")))
+            .request(of(&"mode=user&".repeat(16)), forwarded())
+            .request(of(&"mode=user&".repeat(17)), missing.clone()),
         all(
             all(
                 strict("a host is the same however it is spelt", json!({"hosts": ["admin.example", "[2001:db8::1]", "127.0.0.1"]}))
