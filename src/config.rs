@@ -23,6 +23,7 @@ mod metadata;
 mod names;
 mod node;
 mod options;
+mod place;
 mod provider;
 mod reach;
 mod reader;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::duration;
 use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest, rewritten};
 use super::leftover::{self, has_any};
+use super::place::Place;
 use crate::json::{Json, Kind, Object};
 
 /// A value of the configuration, and its place.
@@ -17,16 +18,6 @@ use crate::json::{Json, Kind, Object};
 pub(super) struct Node<'a> {
     place: Place<'a>,
     value: Json<'a>,
-}
-
-/// The place of a value, as steps and not as text. Few values have a fault, and every function would have to
-/// free the text at its end.
-#[derive(Clone, Copy, Debug)]
-enum Place<'a> {
-    /// The whole configuration, with its faults.
-    Root(&'a Faults),
-    Member(&'a Self, &'a str),
-    Element(&'a Self, usize),
 }
 
 /// The members of an object under names that the operator chooses.
@@ -405,37 +396,6 @@ pub(super) fn read_each<T>(
         return Err(ConfigError::reported());
     }
     Ok(all)
-}
-
-impl Place<'_> {
-    /// Names of members and indexes, the outermost first, as in `rules[2].match.prefix`.
-    fn path(&self) -> String {
-        match *self {
-            Self::Root(_) => String::new(),
-            Self::Member(outer, name) => match outer.path().as_str() {
-                "" => name.to_owned(),
-                outer => format!("{outer}.{name}"),
-            },
-            Self::Element(outer, index) => format!("{}[{index}]", outer.path()),
-        }
-    }
-
-    fn faults(&self) -> &Faults {
-        match self {
-            Self::Root(faults) => faults,
-            Self::Member(outer, _) | Self::Element(outer, _) => outer.faults(),
-        }
-    }
-
-    fn error(&self, problem: ConfigProblem, at: usize) -> Box<ConfigError> {
-        Box::new(ConfigError {
-            path: self.path(),
-            problem,
-            others: Vec::new(),
-            omitted: 0,
-            at,
-        })
-    }
 }
 
 impl Members<'_> {

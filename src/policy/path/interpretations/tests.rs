@@ -1,7 +1,9 @@
 //! The steps beside what servers do, and beside a search without short cuts.
 
 use super::super::{PathAmbiguity, RequestPath};
+use super::step::Step;
 use super::*;
+use crate::http::{self, percent};
 
 fn interpretations(path: &str) -> Option<Vec<String>> {
     let found = RequestPath::new(path.as_bytes()).interpretations()?;

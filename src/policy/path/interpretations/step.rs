@@ -1,0 +1,246 @@
+//! The steps by which servers change a path.
+
+use super::marks;
+use super::spelling::{is_plain, loosely, respell};
+
+/// What servers do, one step each. Proxies and frameworks follow each other, and each does some of this, in an order of its own:
+/// so a path's interpretations are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
+/// such as the one interpretation that does all of it, has paths that a server in between reads as something else:
+/// `//a/x\..\..` is `/` where all of it is done, and below `/a` where slashes are merged and backslashes left alone.
+///
+/// Most paths that are not plain come to one interpretation or two, since a step that finds nothing to do adds nothing.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// RFC 3986 section 6.2.2: what need not be encoded is not, what must be is.
+    Normalize,
+    /// Many routers decode first. What that uncovers, another server may decode again.
+    Decode,
+    /// RFC 3986 section 3.3 allows for parameters of a segment; servlets drop them.
+    DropParameters,
+    /// Programs that take a decoded path for a URL, or for a C string.
+    CutShort,
+    /// The URL standard, section 4.4, and Windows.
+    TurnBackslashes,
+    /// File systems, and everything that was made after them.
+    MergeSlashes,
+    /// RFC 3986 section 5.2.4.
+    ResolveDots,
+    /// The same by who decodes first, and stops reading a segment at the first strange character.
+    ResolveStrangeDots,
+    /// The same by who leaves no slash behind at the end.
+    ResolveWithoutSlash,
+    /// RFC 3986 section 4.2: to who takes a path for a reference, an authority follows two slashes, and by the URL standard
+    /// more than two, and backslashes.
+    DropAuthority,
+    /// The URL standard, section 4.4, leaves tabs and line breaks out, and others all control characters.
+    DropControls,
+    /// Windows leaves out dots and spaces at the end of a name, and the name of a stream behind a colon (`::$DATA`); others
+    /// spaces of all kinds, and what follows a NUL.
+    TrimSegments,
+    /// Programs that take characters for what they are compatible with (NFKC), or for the nearest.
+    DecodeLoosely,
+}
+
+pub(super) const STEPS: [Step; 13] = [
+    Step::Normalize,
+    Step::Decode,
+    Step::DropParameters,
+    Step::CutShort,
+    Step::TurnBackslashes,
+    Step::MergeSlashes,
+    Step::ResolveDots,
+    Step::ResolveStrangeDots,
+    Step::ResolveWithoutSlash,
+    Step::DropAuthority,
+    Step::DropControls,
+    Step::TrimSegments,
+    Step::DecodeLoosely,
+];
+
+impl Step {
+    /// Of these marks a path has one, or its normal form, or the step changes nothing but the form.
+    pub(super) const fn asks_for(self) -> u16 {
+        match self {
+            Self::Normalize => marks::NOT_NORMAL,
+            Self::Decode => marks::SEPARATOR,
+            Self::DropParameters => marks::SEMICOLON,
+            Self::CutShort => marks::CUT,
+            Self::TurnBackslashes => marks::BACKSLASH,
+            Self::MergeSlashes => marks::SLASHES,
+            Self::ResolveDots | Self::ResolveStrangeDots | Self::ResolveWithoutSlash => marks::SLASH_DOT,
+            Self::DropAuthority => marks::SLASHES | marks::BACKSLASH,
+            Self::DropControls => marks::CONTROL,
+            Self::TrimSegments => marks::TRIMMED,
+            Self::DecodeLoosely => marks::HIGH,
+        }
+    }
+
+    pub(super) fn take(self, path: &[u8], normal: &[u8]) -> Vec<u8> {
+        let mut made = Vec::with_capacity(path.len());
+        match self {
+            Self::Normalize => made.extend_from_slice(normal),
+            Self::Decode => return respell(path, true),
+            Self::DropParameters => {
+                for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
+                    if number > 0 {
+                        made.push(b'/');
+                    }
+                    let end = memchr::memchr(b';', segment).unwrap_or(segment.len());
+                    made.extend_from_slice(segment.get(..end).unwrap_or_default());
+                }
+            }
+            Self::CutShort => {
+                let ends = |at: &usize| {
+                    let escape = path.get(*at..at.saturating_add(3));
+                    matches!(escape, Some(b"%3F" | b"%23" | b"%00"))
+                };
+                let end = memchr::memchr_iter(b'%', path).find(ends);
+                made.extend_from_slice(end.and_then(|end| path.get(..end)).unwrap_or(path));
+            }
+            Self::TurnBackslashes => {
+                made.extend_from_slice(path);
+                for byte in made.iter_mut().filter(|byte| **byte == b'\\') {
+                    *byte = b'/';
+                }
+            }
+            Self::MergeSlashes => {
+                made.extend_from_slice(path);
+                made.dedup_by(|byte, before| *byte == b'/' && *before == b'/');
+            }
+            Self::ResolveDots => return without_dot_segments(path, self),
+            Self::ResolveStrangeDots | Self::ResolveWithoutSlash => {
+                return without_dot_segments(normal, self);
+            }
+            Self::DropAuthority => return without_authority(path),
+            Self::DropControls => return without_controls(normal),
+            Self::TrimSegments => return with_trimmed_segments(normal),
+            Self::DecodeLoosely => return loosely(normal).0,
+        }
+        made
+    }
+}
+
+fn without_dot_segments(path: &[u8], step: Step) -> Vec<u8> {
+    let Some(path) = path.strip_prefix(b"/") else {
+        return path.to_vec();
+    };
+    let mut left = Vec::with_capacity(path.len());
+    let mut segments = path.split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_part = |byte: &u8| is_plain(*byte) || matches!(step, Step::ResolveDots);
+        let end = segment
+            .iter()
+            .position(|byte| !is_part(byte))
+            .unwrap_or(segment.len());
+        match segment.get(..end) {
+            Some(b".") => {}
+            Some(b"..") => left.truncate(left.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
+            _ => {
+                left.push(b'/');
+                left.extend_from_slice(segment);
+                continue;
+            }
+        }
+        if segments.peek().is_none() && !matches!(step, Step::ResolveWithoutSlash) {
+            left.push(b'/');
+        }
+    }
+    if left.is_empty() {
+        left.push(b'/');
+    }
+    left
+}
+
+/// What follows the authority, if there is one.
+fn without_authority(path: &[u8]) -> Vec<u8> {
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let start = path.iter().position(|byte| !is_slash(byte)).unwrap_or(path.len());
+    if start < 2 {
+        return path.to_vec();
+    }
+    let rest = path.get(start..).unwrap_or_default();
+    let mut left = vec![b'/'];
+    if let Some(end) = rest.iter().position(is_slash) {
+        left.extend_from_slice(rest.get(end.saturating_add(1)..).unwrap_or_default());
+    }
+    left
+}
+
+/// The path in normal form without what are control characters, encoded.
+fn without_controls(mut path: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(path.len());
+    while let [byte, after @ ..] = path {
+        path = match path {
+            [b'%', b'0' | b'1', digit, after @ ..] if digit.is_ascii_hexdigit() => after,
+            [b'%', b'7', b'F', after @ ..] => after,
+            _ => {
+                left.push(*byte);
+                after
+            }
+        };
+    }
+    left
+}
+
+/// The path in normal form, each segment without the name of a stream, what follows a NUL, and the dots, spaces and control
+/// characters at its end, unless it has nothing else.
+fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(path.len());
+    for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
+        if number > 0 {
+            left.push(b'/');
+        }
+        let mut trimmed = segment;
+        if has_stream(trimmed) {
+            trimmed = trimmed.split(|byte| *byte == b':').next().unwrap_or_default();
+        }
+        if let Some(end) = trimmed.windows(3).position(|three| three == b"%00") {
+            trimmed = trimmed.get(..end).unwrap_or_default();
+        }
+        while let Some(before) = without_last_blank(trimmed) {
+            trimmed = before;
+        }
+        left.extend_from_slice(if trimmed.is_empty() { segment } else { trimmed });
+    }
+    left
+}
+
+/// Whether Windows may read the name of a stream in it: `name::$DATA`, `name:$I30:$INDEX_ALLOCATION`.
+fn has_stream(segment: &[u8]) -> bool {
+    segment.windows(2).any(|two| two == b":$")
+}
+
+/// What has no ink, in normal form: U+0020, U+0085, U+00A0, U+1680, U+2028, U+2029, U+202F, U+205F, U+3000, U+FEFF.
+const BLANKS: [&[u8]; 10] = [
+    b"%20",
+    b"%C2%85",
+    b"%C2%A0",
+    b"%E1%9A%80",
+    b"%E2%80%A8",
+    b"%E2%80%A9",
+    b"%E2%80%AF",
+    b"%E2%81%9F",
+    b"%E3%80%80",
+    b"%EF%BB%BF",
+];
+
+/// A segment in normal form without the dot, space or control character at its end, if there is one.
+fn without_last_blank(segment: &[u8]) -> Option<&[u8]> {
+    match segment {
+        [before @ .., b'.'] | [before @ .., b'%', b'0' | b'1', _] => Some(before),
+        // U+2000 to U+200B.
+        [
+            before @ ..,
+            b'%',
+            b'E',
+            b'2',
+            b'%',
+            b'8',
+            b'0',
+            b'%',
+            b'8',
+            b'0'..=b'9' | b'A' | b'B',
+        ] => Some(before),
+        _ => BLANKS.iter().find_map(|blank| segment.strip_suffix(*blank)),
+    }
+}
