@@ -6,6 +6,7 @@
 mod fetches;
 mod fields;
 mod replies;
+mod report;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,12 +18,10 @@ use super::held::{Held, Progress};
 use super::metrics::Metrics;
 use super::shared_data::HostStore;
 use super::written::{Client, WrittenFields, send};
-use crate::account::{Account, RefusalSummary, RefusalsOfAKind, token_summary};
-use crate::authenticator::{Allowed, Authenticator, Basis, Decision, Event, StreamId, WantedKey};
-use crate::denial::{Denial, Reason, Shortfall};
-use crate::forward::text_on_one_line;
-use crate::ids::{Choice, ProviderId};
-use crate::keys::{EXTENSION_BACKENDS, FetchId, KeyEvent};
+use crate::account::RefusalSummary;
+use crate::authenticator::{Allowed, Authenticator, Basis, Decision, StreamId};
+use crate::denial::{Denial, Reason};
+use crate::keys::{EXTENSION_BACKENDS, FetchId};
 use crate::policy::Policy;
 use crate::reply::Refusal;
 use crate::request::{RequestHead, WantedFields};
@@ -51,9 +50,6 @@ const DENIED: &str = "denied";
 
 /// and of a request that would be refused if its rule were enforced.
 const SHADOW_DENIED: &str = "shadow_denied";
-
-/// The longest part of a request's id in the log: a UUID has 36 bytes.
-const LONGEST_REQUEST_ID: usize = 64;
 
 /// If the clock fails, the filter tries again after this many milliseconds. The metrics show the state of the
 /// keys as often.
@@ -303,94 +299,6 @@ impl Filter {
         self.send_refusal(refusal, client)
     }
 
-    fn show_rule(&self, rule: Option<Choice>) {
-        if let Some(rule) = rule.filter(|_| self.config.shown.rule) {
-            let _ = abi::set_filter_state("jwt.rule", self.config.policy.label(rule).as_bytes());
-        }
-    }
-
-    fn show_subject(&self, subject: Option<&str>) {
-        if let Some(subject) = subject.filter(|_| self.config.shown.subject) {
-            let _ = abi::set_filter_state("jwt.sub", text_on_one_line(subject).as_bytes());
-        }
-    }
-
-    /// The decision about the request.
-    fn show_decision(&self, decision: &str) {
-        if self.config.shown.decision {
-            let _ = abi::set_filter_state("jwt.decision", decision.as_bytes());
-        }
-    }
-
-    /// Reports a refusal in the access log and in the log, enforced or not.
-    fn show_denial(&self, denial: &Denial, decision: &str) {
-        let label = denial.reason.label();
-        let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
-        let condition = match denial.shortfall {
-            Some(Shortfall::Condition(id)) => self.config.conditions.get(id.index()).map(String::as_str),
-            Some(Shortfall::Scope) | None => None,
-        };
-        if let Some(condition) = condition {
-            let _ = abi::set_filter_state("jwt.condition", condition.as_bytes());
-        }
-        if let Some(provider) = denial.provider {
-            self.show_provider(provider);
-            let failed_status = self
-                .config
-                .provider(provider)
-                .and_then(|provider| provider.metadata.failed_status.as_ref());
-            if let Some(name) = failed_status {
-                let _ = abi::set_filter_state(&format!("jwt.metadata.{name}"), label.as_bytes());
-            }
-        }
-        let account = Account {
-            config: &self.config,
-            denial,
-            now: self.last_seen(),
-        };
-        let detail = account.detail();
-        if !detail.is_empty() {
-            let _ = abi::set_filter_state("jwt.detail", detail.as_bytes());
-        }
-        let token = self.token_of(denial);
-        if !token.is_empty() {
-            let _ = abi::set_filter_state("jwt.token", token.as_bytes());
-        }
-        if log::log_enabled!(log::Level::Info) {
-            let is_shadowed = decision == SHADOW_DENIED;
-            let mut refusals = self.refusals.borrow_mut();
-            refusals.note(denial, is_shadowed, self.last_seen());
-        }
-        if log::log_enabled!(log::Level::Debug) {
-            log::debug!(
-                "{decision}: {label}{}{detail} [{}, request {}]{}{token}",
-                if detail.is_empty() { "" } else { ": " },
-                account.circumstances(),
-                request_id(),
-                if token.is_empty() { "" } else { " " },
-            );
-        }
-    }
-
-    /// The content of the refused token, if the configuration asks for it. The request is read again, so that
-    /// other requests do not pay for it.
-    fn token_of(&self, denial: &Denial) -> String {
-        let Some(rule) = denial.rule.filter(|_| self.config.shown.token) else {
-            return String::new();
-        };
-        let mut request = RequestHead::new();
-        match self.read_fields(&mut request) {
-            Ok(()) => token_summary(&self.config, rule, &request),
-            Err(_) => String::new(),
-        }
-    }
-
-    fn show_provider(&self, provider: ProviderId) {
-        if let Some(provider) = self.config.provider(provider) {
-            let _ = abi::set_filter_state("jwt.provider", provider.name.as_bytes());
-        }
-    }
-
     /// Carries out decisions for requests that waited, then makes the root the current context again. The
     /// rest follows at the next tick.
     fn decide_waiting(&self) {
@@ -427,86 +335,6 @@ impl Filter {
         let _ = abi::set_effective_context(self.root);
     }
 
-    // --- what operators see ---
-
-    /// Counts and logs what has happened.
-    pub(super) fn tell(&self) {
-        while let Some(event) = self.engine(Authenticator::poll_event) {
-            self.tell_of(event);
-        }
-    }
-
-    /// Not inlined: nearly no request has an event.
-    #[inline(never)]
-    fn tell_of(&self, event: Event) {
-        let id = match &event {
-            Event::Keys(id, _) | Event::UnknownKid(id) | Event::KeyWanted(WantedKey { provider: id, .. }) => {
-                id
-            }
-            Event::BackendMissing(alias) => return super::key_log::tell_missing_backend(alias),
-            // This engine has taken it over.
-            Event::BackendNamed(..) => return,
-        };
-        let (Some(provider), Some(metrics)) = (self.config.provider(*id), self.metrics.provider(id.index()))
-        else {
-            return;
-        };
-        match event {
-            Event::UnknownKid(_) => metrics.unknown_kid.increment(),
-            // This engine fetches its own keys.
-            Event::KeyWanted(..) | Event::BackendNamed(..) | Event::BackendMissing(_) => {}
-            Event::Keys(_, event) => {
-                // The age of the keys, or their number, has changed.
-                self.gauges_shown_at.set(UnixTime::default());
-                match &event {
-                    KeyEvent::Loaded { .. } => metrics.fetch_success.increment(),
-                    KeyEvent::Failed { error, .. } => metrics.fetch_failed(error),
-                    _ => {}
-                }
-                super::key_log::report(&provider.name, &event);
-            }
-        }
-    }
-
-    /// Logs the refusals that are due.
-    fn sum_up_refusals(&self, now: UnixTime) {
-        while let Some(refusals) = self.refusals.borrow_mut().next_due(now) {
-            let RefusalsOfAKind {
-                count,
-                within,
-                is_shadowed,
-                last,
-                at,
-            } = refusals;
-            let account = Account {
-                config: &self.config,
-                denial: &last,
-                now: at,
-            };
-            let detail = account.detail();
-            log::info!(
-                "{}: {}: {count} requests within {} s, the last one{}{detail} [{}]",
-                if is_shadowed { SHADOW_DENIED } else { DENIED },
-                last.reason.label(),
-                within.as_secs().max(1),
-                if detail.is_empty() { "" } else { ": " },
-                account.circumstances(),
-            );
-        }
-    }
-
-    fn show_gauges(&self, now: UnixTime) {
-        self.gauges_shown_at.set(now);
-        for id in self.config.provider_ids() {
-            if let (Some(metrics), Some(gauges)) = (
-                self.metrics.provider(id.index()),
-                self.engine(|engine| engine.key_gauges(id, now)),
-            ) {
-                metrics.show(gauges);
-            }
-        }
-    }
-
     // --- ticks ---
 
     pub(super) fn set_tick_period(&self, millis: u32) {
@@ -525,14 +353,4 @@ impl Filter {
         });
         self.set_tick_period(period.max(1));
     }
-}
-
-/// The request's id, by which a reader of the log finds it in the access log. A client may have chosen it.
-fn request_id() -> String {
-    let value = abi::header(Map::RequestHeaders, "x-request-id").ok().flatten();
-    let Some(mut value) = value else {
-        return "-".to_owned();
-    };
-    value.truncate(LONGEST_REQUEST_ID);
-    text_on_one_line(&String::from_utf8_lossy(&value)).into_owned()
 }
