@@ -309,9 +309,9 @@ mod engine {
         again_and_again(bencher, World::get().config(), None, NOW);
     }
 
-    fn decide(engine: &mut Authenticator, head: RequestHead, now: u64) -> Decision {
+    fn decide(engine: &mut Authenticator, mut head: RequestHead, now: u64) -> Decision {
         let (now, store) = (UnixTime::from_secs(now), InMemoryStore::default());
-        engine.handle_request(StreamId(1), head, || None, now, &store)
+        engine.handle_request(StreamId(1), &mut head, &(), now, &store)
     }
 
     fn again_and_again(bencher: Bencher<'_, '_>, config: Rc<Config>, token: Option<&str>, now: u64) {
@@ -396,8 +396,8 @@ mod worst {
                 }
                 head
             })
-            .bench_local_values(|head| {
-                engine.handle_request(StreamId(1), head, || None, UnixTime::from_secs(NOW), &store)
+            .bench_local_values(|mut head| {
+                engine.handle_request(StreamId(1), &mut head, &(), UnixTime::from_secs(NOW), &store)
             });
     }
 

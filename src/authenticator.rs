@@ -2,7 +2,8 @@
 //!
 //! It knows no host, no clock and no log. Time is an argument. Every input is an event (`handle_*`), and every
 //! output a value. The engine may call out through traits that the host passes to it: the
-//! [`SharedStore`](crate::store::SharedStore) with each event, and the
+//! [`SharedStore`](crate::store::SharedStore) with each event, the
+//! [`RequestContext`](crate::request::RequestContext) with each request, and the
 //! [`SignatureVerifier`](crate::jose::SignatureVerifier). After each event, call
 //! [`Authenticator::poll_decision`] and [`Authenticator::poll_event`] until they return `None`. Further calls
 //! do no harm.

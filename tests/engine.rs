@@ -40,7 +40,7 @@ use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
 use proxy_wasm_jwt::keys::{FetchError, FetchRequest, Fetched};
 use proxy_wasm_jwt::reply::LocalReply;
-use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::request::{RequestContext, RequestHead};
 use proxy_wasm_jwt::store::{InMemoryStore, SharedStore as _, StoreKey};
 use proxy_wasm_jwt::time::UnixTime;
 use scenarios::{Says, Scenario};
@@ -224,6 +224,19 @@ fn answered(reply: &LocalReply) -> Outcome {
     }
 }
 
+/// The route of every request.
+struct Route;
+
+impl RequestContext for Route {
+    fn source_address(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn backend_cluster(&self, alias: &str) -> Option<Vec<u8>> {
+        (alias == scenarios::BACKEND).then(|| b"issuer".to_vec())
+    }
+}
+
 impl Running for Engine {
     fn requests(&mut self, requests: &[Request]) -> Vec<Outcome> {
         let mut decided: HashMap<StreamId, Decision> = HashMap::new();
@@ -232,14 +245,10 @@ impl Running for Engine {
             self.next_stream += 1;
             let id = StreamId(self.next_stream);
             ids.push(id);
-            let head = self.head(request);
-            for alias in self.engine.wanted_backends(self.now).to_vec() {
-                let found = (*alias == *scenarios::BACKEND).then_some(&b"issuer"[..]);
-                self.engine.handle_backend(&alias, found, self.now);
-            }
+            let mut head = self.head(request);
             let decision = self
                 .engine
-                .handle_request(id, head, || None, self.now, &self.store);
+                .handle_request(id, &mut head, &Route, self.now, &self.store);
             decided.insert(id, decision);
         }
         // The time goes from one timeout to the next, as long as a request waits.

@@ -166,7 +166,7 @@ impl Oracle {
         let now = UnixTime::from_secs(u64::try_from(unix_now()).expect("a time after 1970"));
         match self
             .engine
-            .handle_request(StreamId(self.streams), head, || None, now, &self.store)
+            .handle_request(StreamId(self.streams), &mut head, &(), now, &self.store)
         {
             Decision::Allow(_) => (200, None),
             Decision::Deny(refusal) => {

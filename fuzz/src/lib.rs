@@ -45,8 +45,8 @@ pub fn configuration(bytes: &[u8]) {
     let mut engine = Authenticator::new(config.clone(), 1);
     let decision = engine.handle_request(
         StreamId(1),
-        RequestHead::new(),
-        || None,
+        &mut RequestHead::new(),
+        &(),
         UnixTime::from_secs(NOW),
         &InMemoryStore::default(),
     );

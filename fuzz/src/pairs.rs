@@ -531,11 +531,11 @@ fn outcomes(plain: &Asked, variant: &Asked) -> Vec<(bool, bool)> {
     let config = config();
     let mut engine = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(true)));
     let mut goes_on = |asked: &Asked, credentials: &[(&'static str, Vec<u8>)]| {
-        let head = asked.head(&config, credentials);
+        let mut head = asked.head(&config, credentials);
         match engine.handle_request(
             StreamId(1),
-            head,
-            || None,
+            &mut head,
+            &(),
             UnixTime::from_secs(NOW),
             &InMemoryStore::default(),
         ) {

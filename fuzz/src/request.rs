@@ -49,8 +49,8 @@ pub fn request(bytes: &[u8]) {
     let decide_with = |engine: &mut Authenticator, store: &dyn SharedStore| {
         engine.handle_request(
             StreamId(1),
-            head.clone(),
-            || None,
+            &mut head.clone(),
+            &(),
             UnixTime::from_secs(NOW),
             store,
         )
@@ -184,10 +184,10 @@ mod tests {
         let seed = format!("{}/seeds/request/{name}", env!("CARGO_MANIFEST_DIR"));
         let bytes = std::fs::read(seed).expect("a seed");
         let config = config();
-        let head = head(&config, &bytes);
+        let mut head = head(&config, &bytes);
         let mut engine = Authenticator::new(config, 1).with_verifier(Rc::new(Says(true)));
         let store = InMemoryStore::default();
-        match engine.handle_request(StreamId(1), head, || None, UnixTime::from_secs(NOW), &store) {
+        match engine.handle_request(StreamId(1), &mut head, &(), UnixTime::from_secs(NOW), &store) {
             // What was written is the proof.
             Decision::Allow(_) if store.generation() > 0 => "forwarded with a proof".to_owned(),
             Decision::Allow(forward) => match forward.basis {

@@ -221,7 +221,7 @@ fn decide_by(
     store: &InMemoryStore,
 ) -> Decided {
     let head = request.head(config);
-    let mut decision = engine.handle_request(StreamId(1), head.clone(), || None, now, store);
+    let mut decision = engine.handle_request(StreamId(1), &mut head.clone(), &(), now, store);
     // Nothing is fetched here: whoever waits, waits in vain, and is decided with what is there.
     if decision == Decision::Wait {
         engine.handle_end(now);

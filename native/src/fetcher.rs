@@ -106,11 +106,8 @@ impl Fetcher {
     /// Time has passed, or a worker needs a key.
     pub(crate) fn tick(&self, filter: &Filter, host: ConfigHost<'_>) {
         let now = now();
-        for (alias, cluster) in filter.take_backends() {
-            self.engine(|engine| engine.handle_backend(&alias, Some(cluster.as_bytes()), now));
-        }
-        for key in filter.take_wanted() {
-            self.engine(|engine| engine.handle_wanted(&key, now));
+        for event in filter.take_events() {
+            self.engine(|engine| engine.handle_event(&event, now));
         }
         for request in self.engine(|engine| engine.handle_tick(now, &ProcessStore)) {
             self.send(host, request, now);
@@ -166,8 +163,7 @@ impl Fetcher {
             return;
         };
         let now = now();
-        let provider = self.engine(|engine| engine.provider_of(fetch));
-        if let Some(metrics) = provider.and_then(|id| filter.metrics.provider(id.index())) {
+        if let Some(metrics) = filter.metrics.provider(fetch.provider().index()) {
             metrics.fetched(Teller::Main(host, filter), now.since(sent));
         }
         let body: Vec<u8>;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proxy_wasm_jwt::account::{Account, RefusalSummary, RefusalsOfAKind};
-use proxy_wasm_jwt::authenticator::WantedKey;
+use proxy_wasm_jwt::authenticator::Event;
 use proxy_wasm_jwt::denial::Denial;
 use proxy_wasm_jwt::settings::Config;
 use proxy_wasm_jwt::time::UnixTime;
@@ -16,9 +16,9 @@ use crate::clock;
 use crate::metrics::{Change, Metrics};
 use crate::store::Source;
 
-/// The most unknown `kid`s on their way to the main thread. A flood of invented ones displaces none of them,
-/// and an omitted one comes again with its next request.
-const MOST_WANTED: usize = 1024;
+/// The most events on their way to the main thread. A flood of invented `kid`s displaces none of them, and an
+/// omitted one comes again with a later request.
+const MOST_EVENTS: usize = 1024;
 
 /// The most changes of metrics that wait for a stream: one for each metric, and the durations of fetches.
 const MOST_PENDING: usize = 4096;
@@ -39,9 +39,8 @@ pub(crate) struct Filter {
     /// The time of the next call of the main thread, in milliseconds.
     main_due: AtomicU64,
     waiting: Mutex<Waiting>,
-    wanted: Mutex<Vec<WantedKey>>,
-    /// Clusters that routes name for extension backends, by alias, for the engine that fetches.
-    backends: Mutex<Vec<(Box<str>, Box<str>)>>,
+    /// Keys and clusters that workers report, for the engine that fetches.
+    for_main: Mutex<Vec<Event>>,
     /// Changes of metrics for which a stream is necessary: see [`Metrics`].
     pending: Mutex<Vec<Change>>,
     has_pending: AtomicBool,
@@ -79,8 +78,7 @@ impl Filter {
             scheduler: Mutex::new(scheduler),
             main_due: AtomicU64::new(u64::MAX),
             waiting: Mutex::default(),
-            wanted: Mutex::default(),
-            backends: Mutex::default(),
+            for_main: Mutex::default(),
             pending: Mutex::default(),
             has_pending: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
@@ -113,42 +111,24 @@ impl Filter {
         self.is_gone.load(Ordering::Acquire)
     }
 
-    // --- unknown kids
+    // --- events of the workers
 
-    /// A request waits for this key.
-    pub(crate) fn want(&self, key: WantedKey) {
+    /// The engine that fetches has to handle this event of a worker's engine.
+    pub(crate) fn pass_to_main(&self, event: Event) {
         let is_first = {
-            let mut wanted = lock(&self.wanted);
-            if wanted.len() < MOST_WANTED {
-                wanted.push(key);
+            let mut events = lock(&self.for_main);
+            if events.len() < MOST_EVENTS {
+                events.push(event);
             }
-            wanted.len() == 1
+            events.len() == 1
         };
         if is_first {
             self.call_main();
         }
     }
 
-    /// A request's route has named the cluster of an extension backend.
-    pub(crate) fn name_backend(&self, alias: Box<str>, cluster: Box<str>) {
-        let is_first = {
-            let mut backends = lock(&self.backends);
-            if backends.len() < MOST_WANTED {
-                backends.push((alias, cluster));
-            }
-            backends.len() == 1
-        };
-        if is_first {
-            self.call_main();
-        }
-    }
-
-    pub(crate) fn take_backends(&self) -> Vec<(Box<str>, Box<str>)> {
-        std::mem::take(&mut lock(&self.backends))
-    }
-
-    pub(crate) fn take_wanted(&self) -> Vec<WantedKey> {
-        std::mem::take(&mut lock(&self.wanted))
+    pub(crate) fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut lock(&self.for_main))
     }
 
     // --- streams that wait

@@ -422,7 +422,8 @@ impl Stream {
         then: UnixTime,
     ) -> bool {
         let request = self.request.borrow().clone();
-        let Some(request) = request.filter(|request| worker.watches_route(request, forward)) else {
+        let Some(request) = request.filter(|request| forward.may_be_rerouted(request, &worker.config.policy))
+        else {
             return true;
         };
         let route = route_requirement(host);

@@ -12,7 +12,7 @@ use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Decision, Event, Str
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::host::key_log;
 use proxy_wasm_jwt::keys::EXTENSION_BACKENDS;
-use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::request::{RequestContext, RequestHead};
 use proxy_wasm_jwt::settings::{Config, SignatureBackend};
 use proxy_wasm_jwt::time::{UnixTime, millis};
 
@@ -188,23 +188,15 @@ impl Worker {
         }
     }
 
-    pub(crate) fn handle_request(&self, host: &Host<'_>, stream: u32, request: RequestHead) -> Decision {
+    pub(crate) fn handle_request(&self, host: &Host<'_>, stream: u32, mut request: RequestHead) -> Decision {
         let now = self.now();
-        for alias in self.engine(|engine| engine.wanted_backends(now).to_vec()) {
-            // What is no text names no cluster.
-            let found = host
-                .route_metadata(EXTENSION_BACKENDS, &alias)
-                .unwrap_or_default();
-            self.engine(|engine| engine.handle_backend(&alias, found.as_deref(), now));
-        }
         let generation = store::generation();
         let has_news = self.seen.replace(generation) != generation;
         self.engine(|engine| {
             if has_news {
                 engine.handle_shared(now, &ProcessStore);
             }
-            let address = || host.attribute(Attribute::SourceAddress);
-            engine.handle_request(StreamId(stream), request, address, now, &ProcessStore)
+            engine.handle_request(StreamId(stream), &mut request, host, now, &ProcessStore)
         })
     }
 
@@ -243,7 +235,7 @@ impl Worker {
         let mut decided = 0;
         let has_time = || millis(self.now().since(now)) < DECIDING_PER_CALL;
         while decided < DECISIONS_PER_CALL
-            && (decided == 0 || (self.engine(|engine| engine.has_decisions()) && has_time()))
+            && (decided == 0 || (self.has_decisions(now) && has_time()))
             && let Some((StreamId(stream), decision)) =
                 self.engine(|engine| engine.poll_decision(&ProcessStore))
         {
@@ -255,21 +247,19 @@ impl Worker {
                 filter.wake(held.number);
             }
         }
-        let (has_more, timeout) = self.engine(|engine| (engine.has_decisions(), engine.next_timeout(now)));
+        let timeout = self.engine(|engine| engine.next_timeout(now));
         let Some(timeout) = timeout else { return };
-        let now = now.as_millis();
-        let next = match has_more {
+        let (now, timeout) = (now.as_millis(), timeout.as_millis());
+        let next = match timeout <= now {
             true => now,
-            false => timeout
-                .as_millis()
-                .clamp(now.saturating_add(SOONEST), now.saturating_add(LATEST)),
+            false => timeout.clamp(now.saturating_add(SOONEST), now.saturating_add(LATEST)),
         };
         filter.wake_worker_at(self.index, next);
     }
 
-    /// Whether the request's route has to be checked again after it was allowed.
-    pub(crate) fn watches_route(&self, request: &RequestHead, forward: &Allowed) -> bool {
-        self.engine(|engine| engine.may_be_rerouted(request, forward))
+    fn has_decisions(&self, now: UnixTime) -> bool {
+        self.engine(|engine| engine.next_timeout(now))
+            .is_some_and(|next| next <= now)
     }
 
     /// Envoy has chosen another route for an allowed request.
@@ -291,8 +281,7 @@ impl Worker {
         filter.metrics.cache(teller, counts);
         while let Some(event) = self.engine(Authenticator::poll_event) {
             match event {
-                Event::KeyWanted(key) => filter.want(key),
-                Event::BackendNamed(alias, cluster) => filter.name_backend(alias, cluster),
+                Event::KeyWanted(_) | Event::BackendNamed(..) => filter.pass_to_main(event),
                 Event::BackendMissing(alias) => key_log::tell_missing_backend(&alias),
                 Event::UnknownKid(id) => {
                     if let Some(metrics) = filter.metrics.provider(id.index()) {
@@ -306,6 +295,17 @@ impl Worker {
                 }
             }
         }
+    }
+}
+
+impl RequestContext for Host<'_> {
+    fn source_address(&self) -> Option<Vec<u8>> {
+        self.attribute(Attribute::SourceAddress)
+    }
+
+    fn backend_cluster(&self, alias: &str) -> Option<Vec<u8>> {
+        // A value of another type than text names no cluster.
+        self.route_metadata(EXTENSION_BACKENDS, alias).unwrap_or_default()
     }
 }
 

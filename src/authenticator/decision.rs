@@ -8,7 +8,9 @@ use crate::binding::replay::ProofId;
 use crate::denial::Denial;
 use crate::edits::HeaderEdits;
 use crate::ids::{Choice, ProviderId};
+use crate::policy::Policy;
 use crate::reply::{LocalReply, Refusal};
+use crate::request::RequestHead;
 
 /// The final result for a request, and exactly one: the type cannot express "resume and answer as well".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,15 @@ pub struct Allowed {
     pub rule: Option<Choice>,
     /// `sub` of the token, if the configuration asks for it.
     pub subject: Option<Rc<str>>,
+}
+
+impl Allowed {
+    /// Whether Envoy may choose another route for the request, and that route may name another requirement.
+    #[must_use]
+    pub fn may_be_rerouted(&self, request: &RequestHead, policy: &Policy) -> bool {
+        !policy.requirement_map.is_empty()
+            && (self.clears_route_cache || !self.edits.is_empty() || request.route_is_in_doubt())
+    }
 }
 
 /// Why a request is allowed.

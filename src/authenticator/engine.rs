@@ -16,7 +16,7 @@ use crate::edits::HeaderEdits;
 use crate::ids::ProviderId;
 use crate::jose::{Sandbox, SignatureVerifier};
 use crate::keys::{FetchId, KeySource, RandomSource, RemoteKeys};
-use crate::request::RequestHead;
+use crate::request::{RequestContext, RequestHead};
 use crate::settings::Config;
 use crate::store::SharedStore;
 use crate::time::UnixTime;
@@ -65,8 +65,6 @@ pub struct Authenticator {
     pub(super) caches: Caches,
     /// The secret of the process for nonces, for providers without a secret of their own.
     pub(super) nonce_secret: Option<NonceSecret>,
-    /// The head of an earlier request, emptied: see [`Self::empty_head`].
-    spare_head: RequestHead,
 }
 
 impl Authenticator {
@@ -100,7 +98,6 @@ impl Authenticator {
             last_fetch: FetchId::default(),
             verifier: Rc::new(Sandbox),
             nonce_secret: None,
-            spare_head: RequestHead::new(),
         }
     }
 
@@ -121,24 +118,18 @@ impl Authenticator {
 
     // --- requests ---
 
-    /// An empty head for the next request, with the room of one that was decided: most requests then need no
-    /// memory for theirs.
-    #[must_use]
-    pub fn empty_head(&mut self) -> RequestHead {
-        std::mem::take(&mut self.spare_head)
-    }
-
-    /// The headers of a request have arrived. The engine calls `address` for the client's address and port,
-    /// but only if the request has to wait.
+    /// The headers of a request have arrived. The engine takes the head away only if the request has to wait,
+    /// and asks `context` only for what it needs.
     pub fn handle_request(
         &mut self,
         id: StreamId,
-        mut request: RequestHead,
-        address: impl FnOnce() -> Option<Vec<u8>>,
+        request: &mut RequestHead,
+        context: &dyn RequestContext,
         now: UnixTime,
         store: &dyn SharedStore,
     ) -> Decision {
         self.now = now;
+        self.look_up_backends(context, now);
         self.serial = self.serial.wrapping_add(1).max(1);
         let time = EvalTime {
             serial: self.serial,
@@ -147,15 +138,10 @@ impl Authenticator {
             is_last: false,
             may_prefer: true,
         };
-        let outcome = self.evaluate(&request, time);
+        let outcome = self.evaluate(request, time);
         match outcome.missing {
-            Some(missing) => self.hold(id, request, missing, address, store),
-            None => {
-                let decision = self.spend_proof(outcome, &request, now, store);
-                request.clear();
-                self.spare_head = request;
-                decision
-            }
+            Some(missing) => self.hold(id, request, missing, context, store),
+            None => self.spend_proof(outcome, request, now, store),
         }
     }
 
@@ -164,9 +150,9 @@ impl Authenticator {
     fn hold(
         &mut self,
         id: StreamId,
-        mut request: RequestHead,
+        request: &mut RequestHead,
         missing: MissingKeys,
-        address: impl FnOnce() -> Option<Vec<u8>>,
+        context: &dyn RequestContext,
         store: &dyn SharedStore,
     ) -> Decision {
         let now = self.now;
@@ -179,11 +165,12 @@ impl Authenticator {
         };
         let limit = limits.max_waiting_requests;
         if limit == 0 || deadline <= now {
-            return self.decide_now(&request, now, now, store);
+            return self.decide_now(request, now, now, store);
         }
-        let address = request.source_address.clone().or_else(address);
+        let known = request.source_address.clone();
+        let address = known.or_else(|| context.source_address());
         let peer = self.waiting.peer(address.as_deref());
-        let places = WaitingRequests::places(&request, limit);
+        let places = WaitingRequests::places(request, limit);
         loop {
             match self.waiting.room_for(peer, places, limit) {
                 Room::Free => break,
@@ -191,9 +178,10 @@ impl Authenticator {
                     let decision = self.decide_now(&waiting.request, waiting.since, now, store);
                     self.decided.push_back((other, decision));
                 }
-                Room::Taken => return self.decide_now(&request, now, now, store),
+                Room::Taken => return self.decide_now(request, now, now, store),
             }
         }
+        let mut request = std::mem::take(request);
         request.shrink();
         self.waiting.insert(
             id,
@@ -216,7 +204,7 @@ impl Authenticator {
 
     /// A decision for a request that waited. The engine makes it in this call. It may return `None` before
     /// all are decided, because a thousand signature checks in one call would hold up every other request of
-    /// the worker: see [`Self::has_decisions`].
+    /// the worker: then [`Self::next_timeout`] is at once.
     #[must_use]
     pub fn poll_decision(&mut self, store: &dyn SharedStore) -> Option<(StreamId, Decision)> {
         if let Some(decided) = self.decided.pop_front() {
@@ -245,15 +233,8 @@ impl Authenticator {
     }
 
     /// Whether [`Self::poll_decision`] has a decision, or may have one.
-    #[must_use]
-    pub fn has_decisions(&self) -> bool {
+    fn has_decisions(&self) -> bool {
         !self.decided.is_empty() || self.waiting.is_due(self.now)
-    }
-
-    /// The number of waiting requests.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
     }
 
     // --- time ---
@@ -265,14 +246,17 @@ impl Authenticator {
         self.waiting.end();
     }
 
-    /// When to call [`Self::handle_tick`] next, if no other event comes first. An engine [without
-    /// fetches](Self::without_fetches) returns the next deadline of a waiting request, and `None` if no
-    /// request waits.
+    /// When to call [`Self::handle_tick`] or [`Self::poll_decision`] next, if no other event comes first: `now`
+    /// while decisions may be ready. An engine [without fetches](Self::without_fetches) returns the next
+    /// deadline of a waiting request, and `None` if no request waits.
     #[must_use]
     pub fn next_timeout(&self, now: UnixTime) -> Option<UnixTime> {
+        if self.has_decisions() {
+            return Some(now);
+        }
         let deadline = self.waiting.next_deadline();
         if !self.fetches {
-            return if self.has_decisions() { Some(now) } else { deadline };
+            return deadline;
         }
         let remote = || self.remote.iter().flatten();
         let next = remote().map(RemoteKeys::next_timeout).chain(deadline).min();
@@ -280,7 +264,6 @@ impl Authenticator {
         let next = next.filter(|next| *next > now);
         // Requests may also wait for the fetch of another worker.
         let is_hurried = self.waiting.len() > 0
-            || self.has_decisions()
             || remote().any(|keys| keys.serving(now).is_none() && keys.is_awaited(now));
         let latest = now.after(if is_hurried { HURRIED } else { IDLE });
         Some(next.map_or(latest, |next| next.min(latest)))

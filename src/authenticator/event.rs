@@ -18,12 +18,12 @@ pub enum Event {
     /// A token named a key that the provider does not have.
     UnknownKid(ProviderId),
     /// A request waits for a key, and this engine [does not fetch](super::Authenticator::without_fetches).
-    /// Pass the key to [`Authenticator::handle_wanted`](super::Authenticator::handle_wanted) of the engine
+    /// Pass the event to [`Authenticator::handle_event`](super::Authenticator::handle_event) of the engine
     /// that fetches.
     KeyWanted(WantedKey),
     /// The route of a request names the cluster of an extension backend, and this engine [does not
-    /// fetch](super::Authenticator::without_fetches). Pass alias and cluster to
-    /// [`Authenticator::handle_backend`](super::Authenticator::handle_backend) of the engine that fetches.
+    /// fetch](super::Authenticator::without_fetches). Pass the event to
+    /// [`Authenticator::handle_event`](super::Authenticator::handle_event) of the engine that fetches.
     BackendNamed(Box<str>, Box<str>),
     /// The route of a request names no cluster for this alias. Reported once.
     BackendMissing(Box<str>),

@@ -5,11 +5,12 @@
 
 use super::backends::WantedBackends;
 use super::engine::Authenticator;
-use super::event::{Event, KeyGauges, WantedKey};
+use super::event::{Event, KeyGauges};
 use crate::ids::ProviderId;
 use crate::keys::{
     FetchError, FetchId, FetchRequest, Fetched, KeySource, MAX_CLUSTER_NAME, News, RemoteKeys,
 };
+use crate::request::RequestContext;
 use crate::store::SharedStore;
 use crate::time::UnixTime;
 
@@ -20,16 +21,16 @@ impl Authenticator {
     #[must_use]
     pub fn handle_tick(&mut self, now: UnixTime, store: &dyn SharedStore) -> Vec<FetchRequest> {
         self.handle_shared(now, store);
-        self.with_keys(now, |keys, news| {
+        self.with_keys(now, |_, keys, news| {
             keys.handle_timeout(now, &mut news.events);
             news.has_changed = !news.events.is_empty();
         });
         let mut requests = Vec::new();
         if self.fetches {
             let mut last = self.last_fetch;
-            self.with_keys(now, |keys, news| {
+            self.with_keys(now, |provider, keys, news| {
                 if keys.is_fetch_due(now) {
-                    last = last.next();
+                    last = last.next(provider);
                     requests.extend(keys.begin_fetch(last, store, now, news));
                 }
             });
@@ -47,7 +48,7 @@ impl Authenticator {
     pub fn handle_shared(&mut self, now: UnixTime, store: &dyn SharedStore) {
         self.now = now;
         let fetches = self.fetches;
-        self.with_keys(now, |keys, news| {
+        self.with_keys(now, |_, keys, news| {
             keys.read_shared(store, now, news);
             if news.has_changed && !fetches {
                 // The engine that fetches has begun or ended a fetch. Requests whose key is still missing ask
@@ -71,8 +72,9 @@ impl Authenticator {
         let is_cluster_missing = matches!(answer, Err(FetchError::ClusterMissing));
         let mut answer = Some(answer);
         let mut next = None;
-        self.with_keys(now, |keys, news| {
-            if keys.is_fetching(id)
+        self.with_keys(now, |provider, keys, news| {
+            if provider == id.provider()
+                && keys.is_fetching(id)
                 && let Some(answer) = answer.take()
             {
                 keys.handle_fetched(id, answer, now, &mut news.events);
@@ -87,22 +89,20 @@ impl Authenticator {
         next
     }
 
-    /// The provider whose keys this fetch concerns.
-    #[must_use]
-    pub fn provider_of(&self, fetch: FetchId) -> Option<ProviderId> {
-        let is_fetching =
-            |keys: &Option<RemoteKeys>| keys.as_ref().is_some_and(|keys| keys.is_fetching(fetch));
-        self.remote.iter().position(is_fetching).map(ProviderId::new)
-    }
-
-    /// Another engine of this process, which does not fetch, needs a key that its provider does not have:
-    /// [`Event::KeyWanted`].
-    pub fn handle_wanted(&mut self, wanted: &WantedKey, now: UnixTime) {
-        if let Some(keys) = self.keys_mut(wanted.provider)
-            // The key may have arrived after the report.
-            && (wanted.is_held || !keys.has_kid(&wanted.key_id))
-        {
-            keys.want(&wanted.key_id, wanted.wants, wanted.since, now);
+    /// Another engine of this process, which does not fetch, has reported this: a key that its provider does not
+    /// have ([`Event::KeyWanted`]), or a cluster ([`Event::BackendNamed`]). Other events change nothing here.
+    pub fn handle_event(&mut self, event: &Event, now: UnixTime) {
+        match event {
+            Event::KeyWanted(wanted) => {
+                if let Some(keys) = self.keys_mut(wanted.provider)
+                    // The key may have arrived after the report.
+                    && (wanted.is_held || !keys.has_kid(&wanted.key_id))
+                {
+                    keys.want(&wanted.key_id, wanted.wants, wanted.since, now);
+                }
+            }
+            Event::BackendNamed(alias, cluster) => self.learn_backend(alias, cluster),
+            Event::Keys(..) | Event::UnknownKid(_) | Event::BackendMissing(_) => {}
         }
     }
 
@@ -126,20 +126,19 @@ impl Authenticator {
 
     // --- extension backends ---
 
-    /// The aliases of extension backends that the host has to look up in the metadata of the next request's
-    /// route, before it calls [`Self::handle_request`]. Report each result to [`Self::handle_backend`].
-    #[must_use]
-    pub fn wanted_backends(&self, now: UnixTime) -> &[Box<str>] {
-        match self.fetches || self.backends.is_report_due(now) {
-            true => &self.backends.aliases,
-            false => &[],
+    /// Looks up the unknown clusters of extension backends in the route of a request.
+    pub(super) fn look_up_backends(&mut self, context: &dyn RequestContext, now: UnixTime) {
+        if !self.backends.aliases.is_empty() && (self.fetches || self.backends.is_report_due(now)) {
+            for alias in self.backends.aliases.clone() {
+                self.name_backend(&alias, context.backend_cluster(&alias), now);
+            }
         }
     }
 
-    /// The cluster that the metadata of a request's route name for an alias, or nothing.
-    pub fn handle_backend(&mut self, alias: &str, found: Option<&[u8]>, now: UnixTime) {
+    /// The cluster that a route names for an alias, or nothing.
+    fn name_backend(&mut self, alias: &str, found: Option<Vec<u8>>, now: UnixTime) {
         let cluster = found
-            .and_then(|name| std::str::from_utf8(name).ok())
+            .and_then(|name| String::from_utf8(name).ok())
             // The host shows a number as its bytes.
             .filter(|name| (1..=MAX_CLUSTER_NAME).contains(&name.len()) && !name.contains(char::is_control));
         let Some(cluster) = cluster else {
@@ -148,12 +147,16 @@ impl Authenticator {
             }
             return;
         };
-        if !self.fetches {
+        if self.fetches {
+            self.learn_backend(alias, &cluster);
+        } else {
             self.backends.reported_at = now;
             let named = Event::BackendNamed(alias.into(), cluster.into());
             self.events.push_back(named);
-            return;
         }
+    }
+
+    fn learn_backend(&mut self, alias: &str, cluster: &str) {
         for keys in self.remote.iter_mut().flatten() {
             keys.learn_backend(alias, cluster);
         }
@@ -167,12 +170,12 @@ impl Authenticator {
 
     /// Calls `run` for each provider with remote keys, reports the events, and evaluates the waiting requests
     /// again if the keys have changed.
-    fn with_keys(&mut self, now: UnixTime, mut run: impl FnMut(&mut RemoteKeys, &mut News)) {
+    fn with_keys(&mut self, now: UnixTime, mut run: impl FnMut(ProviderId, &mut RemoteKeys, &mut News)) {
         for (index, keys) in self.remote.iter_mut().enumerate() {
             let Some(keys) = keys else { continue };
             let mut news = News::default();
-            run(keys, &mut news);
             let provider = ProviderId::new(index);
+            run(provider, keys, &mut news);
             let events = news.events.into_iter();
             self.events
                 .extend(events.map(|event| Event::Keys(provider, event)));

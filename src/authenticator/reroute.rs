@@ -13,14 +13,6 @@ use crate::request::RequestHead;
 use crate::time::UnixTime;
 
 impl Authenticator {
-    /// Whether Envoy may choose another route for an allowed request, and that route may name another
-    /// requirement.
-    #[must_use]
-    pub fn may_be_rerouted(&self, request: &RequestHead, allowed: &Allowed) -> bool {
-        !self.config.policy.requirement_map.is_empty()
-            && (allowed.clears_route_cache || !allowed.edits.is_empty() || request.route_is_in_doubt())
-    }
-
     /// Envoy has chosen another route for an allowed request: `request` as its client sent it, `allowed` as
     /// decided at the time `then`. The request has to meet the requirement that `route` names as well.
     pub fn handle_rerouted(
@@ -53,7 +45,9 @@ impl Authenticator {
         let from = request.route_requirement.as_deref();
         let further_routes = match self.reroutes.of(from, change(allowed)) {
             Some(known) => known.to_vec(),
-            None if self.reroutes.is_incomplete() && self.may_be_rerouted(request, allowed) => {
+            None if self.reroutes.is_incomplete()
+                && allowed.may_be_rerouted(request, &self.config.policy) =>
+            {
                 let names = self.config.policy.requirement_map.iter();
                 let named = names.map(|(name, _)| Some(name.as_bytes().to_vec()));
                 named.chain([None]).collect()

@@ -24,7 +24,7 @@ use crate::denial::{Denial, Reason};
 use crate::keys::{EXTENSION_BACKENDS, FetchId};
 use crate::policy::Policy;
 use crate::reply::Refusal;
-use crate::request::{RequestHead, WantedFields};
+use crate::request::{RequestContext, RequestHead, WantedFields};
 use crate::settings::Config;
 use crate::time::{UnixTime, millis};
 
@@ -51,6 +51,9 @@ const DENIED: &str = "denied";
 /// and of a request that would be refused if its rule were enforced.
 const SHADOW_DENIED: &str = "shadow_denied";
 
+/// If more requests wait for their decision, the next call comes after this many milliseconds.
+const NEXT_DECISIONS: u32 = 5;
+
 /// If the clock fails, the filter tries again after this many milliseconds. The metrics show the state of the
 /// keys as often.
 const IDLE_TICK: u32 = 1000;
@@ -73,6 +76,21 @@ pub(super) struct Filter {
     gauges_shown_at: Cell<UnixTime>,
     refusals: RefCell<RefusalSummary>,
     written: WrittenFields,
+    spare_head: Cell<RequestHead>,
+}
+
+/// The request whose callback the host has called.
+struct CurrentRequest;
+
+impl RequestContext for CurrentRequest {
+    fn source_address(&self) -> Option<Vec<u8>> {
+        abi::property("source\0address").ok().flatten()
+    }
+
+    fn backend_cluster(&self, alias: &str) -> Option<Vec<u8>> {
+        let path = format!("xds\0route_metadata\0filter_metadata\0{EXTENSION_BACKENDS}\0{alias}");
+        abi::property(&path).ok().flatten()
+    }
 }
 
 /// A fetch in progress.
@@ -114,6 +132,7 @@ impl Filter {
             last_seen: Cell::default(),
             gauges_shown_at: Cell::default(),
             refusals: RefCell::default(),
+            spare_head: Cell::default(),
         })
     }
 
@@ -133,9 +152,10 @@ impl Filter {
         self.reads_by_name
     }
 
-    /// See [`Authenticator::empty_head`].
+    /// An empty head for the next request, with the room of one that was decided: most requests then need no
+    /// memory for theirs.
     pub(super) fn empty_head(&self) -> RequestHead {
-        self.engine(Authenticator::empty_head)
+        self.spare_head.take()
     }
 
     /// Runs one method of the engine.
@@ -152,46 +172,29 @@ impl Filter {
 
     // --- requests ---
 
-    pub(super) fn handle_request(&self, id: StreamId, request: RequestHead) -> Decision {
+    pub(super) fn handle_request(&self, id: StreamId, mut request: RequestHead) -> Decision {
         // A decision without a token does not depend on the time: the last known time suffices, and saves a
         // host call.
         let known = Some(self.last_seen.get())
             .filter(|time| *time != UnixTime::default() && !self.config.may_hold_token(&request));
-        match known.or_else(|| self.now()) {
-            Some(now) => self.engine(|engine| {
-                let address = || abi::property("source\0address").ok().flatten();
-                engine.handle_request(id, request, address, now, &self.store)
-            }),
+        let decision = match known.or_else(|| self.now()) {
+            Some(now) => self
+                .engine(|engine| engine.handle_request(id, &mut request, &CurrentRequest, now, &self.store)),
             // Without a clock, the filter cannot recognize an expired token.
             None => Decision::Deny(
                 Denial::new(Reason::KeysUnavailable)
                     .with_detail("no clock")
                     .into(),
             ),
-        }
-    }
-
-    /// Looks up what the route of the present request calls the clusters of extension backends, where that is not known yet.
-    pub(super) fn look_for_backends(&self) {
-        let now = self.last_seen.get();
-        let wanted = self.engine(|engine| engine.wanted_backends(now).to_vec());
-        for alias in wanted {
-            let found = abi::property(&format!(
-                "xds\0route_metadata\0filter_metadata\0{EXTENSION_BACKENDS}\0{alias}"
-            ));
-            let found = found.ok().flatten();
-            self.engine(|engine| engine.handle_backend(&alias, found.as_deref(), now));
-        }
+        };
+        request.clear();
+        self.spare_head.set(request);
+        decision
     }
 
     /// The time as it was last known.
     pub(super) fn last_seen(&self) -> UnixTime {
         self.last_seen.get()
-    }
-
-    /// Whether the request's route has to be checked again after it was allowed.
-    pub(super) fn watches_route(&self, request: &RequestHead, allowed: &Allowed) -> bool {
-        self.engine(|engine| engine.may_be_rerouted(request, allowed))
     }
 
     /// Envoy has chosen another route for an allowed request. True if the request may stay on it.
@@ -310,7 +313,7 @@ impl Filter {
             took.is_none_or(|took| took < DECIDING_PER_CALL)
         };
         while carried_out < DECISIONS_PER_CALL
-            && (carried_out == 0 || (self.has_decisions() && has_time()))
+            && (carried_out == 0 || (self.has_decisions(begun) && has_time()))
             && let Some((StreamId(stream), decision)) =
                 self.engine(|engine| engine.poll_decision(&self.store))
         {
@@ -347,10 +350,11 @@ impl Filter {
     }
 
     fn set_next_tick(&self, now: UnixTime) {
-        let next = self.engine(|engine| engine.next_timeout(now));
-        let period = next.map_or(IDLE_TICK, |next| {
-            u32::try_from(millis(next.since(now))).unwrap_or(IDLE_TICK)
-        });
+        let period = match self.engine(|engine| engine.next_timeout(now)) {
+            Some(next) if next <= now => NEXT_DECISIONS,
+            Some(next) => u32::try_from(millis(next.since(now))).unwrap_or(IDLE_TICK),
+            None => IDLE_TICK,
+        };
         self.set_tick_period(period.max(1));
     }
 }

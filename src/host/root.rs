@@ -129,7 +129,11 @@ impl RootContext for Root {
         if let Some(configured) = &self.configured {
             configured.filter.tick();
             self.retired.retain(|filter| filter.finish());
-            if self.retired.iter().any(|filter| filter.has_decisions()) {
+            if self
+                .retired
+                .iter()
+                .any(|filter| filter.has_decisions(filter.last_seen()))
+            {
                 configured.filter.set_tick_period(1);
             }
         }

@@ -79,7 +79,6 @@ impl HttpContext for Stream {
                 if !filter.policy().requirement_map.is_empty() {
                     self.request = Some(request.clone());
                 }
-                filter.look_for_backends();
                 filter.handle_request(StreamId(self.id), request)
             }
             Err(_) => Decision::Deny(
@@ -138,7 +137,7 @@ impl Stream {
         else {
             return Action::Continue;
         };
-        if self.progress() != Progress::Forwarded || !filter.watches_route(&request, &allowed) {
+        if self.progress() != Progress::Forwarded || !allowed.may_be_rerouted(&request, filter.policy()) {
             return Action::Continue;
         }
         let may_stay = match route_requirement(filter) {

@@ -4,16 +4,29 @@ use std::fmt;
 use std::time::Duration;
 
 use super::discovery::{self, DiscoveryFault};
+use crate::ids::ProviderId;
 use crate::jose::JwksFault;
 
-/// The number of a fetch.
+/// A fetch, and the provider whose keys it is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FetchId(u32);
+pub struct FetchId {
+    provider: ProviderId,
+    number: u32,
+}
 
 impl FetchId {
-    /// The number of the fetch after this one.
-    pub(crate) fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
+    /// The fetch after this one.
+    pub(crate) fn next(self, provider: ProviderId) -> Self {
+        Self {
+            provider,
+            number: self.number.wrapping_add(1),
+        }
+    }
+
+    /// The provider whose keys are fetched.
+    #[must_use]
+    pub const fn provider(self) -> ProviderId {
+        self.provider
     }
 }
 

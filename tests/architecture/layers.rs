@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reply", &["denial", "ids"]),
     ("claims", &["denial", "jose", "json", "pattern", "time"]),
     ("credential", &["denial", "edits", "http", "ids", "request"]),
-    ("keys", &["http", "jose", "json", "store", "time"]),
+    ("keys", &["http", "ids", "jose", "json", "store", "time"]),
     (
         "binding",
         &[

@@ -84,8 +84,8 @@ fn claims_become_the_documented_headers() {
         let mut engine = Authenticator::new(config.clone(), 1);
         let decision = engine.handle_request(
             StreamId(1),
-            request,
-            || None,
+            &mut request,
+            &(),
             UnixTime::from_secs(now),
             &InMemoryStore::default(),
         );

@@ -234,10 +234,10 @@ fn decide(rules: Value, token: Option<&str>) -> Decision {
     let config = Rc::new(Config::parse(config.to_string().as_bytes()).unwrap());
     let mut fields = vec![(":path", "//a/%2e%2e/".repeat(700))];
     fields.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
-    let head = head(&config, &fields);
+    let mut head = head(&config, &fields);
     let mut engine = Authenticator::new(config, 1);
     let now = UnixTime::from_secs(u64::try_from(testkit::unix_now()).unwrap());
-    engine.handle_request(StreamId(1), head, || None, now, &InMemoryStore::default())
+    engine.handle_request(StreamId(1), &mut head, &(), now, &InMemoryStore::default())
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_signature_is_checked_at_most_nine_functions_deep() {
     let mut head = RequestHead::new();
     head.push(field, format!("Bearer {}", token().mint()).into_bytes());
     let now = UnixTime::from_secs(u64::try_from(testkit::unix_now()).unwrap());
-    let decision = engine.handle_request(StreamId(1), head, || None, now, &InMemoryStore::default());
+    let decision = engine.handle_request(StreamId(1), &mut head, &(), now, &InMemoryStore::default());
     assert!(matches!(decision, Decision::Allow(_)), "{decision:?}");
     let functions = witness.0.take();
     assert!(

@@ -37,8 +37,8 @@ fn what_is_not_remembered_any_more_has_to_meet_every_requirement() {
         head
     };
     let decide = |engine: &mut Authenticator, number: usize| {
-        let head = from(number);
-        engine.handle_request(StreamId(1), head, || None, now, &InMemoryStore::default())
+        let mut head = from(number);
+        engine.handle_request(StreamId(1), &mut head, &(), now, &InMemoryStore::default())
     };
     for (forward, passes_on) in [(false, false), (true, true)] {
         let mut engine = Authenticator::new(configured(forward).into(), 1);

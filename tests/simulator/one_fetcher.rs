@@ -34,8 +34,8 @@ fn head(token: &str) -> RequestHead {
 }
 
 fn open(engine: &mut Authenticator, token: &str, now: UnixTime, store: &InMemoryStore) -> Decision {
-    let head = head(token);
-    engine.handle_request(StreamId(1), head, || None, now, store)
+    let mut head = head(token);
+    engine.handle_request(StreamId(1), &mut head, &(), now, store)
 }
 
 fn answer(
@@ -128,13 +128,13 @@ fn an_engine_without_fetches_lives_by_the_store() {
         key_id: "first".into(),
         ..of_second(Wants::Again)
     };
-    fetcher.handle_wanted(&late, now);
+    fetcher.handle_event(&Event::KeyWanted(late), now);
     assert!(
         fetcher.handle_tick(now, &store).is_empty(),
         "the keys were fetched after that request"
     );
-    for wanted in &kids {
-        fetcher.handle_wanted(wanted, now);
+    for wanted in kids {
+        fetcher.handle_event(&Event::KeyWanted(wanted), now);
     }
     let requests = fetcher.handle_tick(now, &store);
     now = now.after(Duration::from_millis(40));

@@ -214,9 +214,9 @@ impl Process {
     /// A request at a worker, decided or not.
     pub(crate) fn open(&mut self, worker: usize, token: &str) -> (StreamId, Decision) {
         self.next_stream += 1;
-        let (id, head, now) = (StreamId(self.next_stream), self.head(token), self.now);
+        let (id, mut head, now) = (StreamId(self.next_stream), self.head(token), self.now);
         let engine = self.workers[worker].as_mut().unwrap();
-        let decision = engine.handle_request(id, head, || None, now, &self.shared);
+        let decision = engine.handle_request(id, &mut head, &(), now, &self.shared);
         self.report(worker);
         (id, decision)
     }

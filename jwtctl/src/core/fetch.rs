@@ -179,8 +179,12 @@ fn run(
     let store = InMemoryStore::default();
     let mut engine = Authenticator::new(config.clone(), 1);
     // No route says what an extension backend's cluster is called; here, its alias will do.
-    for alias in engine.wanted_backends(now).to_vec() {
-        engine.handle_backend(&alias, Some(alias.as_bytes()), now);
+    for provider in &config.providers {
+        if let KeySource::Remote(source) = &provider.keys {
+            for alias in source.backends() {
+                engine.handle_event(&Event::BackendNamed(alias.clone(), alias), now);
+            }
+        }
     }
     let mut next: Option<FetchRequest> = engine.handle_tick(now, &store).pop();
     while let Some(request) = next.take() {

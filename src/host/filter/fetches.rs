@@ -76,8 +76,7 @@ impl Filter {
             return;
         };
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
-        let provider = self.engine(|engine| engine.provider_of(fetch));
-        if let Some(metrics) = provider.and_then(|id| self.metrics.provider(id.index())) {
+        if let Some(metrics) = self.metrics.provider(fetch.provider().index()) {
             metrics.fetched(now.since(sent));
         }
         // A broken connection arrives without headers. Reading them would be an error.
@@ -144,12 +143,13 @@ impl Filter {
     /// remains.
     pub(in crate::host) fn finish(&self) -> bool {
         self.decide_waiting();
-        self.has_decisions() || !self.calls.borrow().is_empty()
+        self.has_decisions(self.last_seen()) || !self.calls.borrow().is_empty()
     }
 
     /// Whether waiting requests remain to be decided.
-    pub(in crate::host) fn has_decisions(&self) -> bool {
-        self.engine(|engine| engine.has_decisions())
+    pub(in crate::host) fn has_decisions(&self, now: UnixTime) -> bool {
+        self.engine(|engine| engine.next_timeout(now))
+            .is_some_and(|next| next <= now)
     }
 }
 
