@@ -570,6 +570,44 @@ fn a_policy_of_envoy_gateway_becomes_what_it_says() {
 }
 
 #[test]
+fn claims_of_envoy_gateway_keep_texts_and_lists_apart() {
+    let folder = Folder::new("convert-claim-types");
+    let keys = Keys::new();
+    for (value_type, passes, is_refused) in [
+        ("String", json!("admins"), json!(["admins"])),
+        ("StringArray", json!(["users", "admins"]), json!("admins")),
+    ] {
+        let claims = json!([{"name": "groups", "valueType": value_type, "values": ["admins", "root"]}]);
+        let policy = json!({
+            "kind": "SecurityPolicy", "spec": {
+                "jwt": {"providers": [{"name": "corp", "issuer": CORP, "localJWKS": {"inline": jwks(&[&keys.corp]).to_string()}}]},
+                "authorization": {"defaultAction": "Deny", "rules": [
+                    {"action": "Allow", "principal": {"jwt": {"provider": "corp", "claims": claims}}},
+                ]},
+            },
+        });
+        let ran = jwtctl_with(&["convert", "-"], &policy.to_string());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let config = folder.write("config.yaml", &ran.out);
+        for (groups, reason) in [
+            (passes, "allowed"),
+            (is_refused, "claim_rejected"),
+            (json!("users"), "claim_rejected"),
+            (json!(["users"]), "claim_rejected"),
+        ] {
+            let token = keys.corp().claim("groups", groups.clone()).mint();
+            let header = format!("authorization: Bearer {token}");
+            let ran = jwtctl(&["explain", &config, "/x", "-H", &header, "--output", "json"]);
+            let seen = ran.json()["decision"]["reason"]
+                .as_str()
+                .unwrap_or("allowed")
+                .to_owned();
+            assert_eq!(seen, reason, "{value_type} and {groups}");
+        }
+    }
+}
+
+#[test]
 fn rules_of_envoy_gateway_decide_in_their_order() {
     let folder = Folder::new("convert-order");
     let keys = Keys::new();

@@ -287,7 +287,8 @@ impl ClaimCondition {
                 elements.iter().any(|element| wanted.each(*element, |_| true))
             }
             (ClaimTest::AllOf(wanted), Some(claim)) => {
-                let elements = elements(claim);
+                // A text is not taken for a list of one: that is how a condition keeps the two apart.
+                let elements = claim.as_array().unwrap_or_default();
                 if spend_pairs(effort, claim, &elements, wanted).is_none() {
                     return false;
                 }

@@ -244,6 +244,19 @@ pub(super) fn list() -> Vec<Scenario> {
         authorizing("a claim has all of these values", condition(json!({"claim_name": "roles", "all_of": ["a", "b"]})))
             .token(claiming(json!({"roles": ["b", "c", "a"]})), forwarded())
             .token(claiming(json!({"roles": ["a"]})), denied("claim_rejected")),
+        authorizing("a text is no list that contains it", condition(json!({"claim_name": "roles", "all_of": ["a"]})))
+            .token(claiming(json!({"roles": ["a", "b"]})), forwarded())
+            .token(claiming(json!({"roles": "a"})), denied("claim_rejected")),
+        authorizing(
+            "a condition keeps a text apart from a list that contains it",
+            json!({"claims": [
+                {"claim_name": "role", "equals": "a"},
+                {"claim_name": "role", "all_of": ["a"], "invert": true},
+            ]}),
+        )
+        .token(claiming(json!({"role": "a"})), forwarded())
+        .token(claiming(json!({"role": ["a"]})), denied("claim_rejected"))
+        .token(claiming(json!({"role": "b"})), denied("claim_rejected")),
         authorizing("types are told apart", json!({"claims": [
             {"claim_name": "n", "equals": 5}, {"claim_name": "f", "equals": true}, {"claim_name": "s", "equals": "5"},
         ]}))

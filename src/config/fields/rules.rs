@@ -106,7 +106,7 @@ object! {
         equals: Scalar = Scalar;
         /// the claim equals one of these
         any_of: SomeScalars = SomeScalars;
-        /// the claim is a list that contains all of these
+        /// the claim is a list, not a single value, and contains all of these
         all_of: SomeScalars = SomeScalars;
         /// the text of the claim begins with this
         prefix: SomeForm = SomeForm;
