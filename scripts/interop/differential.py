@@ -82,11 +82,6 @@ class Tokens:
         }
 
 
-    def of_mark(self, mark):
-        """A token that is good once the configuration with this mark is in force."""
-        return self.corp.token(iss=CORP, aud=mark, sub="alice", iat=self.now, exp=self.now + 3600)
-
-
 class Requests:
     def __init__(self):
         self.all = []
