@@ -6,30 +6,41 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use testkit::Request;
-use wasmi::{
-    CompilationMode, Config, Engine, Instance, Linker, Module, Store, TypedFunc, WasmParams, WasmResults,
-};
+use wasmi::{Engine, Global, Instance, Linker, Module, Store, TypedFunc, Val, WasmParams, WasmResults};
 
+use super::counted::{self, Counted};
 use super::headers::HeaderMap;
 use super::host::{self, Host, Outcome};
 
 const ROOT: u32 = 1;
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
-/// More than any test needs.
-const FUEL: u64 = 1 << 50;
-
 /// The resources that a call has used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
     /// WebAssembly instructions, but for those that only shape blocks. Those that copy or fill memory count by its size, too.
     pub(crate) instructions: u64,
+    /// The same by functions, for those that were executed.
+    by_function: BTreeMap<&'static str, u64>,
     calls: BTreeMap<&'static str, u64>,
 }
 
 impl Cost {
     pub(crate) fn host_calls(&self) -> u64 {
         self.calls.values().sum()
+    }
+
+    /// The functions that have executed the most instructions, each in a line.
+    pub(crate) fn profile(&self) -> String {
+        let mut functions: Vec<_> = self.by_function.iter().collect();
+        functions.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        functions
+            .iter()
+            .take(50)
+            .fold(String::new(), |mut text, (name, count)| {
+                let _ = writeln!(text, "{count:>12}  {name}");
+                text
+            })
     }
 
     /// The host calls by their names.
@@ -49,33 +60,31 @@ impl Cost {
 pub(crate) struct Vm {
     store: Store<Host>,
     instance: Instance,
+    counters: Vec<Global>,
     last_context: u32,
 }
 
-/// The module, translated once.
-fn module() -> &'static (Engine, Module) {
-    static MODULE: OnceLock<(Engine, Module)> = OnceLock::new();
+/// The module with its counters, translated once, and the names of the functions that count.
+fn module() -> &'static (Engine, Module, Vec<String>) {
+    static MODULE: OnceLock<(Engine, Module, Vec<String>)> = OnceLock::new();
     MODULE.get_or_init(|| {
-        let mut config = Config::default();
-        // A lazy translation would be counted at the first call of a function.
-        config.consume_fuel(true).compilation_mode(CompilationMode::Eager);
-        let engine = Engine::new(&config);
+        let engine = Engine::default();
         let path = testkit::module_path();
         let bytes =
             std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make wasm`", path.display()));
+        let Counted { bytes, names } = counted::count(&bytes);
         let module = Module::new(&engine, bytes).expect("a module that an interpreter takes");
-        (engine, module)
+        (engine, module, names)
     })
 }
 
 impl Vm {
     /// A VM with a root that is not configured yet, at this time, and what it cost.
     pub(crate) fn start(now: u64) -> (Self, Cost) {
-        let (engine, module) = module();
+        let (engine, module, names) = module();
         let mut linker = Linker::new(engine);
         host::define(&mut linker, module).expect("imports that differ in their names");
         let mut store = Store::new(engine, Host::default());
-        store.set_fuel(FUEL).expect("fuel is counted");
         let instance = linker
             .instantiate_and_start(&mut store, module)
             .expect("all imports are defined");
@@ -84,7 +93,10 @@ impl Vm {
         store
             .data_mut()
             .attach(memory.expect("a memory"), allocate.expect("an allocator"));
+        let counter = |function| instance.get_global(&store, &counted::counter(function));
+        let counters = (0..names.len()).map(|function| counter(function).expect("a counter"));
         let mut vm = Self {
+            counters: counters.collect(),
             store,
             instance,
             last_context: ROOT,
@@ -165,11 +177,23 @@ impl Vm {
     }
 
     fn cost_of(&mut self, run: impl FnOnce(&mut Self)) -> Cost {
-        self.store.set_fuel(FUEL).expect("fuel is counted");
+        for counter in &self.counters {
+            let is_set = counter.set(&mut self.store, Val::I64(0));
+            is_set.expect("a counter is a variable");
+        }
         self.store.data_mut().calls.clear();
         run(self);
+        let counts = self.counters.iter().map(|counter| {
+            let count = counter.get(&self.store).i64().expect("a counter is a number");
+            u64::try_from(count).expect("a counter counts up")
+        });
+        let mut by_function = BTreeMap::new();
+        for (name, count) in module().2.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            *by_function.entry(name.as_str()).or_default() += count;
+        }
         Cost {
-            instructions: FUEL - self.store.get_fuel().expect("fuel is counted"),
+            instructions: by_function.values().sum(),
+            by_function,
             calls: std::mem::take(&mut self.store.data_mut().calls),
         }
     }
