@@ -223,6 +223,11 @@ pub(crate) fn log_enabled(level: c_int) -> bool {
     unsafe { envoy_dynamic_module_callback_log_enabled(level) }
 }
 
+/// Whether Envoy has a function that changes counters without a stream.
+pub(crate) fn counts_without_stream() -> bool {
+    newer().increment_counter.is_some()
+}
+
 /// Whether Envoy only tries its configuration (`--mode validate`). To be asked on the main thread.
 pub(crate) fn is_validation() -> bool {
     // SAFETY: no pointers.
@@ -663,6 +668,16 @@ impl ConfigHost<'_> {
             // SAFETY: rule 1; no labels.
             unsafe { change(self.config, id.0, null(), 0, value) == 0 }
         })
+    }
+
+    /// Adds to a counter with these values of its labels, where [`counts_without_stream`].
+    pub(crate) fn count_labelled(self, id: LabelledId, labels: &[&str], value: u64) {
+        let Some(change) = newer().increment_counter else {
+            return;
+        };
+        let labels: Vec<Buffer> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
+        // SAFETY: rules 1 and 2.
+        unsafe { change(self.config, id.0, labels.as_ptr(), labels.len(), value) };
     }
 
     /// Sets a gauge; false where Envoy has no function for that.

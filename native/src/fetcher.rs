@@ -210,6 +210,7 @@ impl Fetcher {
     fn settle(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
         self.tell(filter, host);
         filter.sum_up_refusals(&self.config, now);
+        filter.metrics.settle_refused(Teller::Main(host, filter));
         if now.since(self.gauges_shown_at.get()) >= Duration::from_millis(IDLE) {
             self.show_gauges(filter, host, now);
         }

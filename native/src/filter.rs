@@ -13,7 +13,7 @@ use proxy_wasm_jwt::time::UnixTime;
 
 use crate::binding::{ConfigScheduler, Host, Scheduler};
 use crate::clock;
-use crate::metrics::{Change, Metrics};
+use crate::metrics::{Change, Metrics, Teller};
 use crate::store::Source;
 
 /// The most events on their way to the main thread. A flood of invented `kid`s displaces none of them, and an
@@ -242,9 +242,15 @@ impl Filter {
         self.has_pending.store(true, Ordering::Release);
     }
 
+    /// Leaves the refusals that the metrics have kept to the next stream.
+    pub(crate) fn leave_refused(&self) {
+        self.has_pending.store(true, Ordering::Release);
+    }
+
     /// Carries out the changes that wait.
     pub(crate) fn carry_out_changes(&self, host: &Host<'_>) {
         if self.has_pending.load(Ordering::Acquire) && self.has_pending.swap(false, Ordering::AcqRel) {
+            self.metrics.settle_refused(Teller::Stream(host));
             for change in std::mem::take(&mut *lock(&self.pending)) {
                 change.carry_out(host);
             }

@@ -4,15 +4,17 @@
 //! All are defined when the configuration is loaded: operators can see each of them before its first change.
 //! Envoy 1.38 changes metrics only with a stream: the main thread leaves its changes to the next stream.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{CacheCounts, KeyGauges};
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::keys::FetchError;
 use proxy_wasm_jwt::settings::Config;
-use proxy_wasm_jwt::time::millis;
+use proxy_wasm_jwt::time::{UnixTime, millis};
 
-use crate::binding::{ConfigHost, Host, LabelledId, MetricId};
+use crate::binding::{self, ConfigHost, Host, LabelledId, MetricId};
 use crate::filter::Filter;
 
 /// A metric that could not be defined is not counted. Requests must not fail for that reason.
@@ -117,8 +119,7 @@ pub(crate) struct Metrics {
     providers: Vec<ProviderMetrics>,
     /// The metrics of the providers beyond [`MOST_PROVIDERS`], together.
     other_providers: Option<ProviderMetrics>,
-    /// Refusals with the labels `reason` and `provider`.
-    refused: Option<LabelledId>,
+    refused: Option<Refused>,
 }
 
 /// The number of providers with metrics of their own. Envoy keeps each name for as long as it runs.
@@ -197,7 +198,9 @@ impl Metrics {
                     false,
                 )
             }),
-            refused: host.labelled_counter(&format!("{prefix}.refused"), &["reason", "provider"]),
+            refused: host
+                .labelled_counter(&format!("{prefix}.refused"), &["reason", "provider"])
+                .map(|id| Refused::new(id, config)),
         }
     }
 
@@ -213,8 +216,8 @@ impl Metrics {
         self.cache_miss.add(teller, counts.misses);
     }
 
-    /// Counts a refusal, with the name of its provider if it is known.
-    pub(crate) fn denied(&self, host: &Host<'_>, denial: &Denial, provider: &str) {
+    /// Counts a refusal.
+    pub(crate) fn denied(&self, host: &Host<'_>, denial: &Denial, now: UnixTime) {
         let teller = Teller::Stream(host);
         self.denied_total.increment(teller);
         if let Some(metric) = self.denied_for.get(denial.reason.index()) {
@@ -223,8 +226,22 @@ impl Metrics {
         if let Some(metrics) = denial.provider.and_then(|id| self.provider(id.index())) {
             metrics.denied.increment(teller);
         }
-        if let Some(id) = self.refused {
-            host.count_labelled(id, &[denial.reason.label(), provider], 1);
+        if let Some(refused) = &self.refused {
+            refused.note(host, denial, now);
+        }
+    }
+
+    /// Adds the refusals that [`Refused`] has kept. The main thread does it once a second.
+    pub(crate) fn settle_refused(&self, teller: Teller<'_, '_>) {
+        let Some(refused) = &self.refused else { return };
+        match teller {
+            Teller::Stream(host) => {
+                refused.settle(|labels, count| host.count_labelled(refused.id, labels, count));
+            }
+            Teller::Main(_, filter) if !binding::counts_without_stream() => filter.leave_refused(),
+            Teller::Main(host, _) => {
+                refused.settle(|labels, count| host.count_labelled(refused.id, labels, count));
+            }
         }
     }
 
@@ -247,6 +264,94 @@ impl Metrics {
 
     pub(crate) fn provider(&self, index: usize) -> Option<&ProviderMetrics> {
         self.providers.get(index).or(self.other_providers.as_ref())
+    }
+}
+
+/// The counter of refusals with the labels `reason` and `provider`.
+///
+/// Envoy looks a counter with labels up by their texts, which takes longer than everything else that the
+/// module does to count a refusal. A refusal that comes soon after another one of its kind is therefore added
+/// later, with others: when a further one comes after [`LABELLED_EVERY`], or when the main thread is next
+/// called.
+#[derive(Debug)]
+struct Refused {
+    id: LabelledId,
+    /// The values of `provider`: the first is that of refusals without one.
+    providers: Box<[Box<str>]>,
+    /// For each of them, the refusals of each reason; made for the first one.
+    kinds: Box<[OnceLock<Box<[RefusedKind]>>]>,
+    /// Whether any refusal is kept.
+    has_kept: AtomicBool,
+}
+
+/// The refusals of a reason by a provider.
+#[derive(Debug, Default)]
+struct RefusedKind {
+    /// Those that the counter does not have yet.
+    kept: AtomicU64,
+    /// The time of the last change of the counter, in milliseconds.
+    counted_at: AtomicU64,
+}
+
+/// A counter with labels changes once in so many milliseconds.
+const LABELLED_EVERY: u64 = 100;
+
+impl Refused {
+    fn new(id: LabelledId, config: &Config) -> Self {
+        let names = config.providers.iter().map(|provider| Box::from(&*provider.name));
+        let providers: Box<[Box<str>]> = std::iter::once(Box::from("none")).chain(names).collect();
+        Self {
+            id,
+            kinds: providers.iter().map(|_| OnceLock::new()).collect(),
+            providers,
+            has_kept: AtomicBool::new(false),
+        }
+    }
+
+    fn note(&self, host: &Host<'_>, denial: &Denial, now: UnixTime) {
+        let provider = denial.provider.map_or(0, |id| id.index().saturating_add(1));
+        let (Some(name), Some(kinds)) = (self.providers.get(provider), self.kinds.get(provider)) else {
+            return;
+        };
+        let kinds = kinds.get_or_init(|| Reason::ALL.iter().map(|_| RefusedKind::default()).collect());
+        let Some(kind) = kinds.get(denial.reason.index()) else {
+            return;
+        };
+        kind.kept.fetch_add(1, Ordering::Relaxed);
+        let (now, last) = (now.as_millis(), kind.counted_at.load(Ordering::Relaxed));
+        // A clock that was set back does not stop the counter.
+        let is_due = now < last || now.saturating_sub(last) >= LABELLED_EVERY;
+        let take = |kind: &RefusedKind| {
+            let is_first = kind
+                .counted_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+            is_first.is_ok()
+        };
+        match is_due && take(kind) {
+            true => {
+                let count = kind.kept.swap(0, Ordering::Relaxed);
+                if count > 0 {
+                    host.count_labelled(self.id, &[denial.reason.label(), name], count);
+                }
+            }
+            false => self.has_kept.store(true, Ordering::Release),
+        }
+    }
+
+    /// Passes on what is kept.
+    fn settle(&self, count: impl Fn(&[&str], u64)) {
+        if !self.has_kept.load(Ordering::Acquire) || !self.has_kept.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        for (name, kinds) in self.providers.iter().zip(&self.kinds) {
+            let kinds = kinds.get().into_iter().flatten();
+            for (reason, kind) in Reason::ALL.iter().zip(kinds) {
+                let kept = kind.kept.swap(0, Ordering::Relaxed);
+                if kept > 0 {
+                    count(&[reason.label(), name], kept);
+                }
+            }
+        }
     }
 }
 

@@ -114,12 +114,17 @@ impl Stream {
             send(host, &LocalReply::not_configured());
             return;
         };
-        if matches!(host.route_config(), Some(RouteConfig::Disabled)) {
-            self.pass(worker, host);
-            return;
-        }
-        let decision = match self.read_head(worker, host) {
-            Some(request) => {
+        let named = match host.route_config() {
+            Some(RouteConfig::Disabled) => return self.pass(worker, host),
+            Some(RouteConfig::Requirement(name)) => Some(name.as_bytes().to_vec()),
+            None => None,
+        };
+        let mut request = worker.empty_head();
+        let mut is_grpc = None;
+        let decision = match self.read_head(worker, host, named, &mut request) {
+            Some(()) => {
+                // If all fields were read, it is known.
+                is_grpc = (!worker.reads_by_name).then_some(request.is_grpc == Some(true));
                 // Only then can another route have another requirement.
                 if !worker.config.policy.requirement_map.is_empty() {
                     self.request.replace(Some(request.clone()));
@@ -134,9 +139,9 @@ impl Stream {
                     self.filter.metrics.waiting.increment(Teller::Stream(host));
                     self.held.replace(Some(held));
                 }
-                None => self.carry_out(worker, host, worker::cannot_wait()),
+                None => self.carry_out(worker, host, worker::cannot_wait(), is_grpc),
             },
-            decision => self.carry_out(worker, host, decision),
+            decision => self.carry_out(worker, host, decision, is_grpc),
         }
         worker.tell(&self.filter, host);
     }
@@ -168,7 +173,7 @@ impl Stream {
                 self.end_wait();
                 let waited = worker.last_seen().since(held.since);
                 self.filter.metrics.waited(host, waited);
-                self.carry_out(worker, host, decision);
+                self.carry_out(worker, host, decision, None);
             }
             Outcome::Lost => {
                 self.end_wait();
@@ -213,9 +218,15 @@ impl Stream {
 
     /// Reads the parts of a request that the configuration needs, and removes the fields that its client must
     /// not send, before it may wait.
-    fn read_head(&self, worker: &Worker, host: &mut Host<'_>) -> Option<RequestHead> {
+    /// `named` is the requirement in the route's own configuration of this filter.
+    fn read_head(
+        &self,
+        worker: &Worker,
+        host: &mut Host<'_>,
+        named: Option<Vec<u8>>,
+        request: &mut RequestHead,
+    ) -> Option<()> {
         let config = &worker.config;
-        let mut request = RequestHead::new();
         if worker.reads_by_name {
             for (field, name) in config.wanted.iter() {
                 if let Some((value, _)) = host.header(Map::RequestHeaders, name.as_bytes(), 0) {
@@ -228,7 +239,7 @@ impl Stream {
             return None;
         }
         // By the client's own route, with the original fields.
-        request.route_requirement = route_requirement(host);
+        request.route_requirement = named.or_else(|| requirement_in_metadata(host));
         if let Some(rules) = &config.policy.filter_state_rules {
             request.filter_state = host.filter_state(&rules.name);
         }
@@ -247,13 +258,14 @@ impl Stream {
             // The client's value of an owned header did not select the route.
             host.clear_route_cache();
         }
-        is_done.then_some(request)
+        is_done.then_some(())
     }
 
     // --- carrying out
 
-    fn carry_out(&self, worker: &Worker, host: &mut Host<'_>, decision: Decision) {
-        let progress = self.apply(worker, host, &decision);
+    /// `is_grpc`: the client's protocol, if it is known.
+    fn carry_out(&self, worker: &Worker, host: &mut Host<'_>, decision: Decision, is_grpc: Option<bool>) {
+        let progress = self.apply(worker, host, &decision, is_grpc);
         self.progress.set(progress);
         let (Progress::Forwarded, Decision::Allow(forward)) = (progress, decision) else {
             return;
@@ -277,7 +289,7 @@ impl Stream {
         let mut removed = request.removed();
         let is_done = is_read && removed.all(|name| host.set_header(Map::RequestHeaders, name, None));
         if !is_done {
-            let progress = self.deny(worker, host, &malformed("headers"));
+            let progress = self.deny(worker, host, &malformed("headers"), None);
             self.progress.set(progress);
             return;
         }
@@ -285,10 +297,16 @@ impl Stream {
         show_decision(worker, host, "bypassed");
     }
 
-    fn apply(&self, worker: &Worker, host: &mut Host<'_>, decision: &Decision) -> Progress {
+    fn apply(
+        &self,
+        worker: &Worker,
+        host: &mut Host<'_>,
+        decision: &Decision,
+        is_grpc: Option<bool>,
+    ) -> Progress {
         match decision {
             Decision::Wait => Progress::Held,
-            Decision::Deny(refusal) => self.deny(worker, host, refusal),
+            Decision::Deny(refusal) => self.deny(worker, host, refusal, is_grpc),
             Decision::Answer(reply) => {
                 self.filter
                     .metrics
@@ -309,7 +327,7 @@ impl Stream {
             if !host.set_header(Map::RequestHeaders, name, edit.value.as_deref()) && edit.value.is_some() {
                 // A request must not continue with its client's own headers if an edit fails.
                 log::error!("the header {} cannot be changed", edit.name);
-                return self.deny(worker, host, &malformed("headers"));
+                return self.deny(worker, host, &malformed("headers"), None);
             }
         }
         for (name, value) in &forward.state {
@@ -350,18 +368,20 @@ impl Stream {
         Progress::Forwarded
     }
 
-    fn deny(&self, worker: &Worker, host: &mut Host<'_>, refusal: &Refusal) -> Progress {
+    fn deny(
+        &self,
+        worker: &Worker,
+        host: &mut Host<'_>,
+        refusal: &Refusal,
+        is_grpc: Option<bool>,
+    ) -> Progress {
         let denial = &refusal.denial;
-        let provider = denial
-            .provider
-            .and_then(|provider| worker.config.provider(provider));
-        let name = provider.map_or("none", |provider| &provider.name);
-        self.filter.metrics.denied(host, denial, name);
+        self.filter.metrics.denied(host, denial, worker.last_seen());
         show_rule(worker, host, refusal.rule);
         show_subject(worker, host, refusal.subject.as_deref());
         show_decision(worker, host, DENIED);
         self.show_denial(worker, host, denial, DENIED);
-        send(host, &worker.config.replies.to(refusal));
+        send_to(host, &worker.config.replies.to(refusal), is_grpc);
         Progress::Answered
     }
 
@@ -432,7 +452,7 @@ impl Stream {
         }
         match worker.handle_rerouted(&request, forward, route, then) {
             Decision::Deny(refusal) => {
-                let progress = self.deny(worker, host, &refusal);
+                let progress = self.deny(worker, host, &refusal, None);
                 self.progress.set(progress);
                 false
             }
@@ -459,16 +479,28 @@ fn route_requirement(host: &Host<'_>) -> Option<Vec<u8>> {
     if let Some(RouteConfig::Requirement(name)) = host.route_config() {
         return Some(name.as_bytes().to_vec());
     }
+    requirement_in_metadata(host)
+}
+
+/// The same in the route's metadata only.
+fn requirement_in_metadata(host: &Host<'_>) -> Option<Vec<u8>> {
     host.route_metadata("proxy-wasm-jwt", "requirement_name")
         .unwrap_or_else(|()| Some(Vec::new()))
 }
 
 /// Answers in place of the upstream.
 fn send(host: &mut Host<'_>, reply: &LocalReply) {
-    let media_type = host.header(Map::RequestHeaders, b"content-type", 0);
-    let is_grpc = media_type.is_some_and(|(media_type, _)| is_grpc(&media_type));
+    send_to(host, reply, None);
+}
+
+/// The same to a client of gRPC, to another one, or to one whose protocol is not known yet.
+fn send_to(host: &mut Host<'_>, reply: &LocalReply, client_is_grpc: Option<bool>) {
+    let client_is_grpc = client_is_grpc.unwrap_or_else(|| {
+        let media_type = host.header(Map::RequestHeaders, b"content-type", 0);
+        media_type.is_some_and(|(media_type, _)| is_grpc(&media_type))
+    });
     let of_grpc;
-    let (reply, status) = match is_grpc {
+    let (reply, status) = match client_is_grpc {
         true => {
             of_grpc = reply.for_grpc();
             // Without it, Envoy would report OK for every status. Other clients do not know the field.

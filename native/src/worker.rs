@@ -84,6 +84,7 @@ pub(crate) struct Worker {
     held: RefCell<HashMap<u32, Rc<Held>>>,
     last_stream: Cell<u32>,
     last_seen: Cell<UnixTime>,
+    spare_head: Cell<RequestHead>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -139,6 +140,7 @@ impl Worker {
             held: RefCell::default(),
             last_stream: Cell::new(0),
             last_seen: Cell::default(),
+            spare_head: Cell::default(),
             config,
         })
     }
@@ -188,16 +190,24 @@ impl Worker {
         }
     }
 
+    /// An empty head for the next request, with the memory of one that was decided.
+    pub(crate) fn empty_head(&self) -> RequestHead {
+        self.spare_head.take()
+    }
+
     pub(crate) fn handle_request(&self, host: &Host<'_>, stream: u32, mut request: RequestHead) -> Decision {
         let now = self.now();
         let generation = store::generation();
         let has_news = self.seen.replace(generation) != generation;
-        self.engine(|engine| {
+        let decision = self.engine(|engine| {
             if has_news {
                 engine.handle_shared(now, &ProcessStore);
             }
             engine.handle_request(StreamId(stream), &mut request, host, now, &ProcessStore)
-        })
+        });
+        request.clear();
+        self.spare_head.set(request);
+        decision
     }
 
     /// Keeps a waiting request; `None` if Envoy could not wake it, so that it must not wait.

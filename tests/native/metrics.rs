@@ -24,6 +24,28 @@ fn refusals_are_counted_with_labels() {
     assert_alive(&stack.envoy);
 }
 
+/// The module looks the labelled counter up for the first refusal of a kind at once, and for those that
+/// follow soon together.
+#[test]
+fn none_of_many_refusals_is_missing_from_the_counter_with_labels() {
+    let stack = Stack::start(config(local_provider()));
+    let expired = token().expires_in(-600).mint();
+    for _ in 0..100 {
+        assert_eq!(stack.status(&expired), 401);
+        assert_eq!(stack.client.request(Request::get("/orders")).status, 401);
+    }
+    for labels in [
+        r#"{reason="token_expired",provider="corp"}"#,
+        r#"{reason="token_missing",provider="none"}"#,
+    ] {
+        wait_until(labels, &stack, || {
+            let page = stack.envoy.admin("/stats/prometheus?filter=refused");
+            page.contains(&format!("jwt_refused{labels} 100\n"))
+        });
+    }
+    assert_alive(&stack.envoy);
+}
+
 /// Polls, since Envoy takes in histograms every few seconds and the module logs once a second.
 fn wait_until(what: &str, stack: &Stack, is_there: impl Fn() -> bool) {
     let begun = Instant::now();
