@@ -42,6 +42,10 @@ differential: wasm envoy ## jwt_authn beside this filter on generated traffic wi
 soak: wasm envoy cc ## mixed traffic with rotations, outages and updates, each answer checked; SOAK_SECONDS (600), SOAK_SEED
 	@cargo test --test soak -- --ignored --nocapture
 
+.PHONY: soak-native
+soak-native: native envoy cc ## the same with the native module
+	@SOAK_NATIVE=1 cargo test --test soak -- --ignored --nocapture
+
 .PHONY: guides
 guides: wasm envoy ## the applications of envoy/issuers/apps behind their configurations (needs Go, Node and Python 3)
 	@scripts/guides.sh
@@ -51,7 +55,7 @@ interop: wasm envoy ## real identity providers in front of the filter, and a tab
 	@scripts/interop.sh $(NAMES)
 
 .PHONY: gateway
-gateway: wasm envoy jwtctl ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
+gateway: wasm native envoy jwtctl ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/gateway.py
 
 .PHONY: istio

@@ -1,9 +1,9 @@
-//! `make soak`: mixed traffic through a real Envoy for a long time. Each response is compared with the
-//! engine's decision.
+//! `make soak` and `make soak-native`: mixed traffic through a real Envoy for a long time. Each response is
+//! compared with the engine's decision.
 //!
 //! Three issuers rotate their keys, fail and recover, and the listener's configuration is replaced, while
 //! clients send valid, cold, invalid and attacking requests over HTTP/1 and HTTP/2. The run fails at the
-//! first wrong decision, or at its end if memory or descriptors have grown, or a VM has crashed.
+//! first wrong decision, or at its end if memory or descriptors have grown, or the module has crashed.
 
 #![cfg(test)]
 #![allow(
@@ -277,6 +277,8 @@ struct Tally {
     micros: Mutex<Vec<u32>>,
     kinds: Mutex<BTreeMap<String, u64>>,
     wrong: Mutex<Vec<String>>,
+    /// The longest time that one request took.
+    longest: AtomicU64,
 }
 
 fn client(world: &RwLock<World>, clients: &[Client], seed: u64, tally: &Tally, ended: &AtomicBool) {
@@ -304,6 +306,7 @@ fn client(world: &RwLock<World>, clients: &[Client], seed: u64, tally: &Tally, e
             answer = client.try_request(request.clone());
         }
         let took = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
+        tally.longest.fetch_max(u64::from(took), Ordering::Relaxed);
         drop(world);
         tally.sent.fetch_add(1, Ordering::Relaxed);
         // A token with an absent key waits for the issuer: that is no latency of the filter.
@@ -316,9 +319,11 @@ fn client(world: &RwLock<World>, clients: &[Client], seed: u64, tally: &Tally, e
                 *tally.kinds.lock().expect("no panic").entry(key).or_default() += 1;
             }
             Ok(answer) => tally.wrong.lock().expect("no panic").push(format!(
-                "{kind}: {} {:?} and not {wanted:?}",
+                "{kind}: {} {:?} and not {wanted:?}, sent {:.3} s before the end, answered after {} ms",
                 answer.status,
-                answer.reason()
+                answer.reason(),
+                begun.elapsed().as_secs_f32(),
+                took / 1000
             )),
             Err(error) => tally
                 .wrong
@@ -369,9 +374,24 @@ fn over_http2(port: u16) -> Value {
     cluster
 }
 
+/// When each issuer was asked in the last seconds.
+fn last_fetches(world: &World) -> String {
+    let mut text = String::new();
+    for (number, idp) in world.idps.iter().enumerate() {
+        let times = idp.server.fetch_times("/jwks");
+        let ago = times.iter().rev().map(|at| at.elapsed().as_secs_f32());
+        let ago: Vec<_> = ago.take_while(|ago| *ago < 10.0).collect();
+        let _ = writeln!(text, "seconds since the fetches of p{number}: {ago:?}");
+    }
+    text
+}
+
 #[test]
 #[ignore = "takes SOAK_SECONDS; `make soak`"]
 fn mixed_traffic_for_a_long_time() {
+    if std::env::var_os("SOAK_NATIVE").is_some() {
+        testkit::use_native_module();
+    }
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| {
             text.parse().unwrap_or_else(|_| panic!("{name} is a number"))
@@ -404,6 +424,7 @@ fn mixed_traffic_for_a_long_time() {
     let ended = AtomicBool::new(false);
     let mut samples: Vec<(Duration, usize, usize)> = Vec::new();
     let (mut rotations, mut outages, mut updates) = (0_u32, 0_u32, 0_u32);
+    let mut rotated: Vec<(usize, Instant)> = Vec::new();
     let started = Instant::now();
     println!("seconds  requests  p50 ms  p99 ms  resident KiB  descriptors  rotations  outages  updates");
     std::thread::scope(|scope| {
@@ -433,6 +454,7 @@ fn mixed_traffic_for_a_long_time() {
                         world.idps[number].rotate();
                         world.generation += 1;
                         rotations += 1;
+                        rotated.push((number, Instant::now()));
                     }
                     3 => {
                         let number = random.below(ALGORITHMS.len());
@@ -489,20 +511,28 @@ fn mixed_traffic_for_a_long_time() {
         let _ = writeln!(kinds, "{count:>9}  {kind}");
     }
     println!(
-        "\n{kinds}\n{sent} requests, {} retried",
-        tally.retried.load(Ordering::Relaxed)
+        "\n{kinds}\n{sent} requests, {} retried, the longest took {} ms",
+        tally.retried.load(Ordering::Relaxed),
+        tally.longest.load(Ordering::Relaxed) / 1000
     );
     let wrong = tally.wrong.lock().expect("no panic");
     assert!(
         wrong.is_empty(),
-        "{} wrong of {sent}: {:#?}\n{}",
+        "{} wrong of {sent}: {:#?}\nseconds since the last rotations, provider first: {:?}\n{}\n{}",
         wrong.len(),
         wrong.iter().take(5),
+        rotated
+            .iter()
+            .rev()
+            .take(4)
+            .map(|(number, at)| (number, at.elapsed().as_secs_f32()))
+            .collect::<Vec<_>>(),
+        last_fetches(&world.read().expect("no panic")),
         envoy.log()
     );
     assert!(envoy.is_running(), "{}", envoy.log());
     let crashes: Vec<_> = envoy
-        .stats("vm_reload|crash")
+        .stats("vm_reload|crash|panicked")
         .into_iter()
         .filter(|(_, value)| *value > 0)
         .collect();

@@ -49,6 +49,7 @@ VERSION = "v1.9.1"
 #: The name under which Envoy finds its control plane, for the module.
 CONTROLLER = "envoy-gateway.envoy-gateway-system.svc.cluster.local"
 SHIPPED = ROOT / "envoy/gateway"
+NATIVE = Path(os.environ.get("JWT_NATIVE", ROOT / "envoy/libjwt.so"))
 #: The routes of the comparison: one with a policy of Envoy Gateway, one with what `jwtctl convert` makes of it.
 ROUTES = ("original", "converted")
 
@@ -113,6 +114,11 @@ extensionApis: {{enableBackend: true, enableEnvoyPatchPolicy: true}}
         fresh.write_text(text)
         os.replace(fresh, self.resources / f"{name}.yaml")
 
+    def text(self):
+        """The log of the control plane and of Envoy."""
+        logs = (path.read_text(errors="replace") for path in self.folder.glob("state/envoy-runs/*/std*.log"))
+        return self.process.text() + "".join(logs)
+
     def dump(self):
         """Every part of Envoy's configuration, by the type of its section."""
         address = next(iter(self.folder.glob("run/*/admin-address.txt"))).read_text().strip()
@@ -123,7 +129,7 @@ extensionApis: {{enableBackend: true, enableEnvoyPatchPolicy: true}}
         (self.resources / f"{name}.yaml").unlink()
 
 
-def gateway(port, upstream, envoy_version):
+def gateway(port, upstream, envoy_version, modules):
     return f"""apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyProxy
 metadata: {{name: host, namespace: default}}
@@ -132,6 +138,7 @@ spec:
     type: Host
     host: {{envoyVersion: "{envoy_version}"}}
   logging: {{level: {{default: info, wasm: debug}}}}
+  dynamicModules: {json.dumps(modules)}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -196,6 +203,43 @@ def in_force(control, mark):
     active = json.dumps([one.get("active_state") for one in listeners])
     routes = json.dumps(dump.get("RoutesConfigDump"))
     return active.count(f"{mark}-end") >= 2 and all(f"{mark}-{name}" in routes for name in ROUTES)
+
+
+def try_native(control, tools, policy, status, orders, idp):
+    """The native module, by the policy of native.yaml."""
+
+    def apply(policy):
+        control.apply("native", tools.yaml.safe_dump(policy))
+
+    def changed(change):
+        copy = json.loads(json.dumps(policy))
+        change(copy["spec"]["dynamicModule"][0]["config"])
+        return copy
+
+    apply(policy)
+    token, reports = idp.token(), orders.replace("/orders", "/reports")
+    eventually("401", lambda: status(None).status == 401, timeout=60, pause=0.3)
+    reply = eventually("200", lambda: (r := status(token)).status == 200 and r, timeout=60, pause=0.3)
+    expect(reply.json().get("x-jwt-sub") == decode(token)["sub"], f"the upstream saw {reply}")
+    reply = status(broken(token))
+    expect((reply.status, reply.reason) == (401, "signature_invalid"), f"altered: {reply}")
+    expect(status(None, orders.replace("/orders", "/healthz")).status == 200, "where no token is needed")
+    rule = {"match": {"prefix": "/reports"}, "requires": {"provider_name": "corp"}}
+    rule["authorize"] = {"scopes": {"all": ["reports:read"]}}
+    apply(changed(lambda config: config["rules"].insert(0, rule)))
+    reply = eventually("403", lambda: (r := status(token, reports)).status == 403 and r, timeout=60, pause=0.3)
+    expect(reply.reason == "scope_insufficient", f"with too little scope: {reply}")
+
+    def misspell(config):
+        corp = config["providers"]["corp"]
+        corp["audience_"] = corp.pop("audiences")
+
+    apply(changed(misspell))
+    eventually("the refusal", lambda: "unknown field `audience_`" in control.text(), timeout=60)
+    expect(status(token, reports).status == 403, "the refused update took the old configuration away")
+    say("gateway: the native module: 200, 401, an open path, an update, a refused update")
+    control.delete("native")
+    eventually("the filter's end", lambda: status(None).status == 200, timeout=60, pause=0.3)
 
 
 def try_policies(control, tools, folder, port, url, digest):
@@ -315,18 +359,21 @@ def main():
         digest = hashlib.sha256(MODULE.read_bytes()).hexdigest()
         version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
         url = f"https://downloads.example.com/proxy-wasm-jwt/{version}/jwt.wasm"
-        policy = shipped(
-            "jwt.yaml",
-            [
-                (url, f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm\n        sha256: {digest}"),
-                ("https://idp.example.com/realms/main/protocol/openid-connect/certs", f"{idp.issuer}/jwks"),
-                ("https://idp.example.com/realms/main", idp.issuer),
-                ("orders-api", idp.audience),
-            ],
-        )
+        addresses = [
+            ("https://idp.example.com/realms/main/protocol/openid-connect/certs", f"{idp.issuer}/jwks"),
+            ("https://idp.example.com/realms/main", idp.issuer),
+            ("orders-api", idp.audience),
+        ]
+        module = f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm"
+        policy = shipped("jwt.yaml", [(url, f"{module}\n        sha256: {digest}"), *addresses])
         control = Control(folder, binary)
         made = prepare_namespaces(folder)
-        control.apply("gateway", gateway(port, upstream.port, control.envoy_version))
+        tools = mesh.Tools()
+        proxy, native = tools.load(shipped("native.yaml", addresses))
+        modules = proxy["spec"]["dynamicModules"]
+        expect([module["name"] for module in modules] == [native["spec"]["dynamicModule"][0]["name"]], f"{modules}")
+        modules[0]["source"]["local"]["path"] = str(NATIVE)
+        control.apply("gateway", gateway(port, upstream.port, control.envoy_version, modules))
         control.apply("secret", secret(folder / "config/certs/envoy"))
         control.apply("issuer", issuer)
         control.apply("jwt", policy)
@@ -376,8 +423,8 @@ def main():
         say("gateway: a refused update leaves the configuration before it in force")
         control.delete("jwt")
         eventually("the filter's end", lambda: status(None).status == 200, timeout=60, pause=0.3)
-        module = f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm"
-        try_policies(control, mesh.Tools(), folder, port, module, digest)
+        try_native(control, tools, native, status, orders, idp)
+        try_policies(control, tools, folder, port, module, digest)
         say(f"\nEnvoy Gateway {VERSION}, Envoy {control.envoy_version}: every step as expected\n1 passed, 0 failed")
     except Failure:
         say(f"gateway: logs and configurations: {folder}")
