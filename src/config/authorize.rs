@@ -139,7 +139,18 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
     let mut found = tests.iter().filter_map(|(name, node)| Some((*name, (*node)?)));
     match (found.next(), found.next()) {
         (Some((name, found)), None) => {
-            let test = read_test(name, found, names)?;
+            let mut test = read_test(name, found, names)?;
+            match &mut test {
+                ClaimTest::Text { strings_only, .. } => {
+                    *strings_only = fields.value(ConditionObject::strings_only)?;
+                }
+                _ if fields.get(ConditionObject::strings_only).is_some() => {
+                    return Err(
+                        node.invalid("`strings_only` goes with `prefix`, `suffix`, `contains` and `regex`")
+                    );
+                }
+                _ => {}
+            }
             Ok(Condition::Claim(ClaimCondition { claim, test, invert }))
         }
         _ => {
@@ -156,10 +167,15 @@ fn read_test(name: &str, node: &Node<'_>, names: &mut Names) -> Result<ClaimTest
         "all_of" => ClaimTest::AllOf(Scalars::new(read_scalars(node, names)?)),
         "exists" => ClaimTest::Exists(node.bool()?),
         "equals_request" => ClaimTest::Request(read_request_part(node, names)?),
-        "prefix" => ClaimTest::Text(string_matcher::read_form(Form::Prefix, node)?),
-        "suffix" => ClaimTest::Text(string_matcher::read_form(Form::Suffix, node)?),
-        "contains" => ClaimTest::Text(string_matcher::read_form(Form::Contains, node)?),
-        _ => ClaimTest::Text(string_matcher::read_alone(node)?),
+        _ => ClaimTest::Text {
+            matcher: match name {
+                "prefix" => string_matcher::read_form(Form::Prefix, node)?,
+                "suffix" => string_matcher::read_form(Form::Suffix, node)?,
+                "contains" => string_matcher::read_form(Form::Contains, node)?,
+                _ => string_matcher::read_alone(node)?,
+            },
+            strings_only: false,
+        },
     })
 }
 

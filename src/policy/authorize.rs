@@ -72,7 +72,12 @@ pub enum ClaimTest {
     /// `all_of`: the claim must be a list that contains all of these.
     AllOf(Scalars),
     /// `prefix`, `suffix`, `contains`, `regex`: the text of the claim must match.
-    Text(StringMatcher),
+    Text {
+        /// The test of the text.
+        matcher: StringMatcher,
+        /// `strings_only`: numbers and booleans do not pass.
+        strings_only: bool,
+    },
     /// `equals_request`: the claim must equal this part of the request.
     Request(RequestPart),
 }
@@ -303,10 +308,18 @@ impl ClaimCondition {
                 }
                 found.iter().all(|found| *found)
             }
-            (ClaimTest::Text(matcher), Some(claim)) => {
+            (
+                ClaimTest::Text {
+                    matcher,
+                    strings_only,
+                },
+                Some(claim),
+            ) => {
                 // A test that would exceed the remaining work makes the condition false either way.
                 let mut is_unknown = false;
-                let found = elements(claim).into_iter().filter_map(scalar_text).any(|text| {
+                let mut elements = elements(claim);
+                elements.retain(|element| !strings_only || element.kind() == Kind::String);
+                let found = elements.into_iter().filter_map(scalar_text).any(|text| {
                     let found = matcher.matches_once(text.as_bytes(), effort);
                     is_unknown |= found.is_none();
                     found == Some(true)

@@ -265,6 +265,21 @@ pub(super) fn list() -> Vec<Scenario> {
         .token(claiming(json!({"n": "5", "f": true, "s": "5"})), denied("claim_rejected"))
         .token(claiming(json!({"n": 5, "f": "true", "s": "5"})), denied("claim_rejected"))
         .token(claiming(json!({"n": 5, "f": true, "s": 5})), denied("claim_rejected")),
+        authorizing(
+            "a condition for strings only passes no number and no boolean",
+            condition(json!({"claim_name": "n", "regex": "(5|t).*", "strings_only": true})),
+        )
+        .token(claiming(json!({"n": "50"})), forwarded())
+        .token(claiming(json!({"n": [7, "true"]})), forwarded())
+        .token(claiming(json!({"n": 50})), denied("claim_rejected"))
+        .token(claiming(json!({"n": true})), denied("claim_rejected"))
+        .token(claiming(json!({"n": [50, true, "7"]})), denied("claim_rejected")),
+        authorizing(
+            "an inverted condition for strings only holds for a number",
+            condition(json!({"claim_name": "n", "prefix": "5", "strings_only": true, "invert": true})),
+        )
+        .token(claiming(json!({"n": 50})), forwarded())
+        .token(claiming(json!({"n": "50"})), denied("claim_rejected")),
         authorizing("numbers are equal only if they are", condition(json!({"claim_name": "n", "any_of": [5, 0.1]})))
             .token(spelt("5"), forwarded())
             .token(spelt("5.0"), forwarded())

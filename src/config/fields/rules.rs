@@ -120,6 +120,8 @@ object! {
         exists: Flag = Flag;
         /// the text of the claim equals a part of the request
         equals_request: Nested<RequestPartObject> = Nested::NEW;
+        /// numbers and booleans never pass `prefix`, `suffix`, `contains` and `regex`
+        strings_only: Or<Flag> = Or(Flag, false);
         /// the test must fail
         invert: Or<Flag> = Or(Flag, false);
         /// conditions, one of which must be true
