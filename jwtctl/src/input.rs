@@ -92,15 +92,21 @@ pub(crate) fn search(file: &Rc<File>) -> Contents {
                 contents.take(Rc::new(document));
             }
         }
-        Err(error) => contents.unread.push(unread(error)),
+        Err(error) => contents.unread.push(unread(&file.text, error)),
     }
     contents
 }
 
-fn unread(error: SyntaxError) -> Unread {
+fn unread(text: &str, error: SyntaxError) -> Unread {
+    // A template of Helm, Jinja or Go.
+    let is_template = text.contains("{{") && text.contains("}}");
+    let hint = match is_template {
+        true => "; this is a template: check what it becomes, as in `helm template . | jwtctl check -`",
+        false => "",
+    };
     Unread {
         code: "syntax",
-        message: format!("neither YAML nor JSON: {}", error.message),
+        message: format!("neither YAML nor JSON: {}{hint}", error.message),
         place: error.place,
     }
 }
@@ -206,7 +212,7 @@ impl Contents {
                                 self.take(Rc::new(document));
                             }
                         }
-                        Err(error) => self.unread.push(unread(error)),
+                        Err(error) => self.unread.push(unread(&self.file.text, error)),
                     }
                 }
             }
@@ -288,7 +294,7 @@ impl Contents {
                 self.take_object(document, object, config.as_ref(), false, holder, manager);
             }
             Ok(_) => self.take_object(document, object, None, false, holder, manager),
-            Err(error) => self.unread.push(unread(error)),
+            Err(error) => self.unread.push(unread(&self.file.text, error)),
         }
     }
 
@@ -345,9 +351,20 @@ fn has_rules(rules: &Node) -> bool {
     rules.any(|rule| names.iter().any(|name| rule.get(name).is_some()))
 }
 
+/// Whether this is a provider, perhaps at the wrong place.
+fn has_issuer(provider: &Node) -> bool {
+    let names = ["issuer", "audiences", "remote_jwks", "local_jwks", "discovery"];
+    names.iter().any(|name| provider.get(name).is_some())
+}
+
 /// Whether a filter is this one: by its configuration, or by what the module and the filter are called.
 fn is_ours(object: &Node, config: &Node) -> bool {
-    if config.get("providers").is_some() || config.get("rules").is_some_and(has_rules) {
+    let are_ours = |providers: &Node| match &providers.value {
+        // Other modules have a list of providers of something else.
+        Value::List(all) => all.iter().any(has_issuer),
+        _ => true,
+    };
+    if config.get("providers").is_some_and(are_ours) || config.get("rules").is_some_and(has_rules) {
         return true;
     }
     let mut names_us = false;

@@ -130,6 +130,8 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|letter| match letter {
             '\n' | '\t' => letter,
+            // The first half of a line end of Windows.
+            '\r' => ' ',
             // As long in bytes, so that places stay where they are.
             letter if letter.is_ascii_control() => '?',
             letter if letter.is_control() => '¿',

@@ -497,7 +497,7 @@ fn number(text: &str) -> Option<String> {
 /// A text inside a text, as `value: |` holds a configuration: its documents, with their places in the outer file.
 pub(crate) fn parse_within(file: &str, outer: &Node) -> Result<Vec<Node>, SyntaxError> {
     let inner = outer.text().unwrap_or_default();
-    let at = locate(file, outer, inner);
+    let at = locate(file, outer, inner).or_else(|| align(file, outer, inner));
     let moved = |place: &Place| match &at {
         Some(at) => {
             let map = |offset: usize| at.get(offset).copied().unwrap_or(outer.place.end);
@@ -571,6 +571,68 @@ fn locate(file: &str, outer: &Node, inner: &str) -> Option<Vec<usize>> {
         offset += in_file.len();
     }
     at.push(at.last().map_or(begin, |last| last + 1));
+    Some(at)
+}
+
+/// The position in the file of each byte of a quoted, folded or plain scalar: both texts are read side by side, over
+/// escapes, line breaks and indentation. `None`: they do not agree.
+fn align(file: &str, outer: &Node, inner: &str) -> Option<Vec<usize>> {
+    let mut offset = outer.place.start;
+    let quote = file
+        .get(offset..)?
+        .chars()
+        .next()
+        .filter(|letter| matches!(letter, '"' | '\''));
+    match file.get(offset..)?.chars().next()? {
+        '"' | '\'' => offset += 1,
+        '|' | '>' => offset += file.get(offset..)?.find('\n')? + 1,
+        _ => {}
+    }
+    let mut at = Vec::with_capacity(inner.len() + 1);
+    for letter in inner.chars() {
+        let start = loop {
+            let rest = file.get(offset..)?;
+            let found = rest.chars().next()?;
+            if found == letter && !(quote == Some('"') && found == '\\') {
+                let start = offset;
+                offset += found.len_utf8();
+                // A quote inside of single quotes is written twice.
+                if found == '\'' && quote == Some('\'') {
+                    offset += 1;
+                }
+                break start;
+            }
+            if quote == Some('"') && found == '\\' {
+                let kind = rest.chars().nth(1)?;
+                if kind.is_whitespace() {
+                    // A line that goes on.
+                    offset += 1 + kind.len_utf8();
+                    continue;
+                }
+                let digits = match kind {
+                    'x' => 2,
+                    'u' => 4,
+                    'U' => 8,
+                    _ => 0,
+                };
+                let start = offset;
+                offset += 1 + kind.len_utf8() + digits;
+                break start;
+            }
+            if !found.is_whitespace() {
+                return None;
+            }
+            // A line break is folded into one of these, and indentation into nothing.
+            if letter.is_whitespace() && matches!(found, '\n' | '\r') {
+                let start = offset;
+                offset += rest.len() - rest.trim_start().len();
+                break start;
+            }
+            offset += found.len_utf8();
+        };
+        at.extend(std::iter::repeat_n(start, letter.len_utf8()));
+    }
+    at.push(offset);
     Some(at)
 }
 
@@ -649,6 +711,28 @@ mod tests {
         let outer = &parse(text).unwrap()[0];
         let inner = &parse_within(text, outer.get("v").unwrap()).unwrap()[0];
         assert_eq!(&text[inner.at(&["a", "b"]).unwrap().place.clone()], "7");
+    }
+
+    #[test]
+    fn a_text_has_the_files_places_in_every_style() {
+        let styles = [
+            "v: \"{\\\"a\\\": {\\\"\\u00fc\\\\n\\\":\\n 1, \\\"b\\\": 7}}\"\n",
+            "v: \"{\\\"a\\\":\n    {\\\"x\\\": 1, \\\n    \\\"b\\\": 7}}\"\n",
+            "v: '{\"a\": {\"it''s\": 1,\n\n    \"b\": 7}}'\n",
+            "v: >-\n  {\"a\": {\"x\": 1,\n  \"b\": 7}}\n",
+            "v: > # folded\r\n  a:\r\n    x: 1\r\n    b: 7\r\n",
+            "v: |\r\n  a:\r\n    x: \u{fc}\r\n    b: 7\r\n",
+        ];
+        for text in styles {
+            let outer = &parse(text).unwrap()[0];
+            let inner = &parse_within(text, outer.get("v").unwrap()).unwrap()[0];
+            let place = inner.at(&["a", "b"]).unwrap().place.clone();
+            assert_eq!(&text[place], "7", "{text}");
+            assert!(
+                inner.members()[0].0.place.contains(&text.find('a').unwrap()),
+                "{text}"
+            );
+        }
     }
 
     #[test]
