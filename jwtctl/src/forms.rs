@@ -49,7 +49,7 @@ pub(crate) fn from_text(text: &str) -> Result<(Request, Option<UnixTime>), Strin
     if text.starts_with(['[', '{']) {
         return from_log_line(text);
     }
-    if text.split_whitespace().next() == Some("curl") {
+    if is_curl(text) {
         return Ok((from_curl(text)?, None));
     }
     let mut lines = text.lines();
@@ -75,6 +75,11 @@ pub(crate) fn from_text(text: &str) -> Result<(Request, Option<UnixTime>), Strin
         add_header(&mut request, line)?;
     }
     Ok((request, None))
+}
+
+/// Whether a text is a curl command.
+fn is_curl(text: &str) -> bool {
+    matches!(text.split_whitespace().next(), Some("curl" | "curl.exe"))
 }
 
 /// A request for a URL or a path.
@@ -115,17 +120,77 @@ pub(crate) fn add_header(request: &mut Request, header: &str) -> Result<(), Stri
     Ok(())
 }
 
+/// Options of curl of one letter that take no value.
+const FLAGS: &str = "#0123468BGIJLMNORSVZafghijklnpqsv";
+
+/// Long options of curl with a value that does not matter here. Each other one is taken for a flag.
+const IGNORED: [&str; 49] = [
+    "--abstract-unix-socket",
+    "--aws-sigv4",
+    "--cacert",
+    "--capath",
+    "--cert",
+    "--cert-type",
+    "--ciphers",
+    "--config",
+    "--connect-timeout",
+    "--connect-to",
+    "--continue-at",
+    "--cookie-jar",
+    "--curves",
+    "--dns-servers",
+    "--doh-url",
+    "--dump-header",
+    "--expect100-timeout",
+    "--interface",
+    "--keepalive-time",
+    "--key",
+    "--key-type",
+    "--limit-rate",
+    "--local-port",
+    "--max-filesize",
+    "--max-redirs",
+    "--max-time",
+    "--noproxy",
+    "--output",
+    "--output-dir",
+    "--pass",
+    "--pinnedpubkey",
+    "--preproxy",
+    "--proxy",
+    "--proxy-header",
+    "--proxy-user",
+    "--range",
+    "--rate",
+    "--resolve",
+    "--retry",
+    "--retry-delay",
+    "--retry-max-time",
+    "--socks4",
+    "--socks5",
+    "--socks5-hostname",
+    "--speed-limit",
+    "--speed-time",
+    "--tls-max",
+    "--unix-socket",
+    "--write-out",
+];
+
 /// A curl command in the form in which browsers and shells write it.
 pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
-    let words = words(command)?;
+    let words = match is_for_windows(command) {
+        true => words(&without_carets(command))?,
+        false => words(command)?,
+    };
     let mut words = words.into_iter().peekable();
-    if words.peek().is_some_and(|word| word == "curl") {
+    if words.peek().is_some_and(|word| is_curl(word)) {
         words.next();
     }
-    let mut url = None;
+    let mut urls = Vec::new();
     let mut method = None;
     let mut headers = Vec::new();
     let mut data = Vec::new();
+    let mut query = Vec::new();
     let mut puts_data_into_query = false;
     let mut implied = "GET";
     while let Some(word) = words.next() {
@@ -134,14 +199,28 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
                 Some((name, value)) => (format!("--{name}"), Some(value.to_owned())),
                 None => (word.clone(), None),
             },
-            None if word.starts_with('-') && word.len() > 2 => {
-                let end = word.char_indices().nth(2).map_or(word.len(), |(end, _)| end);
-                (
-                    word.get(..end).unwrap_or_default().to_owned(),
-                    word.get(end..).map(str::to_owned),
-                )
+            None if word.starts_with('-') && word.len() > 1 => {
+                // Flags may stand together, and before an option with a value: `-sSX POST`.
+                let mut letters = word.get(1..).unwrap_or_default().chars();
+                let mut name = String::new();
+                for letter in letters.by_ref() {
+                    name = format!("-{letter}");
+                    match letter {
+                        'I' => implied = "HEAD",
+                        'G' => puts_data_into_query = true,
+                        _ => {}
+                    }
+                    if !FLAGS.contains(letter) {
+                        break;
+                    }
+                }
+                let rest = letters.as_str();
+                (name, (!rest.is_empty()).then(|| rest.to_owned()))
             }
-            None => (word.clone(), None),
+            None => {
+                urls.push(word);
+                continue;
+            }
         };
         let mut take = || {
             value
@@ -151,38 +230,54 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
         };
         match &*name {
             "-X" | "--request" => method = Some(take()?),
-            "-H" | "--header" => headers.push(take()?),
-            "--url" => url = Some(take()?),
-            "-b" | "--cookie" => headers.push(format!("cookie: {}", take()?)),
+            "-H" | "--header" => headers.extend(header_of(take()?)),
+            "--url" => urls.insert(0, take()?),
+            "-b" | "--cookie" => {
+                let cookies = take()?;
+                // Without `=` it is the name of a file.
+                headers.extend(cookies.contains('=').then(|| format!("cookie: {cookies}")));
+            }
             "-A" | "--user-agent" => headers.push(format!("user-agent: {}", take()?)),
             "-e" | "--referer" => headers.push(format!("referer: {}", take()?)),
             "--oauth2-bearer" => headers.push(format!("authorization: Bearer {}", take()?)),
+            // Which user it is does not matter, but that there is one does.
+            "-u" | "--user" => {
+                take()?;
+                headers.push("authorization: Basic dXNlcjpwYXNzd29yZA==".to_owned());
+            }
             "-d" | "--data" | "--data-raw" | "--data-binary" | "--data-ascii" | "--data-urlencode"
-            | "--json" | "-F" | "--form" => {
+            | "--json" | "-F" | "--form" | "--form-string" => {
                 data.push(take()?);
                 implied = "POST";
             }
+            "--url-query" => query.push(take()?),
             "-T" | "--upload-file" => {
                 take()?;
                 implied = "PUT";
             }
-            "-I" | "--head" => implied = "HEAD",
-            "-G" | "--get" => puts_data_into_query = true,
-            // With a value that does not matter here.
-            "-o" | "--output" | "-w" | "--write-out" | "-m" | "--max-time" | "--connect-timeout" | "-u"
-            | "--user" | "--cacert" | "--cert" | "--key" | "-E" | "--resolve" | "--connect-to" | "-x"
-            | "--proxy" | "-c" | "--cookie-jar" | "--retry" | "--limit-rate" | "-D" | "--dump-header" => {
-                drop(take()?)
-            }
-            name if name.starts_with('-') && name.len() > 1 => {}
-            _ => url = url.or(Some(word)),
+            "--head" => implied = "HEAD",
+            "--get" => puts_data_into_query = true,
+            name if name.starts_with("--") && !IGNORED.contains(&name) => {}
+            short
+                if short.len() == 2
+                    && short
+                        .chars()
+                        .all(|letter| letter == '-' || FLAGS.contains(letter)) => {}
+            _ => drop(take()?),
         }
     }
-    let mut request = from_url(&url.ok_or("the curl command has no URL")?)?;
-    if puts_data_into_query && !data.is_empty() {
+    // The value of an option that is not known here has no scheme.
+    let url = urls.iter().find(|url| url.contains("://")).or(urls.first());
+    let mut request = from_url(url.ok_or("the curl command has no URL")?)?;
+    if puts_data_into_query {
+        query.append(&mut data);
+        if implied == "POST" {
+            implied = "GET";
+        }
+    }
+    if !query.is_empty() {
         let separator = if request.target.contains('?') { '&' } else { '?' };
-        request.target = format!("{}{separator}{}", request.target, data.join("&"));
-        implied = "GET";
+        request.target = format!("{}{separator}{}", request.target, query.join("&"));
     }
     request.method = method.unwrap_or_else(|| implied.to_owned());
     for header in headers {
@@ -191,8 +286,48 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
     Ok(request)
 }
 
+/// A header field as curl sends it: `name;` is an empty one, and `name:` none. `@file` is not read.
+fn header_of(header: String) -> Option<String> {
+    match (header.split_once(':'), header.strip_suffix(';')) {
+        _ if header.starts_with('@') => None,
+        (Some((_, value)), _) if value.trim().is_empty() => None,
+        (None, Some(name)) => Some(format!("{name}:")),
+        _ => Some(header),
+    }
+}
+
+/// Whether a command is for cmd.exe, in which `^` escapes a letter and, at the end of a line, the line break.
+fn is_for_windows(command: &str) -> bool {
+    command.contains("^\"") || command.lines().any(|line| line.trim_end().ends_with(" ^"))
+}
+
+/// The command without the escapes of cmd.exe.
+fn without_carets(command: &str) -> String {
+    let mut text = String::new();
+    let mut letters = command.chars().peekable();
+    // In the older form, the quotes have no caret, and within them a caret is a letter.
+    let escapes_all = command.contains("^\"");
+    let mut is_quoted = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if !escapes_all => {
+                is_quoted = !is_quoted;
+                text.push(letter);
+            }
+            '^' if !is_quoted => match letters.next() {
+                Some('\r') if letters.peek() == Some(&'\n') => drop(letters.next()),
+                Some('\n') | None => {}
+                Some(letter) => text.push(letter),
+            },
+            letter => text.push(letter),
+        }
+    }
+    text
+}
+
 /// Splits a command as a shell does: quotes and backslashes, and no expansion.
 fn words(command: &str) -> Result<Vec<String>, String> {
+    const NO_END: &str = "the curl command has a quote without end";
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut letters = command.chars().peekable();
@@ -204,7 +339,7 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                     match letters.next() {
                         Some('\'') => break,
                         Some(letter) => word.push(letter),
-                        None => return Err("the curl command has a quote without end".to_owned()),
+                        None => return Err(NO_END.to_owned()),
                     }
                 }
             }
@@ -220,7 +355,7 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                             None => {}
                         },
                         Some(letter) => word.push(letter),
-                        None => return Err("the curl command has a quote without end".to_owned()),
+                        None => return Err(NO_END.to_owned()),
                     }
                 }
             }
@@ -230,13 +365,49 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                 Some(letter) => word.get_or_insert_default().push(letter),
             },
             // Browsers quote so where a value has an escape.
-            '$' if letters.peek() == Some(&'\'') && word.is_none() => {}
+            '$' if letters.peek() == Some(&'\'') => {
+                letters.next();
+                let word = word.get_or_insert_default();
+                loop {
+                    match letters.next() {
+                        Some('\'') => break,
+                        Some('\\') => word.extend(escaped(&mut letters)),
+                        Some(letter) => word.push(letter),
+                        None => return Err(NO_END.to_owned()),
+                    }
+                }
+            }
             letter if letter.is_whitespace() => words.extend(word.take()),
             letter => word.get_or_insert_default().push(letter),
         }
     }
     words.extend(word);
     Ok(words)
+}
+
+/// The letter of an escape in `$'…'`, after its backslash.
+fn escaped(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
+    let kind = letters.next()?;
+    let mut number = |most: usize, radix: u32| {
+        let mut found = None;
+        for _ in 0..most {
+            let Some(digit) = letters.peek().and_then(|letter| letter.to_digit(radix)) else {
+                break;
+            };
+            letters.next();
+            found = Some(found.unwrap_or(0) * radix + digit);
+        }
+        found.and_then(char::from_u32)
+    };
+    match kind {
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        'u' => number(4, 16),
+        'U' => number(8, 16),
+        'x' => number(2, 16),
+        letter => Some(letter),
+    }
 }
 
 /// A line of Envoy's access log: JSON with the names that docs and tools use, or the default format.
@@ -390,9 +561,59 @@ mod tests {
             (&*request.method, &*request.target, &*request.scheme),
             ("GET", "/p?a=b", "http")
         );
+        let request =
+            from_curl("curl.exe -sSX DELETE -kiH 'X-A: b' --max-redirs 3 https://a.example/p -u me:secret")
+                .expect("a request");
+        assert_eq!((&*request.method, &*request.target), ("DELETE", "/p"));
+        assert_eq!(request.headers.len(), 2);
+        let request = from_curl("curl -sI -b jar -H 'X-Empty;' -H 'Accept:' -H @file https://a.example")
+            .expect("a request");
+        assert_eq!(
+            (&*request.method, request.headers),
+            ("HEAD", vec![("x-empty".to_owned(), Vec::new())])
+        );
         assert!(from_curl("curl -H").is_err());
         assert!(from_curl("curl 'a").is_err());
         assert!(from_curl("curl -s").is_err());
+    }
+
+    #[test]
+    fn curl_commands_are_read_as_browsers_copy_them() {
+        let wanted = |command: &str, target: &str, headers: &[(&str, &str)]| {
+            let request = from_curl(command).unwrap_or_else(|fault| panic!("{fault}: {command}"));
+            let found: Vec<(&str, &str)> = request
+                .headers
+                .iter()
+                .map(|(name, value)| (&**name, std::str::from_utf8(value).expect("UTF-8")))
+                .collect();
+            assert_eq!(
+                (&*request.method, &*request.target),
+                ("POST", target),
+                "{command}"
+            );
+            assert_eq!(request.authority, "a.example", "{command}");
+            assert_eq!(found, headers, "{command}");
+        };
+        let headers = [("x-note", "it's 100% \"fine\" & ü!"), ("cookie", "a=1; b=2")];
+        // For a POSIX shell.
+        wanted(
+            "curl 'https://a.example/x?q=%20&y=1' \\\n  -H $'X-Note: it\\'s 100% \"fine\" & \\u00fc\\u0021' \\\n  -b 'a=1; b=2' \\\n  \
+             --data-raw $'{\"a\":\"it\\'s\\n\"}' --compressed",
+            "/x?q=%20&y=1",
+            &headers,
+        );
+        // For cmd.exe, the newer form and the older one.
+        wanted(
+            "curl ^\"https://a.example/x?q=^%^20^&y=1^\" ^\r\n  -H ^\"X-Note: it's 100^% ^\\^\"fine^\\^\" ^& ü^!^\" ^\r\n  \
+             -b ^\"a=1; b=2^\" ^\r\n  --data-raw ^\"^{^\\^\"a^\\^\":1^}^\" --compressed",
+            "/x?q=%20&y=1",
+            &headers,
+        );
+        wanted(
+            "curl \"https://a.example/x?y=^1\" ^\r\n  -H \"X-Note: it's\" ^\r\n  --data-raw \"{\\\"a\\\":1}\" ^\r\n  --compressed",
+            "/x?y=^1",
+            &[("x-note", "it's")],
+        );
     }
 
     #[test]
