@@ -105,6 +105,8 @@ pub(crate) struct Converted {
     pub(crate) config: Node,
     /// The document with this filter in place of the old one.
     pub(crate) document: Option<Node>,
+    /// What it is for, if there are several.
+    pub(crate) title: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
@@ -145,17 +147,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
             // The filter's own messages about the result, at the places from which the values came.
             for mut finding in faults::find(&found).findings {
                 finding.help = Some("the filter refuses it; it cannot be carried over as it is".to_owned());
+                if finding.place.is_empty() {
+                    finding.place = nearest(&one.config, &finding.path);
+                }
                 notes.findings.push(finding);
             }
             if arguments.map {
                 map.push_str(&origins(&one.config, &file));
             }
-            printed.push(match one.document.filter(|_| !arguments.bare) {
+            let title = one
+                .title
+                .map(|title| format!("# {}\n", report::printable(&title)));
+            let text = match one.document.filter(|_| !arguments.bare) {
                 Some(document) => yaml::write(&document),
                 None => yaml::write(&one.config),
-            });
+            };
+            printed.push(title.unwrap_or_default() + &text);
         }
         notes.findings.sort_by_key(|finding| finding.place.start);
+        // A resource that is for several sets of workloads is translated for each.
+        let mut known: Vec<(Place, String)> = Vec::new();
+        notes.findings.retain(|finding| {
+            let one = (finding.place.clone(), finding.message.clone());
+            let is_new = !known.contains(&one);
+            known.push(one);
+            is_new
+        });
         has_errors |= notes.findings.iter().any(|finding| finding.level == Level::Error);
         all_findings.extend(notes.findings);
     }
@@ -174,6 +191,46 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
         print(&map);
     }
     Ok(if has_errors { Outcome::Found } else { Outcome::Fine })
+}
+
+/// The place of the value at this path, or of the nearest one around it or in it that comes from the user's file.
+fn nearest(config: &Node, path: &str) -> Place {
+    fn walk(node: &Node, at: &str, path: &str, best: &mut Place) {
+        // An added value takes the place of something in it.
+        let mut place = node.place.clone();
+        node.walk(&mut |inner| {
+            if place.is_empty() {
+                place = inner.place.clone();
+            }
+        });
+        if !place.is_empty() {
+            *best = place;
+        }
+        let mut step = |next: String, node: &Node| {
+            let is_on_the_way = path
+                .strip_prefix(&next)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+            if is_on_the_way {
+                walk(node, &next, path, best);
+            }
+        };
+        for (key, node) in node.members() {
+            step(
+                if at.is_empty() {
+                    key.name.clone()
+                } else {
+                    format!("{at}.{}", key.name)
+                },
+                node,
+            );
+        }
+        for (position, node) in node.elements().iter().enumerate() {
+            step(format!("{at}[{position}]"), node);
+        }
+    }
+    let mut best = 0..0;
+    walk(config, "", path, &mut best);
+    best
 }
 
 /// The origin of each value of a configuration, as comments.
@@ -280,6 +337,34 @@ pub(crate) fn any_of(names: &[String], is_optional: bool) -> Node {
         [one] => one.clone(),
         _ => map(vec![("requires_any", map(vec![("requirements", list(all))]))]),
     }
+}
+
+/// Takes out the locations that a provider has twice: the originals accept that.
+pub(crate) fn without_repeats(provider: &mut Node) {
+    for name in ["from_headers", "from_params", "from_cookies"] {
+        let Some(all) = provider.get(name) else {
+            continue;
+        };
+        let mut kept: Vec<Node> = Vec::new();
+        for one in all.elements() {
+            if !kept.iter().any(|known| known.to_json() == one.to_json()) {
+                kept.push(one.clone());
+            }
+        }
+        if kept.len() < all.elements().len() {
+            set(provider, name, list(kept));
+        }
+    }
+}
+
+/// Keys at a URL that the user still has to write.
+pub(crate) fn keys_to_write() -> Node {
+    let added = |value: &str| text(value, &(0..0));
+    let http = map(vec![
+        ("uri", added("https://write-the-url.invalid/jwks.json")),
+        ("cluster", added("idp")),
+    ]);
+    map(vec![("http_uri", http)])
 }
 
 /// The locations that jwt_authn and products based on it use by default.

@@ -95,6 +95,24 @@ impl Keys {
                 ),
             ),
             ("without sub", Some(self.corp().without_claim("sub").mint())),
+            (
+                "numbers",
+                Some(
+                    self.corp()
+                        .claim("role", 50)
+                        .claim("groups", json!([5, 7]))
+                        .mint(),
+                ),
+            ),
+            (
+                "empty values",
+                Some(self.corp().claim("role", "").claim("groups", json!([])).mint()),
+            ),
+            ("team's bob", Some(self.corp().claim("sub", "team/bob").mint())),
+            (
+                "a truth",
+                Some(self.corp().claim("role", json!({"boss": true})).mint()),
+            ),
             ("garbage", Some("garbage".to_owned())),
         ]
     }
@@ -280,6 +298,12 @@ fn of_path(matcher: Value) -> Value {
     json!({"url_path": {"path": matcher}})
 }
 
+fn template(path: &str) -> Value {
+    json!({"uri_template": {"name": "t", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig", "path_template": path,
+    }}})
+}
+
 fn request_authentication(keys: &Keys) -> Value {
     json!({
         "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": {"name": "a", "namespace": "n"},
@@ -295,6 +319,39 @@ fn authorization_policy(action: &str, rules: Value) -> Value {
         "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "p", "namespace": "n"},
         "spec": {"action": action, "rules": rules},
     })
+}
+
+/// What istiod makes of wildcards: they are tests of strings, and of the elements of a list.
+fn values_that_are_no_strings() -> Case {
+    let text = |matcher: Value| json!({"string_match": matcher});
+    let or_list = |matcher: Value| json!({"or_match": {"value_matchers": [{"list_match": {"one_of": matcher}}, matcher]}});
+    let any_text = text(json!({"safe_regex": {"regex": ".+"}}));
+    let on = |path: &str, principal: Value| json!({"permissions": [of_path(json!({"exact": path}))], "principals": [principal]});
+    let both = |parts: Vec<Value>| json!({"and_ids": {"ids": parts}});
+    let method = json!({"header": {"name": ":method", "string_match": {"prefix": "P"}}});
+    let policies = vec![authorization_policy(
+        "ALLOW",
+        json!([
+            {"to": [{"operation": {"paths": ["/boss"]}}], "when": [{"key": "request.auth.claims[role]", "values": ["*"]}]},
+            {"to": [{"operation": {"paths": ["/red"]}}], "when": [{"key": "request.auth.claims[groups]", "values": ["*"]}]},
+            {"to": [{"operation": {"paths": ["/any/x"]}}], "when": [{"key": "request.auth.claims[role]", "values": ["5*", "*0"]}]},
+            {"to": [{"operation": {"paths": ["/open"]}}], "when": [{"key": "request.auth.claims[role]", "notValues": ["5*", "x*"]}]},
+            {"to": [{"operation": {"paths": ["/bob"]}}], "from": [{"source": {"requestPrincipals": ["*/bob"]}}]},
+            {"to": [{"operation": {"paths": ["/b/{*}/c"]}}]},
+            {"to": [{"operation": {"paths": ["/write"], "methods": ["P*"]}}]},
+        ]),
+    )];
+    let prefix = or_list(text(json!({"prefix": "5"})));
+    let rbac = json!({
+        "role": on("/boss", claim(&["role"], or_list(any_text.clone()))),
+        "groups": on("/red", claim(&["groups"], or_list(any_text.clone()))),
+        "five": on("/any/x", json!({"or_ids": {"ids": [claim(&["role"], prefix.clone()), claim(&["role"], or_list(text(json!({"suffix": "0"}))))]}})),
+        "not five": on("/open", json!({"not_id": {"or_ids": {"ids": [claim(&["role"], prefix), claim(&["role"], or_list(text(json!({"prefix": "x"}))))]}}})),
+        "bob": on("/bob", both(vec![claim(&["iss"], any_text), claim(&["sub"], exact("bob"))])),
+        "template": {"permissions": [template("/b/*/c")], "principals": [{"any": true}]},
+        "method": {"permissions": [{"and_rules": {"rules": [of_path(json!({"exact": "/write"})), method]}}], "principals": [{"any": true}]},
+    });
+    (policies, vec![("ALLOW", rbac)])
 }
 
 /// Policies, and RBAC filters with their actions.
@@ -336,7 +393,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                     "4": {"permissions": [of_path(json!({"exact": "/write"}))], "principals": [claim(&["scope"], one_of("write"))]},
                     "5": {"permissions": [of_path(json!({"exact": "/boss"}))], "principals": [claim(&["role"], json!({"string_match": {"suffix": "boss"}}))]},
                     "6": {"permissions": [of_path(json!({"exact": "/red"}))], "principals": [claim(&["realm", "team"], exact("red"))]},
-                    "7": {"permissions": [of_path(json!({"safe_regex": {"regex": "/b/[^/]+/c"}}))], "principals": [{"and_ids": {"ids": [claim(&["iss"], exact(OTHER)), subject]}}]},
+                    "7": {"permissions": [template("/b/*/c")], "principals": [{"and_ids": {"ids": [claim(&["iss"], exact(OTHER)), subject]}}]},
                 }),
             )],
         ),
@@ -500,6 +557,8 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
         ("GET", "/red"),
         ("GET", "/b/x/c"),
         ("GET", "/b/x/y/c"),
+        ("GET", "/b/x*y/c"),
+        ("GET", "/b/x|y/c"),
         ("GET", "/internal/x"),
         ("GET", "/internal/x.css"),
         ("GET", "/any/x.css"),
@@ -511,6 +570,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
         ("POST", "/write"),
         ("POST", "/team/x"),
     ];
+    let cases = cases.into_iter().chain([values_that_are_no_strings()]);
     for (policies, rbac) in cases {
         let mut resources = vec![request_authentication(&keys)];
         resources.extend(policies);
@@ -797,9 +857,30 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
             "`source.principal`",
         ),
         (
-            istio("from: [{source: {notRequestPrincipals: ['*a/b']}}]"),
+            istio("from: [{source: {notRequestPrincipals: ['*c/b']}}]"),
             7,
-            "within the issuer",
+            "`…c` as its issuer",
+        ),
+        // Before the last slash is the issuer.
+        (
+            istio("from: [{source: {requestPrincipals: ['https://a/team/x']}}]"),
+            7,
+            "`https://a/team` as its issuer",
+        ),
+        (
+            istio("from: [{source: {requestPrincipals: ['https://a*']}}]"),
+            7,
+            "`https:/` as its issuer",
+        ),
+        (
+            "kind: RequestAuthentication\nspec: {jwtRules: [{issuer: someone}]}\n".to_owned(),
+            2,
+            "no URL",
+        ),
+        (
+            "kind: RequestAuthentication\nspec:\n  jwtRules: [{issuer: 'https://a', spaceDelimitedClaims: [roles]}, {issuer: 'https://b'}]\n".to_owned(),
+            3,
+            "`roles` at spaces for some issuers only",
         ),
         (
             istio("from: [{source: {requestPrincipals: ['https://c/x']}}]"),
@@ -811,7 +892,18 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
             4,
             "CUSTOM",
         ),
-        (gateway("oidc: {}"), 4, "`oidc`"),
+        (gateway("mergeType: JSONMerge"), 4, "merged"),
+        (gateway("unheard: {}"), 4, "`unheard`"),
+        (
+            gateway("authorization: {rules: [{action: Allow, cel: 'true'}]}"),
+            4,
+            "`cel`",
+        ),
+        (
+            gateway("authorization: {defaultAction: Deny}").replace("jwt: {", "jwt: {failOpen: true, "),
+            3,
+            "`failOpen`",
+        ),
         (
             gateway(
                 "authorization: {defaultAction: Allow, rules: [{action: Deny, principal: {geoIP: [a]}}]}",
@@ -899,4 +991,257 @@ fn each_value_says_where_it_comes_from() {
         ran.out
     );
     assert!(ran.out.contains("# rules[0].match.prefix: added"), "{}", ran.out);
+}
+
+#[test]
+fn policies_for_several_workloads_become_a_configuration_for_each() {
+    let authentication = |namespace: &str, labels: Value, issuer: &str| {
+        json!({
+            "kind": "RequestAuthentication", "metadata": {"name": "a", "namespace": namespace},
+            "spec": {"selector": {"matchLabels": labels}, "jwtRules": [{"issuer": issuer}]},
+        })
+    };
+    let policy = |namespace: &str, spec: Value| json!({"kind": "AuthorizationPolicy", "metadata": {"name": "p", "namespace": namespace}, "spec": spec});
+    let to = |path: &str| json!([{"to": [{"operation": {"paths": [path]}}]}]);
+    let items = [
+        authentication("shop", json!({"app": "orders"}), "https://orders.example.com"),
+        authentication("shop", json!({"app": "bills"}), "https://bills.example.com"),
+        policy("istio-system", json!({"action": "DENY", "rules": to("/debug")})),
+        policy(
+            "shop",
+            json!({"selector": {"matchLabels": {"app": "orders"}}, "rules": [to("/orders")[0], to("/de*")[0]]}),
+        ),
+        policy("other", json!({"rules": to("/other")})),
+    ];
+    let text = json!({"kind": "List", "items": items}).to_string();
+    let ran = jwtctl_with(&["convert", "-", "--bare"], &text);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let parts: Vec<(&str, Value)> = ran
+        .out
+        .split("---\n")
+        .map(|part| {
+            let (title, config) = part.split_once('\n').expect("a title");
+            (title, load_yaml(config).expect("YAML"))
+        })
+        .collect();
+    let titles: Vec<&str> = parts.iter().map(|(title, _)| *title).collect();
+    assert_eq!(
+        titles,
+        ["# namespace shop, app=orders", "# namespace shop, app=bills"]
+    );
+    let has_path = |config: &Value, path: &str| config["rules"].to_string().contains(&format!("\"{path}\""));
+    for (number, (_, config)) in parts.iter().enumerate() {
+        let name = ["orders-example-com", "bills-example-com"][number];
+        assert!(config["providers"].get(name).is_some(), "{config}");
+        assert_eq!(config["providers"].as_object().map(serde_json::Map::len), Some(1));
+        // What the root namespace denies is denied everywhere.
+        assert!(has_path(config, "/debug"), "{config}");
+        assert_eq!(has_path(config, "/orders"), number == 0, "{config}");
+        assert!(!has_path(config, "/other"), "{config}");
+    }
+    // A policy without an issuer is not lost in silence.
+    for group in ["(every namespace)", "(namespace other)"] {
+        assert!(
+            ran.err.contains(&format!("{group}: keep this policy in Istio")),
+            "{}",
+            ran.err
+        );
+    }
+    let overlapping = [
+        authentication("shop", json!({"app": "orders"}), "https://orders.example.com"),
+        authentication("shop", json!({"tier": "front"}), "https://bills.example.com"),
+    ];
+    let text = json!({"kind": "List", "items": overlapping}).to_string();
+    let ran = jwtctl_with(&["convert", "-"], &text);
+    assert!(
+        ran.err.contains("gets the policies of both in Istio"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_policy_that_istio_only_logs_is_left_out() {
+    let mut policy = authorization_policy("DENY", json!([{}]));
+    let resources = |policy: &Value| {
+        let all = [request_authentication(&Keys::new()), policy.clone()];
+        json!({"kind": "List", "items": all}).to_string()
+    };
+    assert!(
+        jwtctl_with(&["convert", "-"], &resources(&policy))
+            .out
+            .contains("deny: true")
+    );
+    policy["metadata"]["annotations"] = json!({"istio.io/dry-run": "true"});
+    let ran = jwtctl_with(&["convert", "-"], &resources(&policy));
+    assert!(!ran.out.contains("deny: true"), "{}", ran.out);
+    assert!(ran.err.contains("only logs"), "{}", ran.err);
+}
+
+#[test]
+fn claims_that_istio_splits_at_spaces_are_split() {
+    let folder = Folder::new("convert-split");
+    let keys = Keys::new();
+    let resources = json!({"kind": "List", "items": [
+        {"kind": "RequestAuthentication", "spec": {"jwtRules": [
+            {"issuer": CORP, "jwks": jwks(&[&keys.corp]).to_string(), "spaceDelimitedClaims": ["entitlements"]},
+        ]}},
+        {"kind": "AuthorizationPolicy", "spec": {"rules": [
+            {"when": [{"key": "request.auth.claims[entitlements]", "values": ["gold", "sil*"]}]},
+        ]}},
+    ]});
+    let ran = jwtctl_with(&["convert", "-"], &resources.to_string());
+    let config = folder.write("config.yaml", &ran.out);
+    for (claim, passes) in [
+        (json!("tin gold"), true),
+        (json!("silver tin"), true),
+        (json!(["tin", "gold"]), true),
+        (json!("golden tin"), false),
+        (json!("tin"), false),
+    ] {
+        let token = keys.corp().claim("entitlements", claim.clone()).mint();
+        let ran = jwtctl(&["explain", &config, "/x", "--token", &token]);
+        assert_eq!(ran.code, i32::from(!passes), "{claim}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_policy_of_envoy_gateway_reads_claims_as_envoy_gateway_does() {
+    let folder = Folder::new("convert-claims");
+    let keys = Keys::new();
+    let policy = |authorization: Value, more: Value| {
+        let mut jwt = json!({"providers": [{"name": "corp", "issuer": CORP, "localJWKS": {"inline": jwks(&[&keys.corp]).to_string()}}]});
+        for (name, value) in more.as_object().expect("an object") {
+            jwt[name] = value.clone();
+        }
+        let mut spec = json!({"jwt": jwt});
+        if !authorization.is_null() {
+            spec["authorization"] = authorization;
+        }
+        json!({"kind": "SecurityPolicy", "spec": spec})
+    };
+    let allow = |jwt: Value| json!({"rules": [{"action": "Allow", "principal": {"jwt": jwt}}]});
+    let claim = |name: &str, kind: &str, value: &str| {
+        allow(json!({"provider": "corp", "claims": [{"name": name, "valueType": kind, "values": [value]}]}))
+    };
+    let path = |path: Value| json!({"rules": [{"action": "Allow", "operation": {"path": path}}]});
+    let scopes = allow(json!({"provider": "corp", "scopes": ["read", "write"]}));
+    for (authorization, claims, url, passes) in [
+        (scopes.clone(), json!({"scope": "write read"}), "/", true),
+        (scopes.clone(), json!({"scp": ["read", "write"]}), "/", true),
+        (
+            scopes.clone(),
+            json!({"scope": "read", "scp": "write"}),
+            "/",
+            true,
+        ),
+        (scopes, json!({"scope": "read"}), "/", false),
+        // A dot leads into an object, and is no letter of a name.
+        (claim("a.b", "String", "x"), json!({"a": {"b": "x"}}), "/", true),
+        (claim("a.b", "String", "x"), json!({"a.b": "x"}), "/", false),
+        (
+            claim("a.b", "String", "x"),
+            json!({"a": {"b": ["x"]}}),
+            "/",
+            false,
+        ),
+        (
+            claim("scope", "StringArray", "x"),
+            json!({"scope": "w x"}),
+            "/",
+            true,
+        ),
+        (claim("scope", "String", "x"), json!({"scope": "x"}), "/", false),
+        (
+            path(json!({"type": "Exact", "value": "/a"})),
+            json!({}),
+            "/a?b",
+            true,
+        ),
+        (
+            path(json!({"type": "Exact", "value": "/a"})),
+            json!({}),
+            "/a/b",
+            false,
+        ),
+        (path(json!({"value": "/a/"})), json!({}), "/a/b", true),
+        (path(json!({"value": "/a/"})), json!({}), "/ab", false),
+        (
+            path(json!({"value": "/a", "invert": true})),
+            json!({}),
+            "/b",
+            true,
+        ),
+        (
+            path(json!({"value": "/a", "invert": true})),
+            json!({}),
+            "/a/b",
+            false,
+        ),
+        (
+            path(json!({"type": "RegularExpression", "value": "/a\\?.*x=1"})),
+            json!({}),
+            "/a?b&x=1",
+            true,
+        ),
+        (
+            path(json!({"type": "RegularExpression", "value": "/a"})),
+            json!({}),
+            "/a?b",
+            false,
+        ),
+    ] {
+        let ran = jwtctl_with(
+            &["convert", "-"],
+            &policy(authorization.clone(), json!({})).to_string(),
+        );
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let config = folder.write("config.yaml", &ran.out);
+        let token = keys.corp().claims(claims.clone()).mint();
+        let explained = jwtctl(&["explain", &config, url, "--token", &token]);
+        assert_eq!(
+            explained.code,
+            i32::from(!passes),
+            "{authorization} {claims} {url}\n{}",
+            explained.out
+        );
+    }
+    // A bad token is no hindrance.
+    let ran = jwtctl_with(
+        &["convert", "-"],
+        &policy(Value::Null, json!({"failOpen": true})).to_string(),
+    );
+    let config = folder.write("config.yaml", &ran.out);
+    let bad = tamper_signature(&keys.corp().mint());
+    assert_eq!(
+        jwtctl(&["explain", &config, "/", "--token", &bad]).code,
+        0,
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn each_host_of_keys_has_a_cluster_of_its_own() {
+    let text = "\
+kind: SecurityPolicy
+spec:
+  cors: {}
+  jwt:
+    providers:
+    - {name: a, issuer: 'https://a.example.com', remoteJWKS: {uri: 'https://a.example.com/keys', backendSettings: {}}}
+    - {name: b, issuer: 'https://b.example.com', remoteJWKS: {uri: 'https://b.example.com/keys'}}
+    - {name: c, issuer: 'https://c.example.com', remoteJWKS: {uri: 'https://a.example.com/more'}}
+";
+    let ran = jwtctl_with(&["convert", "-"], text);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let config = load_yaml(&ran.out).expect("YAML");
+    let cluster = |name: &str| config["providers"][name]["remote_jwks"]["http_uri"]["cluster"].clone();
+    assert_eq!(
+        (cluster("a"), cluster("b"), cluster("c")),
+        (json!("idp"), json!("idp-b"), json!("idp"))
+    );
+    for warning in ["`cors` stays", "`backendSettings` describes", "a cluster `idp-b`"] {
+        assert!(ran.err.contains(warning), "{warning}: {}", ran.err);
+    }
 }

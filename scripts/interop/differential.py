@@ -19,6 +19,8 @@ from kit import MODULE, ROOT, Failure, expect, run
 JWTCTL = Path(os.environ.get("JWTCTL", ROOT / "target/debug/jwtctl"))
 CORP, OTHER = "https://idp.example.com", "https://b.example.com"
 AUDIENCE = "orders-api"
+#: A header by which a request asks whether the rules of a case are in force.
+CASE = "x-case"
 
 
 def encode(data):
@@ -78,6 +80,13 @@ class Tokens:
             "boss": corp(sub="bob", role="x-boss", realm={"team": "red"}),
             "list of roles": corp(role=["x-boss", "boss-x"]),
             "blue": corp(role="boss-x", realm={"team": "blue"}),
+            "numbers": corp(role=50, groups=[7, 50], realm={"team": 5}, scope=7, azp=9),
+            "empty values": corp(role="", groups=[], realm={"team": []}, scope="", azp=""),
+            "objects": corp(role={"boss": "x-boss"}, groups=[["admins"]], realm="red", scope={"write": True}),
+            "truths": corp(role=True, groups=[False, "users"]),
+            "subject with slashes": corp(sub="team/bob"),
+            "deep": corp(realm={"team": {"name": "red"}}, permission="write all", entitlements="gold silver"),
+            "scp": corp(scp="write read", groups="users"),
             "garbage": "garbage",
         }
 
@@ -87,7 +96,8 @@ class Requests:
         self.all = []
         for path in (
             "/", "/healthz", "/static/a", "/x/a.css", "/bob", "/bobby", "/admin", "/admin/", "/admin/x", "/write",
-            "/b/x/c", "/b/x/y/c", "/d/x/y", "/any/x?q=/bob",
+            "/b/x/c", "/b/x/y/c", "/d/x/y", "/any/x?q=/bob", "/b/x;y/c", "/b/*/c", "/d/", "/d",
+            "/d/a\"b", "/b/x|y/c", "/admin?x", "/bob?x=1", "/BOB", "/b/x/c/d",
         ):  # fmt: skip
             for method in ("GET", "POST"):
                 self.all.append((method, path, {}))
@@ -98,6 +108,11 @@ class Requests:
             ("GET", "/bob", {"host": "orders.example.com"}),
             ("GET", "/bob", {"host": "ORDERS.example.com"}),
             ("GET", "/bob", {"host": "other.example.net"}),
+            ("GET", "/bob", {"host": "orders.example.com:8080"}),
+            ("GET", "/bob", {"host": "xorders.example.net"}),
+            ("GET", "/bob", {"x-tier": ""}),
+            ("GET", "/admin/x", {"x-tier": "golden"}),
+            ("DELETE", "/write", {}),
         ]
 
     def some(self, seed, number, with_hosts=True):
@@ -168,16 +183,23 @@ def istio_rule(chance):
         operation = {}
         if chance.random() < 0.85:
             paths = ["/bob", "/healthz", "/admin/*", "/static/*", "*.css", "/any*", "/b/{*}/c", "/d/{**}", "/write", "*"]
+            paths += ["/b/{**}/c", "/{*}", "/b/{*}", "*/x"]
             operation["paths"] = some(chance, paths, 3)
+        elif chance.random() < 0.5:
+            operation["notPaths"] = some(chance, ["/bob", "/admin*", "/b/{*}/c", "*.css"])
         if chance.random() < 0.35:
-            operation["methods"] = some(chance, ["GET", "POST", "DELETE"])
+            operation["methods"] = some(chance, ["GET", "POST", "DELETE", "P*", "*T"])
+        elif chance.random() < 0.15:
+            operation["notMethods"] = some(chance, ["GET", "P*"])
         if chance.random() < 0.15:
-            operation["hosts"] = some(chance, ["orders.example.com", "*.example.net", "orders.*"])
+            operation["hosts"] = some(chance, ["orders.example.com", "*.example.net", "orders.*", "*orders.example.net"])
         if operation:
             rule["to"] = [{"operation": operation}]
     if chance.random() < 0.45:
-        principals = ["*", f"{CORP}/*", f"{CORP}/bob", f"{CORP}/al*", f"{OTHER}/*", f"{OTHER}/bob"]
-        rule["from"] = [{"source": {"requestPrincipals": some(chance, principals)}}]
+        principals = ["*", f"{CORP}/*", f"{CORP}/bob", f"{CORP}/al*", f"{OTHER}/*", f"{OTHER}/bob", "*/bob", "*bob"]
+        principals += [f"{CORP}/team/bob", f"{CORP}*", "*.example.com/bob", "*/team/bob", "https://*", "*ce"]
+        name = "requestPrincipals" if chance.random() < 0.75 else "notRequestPrincipals"
+        rule["from"] = [{"source": {name: some(chance, principals)}}]
     conditions = [
         {"key": "request.auth.claims[groups]", "values": ["admins", "root"]},
         {"key": "request.auth.claims[groups]", "values": ["us*"]},
@@ -188,8 +210,29 @@ def istio_rule(chance):
         {"key": "request.auth.audiences", "values": [AUDIENCE]},
         {"key": "request.auth.presenter", "values": ["web"]},
         {"key": "request.headers[x-tier]", "values": ["gold"]},
+        {"key": "request.headers[x-tier]", "values": ["*"]},
+        {"key": "request.headers[x-tier]", "values": ["gold*", "*ver"]},
+        {"key": "request.headers[x-tier]", "notValues": ["gold"]},
+        {"key": "request.auth.claims[groups]", "values": ["*"]},
+        {"key": "request.auth.claims[role]", "values": ["*"]},
+        {"key": "request.auth.claims[role]", "values": ["5*", "*0"]},
+        {"key": "request.auth.claims[role]", "notValues": ["x-*", "5*"]},
+        {"key": "request.auth.claims[groups]", "notValues": ["admins"]},
+        {"key": "request.auth.claims[realm][team]", "values": ["*"]},
+        {"key": "request.auth.claims[realm][team][name]", "values": ["r*"]},
+        {"key": "request.auth.claims[scope]", "values": ["wr*", "7"]},
+        {"key": "request.auth.claims[scope]", "values": ["*"]},
+        {"key": "request.auth.claims[scope]", "notValues": ["write"]},
+        {"key": "request.auth.claims[permission]", "values": ["*all"]},
+        {"key": "request.auth.claims[entitlements]", "values": ["silver"]},
+        {"key": "request.auth.claims[iss]", "values": [OTHER]},
+        {"key": "request.auth.claims[sub]", "values": ["*bob"], "notValues": ["team*"]},
+        {"key": "request.auth.presenter", "values": ["*"]},
+        {"key": "request.auth.audiences", "notValues": ["billing"]},
+        {"key": "request.auth.principal", "values": [f"{CORP}/alice", f"{OTHER}/*"]},
+        {"key": "request.auth.principal", "notValues": ["*/bob"]},
     ]
-    if chance.random() < 0.5:
+    if chance.random() < 0.6:
         rule["when"] = some(chance, conditions)
     return rule
 
@@ -202,7 +245,7 @@ def istio_policies(chance):
     if chance.random() < 0.35:
         without = {"from": [{"source": {"notRequestPrincipals": ["*"]}}]}
         paths = {"to": [{"operation": {"paths": some(chance, ["/bob", "/admin*", "/write"])}}]}
-        policies.append(("DENY", [chance.choice([without, paths, without | paths])]))
+        policies.append(("DENY", [chance.choice([without, paths, without | paths, istio_rule(chance)])]))
     return policies
 
 
@@ -269,14 +312,28 @@ def cases(seed, count):
 
 
 def gateway_rule(chance):
-    rule = {"action": "Allow", "principal": {}}
+    rule = {"action": "Allow" if chance.random() < 0.8 else "Deny", "principal": {}}
     if chance.random() < 0.5:
         rule["operation"] = {"methods": some(chance, ["GET", "POST", "DELETE"])}
+    if chance.random() < 0.5:
+        paths = [("Exact", "/bob"), ("PathPrefix", "/admin"), ("PathPrefix", "/b/"), ("PathPrefix", "/")]
+        paths += [("RegularExpression", "/b/[^?]*"), ("RegularExpression", ".*x=1")]
+        kind, value = chance.choice(paths)
+        path = {"type": kind, "value": value} | ({"invert": True} if chance.random() < 0.3 else {})
+        rule.setdefault("operation", {})["path"] = path
+    if chance.random() < 0.15:
+        rule["principal"]["headers"] = [{"name": "x-tier", "values": ["gold", "silver"]}]
     claims = [
         {"name": "groups", "valueType": "StringArray", "values": ["admins", "root"]},
         {"name": "groups", "valueType": "StringArray", "values": ["users"]},
         {"name": "role", "valueType": "String", "values": ["x-boss", "none"]},
         {"name": "sub", "valueType": "String", "values": ["alice"]},
+        {"name": "realm.team", "valueType": "String", "values": ["red"]},
+        {"name": "realm.team", "valueType": "StringArray", "values": ["red"]},
+        {"name": "scope", "valueType": "StringArray", "values": ["write"]},
+        {"name": "scope", "valueType": "String", "values": ["read"]},
+        {"name": "role", "valueType": "String", "values": ["50", "x-boss"]},
+        {"name": "role", "values": ["boss-x"]},
     ]
     jwt = {"provider": chance.choice(["corp", "corp", "other"])}
     if chance.random() < 0.4:
@@ -292,7 +349,12 @@ def gateway_policies(seed, count):
     chance = random.Random(seed)
     all = [{}, {"optional": True}, {"rules": []}]
     for _ in range(count):
-        all.append({"rules": [gateway_rule(chance) for _ in range(chance.randint(1, 2))]})
+        policy = {"rules": [gateway_rule(chance) for _ in range(chance.randint(1, 3))]}
+        if chance.random() < 0.3:
+            policy["defaultAction"] = "Allow"
+        if chance.random() < 0.3:
+            policy["optional"] = True
+        all.append(policy)
     return list(enumerate(all))
 
 
@@ -310,7 +372,11 @@ def gateway_resource(tokens, policy, route, mark):
         "jwt": {"providers": providers} | ({"optional": True} if policy.get("optional") else {}),
     }
     if "rules" in policy:
-        spec["authorization"] = {"defaultAction": "Deny"} | ({"rules": policy["rules"]} if policy["rules"] else {})
+        # Envoy gets a route's rules apart from its listener, so a probe has to see the rules of this case.
+        probe = {"action": "Deny", "principal": {"headers": [{"name": CASE, "values": [mark]}]}}
+        policy = policy | {"rules": [probe, *policy["rules"]]}
+        default = policy.get("defaultAction", "Deny")
+        spec["authorization"] = {"defaultAction": default, "rules": policy["rules"]}
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "SecurityPolicy",

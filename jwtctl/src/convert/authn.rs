@@ -25,6 +25,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes, module: &str) -
             all.push(Converted {
                 config,
                 document: rewritten.take(),
+                title: None,
             });
         }
     }
@@ -397,6 +398,7 @@ fn translate_provider(
         );
         set(provider, "require_expiration", flag(false));
     }
+    super::without_repeats(provider);
     let is_empty = |field: &str| provider.get(field).is_none_or(|node| node.elements().is_empty());
     if ["from_headers", "from_params", "from_cookies"]
         .iter()

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request};
 use super::istio::of_kind;
 use super::{Converted, Notes, any_of, default_locations, flag, list, map, set, text};
-use crate::source::Node;
+use crate::source::{Node, Place, Value};
 
 pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converted> {
     let policies = of_kind(documents, "SecurityPolicy");
@@ -17,27 +17,49 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converte
 
 fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
     let spec = policy.get("spec")?;
+    const TARGETS: [&str; 3] = ["targetRef", "targetRefs", "targetSelectors"];
+    const CARRIED: [&str; 2] = ["jwt", "authorization"];
+    // Filters of their own, which decide beside this one.
+    const OTHERS: [&str; 6] = ["cors", "csrf", "basicAuth", "apiKeyAuth", "oidc", "extAuth"];
+    for (key, _) in spec
+        .members()
+        .iter()
+        .filter(|(key, _)| OTHERS.contains(&&*key.name))
+    {
+        notes.look(
+            &key.place,
+            format!(
+                "`{}` stays in the SecurityPolicy: take only `jwt` and `authorization` out of it",
+                key.name
+            ),
+        );
+    }
+    if let Some(place) = spec.key_place("mergeType") {
+        notes.lost(
+            &place,
+            "this policy is merged with the one of its Gateway: convert what Envoy Gateway makes of both, without `mergeType`",
+        );
+    }
     notes.only(
         spec,
-        &[
-            "targetRef",
-            "targetRefs",
-            "targetSelectors",
-            "jwt",
-            "authorization",
-        ],
+        &[&TARGETS[..], &CARRIED, &OTHERS, &["mergeType"]].concat(),
         "SecurityPolicy",
     );
     let Some(jwt) = spec.get("jwt") else {
         notes.lost(&policy.place, "it has no `jwt`, so there are no issuers");
         return None;
     };
-    notes.only(jwt, &["providers", "optional"], "jwt");
+    notes.only(jwt, &["providers", "optional", "failOpen"], "jwt");
     let is_optional = jwt.get("optional").and_then(Node::bool) == Some(true);
+    let fail_open = jwt
+        .get("failOpen")
+        .filter(|fail_open| fail_open.bool() == Some(true));
     let mut providers: Vec<(String, Node)> = Vec::new();
+    let mut clusters: Vec<(String, String)> = Vec::new();
     for provider in jwt.get("providers").map_or(&[][..], Node::elements) {
         let name = provider.text_at(&["name"]).unwrap_or("provider").to_owned();
-        providers.push((name, translate(provider, notes)));
+        let node = translate(provider, &name, &mut clusters, notes);
+        providers.push((name, node));
     }
     let names: Vec<String> = providers.iter().map(|(name, _)| name.clone()).collect();
     if names.is_empty() {
@@ -45,11 +67,23 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
         return None;
     }
     let rules = match spec.get("authorization") {
-        None => list(vec![map(vec![
-            ("match", every_request()),
-            ("requires", any_of(&names, is_optional)),
-        ])]),
+        None => {
+            let requires = match fail_open {
+                Some(place) => any_of_failing(&names, &place.place),
+                None => any_of(&names, is_optional),
+            };
+            list(vec![map(vec![
+                ("match", every_request()),
+                ("requires", requires),
+            ])])
+        }
         Some(authorization) => {
+            if let Some(fail_open) = fail_open {
+                notes.lost(
+                    &fail_open.place,
+                    "with `failOpen` a request with a bad token is for these rules one without; here the filter refuses a bad token before it reads conditions",
+                );
+            }
             let issuers: Vec<(String, String)> = providers
                 .iter()
                 .map(|(name, node)| {
@@ -71,10 +105,34 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
     Some(Converted {
         config: map(vec![("providers", map(members)), ("rules", rules)]),
         document: None,
+        title: None,
     })
 }
 
-fn translate(provider: &Node, notes: &mut Notes) -> Node {
+/// One of these, or no token, or one that none of these accepts.
+fn any_of_failing(names: &[String], place: &Place) -> Node {
+    let mut all: Vec<Node> = names.iter().map(|name| super::provider_name(name)).collect();
+    let nothing = Node::new(Value::Map(Vec::new()), place.clone());
+    all.push(map(vec![("allow_missing_or_failed", nothing)]));
+    map(vec![("requires_any", map(vec![("requirements", list(all))]))])
+}
+
+/// The cluster for the keys at this host. Each host needs its own; the first is named as in envoy/gateway/issuer.yaml.
+fn cluster(url: &str, name: &str, clusters: &mut Vec<(String, String)>) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default().to_owned();
+    if let Some((_, cluster)) = clusters.iter().find(|(known, _)| *known == host) {
+        return cluster.clone();
+    }
+    let cluster = match clusters.is_empty() {
+        true => "idp".to_owned(),
+        false => format!("idp-{name}"),
+    };
+    clusters.push((host, cluster.clone()));
+    cluster
+}
+
+fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, notes: &mut Notes) -> Node {
     notes.only(
         provider,
         &[
@@ -115,21 +173,49 @@ fn translate(provider: &Node, notes: &mut Notes) -> Node {
         }
     }
     if let Some(remote) = provider.get("remoteJWKS") {
-        notes.only(remote, &["uri", "backendRefs", "cacheDuration"], "remoteJWKS");
+        notes.only(
+            remote,
+            &[
+                "uri",
+                "backendRef",
+                "backendRefs",
+                "backendSettings",
+                "cacheDuration",
+                "failedRefetchDuration",
+            ],
+            "remoteJWKS",
+        );
         let uri = remote
             .get("uri")
             .cloned()
             .unwrap_or_else(|| text("", &remote.place));
+        let cluster = cluster(uri.text().unwrap_or_default(), name, clusters);
         notes.look(
             &uri.place,
-            "Envoy needs a cluster `idp` that leads there, with TLS: see envoy/gateway/issuer.yaml",
+            format!(
+                "Envoy needs a cluster `{cluster}` that leads there, with TLS: see envoy/gateway/issuer.yaml"
+            ),
         );
+        for settings in ["backendRef", "backendRefs", "backendSettings"] {
+            if let Some(place) = remote.key_place(settings) {
+                notes.look(
+                    &place,
+                    format!(
+                        "`{settings}` describes the way to the keys: that is the cluster `{cluster}` now"
+                    ),
+                );
+            }
+        }
         let mut keys = map(vec![(
             "http_uri",
-            map(vec![("uri", uri), ("cluster", text("idp", &(0..0)))]),
+            map(vec![("uri", uri), ("cluster", text(cluster, &(0..0)))]),
         )]);
         if let Some(duration) = remote.get("cacheDuration") {
             set(&mut keys, "cache_duration", duration.clone());
+        }
+        if let Some(duration) = remote.get("failedRefetchDuration") {
+            let fetch = map(vec![("failed_refetch_duration", duration.clone())]);
+            set(&mut keys, "async_fetch", fetch);
         }
         set(&mut node, "remote_jwks", keys);
     } else if let Some(local) = provider.get("localJWKS") {
@@ -144,22 +230,20 @@ fn translate(provider: &Node, notes: &mut Notes) -> Node {
                     &local.place,
                     "a module reads no ConfigMap: write the keys into `inline`",
                 );
-                set(
-                    &mut node,
-                    "discovery",
-                    map(vec![("cluster", text("idp", &(0..0)))]),
-                );
+                set(&mut node, "remote_jwks", super::keys_to_write());
             }
         }
     } else {
+        let issuer = provider.text_at(&["issuer"]).unwrap_or_default();
+        let cluster = cluster(issuer, name, clusters);
         notes.look(
             &place,
-            "Envoy needs a cluster `idp` that leads to the issuer, with TLS: see envoy/gateway/issuer.yaml",
+            format!("Envoy needs a cluster `{cluster}` that leads to the issuer, with TLS: see envoy/gateway/issuer.yaml"),
         );
         set(
             &mut node,
             "discovery",
-            map(vec![("cluster", text("idp", &(0..0)))]),
+            map(vec![("cluster", text(cluster, &(0..0)))]),
         );
     }
     notes.look(
@@ -199,6 +283,7 @@ fn translate(provider: &Node, notes: &mut Notes) -> Node {
             }
         }
     }
+    super::without_repeats(&mut node);
     // Envoy Gateway leaves the token in the request.
     set(&mut node, "forward", flag(true));
     if let Some(claims) = provider.get("claimToHeaders") {
@@ -233,11 +318,7 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
                     let name = part.text_at(&["provider"]).unwrap_or_default().to_owned();
                     need = need.and(&Need::one_of(vec![Test::Provider(name, true)]));
                     for scope in part.get("scopes").map_or(&[][..], Node::elements) {
-                        need = need.and(&Need::one_of(vec![Test::Scope {
-                            claim: "scope".to_owned(),
-                            value: scope.clone(),
-                            holds: true,
-                        }]));
+                        need = need.and(&Need::one_of(scope_tests(&SCOPES, scope)));
                     }
                     for claim in part.get("claims").map_or(&[][..], Node::elements) {
                         notes.only(claim, &["name", "valueType", "values"], "a claim");
@@ -246,7 +327,16 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
                             .get("name")
                             .cloned()
                             .unwrap_or_else(|| text("", &claim.place));
-                        for clause in claim_clauses(&name, claim.text_at(&["valueType"]), &values) {
+                        let value_type = claim.text_at(&["valueType"]);
+                        if name.text().is_some_and(|name| SCOPES.contains(&name))
+                            && value_type != Some("StringArray")
+                        {
+                            notes.look(
+                                &name.place,
+                                "Envoy Gateway splits this claim into a list, so a String never matches it; write it under `scopes`",
+                            );
+                        }
+                        for clause in claim_clauses(&name, value_type, &values) {
                             need = need.and(&Need::one_of(clause));
                         }
                     }
@@ -283,7 +373,17 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
             matches = all_of(&matches, &[matcher]);
         }
         if let Some(operation) = rule.get("operation") {
-            notes.only(operation, &["methods"], "operation");
+            notes.only(operation, &["methods", "path"], "operation");
+        }
+        if let Some(path) = rule.at(&["operation", "path"]) {
+            notes.only(path, &["type", "value", "invert"], "path");
+            let mut part = vec![path_match(path)];
+            if path.get("invert").and_then(Node::bool) == Some(true) {
+                let mut outside = every_request();
+                set(&mut outside, "not", list(part));
+                part = vec![outside];
+            }
+            matches = all_of(&matches, &part);
         }
         grants.push(Grant {
             matches,
@@ -295,17 +395,76 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
     grants::rules(&grants, providers, &otherwise, notes)
 }
 
+/// The claims that Envoy Gateway splits at spaces.
+const SCOPES: [&str; 2] = ["scope", "scp"];
+
+/// One of these claims contains the scope.
+fn scope_tests(claims: &[&str], scope: &Node) -> Vec<Test> {
+    let tests = claims.iter().map(|claim| Test::Scope {
+        claim: (*claim).to_owned(),
+        value: scope.clone(),
+        holds: true,
+    });
+    tests.collect()
+}
+
+/// The path of an operation.
+fn path_match(path: &Node) -> Node {
+    let value = path
+        .get("value")
+        .cloned()
+        .unwrap_or_else(|| text("/", &path.place));
+    let found = value.text().unwrap_or_default();
+    match path.text_at(&["type"]).unwrap_or("PathPrefix") {
+        "Exact" => map(vec![("path", value)]),
+        // It is matched against the path with its query.
+        "RegularExpression" => {
+            let pattern = map(vec![("safe_regex", map(vec![("regex", value.clone())]))]);
+            let test = map(vec![
+                ("name", text(":path", &value.place)),
+                ("string_match", pattern),
+            ]);
+            let mut matcher = every_request();
+            set(&mut matcher, "headers", list(vec![test]));
+            matcher
+        }
+        _ => match found.trim_end_matches('/') {
+            "" => every_request(),
+            prefix => map(vec![("path_separated_prefix", text(prefix, &value.place))]),
+        },
+    }
+}
+
 /// A claim must be one of these texts, or with `StringArray` a list that contains one of them. A list is not a
 /// text, and a text is not a list.
 fn claim_clauses(name: &Node, value_type: Option<&str>, values: &Node) -> Vec<Vec<Test>> {
+    let found = name.text().unwrap_or_default();
+    if SCOPES.contains(&found) {
+        return vec![match value_type {
+            Some("StringArray") => {
+                let tests = values.elements().iter();
+                tests.flat_map(|value| scope_tests(&[found], value)).collect()
+            }
+            _ => Vec::new(),
+        }];
+    }
+    // Each dot leads into an object, also where a claim has one in its name.
+    let claim = match found.contains('.') {
+        true => {
+            let keys = found.split('.');
+            let keys = keys.map(|key| map(vec![("key", text(key, &name.place))]));
+            ("claim_path", list(keys.collect()))
+        }
+        false => ("claim_name", name.clone()),
+    };
     let test = |test: &'static str, value: Node, inverted: bool| {
-        let mut members = vec![("claim_name", name.clone()), (test, value)];
+        let mut members = vec![claim.clone(), (test, value)];
         if inverted {
             members.push(("invert", flag(true)));
         }
         Test::Claim(map(members))
     };
-    let in_list = |inverted| {
+    let in_list = |inverted: bool| {
         let values = values.elements().iter();
         values.map(move |value| test("all_of", list(vec![value.clone()]), inverted))
     };

@@ -515,34 +515,16 @@ fn rule(matcher: &Node, need: &Need, providers: &Providers) -> Node {
         return rule;
     }
     let mut authorize: Vec<(&str, Node)> = Vec::new();
-    // There is one object for scopes: for the first clause of scopes, or for all clauses with one scope of its claim.
-    let scopes_of = |clause: &[Test]| -> Option<(String, Vec<Node>)> {
-        let mut of = None;
-        let mut values = Vec::new();
-        for test in clause {
-            match test {
-                Test::Scope {
-                    claim,
-                    value,
-                    holds: true,
-                } if of.as_ref().is_none_or(|known| known == claim) => {
-                    of = Some(claim.clone());
-                    values.push(value.clone());
-                }
-                _ => return None,
-            }
-        }
-        Some((of?, values))
-    };
+    // There is one object for scopes: for the first clause of scopes, or for all clauses with one scope of its claims.
     let first = clauses
         .iter()
         .position(|clause| scopes_of(clause).is_some())
         .map(|first| clauses.remove(first));
-    if let Some((claim, mut values)) = first.and_then(|clause| scopes_of(clause)) {
+    if let Some((names, mut values)) = first.and_then(|clause| scopes_of(clause)) {
         let mut kind = "any";
         if values.len() == 1 {
             clauses.retain(|clause| match scopes_of(clause) {
-                Some((of, one)) if of == claim && one.len() == 1 => {
+                Some((of, one)) if of == names && one.len() == 1 => {
                     kind = "all";
                     values.extend(one);
                     false
@@ -550,8 +532,8 @@ fn rule(matcher: &Node, need: &Need, providers: &Providers) -> Node {
                 _ => true,
             });
         }
-        let claim = list(vec![text(claim, &(0..0))]);
-        authorize.push(("scopes", map(vec![(kind, list(values)), ("claim_names", claim)])));
+        let names = list(names.into_iter().map(|name| text(name, &(0..0))).collect());
+        authorize.push(("scopes", map(vec![(kind, list(values)), ("claim_names", names)])));
     }
     if !clauses.is_empty() {
         let claims = clauses.iter().map(|clause| {
@@ -568,6 +550,29 @@ fn rule(matcher: &Node, need: &Need, providers: &Providers) -> Node {
     }
     set(&mut rule, "authorize", map(authorize));
     rule
+}
+
+/// The claims and the scopes of a clause that any of these scopes in any of these claims meets.
+fn scopes_of(clause: &[Test]) -> Option<(Vec<String>, Vec<Node>)> {
+    let (mut names, mut values): (Vec<String>, Vec<Node>) = (Vec::new(), Vec::new());
+    for test in clause {
+        let Test::Scope {
+            claim,
+            value,
+            holds: true,
+        } = test
+        else {
+            return None;
+        };
+        if !names.contains(claim) {
+            names.push(claim.clone());
+        }
+        if !values.iter().any(|known| known.text() == value.text()) {
+            values.push(value.clone());
+        }
+    }
+    (!clause.is_empty() && clause.len() == names.len().saturating_mul(values.len()))
+        .then_some((names, values))
 }
 
 /// A test as a condition of `authorize`.
@@ -593,6 +598,7 @@ fn condition(test: &Test, providers: &Providers) -> Node {
             let node = map(vec![
                 ("claim_name", text(claim.clone(), &value.place)),
                 ("regex", text(format!("(.* )?{scope}( .*)?"), &value.place)),
+                ("strings_only", flag(true)),
             ]);
             invert(node, *holds)
         }

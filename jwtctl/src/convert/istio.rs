@@ -20,40 +20,166 @@ pub(super) fn of_kind<'d>(documents: &'d [Rc<Node>], kind: &str) -> Vec<&'d Node
     all
 }
 
-pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Option<Converted> {
-    let authentications = of_kind(documents, "RequestAuthentication");
-    let policies = of_kind(documents, "AuthorizationPolicy");
-    if authentications.is_empty() && policies.is_empty() {
-        return None;
-    }
-    if authentications.is_empty() {
-        notes.lost(
-            &policies[0].place,
-            "there is no RequestAuthentication, so there are no issuers",
-        );
-        return None;
-    }
-    let target = |node: &Node| {
-        let spec = node.get("spec").cloned().unwrap_or_else(|| map(Vec::new()));
-        let part = |name: &str| spec.get(name).map(Node::to_json).unwrap_or_default();
-        (
-            node.text_at(&["metadata", "namespace"])
-                .unwrap_or_default()
-                .to_owned(),
-            part("selector") + &part("targetRef") + &part("targetRefs"),
-        )
-    };
-    let first = target(authentications[0]);
-    for other in authentications.iter().skip(1).chain(&policies) {
-        if target(other) != first {
-            notes.lost(
-                &other.place,
-                "it is for other workloads than the first RequestAuthentication; convert those for the same workloads together",
-            );
+/// The namespace whose policies are for every namespace.
+const ROOT_NAMESPACE: &str = "istio-system";
+
+/// The workloads of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Workloads {
+    namespace: String,
+    labels: Vec<(String, String)>,
+    /// `targetRef` and `targetRefs`.
+    targets: Vec<String>,
+}
+
+impl Workloads {
+    fn of(policy: &Node) -> Self {
+        let text = |path: &[&str]| policy.text_at(path).unwrap_or_default().to_owned();
+        let labels = policy.at(&["spec", "selector", "matchLabels"]);
+        let mut labels: Vec<(String, String)> = labels
+            .map_or(&[][..], Node::members)
+            .iter()
+            .map(|(key, value)| (key.name.clone(), value.to_json().to_string()))
+            .collect();
+        labels.sort();
+        let target = policy.at(&["spec", "targetRef"]);
+        let targets = policy.at(&["spec", "targetRefs"]).map_or(&[][..], Node::elements);
+        let mut targets: Vec<String> = target
+            .into_iter()
+            .chain(targets)
+            .map(|target| {
+                let part = |name: &str| target.text_at(&[name]).unwrap_or_default().to_owned();
+                format!("{} {}", part("kind"), part("name"))
+            })
+            .collect();
+        targets.sort();
+        Self {
+            namespace: text(&["metadata", "namespace"]),
+            labels,
+            targets,
         }
     }
+
+    fn are_all(&self) -> bool {
+        self.labels.is_empty() && self.targets.is_empty()
+    }
+
+    /// Whether a policy for these applies to all of those as well.
+    fn contain(&self, those: &Self) -> bool {
+        let is_root = self.namespace == ROOT_NAMESPACE;
+        (is_root || self.namespace == those.namespace)
+            && self.targets.iter().all(|target| those.targets.contains(target))
+            && self.labels.iter().all(|label| those.labels.contains(label))
+    }
+
+    /// Whether some workload may be among both, as far as the labels say.
+    fn may_overlap(&self, those: &Self) -> bool {
+        let is_root = |one: &Self| one.namespace == ROOT_NAMESPACE;
+        let differs = |(name, value): &(String, String)| {
+            those
+                .labels
+                .iter()
+                .any(|(other, text)| other == name && text != value)
+        };
+        (is_root(self) || is_root(those) || self.namespace == those.namespace)
+            && self.targets.is_empty() == those.targets.is_empty()
+            && !self.labels.iter().any(differs)
+    }
+}
+
+impl std::fmt::Display for Workloads {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &*self.namespace {
+            "" => write!(to, "the namespace of the policies")?,
+            ROOT_NAMESPACE if self.are_all() => write!(to, "every namespace")?,
+            namespace => write!(to, "namespace {namespace}")?,
+        }
+        for (name, value) in &self.labels {
+            write!(to, ", {name}={}", value.trim_matches('"'))?;
+        }
+        for target in &self.targets {
+            write!(to, ", {target}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A configuration for each set of workloads that has policies of its own.
+pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converted> {
+    let authentications = of_kind(documents, "RequestAuthentication");
+    let policies = of_kind(documents, "AuthorizationPolicy");
+    let Some(first) = authentications.first() else {
+        if let Some(policy) = policies.first() {
+            notes.lost(
+                &policy.place,
+                "there is no RequestAuthentication, so there are no issuers; name the file that has it, too",
+            );
+        }
+        return Vec::new();
+    };
+    let mut groups: Vec<Workloads> = Vec::new();
+    for resource in authentications.iter().chain(&policies) {
+        let workloads = Workloads::of(resource);
+        if !groups.contains(&workloads) {
+            groups.push(workloads);
+        }
+    }
+    let mut all = Vec::new();
+    let has_several = groups.len() > 1;
+    for group in &groups {
+        let here = |resources: &[&Node]| -> Vec<Rc<Node>> {
+            let applying = resources.iter().filter(|one| Workloads::of(one).contain(group));
+            applying.map(|one| Rc::new((**one).clone())).collect()
+        };
+        let own = authentications
+            .iter()
+            .chain(&policies)
+            .find(|one| Workloads::of(one) == *group)
+            .unwrap_or(first);
+        let (authentications, here) = (here(&authentications), here(&policies));
+        if authentications.is_empty() {
+            notes.look(
+                &own.place,
+                format!("no RequestAuthentication here is for these workloads ({group}): keep this policy in Istio"),
+            );
+            continue;
+        }
+        for other in groups.iter().filter(|other| *other != group) {
+            if !other.contain(group) && !group.contain(other) && group.may_overlap(other) {
+                notes.look(
+                    &own.place,
+                    format!("a workload that is in ({group}) and in ({other}) gets the policies of both in Istio, and here needs one configuration"),
+                );
+            }
+        }
+        let is_wide = groups.iter().any(|other| other != group && group.contain(other));
+        if is_wide {
+            notes.look(
+                &own.place,
+                format!("a WasmPlugin for ({group}) also runs in workloads that get a configuration of their own here; select the others by a label"),
+            );
+        }
+        let authentications: Vec<&Node> = authentications.iter().map(|one| &**one).collect();
+        let here: Vec<&Node> = here.iter().map(|one| &**one).collect();
+        if let Some(mut converted) = one(&authentications, &here, notes) {
+            converted.title = has_several.then(|| group.to_string());
+            all.push(converted);
+        }
+    }
+    notes.look(
+        &first.place,
+        "load the filter by a WasmPlugin for the same workloads, see envoy/istio; then take these resources out",
+    );
+    all
+}
+
+/// The configuration for the workloads to which all of these apply.
+fn one(authentications: &[&Node], policies: &[&Node], notes: &mut Notes) -> Option<Converted> {
     let mut providers: Vec<(String, Node, String)> = Vec::new();
-    for authentication in &authentications {
+    // Istio splits these two at spaces, and those that every issuer's rule names.
+    let mut split = vec!["scope".to_owned(), "permission".to_owned()];
+    let mut more: Vec<(Vec<String>, Place)> = Vec::new();
+    for authentication in authentications {
         let Some(spec) = authentication.get("spec") else {
             continue;
         };
@@ -68,11 +194,28 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Option<Conve
             let name = super::free_name(&base, |name| providers.iter().any(|(known, ..)| known == name));
             let node = provider(rule, &issuer, notes);
             providers.push((name, node, issuer));
+            let names = rule.get("spaceDelimitedClaims");
+            let place = names.map_or(rule.place.clone(), |names| names.place.clone());
+            let names = names.map_or(&[][..], Node::elements).iter();
+            more.push((names.filter_map(Node::text).map(str::to_owned).collect(), place));
         }
     }
     if providers.is_empty() {
-        notes.lost(&authentications[0].place, "it has no jwtRules");
+        let place = authentications.first().map_or(0..0, |first| first.place.clone());
+        notes.lost(&place, "it has no jwtRules");
         return None;
+    }
+    for (names, place) in &more {
+        for name in names {
+            if !more.iter().all(|(others, _)| others.contains(name)) {
+                notes.lost(
+                    place,
+                    format!("Istio splits `{name}` at spaces for some issuers only; name it in `spaceDelimitedClaims` of every rule, or of none"),
+                );
+            } else if !split.contains(name) {
+                split.push(name.clone());
+            }
+        }
     }
     let issuers: Vec<(String, String)> = providers
         .iter()
@@ -82,14 +225,11 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Option<Conve
         .iter()
         .map(|(name, node, _)| (name.as_str(), node.clone()))
         .collect();
-    let rules = policy(&policies, &issuers, notes);
-    notes.look(
-        &authentications[0].place,
-        "load the filter by a WasmPlugin for the same workloads, see envoy/istio; then take these resources out",
-    );
+    let rules = policy(policies, &issuers, &split, notes);
     Some(Converted {
         config: map(vec![("providers", map(members)), ("rules", rules)]),
         document: None,
+        title: None,
     })
 }
 
@@ -108,6 +248,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
             "outputPayloadToHeader",
             "outputClaimToHeaders",
             "forwardOriginalToken",
+            "spaceDelimitedClaims",
             "timeout",
         ],
         "jwtRules",
@@ -145,6 +286,13 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
             set(&mut http, "timeout", timeout.clone());
         }
         set(&mut node, "remote_jwks", map(vec![("http_uri", http)]));
+    } else if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
+        notes.lost(
+            &place,
+            "there is neither `jwks` nor `jwksUri`, and the issuer is no URL at which Istio could find its metadata; Istio refuses every token of it",
+        );
+        // A place for the keys that the filter accepts, so that this is the only message.
+        set(&mut node, "remote_jwks", super::keys_to_write());
     } else {
         let cluster = super::cluster_of(issuer);
         notes.look(
@@ -191,6 +339,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
     if !has_locations {
         default_locations(&mut node);
     }
+    super::without_repeats(&mut node);
     if let Some(forward) = rule.get("forwardOriginalToken") {
         set(&mut node, "forward", forward.clone());
     }
@@ -204,12 +353,22 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
 }
 
 /// The permissions of the policies: denials come first. If any policy allows, one of its rules must.
-fn policy(policies: &[&Node], issuers: &Providers, notes: &mut Notes) -> Node {
+fn policy(policies: &[&Node], issuers: &Providers, split: &[String], notes: &mut Notes) -> Node {
     let mut denials: Vec<Grant> = Vec::new();
     let mut grants: Vec<Grant> = Vec::new();
     let mut otherwise = Need::OPTIONAL;
     for policy in policies {
         let nothing = map(Vec::new());
+        let is_dry = policy.at(&["metadata", "annotations", "istio.io/dry-run"]);
+        if let Some(annotation) =
+            is_dry.filter(|node| node.text() == Some("true") || node.bool() == Some(true))
+        {
+            notes.look(
+                &annotation.place,
+                "with this annotation Istio only logs what the policy would decide, so it is left out",
+            );
+            continue;
+        }
         let spec = policy.get("spec").unwrap_or(&nothing);
         notes.only(
             spec,
@@ -220,9 +379,17 @@ fn policy(policies: &[&Node], issuers: &Providers, notes: &mut Notes) -> Node {
         match spec.text_at(&["action"]).unwrap_or("ALLOW") {
             "ALLOW" => {
                 otherwise = Need::never();
-                grants.extend(rules.iter().filter_map(|rule| grant(rule, true, issuers, notes)));
+                grants.extend(
+                    rules
+                        .iter()
+                        .filter_map(|rule| grant(rule, true, issuers, split, notes)),
+                );
             }
-            "DENY" => denials.extend(rules.iter().filter_map(|rule| grant(rule, false, issuers, notes))),
+            "DENY" => denials.extend(
+                rules
+                    .iter()
+                    .filter_map(|rule| grant(rule, false, issuers, split, notes)),
+            ),
             "AUDIT" => notes.look(&policy.place, "AUDIT decides nothing, and is left out"),
             action => notes.lost(
                 &policy.place,
@@ -235,7 +402,13 @@ fn policy(policies: &[&Node], issuers: &Providers, notes: &mut Notes) -> Node {
 }
 
 /// A rule of a policy. `None`: no request matches it.
-fn grant(rule: &Node, allows: bool, issuers: &Providers, notes: &mut Notes) -> Option<Grant> {
+fn grant(
+    rule: &Node,
+    allows: bool,
+    issuers: &Providers,
+    split: &[String],
+    notes: &mut Notes,
+) -> Option<Grant> {
     notes.only(rule, &["from", "to", "when"], "a rule");
     let mut need = Need::OPTIONAL;
     let sources = rule.get("from").map_or(&[][..], Node::elements);
@@ -279,7 +452,7 @@ fn grant(rule: &Node, allows: bool, issuers: &Providers, notes: &mut Notes) -> O
                 key => claim_path(key),
             };
             if let Some(path) = claim {
-                let tests = claim_tests(&path, &place, values);
+                let tests = claim_tests(&path, &place, values, split);
                 let found = Need::one_of(tests);
                 need = need.and(&if holds { found } else { found.negated() });
             } else if key == "request.auth.principal" {
@@ -289,14 +462,12 @@ fn grant(rule: &Node, allows: bool, issuers: &Providers, notes: &mut Notes) -> O
                 .strip_prefix("request.headers[")
                 .and_then(|rest| rest.strip_suffix(']'))
             {
-                let with_value = values.elements().iter().map(|value| {
-                    let test = map(vec![
-                        ("name", text(header.to_ascii_lowercase(), &place)),
-                        ("string_match", string_match(value)),
-                    ]);
-                    set_of(every_request(), "headers", list(vec![test]))
-                });
-                let with_value: Vec<Node> = with_value.collect();
+                let header = header.to_ascii_lowercase();
+                let with_value: Vec<Node> = values
+                    .elements()
+                    .iter()
+                    .map(|value| with_header(&header, &place, value, false))
+                    .collect();
                 matches = match holds {
                     true => all_of(&matches, &with_value),
                     false => all_of(&matches, &[set_of(every_request(), "not", list(with_value))]),
@@ -328,22 +499,32 @@ fn claim_path(key: &str) -> Option<Vec<String>> {
     Some(rest.split("][").map(str::to_owned).collect())
 }
 
-/// A text of Istio: `*`, `abc*`, `*abc` or `abc`.
-fn string_match(value: &Node) -> Node {
+/// The requests with this value in a header: `*` for any, `abc*`, `*abc` or `abc`.
+fn with_header(name: &str, place: &Place, value: &Node, ignores_case: bool) -> Node {
     let found = value.text().unwrap_or_default();
-    match (found.strip_prefix('*'), found.strip_suffix('*')) {
-        (Some(""), _) => map(vec![(
-            "safe_regex",
-            map(vec![("regex", text(".+", &value.place))]),
-        )]),
-        (Some(suffix), _) => map(vec![("suffix", text(suffix, &value.place))]),
-        (None, Some(prefix)) => map(vec![("prefix", text(prefix, &value.place))]),
-        (None, None) => map(vec![("exact", value.clone())]),
-    }
+    let matcher = match (found.strip_prefix('*'), found.strip_suffix('*')) {
+        (Some(""), _) => None,
+        (Some(suffix), _) => Some(("suffix", text(suffix, &value.place))),
+        (None, Some(prefix)) => Some(("prefix", text(prefix, &value.place))),
+        (None, None) => Some(("exact", value.clone())),
+    };
+    let test = match matcher {
+        None => ("present_match", flag(true)),
+        Some(matcher) if ignores_case => ("string_match", map(vec![matcher, ("ignore_case", flag(true))])),
+        Some(matcher) => ("string_match", map(vec![matcher])),
+    };
+    let header = map(vec![("name", text(name, place)), test]);
+    set_of(every_request(), "headers", list(vec![header]))
 }
 
-/// Tests of a claim, one for each value.
-fn claim_tests(path: &[String], place: &Place, values: &Node) -> Vec<Test> {
+/// Whether this filter has the pattern among its hosts, too: a name, or `*.` and a name.
+fn is_host(pattern: &str) -> bool {
+    let name = pattern.strip_prefix("*.").unwrap_or(pattern);
+    !name.is_empty() && !name.contains('*')
+}
+
+/// Tests of a claim, one for each value. Istio splits these claims at spaces.
+fn claim_tests(path: &[String], place: &Place, values: &Node, split: &[String]) -> Vec<Test> {
     let claim = || match path {
         [one] if !one.contains('.') => ("claim_name", text(one.clone(), place)),
         path => {
@@ -353,18 +534,29 @@ fn claim_tests(path: &[String], place: &Place, values: &Node) -> Vec<Test> {
             ("claim_path", list(keys.collect()))
         }
     };
-    // Istio splits these two at spaces.
     let scopes = match path {
-        [one] if one == "scope" || one == "permission" => Some(one),
+        [one] if split.contains(one) => Some(one),
         _ => None,
     };
     let mut exact = Vec::new();
     let mut all = Vec::new();
     for value in values.elements() {
         let found = value.text().unwrap_or_default();
-        let mut add = |name: &str, value: Node| all.push(Test::Claim(map(vec![claim(), (name, value)])));
+        // Istio compares strings only: no number and no boolean matches.
+        let mut add = |name: &str, value: Node| {
+            all.push(Test::Claim(map(vec![
+                claim(),
+                (name, value),
+                ("strings_only", flag(true)),
+            ])));
+        };
+        // A scope has no spaces, so nothing matches.
+        if scopes.is_some() && found.contains(' ') {
+            continue;
+        }
         match (found.strip_prefix('*'), found.strip_suffix('*')) {
-            (Some(""), _) => add("exists", flag(true)),
+            // An empty text or list does not match.
+            (Some(""), _) => add("regex", text(".+", &value.place)),
             // One of the scopes ends with it, or begins with it.
             (Some(suffix), _) if scopes.is_some() => add(
                 "regex",
@@ -396,63 +588,95 @@ fn principals(values: &Node, issuers: &Providers, notes: &mut Notes) -> Need {
     let mut any = Need::never();
     for value in values.elements() {
         let found = value.text().unwrap_or_default();
-        any = any.or(&principal(found, value, issuers).unwrap_or_else(|| {
+        let one = principal(found, value, issuers).unwrap_or_else(|issuer| {
             notes.lost(
                 &value.place,
-                "no RequestAuthentication here has this issuer, or the wildcard is within the issuer",
+                format!(
+                    "no RequestAuthentication here has {issuer} as its issuer: what is before the last slash; add \
+                     that RequestAuthentication, or take this value out"
+                ),
             );
             Need::never()
-        }));
+        });
+        any = any.or(&one);
     }
     any
 }
 
-fn principal(found: &str, value: &Node, issuers: &Providers) -> Option<Need> {
-    let subject = |kind: &str, wanted: &str| {
-        let wanted = text(wanted, &value.place);
-        Test::Claim(map(vec![
-            ("claim_name", text("sub", &value.place)),
-            match kind {
-                "any_of" => (kind, list(vec![wanted])),
-                _ => (kind, wanted),
-            },
-        ]))
+/// A text, or one of those with a certain beginning or end.
+#[derive(Clone, Copy)]
+enum Pattern<'t> {
+    Any,
+    Exact(&'t str),
+    Prefix(&'t str),
+    Suffix(&'t str),
+}
+
+impl Pattern<'_> {
+    fn matches(self, found: &str) -> bool {
+        match self {
+            Self::Any => !found.is_empty(),
+            Self::Exact(text) => found == text,
+            Self::Prefix(text) => found.starts_with(text),
+            Self::Suffix(text) => found.ends_with(text),
+        }
+    }
+}
+
+/// Issuer and subject as istiod takes them apart: at the last slash, since an issuer may be a URL.
+fn principal_parts(found: &str) -> (Pattern<'_>, Pattern<'_>) {
+    match found.rsplit_once('/') {
+        _ if found == "*" => (Pattern::Any, Pattern::Any),
+        Some(("*", subject)) => (Pattern::Any, Pattern::Exact(subject)),
+        Some((issuer, subject)) => match (issuer.strip_prefix('*'), subject.strip_suffix('*')) {
+            (Some(issuer), _) => (Pattern::Suffix(issuer), Pattern::Exact(subject)),
+            (None, Some("")) => (Pattern::Exact(issuer), Pattern::Any),
+            (None, Some(subject)) => (Pattern::Exact(issuer), Pattern::Prefix(subject)),
+            (None, None) => (Pattern::Exact(issuer), Pattern::Exact(subject)),
+        },
+        None => match (found.strip_prefix('*'), found.strip_suffix('*')) {
+            (Some(subject), _) => (Pattern::Any, Pattern::Suffix(subject)),
+            (None, Some(issuer)) => (Pattern::Prefix(issuer), Pattern::Any),
+            (None, None) => (Pattern::Exact(found), Pattern::Exact("")),
+        },
+    }
+}
+
+/// The need for a principal. Fails with a description of the issuer if no provider has it.
+fn principal(found: &str, value: &Node, issuers: &Providers) -> Result<Need, String> {
+    let (issuer, subject) = principal_parts(found);
+    let of_issuer: Vec<Test> = issuers
+        .iter()
+        .filter(|(_, known)| issuer.matches(known))
+        .map(|(name, _)| Test::Provider(name.clone(), true))
+        .collect();
+    if of_issuer.is_empty() {
+        return Err(match issuer {
+            Pattern::Any => "anything".to_owned(),
+            Pattern::Exact(text) => format!("`{text}`"),
+            Pattern::Prefix(text) => format!("`{text}…`"),
+            Pattern::Suffix(text) => format!("`…{text}`"),
+        });
+    }
+    let (name, wanted) = match subject {
+        // A token without a subject has no principal.
+        Pattern::Any => ("regex", ".+"),
+        Pattern::Exact("") => return Ok(Need::never()),
+        Pattern::Exact(text) => ("any_of", text),
+        Pattern::Prefix(text) => ("prefix", text),
+        Pattern::Suffix(text) => ("suffix", text),
     };
-    // Istio's principal is issuer and subject: a token without a subject gives none.
-    let has_subject = Need::one_of(vec![Test::Claim(map(vec![
-        ("claim_name", text("sub", &value.place)),
-        ("exists", flag(true)),
-    ]))]);
-    if found == "*" {
-        return Some(has_subject);
-    }
-    if let Some(suffix) = found.strip_prefix('*') {
-        return match suffix.strip_prefix('/') {
-            _ if !suffix.contains('/') => Some(Need::one_of(vec![subject("suffix", suffix)])),
-            // The whole subject, or the end of a subject with a slash.
-            Some(rest) if !rest.contains('/') => Some(Need::one_of(vec![
-                subject("any_of", rest),
-                subject("suffix", suffix),
-            ])),
-            _ => None,
-        };
-    }
-    let mut any: Option<Need> = None;
-    for (name, issuer) in issuers {
-        let of_issuer = Need::one_of(vec![Test::Provider(name.clone(), true)]);
-        let start = format!("{issuer}/");
-        let one = match (found.strip_prefix(&start), found.strip_suffix('*')) {
-            (_, Some(prefix)) if start.starts_with(prefix) => of_issuer.and(&has_subject),
-            (Some(rest), Some(_)) => {
-                let rest = rest.strip_suffix('*').unwrap_or(rest);
-                of_issuer.and(&Need::one_of(vec![subject("prefix", rest)]))
-            }
-            (Some(rest), None) => of_issuer.and(&Need::one_of(vec![subject("any_of", rest)])),
-            (None, _) => continue,
-        };
-        any = Some(any.map_or(one.clone(), |any| any.or(&one)));
-    }
-    any
+    let wanted = text(wanted, &value.place);
+    let test = match name {
+        "any_of" => vec![(name, list(vec![wanted]))],
+        _ => vec![(name, wanted), ("strings_only", flag(true))],
+    };
+    let claim = vec![("claim_name", text("sub", &value.place))];
+    let of_subject = Need::one_of(vec![Test::Claim(map(claim.into_iter().chain(test).collect()))]);
+    Ok(match of_issuer.len() == issuers.len() {
+        true => of_subject,
+        false => Need::one_of(of_issuer).and(&of_subject),
+    })
 }
 
 /// The requests to which the operations of a rule apply.
@@ -498,15 +722,37 @@ fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
                     .map(|path| map(vec![path_match(path)]))
                     .collect(),
                 name => {
-                    let is_host_with_any_port =
-                        |value: &Node| value.text().is_some_and(|text| !text.contains(':'));
-                    if name == "hosts" && values.elements().iter().any(is_host_with_any_port) {
+                    let (field, ignores_case) = match name {
+                        "hosts" => (":authority", true),
+                        _ => (":method", false),
+                    };
+                    // A method with a wildcard and a host with another one than `*.` are tests of the header.
+                    let is_plain = |value: &&Node| {
+                        let found = value.text().unwrap_or_default();
+                        if name == "hosts" {
+                            is_host(found)
+                        } else {
+                            !found.contains('*')
+                        }
+                    };
+                    let (plain, other): (Vec<&Node>, Vec<&Node>) =
+                        values.elements().iter().partition(is_plain);
+                    let has_any_port = |value: &&Node| value.text().is_some_and(|text| !text.contains(':'));
+                    if name == "hosts" && plain.iter().any(has_any_port) {
                         notes.look(
                             &values.place,
                             "Istio compares a host with its port; of this filter, a host without a port is for every port",
                         );
                     }
-                    vec![set_of(every_request(), name, values.clone())]
+                    let other = other
+                        .into_iter()
+                        .map(|value| with_header(field, &value.place, value, ignores_case));
+                    let mut part: Vec<Node> = other.collect();
+                    if !plain.is_empty() {
+                        let plain = list(plain.into_iter().cloned().collect());
+                        part.push(set_of(every_request(), name, plain));
+                    }
+                    part
                 }
             };
             matches = match holds {
@@ -521,16 +767,20 @@ fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
     all
 }
 
+/// The characters that a wildcard of Envoy's path templates takes.
+const SEGMENT: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=-";
+
 /// A path of Istio: exact, `/a*`, `*/a`, `*`, or a template with `{*}` and `{**}`.
 fn path_match(path: &Node) -> (&'static str, Node) {
     let found = path.text().unwrap_or_default();
     let pattern = |regex: String| ("safe_regex", map(vec![("regex", text(regex, &path.place))]));
     if found.contains("{*}") || found.contains("{**}") {
+        let segment = format!("[{SEGMENT}]+");
         let parts: Vec<String> = found
             .split("{**}")
-            .map(|part| part.split("{*}").map(quote).collect::<Vec<_>>().join("[^/]+"))
+            .map(|part| part.split("{*}").map(quote).collect::<Vec<_>>().join(&segment))
             .collect();
-        return pattern(parts.join(".*"));
+        return pattern(parts.join(&format!("[{SEGMENT}/]*")));
     }
     match (found.strip_prefix('*'), found.strip_suffix('*')) {
         (Some(""), _) => ("prefix", text("/", &path.place)),
