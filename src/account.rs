@@ -54,6 +54,18 @@ impl<'a> Account<'a> {
         on_one_line(text)
     }
 
+    /// The line of the log for this refusal. `token` shows parts of the token, or nothing.
+    #[must_use]
+    pub fn line(&self, decision: &str, request_id: &str, token: &str) -> String {
+        let (detail, label) = (self.detail(), self.denial.reason.label());
+        format!(
+            "{decision}: {label}{}{detail} [{}, request {request_id}]{}{token}",
+            if detail.is_empty() { "" } else { ": " },
+            self.circumstances(),
+            if token.is_empty() { "" } else { " " },
+        )
+    }
+
     /// The provider, the rule and what was expected, bounded and on one line.
     #[must_use]
     pub fn circumstances(&self) -> String {
@@ -299,5 +311,33 @@ fn write_list<T>(
     match left_off {
         0 => Ok(()),
         left_off => write!(to, " and {left_off} more"),
+    }
+}
+
+/// The decision of a refused request,
+pub const DENIED: &str = "denied";
+
+/// and of a request that would be refused if its rule were enforced.
+pub const SHADOW_DENIED: &str = "shadow_denied";
+
+impl RefusalsOfAKind {
+    /// The line of the log for these refusals.
+    #[must_use]
+    pub fn line(&self, config: &Config) -> String {
+        let account = Account {
+            config,
+            denial: &self.last,
+            now: self.at,
+        };
+        let detail = account.detail();
+        format!(
+            "{}: {}: {} requests within {} s, the last one{}{detail} [{}]",
+            if self.is_shadowed { SHADOW_DENIED } else { DENIED },
+            self.last.reason.label(),
+            self.count,
+            self.within.as_secs().max(1),
+            if detail.is_empty() { "" } else { ": " },
+            account.circumstances(),
+        )
     }
 }

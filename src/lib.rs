@@ -23,6 +23,7 @@
 //! | --- | --- |
 //! | `host` | the SDK, the log and every host call; no rule |
 //! | [`config`] | reads the text of the configuration into the types of the others |
+//! | [`metrics`] | the names of the metrics, and the events that each counts |
 //! | [`authenticator`] | the engine: the way of a request to its decision |
 //! | `token_cache` | tokens that were verified or refused before |
 //! | [`account`] | a refusal in words, for the operator |
@@ -69,6 +70,7 @@ pub mod ids;
 pub mod jose;
 pub mod json;
 pub mod keys;
+pub mod metrics;
 pub mod pattern;
 pub mod policy;
 pub mod provider;

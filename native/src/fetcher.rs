@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Event};
 use proxy_wasm_jwt::host::key_log;
-use proxy_wasm_jwt::keys::{FetchError, FetchId, FetchRequest, Fetched, KeyEvent};
+use proxy_wasm_jwt::keys::{FetchError, FetchId, FetchRequest, Fetched};
 use proxy_wasm_jwt::settings::{Config, SignatureBackend};
 use proxy_wasm_jwt::time::{UnixTime, millis};
 
@@ -19,7 +19,7 @@ use crate::crypto;
 use crate::filter::Filter;
 use crate::hooks::CallResult;
 use crate::logger::now;
-use crate::metrics::Teller;
+use crate::metrics::Context;
 use crate::store::ProcessStore;
 use crate::worker;
 
@@ -88,8 +88,8 @@ impl Fetcher {
             SignatureBackend::Sandbox => 0,
             SignatureBackend::Auto | SignatureBackend::Host => crypto::SERVES.len(),
         };
-        let teller = Teller::Main(host, filter);
-        filter.metrics.show_backend(teller, count);
+        let context = Context::Main(host, filter);
+        filter.metrics.core.show_backend(&context, count);
         self.engine(|engine| engine.handle_shared(now(), &ProcessStore));
         self.tell(filter, host);
     }
@@ -163,8 +163,8 @@ impl Fetcher {
             return;
         };
         let now = now();
-        if let Some(metrics) = filter.metrics.provider(fetch.provider().index()) {
-            metrics.fetched(Teller::Main(host, filter), now.since(sent));
+        if let Some(metrics) = filter.metrics.core.provider(fetch.provider()) {
+            metrics.fetched(&Context::Main(host, filter), now.since(sent));
         }
         let body: Vec<u8>;
         let outcome = match answer {
@@ -210,7 +210,7 @@ impl Fetcher {
     fn settle(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
         self.tell(filter, host);
         filter.sum_up_refusals(&self.config, now);
-        filter.metrics.settle_refused(Teller::Main(host, filter));
+        filter.metrics.settle_refused(Context::Main(host, filter));
         if now.since(self.gauges_shown_at.get()) >= Duration::from_millis(IDLE) {
             self.show_gauges(filter, host, now);
         }
@@ -221,24 +221,20 @@ impl Fetcher {
 
     /// Counts and logs what has happened.
     fn tell(&self, filter: &Filter, host: ConfigHost<'_>) {
-        let teller = Teller::Main(host, filter);
+        let context = Context::Main(host, filter);
         loop {
             let event = self.engine(Authenticator::poll_event);
             let Some(event) = event else { return };
             // The workers have counted unknown `kid`s.
             let Event::Keys(id, event) = event else { continue };
             let (Some(provider), Some(metrics)) =
-                (self.config.provider(id), filter.metrics.provider(id.index()))
+                (self.config.provider(id), filter.metrics.core.provider(id))
             else {
                 continue;
             };
             // The age of the keys, or their number, is another from now on.
             self.gauges_shown_at.set(UnixTime::default());
-            match &event {
-                KeyEvent::Loaded { .. } => metrics.fetch_success.increment(teller),
-                KeyEvent::Failed { error, .. } => metrics.fetch_failed(teller, error),
-                _ => {}
-            }
+            metrics.keys_changed(&context, &event);
             key_log::report(&provider.name, &event);
         }
     }
@@ -247,10 +243,10 @@ impl Fetcher {
         self.gauges_shown_at.set(now);
         for id in self.config.provider_ids() {
             if let (Some(metrics), Some(gauges)) = (
-                filter.metrics.provider(id.index()),
+                filter.metrics.core.provider(id),
                 self.engine(|engine| engine.key_gauges(id, now)),
             ) {
-                metrics.show(Teller::Main(host, filter), gauges);
+                metrics.show(&Context::Main(host, filter), gauges);
             }
         }
     }

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proxy_wasm_jwt::account::{Account, RefusalSummary, RefusalsOfAKind};
+use proxy_wasm_jwt::account::RefusalSummary;
 use proxy_wasm_jwt::authenticator::Event;
 use proxy_wasm_jwt::denial::Denial;
+use proxy_wasm_jwt::metrics::Change;
 use proxy_wasm_jwt::settings::Config;
 use proxy_wasm_jwt::time::UnixTime;
 
-use crate::binding::{ConfigScheduler, Host, Scheduler};
+use crate::binding::{ConfigScheduler, Host, MetricId, Scheduler};
 use crate::clock;
-use crate::metrics::{Change, Metrics, Teller};
+use crate::metrics::{self, Context, Metrics};
 use crate::store::Source;
 
 /// The most events on their way to the main thread. A flood of invented `kid`s displaces none of them, and an
@@ -42,7 +43,7 @@ pub(crate) struct Filter {
     /// Keys and clusters that workers report, for the engine that fetches.
     for_main: Mutex<Vec<Event>>,
     /// Changes of metrics for which a stream is necessary: see [`Metrics`].
-    pending: Mutex<Vec<Change>>,
+    pending: Mutex<Vec<(MetricId, Change)>>,
     has_pending: AtomicBool,
     is_gone: AtomicBool,
     /// The refusals of all workers, for the log.
@@ -203,41 +204,21 @@ impl Filter {
         loop {
             let due = lock(&self.refusals).next_due(now);
             let Some(refusals) = due else { return };
-            let RefusalsOfAKind {
-                count,
-                within,
-                is_shadowed,
-                last,
-                at,
-            } = refusals;
-            let account = Account {
-                config,
-                denial: &last,
-                now: at,
-            };
-            let detail = account.detail();
-            log::info!(
-                "{}: {}: {count} requests within {} s, the last one{}{detail} [{}]",
-                if is_shadowed { "shadow_denied" } else { "denied" },
-                last.reason.label(),
-                within.as_secs().max(1),
-                if detail.is_empty() { "" } else { ": " },
-                account.circumstances(),
-            );
+            log::info!("{}", refusals.line(config));
         }
     }
 
     // --- metrics
 
-    /// Leaves a change to the next stream.
-    pub(crate) fn leave(&self, change: Change) {
+    /// Leaves a change of a metric to the next stream.
+    pub(crate) fn leave(&self, id: MetricId, change: Change) {
         let mut pending = lock(&self.pending);
         if pending.len() >= MOST_PENDING {
             return;
         }
-        match pending.iter_mut().find(|known| known.is_of_same(&change)) {
-            Some(known) => known.join(&change),
-            None => pending.push(change),
+        let mut of_same = pending.iter_mut().filter(|(known, _)| *known == id);
+        if !of_same.any(|(_, earlier)| metrics::join(earlier, change)) {
+            pending.push((id, change));
         }
         self.has_pending.store(true, Ordering::Release);
     }
@@ -250,9 +231,9 @@ impl Filter {
     /// Carries out the changes that wait.
     pub(crate) fn carry_out_changes(&self, host: &Host<'_>) {
         if self.has_pending.load(Ordering::Acquire) && self.has_pending.swap(false, Ordering::AcqRel) {
-            self.metrics.settle_refused(Teller::Stream(host));
-            for change in std::mem::take(&mut *lock(&self.pending)) {
-                change.carry_out(host);
+            self.metrics.settle_refused(Context::Stream(host));
+            for (id, change) in std::mem::take(&mut *lock(&self.pending)) {
+                metrics::carry_out(host, id, change);
             }
         }
     }

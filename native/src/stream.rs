@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use proxy_wasm_jwt::account::{Account, token_summary};
+use proxy_wasm_jwt::account::{Account, DENIED, SHADOW_DENIED, token_summary};
 use proxy_wasm_jwt::authenticator::{Allowed, Basis, Decision};
 use proxy_wasm_jwt::denial::{Denial, Reason, Shortfall};
 use proxy_wasm_jwt::host::text_on_one_line;
@@ -18,7 +18,7 @@ use proxy_wasm_jwt::time::UnixTime;
 use crate::binding::{Attribute, Host, Map};
 use crate::filter::Filter;
 use crate::metadata;
-use crate::metrics::Teller;
+use crate::metrics::Context;
 use crate::route::RouteConfig;
 use crate::worker::{self, Held, Outcome, Worker};
 
@@ -27,12 +27,6 @@ const METADATA: &str = "envoy.filters.http.jwt_authn";
 
 /// google.rpc.Code.UNAUTHENTICATED, the code of jwt_authn's metadata for a failure.
 const UNAUTHENTICATED: i32 = 16;
-
-/// The decision of a refused request,
-const DENIED: &str = "denied";
-
-/// and of a request that would be refused if its rule were enforced.
-const SHADOW_DENIED: &str = "shadow_denied";
 
 /// The longest part of a request's id in the log: a UUID has 36 bytes.
 const LONGEST_REQUEST_ID: usize = 64;
@@ -96,7 +90,7 @@ impl Stream {
 
     /// A hook has panicked: the stream answers the request, and the engine is replaced.
     pub(crate) fn fail(&self, host: &mut Host<'_>) {
-        self.filter.metrics.panicked.increment(Teller::Stream(host));
+        self.filter.metrics.panicked.increment(&Context::Stream(host));
         self.progress.set(Progress::Answered);
         send(host, &LocalReply::fault("jwt_panic"));
         if let Some(worker) = &self.worker {
@@ -136,7 +130,7 @@ impl Stream {
         match decision {
             Decision::Wait => match worker.hold(&self.filter, host, self.number) {
                 Some(held) => {
-                    self.filter.metrics.waiting.increment(Teller::Stream(host));
+                    self.filter.metrics.core.waiting.increment(&Context::Stream(host));
                     self.held.replace(Some(held));
                 }
                 None => self.carry_out(worker, host, worker::cannot_wait(), is_grpc),
@@ -172,7 +166,7 @@ impl Stream {
             Outcome::Decided(decision) => {
                 self.end_wait();
                 let waited = worker.last_seen().since(held.since);
-                self.filter.metrics.waited(host, waited);
+                self.filter.metrics.core.waited(&Context::Stream(host), waited);
                 self.carry_out(worker, host, decision, None);
             }
             Outcome::Lost => {
@@ -293,7 +287,11 @@ impl Stream {
             self.progress.set(progress);
             return;
         }
-        self.filter.metrics.bypassed.increment(Teller::Stream(host));
+        self.filter
+            .metrics
+            .core
+            .bypassed
+            .increment(&Context::Stream(host));
         show_decision(worker, host, "bypassed");
     }
 
@@ -310,8 +308,9 @@ impl Stream {
             Decision::Answer(reply) => {
                 self.filter
                     .metrics
+                    .core
                     .metadata_served
-                    .increment(Teller::Stream(host));
+                    .increment(&Context::Stream(host));
                 show_decision(worker, host, "answered");
                 send(host, reply);
                 Progress::Answered
@@ -343,7 +342,7 @@ impl Stream {
         show_subject(worker, host, forward.subject.as_deref());
         let metrics = &self.filter.metrics;
         if let Some(denial) = &forward.shadowed {
-            metrics.shadow_denied(host, denial);
+            metrics.core.shadow_denied(&Context::Stream(host), denial);
             // Nothing else distinguishes it from a refusal that was enforced.
             host.set_filter_state("wasm.jwt.decision", SHADOW_DENIED.as_bytes());
             self.show_denial(worker, host, denial, SHADOW_DENIED);
@@ -351,16 +350,16 @@ impl Stream {
         }
         let decision = match forward.basis {
             Basis::Verified(provider) => {
-                metrics.allowed.increment(Teller::Stream(host));
+                metrics.core.allowed.increment(&Context::Stream(host));
                 show_provider(worker, host, provider);
                 "allowed"
             }
             Basis::Anonymous => {
-                metrics.allowed.increment(Teller::Stream(host));
+                metrics.core.allowed.increment(&Context::Stream(host));
                 "allowed"
             }
             Basis::Bypassed => {
-                metrics.bypassed.increment(Teller::Stream(host));
+                metrics.core.bypassed.increment(&Context::Stream(host));
                 "bypassed"
             }
         };
@@ -423,13 +422,7 @@ impl Stream {
             self.filter.note_refusal(denial, is_shadowed, worker.last_seen());
         }
         if log::log_enabled!(log::Level::Debug) {
-            log::debug!(
-                "{decision}: {label}{}{detail} [{}, request {}]{}{token}",
-                if detail.is_empty() { "" } else { ": " },
-                account.circumstances(),
-                request_id(host),
-                if token.is_empty() { "" } else { " " },
-            );
+            log::debug!("{}", account.line(decision, &request_id(host), &token));
         }
     }
 
@@ -458,7 +451,10 @@ impl Stream {
             }
             Decision::Allow(forward) => {
                 if let Some(denial) = &forward.shadowed {
-                    self.filter.metrics.shadow_denied(host, denial);
+                    self.filter
+                        .metrics
+                        .core
+                        .shadow_denied(&Context::Stream(host), denial);
                     self.show_denial(worker, host, denial, SHADOW_DENIED);
                 }
                 true

@@ -20,7 +20,7 @@ use crate::binding::{Attribute, Host};
 use crate::crypto::AwsLc;
 use crate::filter::Filter;
 use crate::logger::{now, seed};
-use crate::metrics::Teller;
+use crate::metrics::Context;
 use crate::store::{self, ProcessStore};
 use crate::text;
 
@@ -286,16 +286,16 @@ impl Worker {
     /// Counts and logs what has happened.
     pub(crate) fn tell(&self, filter: &Filter, host: &Host<'_>) {
         filter.carry_out_changes(host);
-        let teller = Teller::Stream(host);
+        let context = Context::Stream(host);
         let counts = self.engine(Authenticator::take_cache_counts);
-        filter.metrics.cache(teller, counts);
+        filter.metrics.core.cache(&context, counts);
         while let Some(event) = self.engine(Authenticator::poll_event) {
             match event {
                 Event::KeyWanted(_) | Event::BackendNamed(..) => filter.pass_to_main(event),
                 Event::BackendMissing(alias) => key_log::tell_missing_backend(&alias),
                 Event::UnknownKid(id) => {
-                    if let Some(metrics) = filter.metrics.provider(id.index()) {
-                        metrics.unknown_kid.increment(teller);
+                    if let Some(metrics) = filter.metrics.core.provider(id) {
+                        metrics.unknown_kid.increment(&context);
                     }
                 }
                 Event::Keys(id, event) => {

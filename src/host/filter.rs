@@ -15,13 +15,14 @@ use std::rc::Rc;
 use super::abi::{self, Map};
 use super::crypto::HostCrypto;
 use super::held::{Held, Progress};
-use super::metrics::Metrics;
+use super::metrics::{self, Envoy};
 use super::shared_data::HostStore;
 use super::written::{Client, WrittenFields, send};
-use crate::account::RefusalSummary;
+use crate::account::{DENIED, RefusalSummary, SHADOW_DENIED};
 use crate::authenticator::{Allowed, Authenticator, Basis, Decision, StreamId};
 use crate::denial::{Denial, Reason};
 use crate::keys::{EXTENSION_BACKENDS, FetchId};
+use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::reply::Refusal;
 use crate::request::{RequestContext, RequestHead, WantedFields};
@@ -45,12 +46,6 @@ const DECISIONS_PER_CALL: u32 = 32;
 /// worker wait meanwhile.
 const DECIDING_PER_CALL: u64 = 2;
 
-/// The decision of a refused request,
-const DENIED: &str = "denied";
-
-/// and of a request that would be refused if its rule were enforced.
-const SHADOW_DENIED: &str = "shadow_denied";
-
 /// If more requests wait for their decision, the next call comes after this many milliseconds.
 const NEXT_DECISIONS: u32 = 5;
 
@@ -63,7 +58,7 @@ pub(super) struct Filter {
     root: u32,
     config: Rc<Config>,
     engine: RefCell<Authenticator>,
-    metrics: Metrics,
+    metrics: Metrics<u32>,
     store: HostStore,
     reads_by_name: bool,
     held: RefCell<HashMap<u32, Rc<Held>>>,
@@ -112,8 +107,8 @@ impl Filter {
         let crypto = HostCrypto::new(config.signature_backend, allowed.collect()).map_err(|lacking| {
             format!("signature_backend: host, but this host does not verify {lacking:?} as it should")
         })?;
-        let metrics = Metrics::define(&config);
-        metrics.show_backend(crypto.serves());
+        let metrics = metrics::define(&config);
+        metrics.show_backend(&Envoy, crypto.serves().iter().count());
         let engine = Authenticator::new(config.clone(), seed).with_verifier(Rc::new(crypto));
         let reads_by_name =
             config.owned_headers.is_empty() && config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
@@ -213,7 +208,7 @@ impl Filter {
             }
             Decision::Allow(allowed) => {
                 if let Some(denial) = &allowed.shadowed {
-                    self.metrics.shadow_denied(denial);
+                    self.metrics.shadow_denied(&Envoy, denial);
                     self.show_denial(denial, SHADOW_DENIED);
                 }
                 true
@@ -224,7 +219,7 @@ impl Filter {
 
     /// Keeps a waiting request, and shortens the tick period for its decision.
     pub(super) fn hold(&self, stream: u32, held: Rc<Held>) {
-        self.metrics.waiting.increment();
+        self.metrics.waiting.increment(&Envoy);
         self.held.borrow_mut().insert(stream, held);
         self.set_tick_period(1);
     }
@@ -240,7 +235,7 @@ impl Filter {
             Decision::Wait => Progress::Held,
             Decision::Deny(refusal) => self.deny(refusal, client),
             Decision::Answer(reply) => {
-                self.metrics.metadata_served.increment();
+                self.metrics.metadata_served.increment(&Envoy);
                 self.show_decision("answered");
                 send(reply)
             }
@@ -266,7 +261,7 @@ impl Filter {
                 self.show_rule(allowed.rule);
                 self.show_subject(allowed.subject.as_deref());
                 if let Some(denial) = &allowed.shadowed {
-                    self.metrics.shadow_denied(denial);
+                    self.metrics.shadow_denied(&Envoy, denial);
                     // Nothing else distinguishes it from an enforced refusal.
                     let _ = abi::set_filter_state("jwt.decision", SHADOW_DENIED.as_bytes());
                     self.show_denial(denial, SHADOW_DENIED);
@@ -274,16 +269,16 @@ impl Filter {
                 }
                 let decision = match allowed.basis {
                     Basis::Verified(provider) => {
-                        self.metrics.allowed.increment();
+                        self.metrics.allowed.increment(&Envoy);
                         self.show_provider(provider);
                         "allowed"
                     }
                     Basis::Anonymous => {
-                        self.metrics.allowed.increment();
+                        self.metrics.allowed.increment(&Envoy);
                         "allowed"
                     }
                     Basis::Bypassed => {
-                        self.metrics.bypassed.increment();
+                        self.metrics.bypassed.increment(&Envoy);
                         "bypassed"
                     }
                 };
@@ -294,7 +289,7 @@ impl Filter {
     }
 
     pub(super) fn deny(&self, refusal: &Refusal, client: Client) -> Progress {
-        self.metrics.denied(&refusal.denial);
+        self.metrics.denied(&Envoy, &refusal.denial);
         self.show_rule(refusal.rule);
         self.show_subject(refusal.subject.as_deref());
         self.show_decision(DENIED);
@@ -323,7 +318,8 @@ impl Filter {
                 && abi::set_effective_context(stream).is_ok()
             {
                 carried_out = carried_out.saturating_add(1);
-                self.metrics.waited(self.last_seen.get().since(held.since));
+                self.metrics
+                    .waited(&Envoy, self.last_seen.get().since(held.since));
                 held.progress.set(self.apply(&decision, Client::Unknown));
                 if let Decision::Allow(allowed) = decision {
                     held.allowed.replace(Some((allowed, self.last_seen.get())));

@@ -96,6 +96,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "metrics",
+        &["authenticator", "denial", "ids", "keys", "settings", "time"],
+    ),
+    (
         "config",
         &[
             "binding",
@@ -130,6 +134,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "jose",
             "json",
             "keys",
+            "metrics",
             "policy",
             "reply",
             "request",

@@ -7,6 +7,7 @@ use proxy_wasm::types::Status;
 use super::{Call, Filter, IDLE_TICK};
 use crate::authenticator::Authenticator;
 use crate::host::abi::{self, Buffer, Map};
+use crate::host::metrics::Envoy;
 use crate::host::{key_log, shared_data};
 use crate::keys::{FetchError, FetchId, FetchRequest, Fetched};
 use crate::time::UnixTime;
@@ -19,7 +20,9 @@ impl Filter {
             return;
         };
         let requests = self.engine(|engine| engine.handle_tick(now, &self.store));
-        self.metrics.cache(self.engine(Authenticator::take_cache_counts));
+        let counts = self.engine(Authenticator::take_cache_counts);
+        // Only here: a request must not cost a host call for them.
+        self.metrics.cache(&Envoy, counts);
         for request in requests {
             self.send(request, now);
         }
@@ -76,8 +79,8 @@ impl Filter {
             return;
         };
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
-        if let Some(metrics) = self.metrics.provider(fetch.provider().index()) {
-            metrics.fetched(now.since(sent));
+        if let Some(metrics) = self.metrics.provider(fetch.provider()) {
+            metrics.fetched(&Envoy, now.since(sent));
         }
         // A broken connection arrives without headers. Reading them would be an error.
         let status = match header_count {

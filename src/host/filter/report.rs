@@ -1,14 +1,14 @@
 //! What operators see of the decisions and of the keys: filter state, log and metrics.
 
-use super::{DENIED, Filter, SHADOW_DENIED};
-use crate::account::{Account, RefusalsOfAKind, token_summary};
+use super::Filter;
+use crate::account::{Account, SHADOW_DENIED, token_summary};
 use crate::authenticator::{Authenticator, Event, WantedKey};
 use crate::denial::{Denial, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::host::abi::{self, Map};
 use crate::host::key_log;
+use crate::host::metrics::Envoy;
 use crate::ids::{Choice, ProviderId};
-use crate::keys::KeyEvent;
 use crate::request::RequestHead;
 use crate::time::UnixTime;
 
@@ -75,13 +75,7 @@ impl Filter {
             refusals.note(denial, is_shadowed, self.last_seen());
         }
         if log::log_enabled!(log::Level::Debug) {
-            log::debug!(
-                "{decision}: {label}{}{detail} [{}, request {}]{}{token}",
-                if detail.is_empty() { "" } else { ": " },
-                account.circumstances(),
-                request_id(),
-                if token.is_empty() { "" } else { " " },
-            );
+            log::debug!("{}", account.line(decision, &request_id(), &token));
         }
     }
 
@@ -122,22 +116,17 @@ impl Filter {
             // This engine has taken it over.
             Event::BackendNamed(..) => return,
         };
-        let (Some(provider), Some(metrics)) = (self.config.provider(*id), self.metrics.provider(id.index()))
-        else {
+        let (Some(provider), Some(metrics)) = (self.config.provider(*id), self.metrics.provider(*id)) else {
             return;
         };
         match event {
-            Event::UnknownKid(_) => metrics.unknown_kid.increment(),
+            Event::UnknownKid(_) => metrics.unknown_kid.increment(&Envoy),
             // This engine fetches its own keys.
             Event::KeyWanted(..) | Event::BackendNamed(..) | Event::BackendMissing(_) => {}
             Event::Keys(_, event) => {
                 // The age of the keys, or their number, has changed.
                 self.gauges_shown_at.set(UnixTime::default());
-                match &event {
-                    KeyEvent::Loaded { .. } => metrics.fetch_success.increment(),
-                    KeyEvent::Failed { error, .. } => metrics.fetch_failed(error),
-                    _ => {}
-                }
+                metrics.keys_changed(&Envoy, &event);
                 key_log::report(&provider.name, &event);
             }
         }
@@ -146,27 +135,7 @@ impl Filter {
     /// Logs the refusals that are due.
     pub(super) fn sum_up_refusals(&self, now: UnixTime) {
         while let Some(refusals) = self.refusals.borrow_mut().next_due(now) {
-            let RefusalsOfAKind {
-                count,
-                within,
-                is_shadowed,
-                last,
-                at,
-            } = refusals;
-            let account = Account {
-                config: &self.config,
-                denial: &last,
-                now: at,
-            };
-            let detail = account.detail();
-            log::info!(
-                "{}: {}: {count} requests within {} s, the last one{}{detail} [{}]",
-                if is_shadowed { SHADOW_DENIED } else { DENIED },
-                last.reason.label(),
-                within.as_secs().max(1),
-                if detail.is_empty() { "" } else { ": " },
-                account.circumstances(),
-            );
+            log::info!("{}", refusals.line(&self.config));
         }
     }
 
@@ -174,10 +143,10 @@ impl Filter {
         self.gauges_shown_at.set(now);
         for id in self.config.provider_ids() {
             if let (Some(metrics), Some(gauges)) = (
-                self.metrics.provider(id.index()),
+                self.metrics.provider(id),
                 self.engine(|engine| engine.key_gauges(id, now)),
             ) {
-                metrics.show(gauges);
+                metrics.show(&Envoy, gauges);
             }
         }
     }
