@@ -361,6 +361,27 @@ def listener(name, config, tls=None, vm_id="jwt"):
     }
 
 
+def node_packages(name, sources):
+    """The versions of the packages in `package.json`, and the folder in which they are installed."""
+    need("node", "Node.js 20 or later")
+    need("npm", "Node.js 20 or later")
+    packages = json.loads((sources / "package.json").read_text())["dependencies"]
+
+    def make(folder):
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(sources / file, folder)
+        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
+
+    return packages, cached(name, "-".join(packages.values()), make)
+
+
+def stats(admin, pattern):
+    """Counters and gauges of an Envoy whose names match."""
+    text = http("GET", f"{admin}/stats?filter={urllib.parse.quote(pattern)}").body.decode()
+    pairs = (line.rsplit(": ", 1) for line in text.splitlines() if ": " in line)
+    return {name: int(value) for name, value in pairs if value.isdigit()}
+
+
 class Envoy:
     """A real Envoy with two workers."""
 
@@ -396,10 +417,7 @@ class Envoy:
         return f"{scheme}://{host}:{self.ports[name]}{path}"
 
     def stats(self, pattern):
-        """Counters and gauges whose names match."""
-        text = http("GET", f"{self.admin}/stats?filter={urllib.parse.quote(pattern)}").body.decode()
-        pairs = (line.rsplit(": ", 1) for line in text.splitlines() if ": " in line)
-        return {name: int(value) for name, value in pairs if value.isdigit()}
+        return stats(self.admin, pattern)
 
     def log(self):
         return self.process.text()

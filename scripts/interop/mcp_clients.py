@@ -24,7 +24,7 @@ from kit import (  # noqa: E402
     free_port,
     http,
     listener,
-    need,
+    node_packages,
     run,
     say,
 )
@@ -89,16 +89,7 @@ def with_cors(value):
 
 
 def main():
-    need("node", "Node.js 20 or later")
-    need("npm", "Node.js 20 or later")
-    packages = json.loads((SOURCES / "package.json").read_text())["dependencies"]
-
-    def make(folder):
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCES / name, folder)
-        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
-
-    modules = cached("mcp", "-".join(packages.values()), make)
+    packages, modules = node_packages("mcp", SOURCES)
 
     def make_python(folder):
         run(sys.executable, "-m", "venv", "--copies", folder / "venv")

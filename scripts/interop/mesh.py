@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from kit import ROOT, Process, cached, go_build, http, run
+from kit import ROOT, Process, cached, go_build, http, run, stats
 from kube_api import KubeApi, definition, plural
 
 #: Istio's tags are no versions of Go modules, and the module proxy has commits only. `VERSION` of this one says 1.31.
@@ -203,9 +203,7 @@ class Proxy:
         return {one["cluster"]["name"]: one["cluster"] for one in found}
 
     def stats(self, pattern):
-        text = http("GET", f"{self.admin}/stats?filter={pattern}").body.decode()
-        pairs = (line.rsplit(": ", 1) for line in text.splitlines() if ": " in line)
-        return {name: int(value) for name, value in pairs if value.isdigit()}
+        return stats(self.admin, pattern)
 
     def log(self):
         return self.process.text()

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 
-from checks import bearer, provider
+from checks import bearer
 from idp import Idp
 from kit import (
     Certificates,
@@ -17,13 +17,12 @@ from kit import (
     expect,
     free_port,
     http,
-    listener,
     need,
     run,
     say,
     token_of,
 )
-from servers.oidc_provider import client_libraries, try_dpop
+from servers.oidc_provider import binding_listeners, client_libraries, try_dpop
 
 VERSION = "26.7.3"
 ARTIFACT = "org.keycloak:keycloak-quarkus-dist"
@@ -187,18 +186,7 @@ class Keycloak(Idp):
         self._admin("POST", f"{REALM}/components", key)
 
     def more_listeners(self):
-        server = self.certificates.issue("envoy", "localhost")
-        tls = {"cert": server[0], "key": server[1], "ca": self.certificates.ca}
-
-        def bound(name, binding, **more):
-            config = {"providers": {"idp": provider(self, binding=binding)}, "stat_prefix": name}
-            return listener(name, config, **more)
-
-        return [
-            bound("dpop", {"dpop": {"required": True}}),
-            bound("nonce", {"dpop": {"required": True, "nonce": True}}),
-            bound("mtls", {"mtls": "required"}, tls=tls),
-        ]
+        return binding_listeners(self)
 
     def expected_headers(self, claims):
         roles = claims["realm_access"]["roles"]

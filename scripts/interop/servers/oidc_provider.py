@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from checks import bearer, first_reply, provider, upstream_cluster
+from checks import bearer, provider, upstream_cluster
 from idp import Idp
 from kit import (
     ROOT,
@@ -12,7 +12,6 @@ from kit import (
     Process,
     accepts,
     broken,
-    cached,
     cluster,
     decode,
     eventually,
@@ -20,7 +19,7 @@ from kit import (
     free_port,
     http,
     listener,
-    need,
+    node_packages,
     run,
     token_of,
 )
@@ -30,21 +29,28 @@ SOURCES = ROOT / "scripts/interop/oidc-provider"
 
 def client_libraries(folder):
     """The scripts and the packages that they import, in this folder; returns the versions of the packages."""
-    need("node", "Node.js 20 or later")
-    need("npm", "Node.js 20 or later")
-    packages = json.loads((SOURCES / "package.json").read_text())["dependencies"]
-
-    def make(modules):
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCES / name, modules)
-        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=modules)
-
-    modules = cached("oidc-provider", "-".join(packages.values()), make)
+    packages, modules = node_packages("oidc-provider", SOURCES)
     # Node.js looks for packages beside the file that imports them.
     for source in SOURCES.glob("*.mjs"):
         shutil.copy(source, folder)
     (folder / "node_modules").symlink_to(modules / "node_modules")
     return packages
+
+
+def binding_listeners(server):
+    """Listeners whose tokens are bound to a proof, to a proof with a nonce, and to a certificate."""
+    certificate = server.certificates.issue("envoy", "localhost")
+    tls = {"cert": certificate[0], "key": certificate[1], "ca": server.certificates.ca}
+
+    def bound(name, binding, **more):
+        config = {"providers": {"idp": provider(server, binding=binding)}, "stat_prefix": name}
+        return listener(name, config, **more)
+
+    return [
+        bound("dpop", {"dpop": {"required": True}}),
+        bound("nonce", {"dpop": {"required": True, "nonce": True}}),
+        bound("mtls", {"mtls": "required"}, tls=tls),
+    ]
 
 
 def try_dpop(folder, envoy, issuer, client, audience, algorithm, authority=None):
@@ -125,18 +131,7 @@ class OidcProvider(Idp):
         return cluster("idp", port or self.port, tls={"ca": self.certificates.ca, "name": "localhost"})
 
     def more_listeners(self):
-        server = self.certificates.issue("envoy", "localhost")
-        tls = {"cert": server[0], "key": server[1], "ca": self.certificates.ca}
-
-        def bound(name, binding, **more):
-            config = {"providers": {"idp": provider(self, binding=binding)}, "stat_prefix": name}
-            return listener(name, config, **more)
-
-        return [
-            bound("dpop", {"dpop": {"required": True}}),
-            bound("nonce", {"dpop": {"required": True, "nonce": True}}),
-            bound("mtls", {"mtls": "required"}, tls=tls),
-        ]
+        return binding_listeners(self)
 
     def expected_headers(self, claims):
         return {"x-jwt-client": claims["client_id"], "x-jwt-scope": "orders:read"}
