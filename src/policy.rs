@@ -1,6 +1,7 @@
-//! Which request needs what: the route's own word, the first rule that matches, or the default, which needs a token.
+//! Selects what a request needs: by the requirement that its route names, by the first rule that matches, or
+//! by the default, which needs a token.
 //!
-//! Knows requests and requirements, nothing of tokens.
+//! This module knows requests and requirements, but no tokens.
 
 mod authorize;
 mod candidates;
@@ -41,23 +42,23 @@ use crate::denial::{Denial, Reason};
 use crate::ids::{Choice, FieldId};
 use crate::request::{RequestHead, WantedFields};
 
-/// One of `rules`.
+/// A rule of `rules`.
 #[derive(Debug)]
 pub struct Rule {
-    /// What the access log calls it.
+    /// Its name in the access log.
     pub name: Box<str>,
-    /// Which requests.
+    /// The requests that it applies to.
     pub matcher: AnyMatcher,
-    /// What they need.
+    /// Their requirement.
     pub demand: Rc<Demand>,
 }
 
-/// `filter_state_rules`: what a request needs by a word that another filter has left.
+/// `filter_state_rules`: requirements that another filter selects by a word in filter state.
 #[derive(Debug)]
 pub struct FilterStateRules {
     /// The name of the filter state.
     pub name: Box<str>,
-    /// What is needed, by its value.
+    /// The requirement for each word.
     pub demands: Vec<(Box<str>, Rc<Demand>)>,
 }
 
@@ -69,46 +70,46 @@ pub struct CorsPreflight {
     requested_method: FieldId,
 }
 
-/// Everything that has its say about one request. What each of them needs has to be met.
+/// All choices for one request. The request has to meet the demand of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choices {
-    /// What has, for the request as it is written.
+    /// The choice for the request as written.
     pub first: Choice,
-    /// What else has, where servers may read the request otherwise.
+    /// The choices for the other interpretations of the request.
     pub others: Vec<Choice>,
 }
 
-/// Everything that says what a request needs.
+/// The part of the configuration that determines what a request needs.
 #[derive(Debug)]
 pub struct Policy {
-    /// In order; the first that matches counts.
+    /// The rules, in order; the first one that matches applies.
     pub rules: Vec<Rule>,
-    /// By their paths.
+    /// The rules, indexed by their paths.
     pub index: RuleIndex,
-    /// How many matchers they have, those of `not` included.
+    /// The number of matchers, including those of `not`.
     pub matchers: usize,
-    /// By name, for the metadata of routes and virtual hosts.
+    /// The requirements that the metadata of routes and virtual hosts may name.
     pub requirement_map: Vec<(Box<str>, Rc<Demand>)>,
-    /// Asked where no rule matches.
+    /// Applies if no rule matches.
     pub filter_state_rules: Option<FilterStateRules>,
-    /// Preflights need nothing.
+    /// A CORS preflight needs no token.
     pub cors: Option<CorsPreflight>,
-    /// `:path`, where any rule looks at it.
+    /// The field `:path`, if any rule tests it.
     pub path_field: Option<FieldId>,
-    /// What a request needs that nothing else covers: a token of any provider.
+    /// The demand if nothing else applies: a token of any provider.
     pub otherwise: Rc<Demand>,
     /// The filter's own mode.
     pub mode: Mode,
-    /// The resources whose metadata is answered here.
+    /// The resources whose metadata the filter serves.
     pub resources: Option<ProtectedResources>,
 }
 
-/// Everything that has its say, each once, in order.
+/// A list of choices, in order, without duplicates.
 #[derive(Debug, Default)]
 struct Chosen {
     list: Vec<Choice>,
-    /// Which rules, entries of `requirement_map` and of `filter_state_rules` are in the list: a bit for each, and one for what
-    /// is left of it without its waiver.
+    /// A bit for each rule, each entry of `requirement_map` and each word of `filter_state_rules` in the
+    /// list, and another bit for its stricter form, which requires a token.
     known: [Vec<u8>; 3],
     is_otherwise: bool,
 }
@@ -155,7 +156,7 @@ impl Asked<'_> {
 }
 
 impl CorsPreflight {
-    /// Registers the fields.
+    /// Registers the fields that the decision needs.
     #[must_use]
     pub fn new(wanted: &mut WantedFields) -> Self {
         Self {
@@ -165,8 +166,8 @@ impl CorsPreflight {
         }
     }
 
-    /// `OPTIONS` with `origin` and `access-control-request-method`, neither of them empty (the Fetch standard's
-    /// CORS-preflight request, as Envoy recognizes it).
+    /// A CORS preflight: `OPTIONS` with non-empty `origin` and `access-control-request-method` (the Fetch
+    /// standard's CORS-preflight request, as Envoy recognizes it).
     fn matches(self, request: &RequestHead) -> bool {
         let given = |field| request.first(field).is_some_and(|value| !value.is_empty());
         request.first(self.method) == Some(b"OPTIONS") && given(self.origin) && given(self.requested_method)
@@ -174,11 +175,11 @@ impl CorsPreflight {
 }
 
 impl Policy {
-    /// What has its say about the request: once for each way in which servers may read it.
+    /// The choices for a request: one for each interpretation by a server.
     ///
     /// # Errors
     ///
-    /// Fails with `route_requirement_unknown` where the route names a requirement that does not exist.
+    /// Fails with `route_requirement_unknown` if the route names a requirement that does not exist.
     pub fn choose(&self, request: &RequestHead) -> Result<Choices, Denial> {
         if self.cors.is_some_and(|cors| cors.matches(request)) {
             return Ok(Choices {
@@ -198,7 +199,7 @@ impl Policy {
         let route = request.route_requirement.as_deref();
         let mut chosen = Chosen::default();
         let first = self.choose_by(&asked, route, &mut chosen)?;
-        // Without a name it is the same each time.
+        // Without a name, the result is the same for each route.
         let mut is_without_name = route.is_none();
         for route in &request.further_routes {
             if route.is_some() || !std::mem::replace(&mut is_without_name, true) {
@@ -224,7 +225,8 @@ impl Policy {
         Ok(Choices { first, others })
     }
 
-    /// What has its say where the route names this, for the request as it is written; everything else is added.
+    /// The choice for the request as written if the route has this name. The function adds the choices for
+    /// the other interpretations to `choices`.
     fn choose_by(
         &self,
         asked: &Asked<'_>,
@@ -239,10 +241,10 @@ impl Policy {
         Ok(self.choose_named(asked, number, demand, chosen))
     }
 
-    /// The same where it names an entry of `requirement_map`.
+    /// As above, if the route names an entry of `requirement_map`.
     fn choose_named(&self, asked: &Asked<'_>, number: usize, demand: &Demand, chosen: &mut Chosen) -> Choice {
-        // Nothing tells which route another path would have had, so what is only tried out does not go before what is
-        // asked of every request.
+        // The route of another path is unknown, so a rule in shadow mode does not take precedence over a rule
+        // that applies to every request.
         if !asked.is_canonical() && demand.mode != Mode::Enforce && demand.mode != self.mode {
             chosen.add(Choice::Otherwise);
         }
@@ -252,7 +254,7 @@ impl Policy {
         }
     }
 
-    /// The same where it names nothing.
+    /// As above, if the route names no entry.
     fn choose_by_rules(&self, asked: &Asked<'_>, chosen: &mut Chosen) -> Choice {
         let Asked {
             request,
@@ -278,7 +280,7 @@ impl Policy {
                 chosen.add(choice)
             });
         }
-        // A path that can be read in so many ways may be any.
+        // A path with too many interpretations may be any path.
         if interpretations.is_none() {
             chosen.add(self.otherwise(request, true));
             for (number, rule) in self.rules.iter().enumerate() {
@@ -288,11 +290,11 @@ impl Policy {
                 });
             }
         }
-        // The last one is literal: nothing that is unsure ends the search.
+        // The last field is the literal one. It ends the search for certain.
         first.unwrap_or(Choice::Otherwise)
     }
 
-    /// For each interpretation of a path the `:path` field that has it, if any rule looks at it.
+    /// One `:path` field for each interpretation of the path, if any rule tests it.
     fn fields_of(&self, path: &RequestPath<'_>, interpretations: Option<&[Vec<u8>]>) -> Vec<Vec<u8>> {
         let interpretations = interpretations.filter(|_| self.index.reads_whole_path());
         let query = path.field().get(path.bytes().len()..).unwrap_or_default();
@@ -307,9 +309,9 @@ impl Policy {
             .collect()
     }
 
-    /// What has its say where the path is read so: each rule that may be the first to match, by what servers make of method,
-    /// host, header fields and query, and whether it is so for the request as it is written. The last is what has its say
-    /// where none of the others does.
+    /// The choices for one interpretation of the path: each rule that may be the first to match in some
+    /// interpretation of method, host, header fields and query. Each choice says whether the rule is the
+    /// first for the request as written. The last choice applies if none of the others does.
     fn collect<'r>(
         &self,
         matched: &Matched<'r>,
@@ -334,7 +336,8 @@ impl Policy {
             if found == Match::NO {
                 continue;
             }
-            // What waives the token does so for what it was written for, and for nothing that may be read as something else.
+            // A choice that requires no token applies to the request as written only. For other
+            // interpretations, its stricter form applies.
             let is_clear = is_canonical && found.is_sure;
             if !is_clear && rule.demand.without_bypass().is_none() {
                 continue;
@@ -349,7 +352,7 @@ impl Policy {
         add(self.otherwise(matched.request, is_canonical), true);
     }
 
-    /// What has its say where no rule does. A word that is not in the list is no word: the default holds.
+    /// The choice if no rule matches. An unknown word counts as no word: the default applies.
     fn otherwise(&self, request: &RequestHead, is_canonical: bool) -> Choice {
         let by_word = self
             .filter_state_rules
@@ -362,7 +365,7 @@ impl Policy {
         })
     }
 
-    /// What a request needs of which this has been chosen. `None`: nothing.
+    /// The demand of a choice; `None` if it needs nothing.
     #[must_use]
     pub fn demand(&self, choice: Choice) -> Option<&Rc<Demand>> {
         let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
@@ -387,7 +390,7 @@ impl Policy {
         Some(found.unwrap_or(&self.otherwise))
     }
 
-    /// What the access log calls it.
+    /// The label of a choice in the access log.
     #[must_use]
     pub fn label(&self, choice: Choice) -> Cow<'_, str> {
         let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
@@ -406,20 +409,20 @@ impl Policy {
         found.unwrap_or(Cow::Borrowed("default"))
     }
 
-    /// Whether any mode depends on the client, so that decisions need its address.
+    /// Whether any mode depends on the client, so that decisions need the client's address.
     #[must_use]
     pub fn tells_clients_apart(&self) -> bool {
         self.modes().any(Mode::tells_clients_apart)
     }
 
-    /// Whether any request may be refused, by whichever mode.
+    /// Whether any mode may refuse a request.
     #[must_use]
     pub fn enforces(&self) -> bool {
         self.modes()
             .any(|mode| !matches!(mode, Mode::Shadow { percent: 100.. }))
     }
 
-    /// The filter's own mode, and those of all demands.
+    /// The filter's own mode, and the modes of all demands.
     fn modes(&self) -> impl Iterator<Item = Mode> {
         let stated = self.filter_state_rules.iter().flat_map(|rules| &rules.demands);
         let named = self.requirement_map.iter().chain(stated);
@@ -430,7 +433,7 @@ impl Policy {
     }
 }
 
-/// The demand of this name, with its number.
+/// The demand with this name, with its index.
 fn find<'d>(demands: &'d [(Box<str>, Rc<Demand>)], name: &[u8]) -> Option<(usize, &'d Rc<Demand>)> {
     let mut known = demands.iter().enumerate();
     let found = known.find(|(_, (known, _))| known.as_bytes() == name);

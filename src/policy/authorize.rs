@@ -21,7 +21,7 @@ pub struct Authorization {
     pub scopes: Option<Scopes>,
     /// Conditions, all of which must be true.
     pub conditions: Vec<(ConditionId, Condition)>,
-    /// The conditions do not apply to a request without a token.
+    /// If true, the conditions do not apply to a request without a token.
     pub optional: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Authorization {
 pub struct Scopes {
     /// The scopes.
     pub wanted: Vec<Box<str>>,
-    /// The same, for lookups.
+    /// The same scopes, for lookups.
     pub words: Words,
     /// Whether all of them are required, or any.
     pub all: bool,
@@ -41,7 +41,7 @@ pub struct Scopes {
     pub challenge: ScopesId,
 }
 
-/// A condition on a claim, or several of which one must be true.
+/// A condition on a claim, or several conditions, one of which must be true.
 #[derive(Debug)]
 pub enum Condition {
     /// One claim.
@@ -93,17 +93,17 @@ pub enum Scalar {
     Bool(bool),
 }
 
-/// Texts of which one is found at once, however many there are.
+/// Texts among which a lookup takes one step, however many there are.
 #[derive(Debug, Default)]
 pub struct Words(Vec<Box<str>>);
 
 impl Words {
-    /// These, each once.
+    /// The texts, without duplicates.
     #[must_use]
     pub fn new(words: Vec<Box<str>>) -> Self {
         let mut all = Self::default();
         for word in words {
-            // A sort costs the module more than it saves.
+            // `sort` costs the module more bytes than it saves time.
             if let Err(place) = all.place(&word) {
                 all.0.insert(place, word);
             }
@@ -128,7 +128,7 @@ pub struct Scalars {
 }
 
 impl Scalars {
-    /// These.
+    /// The values.
     #[must_use]
     pub fn new(values: Vec<Scalar>) -> Self {
         let mut texts = Vec::new();
@@ -145,7 +145,7 @@ impl Scalars {
         }
     }
 
-    /// Calls `found` with the number of each value that the element is, until it says that this is enough.
+    /// Calls `found` with the index of each wanted value that equals the element, until `found` returns true.
     fn each(&self, element: Json<'_>, mut found: impl FnMut(usize) -> bool) -> bool {
         if let Some(number) = element.as_str().and_then(|text| self.texts.find(&text)) {
             return found(number);
@@ -334,13 +334,13 @@ impl ClaimCondition {
     }
 }
 
-/// The elements of a list; any other value is its own only element.
+/// The elements of a list; any other value counts as a list of one element.
 fn elements(claim: Json<'_>) -> Vec<Json<'_>> {
     claim.as_array().unwrap_or_else(|| vec![claim])
 }
 
-/// Each element is looked up among the wanted texts, and may have to be compared with each other wanted value, numbers and
-/// escaped texts byte by byte.
+/// The work for an element: a lookup among the wanted texts, and a comparison with each other wanted value
+/// (numbers and escaped texts), byte by byte.
 fn spend_pairs(effort: &mut Effort, claim: Json<'_>, elements: &[Json<'_>], wanted: &Scalars) -> Option<()> {
     let is_number = |scalar: &Scalar| matches!(scalar, Scalar::Number(_));
     let bytes = match wanted.others.iter().any(is_number) || claim.text().contains('\\') {
@@ -365,7 +365,7 @@ impl Scalar {
 }
 
 fn is_same_number(one: &str, other: &str) -> bool {
-    // In the usual form, digits alone, there is nothing to normalize.
+    // In the usual form, which has only digits, there is nothing to normalize.
     let is_plain = |text: &str| !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     match is_plain(one) && is_plain(other) {
         true => one == other,
@@ -379,7 +379,7 @@ impl RequestPart {
         match self {
             Self::Path { field, template } => {
                 let path = RequestPath::new(request.first(*field)?);
-                // A path that servers interpret differently names no tenant for certain.
+                // If servers interpret a path differently, its tenant is not certain.
                 if !path.is_canonical() {
                     return None;
                 }
@@ -390,9 +390,9 @@ impl RequestPart {
             }
             Self::Field { field, is_host } => {
                 let mut values = request.all(*field);
-                // Spaces around a value do not belong to it (RFC 9110 section 5.5).
+                // Spaces around a value are not a part of it (RFC 9110 section 5.5).
                 let value = values.next()?.trim_ascii();
-                // Of several values, the upstream may use any.
+                // The upstream may use any of several values.
                 if values.next().is_some() || value.is_empty() {
                     return None;
                 }

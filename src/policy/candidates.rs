@@ -1,7 +1,7 @@
-//! Which rules may match a path: found by the beginning of the path, so that a request costs the same however many rules
-//! there are.
+//! Finds the rules that may match a path by the beginning of the path. The cost for a request does not depend
+//! on the number of rules.
 //!
-//! Finds too many rules rather than too few: the rules themselves decide.
+//! The index may return too many rules, but never too few: the rules themselves decide.
 
 use std::rc::Rc;
 
@@ -11,49 +11,50 @@ use super::path::{PathTest, RequestPath};
 use crate::pattern::{Hits, PatternSet};
 use crate::sort::heap_sort;
 
-/// So few rules are asked one after the other.
+/// The engine evaluates so few rules one after the other, without the index.
 const FEW_RULES: usize = 8;
 
-/// The rules by what they ask of a path.
+/// The rules, indexed by the paths that they match.
 #[derive(Debug, Default)]
 pub struct RuleIndex {
-    /// Whether there are so few rules that it is not used.
+    /// There are so few rules that the index is not used.
     is_off: bool,
-    /// Whether any rule looks at path and query at once.
+    /// A rule tests path and query together.
     reads_whole_path: bool,
-    /// Rules with a matcher that takes any path, in order.
+    /// The rules with a matcher for any path, in order.
     any_path: Vec<u32>,
-    /// The texts of `path`, `prefix` and `path_separated_prefix` in lower case, in order, each once.
+    /// The texts of `path`, `prefix` and `path_separated_prefix` in lower case, sorted, without duplicates.
     beginnings: Vec<Beginning>,
-    /// The length of the longest of them.
+    /// The length of the longest text.
     longest: usize,
-    /// The numbers of patterns, each with its rule: both in order, since the patterns are numbered as they are read.
+    /// The indexes of patterns, each with its rule. Both are in order, because the reader numbers the
+    /// patterns as it reads them.
     patterns: Vec<(u32, u32)>,
     /// All patterns for paths.
     set: Option<Rc<PatternSet>>,
 }
 
-/// What paths may begin with.
+/// A text with which paths may begin.
 #[derive(Debug)]
 struct Beginning {
     text: Box<[u8]>,
-    /// The longest other one with which this one begins.
+    /// The longest other text that is a prefix of this one.
     shorter: Option<usize>,
-    /// The rules that have it.
+    /// The rules with this text.
     rules: Vec<u32>,
 }
 
 /// The rules that may match one path.
 pub(super) struct Candidates<'i> {
     index: &'i RuleIndex,
-    /// Those that its beginning has found, in order.
+    /// The rules that the beginning of the path selects, in order.
     found: Vec<u32>,
-    /// Those whose patterns match, in order; `None` as long as no one has asked.
+    /// The rules whose patterns match, in order; `None` until the first caller needs them.
     by_pattern: Option<Vec<u32>>,
 }
 
 impl RuleIndex {
-    /// The index of rules with these matchers.
+    /// The index for the rules with these matchers.
     #[must_use]
     pub fn new(rules: &[&AnyMatcher]) -> Self {
         let mut index = Self {
@@ -73,7 +74,7 @@ impl RuleIndex {
                 };
                 match path.test() {
                     PathTest::Exact(text) | PathTest::Prefix(text) | PathTest::SeparatedPrefix(text) => {
-                        // An interpretation of a path is compared with another spelling.
+                        // The index compares an interpretation of a path in another spelling.
                         texts.push((text.to_ascii_lowercase().into(), number));
                         if **text != *path.normal() {
                             texts.push((path.normal().to_ascii_lowercase().into(), number));
@@ -110,19 +111,19 @@ impl RuleIndex {
         index
     }
 
-    /// Whether any rule looks at path and query at once.
+    /// Whether any rule tests path and query together.
     pub(super) const fn reads_whole_path(&self) -> bool {
         self.reads_whole_path
     }
 
-    /// The rules that may match the path; `None`: any may.
+    /// The rules that may match the path; `None` if any rule may.
     pub(super) fn candidates(&self, path: &RequestPath<'_>) -> Option<Candidates<'_>> {
         if self.is_off {
             return None;
         }
         let head = path.bytes();
         let head = head.get(..self.longest).unwrap_or(head).to_ascii_lowercase();
-        // Every beginning of the path is a beginning of the last text that is not after the path.
+        // Every prefix of the path is a prefix of the last text that is not greater than the path.
         let after = self.beginnings.partition_point(|other| *other.text <= *head);
         let mut next = after.checked_sub(1);
         let mut found = Vec::new();
@@ -163,7 +164,8 @@ impl RuleIndex {
 }
 
 impl Candidates<'_> {
-    /// The first candidate from this rule on. Patterns are tried only where one could be it.
+    /// The first candidate at or after this rule. The function tries patterns only if one of them could be
+    /// the first.
     #[inline(never)]
     pub(super) fn from<'r>(
         &mut self,

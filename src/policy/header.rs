@@ -12,37 +12,37 @@ use crate::pattern::{StringMatcher, Text};
 pub struct HeaderMatcher {
     /// The field.
     pub field: FieldId,
-    /// What servers make of its values.
+    /// The interpretations of its values.
     pub kind: FieldKind,
-    /// What is asked of it.
+    /// The test.
     pub test: HeaderTest,
     /// `invert_match`.
     pub invert: bool,
-    /// The filter owns the field: what a client writes there counts as not there.
+    /// The filter owns the field: a client's value counts as absent.
     pub is_owned: bool,
     /// `treat_missing_header_as_empty`.
     pub missing_is_empty: bool,
 }
 
-/// What is asked of a header field.
+/// The test of a header field.
 #[derive(Debug)]
 pub enum HeaderTest {
-    /// `present_match`: that it is there, or that it is not.
+    /// `present_match`: the field must be present, or absent.
     Present(bool),
     /// `string_match` and its older forms.
     Text(StringMatcher),
-    /// `range_match`: a whole number from the first up to but not including the second.
+    /// `range_match`: an integer from the first number up to, but not including, the second.
     Range(i64, i64),
 }
 
 impl HeaderMatcher {
-    /// Whether it looks at the path, which is read in several ways.
+    /// Whether the field is the path, which has several interpretations.
     pub(super) fn is_of_path(&self) -> bool {
         self.kind == FieldKind::Path
     }
 
-    /// Whether it matches: one of several values does. A field that is not there matches no text and no range, inverted or
-    /// not.
+    /// Whether the field matches: one matching value is enough. An absent field matches no text and no range,
+    /// inverted or not.
     #[must_use]
     pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
         let found = self.find(matched, path);
@@ -65,7 +65,7 @@ impl HeaderMatcher {
                 // Inverted or not.
                 false => return Match::NO,
             },
-            // The path is read in one way at a time.
+            // The caller passes one interpretation of the path at a time.
             [_] if self.kind == FieldKind::Path => {
                 Match::sure(self.passes(&Reading::new(Text::Borrowed(path.field())), matched))
             }
@@ -80,7 +80,8 @@ impl HeaderMatcher {
         found.inverted(self.invert)
     }
 
-    /// One of several values will do. A server may take any of them, or all in one (RFC 9110 section 5.3).
+    /// One matching value is enough. A server may use any of several values, or all of them joined (RFC 9110
+    /// section 5.3).
     fn matches_all<'r>(
         &self,
         values: &[ValueReadings<'r>],
@@ -101,7 +102,8 @@ impl HeaderMatcher {
         Match::sure(is_literal).unless(!is_none || is_joined())
     }
 
-    /// Whether a value passes the test. Not inlined, like what it calls, since that would be so at several places.
+    /// Whether a value passes the test. Not inlined, nor are the functions that it calls: the module would
+    /// contain them several times.
     #[inline(never)]
     fn matches_value<'r>(&self, value: &ValueReadings<'r>, matched: &Matched<'r>) -> Match {
         let passes = |reading| self.passes(reading, matched);
@@ -109,7 +111,8 @@ impl HeaderMatcher {
         if value.may_be_any || value.spelt.as_ref().is_some_and(|spelt| passes(spelt) != literal) {
             return Match::sure(literal).unless(true);
         }
-        // What matches as it is written does so for sure: not to every server is `a,b` two values, or a port of no account.
+        // A match of the value as written is not certain if servers may split it at a comma, or ignore a
+        // port.
         let is_other = || value.is_cut || value.others.iter().any(passes);
         Match::sure(literal).unless(!literal && is_other())
     }

@@ -8,9 +8,9 @@ use crate::http::{Authority, DEFAULT_PORTS};
 pub enum HostPattern {
     /// `*`.
     Any,
-    /// `example.com`: this host, on any port; `example.com:8443`: on this port.
+    /// `example.com` matches this host on any port; `example.com:8443` matches it on this port only.
     Exact(Authority<'static>),
-    /// `*.example.com`: any host under it, on any port or on this one.
+    /// `*.example.com` matches any host below it, on any port or on this one.
     Under(Authority<'static>),
 }
 
@@ -101,7 +101,7 @@ mod tests {
                 );
             }
         }
-        // An authority that cannot be parsed may be any, and so may an omitted port.
+        // An authority that cannot be parsed, or that has no port, may be any authority.
         for (pattern, other) in [
             ("admin.test", "x@admin.test"),
             ("admin.test", "admin.test:80:80"),

@@ -1,4 +1,4 @@
-//! A request with what the rules make of it.
+//! A request, with the values that rules have computed for it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -11,7 +11,8 @@ use crate::ids::FieldId;
 use crate::pattern::{Hits, Member, PatternSet, Search, StringMatcher, Text};
 use crate::request::RequestHead;
 
-/// A request with what the rules make of it, each made once and where a rule asks for it only.
+/// A request, with the values that rules have computed for it. Each is computed at most once, and only if a
+/// rule needs it.
 #[derive(Debug)]
 pub struct Matched<'r> {
     /// The request.
@@ -21,13 +22,13 @@ pub struct Matched<'r> {
     is_method: OnceCell<bool>,
     search: RefCell<Search<'r>>,
     fields: RefCell<Vec<(FieldId, Rc<FieldReadings<'r>>)>>,
-    /// What matchers come to apart from the path, by their numbers, where the path is read in several ways.
+    /// The results of matchers apart from the path, by matcher, if the path has several interpretations.
     apart_from_path: RefCell<Vec<Option<Match>>>,
     gave_up: Cell<bool>,
 }
 
 impl<'r> Matched<'r> {
-    /// Nothing is made of it yet.
+    /// Nothing is computed yet.
     #[must_use]
     pub const fn new(request: &'r RequestHead) -> Self {
         Self {
@@ -42,12 +43,12 @@ impl<'r> Matched<'r> {
         }
     }
 
-    /// Remembers what up to so many matchers come to apart from the path.
+    /// Prepares room for the results of this many matchers.
     pub(super) fn remember(&self, matchers: usize) {
         self.apart_from_path.borrow_mut().resize(matchers, None);
     }
 
-    /// What the matcher of this number comes to apart from the path.
+    /// The result of this matcher apart from the path.
     pub(super) fn apart_from_path(&self, number: usize, find: impl FnOnce() -> Match) -> Match {
         let known = self.apart_from_path.borrow().get(number).copied().flatten();
         known.unwrap_or_else(|| {
@@ -59,7 +60,7 @@ impl<'r> Matched<'r> {
         })
     }
 
-    /// What servers make of the values of a field, found once for all rules.
+    /// The interpretations of the values of a field, computed once for all rules.
     pub(super) fn field(&self, field: FieldId, kind: FieldKind) -> Rc<FieldReadings<'r>> {
         let find = |known: &(FieldId, Rc<FieldReadings<'r>>)| (known.0 == field).then(|| known.1.clone());
         let known = self.fields.borrow().iter().find_map(find);
@@ -74,7 +75,8 @@ impl<'r> Matched<'r> {
         })
     }
 
-    /// Whether a text passes the test. No, where it would cost too much to find out, which [`Self::gives_up`] says then.
+    /// Whether a text passes the test. False if the test would cost too much; then [`Self::gives_up`] returns
+    /// true.
     pub(super) fn passes(&self, matcher: &StringMatcher, text: &Text<'r>) -> bool {
         self.known(matcher.matches(text, &mut self.search.borrow_mut()))
     }
@@ -95,18 +97,18 @@ impl<'r> Matched<'r> {
         found == Some(true)
     }
 
-    /// Whether anything since the last time would have cost too much. What was asked may be so, or not.
+    /// Whether any test since the last call would have cost too much. Its result may be wrong.
     pub(super) fn gives_up(&self) -> bool {
         self.gave_up.take()
     }
 
-    /// `None`: it may be any.
+    /// `None`: the method may be any.
     pub(super) fn authority(&self, field: FieldId) -> Option<&Authority<'r>> {
         let read = || self.request.authority(field);
         self.authority.get_or_init(read).as_ref()
     }
 
-    /// Whether the request's method is one at all.
+    /// Whether the request's method is a valid method.
     pub(super) fn is_method(&self, method: &[u8]) -> bool {
         *self.is_method.get_or_init(|| is_method(method))
     }

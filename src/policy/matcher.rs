@@ -1,4 +1,4 @@
-//! `match`: Envoy's `RouteMatch`, as far as a request's head decides it, and `methods` and `hosts`.
+//! `match`: Envoy's `RouteMatch`, as far as a request's head decides it, with `methods` and `hosts`.
 
 use super::header::HeaderMatcher;
 use super::host::HostPattern;
@@ -8,43 +8,43 @@ use super::parameter::ParameterMatcher;
 use super::path::{PathPattern, RequestPath};
 use crate::ids::FieldId;
 
-/// Matches a request if one of these does.
+/// Matches a request if one of its matchers does.
 #[derive(Debug, Default)]
 pub struct AnyMatcher(pub Vec<RequestMatcher>);
 
-/// Matches a request; all parts must.
+/// Matches a request if all its parts do.
 #[derive(Debug, Default)]
 pub struct RequestMatcher {
-    /// Its number among the matchers of all rules.
+    /// Its index among the matchers of all rules.
     pub number: usize,
-    /// Which paths; every one where it says nothing.
+    /// The test of the path; `None` accepts any path.
     pub path: Option<PathPattern>,
-    /// Which methods, and the field; every one where it names none.
+    /// The methods, and the field `:method`; `None` accepts any method.
     pub methods: Option<(FieldId, Vec<Box<[u8]>>)>,
-    /// Which hosts, and the field; every one where it names none.
+    /// The hosts, and the field `:authority`; `None` accepts any host.
     pub hosts: Option<(FieldId, Vec<HostPattern>)>,
-    /// Header fields.
+    /// The header fields.
     pub headers: Vec<HeaderMatcher>,
-    /// Parameters of the query, and the field of the path.
+    /// The query parameters, and the field `:path`.
     pub parameters: Option<(FieldId, Vec<ParameterMatcher>)>,
-    /// What must not match.
+    /// A matcher that must not match.
     pub not: Option<AnyMatcher>,
 }
 
 impl AnyMatcher {
-    /// Whether it looks at the path.
+    /// Whether it tests the path.
     #[must_use]
     pub fn reads_path(&self) -> bool {
         self.0.iter().any(RequestMatcher::reads_path)
     }
 
-    /// Whether it looks at path and query at once.
+    /// Whether it tests path and query together.
     #[must_use]
     pub(super) fn reads_whole_path(&self) -> bool {
         self.0.iter().any(RequestMatcher::reads_whole_path)
     }
 
-    /// Whether the request matches, with its path read so.
+    /// Whether the request matches with this interpretation of its path.
     #[must_use]
     pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
         let any = |found: Match, matcher: &RequestMatcher| found.or(|| matcher.matches(matched, path));
@@ -53,7 +53,7 @@ impl AnyMatcher {
 }
 
 impl RequestMatcher {
-    /// Whether it looks at the path.
+    /// Whether it tests the path.
     #[must_use]
     pub fn reads_path(&self) -> bool {
         self.path.is_some()
@@ -66,7 +66,7 @@ impl RequestMatcher {
             || self.not.as_ref().is_some_and(AnyMatcher::reads_whole_path)
     }
 
-    /// Whether the request matches, with its path read so.
+    /// Whether the request matches with this interpretation of its path.
     #[must_use]
     pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
         let is_path = self
@@ -98,7 +98,7 @@ impl RequestMatcher {
         found
     }
 
-    /// Whether the parts match that do not look at the path.
+    /// Whether the parts that do not test the path match.
     fn matches_others<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
         let mut found = Match::YES;
         if let Some((field, methods)) = &self.methods {
@@ -128,7 +128,7 @@ impl RequestMatcher {
     }
 }
 
-/// Methods are case-sensitive (RFC 9110 section 9.1), but not to every server.
+/// Methods are case-sensitive (RFC 9110 section 9.1), but not every server compares them so.
 fn match_method(methods: &[Box<[u8]>], method: &[u8], matched: &Matched<'_>) -> Match {
     if methods.iter().any(|known| **known == *method) {
         return Match::YES;

@@ -11,15 +11,16 @@ use crate::pattern::{StringMatcher, Text};
 pub struct ParameterMatcher {
     /// Its name.
     pub name: Box<str>,
-    /// What its first value must be; `None`: it must be there.
+    /// The test of its first value; `None`: the parameter must be present.
     pub value: Option<StringMatcher>,
-    /// Whether it must be there at all.
+    /// Whether the parameter must be present.
     pub present: bool,
 }
 
 impl ParameterMatcher {
-    /// Whether the parameter matches. As it is written, the first of several counts, by its name and value as the query spells
-    /// them. A server may take another of them, decode both, or split the query otherwise.
+    /// Whether the parameter matches. For the request as written, the first of several counts, with name and
+    /// value as the query spells them. A server may use another one, decode both, or split the query in
+    /// another way.
     #[must_use]
     pub fn matches<'q>(&self, query: &Query<'q>, matched: &Matched<'q>) -> Match {
         let name = self.name.as_bytes();
@@ -31,7 +32,7 @@ impl ParameterMatcher {
         let literal = of(first.map(|pair| &pair.value));
         let is_doubtful = query.is_unclear
             || [&query.pairs, &query.finer].into_iter().any(|pairs| {
-                // Without pairs of its own, the second is the first.
+                // If the second list has no pairs of its own, it equals the first.
                 let named = || pairs.about(name).filter(|pair| pair.is_named(name));
                 if named().nth(MAX_VALUES).is_some() {
                     return true;
@@ -49,7 +50,7 @@ impl ParameterMatcher {
         }
     }
 
-    /// Whether the value, read in some way, comes to another result than this.
+    /// Whether some interpretation of the value has another result than this one.
     fn differs<'q>(&self, pair: &Pair<'q>, literal: bool, of: impl Fn(Option<&Text<'q>>) -> bool) -> bool {
         if of(Some(&pair.value)) != literal {
             return true;

@@ -1,4 +1,4 @@
-//! `match.path` and `match.prefix`, what a canonical path is, and how else a path may be read.
+//! `match.path` and `match.prefix`, canonical paths, and the interpretations of other paths.
 
 mod interpretations;
 
@@ -12,31 +12,31 @@ use crate::pattern::Member;
 #[derive(Clone, Copy, Debug)]
 pub struct RequestPath<'a> {
     path: &'a [u8],
-    /// It is not what was sent, but what a server may make of it.
+    /// This is an interpretation, and not the path as sent.
     is_interpretation: bool,
-    /// The same with the query of the request, where a rule looks at both.
+    /// The same path with the query of the request, if a rule tests both.
     with_query: Option<&'a [u8]>,
 }
 
-/// In how many ways a path can be read.
+/// How far servers may disagree about a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathAmbiguity {
-    /// In one.
+    /// They agree.
     None,
-    /// In several, which differ within segments: every server finds as many segments, and in the same places.
+    /// They disagree within segments: every server finds the same number of segments, in the same places.
     Known,
-    /// In several, which may lead to different places altogether. It is not canonical.
+    /// They may find different segments. The path is not canonical.
     Beyond,
 }
 
-/// What a plain path has anywhere,
+/// Bytes that a plain path may have anywhere,
 const PLAIN: u8 = 0;
-/// what it has no two of in a row,
+/// bytes that it may have, but not twice in a row,
 const APART: u8 = 1;
-/// and what it has not.
+/// and bytes that it does not have.
 const ODD: u8 = 2;
 
-/// Of each byte, which of these it is.
+/// The class of each byte.
 static KINDS: [u8; 256] = {
     let mut kinds = [ODD; 256];
     let mut rest: &mut [u8] = &mut kinds;
@@ -62,21 +62,21 @@ pub struct PathPattern {
     ignore_case: bool,
 }
 
-/// What a path is compared with; byte by byte, as jwt_authn does.
+/// The test of a path, byte by byte, as in jwt_authn.
 #[derive(Clone, Debug)]
 pub enum PathTest {
-    /// `path`: this path alone.
+    /// `path`: exactly this path.
     Exact(Box<[u8]>),
-    /// `prefix`: every path that begins so.
+    /// `prefix`: every path with this prefix.
     Prefix(Box<[u8]>),
-    /// `path_separated_prefix`: this path, and every one that goes on after it with a slash.
+    /// `path_separated_prefix`: this path, and every path that continues it with a slash.
     SeparatedPrefix(Box<[u8]>),
-    /// `safe_regex`: every path that it matches as a whole.
+    /// `safe_regex`: every path that the pattern matches as a whole.
     Pattern(Member),
 }
 
 impl PathPattern {
-    /// A pattern; `ignore_case` is `case_sensitive: false`: ASCII letters match in either case.
+    /// A pattern; `ignore_case` is `case_sensitive: false`, which ignores the case of ASCII letters.
     #[must_use]
     pub fn new(test: PathTest, ignore_case: bool) -> Self {
         let normal = match &test {
@@ -92,7 +92,7 @@ impl PathPattern {
         }
     }
 
-    /// Whether the path matches. No, where it would cost too much to find out.
+    /// Whether the path matches. False if the test would cost too much.
     #[must_use]
     pub fn matches<'r>(&self, path: &RequestPath<'r>, matched: &Matched<'r>) -> bool {
         let spelt = |text| {
@@ -112,12 +112,12 @@ impl PathPattern {
         }
     }
 
-    /// What a path is compared with.
+    /// The text of the test.
     pub(super) const fn test(&self) -> &PathTest {
         &self.test
     }
 
-    /// The test's text as an interpretation spells it.
+    /// The text of the test, as an interpretation spells it.
     pub(super) fn normal(&self) -> &[u8] {
         &self.normal
     }
@@ -154,21 +154,22 @@ impl<'a> RequestPath<'a> {
         self.path
     }
 
-    /// A `:path` field with this path in place of its own; the path alone, where no one said what that is.
+    /// A `:path` field with this path in place of its own; only the path, if the field is absent.
     #[must_use]
     pub fn field(&self) -> &'a [u8] {
         self.with_query.unwrap_or(self.path)
     }
 
-    /// Whether every server finds the same segments in the path: it begins with `/`, has no empty segments, no dot segments
-    /// and none that some servers take for one (`..;v=1`, `..%00`), no backslash, no control character, no slash, backslash,
-    /// dot or percent sign in percent-encoding or in another script, and no broken escape.
+    /// Whether every server finds the same segments in the path. A canonical path begins with `/`. It has no
+    /// empty segment, no dot segment, no segment that some servers take for a dot segment (`..;v=1`,
+    /// `..%00`), no backslash, no control character, no broken escape, and no slash, backslash, dot or
+    /// percent sign that is percent-encoded or from another script.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
         self.ambiguity() != PathAmbiguity::Beyond
     }
 
-    /// In how many ways the path can be read.
+    /// How far servers may disagree about the path.
     #[must_use]
     pub fn ambiguity(&self) -> PathAmbiguity {
         if self.is_plain() {
@@ -178,20 +179,20 @@ impl<'a> RequestPath<'a> {
             return PathAmbiguity::Beyond;
         };
         let mut found = PathAmbiguity::None;
-        // What the segment begins with: so many dots, or, from `NAME` on, something that makes it no dot segment for anyone.
-        // Three dots are a name, and so is whatever follows a plain character.
+        // The state within a segment: the number of dots so far, or, from `NAME` on, a name. Three dots are a
+        // name, and so is a plain character with anything after it.
         const NAME: u8 = 3;
         let mut dots = None;
-        // Whether the byte before was a colon in a name: what follows may be the name of a stream.
+        // The previous byte was a colon in a name: the name of a stream may follow.
         let mut ends_in_colon = false;
-        // Whether the byte before was a dot at the end of a name.
+        // The previous byte was a dot at the end of a name.
         let mut ends_in_dot = false;
         let mut is_ascii = true;
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
             let byte = match (byte, after) {
                 (b'%', [high, low, after @ ..]) => match http::octet(*high, *low) {
-                    // 0xC0 and 0xC1 are in no UTF-8; `%c0%ae` is a dot to who decodes it all the same.
+                    // No UTF-8 contains 0xC0 or 0xC1, but some servers decode `%c0%ae` to a dot.
                     None | Some(b'/' | b'\\' | b'.' | b'%' | 0xc0 | 0xc1) => return PathAmbiguity::Beyond,
                     Some(octet) => {
                         found = PathAmbiguity::Known;
@@ -215,7 +216,8 @@ impl<'a> RequestPath<'a> {
                 (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
                 (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return PathAmbiguity::Beyond,
                 (byte, _) if interpretations::is_plain(byte) => Some(NAME),
-                // Parameters of nothing, or of a dot segment; or dots that something follows which others may drop.
+                // Parameters of an empty segment or of a dot segment, or dots before characters that some
+                // servers drop.
                 (b';', None) | (_, Some(1 | 2)) => return PathAmbiguity::Beyond,
                 _ => {
                     found = PathAmbiguity::Known;
@@ -223,7 +225,7 @@ impl<'a> RequestPath<'a> {
                 }
             };
         }
-        // What looks like a dot or a slash in another script, or is a longer form of one.
+        // A character from another script that resembles a dot or a slash, or a longer encoding of one.
         if !is_ascii
             && (self.path.len() > interpretations::MOST
                 || interpretations::is_deceptive(self.path)
@@ -238,13 +240,13 @@ impl<'a> RequestPath<'a> {
         }
     }
 
-    /// Whether the path has nothing but slashes, one at a time, letters, digits, hyphens, underscores, and dots between these, as
-    /// nearly every path has: then there is nothing to look at more closely.
+    /// Whether the path consists of single slashes, letters, digits, hyphens, underscores, and dots between
+    /// these, as nearly every path does. Such a path needs no closer look.
     fn is_plain(&self) -> bool {
         let mut before = PLAIN;
         self.path.first() == Some(&b'/')
             && self.path.last() != Some(&b'.')
-            // In pieces: a look at the result for each byte would take as long as all else.
+            // In blocks: a test of the result after each byte would take as long as the rest.
             && self.path.chunks(64).all(|piece| {
                 let odd = piece.iter().fold(PLAIN, |odd, byte| {
                     let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(ODD);
@@ -256,18 +258,19 @@ impl<'a> RequestPath<'a> {
             })
     }
 
-    /// The path in each of the ways in which servers may read it, in normal form: with nothing encoded that may stand for
-    /// itself in a segment. Empty where there is but one; `None`: there are too many.
+    /// All interpretations of the path by servers, in normal form, which encodes only what a segment must
+    /// encode. Empty if there is only one; `None` if there are too many.
     #[must_use]
     pub fn interpretations(&self) -> Option<Vec<Vec<u8>>> {
         self.interpretations_if(self.ambiguity())
     }
 
-    /// The same, where its ambiguity is known.
+    /// As above, if the ambiguity of the path is known.
     pub(super) fn interpretations_if(&self, ambiguity: PathAmbiguity) -> Option<Vec<Vec<u8>>> {
         match ambiguity {
             PathAmbiguity::None => Some(Vec::new()),
-            // To who takes it for a URL, `http://a/orders` and `orders` are `/orders`, and `//` is not needed for that.
+            // Some servers parse the path as a URL: `http://a/orders` and `orders` are both `/orders`, and
+            // `//` is optional.
             _ if !self.path.starts_with(b"/") && !matches!(self.path, b"" | b"*") => None,
             PathAmbiguity::Known | PathAmbiguity::Beyond => interpretations::of(self.path),
         }
@@ -283,7 +286,7 @@ impl<'a> RequestPath<'a> {
         }
     }
 
-    /// The same as a part of this `:path` field, which has the query, too.
+    /// The same as part of this `:path` field, which also has the query.
     #[must_use]
     pub const fn with_field(self, field: &'a [u8]) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The query of a request, in every way in which servers read one.
+//! The query of a request, in every interpretation by a server.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -8,51 +8,52 @@ use super::readings::without_spaces;
 use crate::http::percent;
 use crate::pattern::Text;
 
-/// The query of a request, taken apart.
+/// The query of a request, split into parameters.
 #[derive(Debug)]
 pub struct Query<'q> {
-    /// As the URL standard splits it, at `&`.
+    /// The parameters as the URL standard splits them, at `&`.
     pub(super) pairs: Pairs<'q>,
-    /// As others do, at `;` too; empty where it holds none.
+    /// The parameters of servers that split at `;` as well; empty if the query has no `;`.
     pub(super) finer: Pairs<'q>,
-    /// It may hold any parameter.
+    /// The query may contain any parameter.
     pub(super) is_unclear: bool,
 }
 
-/// Parameters, found by their names.
+/// Parameters, with an index by name.
 #[derive(Debug, Default)]
 pub(super) struct Pairs<'q> {
     list: Vec<Pair<'q>>,
-    /// The hashes of their names, in order.
+    /// The hashes of their names, sorted.
     by_name: Vec<(u32, usize)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Pair<'q> {
-    /// As it is written.
+    /// As written.
     pub(super) name: &'q [u8],
-    /// Decoded again and again.
+    /// Decoded once or several times.
     decoded: Cow<'q, [u8]>,
     pub(super) value: Text<'q>,
     decoded_values: OnceCell<DecodedValues>,
 }
 
-/// What servers make of a value that holds escapes.
+/// The interpretations of a value with escapes.
 #[derive(Debug, Default)]
 pub(super) struct DecodedValues {
     pub(super) all: Vec<Text<'static>>,
-    /// There is no end of it.
+    /// The value may decode to anything.
     pub(super) may_be_any: bool,
 }
 
-/// Where there are more, the query may hold any parameter: to look for each rule's would take too long.
+/// A query with more parameters may contain any parameter: a search for the parameters of each rule would
+/// take too long.
 const MAX_PAIRS: usize = 256;
 
-/// So often something is decoded; what then still holds an escape may be anything.
+/// The number of decoding rounds. A value that still contains an escape after them may be anything.
 const MAX_ROUNDS: usize = 3;
 
 impl<'q> Query<'q> {
-    /// The query of a `:path` field: what follows the first question mark.
+    /// The query of a `:path` field: the part after the first question mark.
     #[must_use]
     pub fn new(field: &'q [u8]) -> Self {
         let at = |byte| field.iter().position(|known| *known == byte);
@@ -60,10 +61,10 @@ impl<'q> Query<'q> {
         let start = at(b'?').filter(|start| *start < end).unwrap_or(end);
         let path = field.get(..start).unwrap_or(field);
         let query = field.get(start.saturating_add(1)..end).unwrap_or_default();
-        // Who decodes a path before looking for its query finds another one.
+        // A server that decodes the path before it looks for the query finds another query.
         let hides_query =
             path.contains(&b'%') && decoded(path, false).is_none_or(|path| path.contains(&b'?'));
-        // As in a path: a longer form of UTF-8, or a `%u002e`, may be anything.
+        // As in a path: an overlong form of UTF-8, or a `%u002e`, may be anything.
         let is_deceptive = query.contains(&b'%') && is_deceptive(query);
         let mut is_unclear = hides_query || is_deceptive || end < field.len();
         let mut split = |is_separator: fn(&u8) -> bool| {
@@ -93,7 +94,7 @@ impl<'q> Query<'q> {
 }
 
 impl<'q> Pair<'q> {
-    /// `None`: its name may be any.
+    /// `None`: the name may be any.
     fn new(pair: &'q [u8]) -> Option<Self> {
         let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
         let (name, value) = pair.split_at_checked(end)?;
@@ -105,7 +106,7 @@ impl<'q> Pair<'q> {
         })
     }
 
-    /// What servers make of its value, beside what is written.
+    /// The interpretations of its value, beside the value as written.
     pub(super) fn decoded_values(&self) -> &DecodedValues {
         self.decoded_values.get_or_init(|| {
             let mut made = DecodedValues::default();
@@ -131,20 +132,20 @@ impl<'q> Pair<'q> {
         })
     }
 
-    /// What names by which it may be looked for have in common with it.
+    /// The hashes of the names under which a server may find it.
     fn hashes(&self) -> [u32; 3] {
         [self.name, &*self.decoded, self.short_name()].map(hash)
     }
 
-    /// Its name to those who leave out what is in brackets or behind a NUL.
+    /// Its name for servers that drop the part in brackets or after a NUL.
     fn short_name(&self) -> &[u8] {
         let text = self.decoded.trim_ascii_start();
         let end = text.iter().position(|byte| matches!(byte, b'[' | 0));
         end.and_then(|end| text.get(..end)).unwrap_or(text)
     }
 
-    /// Whether some server takes its name for this one: PHP has underscores for dots and spaces, and it and others leave out
-    /// what is in brackets; some ignore the case of letters, or stop at a NUL.
+    /// Whether some server takes its name for this one. PHP replaces dots and spaces by underscores. PHP and
+    /// others drop the part in brackets. Some servers ignore the case of letters, or stop at a NUL.
     pub(super) fn is_named(&self, name: &[u8]) -> bool {
         let is_alike = |text: &[u8]| text.iter().map(plain).eq(name.iter().map(plain));
         is_alike(&self.decoded) || is_alike(self.short_name())
@@ -155,7 +156,7 @@ impl<'q> Pairs<'q> {
     fn push(&mut self, pair: Pair<'q>) {
         let number = self.list.len();
         for hash in pair.hashes() {
-            // There are few, and a sort costs the module more than it saves.
+            // The lists are short, and a sort costs the module more bytes than it saves time.
             let place = self.by_name.partition_point(|known| *known < (hash, number));
             if self.by_name.get(place) != Some(&(hash, number)) {
                 self.by_name.insert(place, (hash, number));
@@ -168,7 +169,7 @@ impl<'q> Pairs<'q> {
         self.list.is_empty()
     }
 
-    /// Those that may be named so, in order, among them all that are.
+    /// The parameters that may have this name, in order.
     pub(super) fn about(&self, name: &[u8]) -> impl Iterator<Item = &Pair<'q>> + Clone {
         let hash = hash(name);
         let start = self.by_name.partition_point(|(known, _)| *known < hash);
@@ -179,7 +180,7 @@ impl<'q> Pairs<'q> {
     }
 }
 
-/// A character of a name, to those who take others for it.
+/// The representative of the characters that a server may treat alike in a name.
 fn plain(byte: &u8) -> u8 {
     match byte {
         b'.' | b' ' => b'_',
@@ -194,7 +195,7 @@ fn hash(name: &[u8]) -> u32 {
     })
 }
 
-/// Decoded again and again; `None`: there is no end of it.
+/// The value after several rounds of decoding; `None` if it may decode to anything.
 pub(super) fn decoded(text: &[u8], plus_is_space: bool) -> Option<Cow<'_, [u8]>> {
     let mut found = Cow::Borrowed(text);
     for _ in 0..MAX_ROUNDS {
@@ -209,7 +210,8 @@ pub(super) fn decoded(text: &[u8], plus_is_space: bool) -> Option<Cow<'_, [u8]>>
     }
 }
 
-/// Decoded as most servers do it, who leave a broken escape as it is. Borrowed where there is nothing to decode.
+/// The value after one round as most servers decode, which leave a broken escape unchanged. Borrowed if there
+/// is nothing to decode.
 pub(super) fn decode_once(mut text: &[u8], plus_is_space: bool) -> Cow<'_, [u8]> {
     let whole = text;
     let mut made = Vec::new();

@@ -1,4 +1,4 @@
-//! What servers make of the values of a header field.
+//! The interpretations of the values of a header field.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -6,10 +6,11 @@ use std::cell::OnceCell;
 use crate::http::{Authority, is_token_byte};
 use crate::pattern::Text;
 
-/// Where a field has more values, or a value more elements, they may hold anything: to look at each would take too long.
+/// A field with more values, or a value with more elements, may contain anything: a look at each would take
+/// too long.
 pub(super) const MAX_VALUES: usize = 16;
 
-/// What servers make of a field's values.
+/// The kinds of fields that servers interpret differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     /// `:method`.
@@ -18,38 +19,38 @@ pub enum FieldKind {
     Path,
     /// `:authority`.
     Authority,
-    /// Any other.
+    /// Any other field.
     Other,
 }
 
-/// A text, and the number that it is.
+/// A text, and its value as a number.
 #[derive(Debug)]
 pub(super) struct Reading<'r> {
     pub(super) text: Text<'r>,
     number: OnceCell<Option<i64>>,
 }
 
-/// What servers make of one value.
+/// An interpretation of one value.
 #[derive(Debug)]
 pub(super) struct ValueReadings<'r> {
     /// As it is written.
     pub(super) whole: Reading<'r>,
-    /// In another spelling.
+    /// The value in another spelling.
     pub(super) spelt: Option<Reading<'r>>,
-    /// What it may be to some servers only: one of its elements, or with another port.
+    /// For some servers only: one of its elements, or the value with another port.
     pub(super) others: Vec<Reading<'r>>,
-    /// It may be anything to some server.
+    /// Some server may take it for anything.
     pub(super) may_be_any: bool,
-    /// The same, but only to servers that look for elements.
+    /// As above, but only servers that split the value into elements.
     pub(super) is_cut: bool,
 }
 
-/// What servers make of a field's values.
+/// The interpretations of a field's values.
 #[derive(Debug)]
 pub(super) struct FieldReadings<'r> {
     /// The first values.
     pub(super) values: Vec<ValueReadings<'r>>,
-    /// Further ones, where there are too many to look at each: the field may hold anything.
+    /// The field has too many values, so the rest may contain anything.
     pub(super) further: Vec<Reading<'r>>,
     joined: OnceCell<[Reading<'r>; 2]>,
 }
@@ -70,7 +71,7 @@ impl<'r> Reading<'r> {
         Self::new(Text::Shared(text.into()))
     }
 
-    /// The whole number that it is.
+    /// Its value as an integer.
     pub(super) fn number(&self) -> Option<i64> {
         *self
             .number
@@ -79,7 +80,7 @@ impl<'r> Reading<'r> {
 }
 
 impl<'r> FieldReadings<'r> {
-    /// What servers make of these values, where the request has this authority.
+    /// The interpretations of these values of a request with this authority.
     pub(super) fn new(
         mut all: impl Iterator<Item = &'r [u8]>,
         kind: FieldKind,
@@ -103,7 +104,7 @@ impl<'r> FieldReadings<'r> {
         }
     }
 
-    /// All values in one (RFC 9110 section 5.3).
+    /// All values joined (RFC 9110 section 5.3).
     pub(super) fn joined(&self) -> &[Reading<'r>; 2] {
         self.joined.get_or_init(|| {
             let all: Vec<&[u8]> = self.values.iter().map(|value| &*value.whole.text).collect();
@@ -125,7 +126,7 @@ impl<'r> ValueReadings<'r> {
             is_cut: false,
         };
         match kind {
-            // The path is read in one way at a time.
+            // The caller passes one interpretation of the path at a time.
             FieldKind::Path => {}
             FieldKind::Method => {
                 readings.may_be_any = !is_method(value);
@@ -147,7 +148,7 @@ impl<'r> ValueReadings<'r> {
                 let mut elements = value.split(|byte| *byte == b',').map(without_spaces);
                 let first: Vec<&'r [u8]> = elements.by_ref().take(MAX_VALUES).collect();
                 readings.is_cut = elements.next().is_some();
-                // One alone is the value itself.
+                // A single element is the value itself.
                 if first.len() > 1 {
                     readings.others = first.into_iter().map(Reading::borrowed).collect();
                 }
@@ -157,13 +158,14 @@ impl<'r> ValueReadings<'r> {
     }
 }
 
-/// Whether it is a method at all (RFC 9110 section 9.1: a token). What is none may be any.
+/// Whether it is a valid method (RFC 9110 section 9.1: a token). A server may take an invalid one for any
+/// method.
 pub(super) fn is_method(method: &[u8]) -> bool {
     !method.is_empty() && method.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// The value without what some server takes for white space at either end: all that Java's `trim` drops, and the spaces
-/// beyond ASCII that Python's and JavaScript's drop, in Latin-1 and in UTF-8.
+/// The value without white space at both ends, as any server defines it: everything that Java's `trim` drops,
+/// and the spaces beyond ASCII that Python's and JavaScript's drop, in Latin-1 and in UTF-8.
 pub(super) fn without_spaces(mut value: &[u8]) -> &[u8] {
     while let [0xc2, 0x85 | 0xa0, rest @ ..] | [0..=b' ' | 0x85 | 0xa0, rest @ ..] = value {
         value = rest;
@@ -171,7 +173,7 @@ pub(super) fn without_spaces(mut value: &[u8]) -> &[u8] {
     loop {
         value = match value {
             [rest @ .., 0xc2, 0x85 | 0xa0] | [rest @ .., 0..=b' '] => rest,
-            // The end of a letter in UTF-8.
+            // The last byte of a character in UTF-8.
             [.., 0x80..=0xff, 0x85 | 0xa0] => return value,
             [rest @ .., 0x85 | 0xa0] => rest,
             _ => return value,

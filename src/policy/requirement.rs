@@ -7,40 +7,40 @@ use super::authorize::Authorization;
 use crate::claims::Audiences;
 use crate::ids::{LocationId, ProviderId, ResourceId, ScopesId};
 
-/// What a request needs.
+/// A requirement of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// No token, and none is looked at.
+    /// No token. The filter ignores any token.
     Nothing,
-    /// What no request has: `deny`. No token is looked at.
+    /// `deny`: no request meets it. The filter ignores any token.
     Denied,
     /// `provider_name`, `provider_and_audiences`.
     Provider(ProviderRequirement),
-    /// `requires_any`: the first that is met counts.
+    /// `requires_any`: the first requirement that is met counts.
     Any(Vec<Self>),
-    /// The same of providers alone.
+    /// `requires_any` of providers only.
     AnyOf(ProviderList),
     /// `requires_all`.
     All(Vec<Self>),
     /// `allow_missing`: no token, or a valid one of these providers.
     AllowMissing(ProviderList),
-    /// `allow_missing` beside other requirements: no token that any of them would look at. Where there is one, they have to
-    /// be met.
+    /// `allow_missing` beside other requirements: the request has no token in any location of theirs. If it
+    /// has one, it must meet one of the others.
     Missing(ProviderList),
-    /// `allow_missing_or_failed`: always met; a valid token of these providers is used.
+    /// `allow_missing_or_failed`: always met. The filter uses a valid token of these providers.
     AllowMissingOrFailed(ProviderList),
 }
 
-/// Providers, of which any will do: the first that accepts the token counts.
+/// Providers, one of which is enough: the first one that accepts the token counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderList {
     list: Vec<ProviderRequirement>,
-    /// They are all providers, each at its own index.
+    /// The list contains every provider, each at its own index.
     is_of_all: bool,
 }
 
 impl ProviderList {
-    /// All providers, of which there are so many.
+    /// All providers of a configuration with this many.
     #[must_use]
     pub fn of_all(count: usize) -> Self {
         let all = (0..count).map(|index| ProviderRequirement {
@@ -53,7 +53,7 @@ impl ProviderList {
         }
     }
 
-    /// Whether they are all providers, so that one can be found by its index.
+    /// Whether the list contains every provider, so that an index finds one.
     #[must_use]
     pub const fn is_of_all(&self) -> bool {
         self.is_of_all
@@ -80,28 +80,29 @@ impl Deref for ProviderList {
 /// A valid token of one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderRequirement {
-    /// Whose.
+    /// The provider.
     pub provider: ProviderId,
-    /// For whom, in place of the provider's own `audiences`.
+    /// The audiences, in place of the provider's own `audiences`.
     pub audiences: Option<Audiences>,
 }
 
-/// What happens to a request that does not meet its requirement.
+/// The treatment of a request that does not meet its requirement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// It is refused.
+    /// The filter refuses it.
     #[default]
     Enforce,
-    /// It goes on, and is counted.
+    /// The filter allows and counts it.
     Shadow {
-        /// For so many of a hundred clients; for the others it is as if `mode` were `enforce`.
+        /// Applies to this percentage of clients. For the others, `mode` is `enforce`.
         percent: u8,
     },
 }
 
 impl Mode {
-    /// Whether a request that is to be refused goes on: by its subject where that is known for sure, else by its address.
-    /// Always the same for the same client, in every worker of every process. No one in particular is refused.
+    /// Whether the filter allows a request that it would refuse. The result depends on the subject if it is
+    /// certain, and otherwise on the address. It is always the same for a client, in every worker of every
+    /// process.
     #[must_use]
     pub fn lets_through(self, subject: Option<&str>, address: Option<&[u8]>) -> bool {
         match self {
@@ -114,15 +115,15 @@ impl Mode {
         }
     }
 
-    /// Whether it depends on the client.
+    /// Whether the mode depends on the client.
     #[must_use]
     pub const fn tells_clients_apart(self) -> bool {
         matches!(self, Self::Shadow { percent: 0..=99 })
     }
 }
 
-/// FNV-1a, then the finalizer of MurmurHash3, since clients' names differ in their last bytes only: stable for ever, and good
-/// enough to deal clients out.
+/// FNV-1a, followed by the finalizer of MurmurHash3, because names of clients often differ in their last
+/// bytes only. The result never changes, and divides clients evenly enough.
 fn place_in_hundred(client: &[u8]) -> u64 {
     let mut hash = client.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -132,47 +133,49 @@ fn place_in_hundred(client: &[u8]) -> u64 {
     (hash ^ (hash >> 33)) % 100
 }
 
-/// An address as Envoy writes it, `10.0.0.1:80` or `[::1]:80`, without the port, which is another for each connection.
+/// An address as Envoy writes it, `10.0.0.1:80` or `[::1]:80`, without the port, which differs for each
+/// connection.
 fn without_port(address: &[u8]) -> &[u8] {
     let end = address.iter().rposition(|byte| *byte == b':');
     end.and_then(|end| address.get(..end)).unwrap_or(address)
 }
 
-/// A requirement with what follows from it.
+/// A requirement, with values that are computed from it.
 #[derive(Debug)]
 pub struct Demand {
-    /// A number that it shares only with demands that are written alike: a request that meets one meets all of them.
+    /// Demands with the same text share this number: a request that meets one of them meets all of them.
     pub kind: usize,
-    /// What is needed.
+    /// The requirement.
     pub requirement: Requirement,
-    /// Where tokens are looked for: at the locations of every provider that it names.
+    /// The locations of tokens: those of every provider that the requirement names.
     pub locations: Vec<LocationId>,
-    /// What the token must say beside being valid.
+    /// The conditions on the content of the token.
     pub authorization: Option<Rc<Authorization>>,
-    /// What happens where it is not met.
+    /// The treatment of a request that does not meet the demand.
     pub mode: Mode,
     /// The resource that challenges name, if it is not the filter's own.
     pub resource: Option<ResourceId>,
-    /// Every provider that it names takes tokens with a proof of possession only.
+    /// Every provider that the requirement names accepts only tokens with a proof of possession.
     pub needs_proof: bool,
-    /// The same for requests that may not go on without a token, where it is another; `None`: nothing is left of it.
+    /// The demand for requests that must have a token.
     pub strict: Strict,
 }
 
-/// What is left of a demand for a request that may not go on without a token.
+/// The form of a demand that requires a token.
 #[derive(Debug)]
 pub enum Strict {
-    /// All of it: none may.
+    /// The same demand: it always requires a token.
     Same,
-    /// This.
+    /// This demand.
     Other(Rc<Demand>),
-    /// Nothing: it never asks for a token.
+    /// None: the demand never requires a token.
     Nothing,
 }
 
 impl Demand {
-    /// Whether it is another for a path that is not canonical. What opens a door must not be talked into opening another:
-    /// `/healthz/../admin` never rides on `/healthz`. What lets some go on without a token is then what it is for the others.
+    /// Whether the stricter demand differs. The filter applies it to a path that is not canonical, so that
+    /// `/healthz/../admin` does not use the bypass of `/healthz`. A requirement that accepts requests without
+    /// a token then needs a token.
     #[must_use]
     pub const fn is_stricter(&self, is_canonical: bool) -> bool {
         !is_canonical && !matches!(self.strict, Strict::Same)
@@ -184,7 +187,7 @@ impl Demand {
         Some(self.authorization.as_ref()?.scopes.as_ref()?.challenge)
     }
 
-    /// The demand for a request that may not go on without a token; `None` where it never asks for one.
+    /// The demand that requires a token; `None` if it never does.
     #[must_use]
     pub fn without_bypass(self: &Rc<Self>) -> Option<&Rc<Self>> {
         match &self.strict {
@@ -205,7 +208,7 @@ impl Requirement {
         }
     }
 
-    /// The requirement without what lets requests go on that have no token; `None` where nothing is left.
+    /// The requirement without the parts that accept a request without a token; `None` if nothing remains.
     #[must_use]
     pub fn without_bypass(&self) -> Option<Self> {
         match self {
@@ -231,7 +234,7 @@ impl Requirement {
         }
     }
 
-    /// Whether no request without a valid token meets it.
+    /// Whether every request that meets it has a valid token.
     #[must_use]
     pub fn needs_token(&self) -> bool {
         match self {
@@ -242,7 +245,7 @@ impl Requirement {
         }
     }
 
-    /// Whether a token may fail without the request being refused for it.
+    /// Whether the requirement accepts a request although its token failed.
     #[must_use]
     pub fn tolerates_failure(&self) -> bool {
         match self {
@@ -257,7 +260,7 @@ impl Requirement {
         }
     }
 
-    /// Every provider that it names itself, in order, without those to which `allow_missing` refers.
+    /// Every provider that the requirement names, in order, except those of `allow_missing`.
     #[must_use]
     pub fn named(&self) -> Vec<&ProviderRequirement> {
         match self {
@@ -272,7 +275,7 @@ impl Requirement {
         }
     }
 
-    /// Every provider whose tokens it looks at, in order.
+    /// Every provider whose tokens the requirement uses, in order.
     #[must_use]
     pub fn providers(&self) -> Vec<&ProviderRequirement> {
         match self {
@@ -298,7 +301,7 @@ mod tests {
         let passes = |name: &String| mode.lets_through(Some(name), Some(b"10.0.0.1:1"));
         let passing = names.iter().filter(|name| passes(name)).count();
         assert!((2_800..=3_200).contains(&passing), "{passing}");
-        // These must never change: a client would change sides with an update.
+        // These values must never change: an update would move clients to the other side.
         let places: Vec<u64> = ["alice", "bob", "10.0.0.1", ""]
             .iter()
             .map(|name| place_in_hundred(name.as_bytes()))

@@ -71,7 +71,7 @@ pub enum ResourceIdentity {
 pub struct ProtectedResource {
     identity: ResourceIdentity,
     metadata: ResourceMetadata,
-    /// The scheme and the host, unless it is on every host.
+    /// The scheme and the host; `None`: the resource is on every host.
     host: Option<Authority<'static>>,
     /// The path of its document: the well-known path, followed by the resource's own.
     document_path: Box<str>,
@@ -263,8 +263,9 @@ impl ProtectedResources {
         }
     }
 
-    /// Of several resources with one path, the one on the request's host, with this port or any, or the one
-    /// on every host. Without a path, it is the filter's own resource, or the only one.
+    /// Of several resources with this path, the function prefers one on the request's host, with this port or
+    /// with any, and then one on every host. Without a path, it returns the filter's own resource, or the
+    /// only one.
     fn find(&self, path: &[u8], is_bare: bool, request: &RequestHead) -> Option<&ProtectedResource> {
         let at_path = |resource: &&ProtectedResource| resource.document_path.as_bytes() == path;
         let mut all = self.all.iter().filter(at_path);

@@ -1,4 +1,4 @@
-//! What servers may make of a path before they look at it.
+//! The interpretations of a path: the paths that servers may derive from it before they use it.
 
 mod marks;
 mod spelling;
@@ -12,19 +12,20 @@ use spelling::is_deceptive_if_normal;
 pub(super) use spelling::{decoded_loosely, in_normal_form, is_plain};
 use step::STEPS;
 
-/// How much may be made of one path, in bytes: whoever sends the worst of paths costs a worker a tenth of a millisecond.
+/// The most bytes of all interpretations of one path: the worst path costs a worker a tenth of a millisecond.
 pub(super) const MOST: usize = 16 * 1024;
-/// What the shortest interpretation counts: so there are 42 at most.
+/// A shorter interpretation counts as this many bytes, so a path has at most 42 interpretations.
 const LEAST: usize = 384;
-/// How many bytes all steps together may go through.
+/// The most bytes that all steps together may read.
 const MOST_WORK: usize = 6 * MOST;
 
-/// Every interpretation in normal form; `None`: there are too many to look for, or it may be read as anything. No client has use for
-/// such a path.
+/// Every interpretation in normal form; `None` if there are too many, or if the path is deceptive. No client
+/// needs such a path.
 ///
-/// What is not in normal form is left out, since to a pattern it is what its normal form is.
+/// The list omits interpretations that are not in normal form: a pattern treats each of them like its normal
+/// form.
 pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
-    // The path itself counts, too: each step looks at all of it.
+    // The path itself counts too, because each step reads all of it.
     let mut left = MOST.checked_sub(path.len())?;
     let mut work = MOST_WORK;
     let mut found = vec![Found::new(path.to_vec())];
@@ -66,7 +67,7 @@ pub(super) fn of(path: &[u8]) -> Option<Vec<Vec<u8>>> {
 /// An interpretation.
 struct Found {
     path: Vec<u8>,
-    /// Tells most of the others from it.
+    /// Distinguishes it from most of the others.
     hash: u64,
     is_normal: bool,
 }

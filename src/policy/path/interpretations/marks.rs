@@ -1,16 +1,16 @@
-//! What a path has that some step changes.
+//! Marks: features of a path that some step changes.
 
 use super::spelling::{escape, is_plain};
 
-/// Without it, a path is in normal form.
+/// A path without this mark is in normal form.
 pub(super) const NOT_NORMAL: u16 = 1;
 pub(super) const SEMICOLON: u16 = 1 << 2;
 pub(super) const BACKSLASH: u16 = 1 << 3;
-/// Several slashes, one after the other.
+/// Several slashes in a row.
 pub(super) const SLASHES: u16 = 1 << 4;
 /// A segment that begins with a dot.
 pub(super) const SLASH_DOT: u16 = 1 << 5;
-/// A segment that ends with a dot or an escape, or in which a NUL or the name of a stream begins.
+/// A segment that ends with a dot or an escape, or that contains a NUL or the name of a stream.
 pub(super) const TRIMMED: u16 = 1 << 6;
 /// The escape of `?`, `#` or NUL, where some servers end a path.
 pub(super) const CUT: u16 = 1 << 1;
@@ -71,7 +71,7 @@ pub(super) fn marks_of(path: &[u8]) -> u16 {
     found | mark_of_end(path)
 }
 
-/// Whether a segment that ends so may have an end that some server drops.
+/// Whether some server may drop the end of a segment that ends like this path.
 const fn mark_of_end(path: &[u8]) -> u16 {
     match path {
         [.., b'.'] | [.., b'%', _, _] => TRIMMED,

@@ -2,7 +2,7 @@
 
 use crate::http::{self, percent};
 
-/// Whether a byte of a path means itself and nothing else (RFC 3986 section 3.3: `pchar`, but for `;`).
+/// Whether a byte of a path always means itself (RFC 3986 section 3.3: `pchar` without `;`).
 pub(in crate::policy::path) const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -25,17 +25,18 @@ pub(in crate::policy::path) const fn is_plain(byte: u8) -> bool {
         )
 }
 
-/// The path with nothing encoded that may stand for itself in a segment, all else encoded, and its escapes in capitals.
+/// The normal form of the path: with escapes only where a segment needs them, and with their digits in upper
+/// case.
 pub(in crate::policy::path) fn in_normal_form(path: &[u8]) -> Vec<u8> {
     respell(path, false)
 }
 
-/// The same with what separates decoded as well.
+/// The same, with separators decoded as well.
 pub(super) fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
     let stands = |byte: u8| is_plain(byte) || matches!(byte, b';' | b'/' | b'\\');
     let mut spelt = Vec::with_capacity(path.len());
     loop {
-        // Most of a path stands for itself.
+        // Most bytes of a path need no change.
         let end = path.iter().position(|byte| !stands(*byte)).unwrap_or(path.len());
         let Some((plain, rest)) = path.split_at_checked(end) else {
             break;
@@ -58,17 +59,17 @@ pub(super) fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
     }
     spelt
 }
-/// The path in normal form, with characters for what they are compatible with; and whether any of these is more than a letter
-/// or a digit.
+/// The path in normal form, with each character replaced by its compatible ASCII characters; and whether any
+/// of these is neither a letter nor a digit.
 pub(in crate::policy::path) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
     loosely(&in_normal_form(path))
 }
 
-/// The same of a path in normal form.
+/// As above, for a path in normal form.
 pub(super) fn loosely(mut path: &[u8]) -> (Vec<u8>, bool) {
     let mut made = Vec::with_capacity(path.len());
     let mut is_structural = false;
-    // Only an escape is ever anything else.
+    // Only an escape can change.
     while let Some((plain, escaped)) = path.split_at_checked(memchr::memchr(b'%', path).unwrap_or(path.len()))
     {
         made.extend_from_slice(plain);
@@ -90,13 +91,13 @@ pub(super) fn loosely(mut path: &[u8]) -> (Vec<u8>, bool) {
     (in_normal_form(&made), is_structural)
 }
 
-/// Whether the path holds what no client has use for and some servers read as anything: a form of UTF-8 that is longer than
-/// need be, or a `%u002e`.
+/// Whether the path contains an overlong form of UTF-8 or a `%u002e`. No client needs these, and some servers
+/// decode them to any character.
 pub(in crate::policy) fn is_deceptive(path: &[u8]) -> bool {
     is_deceptive_if_normal(&in_normal_form(path))
 }
 
-/// The same of a path in normal form.
+/// As above, for a path in normal form.
 pub(super) fn is_deceptive_if_normal(normal: &[u8]) -> bool {
     memchr::memchr_iter(b'%', normal).any(|at| match normal.get(at..) {
         Some([b'%', b'u' | b'U', a, b, c, d, ..]) => {
@@ -112,7 +113,7 @@ pub(super) fn is_deceptive_if_normal(normal: &[u8]) -> bool {
     })
 }
 
-/// The first character of a path in normal form where it is none of ASCII, and what follows.
+/// The first character of a path in normal form if it is beyond ASCII, and the rest of the path.
 fn character(path: &[u8]) -> Option<(u32, &[u8])> {
     let (lead, mut rest) = escape(path)?;
     let count = lead.leading_ones();
@@ -131,16 +132,17 @@ fn character(path: &[u8]) -> Option<(u32, &[u8])> {
     Some((character, rest))
 }
 
-/// The octet of an escape, and what follows.
+/// The octet of an escape, and the rest of the path.
 pub(super) fn escape(path: &[u8]) -> Option<(u8, &[u8])> {
     let (octet, is_escaped, rest) = percent::split_first(path)?;
     is_escaped.then_some((octet, rest))
 }
 
-/// What a character is in ASCII, to who normalizes (NFKC, NFC) or looks for the nearest; and how often.
+/// The ASCII character that replaces a character in compatibility normalization (NFKC) or in a conversion to
+/// the nearest character, and how often it occurs.
 const fn compatible(character: u32) -> Option<(u8, usize)> {
     let ascii = match character {
-        // Full width.
+        // Full-width forms.
         0xff01..=0xff5e => character.wrapping_sub(0xfee0).to_le_bytes()[0],
         0x2025 => return Some((b'.', 2)),
         0x2026 => return Some((b'.', 3)),

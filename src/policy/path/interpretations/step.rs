@@ -3,41 +3,41 @@
 use super::marks;
 use super::spelling::{is_plain, loosely, respell};
 
-/// What servers do, one step each. Proxies and frameworks follow each other, and each does some of this, in an order of its own:
-/// so a path's interpretations are whatever any of these steps make of it, in any order and any number of times. Any smaller set,
-/// such as the one interpretation that does all of it, has paths that a server in between reads as something else:
-/// `//a/x\..\..` is `/` where all of it is done, and below `/a` where slashes are merged and backslashes left alone.
+/// The changes that servers make to a path, one step each. Proxies and frameworks follow each other, and each
+/// applies some of these steps in its own order. The interpretations of a path are therefore the results of
+/// all steps in any order, any number of times. A smaller set would miss some: `//a/x\..\..` is `/` after all
+/// steps, but a server that merges slashes and keeps backslashes finds a path below `/a`.
 ///
-/// Most paths that are not plain come to one interpretation or two, since a step that finds nothing to do adds nothing.
+/// Most paths that are not plain have one interpretation or two, because a step without an effect adds none.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    /// RFC 3986 section 6.2.2: what need not be encoded is not, what must be is.
+    /// RFC 3986 section 6.2.2: encodes what a path must encode, and decodes everything else.
     Normalize,
-    /// Many routers decode first. What that uncovers, another server may decode again.
+    /// Many routers decode first. Another server may decode the result again.
     Decode,
-    /// RFC 3986 section 3.3 allows for parameters of a segment; servlets drop them.
+    /// RFC 3986 section 3.3 allows parameters in a segment; servlets drop them.
     DropParameters,
-    /// Programs that take a decoded path for a URL, or for a C string.
+    /// Programs that treat a decoded path as a URL or as a C string.
     CutShort,
     /// The URL standard, section 4.4, and Windows.
     TurnBackslashes,
-    /// File systems, and everything that was made after them.
+    /// File systems, and programs that follow their rules.
     MergeSlashes,
     /// RFC 3986 section 5.2.4.
     ResolveDots,
-    /// The same by who decodes first, and stops reading a segment at the first strange character.
+    /// Some servers decode first, and stop reading a segment at the first unusual character.
     ResolveStrangeDots,
-    /// The same by who leaves no slash behind at the end.
+    /// Some servers leave no slash at the end.
     ResolveWithoutSlash,
-    /// RFC 3986 section 4.2: to who takes a path for a reference, an authority follows two slashes, and by the URL standard
-    /// more than two, and backslashes.
+    /// RFC 3986 section 4.2: a server that parses the path as a reference finds an authority after two
+    /// slashes. By the URL standard, more slashes and backslashes count too.
     DropAuthority,
-    /// The URL standard, section 4.4, leaves tabs and line breaks out, and others all control characters.
+    /// The URL standard, section 4.4, drops tabs and line breaks. Others drop all control characters.
     DropControls,
-    /// Windows leaves out dots and spaces at the end of a name, and the name of a stream behind a colon (`::$DATA`); others
-    /// spaces of all kinds, and what follows a NUL.
+    /// Windows drops dots and spaces at the end of a name, and the name of a stream after a colon
+    /// (`::$DATA`). Others drop spaces of all kinds, and everything after a NUL.
     TrimSegments,
-    /// Programs that take characters for what they are compatible with (NFKC), or for the nearest.
+    /// Programs that replace characters by compatible ones (NFKC), or by the nearest ones.
     DecodeLoosely,
 }
 
@@ -58,7 +58,8 @@ pub(super) const STEPS: [Step; 13] = [
 ];
 
 impl Step {
-    /// Of these marks a path has one, or its normal form, or the step changes nothing but the form.
+    /// The marks that this step changes. A step is useful only if the path or its normal form has one of
+    /// them.
     pub(super) const fn asks_for(self) -> u16 {
         match self {
             Self::Normalize => marks::NOT_NORMAL,
@@ -151,7 +152,7 @@ fn without_dot_segments(path: &[u8], step: Step) -> Vec<u8> {
     left
 }
 
-/// What follows the authority, if there is one.
+/// The part after the authority, if there is an authority.
 fn without_authority(path: &[u8]) -> Vec<u8> {
     let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
     let start = path.iter().position(|byte| !is_slash(byte)).unwrap_or(path.len());
@@ -166,7 +167,7 @@ fn without_authority(path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// The path in normal form without what are control characters, encoded.
+/// The path in normal form, without encoded control characters.
 fn without_controls(mut path: &[u8]) -> Vec<u8> {
     let mut left = Vec::with_capacity(path.len());
     while let [byte, after @ ..] = path {
@@ -182,8 +183,8 @@ fn without_controls(mut path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// The path in normal form, each segment without the name of a stream, what follows a NUL, and the dots, spaces and control
-/// characters at its end, unless it has nothing else.
+/// The path in normal form. Each segment loses the name of a stream, everything after a NUL, and the dots,
+/// spaces and control characters at its end, unless it consists of nothing else.
 fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
     let mut left = Vec::with_capacity(path.len());
     for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
@@ -205,12 +206,14 @@ fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// Whether Windows may read the name of a stream in it: `name::$DATA`, `name:$I30:$INDEX_ALLOCATION`.
+/// Whether Windows may find the name of a stream in the segment: `name::$DATA`,
+/// `name:$I30:$INDEX_ALLOCATION`.
 fn has_stream(segment: &[u8]) -> bool {
     segment.windows(2).any(|two| two == b":$")
 }
 
-/// What has no ink, in normal form: U+0020, U+0085, U+00A0, U+1680, U+2028, U+2029, U+202F, U+205F, U+3000, U+FEFF.
+/// Invisible characters in normal form: U+0020, U+0085, U+00A0, U+1680, U+2028, U+2029, U+202F, U+205F,
+/// U+3000, U+FEFF.
 const BLANKS: [&[u8]; 10] = [
     b"%20",
     b"%C2%85",
@@ -224,7 +227,8 @@ const BLANKS: [&[u8]; 10] = [
     b"%EF%BB%BF",
 ];
 
-/// A segment in normal form without the dot, space or control character at its end, if there is one.
+/// A segment in normal form without the dot, space or control character at its end; `None` if it ends with
+/// none of these.
 fn without_last_blank(segment: &[u8]) -> Option<&[u8]> {
     match segment {
         [before @ .., b'.'] | [before @ .., b'%', b'0' | b'1', _] => Some(before),

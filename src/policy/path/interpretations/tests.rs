@@ -129,7 +129,7 @@ fn the_readings_of_a_canonical_path_have_its_segments() {
         for interpretation in interpretations {
             let again = RequestPath::interpretation(&interpretation);
             assert!(again.is_canonical(), "{shown}");
-            // What ends a path early is the one thing that takes segments away.
+            // Only a step that ends the path early removes segments.
             assert!(
                 segments(&interpretation) == segments(&path) || shown.contains("%3f"),
                 "{shown}"
@@ -170,7 +170,7 @@ fn whatever_is_made_of_a_reading_is_a_reading() {
     assert!(refused < 100, "{refused}");
 }
 
-/// What every step makes of a path, whether it has anything to do or not.
+/// The result of every step, even of a step without an effect.
 fn one_by_one(path: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut found = vec![path.to_vec()];
     let mut left = MOST.checked_sub(path.len())?;
