@@ -68,6 +68,7 @@ impl<Id: Copy> Metric<Id> {
         self.change(meter, Change::Record(millis(time)));
     }
 
+    #[inline(never)]
     fn change(self, meter: &impl Meter<Id = Id>, change: Change) {
         if let Some(id) = self.0 {
             meter.change(id, change);
@@ -126,15 +127,21 @@ pub fn prefix(config: &Config) -> String {
     }
 }
 
-/// What a host does to define a metric.
+/// The host's function for the definition of a metric.
 type Define<'d, Id> = &'d dyn Fn(MetricKind, &str) -> Option<Id>;
+
+/// Defines the metric with this name after a prefix. Not inlined: the module would contain it some thirty times.
+#[inline(never)]
+fn metric<Id>(define: Define<'_, Id>, kind: MetricKind, prefix: &str, name: &str) -> Metric<Id> {
+    Metric(define(kind, &[prefix, name].join(".")))
+}
 
 impl<Id: Copy> Metrics<Id> {
     /// Defines all metrics of a configuration by the host's `define`.
     #[must_use]
     pub fn define(config: &Config, define: Define<'_, Id>) -> Self {
         let prefix = prefix(config);
-        let metric = |kind, name: &str| Metric(define(kind, &format!("{prefix}.{name}")));
+        let metric = |kind, name: &str| metric(define, kind, &prefix, name);
         let counter = |name: &str| metric(MetricKind::Counter, name);
         let by_reason = |word: &str| {
             Reason::ALL
@@ -219,7 +226,7 @@ impl<Id: Copy> Metrics<Id> {
 impl<Id: Copy> ProviderMetrics<Id> {
     /// Gauges describe a single provider only.
     fn define(prefix: &str, has_gauges: bool, define: Define<'_, Id>) -> Self {
-        let metric = |kind, name: &str| Metric(define(kind, &format!("{prefix}.{name}")));
+        let metric = |kind, name: &str| metric(define, kind, prefix, name);
         let counter = |name: &str| metric(MetricKind::Counter, name);
         let gauge = |name: &str| match has_gauges {
             true => metric(MetricKind::Gauge, name),
