@@ -1,4 +1,5 @@
-//! RFC 6750 section 2: where a request carries its token, and how it is taken out of the request.
+//! RFC 6750 section 2: the places in which a request carries its token, and the removal of the token from the
+//! request.
 
 mod cookie;
 mod location;
@@ -19,17 +20,17 @@ pub use location::{DPOP_PREFIX, Location};
 use names::{Names, Slots};
 pub(crate) use spelling::NO_TOKEN;
 
-/// A token as it was found. Nothing is known of it but where it was.
+/// A token as the request carries it. The filter knows only its location.
 #[derive(Debug)]
 pub struct Credential<'a> {
-    /// Where.
+    /// The location.
     pub location: LocationId,
     /// The token's bytes.
     pub token: Cow<'a, [u8]>,
 }
 
 impl Credential<'_> {
-    /// The same, without a copy of the token.
+    /// As above, without a copy of the token.
     #[must_use]
     pub fn borrowed(&self) -> Credential<'_> {
         Credential {
@@ -39,7 +40,7 @@ impl Credential<'_> {
     }
 }
 
-/// Every location of a configuration.
+/// All locations of a configuration.
 #[derive(Debug, Default)]
 pub struct Locations {
     list: Vec<Location>,
@@ -48,7 +49,7 @@ pub struct Locations {
 }
 
 impl Locations {
-    /// These, by their numbers.
+    /// The locations with these indexes.
     #[must_use]
     pub fn new(list: Vec<Location>) -> Self {
         let mut all = Self::default();
@@ -73,19 +74,19 @@ impl Deref for Locations {
     }
 }
 
-/// Looks for tokens at these locations: at each there may be one.
+/// Looks for tokens at these locations, each of which may contain one.
 ///
 /// # Errors
 ///
-/// Fails with `token_multiple` where a location holds several, since a good token must not hide a bad one that the upstream
-/// may prefer; with `request_malformed` where a parameter cannot be decoded.
+/// Fails with `token_multiple` if a location contains several tokens: a good token must not hide a bad one
+/// that the upstream may prefer. Fails with `request_malformed` if a parameter cannot be decoded.
 pub fn find<'a>(
     request: &'a RequestHead,
     locations: &Locations,
     ids: &[LocationId],
 ) -> Result<Vec<Credential<'a>>, Denial> {
     let mut finder = Finder::new(request, locations);
-    // Most requests without a token need no memory for what they do not have.
+    // Most requests without a token allocate no memory here.
     let mut all: Vec<Credential<'a>> = Vec::new();
     for id in ids {
         all.extend(finder.find(*id)?);
@@ -93,7 +94,7 @@ pub fn find<'a>(
     Ok(all)
 }
 
-/// Looks for tokens at one location after the other. The query and the cookies are read once for all of them.
+/// Looks for tokens at one location after another. It reads the query and the cookies once for all locations.
 #[derive(Debug)]
 pub struct Finder<'l, 'a> {
     request: &'a RequestHead,
@@ -103,7 +104,7 @@ pub struct Finder<'l, 'a> {
 }
 
 impl<'l, 'a> Finder<'l, 'a> {
-    /// Has looked nowhere yet.
+    /// A finder before its first search.
     #[must_use]
     pub const fn new(request: &'a RequestHead, locations: &'l Locations) -> Self {
         Self {
@@ -114,9 +115,7 @@ impl<'l, 'a> Finder<'l, 'a> {
         }
     }
 
-    /// The token at a location, if there is one. Each location is asked for once.
-    ///
-    /// Fails as [`find`].
+    /// The token at a location, if it has one. Call this once for each location. Fails like [`find`].
     pub fn find(&mut self, id: LocationId) -> Result<Option<Credential<'a>>, Denial> {
         let (request, locations) = (self.request, self.locations);
         let found = match locations.get(id.index()) {
@@ -126,7 +125,8 @@ impl<'l, 'a> Finder<'l, 'a> {
                 let mut found = None;
                 for value in request.all(*field) {
                     let token = after_prefix(value, prefix);
-                    // Envoy joins repeated `authorization` fields with a comma, which no token holds.
+                    // Envoy joins repeated `authorization` fields with a comma, and no token contains a
+                    // comma.
                     if (token.is_some() || scheme(prefix).is_some()) && is_repeated(value, prefix) {
                         return Err(several);
                     }
@@ -164,8 +164,8 @@ impl<'l, 'a> Finder<'l, 'a> {
 }
 
 impl Location {
-    /// Whether there is a JWT in this header without a scheme, or behind one that none of these locations reads, so that only
-    /// the upstream may find it: `JWT eyJ…`.
+    /// Whether this header contains a JWT without a scheme, or after a scheme that none of these locations
+    /// reads, such as `JWT eyJ…`. Only the upstream may find it.
     #[must_use]
     pub fn has_unread_jwt(&self, request: &RequestHead, all: &[Self]) -> bool {
         let Self::Header { field, prefix, .. } = self else {
@@ -185,7 +185,7 @@ impl Location {
     }
 }
 
-/// Takes the tokens out of the request, wherever they are at these locations.
+/// Removes the tokens at these locations from the request.
 pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderEdits) {
     let mut path: Option<Vec<u8>> = None;
     let mut cookies: Option<Vec<u8>> = None;
@@ -217,13 +217,14 @@ pub fn strip(request: &RequestHead, locations: &[&Location], edits: &mut HeaderE
     }
 }
 
-/// What follows the prefix; the schemes `Bearer` and `DPoP` in any case and with any number of spaces (RFC 9110 section 11.4:
-/// `auth-scheme [ 1*SP token68 ]`, "case-insensitive"), other prefixes exactly. The scheme alone is an empty token.
+/// The part after the prefix. The schemes `Bearer` and `DPoP` match in any case and with any number of spaces
+/// (RFC 9110 section 11.4: `auth-scheme [ 1*SP token68 ]`, "case-insensitive"); other prefixes match exactly.
+/// After the scheme alone, the token is empty.
 ///
-/// A value that has the scheme's word where it should be, but is not written as it should be, is a token too, and one that is
-/// malformed, since no token has its first byte: the upstream may read such a value more kindly than it was read here.
+/// A value that contains the scheme in another form counts as a malformed token: the upstream may be more
+/// tolerant than the filter. The returned value begins with a byte that no token contains.
 fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    // As nearly everybody writes it, there is nothing to interpret.
+    // In the usual form there is nothing to interpret.
     if prefix.ends_with(b" ")
         && let Some(token @ [first, .., last]) = value.strip_prefix(prefix)
         && is_token_byte(*first)
@@ -247,7 +248,7 @@ fn after_prefix<'a>(value: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     })
 }
 
-/// The scheme of a prefix: a word with a space after it, which `Bearer` and `DPoP` do not need.
+/// The scheme of a prefix: a word with a space after it. `Bearer` and `DPoP` need no space.
 fn scheme(prefix: &[u8]) -> Option<&[u8]> {
     let scheme = prefix.trim_ascii_end();
     (prefix.ends_with(b" ") || is_known(scheme))
@@ -260,15 +261,16 @@ fn is_known(scheme: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer") || scheme.eq_ignore_ascii_case(b"DPoP")
 }
 
-/// What follows the scheme's word, in any case; `None` where that is another word, or only the beginning of one.
+/// The part after the scheme, in any case; `None` if the value begins with another word, or with a longer
+/// one.
 fn after_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (word, rest) = value.split_at_checked(scheme.len())?;
     let ends = rest.first().is_none_or(|byte| !is_token_byte(*byte));
     (ends && word.eq_ignore_ascii_case(scheme)).then_some(rest)
 }
 
-/// Whether the scheme's word and a space are anywhere in a value of another scheme: an upstream that splits the value at
-/// `Bearer ` reads what follows as its token.
+/// Whether a value of another scheme contains the scheme and a space: an upstream that splits the value at
+/// `Bearer ` uses the rest as its token.
 fn holds_scheme(value: &[u8], scheme: &[u8]) -> bool {
     memchr::memchr_iter(b' ', value).any(|end| {
         let word = end
@@ -278,16 +280,16 @@ fn holds_scheme(value: &[u8], scheme: &[u8]) -> bool {
     })
 }
 
-/// Whether behind a comma another value of the same header follows that holds a token.
+/// Whether another value of the same header with a token follows after a comma.
 fn is_repeated(value: &[u8], prefix: &[u8]) -> bool {
-    // Hardly any value has one, so that a quick look is worth it.
+    // Few values have a comma, so the quick test pays.
     if memchr::memchr(b',', value).is_none() {
         return false;
     }
     value.split(|byte| *byte == b',').skip(1).any(|part| {
         let part = part.trim_ascii();
         match scheme(prefix) {
-            // `Digest username="x", Bearer=y` has a parameter of that name.
+            // `Digest username="x", Bearer=y` has a parameter with that name.
             Some(scheme) => after_scheme(part, scheme).is_some_and(|rest| rest.first() != Some(&b'=')),
             None => !part.is_empty() && part.starts_with(prefix),
         }

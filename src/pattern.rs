@@ -1,11 +1,12 @@
-//! Patterns (`safe_regex`, `regex`, `contains`): all patterns for one text are decided in one pass over it.
+//! Patterns (`safe_regex`, `regex`, `contains`): one pass over a text decides all patterns for it.
 //!
-//! RE2's syntax without Unicode classes. A pattern has to match the whole text. The text is bytes: what is UTF-8 counts as its
-//! characters, and each byte that is not as a character of its own, which `.` and every negated class match. No such byte
-//! hides what is beside it.
+//! The syntax is RE2's without Unicode classes. A pattern must match the whole text. A text is a sequence of
+//! bytes. Valid UTF-8 counts as its characters. Every other byte counts as a character of its own, which `.`
+//! and every negated class match, so that it does not hide its neighbors.
 //!
-//! A text costs a step for each byte, and more only where no text led there before. What that may cost one request is bounded
-//! by [`Effort`]; beyond it the answer is [`Hits::Unknown`], and who asked has to decide for the safe side.
+//! Each byte of a text costs one step, and more only if no earlier text reached the same state. [`Effort`]
+//! bounds the cost for one request. Beyond it the answer is [`Hits::Unknown`], and the caller has to choose
+//! the safe side.
 
 mod automaton;
 mod effort;
@@ -26,18 +27,18 @@ pub use string_matcher::StringMatcher;
 pub use syntax::Fault;
 use syntax::Node;
 
-/// One pattern, read.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Node);
 
 /// The patterns for one text.
 #[derive(Debug)]
 pub struct PatternSet {
-    /// Those that are no part of the program yet.
+    /// The patterns that are not yet a part of the program.
     patterns: RefCell<Vec<Node>>,
     program: RefCell<Option<Program>>,
     states: RefCell<States>,
-    /// The same for texts with line feeds, or where a pattern looks around it.
+    /// The program for texts with line feeds, or for patterns with assertions.
     states_of_lines: RefCell<States>,
 }
 
@@ -59,22 +60,22 @@ pub struct Member {
     number: u32,
 }
 
-/// One request's questions: what they may still cost, and the answers, so that no text is gone through twice.
+/// The remaining effort of one request, and the results so far: no text is searched twice.
 #[derive(Debug)]
 pub struct Search<'t> {
-    /// What it may still cost.
+    /// The remaining effort.
     pub effort: Effort,
     found: Vec<(*const PatternSet, Text<'t>, Hits)>,
-    /// Where the next answer is, if questions come in the same order again.
+    /// The index of the next result if the searches have the same order as before.
     next: usize,
 }
 
-/// A text that is kept as long as the answers for it, so that its address tells it from others.
+/// A text that lives as long as its results. Its address identifies it.
 #[derive(Clone, Debug)]
 pub enum Text<'t> {
     /// A part of the request.
     Borrowed(&'t [u8]),
-    /// What was made of one.
+    /// A text that was computed from a part of the request.
     Shared(Rc<[u8]>),
 }
 
@@ -90,18 +91,19 @@ impl Deref for Text<'_> {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, for whoever wrote it.
+    /// Fails with the reason for which the pattern is invalid, for its author.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let node = syntax::parse(text)?;
         program::check(&node)?;
         Ok(Self(node))
     }
 
-    /// What every text that it matches begins with, and whether nearly every text that begins so matches.
+    /// The common prefix of all texts that the pattern matches, and whether it matches nearly every text with
+    /// this prefix.
     #[must_use]
     pub fn beginning(&self) -> (Vec<u8>, bool) {
         let mut text = String::new();
@@ -123,7 +125,7 @@ impl Pattern {
         (text.into_bytes(), false)
     }
 
-    /// Every text that holds this one.
+    /// A pattern for every text that contains this one.
     #[must_use]
     pub fn containing(text: &str, ignore_case: bool) -> Self {
         let text = syntax::literal(text, ignore_case);
@@ -138,7 +140,7 @@ fn is_nearly_anything(ranges: &[(u32, u32)]) -> bool {
 }
 
 impl PatternSet {
-    /// Adds a pattern. All have to be there before the first text is.
+    /// Adds a pattern. Add all patterns before the first search.
     #[must_use]
     pub fn add(self: &Rc<Self>, pattern: Pattern) -> Member {
         let mut patterns = self.patterns.borrow_mut();
@@ -150,7 +152,7 @@ impl PatternSet {
         }
     }
 
-    /// No pattern is added any more: does now what the first text would have to wait for.
+    /// The set is complete. This does the work that the first search would do otherwise.
     pub fn finish(&self) {
         self.program.borrow_mut().get_or_insert_with(|| {
             let mut compiler = Compiler::default();
@@ -169,7 +171,7 @@ impl PatternSet {
         }
         match &*self.program.borrow() {
             Some(program) => {
-                // What looks around it is decided where it looks, and not where it is reached.
+                // The automaton decides an assertion at the place that it tests.
                 let is_simple = !program.looks && memchr::memchr(b'\n', text).is_none();
                 let states = match is_simple {
                     true => &self.states,
@@ -183,7 +185,7 @@ impl PatternSet {
 }
 
 impl Member {
-    /// A pattern of its own.
+    /// A pattern with a set of its own.
     #[must_use]
     pub fn alone(pattern: Pattern) -> Self {
         let member = Rc::new(PatternSet::default()).add(pattern);
@@ -191,25 +193,25 @@ impl Member {
         member
     }
 
-    /// Whether it matches this text; `None`: to find out would cost too much.
+    /// Whether the pattern matches this text; `None`: the search would cost too much.
     #[must_use]
     pub fn matches<'t>(&self, text: &Text<'t>, search: &mut Search<'t>) -> Option<bool> {
         search.matching(&self.set, text).hold(self.number)
     }
 
-    /// The patterns of which it is one.
+    /// The set of the pattern.
     #[must_use]
     pub const fn set(&self) -> &Rc<PatternSet> {
         &self.set
     }
 
-    /// Its number among these.
+    /// Its index in the set.
     #[must_use]
     pub const fn number(&self) -> u32 {
         self.number
     }
 
-    /// The same for a text that no one asks of again.
+    /// As above, for a text that is searched only once.
     #[must_use]
     pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
         self.set.matching(text, effort).hold(self.number)
@@ -217,7 +219,7 @@ impl Member {
 }
 
 impl<'t> Search<'t> {
-    /// With what one request may cost.
+    /// A matcher with the effort of one request.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -253,7 +255,7 @@ impl Default for Search<'_> {
 }
 
 impl Hits {
-    /// Whether the pattern of this number matches; `None`: no one knows.
+    /// Whether the pattern with this index matches; `None` if that is unknown.
     #[must_use]
     pub fn hold(&self, number: u32) -> Option<bool> {
         match self {

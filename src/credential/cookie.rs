@@ -8,14 +8,14 @@ use super::spelling;
 use crate::http::is_token_byte;
 use crate::http::percent::{self, Plus};
 
-/// Takes the values of cookies in a `cookie` field; quotes around a value are dropped. A cookie that some servers take for one
-/// of a name, by another separator or spelling, has a value that is no token.
+/// Returns the values of cookies in a `cookie` field, without quotes. If only some servers find a cookie of
+/// this name, because of another separator or spelling, its value is a malformed token.
 pub(super) fn find<'a>(line: &'a [u8], names: &Names, slots: &mut Slots<'_, 'a>) {
     for pair in pairs(line) {
         slots.next_pair();
         let mut rest = pair;
         let mut is_first = true;
-        // Every `=` may end a name, wherever that begins.
+        // Every `=` may end a name, at any length.
         while let Some(at) = memchr::memchr(b'=', rest)
             && let Some((before, after)) = rest.split_at_checked(at)
         {
@@ -43,7 +43,7 @@ pub(super) fn find<'a>(line: &'a [u8], names: &Names, slots: &mut Slots<'_, 'a>)
     }
 }
 
-/// What [`find`] finds for one name.
+/// The result of [`find`] for one name.
 #[cfg(test)]
 fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     pairs(line).filter_map(move |pair| {
@@ -51,12 +51,12 @@ fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     })
 }
 
-/// Whether some server reads this pair, or a part of it, as a cookie of this name: those that split at commas and white space
-/// too, or decode names, and PHP, which finds `my_session` in `my.session`.
+/// Whether some server takes this pair, or a part of it, for a cookie of this name: some split at commas and
+/// white space too, some decode names, and PHP finds `my_session` in `my.session`.
 #[cfg(test)]
 fn passes_for(pair: &[u8], name: &[u8]) -> bool {
     let mut rest = pair;
-    // Every `=` may end a name, wherever that begins.
+    // Every `=` may end a name, at any length.
     while let Some(at) = memchr::memchr(b'=', rest)
         && let Some((before, after)) = rest.split_at_checked(at)
     {
@@ -80,12 +80,12 @@ fn passes_for(pair: &[u8], name: &[u8]) -> bool {
     false
 }
 
-/// What no server takes for the end of a cookie.
+/// A byte that ends a cookie for no server.
 fn is_name_byte(byte: u8) -> bool {
     is_token_byte(byte) || byte == b'['
 }
 
-/// The fields' cookies but those of this name, as one field.
+/// The cookies of the fields, without those of this name, as one field.
 pub(super) fn without<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &[u8]) -> Vec<u8> {
     let mut rest = Vec::new();
     for pair in lines
@@ -113,7 +113,7 @@ fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     Some(value_in(value))
 }
 
-/// The value that begins with this `=`.
+/// The value after this `=`.
 fn value_in(value: &[u8]) -> &[u8] {
     let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii_start();
     value

@@ -1,4 +1,4 @@
-//! The names of parameters, or of cookies, that may hold a token: all of them are looked for in one pass over a request.
+//! The names of parameters or cookies that may contain a token. One pass over the request finds them all.
 
 use std::borrow::Cow;
 
@@ -9,23 +9,23 @@ use crate::ids::{FieldId, LocationId};
 /// The names in one field.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// The field that they are in.
+    /// The field.
     pub(super) field: FieldId,
-    /// In the order of their locations.
+    /// The names, in the order of their locations.
     list: Vec<(LocationId, Box<[u8]>)>,
-    /// The hashes of the names as [`spelling::fold`] writes them, in order.
+    /// The hashes of the names as [`spelling::fold`] writes them, sorted.
     by_hash: Vec<(u32, usize)>,
     longest: usize,
-    /// A bit for each byte, less its upper three bits, with which a name begins.
+    /// The first bytes of the names: one bit for each byte, without its upper three bits.
     first_bytes: u32,
 }
 
-/// What was found so far of each name, in the order of [`Names`].
+/// The result so far for each name, in the order of [`Names`].
 #[derive(Debug)]
 pub(super) struct Slots<'n, 'a> {
     names: &'n Names,
     all: Vec<Slot<'a>>,
-    /// The number of the pair that is looked at: in one pair a name is found once.
+    /// The number of the current pair: a pair counts once for each name.
     pair: usize,
 }
 
@@ -46,12 +46,12 @@ impl Names {
         self.first_bytes |= name.first().map_or(u32::MAX, |byte| first_bit(*byte));
     }
 
-    /// The number of the name that is looked for at this location.
+    /// The index of the name at this location.
     pub(super) fn number(&self, id: LocationId) -> Option<usize> {
         self.list.binary_search_by_key(&id, |(known, _)| *known).ok()
     }
 
-    /// Calls `found` with each name that this is, exactly.
+    /// Calls `found` with each name that equals the text exactly.
     pub(super) fn each_same(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
         if text.len() <= self.longest && self.may_begin(text) {
             let hash = text.iter().copied().map(spelling::fold).fold(START, mix);
@@ -63,7 +63,8 @@ impl Names {
         }
     }
 
-    /// Calls `found` with each name that some server takes the text for: it ends at a NUL, a bracket or white space.
+    /// Calls `found` with each name for which some server takes the text: it ends at a NUL, a bracket or
+    /// white space.
     pub(super) fn each_beginning(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
         let text = spelling::begin(text);
         let end = text.trim_ascii_end().len();
@@ -93,7 +94,7 @@ impl Names {
             .is_none_or(|byte| first_bit(*byte) & self.first_bytes != 0)
     }
 
-    /// The numbers of all names that are no longer than this.
+    /// The indexes of all names that are not longer than this.
     pub(super) fn up_to(&self, length: usize) -> impl Iterator<Item = usize> {
         let names = self.list.iter().enumerate();
         names
@@ -123,13 +124,13 @@ impl<'n, 'a> Slots<'n, 'a> {
         }
     }
 
-    /// Another pair follows.
+    /// The next pair follows.
     pub(super) fn next_pair(&mut self) {
         self.pair = self.pair.saturating_add(1);
     }
 
-    /// Takes what the pair says of a name, unless it said something before. Fails with `token_multiple` where an earlier pair
-    /// has said something.
+    /// Notes the pair's value for a name, once for each pair. Fails with `token_multiple` if an earlier pair
+    /// had a value.
     pub(super) fn take(&mut self, number: usize, value: Result<Cow<'a, [u8]>, Denial>) {
         let Some(slot) = self.all.get_mut(number).filter(|slot| slot.pair != self.pair) else {
             return;
@@ -147,17 +148,17 @@ impl<'n, 'a> Slots<'n, 'a> {
         }
     }
 
-    /// Whether the value of this name has a say: the name is not known to be there twice.
+    /// Whether the value of this name matters: the name has not occurred twice.
     pub(super) fn is_due(&self, number: usize) -> bool {
         self.all.get(number).is_some_and(|slot| slot.found.is_ok())
     }
 
-    /// The same where some server only finds the name: what it has is no token.
+    /// Notes a malformed token: only some servers find the name.
     pub(super) fn take_none(&mut self, number: usize) {
         self.take(number, Ok(Cow::Borrowed(spelling::NO_TOKEN)));
     }
 
-    /// What was found at a location.
+    /// The result for a location.
     pub(super) fn at(&mut self, id: LocationId) -> Result<Option<Cow<'a, [u8]>>, Denial> {
         let number = self.names.number(id);
         let slot = number.and_then(|number| self.all.get_mut(number));
@@ -180,7 +181,7 @@ fn mix(hash: u32, byte: u8) -> u32 {
 pub(super) mod tests {
     use super::*;
 
-    /// Names that are each other's beginnings, and such as others are taken for.
+    /// Names that are prefixes of each other, and names that servers confuse.
     pub(in crate::credential) const NAMES: [&str; 9] = [
         "a",
         "ab",
@@ -201,7 +202,7 @@ pub(super) mod tests {
         names
     }
 
-    /// Texts of these pieces, always the same.
+    /// All texts of these pieces, in a fixed order.
     pub(in crate::credential) fn texts(pieces: &'static [&'static str]) -> impl Iterator<Item = String> {
         let mut state = 7_u64;
         let mut below = move |end: usize| {
@@ -211,7 +212,7 @@ pub(super) mod tests {
         (0..20_000).map(move |_| (0..below(10)).map(|_| pieces[below(pieces.len())]).collect())
     }
 
-    /// What a location has whose values were found one by one.
+    /// The result for a location whose values were found one by one.
     pub(in crate::credential) fn only<'a>(
         id: LocationId,
         values: impl Iterator<Item = Result<Cow<'a, [u8]>, Denial>>,

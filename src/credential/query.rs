@@ -1,4 +1,4 @@
-//! The query of a path, read as `application/x-www-form-urlencoded` (the URL standard, section 5.1).
+//! The query of a path as `application/x-www-form-urlencoded` (the URL standard, section 5.1).
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use super::spelling;
 use crate::denial::{Denial, Reason};
 use crate::http::percent::{self, BadEscape, Plus};
 
-/// Takes the decoded values of parameters. A parameter that some servers take for one of a name, by another separator or
-/// spelling, has a value that is no token.
+/// Returns the decoded values of parameters. If only some servers find a parameter of this name, because of
+/// another separator or spelling, its value is a malformed token.
 pub(super) fn find<'a>(path: &'a [u8], names: &Names, slots: &mut Slots<'_, 'a>) {
     let (head, pairs) = split(path);
     for pair in pairs {
@@ -34,7 +34,7 @@ pub(super) fn find<'a>(path: &'a [u8], names: &Names, slots: &mut Slots<'_, 'a>)
     }
 }
 
-/// What servers find that split at `;` too.
+/// The parameters of servers that split at `;` too.
 fn find_parts(pair: &[u8], names: &Names, slots: &mut Slots<'_, '_>) {
     if memchr::memchr(b';', pair).is_some() {
         for part in pair.split(|byte| *byte == b';') {
@@ -45,12 +45,12 @@ fn find_parts(pair: &[u8], names: &Names, slots: &mut Slots<'_, '_>) {
     }
 }
 
-/// Calls `found` with each name that some server takes the key for, and whether it is that name: PHP finds `access_token` in
-/// `access.token`, `+access[token` and `access_token[]`. A name that it is comes first.
+/// Calls `found` with each name for which some server takes the key, and whether the key equals it: PHP finds
+/// `access_token` in `access.token`, `+access[token` and `access_token[]`. An equal name comes first.
 fn each_name(names: &Names, key: &[u8], found: &mut dyn FnMut(usize, bool)) {
     names.each_same(key, &mut |number| found(number, true));
     let Ok(mut decoded) = decode(key) else {
-        // Some read `%u005f`, and no client has use for it.
+        // Some servers decode `%u005f`, and no client needs it.
         if key.windows(2).any(|two| two.eq_ignore_ascii_case(b"%u")) {
             names.up_to(key.len()).for_each(|number| found(number, false));
         }
@@ -59,7 +59,7 @@ fn each_name(names: &Names, key: &[u8], found: &mut dyn FnMut(usize, bool)) {
     if matches!(decoded, Cow::Owned(_)) {
         names.each_same(&decoded, &mut |number| found(number, true));
     }
-    // Proxies and applications decode in turn.
+    // A proxy may decode first, and then the application.
     for _ in 0..MAX_DECODINGS {
         names.each_beginning(&decoded, &mut |number| found(number, false));
         match percent::decode(&decoded, Plus::Plus) {
@@ -70,7 +70,7 @@ fn each_name(names: &Names, key: &[u8], found: &mut dyn FnMut(usize, bool)) {
     }
 }
 
-/// What [`find`] finds for one name.
+/// The result of [`find`] for one name.
 #[cfg(test)]
 fn values<'a>(path: &'a [u8], name: &[u8]) -> impl Iterator<Item = Result<Cow<'a, [u8]>, BadEscape>> {
     let (head, pairs) = split(path);
@@ -92,7 +92,7 @@ fn values<'a>(path: &'a [u8], name: &[u8]) -> impl Iterator<Item = Result<Cow<'a
         .chain(hidden)
 }
 
-/// What is the query to a server that decodes a path before it looks for one.
+/// The query, as a server finds it that decodes the path first.
 fn hidden_query(head: &[u8]) -> Option<&[u8]> {
     memchr::memchr(b'%', head)?;
     let at = head
@@ -103,7 +103,7 @@ fn hidden_query(head: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 fn passes_for(pair: &[u8], key: &[u8], name: &[u8]) -> bool {
-    // No other spelling of a name is shorter.
+    // No spelling of a name is shorter than the name.
     if pair.len() < name.len() {
         return false;
     }
@@ -123,15 +123,15 @@ fn passes_for(pair: &[u8], key: &[u8], name: &[u8]) -> bool {
 
 #[cfg(test)]
 fn is_folded(key: &[u8], name: &[u8]) -> bool {
-    // Hardly any name that is long enough begins alike.
+    // Few names that are long enough begin with the same bytes.
     if key.len() < name.len() {
         return false;
     }
     let Ok(mut decoded) = decode(key) else {
-        // Some read `%u005f`, and no client has use for it.
+        // Some servers decode `%u005f`, and no client needs it.
         return key.windows(2).any(|two| two.eq_ignore_ascii_case(b"%u"));
     };
-    // Proxies and applications decode in turn.
+    // A proxy may decode first, and then the application.
     for _ in 0..MAX_DECODINGS {
         if spelling::is_folded(&decoded, name) {
             return true;
@@ -147,10 +147,10 @@ fn is_folded(key: &[u8], name: &[u8]) -> bool {
     false
 }
 
-/// So often a name is decoded to find another spelling of one.
+/// The number of decoding rounds in which the filter looks for another spelling of a name.
 const MAX_DECODINGS: usize = 3;
 
-/// The path without the parameters of this name; the others stay byte by byte as they were, and in their order.
+/// The path without the parameters of this name. The others keep their bytes and their order.
 pub(super) fn without(path: &[u8], name: &[u8]) -> Vec<u8> {
     let (head, pairs) = split(path);
     let mut rest = head.to_vec();
@@ -188,7 +188,7 @@ fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// A name that cannot be decoded is no name of ours.
+/// A name that cannot be decoded equals no name of the configuration.
 fn is_named(key: &[u8], name: &[u8]) -> bool {
     key == name || decode(key).is_ok_and(|decoded| *decoded == *name)
 }

@@ -1,8 +1,8 @@
-//! Runs programs over texts. Each set of places that it has reached is one state, with its known successors.
+//! Runs programs over texts. A state is the set of places that a text has reached, with its known successors.
 //!
-//! It makes a state when a text first reaches it, and forgets all states when they take too much memory. A
-//! text costs one step for each byte if its states exist, and more for each state that it has to make.
-//! [`Effort`] bounds that.
+//! The automaton makes a state when a text first reaches it, and forgets all states when they take too much
+//! memory. A text costs one step for each byte if its states exist, and more for each state that it has to
+//! make. [`Effort`] bounds that.
 
 use std::rc::Rc;
 
@@ -46,7 +46,7 @@ struct State {
     before: Side,
     /// The patterns that match a text that ends in this state.
     hits: Option<Rc<[u32]>>,
-    /// The patterns that match every text that comes here, and the last text that did.
+    /// The patterns that match every text that reaches this state, and the last text that did.
     opens: Rc<[u32]>,
     last_run: u32,
 }
@@ -80,7 +80,7 @@ impl States {
         self.decided.clear();
         self.run = self.run.wrapping_add(1);
         if self.run == 0 {
-            // No state may pass for one to which this text came.
+            // The number of the text has wrapped around, and old states contain it.
             self.states.clear();
             self.run = 1;
         }
@@ -131,7 +131,7 @@ impl States {
         Some(self.decided.as_slice().into())
     }
 
-    /// Goes on as long as there is nothing to do: the state, and what is left of the text.
+    /// Continues while there is nothing to do. Returns the state and the rest of the text.
     fn skim<'t>(&self, program: &Program, mut state: u32, text: &'t [u8]) -> (u32, &'t [u8]) {
         let (table, classes) = (self.table.as_slice(), &*program.classes.ascii);
         let mut bytes = text.iter();
@@ -140,14 +140,14 @@ impl States {
             let class = bytes.next().and_then(|byte| classes.get(usize::from(*byte)));
             let next = class.and_then(|class| table.get(index(state.wrapping_add(*class))));
             match next {
-                // The dead state, one in which a pattern is decided, or none that is known.
+                // The dead state, a state in which a pattern is decided, or an unknown one.
                 Some(next) if next.wrapping_sub(1) < OPENS.wrapping_sub(1) => state = *next,
                 _ => return (state, rest),
             }
         }
     }
 
-    /// Notes the patterns that match whatever follows.
+    /// Notes the patterns that match every continuation.
     fn decide(&mut self, program: &Program, state: u32, effort: &mut Effort) -> Option<()> {
         let number = index(state.checked_div(program.classes.count)?);
         let state = self.states.get_mut(number)?;
@@ -306,7 +306,7 @@ impl States {
         let from = self.places.len();
         let mut places = std::mem::take(&mut self.places);
         self.drain(&mut places);
-        // A place that only leads to others is no part of a state.
+        // A place that only leads to others is not a part of a state.
         let mut kept = from;
         for at in from..places.len() {
             let place = *places.get(at)?;
@@ -389,7 +389,7 @@ impl States {
     }
 }
 
-/// A state as the table has it.
+/// A state as it is in the table.
 const fn entry_of(state: u32, opens: bool) -> u32 {
     match opens {
         true => state | OPENS,

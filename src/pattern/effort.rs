@@ -28,7 +28,7 @@ impl Effort {
         Some(())
     }
 
-    /// Making a state takes longer than a step.
+    /// To make a state takes longer than a step.
     pub(super) fn spend_more(&mut self, places: usize) -> Option<()> {
         self.spend(places.saturating_mul(4))
     }

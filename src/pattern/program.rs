@@ -239,7 +239,7 @@ impl Compiler {
                 let mut first = writer.write(item, first);
                 let after = self.tree.get(*next).filter(|_| is_rest(item));
                 for end in after.iter().flat_map(|after| &after.ends) {
-                    // Others may go on behind it.
+                    // Other patterns may continue after it.
                     let is_last = after.is_some_and(|after| after.next.is_empty());
                     let open = writer.push(Place::Open(*end, if is_last { first } else { 0 }));
                     first = if is_last { open } else { writer.either(open, first) };

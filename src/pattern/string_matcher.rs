@@ -2,7 +2,8 @@
 
 use super::{Effort, Member, Search, Text};
 
-/// Matches a whole string, a part of it, or a pattern. A string is bytes: what is no UTF-8 hides nothing of the rest.
+/// Matches a whole string, a part of it, or a pattern. A string is a sequence of bytes: bytes that are not
+/// UTF-8 do not hide the rest.
 #[derive(Clone, Debug)]
 pub struct StringMatcher {
     test: Test,
@@ -14,33 +15,34 @@ enum Test {
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
     Suffix(Box<[u8]>),
-    /// A pattern, or a part: what takes a look at the whole string.
+    /// A pattern, or a part: tests that read the whole string.
     Pattern(Member),
 }
 
 impl StringMatcher {
-    /// This text alone. With `ignore_case`, here and below, ASCII letters match in either case.
+    /// Matches this text only. With `ignore_case`, here and below, ASCII letters match in either case.
     #[must_use]
     pub fn exact(text: Box<[u8]>, ignore_case: bool) -> Self {
         let test = Test::Exact(text);
         Self { test, ignore_case }
     }
 
-    /// Every text that begins so.
+    /// Matches every text with this prefix.
     #[must_use]
     pub fn prefix(text: Box<[u8]>, ignore_case: bool) -> Self {
         let test = Test::Prefix(text);
         Self { test, ignore_case }
     }
 
-    /// Every text that ends so.
+    /// Matches every text with this suffix.
     #[must_use]
     pub fn suffix(text: Box<[u8]>, ignore_case: bool) -> Self {
         let test = Test::Suffix(text);
         Self { test, ignore_case }
     }
 
-    /// Every text that the pattern matches as a whole; the pattern itself says what it makes of upper and lower case.
+    /// Matches every text that the pattern matches as a whole. The pattern itself determines whether case
+    /// matters.
     #[must_use]
     pub const fn pattern(pattern: Member) -> Self {
         let test = Test::Pattern(pattern);
@@ -50,7 +52,7 @@ impl StringMatcher {
         }
     }
 
-    /// Whether the text matches; `None`: to find out would cost too much.
+    /// Whether the text matches; `None`: the search would cost too much.
     #[must_use]
     pub fn matches<'t>(&self, text: &Text<'t>, search: &mut Search<'t>) -> Option<bool> {
         match &self.test {
@@ -59,7 +61,7 @@ impl StringMatcher {
         }
     }
 
-    /// The same for a text that no other matcher looks at.
+    /// As above, for a text that no other matcher tests.
     #[must_use]
     pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
         match &self.test {
@@ -70,7 +72,7 @@ impl StringMatcher {
 }
 
 impl Test {
-    /// Whether a text matches that does not have to be gone through as a whole.
+    /// The result of a test that does not read the whole text.
     fn matches(&self, text: &[u8], ignore_case: bool) -> bool {
         let (part, expected) = match self {
             Self::Exact(expected) => (Some(text), expected),

@@ -1,4 +1,4 @@
-//! Patterns held against another engine, and against texts that are made to cost much.
+//! Compares patterns with another engine, and searches texts that are made to cost much.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn bytes_that_are_no_text_hide_nothing() {
         ("/[^/]+/admin", b"/\xc0\xaf/admin"),
         (r"\D\W\S", b"\xff\xfe\x80"),
         ("[^a]", b"\xff"),
-        // Each such byte is one character, and what is text beside it stays text.
+        // Each such byte is one character, and text beside it stays text.
         ("a.é.", b"a\xc3\xc3\xa9\xa9"),
         ("...", b"\xed\xa0\x80"),
         ("....", b"\xf8\xc3\xa9\xe9\xf5"),
@@ -154,7 +154,7 @@ impl RandomSource {
     }
 }
 
-/// Characters that no pattern names stand for bytes that are no text.
+/// A character that no pattern names replaces each byte that is not text.
 fn with_bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for char in text.chars() {
@@ -204,7 +204,7 @@ fn many_patterns_at_once_match_what_another_engine_says_one_by_one() {
     assert!(matches > 10_000 && misses > 10_000, "{matches} {misses}");
 }
 
-/// What a client would send to make states without end.
+/// A text that a client would send to make states without end.
 fn worst(patterns: u32) -> Vec<u8> {
     let mut chance = RandomSource(3);
     let mut path = b"/x".to_vec();
@@ -217,7 +217,7 @@ fn worst(patterns: u32) -> Vec<u8> {
 #[test]
 fn the_effort_is_bounded_and_nothing_half_made_is_left() {
     let set = Rc::new(PatternSet::default());
-    // What the end of the text decides makes as many states as a client likes.
+    // If only the end of the text decides, a client can make as many states as it likes.
     let members: Vec<Member> = (0..300)
         .map(|number| set.add(Pattern::parse(&format!("/.*/svc{number}/.*z?")).unwrap()))
         .collect();
@@ -233,7 +233,7 @@ fn the_effort_is_bounded_and_nothing_half_made_is_left() {
             Some(false)
         );
     }
-    // With all the time in the world states come and go, and the answer is right.
+    // With unlimited effort, the automaton forgets and makes states, and its answer is right.
     let path = worst(300);
     let Hits::Known(hits) = set.matching(&path, &mut Effort(usize::MAX)) else {
         panic!("not found out");
@@ -257,11 +257,11 @@ fn what_is_decided_makes_no_more_states() {
         panic!("not found out");
     };
     assert_eq!(hits.len(), 300);
-    // The states are there, and the next such text costs its length and the patterns that match.
+    // The states exist, so the next such text costs its length and the patterns that match.
     let left = effort.0;
     assert_eq!(set.matching(&path, &mut effort), Hits::Known(hits));
     assert!(left - effort.0 < path.len() + 1_000, "{}", left - effort.0);
-    // A line feed ends what `.` matches.
+    // A line feed ends the text that `.` matches.
     let mut lines = path.clone();
     lines.extend_from_slice(b"\n");
     assert_eq!(
