@@ -18,3 +18,5 @@ mod memory;
 mod one_fetcher;
 #[path = "simulator/process.rs"]
 mod process;
+#[path = "simulator/update.rs"]
+mod update;

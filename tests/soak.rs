@@ -417,7 +417,12 @@ fn mixed_traffic_for_a_long_time() {
     let bootstrap = listeners(port, "a")
         .into_iter()
         .fold(bootstrap, Bootstrap::listener_value);
-    let mut envoy = EnvoyProcess::start_with(&bootstrap.build(), &EnvoyOptions::workers(2).reloadable());
+    let mut options = EnvoyOptions::workers(2).reloadable();
+    // Envoy keeps a replaced listener, and the filter's configuration in it, for ten minutes by default.
+    options
+        .args
+        .extend(["--drain-time-s".to_owned(), "60".to_owned()]);
+    let mut envoy = EnvoyProcess::start_with(&bootstrap.build(), &options);
     let clients = [envoy.client("jwt"), envoy.client("front")];
     let world = RwLock::new(world);
     let tally = Tally::default();

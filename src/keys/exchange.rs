@@ -40,7 +40,7 @@ impl RemoteKeys {
         self.adopt(record, keys, now, news);
     }
 
-    /// Adopts the keys of an earlier configuration, if they are newer, and copies them for the other workers.
+    /// Adopts the keys of another configuration, if they are newer, and copies them for the other workers.
     fn take_over(&mut self, store: &dyn SharedStore, now: UnixTime, news: &mut News) {
         for earlier in store.predecessors() {
             let (Some(own), Some(theirs)) = (store.get(self.record_key()), earlier.get(self.record_key()))
@@ -56,6 +56,10 @@ impl RemoteKeys {
             else {
                 continue;
             };
+            // The end of that fetch is not written here: with keys, this worker would wait for the lease's end.
+            if record.is_leased(now) && self.serving(now).is_some() {
+                continue;
+            }
             let document = earlier.get(self.document_key()).and_then(|entry| entry.value);
             // Not only through the store: a foreign module may overwrite the entry before this worker reads
             // it.
