@@ -122,6 +122,10 @@ native-trap: cc ## the native module of the tests that make it panic, left at .b
 native-versions: native envoy ## the native module in each version of Envoy that it is for
 	@scripts/native-versions.sh
 
+.PHONY: native-arm64
+native-arm64: cc ## the native module for arm64, left at envoy/libjwt-aarch64.so, and run in an Envoy for arm64 by qemu
+	@scripts/native-arm64.sh
+
 .PHONY: native-asan
 native-asan: cc ## the exported functions of the native module under AddressSanitizer (NATIVE_FUZZ_SECONDS)
 	@scripts/native-asan.sh

@@ -90,7 +90,7 @@ from kit import unpack_debian
 print(unpack_debian("prometheus")[0] / "usr/bin/prometheus")' | tail -1)
     fi
     # Networks and mounts of its own, which end with it.
-    exec unshare --net --mount --pid --fork --mount-proc env INSIDE=1 "$0" "$@"
+    exec unshare --net --mount --pid --fork --kill-child --mount-proc env INSIDE=1 "$0" "$@"
 fi
 
 ip link set lo up

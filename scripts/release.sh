@@ -20,6 +20,11 @@ digest=$(sha256sum <"$dist/jwt.wasm" | cut -d' ' -f1)
 # A loaded file is not read again by Envoy: each version has a name of its own.
 native=libjwt-$version-linux-$(uname -m).so
 cp envoy/libjwt.so "$dist/$native"
+if [ -e envoy/libjwt-aarch64.so ]; then
+    cp envoy/libjwt-aarch64.so "$dist/libjwt-$version-linux-aarch64.so"
+else
+    say "release: no envoy/libjwt-aarch64.so, which make native-arm64 leaves"
+fi
 for processor in x86_64 aarch64; do
     made=.build/static/jwtctl-$processor-linux
     if [ -e "$made" ]; then
