@@ -62,8 +62,9 @@ export async function load(url) {
     const { memory, input, answer, output } = instance.exports;
     const bytes = new TextEncoder().encode(JSON.stringify(question));
     try {
-      // The memory may move when it grows, so each view of it is a new one.
-      new Uint8Array(memory.buffer, input(bytes.length), bytes.length).set(bytes);
+      // The memory may move when it grows, so each view of it is a new one, and made after the call.
+      const start = input(bytes.length);
+      new Uint8Array(memory.buffer, start, bytes.length).set(bytes);
       const length = answer();
       return JSON.parse(new TextDecoder().decode(new Uint8Array(memory.buffer, output(), length)));
     } catch (error) {

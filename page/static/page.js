@@ -312,7 +312,9 @@ function question() {
 }
 
 function reveal() {
-  if (byId("result").getBoundingClientRect().top > window.innerHeight / 2) {
+  const { top } = byId("result").getBoundingClientRect();
+  // Below the form on a narrow screen; beside its beginning on a wide one, where the button is at its end.
+  if (top < 0 || top > window.innerHeight / 2) {
     const isCalm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     byId("result").scrollIntoView({ behavior: isCalm ? "auto" : "smooth" });
   }

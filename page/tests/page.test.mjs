@@ -318,6 +318,25 @@ test("input that is too deep or too large is answered, and the next one too", as
   await fill(Object.fromEntries(Object.entries(question).filter(([name]) => name !== "now")));
   await explain();
   assert.match(await status(), /^Allowed/);
+  await page.locator("#token").evaluate((field) => {
+    field.value = `eyJ${"a".repeat(2_000_000)}.e30.x`;
+  });
+  await explain();
+  await page.waitForFunction(() => /^Refused/.test(document.getElementById("status").textContent));
+  assert.match(await status(), /token_too_large/);
+});
+
+test("the result is in view after the button at the end of the form", async () => {
+  for (const width of [1440, 360]) {
+    await page.setViewportSize({ width, height: 700 });
+    await fill({ config: "providers: {corp: {isuer: x}}", request: "/" });
+    await page.locator("#explain").scrollIntoViewIfNeeded();
+    await explain();
+    await page.waitForFunction(() => {
+      const { top, bottom } = document.getElementById("status").getBoundingClientRect();
+      return top >= 0 && bottom <= window.innerHeight;
+    });
+  }
 });
 
 test("a filter that fails says so, and the next question is answered", async () => {
