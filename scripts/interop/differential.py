@@ -19,8 +19,6 @@ from kit import MODULE, ROOT, Failure, expect, run
 JWTCTL = Path(os.environ.get("JWTCTL", ROOT / "target/debug/jwtctl"))
 CORP, OTHER = "https://idp.example.com", "https://b.example.com"
 AUDIENCE = "orders-api"
-#: A header by which a request asks whether the rules of a case are in force.
-CASE = "x-case"
 
 
 def encode(data):
@@ -372,11 +370,8 @@ def gateway_resource(tokens, policy, route, mark):
         "jwt": {"providers": providers} | ({"optional": True} if policy.get("optional") else {}),
     }
     if "rules" in policy:
-        # Envoy gets a route's rules apart from its listener, so a probe has to see the rules of this case.
-        probe = {"action": "Deny", "principal": {"headers": [{"name": CASE, "values": [mark]}]}}
-        policy = policy | {"rules": [probe, *policy["rules"]]}
         default = policy.get("defaultAction", "Deny")
-        spec["authorization"] = {"defaultAction": default, "rules": policy["rules"]}
+        spec["authorization"] = {"defaultAction": default} | ({"rules": policy["rules"]} if policy["rules"] else {})
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "SecurityPolicy",
