@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::explanation::hide;
 use crate::{check, convert, expect, explain, issuer, mint, report, route, schema};
 
 /// Check, explain, test and convert configurations of proxy-wasm-jwt.
@@ -74,14 +75,19 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(1),
         Err(message) => {
-            eprintln!("jwtctl: {}", report::printable(&message));
+            eprintln!("jwtctl: {}", hide(&report::printable(&message), &[]));
             ExitCode::from(2)
         }
     }
 }
 
-/// Prints a line or more; a reader that has left is no fault.
+/// Prints a line or more, without tokens: they come in URLs, headers and times that are mistaken for another.
 pub(crate) fn print(text: &str) {
+    print_whole(&hide(text, &[]));
+}
+
+/// Prints what was asked for, as it is; a reader that has left is no fault.
+pub(crate) fn print_whole(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {

@@ -9,10 +9,11 @@ use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 
+use crate::explanation::hide;
 use crate::input::{Found, Holder};
 use crate::report::{self, File, Finding, Level};
 use crate::source::{Key, Node, Place, Value, line_and_column};
-use crate::{Outcome, faults, input, print, yaml};
+use crate::{Outcome, faults, input, print_whole, yaml};
 
 /// Translate jwt_authn, Istio and Envoy Gateway policies into a configuration of the filter
 ///
@@ -179,16 +180,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     match arguments.findings {
         Format::Text => {
             let text = report::to_text(&all_findings, report::is_coloured(&std::io::stderr()));
-            eprint!("{text}");
+            eprint!("{}", hide(&text, &[]));
             if !all_findings.is_empty() {
                 eprintln!("{}", report::summary(&all_findings));
             }
         }
-        Format::Json => eprintln!("{:#}", report::to_json(&all_findings)),
+        Format::Json => eprintln!("{}", hide(&format!("{:#}", report::to_json(&all_findings)), &[])),
     }
     if !has_errors || arguments.partial {
-        print(&printed.join("---\n"));
-        print(&map);
+        print_whole(&printed.join("---\n"));
+        print_whole(&map);
     }
     Ok(if has_errors { Outcome::Found } else { Outcome::Fine })
 }

@@ -51,4 +51,4 @@ mod yaml;
 #[cfg(feature = "cli")]
 pub use cli::main;
 #[cfg(feature = "cli")]
-use cli::{Outcome, Output, print};
+use cli::{Outcome, Output, print, print_whole};

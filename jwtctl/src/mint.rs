@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::core::{self, Expected, UnixTime};
 use crate::setup::{self, Keys};
-use crate::{Outcome, print};
+use crate::{Outcome, print_whole};
 
 /// Make keys, key sets, and good or deliberately bad tokens for tests
 ///
@@ -227,17 +227,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
                 .open(out);
             file.and_then(|mut file| file.write_all(text.as_bytes()))
                 .map_err(|error| format!("{out}: {error}"))?;
-            print(&format!("{}\n", jwks(&[&key])));
+            print_whole(&format!("{}\n", jwks(&[&key])));
         }
         What::Jwks { keys } => {
             let keys = keys
                 .iter()
                 .map(|path| load(path))
                 .collect::<Result<Vec<_>, _>>()?;
-            print(&format!("{}\n", jwks(&keys.iter().collect::<Vec<_>>())));
+            print_whole(&format!("{}\n", jwks(&keys.iter().collect::<Vec<_>>())));
         }
-        What::Token(arguments) => print(&format!("{}\n", token(arguments)?)),
-        What::Proof(arguments) => print(&format!("{}\n", proof(arguments)?)),
+        What::Token(arguments) => print_whole(&format!("{}\n", token(arguments)?)),
+        What::Proof(arguments) => print_whole(&format!("{}\n", proof(arguments)?)),
     }
     Ok(Outcome::Fine)
 }

@@ -66,7 +66,10 @@ struct Fault {
 
 /// A fault of this member, whatever it is.
 fn of(member: &'static str) -> impl Fn(String) -> Fault {
-    move |message| Fault { member, message }
+    move |message| Fault {
+        member,
+        message: hide(&message, &[]),
+    }
 }
 
 struct Question<'v>(&'v Value);

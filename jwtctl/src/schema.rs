@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::core::{FieldReference, ObjectReference, Shape, declarations};
-use crate::{Outcome, print, source};
+use crate::{Outcome, print_whole, source};
 
 /// Print the JSON Schema of the configuration, for editors
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ Examples:
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result<Outcome, String> {
-    print(&format!("{:#}\n", schema()));
+    print_whole(&format!("{:#}\n", schema()));
     Ok(Outcome::Fine)
 }
 

@@ -532,6 +532,35 @@ fn sarif_and_json_name_the_same_places() {
 }
 
 #[test]
+fn sarif_follows_its_schema() {
+    let files = [
+        "providers: {corp: {issuer: x, audiences: [a], discovery: {cluster: idp}, zz: 2}}",
+        "providers: {corp: {issuer: 'https://a.example', audiences: [a], discovery: {cluster: idp}}}\nrules: [{match: {prefix: /health}}, {match: {path: /healthz}}]",
+        "providers: {corp: {issuer: 'https://a.example', audiences: [a], discovery: {cluster: idp}}}\nrules: [{match: {prefix: /}, requires: {provider_name: corp}}]",
+        "a: [",
+        "kind: Service",
+    ];
+    for text in files {
+        let sarif = jwtctl_with(&["check", "--output", "sarif", "-"], text).json();
+        // Unknown members and values are errors, or would be missing afterwards.
+        let read: serde_sarif::sarif::Sarif =
+            serde_json::from_value(sarif.clone()).unwrap_or_else(|error| panic!("{error}: {sarif:#}"));
+        assert_eq!(serde_json::to_value(&read).expect("JSON"), sarif, "{text}");
+        let results = read.runs[0].results.as_ref().expect("results");
+        for result in results {
+            let location = &result.locations.as_ref().expect("a place")[0];
+            let physical = location.physical_location.as_ref().expect("a place in a file");
+            let region = physical.region.as_ref().expect("a region");
+            assert!(
+                region.start_line >= Some(1) && region.start_column >= Some(1),
+                "{sarif:#}"
+            );
+            assert!(region.end_line >= region.start_line, "{sarif:#}");
+        }
+    }
+}
+
+#[test]
 fn what_a_file_says_does_not_drive_the_terminal() {
     let text = "providers: {corp: {\"a\\e[31mb\": 1}}\n# \u{1b}[31m\nx\u{7}: 1\n";
     let ran = jwtctl_with(&["check", "-"], text);
@@ -563,6 +592,7 @@ fn files_of_other_tools_have_no_faults_of_this_filter() {
         "kind: EnvoyExtensionPolicy\nspec:\n  wasm: [{name: add-header, code: {type: Image, image: {url: example.com/x}}}]\n",
         "kind: PrometheusRule\nspec: {groups: [{name: a, rules: [{alert: Down, expr: up == 0}]}]}\n",
         "rules: [{alert: Down, expr: up == 0}]\n",
+        "kind: WasmPlugin\nspec:\n  url: oci://example.com/models\n  pluginConfig: {active: a, providers: [{id: a, type: chat}]}\n",
         "kind: EnvoyExtensionPolicy\nspec: {extProc: [{backendRefs: [{name: a, port: 9002}]}]}\n",
     ] {
         let ours = format!(
@@ -578,6 +608,13 @@ fn files_of_other_tools_have_no_faults_of_this_filter() {
             "{text}\n{found:?}"
         );
     }
+    let template = "kind: WasmPlugin\nspec: {url: {{ .Values.url }}}\n";
+    let ran = jwtctl_with(&["check", "-"], template);
+    assert!(
+        ran.out.contains("this is a template: check what it becomes"),
+        "{}",
+        ran.out
+    );
     // A misspelt name is still a configuration of this filter.
     let ran = jwtctl_with(
         &["check", "-", "--output", "json"],

@@ -292,6 +292,10 @@ tests:
         ran.out
     );
     assert_eq!(ran.out.matches("<failure ").count(), 9);
+    let report = quick_junit::Report::deserialize_from_str(&ran.out).expect("JUnit");
+    assert_eq!((report.tests, report.failures, report.errors), (10, 9, 0));
+    let cases = &report.test_suites[0].test_cases;
+    assert_eq!(cases[0].name.as_str(), "a <b> & \"c\"");
 }
 
 #[test]

@@ -349,9 +349,8 @@ def gateway_policies(seed, count):
     for _ in range(count):
         policy = {"rules": [gateway_rule(chance) for _ in range(chance.randint(1, 3))]}
         if chance.random() < 0.3:
-            policy["defaultAction"] = "Allow"
-        if chance.random() < 0.3:
             policy["optional"] = True
+            policy["defaultAction"] = chance.choice(["Allow", "Deny"])
         all.append(policy)
     return list(enumerate(all))
 
