@@ -9,7 +9,9 @@
     reason = "a test that fails is a test that does its work"
 )]
 mod differential;
+mod verified;
 
+use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
@@ -18,6 +20,9 @@ use aws_lc_rs::signature::{
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use verified::{Signed, VerifiedSignatures};
 
 /// The algorithms that AWS-LC verifies here.
 pub(crate) const SERVES: [Algorithm; 9] = [
@@ -34,8 +39,21 @@ pub(crate) const SERVES: [Algorithm; 9] = [
 
 /// The key in AWS-LC's form for each of [`SERVES`], made at its first use; `None` if AWS-LC does not accept
 /// it.
-#[derive(Default)]
-struct Prepared([OnceLock<Option<ParsedPublicKey>>; SERVES.len()]);
+struct Prepared {
+    /// No other key of the process has or had it.
+    number: u64,
+    forms: [OnceLock<Option<ParsedPublicKey>>; SERVES.len()],
+}
+
+impl Prepared {
+    fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: LAST.fetch_add(1, Ordering::Relaxed),
+            forms: Default::default(),
+        }
+    }
+}
 
 /// The position in [`SERVES`], and the verifier.
 fn scheme(algorithm: Algorithm) -> Option<(usize, &'static dyn VerificationAlgorithm)> {
@@ -57,7 +75,10 @@ fn scheme(algorithm: Algorithm) -> Option<(usize, &'static dyn VerificationAlgor
 
 /// Checks signatures with AWS-LC, and Ed25519 with the core.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AwsLc;
+pub(crate) struct AwsLc {
+    /// Whether signatures that a worker has verified are remembered for the others.
+    pub(crate) remembers: bool,
+}
 
 impl SignatureVerifier for AwsLc {
     fn verify(&self, key: &Jwk, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
@@ -69,10 +90,30 @@ impl SignatureVerifier for AwsLc {
             return false;
         }
         let parse = || ParsedPublicKey::new(scheme, key.spki_der()).ok();
-        key.prepared(Prepared::default)
-            .and_then(|prepared| prepared.0.get(place))
-            .and_then(|key| key.get_or_init(parse).as_ref())
-            .is_some_and(|key| key.verify_sig(signing_input, signature).is_ok())
+        let Some(prepared) = key.prepared(Prepared::new) else {
+            return false;
+        };
+        let form = prepared.forms.get(place);
+        let Some(key) = form.and_then(|form| form.get_or_init(parse).as_ref()) else {
+            return false;
+        };
+        let hash = match algorithm {
+            Algorithm::Rs256 | Algorithm::Ps256 | Algorithm::Es256 | Algorithm::EdDsa => &SHA256,
+            Algorithm::Rs384 | Algorithm::Ps384 | Algorithm::Es384 => &SHA384,
+            Algorithm::Rs512 | Algorithm::Ps512 | Algorithm::Es512 => &SHA512,
+        };
+        let digest = digest(hash, signing_input);
+        let verify = || key.verify_digest_sig(&digest, signature).is_ok();
+        let signed = Signed {
+            key: prepared.number,
+            algorithm: place,
+            digest: digest.as_ref(),
+            signature,
+        };
+        match self.remembers {
+            true => VerifiedSignatures::of_process().check(signed, verify),
+            false => verify(),
+        }
     }
 
     fn cost(&self, key: &Jwk, algorithm: Algorithm) -> Option<u32> {

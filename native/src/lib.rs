@@ -19,7 +19,7 @@
 //! | `store` | keys, used proofs and the secret of nonces, for the whole process |
 //! | `filter` | what the threads of one configuration share |
 //! | `clock` | the thread that wakes the others |
-//! | `crypto` | RSA and ECDSA |
+//! | `crypto` | RSA and ECDSA, and the signatures that were verified |
 //! | `metadata` | JSON as dynamic metadata |
 //! | `metrics` | counters and gauges |
 //! | `text` | the text of a configuration, whoever has written it |

@@ -48,7 +48,9 @@ pub(crate) fn engine(config: &Rc<Config>) -> Authenticator {
     let engine = Authenticator::new(config.clone(), seed());
     match config.signature_backend {
         SignatureBackend::Sandbox => engine,
-        SignatureBackend::Auto | SignatureBackend::Host => engine.with_verifier(Rc::new(AwsLc)),
+        SignatureBackend::Auto | SignatureBackend::Host => engine.with_verifier(Rc::new(AwsLc {
+            remembers: config.limits.token_cache_entries > 0,
+        })),
     }
 }
 
