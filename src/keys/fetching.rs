@@ -107,8 +107,7 @@ impl RemoteKeys {
         }
         let for_kid = self.held.is_some() && self.wants_kid_fetch(now);
         if for_kid {
-            let window = self.source.key_cache.unknown_kid_cooldown;
-            self.record.spend_kid_budget(window, self.wants, now);
+            self.record.spend_kid_budget(now);
         }
         let keys_at = self.keys_at();
         let document = self.document_to_read(for_kid, now).or_else(|| {

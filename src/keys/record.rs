@@ -42,10 +42,6 @@ pub struct KeyRecord {
     pub(super) kid_fetches: [u64; 3],
     /// When the three before those began.
     pub(super) kid_fetches_before: [u64; 3],
-    /// When the last one began for a `kid` that had come before and was not asked for yet.
-    pub(super) kid_came_again: u64,
-    /// How many of these there were, none of them later than a window after the one before.
-    pub(super) kid_run: u32,
     /// The content of the discovery document, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discovered: Option<Discovered>,
@@ -100,9 +96,6 @@ pub enum KeyState {
 /// No lease is longer than two requests and a margin. A longer one was taken before the clock was set back.
 const LONGEST_LEASE: Duration = LONGEST_TIMEOUT.saturating_mul(3);
 
-/// So many fetches for a `kid` that has come before follow each other closely.
-const SHORT_RUN: u32 = 3;
-
 impl KeyRecord {
     /// Reads a record. An unreadable one counts as absent.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -135,8 +128,6 @@ impl KeyRecord {
             outage: Outage::read(record)?,
             kid_fetches: record.three("kid_fetches")?,
             kid_fetches_before: record.three("kid_fetches_before")?,
-            kid_came_again: record.number("kid_came_again")?,
-            kid_run: record.count("kid_run")?,
             discovered: match record.part("discovered")? {
                 Some(discovered) => Some(Discovered {
                     jwks_uri: discovered.text("jwks_uri")?.unwrap_or_default(),
@@ -179,43 +170,37 @@ impl KeyRecord {
         }
     }
 
-    /// When an unknown `kid` may cause a fetch next: six in two windows at most. At least two of the six are
-    /// kept for a `kid` that has come before and for which the issuer was not asked yet, and the others are
-    /// half a window apart. So a stranger who makes up another `kid` for each token never takes the fetch that
-    /// a rotated key needs, nor does one who repeats the same few. One who makes up others all the time and
-    /// lets each come again gets half a window between them, so that the next fetch is never far.
+    /// When an unknown `kid` may cause a fetch next: six in two windows at most, and never more than 71/160 of
+    /// a window after the last one (13.3 s in 30 s), whatever strangers send. A `kid` that has come before,
+    /// and for which the issuer was not asked yet, need not wait for that long, as long as the fetches that
+    /// are left suffice for such pauses. So a stranger who makes up another `kid` for each token, or repeats
+    /// the same few, does not take the fetch that a rotated key needs.
     pub(super) fn next_kid_fetch(&self, window: Duration, wants: Wants, now: UnixTime) -> UnixTime {
-        let after = |begun, pause| after(begun, pause, now);
-        let [sixth, ..] = self.kid_fetches_before;
-        let [_, second, last] = self.kid_fetches;
-        let part = |of: u32| window.checked_div(of).unwrap_or_default();
-        let whole = after(sixth, window.saturating_mul(2));
-        let (one, other) = match wants {
-            // At once, unless there was such a fetch within a window. Each worker may take a `kid` for new
-            // that another one has asked for in vain: the first few are no sign of someone who has others.
-            Wants::Again => {
-                let spread = part(if self.kid_run < SHORT_RUN { 8 } else { 2 });
-                let spread = after(last, spread).unwrap_or_default();
-                let apart = after(self.kid_came_again, window).map(|end| end.min(spread));
-                (apart, None)
-            }
-            // An issuer may publish a key later than it signs with it.
-            Wants::InVain => (after(second, window), after(last, part(6))),
-            Wants::Nothing | Wants::Once => (after(second, window), after(last, part(2))),
+        let [sixth, fifth, fourth] = self.kid_fetches_before;
+        let [third, second, last] = self.kid_fetches;
+        // In 160ths of a window, from the last fetch, the second last and so on. All six pauses take two
+        // windows: the first two of them may be short, and then the other four are 71 each.
+        let next = |pauses: [u32; 6]| {
+            [last, second, third, fourth, fifth, sixth]
+                .into_iter()
+                .zip(pauses)
+                .filter_map(|(begun, pause)| {
+                    let pause = window.saturating_mul(pause).checked_div(160);
+                    after(begun, pause.unwrap_or_default(), now)
+                })
+                .max()
+                .unwrap_or_default()
         };
-        whole.max(one).max(other).unwrap_or_default()
+        let long = next([71, 36, 107, 178, 249, 320]);
+        match wants {
+            Wants::Again => next([10, 36, 107, 178, 249, 320]),
+            // An issuer may publish a key later than it signs with it. A short pause is left for the others.
+            Wants::InVain => next([27, 97, 168, 239, 310, 320]).min(long),
+            Wants::Nothing | Wants::Once => long,
+        }
     }
 
-    pub(super) fn spend_kid_budget(&mut self, window: Duration, wants: Wants, now: UnixTime) {
-        if wants == Wants::Again {
-            let goes_on = after(self.kid_came_again, window, now).is_some_and(|end| end > now);
-            self.kid_run = if goes_on {
-                self.kid_run.saturating_add(1)
-            } else {
-                1
-            };
-            self.kid_came_again = now.as_millis();
-        }
+    pub(super) fn spend_kid_budget(&mut self, now: UnixTime) {
         let [_, fifth, fourth] = self.kid_fetches_before;
         let [third, second, last] = self.kid_fetches;
         self.kid_fetches_before = [fifth, fourth, third];
@@ -323,7 +308,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(30);
 
     /// When fetches begin within ten minutes, where there is always someone who wants one.
-    fn fetches(wants: impl Fn(u64) -> Wants) -> Vec<u64> {
+    fn fetches(mut wants: impl FnMut(u64) -> Wants) -> Vec<u64> {
         let mut record = KeyRecord::default();
         let begin = 1_000_000;
         let mut begun = Vec::new();
@@ -331,7 +316,7 @@ mod tests {
             let now = UnixTime::from_secs(begin + second);
             let wants = wants(second);
             if wants != Wants::Nothing && record.next_kid_fetch(WINDOW, wants, now) <= now {
-                record.spend_kid_budget(WINDOW, wants, now);
+                record.spend_kid_budget(now);
                 begun.push(second);
             }
         }
@@ -349,32 +334,42 @@ mod tests {
 
     #[test]
     fn whoever_makes_up_kids_leaves_a_fetch_for_one_that_comes_again() {
-        let at = |rotation, flood| {
-            let begun = fetches(|second| match second {
-                second if second == rotation => Wants::Again,
-                _ => flood,
-            });
-            begun.contains(&rotation)
-        };
-        for rotation in 0..300 {
-            assert!(at(rotation, Wants::Once), "{rotation}");
-            assert!(at(rotation, Wants::InVain), "{rotation}");
+        for flood in [Wants::Once, Wants::InVain] {
+            for rotation in 0..300 {
+                let begun = fetches(|second| match second {
+                    second if second >= rotation => Wants::Again,
+                    _ => flood,
+                });
+                let learnt = begun.iter().find(|begun| **begun >= rotation);
+                // 1.9 s, to the next whole second.
+                assert!(
+                    learnt.is_some_and(|learnt| *learnt <= rotation + 2),
+                    "{flood:?} {rotation}"
+                );
+            }
         }
-        assert_eq!(fetches(|_| Wants::Once)[..4], [0, 15, 30, 45]);
-        assert_eq!(fetches(|_| Wants::InVain)[..4], [0, 5, 30, 35]);
+        assert_eq!(fetches(|_| Wants::Once)[..4], [0, 14, 28, 42]);
+        assert_eq!(fetches(|_| Wants::InVain)[..4], [0, 6, 19, 32]);
     }
 
     #[test]
-    fn whoever_lets_kids_come_again_gets_no_long_pause() {
-        for begin in 0..20 {
-            let begun = fetches(|second| match second {
-                second if second < begin => Wants::Once,
-                _ => Wants::Again,
+    fn nobody_can_cause_a_long_pause() {
+        let mut random = 7_u64;
+        for length in 1..60 {
+            let begun = fetches(|second| {
+                if second % length == 0 {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                }
+                match random >> 40 & 3 {
+                    0 => Wants::Once,
+                    1 => Wants::InVain,
+                    _ => Wants::Again,
+                }
             });
             let pauses: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            assert!(pauses.iter().all(|pause| *pause <= 31), "{begun:?}");
-            assert!(pauses.iter().skip(12).all(|pause| *pause <= 15), "{begun:?}");
+            assert!(pauses.iter().all(|pause| *pause <= 14), "{length}: {begun:?}");
         }
+        assert_eq!(fetches(|_| Wants::Again)[..8], [0, 2, 7, 21, 34, 47, 60, 62]);
     }
 
     #[test]
@@ -415,8 +410,6 @@ mod tests {
             outage: outage(KeyState::Missing),
             kid_fetches: [10, 11, 14],
             kid_fetches_before: [16, 17, 18],
-            kid_came_again: 15,
-            kid_run: 19,
             discovered: Some(Discovered {
                 jwks_uri: "https://a/".to_owned(),
                 read_again_at: 12,

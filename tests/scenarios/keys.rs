@@ -75,6 +75,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(&old, forwarded())
             .token(token().header("kid", "a").mint(), denied("key_unknown"))
             .then_issuer("/jwks", Says::keys(&[&world.rsa, &world.rsa_next]))
+            .step(Step::Pass(Duration::from_secs(2)))
             .step(Step::Together(vec![
                 (get("/orders").bearer(&new), forwarded()),
                 (

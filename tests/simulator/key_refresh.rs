@@ -229,7 +229,7 @@ fn forged(key: &SigningKey, kid: &str) -> String {
         .mint()
 }
 
-/// The fetches since the first, of which there are no more than three in 30 s and six in a minute.
+/// The fetches since the first, of which there are no more than six in a minute.
 fn kid_fetches(process: &Process) -> Vec<UnixTime> {
     let fetches: Vec<_> = process.fetches.iter().skip(1).map(|fetch| fetch.at).collect();
     for (at, begun) in fetches.iter().enumerate() {
@@ -296,7 +296,7 @@ fn a_flood_of_unknown_kids_costs_few_fetches_and_bounded_memory() {
     }
     // Two minutes of it.
     let fetches = kid_fetches(&process).len();
-    assert!((6..=10).contains(&fetches), "{fetches} fetches");
+    assert!((6..=12).contains(&fetches), "{fetches} fetches");
     let grown = allocated() - before;
     assert!(grown < 100_000, "{grown} bytes more after 9,000 further kids");
 }
@@ -396,16 +396,14 @@ fn a_rotated_key_is_learnt_in_a_flood_of_new_kids_that_come_again() {
         for at in [0, 3_000, 11_000, 26_000, 45_000, 62_000, 68_000] {
             let (learnt, _) = rotation_in_a_flood(|number| number / times, Duration::from_millis(at));
             println!("{times} times, rotation {at} ms into the flood: {learnt:?}");
-            // In the first minute most of the budget may have been spent at once.
-            let longest = if at < 60_000 { 32 } else { 16 };
-            assert!(learnt < secs(longest), "{times} {at}: {learnt:?}");
+            assert!(learnt < secs(14), "{times} {at}: {learnt:?}");
         }
     }
-    // Many that come in turn are as good as new ones.
+    // Many that come in turn are as good as new ones, until the issuer was asked for all of them.
     for at in [0, 1_000, 10_100, 29_000, 45_100, 62_000, 68_000] {
         let (learnt, _) = rotation_in_a_flood(|number| number % 50, Duration::from_millis(at));
         println!("50 kids in turn, rotation {at} ms into the flood: {learnt:?}");
-        let longest = if at < 60_000 { 32 } else { 16 };
+        let longest = if at < 60_000 { 14 } else { 5 };
         assert!(learnt < secs(longest), "{at}: {learnt:?}");
     }
 }
