@@ -140,11 +140,10 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
     match (found.next(), found.next()) {
         (Some((name, found)), None) => {
             let mut test = read_test(name, found, names)?;
+            let is_for_strings = fields.value(ConditionObject::strings_only)?;
             match &mut test {
-                ClaimTest::Text { strings_only, .. } => {
-                    *strings_only = fields.value(ConditionObject::strings_only)?;
-                }
-                _ if fields.get(ConditionObject::strings_only).is_some() => {
+                ClaimTest::Text { strings_only, .. } => *strings_only = is_for_strings,
+                _ if is_for_strings => {
                     return Err(
                         node.invalid("`strings_only` goes with `prefix`, `suffix`, `contains` and `regex`")
                     );
