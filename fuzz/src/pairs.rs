@@ -420,7 +420,7 @@ const STRANGE: &[&[u8]] = &[b"\xff", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xf8\x
 
 /// One more thing that a server undoes before it looks at a path.
 fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
-    let kind = bytes.below(20);
+    let kind = bytes.below(22);
     let at = bytes.below(path.len());
     let slashes: Vec<usize> = (0..path.len()).filter(|at| path[*at] == b'/').collect();
     let slash = *bytes.pick(&slashes);
@@ -474,6 +474,20 @@ fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
             let strange = escaped(bytes.pick::<&[u8]>(STRANGE));
             put(end..end, strange.as_bytes());
         }
+        // Who leaves such bytes out.
+        20 if at > 0
+            && byte.is_ascii_alphanumeric()
+            && path[at - 1] != b'%'
+            && (at < 2 || path[at - 2] != b'%') =>
+        {
+            put(
+                at..at,
+                bytes
+                    .pick(&["%ff", "%ad", "%c3", "%e2%82", "%ed%a0%80"])
+                    .as_bytes(),
+            );
+        }
+        21 if ends_in_name => put(end..end, b"/"),
         // At the end of any segment that is a name.
         17..=19 if slash > 0 && path_before_is_name => {
             let endings = [

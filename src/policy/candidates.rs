@@ -74,10 +74,16 @@ impl RuleIndex {
                 };
                 match path.test() {
                     PathTest::Exact(text) | PathTest::Prefix(text) | PathTest::SeparatedPrefix(text) => {
+                        let is_exact = matches!(path.test(), PathTest::Exact(_));
+                        // The path may match without the slash at its end.
+                        let found_by = |text: &[u8]| match text {
+                            [text @ .., b'/'] if is_exact && !text.is_empty() => text.to_ascii_lowercase(),
+                            text => text.to_ascii_lowercase(),
+                        };
                         // The index compares an interpretation of a path in another spelling.
-                        texts.push((text.to_ascii_lowercase().into(), number));
+                        texts.push((found_by(text).into(), number));
                         if **text != *path.normal() {
-                            texts.push((path.normal().to_ascii_lowercase().into(), number));
+                            texts.push((found_by(path.normal()).into(), number));
                         }
                     }
                     PathTest::Pattern(pattern) => {
@@ -145,20 +151,26 @@ impl RuleIndex {
 
     /// The rules with patterns that may match the path, in order.
     fn by_pattern<'r>(&self, path: &RequestPath<'r>, matched: &Matched<'r>) -> Vec<u32> {
-        let hits = self.set.as_ref().map(|set| matched.hits(set, path.bytes()));
         let rule_of = |(_, rule): &(u32, u32)| *rule;
-        let rules: Vec<u32> = match hits {
-            None => Vec::new(),
-            Some(Hits::Unknown) => self.patterns.iter().map(rule_of).collect(),
-            Some(Hits::Known(hits)) => hits
-                .iter()
-                .filter_map(|hit| {
-                    let at = self.patterns.binary_search_by_key(hit, |(number, _)| *number);
-                    at.ok().and_then(|at| self.patterns.get(at)).map(rule_of)
-                })
-                .collect(),
+        let Some(set) = &self.set else { return Vec::new() };
+        let rules_for = |path: &RequestPath<'r>| -> Vec<u32> {
+            match matched.hits(set, path.bytes()) {
+                Hits::Unknown => self.patterns.iter().map(rule_of).collect(),
+                Hits::Known(hits) => hits
+                    .iter()
+                    .filter_map(|hit| {
+                        let at = self.patterns.binary_search_by_key(hit, |(number, _)| *number);
+                        at.ok().and_then(|at| self.patterns.get(at)).map(rule_of)
+                    })
+                    .collect(),
+            }
         };
         // Both lists are in the order of the rules.
+        let mut rules = rules_for(path);
+        if let Some(path) = path.without_last_slash() {
+            rules.append(&mut rules_for(&path));
+            heap_sort(&mut rules);
+        }
         rules
     }
 }

@@ -69,13 +69,13 @@ impl RequestMatcher {
     /// Whether the request matches with this interpretation of its path.
     #[must_use]
     pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
-        let is_path = self
+        let by_path = self
             .path
             .as_ref()
-            .is_none_or(|pattern| pattern.matches(path, matched));
+            .map_or(Match::YES, |pattern| pattern.matches(path, matched));
         let by_path = match matched.gives_up() {
             true => Match::PERHAPS,
-            false => Match::sure(is_path),
+            false => by_path,
         };
         if by_path == Match::NO {
             return by_path;

@@ -4,6 +4,7 @@ mod interpretations;
 
 pub(super) use interpretations::is_deceptive;
 
+use super::likeness::Match;
 use super::matched::Matched;
 use crate::http;
 use crate::pattern::Member;
@@ -93,8 +94,36 @@ impl PathPattern {
     }
 
     /// Whether the path matches. False if the test would cost too much.
+    ///
+    /// Many routers ignore a slash at the end of a path, so a path may match without it.
     #[must_use]
-    pub fn matches<'r>(&self, path: &RequestPath<'r>, matched: &Matched<'r>) -> bool {
+    pub fn matches<'r>(&self, path: &RequestPath<'r>, matched: &Matched<'r>) -> Match {
+        if self.matches_as_it_is(path, matched) {
+            return Match::YES;
+        }
+        let may_match = match &self.test {
+            PathTest::Exact(expected) => {
+                let expected = if path.is_interpretation {
+                    &self.normal
+                } else {
+                    expected
+                };
+                match (path.path, &**expected) {
+                    ([path @ .., b'/'], expected) | (path, [expected @ .., b'/']) => {
+                        !path.is_empty() && self.is(path, expected)
+                    }
+                    _ => false,
+                }
+            }
+            PathTest::Pattern(_) => path
+                .without_last_slash()
+                .is_some_and(|path| self.matches_as_it_is(&path, matched)),
+            PathTest::Prefix(_) | PathTest::SeparatedPrefix(_) => false,
+        };
+        Match::NO.unless(may_match)
+    }
+
+    fn matches_as_it_is<'r>(&self, path: &RequestPath<'r>, matched: &Matched<'r>) -> bool {
         let spelt = |text| {
             if path.is_interpretation {
                 &self.normal
@@ -152,6 +181,12 @@ impl<'a> RequestPath<'a> {
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.path
+    }
+
+    /// The same without the slash at its end, if it has one and something else.
+    pub(super) fn without_last_slash(&self) -> Option<Self> {
+        let path = self.path.strip_suffix(b"/").filter(|path| !path.is_empty())?;
+        Some(Self { path, ..*self })
     }
 
     /// A `:path` field with this path in place of its own; only the path, if the field is absent.
@@ -215,6 +250,8 @@ impl<'a> RequestPath<'a> {
                 (b'/', Some(NAME)) => None,
                 (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
                 (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return PathAmbiguity::Beyond,
+                // The name of a stream behind a dot segment.
+                (b':', Some(1 | 2)) => return PathAmbiguity::Beyond,
                 (byte, _) if interpretations::is_plain(byte) => Some(NAME),
                 // Parameters of an empty segment or of a dot segment, or dots before characters that some
                 // servers drop.
@@ -229,7 +266,10 @@ impl<'a> RequestPath<'a> {
         if !is_ascii
             && (self.path.len() > interpretations::MOST
                 || interpretations::is_deceptive(self.path)
-                || interpretations::decoded_loosely(self.path).1)
+                || interpretations::decoded_loosely(self.path).1
+                // A segment that has nothing else but what is no UTF-8, or dots.
+                || interpretations::without_invalid(self.path)
+                    .is_some_and(|path| RequestPath::new(&path).ambiguity() == PathAmbiguity::Beyond))
         {
             return PathAmbiguity::Beyond;
         }
@@ -338,6 +378,7 @@ mod tests {
             "/%2a",
             "/..%61",
             "/caf%c3%a9",
+            "/caf%e9/x%e9.",
             "/café",
             "/a b",
         ] {
@@ -386,6 +427,11 @@ mod tests {
             "/%u002e%u002e/b",
             "/a/%c0%ae%c0%ae/b",
             "/a/..%C0%AFb",
+            "/a/%ad/b",
+            "/a/%ff..%e2%82/b",
+            "/a/.%ad",
+            "/a/..:$I30:$INDEX_ALLOCATION/b",
+            "/a/.%3a%24DATA/b",
         ] {
             assert_eq!(ambiguity(path), PathAmbiguity::Beyond, "{path}");
             assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");
@@ -398,7 +444,7 @@ mod tests {
             pattern.matches(
                 &RequestPath::new(path),
                 &Matched::new(&crate::request::RequestHead::new()),
-            )
+            ) == Match::YES
         };
         let sensitive = |test| PathPattern::new(test, false);
         let exact = sensitive(PathTest::Exact((*b"/a").into()));

@@ -44,7 +44,7 @@ pub(crate) const ALL: &[Deviation] = &[
         id: READINGS,
         ours: "If servers may interpret a path in several ways, the request has to meet the rules for each interpretation.",
         theirs: "It has to meet the rule for the path as written.",
-        why: "`//admin`, `/%61dmin` and `/x/..;/admin` need what `/admin` needs, because some upstreams treat them as `/admin`.",
+        why: "`//admin`, `/%61dmin`, `/x/..;/admin`, and `/admin/` for a `path` or `safe_regex`, need what `/admin` needs, because some upstreams treat them as `/admin`.",
         explains: |_, _| false,
     },
     Deviation {

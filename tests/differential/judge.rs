@@ -67,12 +67,20 @@ pub(crate) fn judge<'c>(case: Case<'c>, theirs: &Client, stricter: &[(&'static s
     judged
 }
 
-/// The request with its path in each of its other spellings.
+/// The request with its path in each of its other spellings, with and without a slash at the end.
 fn respelt(request: &Request) -> Vec<Request> {
     let path = RequestPath::new(request.path.as_bytes());
     let rest = request.path.get(path.bytes().len()..).unwrap_or_default();
-    let readings = path.interpretations().unwrap_or_default().into_iter();
+    let mut readings = path.interpretations().unwrap_or_default();
+    readings.push(path.bytes().to_vec());
+    let with_other_end = |reading: &Vec<u8>| match reading.strip_suffix(b"/") {
+        Some(path) if !path.is_empty() => path.to_vec(),
+        _ => [reading.as_slice(), b"/"].concat(),
+    };
+    let others: Vec<Vec<u8>> = readings.iter().map(with_other_end).collect();
     readings
+        .into_iter()
+        .chain(others)
         .filter_map(|reading| {
             let path = String::from_utf8(reading).ok()? + rest;
             Some(Request {

@@ -329,6 +329,93 @@ pub(super) fn list() -> Vec<Scenario> {
         ),
         each(
             Scenario::new(
+                "a slash at the end of a path may be left out, and added",
+                ruled(json!([
+                    {"match": {"path": "/partner/"}, "requires": {"provider_name": "partner"}},
+                    {"match": {"path": "/healthz"}},
+                    {"match": {"path": "/open/"}},
+                    {"match": {"prefix": "/docs/"}},
+                    {"match": {"path": "/docs"}, "requires": {"provider_name": "partner"}},
+                    {"match": {"safe_regex": {"regex": "/users/[0-9]+"}}, "requires": {"provider_name": "partner"}},
+                    {"match": {"path": "/exact"}, "requires": {"provider_name": "partner"}},
+                    {"match": {"path": "/reports"}, "mode": "shadow", "requires": {"provider_name": "partner"}},
+                    needs("/", json!({})),
+                ])),
+            )
+            .request(get("/healthz"), forwarded())
+            .request(get("/open/"), forwarded())
+            .request(get("/docs/x"), forwarded())
+            // The first rule that surely matches ends the search.
+            .request(get("/docs/"), forwarded())
+            .request(get("/exact/x").bearer(&good), forwarded())
+            .request(get("/users/7/x").bearer(&good), forwarded())
+            .request(get("/exact/").bearer(&good).header("x-partner", &partner), forwarded())
+            .request(get("/exact/").header("x-partner", &partner), denied("token_missing"))
+            .request(get("/reports/").bearer(&good), forwarded()),
+            &[
+                "/partner",
+                "/partner/",
+                "/exact/",
+                "/exact//",
+                "/exact/?q",
+                "/exact/x/..",
+                "/exact;v=1/",
+                "/users/7",
+                "/users/7/",
+                "/users/%37/",
+                "/users/7;v=1/",
+            ],
+            with_token,
+            &denied("token_missing"),
+        )
+        .request(get("/healthz/"), denied("token_missing"))
+        .request(get("/open"), denied("token_missing")),
+        each(
+            Scenario::new(
+                "bytes that are no UTF-8 may be left out of a path",
+                ruled(json!([
+                    {"match": {"path": "/exact"}, "requires": {"provider_name": "partner"}},
+                    {"match": {"prefix": "/partner"}, "requires": {"provider_name": "partner"}},
+                    needs("/", json!({})),
+                ])),
+            )
+            .request(get("/caf%e9").bearer(&good), forwarded())
+            .request(get("/par%c3%a9tner").bearer(&good), forwarded()),
+            &[
+                "/ex%adact",
+                "/exact%85",
+                "/%a0exact",
+                "/%61d%ff/../exact",
+                "/x/%ff../partner",
+                "/par%e2%82tner/x",
+                "/p%ed%a0%80artner",
+                "/p%f5artner",
+                "/p%61r%adtner/",
+            ],
+            with_token,
+            &denied("token_missing"),
+        ),
+        each(
+            Scenario::new(
+                "the name of a stream hides no dot segment",
+                ruled(json!([
+                    {"match": {"prefix": "/open"}},
+                    {"match": {"prefix": "/partner"}, "requires": {"provider_name": "partner"}},
+                    needs("/", json!({})),
+                ])),
+            )
+            .request(get("/open/.a::$DATA/x"), forwarded()),
+            &[
+                "/open/..:$I30:$INDEX_ALLOCATION/partner",
+                "/open/..::$DATA/partner",
+                "/open/..%3a%24DATA/partner",
+                "/x/.::$DATA/../partner/",
+            ],
+            with_token,
+            &denied("token_missing"),
+        ),
+        each(
+            Scenario::new(
                 "what looks like a dot or a slash to some waives nothing",
                 ruled(json!([{"match": {"prefix": "/open"}}])),
             )

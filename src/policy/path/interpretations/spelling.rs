@@ -91,6 +91,35 @@ pub(super) fn loosely(mut path: &[u8]) -> (Vec<u8>, bool) {
     (in_normal_form(&made), is_structural)
 }
 
+/// The path in normal form without the bytes that are not UTF-8; `None` if it has none of them.
+pub(in crate::policy::path) fn without_invalid(path: &[u8]) -> Option<Vec<u8>> {
+    let normal = in_normal_form(path);
+    let left = without_invalid_if_normal(&normal);
+    (left.len() < normal.len()).then_some(left)
+}
+
+/// As above, for a path in normal form; the whole path if it has none of them.
+pub(super) fn without_invalid_if_normal(mut path: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(path.len());
+    while let Some((plain, escaped)) = path.split_at_checked(memchr::memchr(b'%', path).unwrap_or(path.len()))
+    {
+        left.extend_from_slice(plain);
+        let after = match (escape(escaped), character(escaped)) {
+            (None, _) if escaped.is_empty() => break,
+            (Some((0x80.., _)), Some((character, after))) if char::from_u32(character).is_some() => after,
+            (Some((0x80.., after)), _) => {
+                path = after;
+                continue;
+            }
+            _ => escaped.get(1..).unwrap_or_default(),
+        };
+        let taken = escaped.len().saturating_sub(after.len());
+        left.extend_from_slice(escaped.get(..taken).unwrap_or_default());
+        path = after;
+    }
+    left
+}
+
 /// Whether the path contains an overlong form of UTF-8 or a `%u002e`. No client needs these, and some servers
 /// decode them to any character.
 pub(in crate::policy) fn is_deceptive(path: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! The steps by which servers change a path.
 
 use super::marks;
-use super::spelling::{is_plain, loosely, respell};
+use super::spelling::{is_plain, loosely, respell, without_invalid_if_normal};
 
 /// The changes that servers make to a path, one step each. Proxies and frameworks follow each other, and each
 /// applies some of these steps in its own order. The interpretations of a path are therefore the results of
@@ -39,9 +39,11 @@ pub(super) enum Step {
     TrimSegments,
     /// Programs that replace characters by compatible ones (NFKC), or by the nearest ones.
     DecodeLoosely,
+    /// Programs that decode a path to text, and leave out bytes that are not UTF-8.
+    DropInvalid,
 }
 
-pub(super) const STEPS: [Step; 13] = [
+pub(super) const STEPS: [Step; 14] = [
     Step::Normalize,
     Step::Decode,
     Step::DropParameters,
@@ -55,6 +57,7 @@ pub(super) const STEPS: [Step; 13] = [
     Step::DropControls,
     Step::TrimSegments,
     Step::DecodeLoosely,
+    Step::DropInvalid,
 ];
 
 impl Step {
@@ -72,7 +75,7 @@ impl Step {
             Self::DropAuthority => marks::SLASHES | marks::BACKSLASH,
             Self::DropControls => marks::CONTROL,
             Self::TrimSegments => marks::TRIMMED,
-            Self::DecodeLoosely => marks::HIGH,
+            Self::DecodeLoosely | Self::DropInvalid => marks::HIGH,
         }
     }
 
@@ -116,6 +119,7 @@ impl Step {
             Self::DropControls => return without_controls(normal),
             Self::TrimSegments => return with_trimmed_segments(normal),
             Self::DecodeLoosely => return loosely(normal).0,
+            Self::DropInvalid => return without_invalid_if_normal(normal),
         }
         made
     }
@@ -198,7 +202,10 @@ fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
         if let Some(end) = trimmed.windows(3).position(|three| three == b"%00") {
             trimmed = trimmed.get(..end).unwrap_or_default();
         }
-        while let Some(before) = without_last_blank(trimmed) {
+        // A dot segment may have the name of a stream, too: `..:$I30:$INDEX_ALLOCATION`. Three dots are none.
+        let is_dots =
+            |trimmed: &[u8]| matches!(trimmed, b"." | b"..") && segment.get(trimmed.len()) != Some(&b'.');
+        while let Some(before) = without_last_blank(trimmed).filter(|_| !is_dots(trimmed)) {
             trimmed = before;
         }
         left.extend_from_slice(if trimmed.is_empty() { segment } else { trimmed });

@@ -42,6 +42,13 @@ fn what_servers_make_of_a_path_is_found() {
         ("/payments;a/x;b", "/payments/x"),
         ("/payments%3ba/x", "/payments/x"),
         ("/payments%00.png/x", "/payments/x"),
+        ("/x/..:$I30:$INDEX_ALLOCATION/payments", "/payments"),
+        ("/x/.%2e%3a$DATA/payments", "/payments"),
+        ("/x/.::$DATA/../../payments", "/payments"),
+        ("/pay%adments", "/payments"),
+        ("/%ff%70ay%e2%82ments%c3", "/payments"),
+        ("/pay%ed%a0%80ments\u{e9}", "/payments%C3%A9"),
+        ("/x/%a0../payments", "/payments"),
         ("/y/%2e%2e;/payments", "/payments"),
         ("/y/%2e%2e%3b/payments", "/payments"),
         ("/y;/..;a=b/payments/", "/payments/"),
@@ -209,7 +216,7 @@ fn one_by_one(path: &[u8]) -> Option<Vec<Vec<u8>>> {
 
 #[test]
 fn steps_that_are_left_out_would_have_changed_nothing() {
-    const PIECES: [&str; 41] = [
+    const PIECES: [&str; 43] = [
         "/",
         "/",
         "/",
@@ -251,6 +258,8 @@ fn steps_that_are_left_out_would_have_changed_nothing() {
         "./",
         "5",
         ":$x",
+        "%ad",
+        "%e2%82",
     ];
     let mut state = 0x9e37_79b9_u32;
     let mut random = move |below: usize| {
