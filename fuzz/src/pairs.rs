@@ -426,6 +426,8 @@ fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
     let slash = *bytes.pick(&slashes);
     let path_before_is_name = slash > 0 && path[slash - 1].is_ascii_alphanumeric();
     let byte = path[at];
+    // And in no escape.
+    let is_in_name = byte.is_ascii_alphanumeric() && at > 1 && !path[at - 2..at].contains(&b'%');
     let end = path.len();
     let ends_in_name = path.last().is_some_and(u8::is_ascii_alphanumeric);
     let has_authority = matches!(path.as_slice(), [b'/', b'/' | b'\\', ..]);
@@ -475,11 +477,7 @@ fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
             put(end..end, strange.as_bytes());
         }
         // Who leaves such bytes out.
-        20 if at > 0
-            && byte.is_ascii_alphanumeric()
-            && path[at - 1] != b'%'
-            && (at < 2 || path[at - 2] != b'%') =>
-        {
+        20 if is_in_name => {
             put(
                 at..at,
                 bytes
