@@ -424,12 +424,17 @@ fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
     let at = bytes.below(path.len());
     let slashes: Vec<usize> = (0..path.len()).filter(|at| path[*at] == b'/').collect();
     let slash = *bytes.pick(&slashes);
-    let path_before_is_name = slash > 0 && path[slash - 1].is_ascii_alphanumeric();
+    // A name, and not the digits of an escape: three dots are not two.
+    let is_name = |before: &[u8]| {
+        before.last().is_some_and(u8::is_ascii_alphanumeric)
+            && !before[before.len().saturating_sub(3)..].contains(&b'%')
+    };
+    let path_before_is_name = is_name(&path[..slash]);
     let byte = path[at];
     // And in no escape.
     let is_in_name = byte.is_ascii_alphanumeric() && at > 1 && !path[at - 2..at].contains(&b'%');
     let end = path.len();
-    let ends_in_name = path.last().is_some_and(u8::is_ascii_alphanumeric);
+    let ends_in_name = is_name(path);
     let has_authority = matches!(path.as_slice(), [b'/', b'/' | b'\\', ..]);
     let mut put =
         |range: std::ops::Range<usize>, text: &[u8]| path.splice(range, text.iter().copied()).for_each(drop);
