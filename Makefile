@@ -94,6 +94,10 @@ test-page: page ## the page in headless Chromium, with axe (needs Node.js; SCREE
 image: wasm ## the image of the module, an OCI layout at .build/oci; REGISTRY=host/name pushes it there
 	@scripts/image.sh
 
+.PHONY: image-native
+image-native: native native-arm64 ## the image of the native module for x86-64 and arm64, at .build/oci-native; REGISTRY as above
+	@NATIVE=1 scripts/image.sh
+
 .PHONY: static
 static: cc ## jwtctl without a C library, for x86-64 and arm64, left in .build/static (TARGETS for some of them)
 	@scripts/static.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that a release has, in dist/: both modules, image, jwtctl, bills of materials, licenses, notes, checksums. Nothing is
+# Everything that a release has, in dist/: both modules, images, jwtctl, bills of materials, licenses, notes, checksums. Nothing is
 # published: the workflow of a tag does that, or a person.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -37,6 +37,9 @@ image=$(LAYOUT="$dist/oci" MODULE="$dist/jwt.wasm" scripts/image.sh)
 # As one file, too, because a release of a forge has files and no folders.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci" -cf "$dist/proxy-wasm-jwt-$version-oci.tar" \
     oci-layout index.json blobs
+LAYOUT="$dist/oci-native" NATIVE=1 scripts/image.sh >/dev/null
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci-native" \
+    -cf "$dist/proxy-wasm-jwt-native-$version-oci.tar" oci-layout index.json blobs
 python3 scripts/release/sbom.py "$dist/jwt.wasm" >"$dist/sbom.cdx.json"
 python3 scripts/release/licenses.py >"$dist/THIRD-PARTY-LICENSES.md"
 python3 scripts/release/sbom.py "$dist/$native" native >"$dist/sbom-native.cdx.json"

@@ -1,8 +1,10 @@
 """The module's image, an OCI layout: one layer, a compressed archive with `plugin.wasm` at its root, for wasm/wasip1.
-Istio and Envoy Gateway read such images. The same module gives the same image.
+Istio and Envoy Gateway read such images. The native module's image has `libjwt.so` at its root, for each processor, from
+where a build of an image or an init container copies it. The same modules give the same image.
 
-    image.py make MODULE FOLDER VERSION     writes the layout, prints the digest of the image
-    image.py read FOLDER                    writes the module of a layout to stdout
+    image.py make MODULE FOLDER VERSION                     writes the layout, prints the digest of the image
+    image.py make-native FOLDER VERSION PROCESSOR=MODULE…   the same for the native module (amd64, arm64)
+    image.py read FOLDER                                    writes the module of a layout to stdout
 """
 
 import gzip
@@ -19,76 +21,105 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).parent))
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 #: The name that Istio and Envoy Gateway look for in the last layer.
 PLUGIN = "plugin.wasm"
+NATIVE = "libjwt.so"
 
 
 def digest(content):
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def archive(module):
+def archive(module, name):
     """A tar archive of the module alone, without a name or a time of this machine."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        entry = tarfile.TarInfo(PLUGIN)
+        entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(module), 0o644
         tar.addfile(entry, io.BytesIO(module))
     return out.getvalue()
 
 
-def make(module, folder, version, created=0):
-    module, folder = Path(module).read_bytes(), Path(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    blobs = folder / "blobs/sha256"
-    blobs.mkdir(parents=True)
+class Layout:
+    """An OCI layout in a folder."""
 
-    def put(content, media_type, **more):
+    def __init__(self, folder, version, created):
+        self.folder, self.version = Path(folder), version
+        self.stamp = datetime.fromtimestamp(created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.blobs = self.folder / "blobs/sha256"
+        self.blobs.mkdir(parents=True)
+
+    def put(self, content, media_type, **more):
         name = digest(content)
-        (blobs / name.removeprefix("sha256:")).write_bytes(content)
+        (self.blobs / name.removeprefix("sha256:")).write_bytes(content)
         return {"mediaType": media_type, "digest": name, "size": len(content), **more}
 
-    def put_json(value, media_type, **more):
-        return put(json.dumps(value, separators=(",", ":"), sort_keys=True).encode(), media_type, **more)
+    def put_json(self, value, media_type, **more):
+        return self.put(json.dumps(value, separators=(",", ":"), sort_keys=True).encode(), media_type, **more)
 
-    tar = archive(module)
-    layer = put(gzip.compress(tar, 9, mtime=0), LAYER)
-    stamp = datetime.fromtimestamp(created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    config = put_json(
-        {
-            "created": stamp,
-            "architecture": "wasm",
-            "os": "wasip1",
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [digest(tar)]},
-        },
-        CONFIG,
-    )
-    annotations = {
-        "org.opencontainers.image.title": "proxy-wasm-jwt",
-        "org.opencontainers.image.description": "JWT authentication and authorization for Envoy and Istio",
-        "org.opencontainers.image.version": version,
-        "org.opencontainers.image.licenses": "Apache-2.0",
-        "org.opencontainers.image.created": stamp,
-    }
-    manifest = put_json(
-        {
+    def annotations(self, title):
+        return {
+            "org.opencontainers.image.title": title,
+            "org.opencontainers.image.description": "JWT authentication and authorization for Envoy and Istio",
+            "org.opencontainers.image.version": self.version,
+            "org.opencontainers.image.licenses": "Apache-2.0",
+            "org.opencontainers.image.created": self.stamp,
+        }
+
+    def image(self, module, name, title, platform, **more):
+        """Stores an image with this file alone; its entry in an index."""
+        tar = archive(module, name)
+        layer = self.put(gzip.compress(tar, 9, mtime=0), LAYER)
+        config = self.put_json(
+            {
+                "created": self.stamp,
+                **platform,
+                "config": {},
+                "rootfs": {"type": "layers", "diff_ids": [digest(tar)]},
+            },
+            CONFIG,
+        )
+        manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": config,
             "layers": [layer],
-            "annotations": annotations,
-        },
-        MANIFEST,
-        platform={"architecture": "wasm", "os": "wasip1"},
-        annotations={"org.opencontainers.image.ref.name": version},
-    )
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [manifest]}
-    (folder / "index.json").write_text(json.dumps(index, separators=(",", ":"), sort_keys=True))
-    return manifest["digest"]
+            "annotations": self.annotations(title),
+        }
+        return self.put_json(manifest, MANIFEST, platform=platform, **more)
+
+    def finish(self, entry):
+        """Writes the index of the layout, with this image under the version's name."""
+        (self.folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
+        (self.folder / "index.json").write_text(json.dumps(index, separators=(",", ":"), sort_keys=True))
+        return entry["digest"]
+
+    def name(self):
+        return {"annotations": {"org.opencontainers.image.ref.name": self.version}}
+
+
+def make(module, folder, version, created=0):
+    layout = Layout(folder, version, created)
+    platform = {"architecture": "wasm", "os": "wasip1"}
+    module = Path(module).read_bytes()
+    return layout.finish(layout.image(module, PLUGIN, "proxy-wasm-jwt", platform, **layout.name()))
+
+
+def make_native(modules, folder, version, created=0):
+    """`modules` has a file for each processor."""
+    layout = Layout(folder, version, created)
+    title = "proxy-wasm-jwt, the native module"
+    entries = [
+        layout.image(Path(module).read_bytes(), NATIVE, title, {"architecture": processor, "os": "linux"})
+        for processor, module in sorted(modules.items())
+    ]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": layout.annotations(title)}
+    return layout.finish(layout.put_json(index, INDEX, **layout.name()))
 
 
 def plugin_of(manifest, blob):
@@ -121,6 +152,10 @@ if __name__ == "__main__":
             from crates import timestamp
 
             print(make(module, folder, version, timestamp()))
+        case ["make-native", folder, version, *modules]:
+            from crates import timestamp
+
+            print(make_native(dict(module.split("=", 1) for module in modules), folder, version, timestamp()))
         case ["read", folder]:
             sys.stdout.buffer.write(read(folder))
         case _:

@@ -1,6 +1,7 @@
 """What `make image` and `make release` leave, read as those who get it read it."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -71,7 +72,8 @@ class Image(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "not what its digest says"):
             image.read(self.path("a"))
 
-    def test_a_registry_gives_back_what_was_pushed(self):
+    def registry(self):
+        """Debian's registry; its port."""
         files, _ = unpack_debian("docker-registry")
         port = free_port()
         config = self.path("registry.yml")
@@ -87,6 +89,36 @@ class Image(unittest.TestCase):
         registry = Process("docker-registry", [files / "usr/bin/docker-registry", "serve", config], self.path("log"))
         self.addCleanup(registry.stop)
         registry.wait_until("its port", lambda: accepts(port))
+        return port
+
+    def test_a_registry_gives_the_native_module_of_each_processor(self):
+        modules = {"arm64": b"of arm64", "amd64": b"of x86-64"}
+        for processor, content in modules.items():
+            self.path(processor).write_bytes(content)
+        made = image.make_native({name: self.path(name) for name in modules}, self.path("a"), "1.2.3")
+        port = self.registry()
+        target = f"docker://127.0.0.1:{port}/filters/native:1.2.3"
+        copy = ["skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false"]
+        run(*copy, f"oci:{self.path('a')}:1.2.3", target)
+        base = f"http://127.0.0.1:{port}/v2/filters/native"
+        reply = http("GET", f"{base}/manifests/1.2.3", {"accept": image.INDEX})
+        self.assertEqual(reply.headers["content-type"], image.INDEX)
+        self.assertEqual(image.digest(reply.body), made)
+        seen = {}
+        for entry in reply.json()["manifests"]:
+            manifest = http("GET", f"{base}/manifests/{entry['digest']}", {"accept": image.MANIFEST}).json()
+            config = http("GET", f"{base}/blobs/{manifest['config']['digest']}").json()
+            platform = {"architecture": config["architecture"], "os": config["os"]}
+            self.assertEqual(entry["platform"], platform)
+            self.assertEqual(platform["os"], "linux")
+            (layer,) = manifest["layers"]
+            with tarfile.open(fileobj=io.BytesIO(http("GET", f"{base}/blobs/{layer['digest']}").body)) as tar:
+                self.assertEqual(tar.getnames(), ["libjwt.so"])
+                seen[platform["architecture"]] = tar.extractfile("libjwt.so").read()
+        self.assertEqual(seen, modules)
+
+    def test_a_registry_gives_back_what_was_pushed(self):
+        port = self.registry()
         name = f"127.0.0.1:{port}/filters/proxy-wasm-jwt"
         done = script("image.sh", REGISTRY=name, PLAIN_HTTP="1", LAYOUT=str(self.path("layout")))
         self.assertEqual(done.returncode, 0, done.stderr)
