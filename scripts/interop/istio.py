@@ -41,6 +41,7 @@ from servers.oidc_provider import OidcProvider  # noqa: E402
 
 #: The filter that istiod makes of the WasmPlugin in `mesh.yaml`.
 MESH_FILTER = "extensions.istio.io/trafficextension/istio-system.jwt~istio-translated-wasmplugin"
+WAYPOINT_FILTER = "extensions.istio.io/trafficextension/default.jwt-waypoint~istio-translated-wasmplugin"
 CLUSTER = "outbound|80||idp.example.com"
 
 
@@ -326,6 +327,41 @@ def try_gateway(istiod, envoy, shipped, idp, upstream):
     proxy.stop()
 
 
+#: What istiod needs in order to serve waypoints.
+AMBIENT = {"PILOT_ENABLE_AMBIENT": "true", "PILOT_ENABLE_GATEWAY_API": "true"}
+
+
+def try_waypoint(istiod, envoy, shipped, idp):
+    """The files of ambient mode: what istiod makes of them for a waypoint.
+
+    Envoy takes the clusters and refuses the listeners, which have filters of Istio's own build. So no request passes here.
+    """
+    plugin, reference = shipped.file("waypoint.yaml")
+    istiod.apply(WITHOUT_MTLS, *shipped.file("issuer.yaml"), plugin)
+    labels = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
+    proxy = mesh.Proxy(istiod, envoy, "waypoint", labels, role="waypoint", wait=False, certificates=idp.certificates)
+
+    def main_internal():
+        try:
+            listeners = proxy.dump()["ListenersConfigDump"].get("dynamic_listeners", [])
+        except OSError:
+            return None
+        made = (one.get("error_state", {}).get("failed_configuration", {}) for one in listeners)
+        return next((one for one in made if one.get("name") == "main_internal"), None)
+
+    listener = eventually("the listener of the waypoint", main_internal, timeout=60)
+    managers = [chain["filters"][-1]["typed_config"].get("http_filters") for chain in listener["filter_chains"]]
+    names = [[one["name"] for one in filters] for filters in managers if filters]
+    expect(names and all(one[0] == WAYPOINT_FILTER for one in names), f"the filters are {names}")
+    expect(CLUSTER not in proxy.clusters(), "a ServiceEntry alone gives the waypoint a cluster")
+    istiod.apply(reference)
+    eventually("the cluster of the issuer", lambda: CLUSTER in proxy.clusters(), timeout=60)
+    istiod.delete(reference)
+    eventually("the end of the cluster", lambda: CLUSTER not in proxy.clusters(), timeout=60)
+    say(f"istio: for a waypoint, istiod makes the filter {WAYPOINT_FILTER}, and the cluster with the annotation only")
+    proxy.stop()
+
+
 def in_force(proxy, mark):
     """Whether the newest configuration that has this mark is the one that new connections get."""
     dump = proxy.dump()
@@ -412,7 +448,7 @@ def main():
         threading.Thread(target=files.serve_forever, daemon=True).start()
         istiod = mesh.Istiod(folder, binaries)
         say(f"istio: istiod {mesh.RELEASE} ({mesh.VERSION}) with Envoy {version}")
-        parts = os.environ.get("PARTS", "files policies").split()
+        parts = os.environ.get("PARTS", "files policies waypoint").split()
         istiod.apply(WITHOUT_MTLS)
         if "files" in parts:
             try_overlay(tools, folder)
@@ -423,6 +459,11 @@ def main():
             try_gateway(istiod, envoy, by_http, idp, upstream)
         if "policies" in parts:
             try_policies(istiod, envoy, tools, folder, upstream)
+        if "waypoint" in parts:
+            istiod.stop()
+            (folder / "ambient").mkdir()
+            istiod = mesh.Istiod(folder / "ambient", binaries, AMBIENT)
+            try_waypoint(istiod, envoy, Shipped(tools, idp, f"file://{MODULE}"), idp)
         say(f"\nistiod {mesh.RELEASE}, Envoy {version}: every step as expected\n1 passed, 0 failed")
     except Failure:
         say(f"istio: logs and configurations: {folder}")

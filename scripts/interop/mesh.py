@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -136,18 +137,27 @@ class Proxy:
 
     started = []
 
-    def __init__(self, istiod, envoy, name, labels, role="sidecar", namespace="default", wait=True):
+    def __init__(self, istiod, envoy, name, labels, role="sidecar", namespace="default", wait=True, certificates=None):
         Proxy.started.append(self)
         number = len(Proxy.started)
         folder = istiod.folder / f"{name}-{number}"
         for part in ("etc/istio/proxy", "etc/istio/config", "var/run/secrets/istio"):
             (folder / part).mkdir(parents=True)
         self.admin = f"http://127.0.0.1:{16000 + number}"
+        if certificates:
+            # As a workload finds those of the mesh.
+            chain, key = certificates.issue(f"mesh-{number}", name)
+            (folder / "etc/certs").mkdir()
+            for file, source in (("cert-chain", chain), ("key", key), ("root-cert", certificates.ca)):
+                shutil.copy(source, folder / f"etc/certs/{file}.pem")
+        # Waypoints have an extension that other builds of Envoy lack: it finds the metadata of workloads.
+        template = (istiod.binaries / BOOTSTRAP).read_text()
+        (folder / BOOTSTRAP).write_text(template.replace("{{- if .metadata_discovery }}", "{{- if false }}"))
         config = {
             "discoveryAddress": "127.0.0.1:15010",
             "controlPlaneAuthPolicy": "NONE",
             "binaryPath": str(envoy),
-            "proxyBootstrapTemplatePath": str(istiod.binaries / BOOTSTRAP),
+            "proxyBootstrapTemplatePath": str(folder / BOOTSTRAP),
             "proxyAdminPort": 16000 + number,
             "statusPort": 19000 + number,
             "concurrency": 2,
