@@ -114,7 +114,22 @@ impl IssuerIndex {
     }
 }
 
+/// Fields that occur once in a request, or that Envoy joins into one value.
+const SINGLE: &[&str] = &[
+    ":path",
+    ":method",
+    ":authority",
+    "x-forwarded-proto",
+    "authorization",
+];
+
 impl Config {
+    /// Whether a host may read the wanted fields by name: each occurs once, and no field has to be removed.
+    #[must_use]
+    pub fn may_read_by_name(&self) -> bool {
+        self.owned_headers.is_empty() && self.wanted.iter().all(|(_, name)| SINGLE.contains(&name))
+    }
+
     /// Whether the request has a field that may contain a token. Without one, its decision does not depend on
     /// the time.
     #[must_use]

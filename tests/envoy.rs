@@ -68,26 +68,11 @@ mod workers;
 
 use std::process::ExitCode;
 
-use harness::Tests;
-use scenarios::Scenario;
 use stack::{
-    SharedEnvoy, Stack, assert_alive, release_module, resident_bytes, spring_trap, trap_listener,
-    trap_module, wait_until_good,
+    Stack, assert_alive, release_module, resident_bytes, spring_trap, trap_listener, trap_module,
+    wait_until_good,
 };
 
 fn main() -> ExitCode {
-    // They wait more than they compute.
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    Tests::new()
-        .at_once(2 * cores)
-        .scenarios(None, |scenarios| {
-            let shared = SharedEnvoy::start(scenarios, |_| {});
-            move |index, scenario: &Scenario| shared.run(index, scenario)
-        })
-        .scenarios(Some("signatures_checked_in_the_sandbox"), |scenarios| {
-            let shared =
-                SharedEnvoy::start(scenarios, |config| config["signature_backend"] = "sandbox".into());
-            move |index, scenario: &Scenario| shared.run(index, scenario)
-        })
-        .run()
+    stack::run()
 }

@@ -418,6 +418,20 @@ pub(crate) fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     free
 }
 
+/// Takes over the audiences, or accepts every audience and says so.
+pub(crate) fn set_audiences(node: &mut Node, from: &Node, place: &Place, notes: &mut Notes) {
+    match from.get("audiences").filter(|all| !all.elements().is_empty()) {
+        Some(audiences) => set(node, "audiences", audiences.clone()),
+        None => {
+            notes.look(
+                place,
+                "without `audiences` tokens for any service are accepted; `[\"*\"]` says so now",
+            );
+            set(node, "audiences", list(vec![text("*", &(0..0))]));
+        }
+    }
+}
+
 /// Istio's name of the cluster for a URL: plain for the mesh, with TLS begun by a DestinationRule.
 pub(crate) fn cluster_of(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));

@@ -34,15 +34,6 @@ const SOONEST: u64 = 5;
 /// and at the latest after this many.
 const LATEST: u64 = 1000;
 
-/// Fields that a request has once, or that Envoy joins into one value.
-const SINGLE: &[&str] = &[
-    ":path",
-    ":method",
-    ":authority",
-    "x-forwarded-proto",
-    "authorization",
-];
-
 /// An engine for this configuration, with its verifier.
 pub(crate) fn engine(config: &Rc<Config>) -> Authenticator {
     let engine = Authenticator::new(config.clone(), seed());
@@ -132,8 +123,7 @@ impl Worker {
     fn new(text: &[u8], index: u32) -> Option<Self> {
         let config = Rc::new(text::parse(text).ok()?);
         let engine = engine(&config).without_fetches();
-        let reads_by_name =
-            config.owned_headers.is_empty() && config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
+        let reads_by_name = config.may_read_by_name();
         Some(Self {
             index,
             reads_by_name,

@@ -51,7 +51,7 @@ fn no_order_of_events_breaks_the_rules() {
     }
 }
 
-/// What a fuzzer would give: native/fuzz has the fuzzer.
+/// The input of a fuzzer: native/fuzz has the fuzzer.
 #[test]
 fn no_bytes_break_the_rules() {
     let _alone = alone();

@@ -29,15 +29,6 @@ use crate::request::{RequestContext, RequestHead, WantedFields};
 use crate::settings::Config;
 use crate::time::{UnixTime, millis};
 
-/// Fields that occur once in a request, or that Envoy joins into one value.
-const SINGLE: &[&str] = &[
-    ":path",
-    ":method",
-    ":authority",
-    "x-forwarded-proto",
-    "authorization",
-];
-
 /// Envoy carries out replies and resumptions when the call that requested them has returned. Each may call
 /// the module again, and the next one is carried out only within that call: 300 replies from one tick
 /// overflow the stack and end the VM.
@@ -110,8 +101,7 @@ impl Filter {
         let metrics = metrics::define(&config);
         metrics.show_backend(&Envoy, crypto.serves().iter().count());
         let engine = Authenticator::new(config.clone(), seed).with_verifier(Rc::new(crypto));
-        let reads_by_name =
-            config.owned_headers.is_empty() && config.wanted.iter().all(|(_, name)| SINGLE.contains(&name));
+        let reads_by_name = config.may_read_by_name();
         Ok(Self {
             root,
             metrics,

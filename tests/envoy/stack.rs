@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use testkit::{
 };
 
 use crate::backends::{self, Outcome, Running, with_cluster};
+use crate::harness::Tests;
 use crate::scenarios::{self, Says, Scenario};
 
 /// The metadata of a route in which Envoy Gateway has the clusters of extension backends.
@@ -266,4 +268,22 @@ pub(crate) fn wait_until_good(stack: &Stack, token: &str) -> Duration {
         "nothing was taken down"
     );
     begun.elapsed()
+}
+
+/// Runs the tests of this binary, and the scenarios with both ways to verify signatures.
+pub(crate) fn run() -> ExitCode {
+    // The tests wait more than they compute.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Tests::new()
+        .at_once(2 * cores)
+        .scenarios(None, |scenarios| {
+            let shared = SharedEnvoy::start(scenarios, |_| {});
+            move |index, scenario: &Scenario| shared.run(index, scenario)
+        })
+        .scenarios(Some("signatures_checked_in_the_sandbox"), |scenarios| {
+            let shared =
+                SharedEnvoy::start(scenarios, |config| config["signature_backend"] = "sandbox".into());
+            move |index, scenario: &Scenario| shared.run(index, scenario)
+        })
+        .run()
 }

@@ -162,16 +162,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
             );
         }
     }
-    match provider.get("audiences").filter(|all| !all.elements().is_empty()) {
-        Some(audiences) => set(&mut node, "audiences", audiences.clone()),
-        None => {
-            notes.look(
-                &place,
-                "without `audiences` tokens for any service are accepted; `[\"*\"]` says so now",
-            );
-            set(&mut node, "audiences", list(vec![text("*", &(0..0))]));
-        }
-    }
+    super::set_audiences(&mut node, provider, &place, notes);
     if let Some(remote) = provider.get("remoteJWKS") {
         notes.only(
             remote,

@@ -257,16 +257,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
         .get("issuer")
         .map_or(rule.place.clone(), |node| node.place.clone());
     let mut node = map(vec![("issuer", text(issuer, &place))]);
-    match rule.get("audiences").filter(|all| !all.elements().is_empty()) {
-        Some(audiences) => set(&mut node, "audiences", audiences.clone()),
-        None => {
-            notes.look(
-                &place,
-                "without `audiences` tokens for any service are accepted; `[\"*\"]` says so now",
-            );
-            set(&mut node, "audiences", list(vec![text("*", &(0..0))]));
-        }
-    }
+    super::set_audiences(&mut node, rule, &place, notes);
     if let Some(jwks) = rule.get("jwks") {
         set(
             &mut node,

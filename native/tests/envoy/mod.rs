@@ -59,7 +59,7 @@ pub(crate) struct Stream {
     pub(crate) route: RefCell<Option<*const c_void>>,
     pub(crate) metadata: RefCell<Vec<Metadata>>,
     pub(crate) worker: u32,
-    /// What was handed out and may be read until the hook returns.
+    /// Results that the module may read until the hook returns.
     pub(crate) lent: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -182,7 +182,7 @@ extern "C" fn envoy_dynamic_module_callback_http_set_header(
     let (stream, name) = (stream(filter), name.read());
     let is_removed = value.pointer.is_null();
     let value = value.read();
-    // What was lent of this map may be gone from here on.
+    // From here on, earlier results for this map may be invalid.
     stream.take_back();
     let mut fields = stream.map(map).borrow_mut();
     fields.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
@@ -412,49 +412,46 @@ fn define(name: Buffer, labels: *const Buffer, count: usize, id: *mut usize) -> 
     0
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_callback_http_filter_config_define_counter(
-    _: *mut c_void,
-    name: Buffer,
-    labels: *const Buffer,
-    count: usize,
-    id: *mut usize,
-) -> c_int {
-    define(name, labels, count, id)
+/// The three callbacks that define a metric.
+macro_rules! defines {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name(
+                _: *mut c_void,
+                name: Buffer,
+                labels: *const Buffer,
+                count: usize,
+                id: *mut usize,
+            ) -> c_int {
+                define(name, labels, count, id)
+            }
+        )*
+    };
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
-    _: *mut c_void,
-    name: Buffer,
-    labels: *const Buffer,
-    count: usize,
-    id: *mut usize,
-) -> c_int {
-    define(name, labels, count, id)
+defines! {
+    envoy_dynamic_module_callback_http_filter_config_define_counter
+    envoy_dynamic_module_callback_http_filter_config_define_gauge
+    envoy_dynamic_module_callback_http_filter_config_define_histogram
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_callback_http_filter_config_define_histogram(
-    _: *mut c_void,
-    name: Buffer,
-    labels: *const Buffer,
-    count: usize,
-    id: *mut usize,
-) -> c_int {
-    define(name, labels, count, id)
+/// The two callbacks that pass a value to a metric without labels.
+macro_rules! take_values {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name(filter: *mut c_void, id: usize, _: *const Buffer, count: usize, _: u64) -> c_int {
+                assert!(id > 0 && count == 0 && !filter.is_null());
+                0
+            }
+        )*
+    };
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_callback_http_filter_record_histogram_value(
-    filter: *mut c_void,
-    id: usize,
-    _: *const Buffer,
-    count: usize,
-    _: u64,
-) -> c_int {
-    assert!(id > 0 && count == 0 && !filter.is_null());
-    0
+take_values! {
+    envoy_dynamic_module_callback_http_filter_record_histogram_value
+    envoy_dynamic_module_callback_http_filter_set_gauge
 }
 
 #[unsafe(no_mangle)]
@@ -469,17 +466,5 @@ extern "C" fn envoy_dynamic_module_callback_http_filter_increment_counter(
     for index in 0..count {
         assert!(!unsafe { *labels.add(index) }.read().is_empty());
     }
-    0
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_callback_http_filter_set_gauge(
-    filter: *mut c_void,
-    id: usize,
-    _: *const Buffer,
-    count: usize,
-    _: u64,
-) -> c_int {
-    assert!(id > 0 && count == 0 && !filter.is_null());
     0
 }

@@ -10,7 +10,7 @@ use minting::{Algorithm, SigningKey, Token, jwks};
 
 use crate::envoy::{Buffer, Config, Field, Fields, SCHEDULERS, Stream};
 
-// What exports all of these; named so that it is linked.
+// The crate that exports these functions; the name links it.
 use jwt as _;
 
 #[rustfmt::skip]
@@ -50,7 +50,7 @@ const CONFIG: &str = r#"{
     "limits": {"max_waiting_requests": 4}
 }"#;
 
-/// What an issuer publishes, and tokens: two that are good, one whose key is not published, one that is over.
+/// The keys of an issuer, and its tokens: two valid ones, one with an unpublished key, one that has expired.
 struct Issuer {
     keys: String,
     /// The same and one more.
@@ -183,7 +183,7 @@ impl Worker {
     }
 }
 
-/// What has happened in all runs: a test that reaches nothing proves nothing.
+/// The events of all runs: a test that reaches none of them proves nothing.
 #[derive(Default)]
 pub(crate) struct Reached {
     forwarded: AtomicUsize,
@@ -361,7 +361,7 @@ impl Open {
         Self::pointer(&self.envoy)
     }
 
-    /// What must hold after each hook.
+    /// The conditions that hold after each hook.
     fn check(&self) {
         self.envoy.take_back();
         let (responses, resumed) = (self.envoy.responses.borrow().len(), *self.envoy.resumed.borrow());
@@ -380,7 +380,8 @@ impl Open {
                 0 => {
                     note(&REACHED.forwarded);
                     assert!(!answered);
-                    // What the client sent under the filter's names is gone; `s` is the token's own.
+                    // The client's own values under the filter's names are gone; `s` is the subject of the
+                    // token.
                     let fields = self.envoy.headers.borrow();
                     let is_forged = |(name, value): &(Vec<u8>, Vec<u8>)| {
                         name == b"X_Jwt_Sub" || (name.eq_ignore_ascii_case(b"x-jwt-sub") && value != b"s")
@@ -500,7 +501,7 @@ impl World {
             value: Buffer::of(value.as_bytes()),
         });
         let (result, is_empty) = (chance.below(8), chance.below(8) == 0);
-        // 0 is an answer; 3 is none of Envoy's.
+        // 0 is a valid answer; Envoy never uses 3.
         let result = c_int::try_from(result).unwrap().saturating_sub(4).max(0);
         let (fields, count, chunks, chunk_count) = match is_empty {
             true => (null(), 0, null(), 0),
@@ -524,7 +525,7 @@ pub(crate) fn run(seed: u64, events: usize) {
     run_by(Chance::new(seed), seed, |_, done| done < events);
 }
 
-/// The same with a fuzzer's numbers, as long as there are any.
+/// The same with the numbers of a fuzzer, until none are left.
 pub(crate) fn run_given(bytes: &[u8]) {
     static RUNS: AtomicU64 = AtomicU64::new(1 << 32);
     let chance = Chance {
