@@ -1,7 +1,8 @@
-//! What each step of a request costs, natively: `make microbench`, with a part of a name to run some of them only.
+//! The cost of each step of a request, natively: `make microbench`, with a part of a name to run some steps
+//! only.
 //!
-//! For comparing one way of writing something with another on one machine. What a request costs in Envoy is not here:
-//! `make bench` measures that, and `tests/instructions.rs` counts it.
+//! Use it to compare two implementations on one machine. It does not show the cost of a request in Envoy:
+//! `make bench` measures that, and `tests/instructions.rs` counts instructions.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -78,7 +79,7 @@ impl World {
         jwks
     }
 
-    /// What identity providers put into an access token, at the usual length.
+    /// The claims that identity providers put into an access token, at the usual length.
     fn token(&self, algorithm: testkit::Algorithm) -> String {
         Token::new(self.key(algorithm))
             .signed_with(algorithm)
@@ -179,7 +180,8 @@ mod verify {
 mod policy {
     use super::*;
 
-    /// Which of 100 rules it is: the first, one in the middle, the last, and one whose path is matched by a pattern.
+    /// The position of the matching rule among 100: the first, one in the middle, the last, and one with a
+    /// pattern for its path.
     #[divan::bench(args = ["/service-0/healthz", "/service-51/orders", "/other", "/service-97/v1/orders"])]
     fn choose(bencher: Bencher<'_, '_>, path: &str) {
         let config = World::get().config();
@@ -228,7 +230,7 @@ mod policy {
 mod reply {
     use super::*;
 
-    /// What a client gets that is refused.
+    /// The cost of a refusal.
     #[divan::bench]
     fn denial(bencher: Bencher<'_, '_>) {
         let config = World::get().config();

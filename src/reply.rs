@@ -1,4 +1,4 @@
-//! What a refusal looks like on the wire: status, challenge (RFC 6750 section 3), body.
+//! The form of a refusal on the wire: status, challenge (RFC 6750 section 3), body.
 //!
 //! One exhaustive match turns a reason into its reply. Replies depend on the configuration only, so they are
 //! written once, when it is loaded.

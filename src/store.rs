@@ -70,7 +70,7 @@ pub trait SharedStore {
     /// Fails if the entry has another version, or the store cannot write it.
     fn swap(&self, key: StoreKey<'_>, seen: u64, value: &[u8]) -> Result<(), SwapError>;
 
-    /// Replaces an entry whatever its version.
+    /// Replaces an entry of any version.
     fn put(&self, key: StoreKey<'_>, value: &[u8]);
 
     /// The parsed keys of this version of a source's document, if the store keeps parsed keys. A store in the memory of the

@@ -80,11 +80,11 @@ fn with_argument(program: &Path, argument: &Path) -> Command {
     command
 }
 
-/// What a page or a client sends, and what the application answers.
+/// A request of a page or a client, and the answer of the application.
 struct Ask {
     request: Request,
     status: u16,
-    /// The answer; nothing: whatever it is.
+    /// The expected answer; `None` accepts any.
     body: Option<Value>,
 }
 
@@ -104,7 +104,7 @@ fn refused(request: Request) -> Ask {
     }
 }
 
-/// What is asked of a guide's application, by its configuration.
+/// The requests to a guide's application, by its configuration.
 fn asks(file: &str, token: &Token) -> Vec<Ask> {
     let minted = token.mint();
     let api = || Request::get("/api");

@@ -95,7 +95,7 @@ fn keys() -> Value {
     serde_json::from_str(include_str!("instructions/keys.json")).expect("a key set")
 }
 
-/// What one issuer serves: a key in use and the next, of RSA and P-256.
+/// The key set of one issuer: the current key and the next one, for RSA and P-256.
 fn keys_of_an_issuer() -> Value {
     let mut keys = keys();
     keys["keys"].as_array_mut().expect("a list").truncate(2);
@@ -209,7 +209,7 @@ fn measure() -> Vec<Cost> {
     costs
 }
 
-/// What a request costs with as many providers as a configuration may have, where any of them will do.
+/// The cost of a request with the greatest number of providers, any of which is enough.
 fn among_many() -> [Cost; 3] {
     let all = keys();
     let few = json!({"keys": all["keys"].as_array().expect("a list").iter().filter(|key| key["kty"] == "OKP").collect::<Vec<_>>()});
@@ -238,8 +238,9 @@ fn among_many() -> [Cost; 3] {
     [none, unknown, cold]
 }
 
-/// What a hostile issuer may serve. Nothing of it may take a worker longer than 5 ms. Here the configuration holds it and is read
-/// as well, which is the larger part of the cost; from an issuer each of these takes 1 to 2 ms in V8.
+/// Documents of a hostile issuer. None may occupy a worker for more than 5 ms. Here the filter also reads the
+/// configuration that contains the document, which is the larger part of the cost; a fetched document takes 1
+/// to 2 ms in V8.
 fn key_sets() -> [String; 8] {
     let keys = keys();
     let [es256, ed25519, es384, es512] = ["ES256", "EdDSA", "ES384", "ES512"].map(|algorithm| {
@@ -300,7 +301,7 @@ fn with_key_set(set: String) -> Value {
     in_the_module(config)
 }
 
-/// What a hostile issuer and a hostile client may have checked with one request.
+/// The most checks that a hostile issuer and a hostile client can cause with one request.
 fn forgeries() -> [Cost; 2] {
     let modulus = |number: u8| {
         let mut bytes = [0xa5; 512];
@@ -409,7 +410,7 @@ fn memory_stops_growing_however_many_tokens_come() {
                 "iss": testkit::workload_issuer(0), "aud": "orders-api", "sub": format!("user-{number:08}"),
                 "iat": NOW, "exp": NOW + 600,
                 "realm_access": {"roles": ["clerk", "offline_access"]},
-                // Of many lengths, so that no piece of memory fits the next token.
+                // Tokens of many lengths, so that no freed memory fits the next one.
                 "scope": "orders:read ".repeat(number * 31 % 60),
             }));
             vm.forwarded(&orders().bearer(&token.mint()));
@@ -424,7 +425,7 @@ fn memory_stops_growing_however_many_tokens_come() {
     assert!(end <= MAX_PAGES, "{end} pages");
 }
 
-/// What a client without a token may make a worker do, at Envoy's limit of 60 KiB for all header fields: as above.
+/// The most work that a client without a token can cause, at Envoy's limit of 60 KiB for all header fields.
 const WORST: &[Budget] = &[
     budget("1 pattern", 11_200_000, 7),
     budget("20 patterns", 11_200_000, 7),
@@ -556,7 +557,8 @@ fn worst() -> Vec<Cost> {
         let request = orders().bearer(token("RS256"));
         costs.push(vm.forwarded(&Request { path, ..request }));
     }
-    // Whoever sends a header that the filter owns has the route chosen anew, and may get any of them.
+    // A client that sends a header that the filter owns makes Envoy choose the route again, and may get any
+    // route.
     let mut named = config(&keys());
     let entry = |number: usize| (format!("r{number}"), json!({"provider_name": "corp"}));
     named["requirement_map"] = Value::Object((0..1000).map(entry).collect());

@@ -98,7 +98,7 @@ pub(crate) enum Map {
     RequestTrailers = 1,
 }
 
-/// `envoy_dynamic_module_type_attribute_id`, as far as it is used.
+/// The values of `envoy_dynamic_module_type_attribute_id` that the module uses.
 #[derive(Clone, Copy, Debug)]
 #[repr(i32)]
 pub(crate) enum Attribute {
@@ -128,7 +128,7 @@ pub(crate) enum NotSent {
     CannotCreate,
 }
 
-// What Envoy exports to every module that it loads, in each version from 1.38 on.
+// The functions that every Envoy from 1.38 on exports to its modules.
 #[rustfmt::skip]
 unsafe extern "C" {
     fn envoy_dynamic_module_callback_log(level: c_int, message: Buffer);
@@ -171,8 +171,8 @@ type ChangeMetric = unsafe extern "C" fn(*mut c_void, usize, *const Buffer, usiz
 /// `(filter, namespace, serialized google.protobuf.Struct)`: `..._set_dynamic_metadata_struct`.
 type SetStruct = unsafe extern "C" fn(*mut c_void, Buffer, Buffer);
 
-/// What only newer Envoys export. Linked, each would be a symbol that an older Envoy cannot resolve, and the module would not
-/// load there; so they are looked for by their names, once.
+/// Functions that only newer versions of Envoy export. An older Envoy could not resolve them as linked
+/// symbols, and would not load the module. The module looks them up by name, once.
 #[derive(Clone, Copy, Debug)]
 struct Newer {
     /// From 1.39 on.
@@ -258,7 +258,8 @@ fn stay_loaded() {
 
 // --- a stream
 
-/// One stream, during one call of Envoy's (rule 1). What may make a result of Envoy's invalid (rule 3) takes it as `&mut`.
+/// One stream, during one call by Envoy (rule 1). A method takes `&mut self` if it may invalidate an earlier
+/// result of Envoy (rule 3).
 #[derive(Debug)]
 pub(crate) struct Host<'h> {
     filter: *mut c_void,
@@ -341,7 +342,7 @@ impl Host<'_> {
         unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.filter) }
     }
 
-    /// What the route's metadata says under this key: nothing, a text, or something else (`Err`).
+    /// The value of this key in the route's metadata: nothing, a text, or a value of another type (`Err`).
     pub(crate) fn route_metadata(&self, namespace: &str, key: &str) -> Result<Option<Vec<u8>>, ()> {
         let namespace = Buffer::of(namespace.as_bytes());
         // SAFETY: rules 1 and 2.
@@ -409,7 +410,7 @@ impl Host<'_> {
         }
     }
 
-    /// What another filter has left, as text.
+    /// The text that another filter has stored.
     pub(crate) fn filter_state(&self, key: &str) -> Option<Vec<u8>> {
         let mut value = Buffer::EMPTY;
         let key = Buffer::of(key.as_bytes());
@@ -457,13 +458,13 @@ impl Host<'_> {
         unsafe { envoy_dynamic_module_callback_http_filter_get_worker_index(self.filter) }
     }
 
-    /// Lets a held request go on.
+    /// Continues a held request.
     pub(crate) fn resume(&mut self) {
         // SAFETY: rule 1.
         unsafe { envoy_dynamic_module_callback_http_filter_continue_decoding(self.filter) }
     }
 
-    /// What wakes the stream from any thread.
+    /// A handle that wakes the stream from any thread.
     pub(crate) fn scheduler(&self) -> Option<Scheduler> {
         // SAFETY: rule 1.
         NonNull::new(unsafe { envoy_dynamic_module_callback_http_filter_scheduler_new(self.filter) })
@@ -514,7 +515,7 @@ impl Host<'_> {
     }
 }
 
-/// What wakes a stream (rule 5).
+/// A handle that wakes a stream (rule 5).
 #[derive(Debug)]
 pub(crate) struct Scheduler(NonNull<c_void>);
 
@@ -548,7 +549,7 @@ pub(crate) struct ConfigHost<'h> {
 }
 
 impl ConfigHost<'_> {
-    /// What calls the configuration from any thread.
+    /// A handle that calls the configuration from any thread.
     pub(crate) fn scheduler(self) -> Option<ConfigScheduler> {
         // SAFETY: rule 1.
         NonNull::new(unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_new(self.config) })
@@ -689,7 +690,7 @@ impl ConfigHost<'_> {
     }
 }
 
-/// What calls a configuration (rule 5).
+/// A handle that calls a configuration (rule 5).
 #[derive(Debug)]
 pub(crate) struct ConfigScheduler(NonNull<c_void>);
 
@@ -837,7 +838,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(confi
     drop(unsafe { Box::from_raw(config.cast_mut().cast::<RouteConfig>()) });
 }
 
-/// A stream. Never null: older Envoys go on with the null.
+/// A stream. Never null: an older Envoy would continue with a null pointer.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_new(
     filter: *const c_void,
@@ -937,7 +938,8 @@ extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *const c_void)
     hooks::stream_destroy(unsafe { Box::from_raw(stream.cast_mut().cast::<Stream>()) });
 }
 
-// What Envoy asks every module for, and this one has no use for. 0 lets the bytes pass on.
+// Functions that Envoy requires of every module, and that this module does not use. The result 0 lets the
+// bytes pass.
 
 /// A part of the response's body.
 #[unsafe(no_mangle)]
@@ -972,7 +974,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
 ) {
 }
 
-/// Of streams to other services, none of which is opened.
+/// Callbacks of streams to other services. The module opens none.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(
     _: *mut c_void,

@@ -24,7 +24,7 @@ function imports(module, memory) {
       return SUCCESS;
     },
     environ_get: () => SUCCESS,
-    // What a panic prints. It may show a part of the input, so it goes nowhere.
+    // The output of a panic. It may contain a part of the input, so the page discards it.
     fd_write(file, vectors, count, written) {
       let length = 0;
       for (let vector = 0; vector < count; vector += 1) {
@@ -68,7 +68,7 @@ export async function load(url) {
       const length = answer();
       return JSON.parse(new TextDecoder().decode(new Uint8Array(memory.buffer, output(), length)));
     } catch (error) {
-      // Whatever state it is in: the next question gets a new one.
+      // The engine may be in any state, so the next question gets a new one.
       await start();
       throw error;
     }

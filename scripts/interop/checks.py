@@ -1,4 +1,4 @@
-"""What every server has to show: discovery, tokens, forwarded claims, a rotation under load, an outage."""
+"""The checks of every server: discovery, tokens, forwarded claims, a rotation under load, an outage."""
 
 import threading
 import time

@@ -267,7 +267,7 @@ class Upstream:
 
 
 def cluster(name, port, host="127.0.0.1", tls=None):
-    """A cluster of one address. `tls` has `ca` (a file) and `name` (what the certificate has to say)."""
+    """A cluster with one address. `tls` contains `ca` (a file) and `name` (the name in the certificate)."""
     value = {
         "name": name,
         "type": "STATIC",

@@ -17,7 +17,7 @@ SHIPPED = ROOT / "envoy/istio"
 #: The template of Envoy's bootstrap configuration that Istio's images have.
 BOOTSTRAP = "envoy_bootstrap.json"
 
-#: What istiod has to find in the cluster.
+#: The kinds of resources that istiod needs in the cluster.
 KINDS = {
     "extensions.istio.io": ["WasmPlugin", "TrafficExtension"],
     "networking.istio.io": [

@@ -68,7 +68,7 @@ def sbom(path, module="wasm"):
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
-        # Of the module's own bytes: the same module has the same number.
+        # Computed from the module's bytes, so that the same module has the same number.
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}",
         "version": 1,
         "metadata": {

@@ -189,7 +189,7 @@ class Release(unittest.TestCase):
         for component in bill["components"]:
             self.assertTrue(component["hashes"], component)
             self.assertTrue(component["licenses"][0]["expression"], component)
-        # What the filter cannot work without, and no crate of the tests alone.
+        # The crates without which the filter does not work; and no crate of the tests.
         names = {component["name"] for component in bill["components"]}
         self.assertLessEqual({"proxy-wasm", "serde_json", "p256", "p384", "p521", "ed25519-dalek", "sha2"}, names)
         self.assertTrue(names.isdisjoint({"testkit", "clap", "rustls", "tokio"}), names)

@@ -26,7 +26,7 @@ const LONGEST_STRING: usize = 128;
 /// and the most digits of a number.
 const LONGEST_NUMBER: usize = 32;
 
-/// The tokens in the locations of the rule, each as an object of JSON; empty if there is none.
+/// The tokens in the locations of the rule, each as a JSON object; empty if the request has none.
 #[inline(never)]
 #[must_use]
 pub fn token_summary(config: &Config, rule: Choice, request: &RequestHead) -> String {

@@ -50,7 +50,7 @@ enum Found {
     Refused(Denial),
 }
 
-/// What the cache contains for a token.
+/// The entry of the cache for a token.
 pub(super) enum Known {
     /// The decision.
     Allowed(Rc<Allowed>),

@@ -36,7 +36,7 @@ pub struct WantedKey {
     pub provider: ProviderId,
     /// The `kid` of the key.
     pub key_id: Box<str>,
-    /// What the requests so far want.
+    /// The urgency of the requests so far.
     pub wants: Wants,
     /// Whether the provider has a key with this `kid` that does not fit the token.
     pub is_held: bool,

@@ -48,12 +48,12 @@ impl Default for Budget {
 /// The tokens of a request that has to meet several rules. They are found, parsed and verified once.
 #[derive(Clone, Copy)]
 struct SharedTokens<'s> {
-    /// What is at each location of the configuration, as far as a rule has asked.
+    /// The results at the locations that the rules so far have used.
     found: &'s [Option<Found<'s>>],
     tokens: &'s [Token<'s>],
     /// The rules are few enough for the cache.
     are_cached: bool,
-    /// Set for all rules but the first: what allows a request that meets another rule, too.
+    /// True for all rules but the first: another rule has allowed the request already.
     met: Option<&'s Rc<Allowed>>,
 }
 
@@ -80,7 +80,7 @@ impl Authenticator {
     pub(super) fn evaluate(&mut self, request: &RequestHead, time: EvalTime) -> Outcome {
         let config = self.config.clone();
         let policy = &config.policy;
-        // As Envoy's own setting for such headers does, whatever the mode.
+        // As Envoy's own setting for such headers does, in every mode.
         if request.is_misspelt {
             let denial = Denial::new(Reason::RequestMalformed).with_detail("header spelling");
             let decision = match config.changes_nothing {
@@ -89,7 +89,7 @@ impl Authenticator {
             };
             return remarked(decision.into(), &config, request);
         }
-        // Before any rule, and whatever the mode: a client that asks where to get a token has none yet.
+        // Before any rule, and in every mode: a client that asks where it gets a token has none yet.
         if let Some(served) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
             let decision = match served {
                 _ if config.changes_nothing => self.bypass(Choice::Otherwise),

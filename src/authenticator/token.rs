@@ -25,7 +25,7 @@ use crate::provider::Provider;
 use crate::request::RequestHead;
 use crate::settings::Config;
 
-/// What the filter learns from checks, beside their result.
+/// Results of the checks for later requests.
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
     pub(super) unknown: Vec<UnknownKid>,
@@ -399,7 +399,7 @@ impl TokenCheck<'_> {
     }
 }
 
-/// What is in a value in place of a token, or around one, where it is more than a malformed part.
+/// A description of a value that is worse than a malformed token.
 #[inline(never)]
 fn oddity(value: &[u8]) -> Option<&'static str> {
     Some(match value {

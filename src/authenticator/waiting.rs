@@ -49,7 +49,7 @@ pub(super) struct WaitingRequests {
     taken: usize,
     by_peer: HashMap<Peer, usize>,
     hasher: RandomState,
-    /// Requests that arrived in this range are to be evaluated again.
+    /// The engine has to evaluate the requests that arrived in this range again.
     look_from: u64,
     look_until: u64,
 }
@@ -136,7 +136,7 @@ impl WaitingRequests {
         Some(waiting)
     }
 
-    /// Every waiting request is to be evaluated again.
+    /// The engine has to evaluate every waiting request again.
     pub(super) fn look_again(&mut self) {
         self.look_from = 0;
         self.look_until = self.next_arrival;

@@ -233,7 +233,7 @@ mod tests {
         let at = UnixTime::from_secs;
         let old = ProofId::new("key", "a", at(100));
         let record = with(&[], old, at(10));
-        // The clock goes on, and the proof is forgotten.
+        // Time passes, and the store forgets the proof.
         let record = with(&record, ProofId::new("key", "b", at(200)), at(150));
         assert_eq!(record.len(), TIME + ENTRY);
         // The clock is set back by a minute and a half.

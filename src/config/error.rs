@@ -127,7 +127,7 @@ const CHECKS: &[&str] = &[
     "token_types",
 ];
 
-/// What is wrong at a place of the configuration.
+/// The fault at a place of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigProblem {
     /// The text is not a JSON object that the filter can read, for this reason.
@@ -441,7 +441,7 @@ pub(super) fn form(path: &str) -> Option<&'static str> {
     })
 }
 
-/// What is found in a line of a table.
+/// The entry in a line of a table.
 fn line_of(
     table: &'static str,
     find: &mut dyn FnMut(&'static str) -> Option<&'static str>,
@@ -449,7 +449,7 @@ fn line_of(
     table.split('\n').find_map(find)
 }
 
-/// What to write in place of a value of another type, whatever the field.
+/// The advice for a value of another type, for any field.
 pub(super) fn rewritten(expected: &str, found: &str) -> Option<&'static str> {
     match (expected, found) {
         ("true or false", "a string" | "a number") => Some("write true or false, without quotes"),

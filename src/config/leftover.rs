@@ -1,7 +1,7 @@
-//! What templates, shells and editors leave in a text: white space around it, quotes in it, a placeholder.
+//! Leftovers of templates, shells and editors in a text: white space around it, quotes in it, a placeholder.
 //!
-//! The filter compares texts as they are written. With such a leftover a text equals nothing that a token or a request
-//! has, or it is a name that an attacker knows.
+//! The filter compares texts as they are written. With such a leftover, a text equals nothing in a token or a
+//! request, or it is a name that an attacker knows.
 
 /// Whether the text has this part. The library's own search is a kilobyte of the module at each call.
 #[inline(never)]
@@ -16,7 +16,7 @@ pub(super) fn has_any(text: &str, letters: &str) -> bool {
     text.bytes().any(|byte| letters.as_bytes().contains(&byte))
 }
 
-/// What is wrong with a text that is a name or a whole value.
+/// The fault of a text that is a name or a whole value.
 #[inline(never)]
 pub(super) fn in_name(text: &str) -> Option<String> {
     let trimmed = text.trim_ascii();
@@ -39,7 +39,7 @@ pub(super) fn in_name(text: &str) -> Option<String> {
     })
 }
 
-/// What is wrong with a text that is a part of a value, whose blanks may be meant.
+/// The fault of a text that is a part of a value, in which spaces may be intended.
 pub(super) fn placeholder(text: &str) -> Option<String> {
     let is_name = |name: &[u8]| {
         let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b" _-.".contains(byte);

@@ -16,7 +16,7 @@ use crate::request::WantedFields;
 pub(super) struct Names {
     /// The configuration was a message, in which numbers are doubles.
     pub(super) has_doubles: bool,
-    /// What reads the documents of `local_jwks`.
+    /// The reader of `local_jwks`.
     pub(super) read_keys: ReadKeys,
     pub(super) wanted: WantedFields,
     pub(super) locations: Locations,

@@ -41,7 +41,7 @@ impl<'a> Node<'a> {
         Self { place, value }
     }
 
-    /// Keeps a fault, and goes on with the rest of the configuration.
+    /// Keeps a fault, and continues with the rest of the configuration.
     #[inline(never)]
     pub(super) fn report(&self, fault: Box<ConfigError>) {
         self.place.faults().add(fault);

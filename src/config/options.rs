@@ -1,4 +1,4 @@
-//! What differs between hosts when they read a configuration.
+//! The differences between hosts when they read a configuration.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
 pub struct Options {
     /// The text is a `google.protobuf.Struct` that the host has written out, so that its numbers have been doubles.
     pub has_doubles: bool,
-    /// What reads the documents of `local_jwks`.
+    /// The reader of `local_jwks`.
     pub read_keys: ReadKeys,
 }
 

@@ -162,7 +162,7 @@ pub(super) fn pairs(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
     Ok(pairs)
 }
 
-/// The same one by one. What came before a fault was handed over.
+/// As above, one pair at a time. The caller has received the pairs before a fault.
 pub(super) fn each_pair<'b>(bytes: &'b [u8], take: impl FnMut(&'b [u8], &'b [u8])) -> Result<(), Status> {
     read_pairs(bytes, take).ok_or(Status::PARSE_FAILURE)
 }
@@ -309,7 +309,7 @@ pub(super) fn send_local_response(reply: &LocalReply, headers: &[u8]) -> Result<
     })
 }
 
-/// Lets a held request go on.
+/// Continues a held request.
 pub(super) fn resume_request() -> Result<(), Status> {
     // SAFETY: no pointers. 0 is the stream of the request.
     check(unsafe { proxy_continue_stream(0) })

@@ -215,7 +215,7 @@ impl fmt::Display for SkippedKeys {
     }
 }
 
-/// What is often written or served where a key set is expected.
+/// The form of a document that people often serve in place of a key set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OtherDocument {
     /// A discovery document, by its `jwks_uri`.
@@ -230,12 +230,12 @@ pub enum OtherDocument {
     Html,
     /// A URL or the name of a file.
     Address,
-    /// What a template leaves that was not filled in.
+    /// A placeholder of a template that has no value.
     Placeholder,
 }
 
 impl OtherDocument {
-    /// What a text that is not a JSON object looks like.
+    /// The form of a text that is not a JSON object.
     pub(super) fn of_text(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii_start();
         Some(match text.first()? {

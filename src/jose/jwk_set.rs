@@ -284,7 +284,7 @@ mod tests {
         JwkSet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes())
     }
 
-    /// The positions in the set of the keys that are to be tried.
+    /// The positions of the keys to try, in the set.
     fn tried(set: &JwkSet, algorithm: Algorithm, kid: Option<&str>) -> Vec<usize> {
         let position = |found: &Jwk| {
             set.keys()
@@ -454,7 +454,8 @@ mod tests {
         assert_eq!(tried(&set, Algorithm::Es256, Some("a")), [3, 5]);
         assert_eq!(tried(&set, Algorithm::EdDsa, Some("a")), [1]);
         assert_eq!(tried(&set, Algorithm::Es256, Some("b")), [0]);
-        // A name that no key has: the keys without a name are tried, those of other names never. An empty name is none.
+        // A name that no key has: the filter tries keys without a name, and never keys with another name. An
+        // empty name counts as none.
         for kid in ["", "A", "aa", "c", "abc", "\\u0061"] {
             assert_eq!(tried(&set, Algorithm::Es256, Some(kid)), [2, 4], "{kid}");
             assert!(!set.has_kid(kid), "{kid}");

@@ -1,4 +1,4 @@
-//! What the strict reader takes, and what it refuses.
+//! Documents that the strict reader accepts, and documents that it refuses.
 
 use super::*;
 

@@ -13,7 +13,7 @@ use crate::jose::{JwkSet, ParsedJwkSet};
 use crate::store::{SharedStore, StoreKey};
 use crate::time::UnixTime;
 
-/// What a worker has learnt about the keys of one provider.
+/// News about the keys of one provider.
 #[derive(Debug, Default)]
 pub(crate) struct News {
     /// Events for the operator.

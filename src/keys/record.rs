@@ -35,7 +35,7 @@ pub struct KeyRecord {
     pub(super) failures: u32,
     /// The earliest time of the next fetch, except for an unknown `kid`.
     pub(super) retry_at: u64,
-    /// What was reported to the operator of these failures.
+    /// The state that the log has reported for these failures.
     #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
     pub(super) outage: Option<Outage>,
     /// The times at which the last fetches for an unknown `kid` began, the latest last.
@@ -65,7 +65,7 @@ pub(super) struct Discovered {
     pub(super) read_again_at: u64,
     /// Failed fetches of the document since the last success.
     pub(super) failures: u32,
-    /// What was reported to the operator of these failures.
+    /// The state that the log has reported for these failures.
     #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
     pub(super) outage: Option<Outage>,
 }
@@ -214,7 +214,7 @@ fn after(begun: u64, pause: Duration, now: UnixTime) -> Option<UnixTime> {
     began.then(|| UnixTime::from_millis(begun).after(pause))
 }
 
-/// What requests want of a key source that does not have their `kid`.
+/// The urgency with which requests need a `kid` that the key source does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wants {
     /// Nothing.

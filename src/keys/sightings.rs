@@ -25,7 +25,7 @@ struct Sighting {
 }
 
 impl Sighting {
-    /// What a request wants that names the `kid` again; the keys were last fetched then.
+    /// The urgency of a request that names the `kid` again; the keys were last fetched at this time.
     const fn wants(&self, request: u64, asked_at: u64) -> Wants {
         if self.request == request {
             Wants::Once
@@ -45,8 +45,8 @@ impl Sightings {
         }
     }
 
-    /// What a request wants that names this `kid`, where the keys that do not have it were fetched at `asked_at`. A request is
-    /// identified by its number.
+    /// The urgency of a request that names this `kid`, if the keys without it were fetched at `asked_at`. A
+    /// number identifies the request.
     pub(super) fn wants(&self, kid: &str, request: u64, asked_at: u64) -> Wants {
         let (hash, index) = self.place(kid);
         let sighting = self.places.get(index).filter(|sighting| sighting.hash == hash);

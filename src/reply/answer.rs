@@ -1,4 +1,4 @@
-//! What a reason means for the client: status, error code and words.
+//! The meaning of a reason for the client: status, error code and words.
 
 use crate::denial::Reason;
 

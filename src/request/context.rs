@@ -1,4 +1,4 @@
-//! What the engine asks about a request only if it needs it.
+//! Facts about a request that the engine seldom needs.
 
 /// The connection and the route of a request. The engine asks while it handles the request, so the host must
 /// not call the engine to answer. `()` knows nothing.

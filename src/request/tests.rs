@@ -132,7 +132,7 @@ fn the_first_content_type_tells_who_speaks_grpc() {
     assert_eq!(is_grpc(&[], &[]), None);
     assert_eq!(is_grpc(&[], &["application/grpc+proto", "text/html"]), Some(true));
     assert_eq!(is_grpc(&[], &["text/html", "application/grpc"]), Some(false));
-    // What is taken away from the request says nothing.
+    // A removed field has no effect.
     assert_eq!(is_grpc(&["content-type"], &["application/grpc"]), None);
 }
 

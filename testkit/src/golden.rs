@@ -91,7 +91,7 @@ fn diff(old: &str, new: &str) -> String {
     text
 }
 
-/// What turns one list of lines into the other, by their longest common subsequence.
+/// The differences between two lists of lines, by their longest common subsequence.
 fn edits(old: &[&str], new: &[&str]) -> Vec<(char, String)> {
     let mut longest = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     for (i, old_line) in old.iter().enumerate().rev() {

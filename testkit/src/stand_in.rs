@@ -42,7 +42,7 @@ pub struct Provider {
     pub cluster: String,
     /// Where its keys are published.
     pub jwks_path: String,
-    /// What its tokens are signed with.
+    /// The key that signs its tokens.
     pub algorithm: Algorithm,
     token_type: String,
     claims: Map<String, Value>,
@@ -185,7 +185,7 @@ impl StandIns {
         Ok(())
     }
 
-    /// An issuer's cluster leads to its stand-in, each other one to the upstream.
+    /// An issuer's cluster leads to its stand-in, every other cluster to the upstream.
     fn replace_clusters(&mut self, upstream: SocketAddr, hosts: &BTreeMap<String, BTreeSet<String>>) {
         let resources = &mut self.bootstrap["static_resources"];
         let mut clusters: Vec<Value> = Vec::new();
@@ -328,7 +328,7 @@ impl Provider {
     }
 }
 
-/// What an issuer publishes of its tokens and keys.
+/// The claims and keys of an issuer, as it publishes them.
 struct Published {
     algorithm: Algorithm,
     jwks_path: String,
@@ -437,7 +437,7 @@ fn strings<'v>(object: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
     list.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// What `iss` may be: `issuer` is one text or a list.
+/// The possible values of `iss`: `issuer` is one text or a list.
 fn spellings(provider: &Value) -> impl Iterator<Item = &str> {
     let one = member(provider, "issuer").and_then(Value::as_str);
     one.into_iter().chain(strings(provider, "issuer"))

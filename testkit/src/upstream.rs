@@ -37,7 +37,7 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// The only header of this name; None if there is none, a panic if there are several.
+    /// The only header with this name; `None` if it is absent. Panics if there are several.
     pub fn header(&self, name: &str) -> Option<&str> {
         let values = self.header_values(name);
         assert!(values.len() <= 1, "{} headers {name}", values.len());
@@ -171,7 +171,7 @@ fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Bytes as characters, one for one: nothing is lost, whatever the bytes are.
+/// Each byte as one character, so that no byte is lost.
 pub fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }

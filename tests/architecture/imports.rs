@@ -1,4 +1,4 @@
-//! Which file of `src` uses which: from every `use` and every path in the code, tests left out.
+//! The files of `src` that each file uses: from every `use` and every path in the code, without tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

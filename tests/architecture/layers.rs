@@ -1,4 +1,4 @@
-//! Which module may use which: one list, compared with the sources.
+//! The modules that each module may use: one list, compared with the sources.
 
 use std::collections::BTreeSet;
 use std::path::Path;

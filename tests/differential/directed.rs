@@ -257,7 +257,7 @@ fn locations() -> Vec<Trial> {
     )
 }
 
-/// What an upstream may read as a token or as a claim, and neither filter does.
+/// Fields that an upstream may read as a token or as a claim, and that neither filter reads.
 fn look_alikes() -> Vec<Trial> {
     let token = good(0);
     let cookie = |text: &str| get("/orders").header("cookie", text);

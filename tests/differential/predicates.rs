@@ -17,7 +17,7 @@ pub(crate) fn refused(
     is_so: impl Fn(&SeenToken) -> bool,
 ) -> bool {
     let is_refused = match case.reason() {
-        // Of several requirements each may have a reason of its own, and one is told.
+        // Each of several requirements may have its own reason, and the filter reports one.
         Some(reason) => decided(aspect) && (reasons.contains(&reason) || has_alternatives(case)),
         // Or another provider of the same issuer takes it, and says other things of it.
         None => tolerant(case) || issuers_are_shared(case),
@@ -25,7 +25,7 @@ pub(crate) fn refused(
     is_refused && any(case, is_so)
 }
 
-/// Several providers stand for one issuer.
+/// Several providers have the same issuer.
 pub(crate) fn issuers_are_shared(case: &Case<'_>) -> bool {
     let mut issuers: Vec<_> = case
         .providers()

@@ -26,7 +26,7 @@ pub(crate) fn smallest(trial: &Trial, kind: &str) -> Option<(String, Trial)> {
         candidates.drain(..start);
         candidates.truncate(AT_ONCE);
         let taken: Vec<&Trial> = candidates.iter().collect();
-        // jwt_authn may refuse one of them, and then Envoy does not start: good enough as it is.
+        // jwt_authn may refuse one of them, and then Envoy does not start. That is acceptable.
         let Ok(stack) = Stack::try_start(&taken) else {
             break;
         };

@@ -25,7 +25,8 @@ pub(crate) fn stricter(config: &Value) -> Vec<(&'static str, Value)> {
     found
 }
 
-/// The rule without its waiver; None where nothing is left of it. A rule without one stays as it is.
+/// The rule in the form that requires a token; `None` if nothing remains. A rule that always requires a token
+/// does not change.
 fn strict_rule(config: &Value, rule: &Value) -> Option<Value> {
     let requirement = match rule["requirement_name"].as_str() {
         Some(name) => &config["requirement_map"][name],

@@ -62,7 +62,7 @@ fn with_real_module(value: &mut Value) {
     }
 }
 
-/// What Envoy has to say of a bootstrap, its log included, where it does not take it.
+/// Envoy's output for a bootstrap that it refuses, with its log.
 fn validate(bootstrap: &Value) -> Result<(), String> {
     let mut bootstrap = bootstrap.clone();
     with_real_module(&mut bootstrap);
@@ -106,7 +106,7 @@ fn around(manager: &Value) -> Value {
     )
 }
 
-/// What a block shows.
+/// The content of a block.
 #[derive(Debug, PartialEq, Eq)]
 enum Shown {
     /// A whole configuration of the filter.

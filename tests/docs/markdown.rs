@@ -20,7 +20,7 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) line: usize,
-    /// What is behind the opening fence: the language, then words for these tests.
+    /// The info string of the opening fence: the language, then words for these tests.
     pub(crate) info: String,
     pub(crate) text: String,
     /// The reason in a comment `<!-- not run: reason -->` right before the block.
@@ -164,7 +164,7 @@ fn cells(line: &str) -> Option<Vec<String>> {
     Some(inner.split('|').map(|cell| cell.trim().to_owned()).collect())
 }
 
-/// What is between backticks.
+/// The texts between backticks.
 pub(crate) fn codes(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }

@@ -1,4 +1,4 @@
-//! What operators are told to look at, in a real Envoy.
+//! The metrics, log lines and headers that the pages promise to operators, in a real Envoy.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -67,7 +67,7 @@ fn defined_metrics(envoy: &EnvoyProcess, prefix: &str) -> BTreeSet<(String, Stri
     metrics
 }
 
-/// Whether the line is one of the documented form, in which `<…>` stands for anything.
+/// Whether the line has a documented form, in which `<…>` matches anything.
 fn has_form(line: &str, form: &str) -> bool {
     form.split('<')
         .map(|part| part.split_once('>').map_or(part, |(_, literal)| literal))

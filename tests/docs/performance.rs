@@ -33,7 +33,7 @@ fn table(results: &Value, of: &str) -> String {
     for case in results["cases"].as_array().expect("cases") {
         for goal in case["goals"].as_array().expect("goals") {
             let goal = goal["goal"].as_str().expect("a goal");
-            // What is the wasm module's has no name in front.
+            // A row of the wasm module has no name in front.
             let (whose, goal) = goal.split_once(": ").unwrap_or(("this filter", goal));
             if whose != of {
                 continue;
@@ -80,7 +80,7 @@ fn the_table_of_results_is_that_of_one_run() {
     let expected = table(&results, "this filter");
     assert!(expected.lines().count() >= 10, "{expected}");
     for expected in [expected, table(&results, "native module")] {
-        // A run from before the native module says nothing of it, and then nor does the page.
+        // A run from before the native module does not mention it, and neither does the page then.
         let is_measured = expected.lines().count() > 2;
         let table = if is_measured { &expected } else { HEAD_NATIVE };
         assert_eq!(

@@ -98,7 +98,7 @@ impl Reference {
         self.around(outer, parent)
     }
 
-    /// What the parser says of a field with this value; `None`: without it.
+    /// The parser's message for a field with this value; `None`: without the field.
     fn with(
         &self,
         documented: &Documented,
@@ -155,7 +155,7 @@ const ALTERNATIVES: &[&[&str]] = &[
 fn set(object: &mut Value, field: &str, value: Value) {
     let members = object.as_object_mut().expect("an object");
     for group in ALTERNATIVES.iter().filter(|group| group.contains(&field)) {
-        // An object that needs both, such as `provider_and_audiences`, is none of a choice.
+        // An object that needs both fields, such as `provider_and_audiences`, offers no choice.
         if field != "provider_name" || members.len() == 1 {
             members.retain(|name, _| !group.contains(&name.as_str()));
         }
@@ -179,7 +179,7 @@ fn set(object: &mut Value, field: &str, value: Value) {
             members.clear();
             members.insert("resource_from_host".into(), json!(true));
         }
-        // In a rule; a provider has conditions, too.
+        // In a rule; a provider has conditions as well.
         "authorize" if !members.contains_key("issuer") => {
             // One under which conditions may be optional.
             drop(members.insert("requires".into(), json!({"allow_missing": {}})))

@@ -18,7 +18,7 @@ fn sources(folder: &Path) -> String {
     text
 }
 
-/// What is between each pair of these marks.
+/// The texts between each pair of these marks.
 fn between(text: &str, mark: char) -> impl Iterator<Item = &str> {
     text.split(mark).skip(1).step_by(2)
 }

@@ -1,4 +1,4 @@
-//! `envoy/access-log.yaml`, as it is: what an operator reads of each request.
+//! `envoy/access-log.yaml` as shipped: the line of each request for operators.
 
 use serde_json::{Value, json};
 use testkit::{

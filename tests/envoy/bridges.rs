@@ -63,7 +63,7 @@ fn of(path: &str, sub: &str) -> Request {
     Request::get(path).bearer(&token().claim("sub", sub).mint())
 }
 
-/// RBAC lets only Alice pass, whatever headers a client sends.
+/// RBAC allows only Alice, with any headers of the client.
 fn only_alice_passes(envoy: &EnvoyProcess) {
     let client = envoy.client("jwt");
     let is_denied_by_rbac = |response: &Response| response.status == 403 && response.text().contains("RBAC");

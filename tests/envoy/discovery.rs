@@ -258,7 +258,7 @@ fn the_cluster_of_an_extension_backend_is_that_of_the_routes() {
         "{}",
         envoy.log()
     );
-    // Learnt anew from this request, or from one of the next.
+    // The filter learns the name again from this request, or from one of the next.
     let end = std::time::Instant::now() + Duration::from_secs(20);
     while status("/orders") != 200 {
         assert!(std::time::Instant::now() < end, "{}", envoy.log());

@@ -24,7 +24,7 @@ fn names(config: &Value) -> [String; 2] {
         .map(|key| format!("proxy-wasm-jwt/2/{seal}/{key}"))
 }
 
-/// A module that writes these entries every 5 ms, whatever is there.
+/// A module that overwrites these entries every 5 ms.
 fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
     let (mut data, mut calls) = (Vec::new(), String::new());
     let mut bytes = |bytes: &[u8]| {

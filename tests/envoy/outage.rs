@@ -22,7 +22,7 @@ enum Fault {
     Answers(Answer),
 }
 
-/// Each fault with what the log has to say of it.
+/// Each fault with its line in the log.
 fn faults() -> Vec<(&'static str, Fault, &'static str)> {
     let set = testkit::jwks(&[&world().rsa]).to_string();
     let half = set.get(..set.len() / 2).expect("ASCII");

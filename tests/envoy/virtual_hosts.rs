@@ -1,5 +1,5 @@
-//! What a virtual host says of the requests of its routes. Only the Wasm module can read it; for the native module, Envoy has
-//! configurations of virtual hosts.
+//! Requirements that a virtual host names for its routes. Only the wasm module can read them; for the native
+//! module, Envoy has configurations of virtual hosts.
 
 use serde_json::json;
 use testkit::{

@@ -42,7 +42,7 @@ fn wait_until_held(envoy: &EnvoyProcess, count: u64) {
 
 #[test]
 fn body_and_trailers_are_held_until_the_keys_are_there() {
-    // With `allow_on_headers_stop_iteration` the host goes on to call for the body of a held request.
+    // With `allow_on_headers_stop_iteration`, the host also delivers the body of a held request.
     for stop_iteration in [false, true] {
         let filter = WasmFilter::new(patient())
             .option("allow_on_headers_stop_iteration", stop_iteration)
@@ -276,8 +276,8 @@ fn waits_leave_no_memory_behind() {
 
 #[test]
 fn a_thousand_that_wait_are_let_through_at_once_or_refused_at_once() {
-    // Each with a body, so that the host calls the module again for each when it goes on. One call of the module that
-    // answers them all would nest a thousand deep.
+    // Each request has a body, so that the host calls the module again when it continues the request. A
+    // single call that answers them all would nest a thousand deep.
     let slow = Duration::from_millis(900);
     let provider = with(
         remote_provider(),

@@ -86,7 +86,7 @@ fn ways_to_read() -> [Value; 2] {
     ]
 }
 
-/// What clients send. Each bad request has a body, and a header that only the filter may write.
+/// The clients' requests. Each bad one has a body, and a header that only the filter may write.
 struct Traffic {
     good: Request,
     bad: Vec<Request>,
@@ -115,7 +115,7 @@ impl Traffic {
         }
     }
 
-    /// One more that must never pass: without `iat` and `nbf`, only the clock can tell that it is old.
+    /// Another request that must never pass: without `iat` and `nbf`, only the clock shows that it is old.
     fn with_an_undated_token(mut self) -> Self {
         let token = token().without_claim("iat").expires_in(-600);
         self.bad.push(get("/orders").bearer(&token.mint()));
@@ -123,7 +123,7 @@ impl Traffic {
     }
 }
 
-/// What was found in the life of a VM whose host fails.
+/// The observations in the life of a VM whose host fails.
 #[derive(Default)]
 struct Life {
     faults: Vec<String>,

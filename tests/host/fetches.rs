@@ -225,7 +225,7 @@ fn the_cluster_of_an_extension_backend_is_learnt_from_requests_and_learnt_anew()
         vm.answer_next(&Answer::document(&document()));
     }
 
-    // Envoy has it no more: the name is learnt anew, and the keys serve meanwhile.
+    // Envoy no longer has the cluster: the filter learns the name again, and uses its keys meanwhile.
     stub::with(|host| {
         host.fault = Some(Fault {
             import: "proxy_http_call",

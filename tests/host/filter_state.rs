@@ -108,7 +108,7 @@ fn a_refused_token_says_what_it_is_only_where_it_is_asked_for() {
     // A query is no better a place than a header.
     let path = format!("/orders?access_token={expired}");
     expected(&vm.request(&get(&path)).filter_state);
-    // Nothing is said of requests that go on, or that carry none.
+    // The filter writes nothing for requests that pass, or that have no token.
     let good = token().claim("email", "a@example.com").mint();
     for request in [get("/orders").bearer(&good), get("/orders"), get("/healthz")] {
         assert!(!vm.request(&request).filter_state.contains_key("jwt.token"));

@@ -25,7 +25,7 @@ fn story() -> Vec<String> {
     stub::with(|host| std::mem::take(&mut host.story))
 }
 
-/// A VM that has its keys, and nothing to tell yet.
+/// A VM that has its keys and no event to report.
 fn warm(config: &Value) -> Vm {
     let mut vm = Vm::start(config);
     vm.pass_to_tick();
@@ -68,8 +68,8 @@ fn a_token_that_was_seen_before() {
     vm.request(&request);
     self::story();
     vm.request(&request);
-    // What is left is the floor: to read the token and what its route asks for, to know the time, to change what the
-    // upstream is to see, and to say what has happened.
+    // The remaining calls are necessary: to read the token and the route's requirement, to read the time, to
+    // edit the request, and to report the decision.
     assert_eq!(
         self::story(),
         [
@@ -114,7 +114,7 @@ fn a_good_token_with_a_body() {
 fn no_token() {
     let mut vm = warm(&config());
     vm.request(&Request::post("/orders", "a body"));
-    // The edits of a request that is refused are no one's concern, and neither is its body.
+    // A refused request needs neither its edits nor its body.
     assert_eq!(
         story(),
         [

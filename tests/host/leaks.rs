@@ -18,7 +18,8 @@ fn forget() {
     });
 }
 
-/// Does this often enough to fill whatever has a limit, then as often again; how much more is held then.
+/// Calls `once` until everything with a limit is full, and then as often again. Returns the growth of the
+/// memory in the second part.
 fn growth(mut once: impl FnMut()) -> isize {
     const TIMES: usize = 300;
     let mut often = || {

@@ -179,7 +179,7 @@ fn a_route_that_cannot_be_read_lets_nothing_through() {
         outcome(&vm.request(&good)).as_deref(),
         Some("jwt_request_malformed")
     );
-    // Metadata without anything in it says nothing.
+    // Empty metadata names no requirement.
     set(Some((METADATA.to_owned(), Vec::new())));
     assert_eq!(reason(&mut vm, "/").as_deref(), Some("jwt_token_missing"));
 }
@@ -200,7 +200,7 @@ fn another_filter_leaves_a_word() {
     ] {
         set(Some(("filter_state.selector".to_owned(), word.into())));
         assert_eq!(reason(&mut vm, "/").as_deref(), expected, "{word}");
-        // Whoever chose the word has seen one reading of the path.
+        // The filter that chose the word saw only one interpretation of the path.
         assert_eq!(
             reason(&mut vm, "/x/../y").as_deref(),
             Some("jwt_token_missing"),

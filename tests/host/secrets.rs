@@ -107,7 +107,7 @@ fn secrets_of(scenario: &Scenario) -> BTreeSet<String> {
     secrets
 }
 
-/// Whatever looks like a token in a request.
+/// Every part of a request that looks like a token.
 fn tokens(request: &Request) -> Vec<String> {
     let values = request.headers.iter().map(|(_, value)| testkit::latin1(value));
     let is_of_a_token = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);

@@ -10,7 +10,7 @@ use testkit::Request;
 use super::scenarios::world;
 use super::stub::{self, HeaderMap, Host, State, Stream};
 
-// What exports all of these; named so that it is linked.
+// The crate that exports these functions; the name links it.
 use proxy_wasm_jwt as _;
 
 unsafe extern "C" {
@@ -179,7 +179,7 @@ impl Vm {
         id
     }
 
-    /// The stream ends, whatever has become of it: answered by the upstream, or by the filter, or left by its client.
+    /// The stream ends: the upstream or the filter has answered it, or its client has left.
     pub(crate) fn finish(&mut self, id: u32) {
         if state(id) == State::Forwarded {
             stub::with(|host| host.streams.get_mut(&id).expect("it is open").is_answering = true);

@@ -17,7 +17,7 @@ use super::vm::{self, Answer, Vm, document};
 
 type Job = Box<dyn FnOnce(&mut Vm) + Send>;
 
-/// What the workers of one process have in common: shared data, and the time at which they begin.
+/// The common parts of the workers of one process: shared data, and the time of their start.
 #[derive(Clone)]
 struct Process {
     shared: Arc<Mutex<SharedData>>,
@@ -79,7 +79,7 @@ impl Worker {
         self.run(|vm| vm.open(&get("/orders").bearer(&token().mint())))
     }
 
-    /// The details of the answer to this request, and its header fields; nothing where it goes on.
+    /// The details of the answer to this request, and its header fields; `None` if the request passes.
     fn reply(&self, request: Request) -> Option<(String, Vec<(String, String)>)> {
         let reply = self.run(move |vm| vm.request(&request).reply)?;
         Some((reply.details, reply.headers.texts()))
@@ -478,7 +478,7 @@ fn used_proofs_that_a_neighbour_plants_refuse_nobody() {
     let spend = |process: &Process, config: &Value| {
         Worker::start_with(process, config.clone(), |_| {}).reply(request.clone())
     };
-    // What the filter itself writes of this proof, in another process and with another secret.
+    // The entry that the filter itself writes for this proof, in another process and with another secret.
     let elsewhere = Process::new();
     assert_eq!(spend(&elsewhere, &other), None);
     let [(name, entry)]: [_; 1] = entries(&elsewhere).try_into().expect("one list");

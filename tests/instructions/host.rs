@@ -22,7 +22,7 @@ pub(crate) struct Host {
     /// Seconds since the epoch.
     pub(crate) now: u64,
     pub(crate) configuration: Vec<u8>,
-    /// Of the request under way.
+    /// The state of the current request.
     pub(crate) outcome: Outcome,
     pub(crate) log: Vec<String>,
     /// Host calls by their names.

@@ -130,7 +130,7 @@ impl Vm {
         self.cost_of(|vm| vm.call("proxy_on_tick", ROOT))
     }
 
-    /// A request that has to go on, with the claim in its header and without the token.
+    /// A request that has to pass, with the claim in its header and without the token.
     pub(crate) fn forwarded(&mut self, request: &Request) -> Cost {
         let (cost, outcome) = self.request(request);
         assert_eq!(outcome.action, CONTINUE, "{:?}", outcome.reply);

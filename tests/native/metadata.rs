@@ -1,4 +1,4 @@
-//! What verified tokens leave in dynamic metadata, where other filters read it.
+//! The dynamic metadata of verified tokens, which other filters read.
 
 use serde_json::{Value, json};
 use testkit::{Bootstrap, EnvoyProcess, Listener, Request, Upstream, wasm_filter};
@@ -29,7 +29,7 @@ fn start(listener: Listener) -> (EnvoyProcess, Upstream) {
 
 #[test]
 fn other_filters_read_the_claims() {
-    // RBAC lets in who has the group in a nested list of the claims, and nothing else.
+    // RBAC allows only requests whose claims contain the group in a nested list.
     let rbac = json!({
         "name": "envoy.filters.http.rbac",
         "typed_config": {

@@ -58,7 +58,7 @@ pub(crate) fn list() -> Vec<Told> {
             ["denied", "signature_invalid", "all", "corp", ""],
         ),
         (get("/scoped"), ["denied", "token_missing", "scoped", "", ""]),
-        // Of two, the one that has what is asked for; where neither has, the first.
+        // Of two tokens, the filter shows the one with the required scope; if neither has it, the first one.
         (
             scoped().header("x-tok", bob("a")),
             ["allowed", "", "scoped", "other", "bob"],

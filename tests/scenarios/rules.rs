@@ -1,4 +1,4 @@
-//! Which request needs a token.
+//! Rules: the requests that need a token.
 
 use serde_json::json;
 

@@ -35,7 +35,7 @@ impl Random {
     }
 }
 
-/// What both have said.
+/// The results of both implementations.
 #[derive(Default)]
 struct Both {
     good: u32,

@@ -1,4 +1,4 @@
-//! Which requests a rule is for, and texts that are compared.
+//! The match of a rule, and the matchers of texts.
 
 use crate::config::field::{
     Empty, Flag, Form, ListOf, Name, Nested, OneOrSome, Opaque, Or, Refused, Signed, SomeForm, SomeStrings,

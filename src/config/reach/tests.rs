@@ -1,4 +1,4 @@
-//! Which rules and providers are reported as unreachable, and which are not.
+//! Tests of the rules and providers that the reader reports as unreachable.
 
 use serde_json::{Value, json};
 
@@ -161,7 +161,7 @@ fn two_tokens_in_one_place_are_a_warning() {
     config["providers"]["b"]["from_headers"] = json!([usual]);
     config["providers"]["b"]["from_cookies"] = json!(["b"]);
     assert_eq!(warnings(&config).len(), 1);
-    // The second provider takes the token at its own location, whatever the first one has.
+    // The second provider reads the token at its own location, even if the first location is empty.
     config["providers"]["b"]["prefer"] = "cookie".into();
     assert_eq!(warnings(&config), Vec::<String>::new());
     config["providers"]["b"]["prefer"] = Value::Null;

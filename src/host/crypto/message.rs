@@ -93,7 +93,7 @@ mod tests {
         assert!(ecdsa_field(&mut buffer, 3, &[0x01; 132]));
         assert_eq!(buffer[..8], [0x1a, 0x8b, 0x01, 0x30, 0x81, 0x88, 0x02, 0x42]);
         assert_eq!(buffer.len(), 3 + 3 + 2 * 68);
-        // What no curve has is refused, not cut.
+        // A number that is too large for the curve is refused, not cut.
         let mut buffer = Vec::new();
         assert!(!ecdsa_field(&mut buffer, 3, &[0xff; 512]) && buffer.is_empty());
     }

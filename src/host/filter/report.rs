@@ -1,4 +1,4 @@
-//! What operators see of the decisions and of the keys: filter state, log and metrics.
+//! Reports decisions and key states to operators: filter state, log and metrics.
 
 use super::Filter;
 use crate::account::{Account, SHADOW_DENIED, token_summary};

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use ed25519_dalek::{Signer as _, SigningKey};
 
-    /// What both ways say of a signature.
+    /// The results of both implementations for a signature.
     fn verify_twice(key: &Ed25519Key, message: &[u8], signature: &[u8]) -> (bool, bool) {
         let Ok(signature) = Signature::from_slice(signature) else {
             return (false, false);

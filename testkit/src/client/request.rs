@@ -88,7 +88,7 @@ impl Response {
         })
     }
 
-    /// The only header of this name as Latin-1; None if there is none, a panic if there are several.
+    /// The only header with this name as Latin-1; `None` if it is absent. Panics if there are several.
     pub fn header(&self, name: &str) -> Option<String> {
         let mut values = self.header_values(name);
         assert!(values.len() <= 1, "{} headers {name}: {values:?}", values.len());
@@ -109,7 +109,7 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; a panic that shows it if it is none.
+    /// The body as JSON. Panics with the body if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
             panic!(
@@ -126,7 +126,7 @@ impl Response {
         Some(body.get("reason")?.as_str()?.to_owned())
     }
 
-    /// What the upstream saw; a panic that shows the answer if it is not the upstream's.
+    /// The request as the upstream received it. Panics with the answer if the upstream did not send it.
     pub fn echo(&self) -> Echo {
         self.try_echo().unwrap_or_else(|| {
             panic!(
@@ -137,7 +137,7 @@ impl Response {
         })
     }
 
-    /// What the upstream saw, if the answer is the upstream's.
+    /// The request as the upstream received it, if the upstream sent the answer.
     pub fn try_echo(&self) -> Option<Echo> {
         serde_json::from_slice(&self.body)
             .ok()

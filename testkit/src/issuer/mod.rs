@@ -187,7 +187,7 @@ impl Issuer {
             .collect()
     }
 
-    /// Every request, whatever its path.
+    /// Every request, with any path.
     pub fn all_fetches(&self) -> Vec<Fetch> {
         self.shared.lock().fetches.clone()
     }

@@ -8,7 +8,7 @@ unsafe extern "C" {
     safe fn proxy_on_memory_allocate(size: usize) -> *mut u8;
 }
 
-/// What the filter passes by address and length.
+/// Arguments that the filter passes by address and length.
 pub(super) fn passed(data: *const u8, size: usize) -> Vec<u8> {
     if size == 0 {
         return Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn give(bytes: &[u8], data: &mut *mut u8, size: &mut usize) -> u32 {
     *size = bytes.len();
     if !bytes.is_empty() {
         *data = proxy_on_memory_allocate(bytes.len());
-        // SAFETY: the SDK's allocator has just given that many bytes, which no one else knows yet.
+        // SAFETY: the SDK's allocator has just returned that many bytes, and nothing else refers to them yet.
         unsafe { data.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
     OK

@@ -220,7 +220,8 @@ extern "C" fn proxy_http_call(
     })
 }
 
-/// What the SDK imports and the filter has no use for. The arguments are not written out, since no one passes any.
+/// Functions that the SDK imports and the filter does not use. Their arguments are omitted, because no call
+/// passes any.
 macro_rules! unused {
     ($($name:ident)*) => {$(
         #[unsafe(no_mangle)]

@@ -12,7 +12,7 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes that this thread has allocated and no one has freed; those that another thread freed count there.
+/// The bytes that this thread has allocated and not freed. A free by another thread counts there.
 pub(crate) fn held() -> isize {
     HELD.get()
 }
@@ -23,8 +23,8 @@ fn count(size: usize, sign: isize) {
     let _ = HELD.try_with(|held| held.set(held.get().wrapping_add(size.wrapping_mul(sign))));
 }
 
-// SAFETY: every call is passed on to the system's allocator as it is. `realloc` is the trait's own, which makes it of the
-// other two.
+// SAFETY: the system's allocator handles every call unchanged. `realloc` is the trait's default, which uses
+// the other two.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);

@@ -1,7 +1,7 @@
-//! A host of ABI 0.2.1: what Envoy 1.40 answers to each host call, and a memory of all of them.
+//! A host of ABI 0.2.1: it answers each host call as Envoy 1.40 does, and records all of them.
 //!
-//! One thread is one VM, since the SDK's dispatcher is thread-local, and so is the host. Shared data alone may be that of
-//! several threads, as it is that of the workers of one Envoy.
+//! One thread is one VM: the SDK's dispatcher is thread-local, and so is the host. Several threads may have
+//! the same shared data, as the workers of one Envoy do.
 
 mod calls;
 mod headers;
@@ -56,7 +56,7 @@ pub(crate) struct Host {
     /// There only while an answer is delivered.
     pub(crate) answer: Option<(HeaderMap, Vec<u8>)>,
     pub(crate) ticks: Option<Ticks>,
-    /// What every stream has, by its path with dots between the segments.
+    /// The properties of every stream, by path, with dots between the segments.
     pub(crate) properties: HashMap<String, Vec<u8>>,
     /// The same once a request is on its way, if its headers were changed: the route is chosen again then.
     pub(crate) rerouted: Option<HashMap<String, Vec<u8>>>,
@@ -65,16 +65,16 @@ pub(crate) struct Host {
     pub(crate) lines: Vec<Line>,
     /// Every host call and every callback, in words. Log lines below info are left out: no Envoy in production has them.
     pub(crate) story: Vec<String>,
-    /// What no filter may do: Envoy would hang, crash, or let a request through.
+    /// Faults of a filter: Envoy would hang, crash, or let a request through.
     pub(crate) misuse: Vec<String>,
     pub(crate) fault: Option<Fault>,
-    /// What `verify_signature` is worth.
+    /// The behavior of `verify_signature`.
     pub(crate) crypto: Crypto,
     /// Runs before the next write to shared data: what another worker does in between.
     pub(crate) before_write: Option<Box<dyn FnOnce()>>,
     /// The context whose callback runs.
     current: u32,
-    /// The context that it speaks for, if another.
+    /// The context that the filter has set as the current one, if it is another.
     effective: u32,
     /// Replies that are sent when the callback returns.
     replied: VecDeque<u32>,
@@ -88,7 +88,7 @@ pub(crate) struct Host {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) headers: HeaderMap,
-    /// What is behind its body.
+    /// The trailers.
     pub(crate) trailers: HeaderMap,
     pub(crate) state: State,
     pub(crate) reply: Option<Reply>,
@@ -186,14 +186,14 @@ impl Host {
         self.effective = 0;
     }
 
-    /// After it: a stream whose reply is to be sent now.
+    /// After the callback: a stream whose reply is still to send.
     pub(crate) fn next_reply(&mut self) -> Option<u32> {
         self.current = 0;
         self.effective = 0;
         self.replied.pop_front()
     }
 
-    /// Before an answer to an HTTP call is delivered: the SDK itself then speaks for the context that made the call.
+    /// Before the answer to an HTTP call: the SDK then makes the context of the call the current one.
     pub(crate) fn expect_effective_context_of_the_sdk(&mut self) {
         self.spares_next_effective = !self.fault_reaches_the_sdk;
     }

@@ -4,7 +4,7 @@ use super::calls::{call, give, passed, passed_text};
 use super::{BAD_ARGUMENT, Crypto, HOST, HeaderMap, Host, INTERNAL_FAILURE, NOT_FOUND, OK, Reply, State};
 
 impl Host {
-    /// The map that a number means; those of the stream only as long as it is held here.
+    /// The map with this number. The maps of the stream exist only while the stub holds the stream.
     fn map(&mut self, map: u32) -> Option<&mut HeaderMap> {
         match map {
             0 => self

@@ -1,4 +1,4 @@
-//! Modules that only make host calls: what no module can do without, whatever its own code is.
+//! Modules that only make host calls: the least cost of any module.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +14,7 @@ const RETURNED: usize = 65536;
 const OUT: usize = 16;
 const METRIC: usize = 32;
 
-/// What the host is told and asked for a request.
+/// The host calls of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call<'c> {
     /// To read a header of the request.

@@ -1,4 +1,4 @@
-//! What is compared: the table of goals.
+//! The comparisons, and the table of goals.
 
 use crate::tokens::Kind;
 
@@ -87,7 +87,7 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) tokens: Kind,
     pub(crate) sides: &'static [Side],
-    /// What is compared with what, and how much of its requests per second it is to reach.
+    /// The two sides of a comparison, and the goal for the ratio of their requests per second.
     pub(crate) goals: &'static [(Side, Side, f64)],
     /// How many workers Envoy has: two share the machine with the load.
     pub(crate) workers: u32,
@@ -125,7 +125,7 @@ pub(crate) fn all() -> Vec<Case> {
         budget: Some((Sandbox, micros)),
         ..case(name, tokens, ALONE)
     };
-    // What no module could do without is the floor of ours.
+    // The filter cannot cost less than a module that only makes the necessary host calls.
     let with_floor = |name, tokens, sides, goals| Case {
         goals,
         ..case(name, tokens, sides)

@@ -1,4 +1,4 @@
-//! What a request waits longer for each filter, at half of what the slower one bears.
+//! The latency that each filter adds, at half of the load that the slower one bears.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,8 @@ use crate::tokens::{Files, Kind};
 pub(crate) const NAME: &str = "latency at half load";
 pub(crate) const SIDES: [Side; 4] = [Side::None, Side::Ours, Side::Module, Side::JwtAuthnCached];
 
-/// What another process takes from a round shows in its 99th percentile: above this share, in nothing else.
+/// The 99th percentile suffers first if another process takes time from a round. Above this share, the round
+/// does not count.
 const MAX_WAITED: f64 = 0.01;
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -32,7 +33,7 @@ pub(crate) struct Latency {
     pub(crate) waited: f64,
 }
 
-/// Of one side in one round, in µs.
+/// The latency of one side in one round, in µs.
 #[derive(Clone, Copy)]
 pub(crate) struct Quantiles {
     pub(crate) p50: f64,

@@ -11,17 +11,18 @@ pub(crate) struct Load {
     pub(crate) port: u16,
     pub(crate) tokens: PathBuf,
     pub(crate) seconds: u32,
-    /// Which token comes first.
+    /// The token of the first request.
     pub(crate) offset: usize,
 }
 
-/// What wrk has seen. Times in µs. Latencies are not among it: with as much load as goes they say how long the queue is.
+/// The figures of wrk. Times are in µs. There is no latency among them: at full load, a latency only shows
+/// the length of the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,
     pub(crate) refused: u64,
     pub(crate) micros: f64,
-    /// Of them, the processor time of Envoy.
+    /// The processor time of Envoy in that period.
     pub(crate) cpu_micros: f64,
 }
 

@@ -88,7 +88,7 @@ fn main() {
     let kinds = cases.iter().map(|case| case.tokens);
     let files = tokens::Files::write(&keys, kinds.chain([Kind::Warm]), count);
     let process = is_wanted(sizing::NAME).then(|| sizing::measure(&keys, rounds));
-    // What sends requests from here on is not to take Envoy's core.
+    // From here on, the senders of requests must not use Envoy's core.
     stack::pin(std::process::id(), "1");
     let scale = is_wanted(scale::NAME).then(|| scale::measure(&keys, options.quick));
     let stack = Stack::start(&keys, &Side::ALL, 1);

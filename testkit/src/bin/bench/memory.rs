@@ -15,7 +15,7 @@ pub(crate) struct Reading {
     pub(crate) tokens: u64,
     /// The linear memory of the worker's VM.
     pub(crate) vm: u64,
-    /// What the whole Envoy has in memory.
+    /// The memory of the whole Envoy process.
     pub(crate) resident: u64,
 }
 

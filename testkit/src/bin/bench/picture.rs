@@ -18,7 +18,7 @@ const SIDES: &[(&str, &str)] = &[
 ];
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 160.0;
-/// The longest bar; what it stands for is written behind it.
+/// The longest bar. Its value is written after it.
 const LONGEST: f64 = 430.0;
 const BAR: f64 = 14.0;
 const STEP: f64 = 18.0;
@@ -42,7 +42,7 @@ pub(crate) fn draw(results: &Value) -> String {
         .flatten()
         .filter_map(|case| {
             let bars = bars(case);
-            // What is alone is no comparison.
+            // A single bar is not a comparison.
             let is_compared = bars.iter().any(|(_, class, _)| *class == "native");
             Some((case["case"].as_str()?, bars)).filter(|_| is_compared)
         })

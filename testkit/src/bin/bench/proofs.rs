@@ -1,5 +1,6 @@
-//! Proofs of possession (RFC 9449): each request has the token that the filter knows and a new proof, whose signature is checked
-//! and which is entered into the store of used proofs. What that costs Envoy beside a request without a filter.
+//! Proofs of possession (RFC 9449): each request has a token that the filter knows, and a new proof. The
+//! filter checks the signature of the proof and stores it as used. The result is the cost in Envoy beside a
+//! request without a filter.
 
 use serde_json::json;
 use testkit::{
@@ -18,7 +19,7 @@ const CLIENTS: usize = 64;
 const PROOFS: usize = 10_000;
 const MEASUREMENTS: usize = 3;
 
-/// What a request costs, in µs of processor time.
+/// The cost of a request, in µs of processor time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) without_filter: f64,

@@ -15,7 +15,7 @@ use crate::{Samples, picture, proofs, scale, sizing, start, worst};
 const START_GOAL: f64 = 5.0;
 /// How much longer the 99th percentile may wait than with jwt_authn and its cache, in µs.
 const LATENCY_GOAL: f64 = 20.0;
-/// What a worker's VM may take after the flood, in KiB.
+/// The most memory of a worker's VM after the flood, in KiB.
 const MEMORY_GOAL: u64 = 16 * 1024;
 
 pub(crate) struct Report<'r> {
@@ -318,7 +318,7 @@ fn goal((words, figure, is_reached): Verdict) -> Value {
     json!({"goal": words, "figure": rounded(figure), "reached": is_reached})
 }
 
-/// What a side adds to a request without a filter: at the median, and at the 99th percentile.
+/// The latency that a side adds to a request without a filter: the median, and the 99th percentile.
 fn added(latency: &Latency, side: Side) -> (f64, f64) {
     (
         latency.more(side, Side::None, |of| of.p50),
@@ -337,7 +337,7 @@ fn latency_verdicts(latency: &Latency) -> [Verdict; 2] {
     })
 }
 
-/// What a goal begins with that is not the wasm module's.
+/// The prefix of a goal that is not for the wasm module.
 fn of_whom(side: Side) -> String {
     match side {
         Side::Ours => String::new(),
@@ -361,7 +361,7 @@ fn memory_verdict(readings: &[Reading]) -> Verdict {
     (words, vm, last.vm <= MEMORY_GOAL)
 }
 
-/// What machine this is.
+/// A description of this machine.
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info

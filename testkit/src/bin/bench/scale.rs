@@ -20,7 +20,7 @@ pub(crate) const NAME: &str = "scale";
 
 const SIDES: [Side; 4] = [Side::None, Side::Ours, Side::Module, Side::JwtAuthnCached];
 
-/// What grows.
+/// The growing quantity.
 #[derive(Clone, Copy, Debug)]
 enum What {
     Rules,

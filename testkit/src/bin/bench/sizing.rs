@@ -1,4 +1,4 @@
-//! What a process pays for a filter before any request: memory, and time until Envoy serves.
+//! The cost of a filter before the first request: memory, and time until Envoy serves.
 
 use std::fmt;
 use std::time::Instant;

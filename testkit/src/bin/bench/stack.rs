@@ -47,7 +47,7 @@ impl Stack {
         self.ports[&side]
     }
 
-    /// What Envoy's threads have had so far.
+    /// The processor time of Envoy's threads so far.
     pub(crate) fn times(&self) -> Times {
         Times::of_process(self.envoy.pid())
     }
@@ -66,7 +66,7 @@ pub(crate) fn resident_kib(pid: u32) -> u64 {
         .unwrap_or_default()
 }
 
-/// What the kernel has given to threads, in µs.
+/// The processor time that the kernel has given to threads, in µs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
     /// Processor time: what other processes take from the machine is not in it.
@@ -76,7 +76,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Of a thread, by its folder in /proc. One that has just ended has had nothing.
+    /// The time of a thread, by its folder in /proc. A thread that has just ended counts as 0.
     pub(crate) fn of(thread: &Path) -> Self {
         let stat = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
         let mut micros = stat
@@ -88,7 +88,7 @@ impl Times {
         }
     }
 
-    /// Of all threads of a process.
+    /// The time of all threads of a process.
     pub(crate) fn of_process(pid: u32) -> Self {
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
         tasks
@@ -179,7 +179,8 @@ const REFUSAL_CALLS: &[Call<'_>] = &[
     Call::Refuse,
 ];
 
-/// The same where there is a token: when it comes counts, and the log is told who refused it.
+/// The same with a token: the answer then depends on the time, and the log names the side that refused the
+/// token.
 fn refusal_of_a_token() -> Vec<Call<'static>> {
     let mut calls = vec![Call::Clock, Call::State("jwt.provider", "corp")];
     calls.extend(REFUSAL_CALLS);

@@ -11,7 +11,7 @@ use testkit::{Algorithm, SigningKey, Token, tamper_signature, unix_now};
 pub(crate) const ISSUER: &str = "https://idp.example.com/realms/main";
 pub(crate) const AUDIENCE: &str = "orders-api";
 
-/// Which tokens.
+/// The kinds of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Rs256,
@@ -79,7 +79,7 @@ impl Keys {
         testkit::jwks(&[&self.rsa, &self.pss, &self.es256, &self.es384, &self.ed])
     }
 
-    /// What one issuer serves: a key in use and the next.
+    /// The key set of one issuer: the current key and the next one.
     pub(crate) fn of_an_issuer(&self) -> Value {
         testkit::jwks(&[&self.rsa, &self.es256])
     }
@@ -98,7 +98,7 @@ impl Keys {
             Kind::EdDsa => &self.ed,
             Kind::Missing => return None,
         };
-        // What identity providers put into an access token, at the usual length.
+        // The claims that identity providers put into an access token, at the usual length.
         let token = Token::new(key)
             .claims(json!({
                 "iss": ISSUER,
@@ -129,7 +129,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// `count` tokens of each kind that is to be cold.
+    /// `count` tokens of each kind that has to be new to the cache.
     pub(crate) fn write(keys: &Keys, kinds: impl Iterator<Item = Kind>, count: usize) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let kinds: BTreeMap<Kind, usize> = kinds.map(|kind| (kind, kind.count(count))).collect();

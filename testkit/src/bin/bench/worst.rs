@@ -15,7 +15,7 @@ pub(crate) const NAME: &str = "worst request";
 const TIMES: u32 = 15;
 const LENGTH: usize = 57_000;
 
-/// What one kind of request costs, in µs of processor time.
+/// The cost of one kind of request, in µs of processor time.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     pub(crate) name: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct Cost {
     pub(crate) native: f64,
     /// The worst ratio of the two for the same request.
     pub(crate) ratio: f64,
-    /// What it may cost more than a request without a filter, or than an ordinary one.
+    /// The most that it may cost beyond a request without a filter, or in multiples of an ordinary one.
     pub(crate) limit: Limit,
 }
 
@@ -85,7 +85,8 @@ fn kinds() -> Vec<Kind> {
         rules: (0..patterns)
             .map(|number| json!({"safe_regex": pattern(number)}))
             .collect(),
-        // The last patterns only: whoever takes them one by one has to take them all. All: as many states as can be.
+        // Only the last patterns match, so that a filter that tries one pattern at a time has to try all. All
+        // patterns together make as many states as possible.
         requests: [patterns / 2..patterns, 0..patterns]
             .into_iter()
             .flat_map(|numbers| {

@@ -155,7 +155,7 @@ fn run(key_dir: &Path, port: u16, config: Option<&Path>) -> Result<ExitCode, Str
     Ok(ExitCode::SUCCESS)
 }
 
-/// What to try on a stack that runs.
+/// Suggestions for the running stack.
 fn print_requests(envoy: &str, admin: SocketAddr, config: Option<&Path>, providers: &[Provider]) {
     let Some(config) = config else {
         println!("  TOKEN=$(make -s token)");
