@@ -6,6 +6,7 @@
 //! or the host. The caller decides whether an algorithm is *allowed*.
 
 mod algorithm;
+mod base64url;
 mod certificate;
 pub(crate) mod der;
 mod fault;

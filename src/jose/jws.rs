@@ -5,9 +5,7 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use super::base64url;
 use super::fault::TokenFault;
 use super::header::JoseHeader;
 
@@ -49,7 +47,7 @@ impl<'a> UnverifiedJwt<'a> {
         let mut end = 0;
         let mut append = |text: &[u8]| {
             let room = decoded.get_mut(end..)?;
-            end = end.saturating_add(URL_SAFE_NO_PAD.decode_slice(text, room).ok()?);
+            end = end.saturating_add(base64url::decode(text, room)?);
             Some(end)
         };
         let payload_start = append(header).ok_or(TokenFault::HeaderEncoding)?;

@@ -1,0 +1,108 @@
+//! base64url as [RFC 7515 section 2](https://www.rfc-editor.org/rfc/rfc7515#section-2) has it: no padding, no
+//! stray bits, no other characters.
+//!
+//! All bytes of every token go through here. In the module, vectors of WebAssembly decode whole blocks; the base64
+//! crate, which decodes the rest, would take a quarter of all instructions for a new token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Decodes `text` to the beginning of `room`, and returns the number of bytes; `None` if it is not base64url, or
+/// if there is no room.
+// Not inlined: it would be in the module three times.
+#[inline(never)]
+pub(super) fn decode(text: &[u8], room: &mut [u8]) -> Option<usize> {
+    #[cfg(target_arch = "wasm32")]
+    let (text, room, start) = blocks::decode(text, room)?;
+    #[cfg(not(target_arch = "wasm32"))]
+    let start = 0_usize;
+    let end = URL_SAFE_NO_PAD.decode_slice(text, room).ok()?;
+    start.checked_add(end)
+}
+
+/// Tested in the module, by tests/instructions.rs.
+#[cfg(target_arch = "wasm32")]
+mod blocks {
+    use std::arch::wasm32::{
+        i8x16_shuffle, i16x8_shl, i32x4_shl, u8x16_add, u8x16_all_true, u8x16_lt, u8x16_splat, u8x16_sub,
+        u16x8_shr, u16x8_splat, u32x4_extract_lane, u32x4_shr, u32x4_splat, u64x2, u64x2_extract_lane,
+        v128_and, v128_or,
+    };
+
+    /// The characters of a block,
+    const TEXT: usize = 16;
+    /// and its bytes.
+    const BYTES: usize = 12;
+
+    /// Decodes whole blocks. Returns the rest of the text, the rest of the room, and the number of bytes so far.
+    pub(super) fn decode<'t, 'r>(
+        text: &'t [u8],
+        room: &'r mut [u8],
+    ) -> Option<(&'t [u8], &'r mut [u8], usize)> {
+        let (blocks, rest) = text.as_chunks::<TEXT>();
+        let bytes = blocks.len().checked_mul(BYTES)?;
+        let (places, room) = room.split_at_mut_checked(bytes)?;
+        let (places, _) = places.as_chunks_mut::<BYTES>();
+        for (block, place) in blocks.iter().zip(places) {
+            *place = decode_block(block)?;
+        }
+        Some((rest, room, bytes))
+    }
+
+    fn decode_block(block: &[u8; TEXT]) -> Option<[u8; BYTES]> {
+        let ([first, second], []) = block.as_chunks::<8>() else {
+            return None;
+        };
+        let text = u64x2(u64::from_le_bytes(*first), u64::from_le_bytes(*second));
+        let is_from =
+            |start: u8, count: u8| u8x16_lt(u8x16_sub(text, u8x16_splat(start)), u8x16_splat(count));
+        let (upper, lower, digit) = (is_from(b'A', 26), is_from(b'a', 26), is_from(b'0', 10));
+        let (dash, line) = (is_from(b'-', 1), is_from(b'_', 1));
+        let is_valid = v128_or(v128_or(upper, lower), v128_or(digit, v128_or(dash, line)));
+        if !u8x16_all_true(is_valid) {
+            return None;
+        }
+        // The distance of each character from its value.
+        let distance = v128_or(
+            v128_or(
+                v128_and(upper, u8x16_splat(0_u8.wrapping_sub(b'A'))),
+                v128_and(lower, u8x16_splat(26_u8.wrapping_sub(b'a'))),
+            ),
+            v128_or(
+                v128_and(digit, u8x16_splat(52_u8.wrapping_sub(b'0'))),
+                v128_or(
+                    v128_and(dash, u8x16_splat(62_u8.wrapping_sub(b'-'))),
+                    v128_and(line, u8x16_splat(63_u8.wrapping_sub(b'_'))),
+                ),
+            ),
+        );
+        let values = u8x16_add(text, distance);
+        // Of two values 12 bits, of two of these 24.
+        let twelve = v128_or(
+            i16x8_shl(v128_and(values, u16x8_splat(0x00ff)), 6),
+            u16x8_shr(values, 8),
+        );
+        let all = v128_or(
+            i32x4_shl(v128_and(twelve, u32x4_splat(0xffff)), 12),
+            u32x4_shr(twelve, 16),
+        );
+        let bytes = i8x16_shuffle::<2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, 3, 3, 3, 3>(all, all);
+        let [a, b, c, d, e, f, g, h] = u64x2_extract_lane::<0>(bytes).to_le_bytes();
+        let [i, j, k, l] = u32x4_extract_lane::<2>(bytes).to_le_bytes();
+        Some([a, b, c, d, e, f, g, h, i, j, k, l])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_room_there_is_no_text() {
+        let text = URL_SAFE_NO_PAD.encode([7; 40]);
+        for size in 0..40 {
+            assert_eq!(decode(text.as_bytes(), &mut vec![0; size]), None, "{size}");
+        }
+        assert_eq!(decode(text.as_bytes(), &mut [0; 40]), Some(40));
+    }
+}
