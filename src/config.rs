@@ -61,7 +61,7 @@ use crate::ids::ProviderId;
 use crate::jose::Algorithm;
 use crate::json::{Json, JsonError, syntax_fault};
 use crate::keys::KeySource;
-use crate::policy::{AnyMatcher, CorsPreflight, Mode, Policy, ProviderList, Requirement, RuleIndex};
+use crate::policy::{AnyMatcher, CorsPreflight, Mode, Policy, Requirement, RuleIndex};
 use crate::provider::Provider;
 use crate::reply::{Replies, ReplyStyle};
 use crate::request::HeaderFields;
@@ -166,6 +166,9 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     for patterns in names.patterns.values() {
         patterns.finish();
     }
+    // Costs the module more than its size allows.
+    #[cfg(not(target_family = "wasm"))]
+    reach::warn_of_hidden(&policy, &mut names.warnings);
     let tells_clients_apart = policy.tells_clients_apart();
     let reads_certificate = providers
         .iter()
@@ -282,7 +285,7 @@ fn read_policy(
         .get(TopObject::filter_state_rules)
         .and_then(|node| node.keep(rule::read_filter_state_rules(node, &known)));
     names.warnings.append(&mut known.warnings.borrow_mut());
-    let otherwise = known.plain_demand(Requirement::any_of(ProviderList::of_all(providers.len())));
+    let otherwise = known.plain_demand(Requirement::any_of(known.all_providers()));
     let cors = match fields.kept(TopObject::bypass_cors_preflight) {
         true => Some(CorsPreflight::new(&mut names.wanted)),
         false => None,

@@ -6,6 +6,8 @@
 mod authorize;
 mod candidates;
 mod header;
+#[cfg(not(target_family = "wasm"))]
+mod hidden;
 mod host;
 mod likeness;
 mod matched;

@@ -65,8 +65,6 @@ pub struct IssuerIndex {
     exact: BTreeMap<Box<str>, Vec<ProviderId>>,
     /// The providers whose issuer has variables.
     patterns: Vec<ProviderId>,
-    /// The first provider of each set of locations.
-    kinds: Vec<ProviderId>,
 }
 
 impl IssuerIndex {
@@ -87,17 +85,6 @@ impl IssuerIndex {
                 }
             }
         }
-        for (number, provider) in providers.iter().enumerate() {
-            let is_alike = |known: &ProviderId| {
-                let known = providers.get(known.index());
-                known.is_some_and(|known| {
-                    known.locations == provider.locations && known.preferred == provider.preferred
-                })
-            };
-            if !index.kinds.iter().any(is_alike) {
-                index.kinds.push(ProviderId::new(number));
-            }
-        }
         index
     }
 
@@ -105,12 +92,6 @@ impl IssuerIndex {
     pub fn of(&self, issuer: &str) -> impl Iterator<Item = ProviderId> {
         let exact = self.exact.get(issuer).into_iter().flatten();
         exact.chain(&self.patterns).copied()
-    }
-
-    /// One provider of each kind: the others of a kind find the same tokens.
-    #[must_use]
-    pub fn kinds(&self) -> &[ProviderId] {
-        &self.kinds
     }
 }
 

@@ -123,9 +123,13 @@ impl Search<'_> {
             return false;
         };
         let owner = node.place.clone();
+        let unknown = unknown_field(&error.problem);
         let key = self.key_place(&steps);
         let place = match &error.problem {
-            ConfigProblem::UnknownField { name, .. } => node.key_place(name).unwrap_or(owner.clone()),
+            _ if unknown.is_some() => {
+                let name = unknown.as_ref().map_or("", |(name, _)| name);
+                node.key_place(name).unwrap_or(owner.clone())
+            }
             ConfigProblem::Missing { .. } => key.unwrap_or_else(|| first_line(&owner, &self.found.file.text)),
             ConfigProblem::GivenTwice => key.unwrap_or(owner.clone()),
             _ => match node.value {
@@ -139,10 +143,8 @@ impl Search<'_> {
         // Only a removed value is missing: the user cannot correct that.
         let is_aftermath = is_stuck
             || self.emptied.contains(&owner)
-                && !matches!(
-                    error.problem,
-                    ConfigProblem::UnknownField { .. } | ConfigProblem::GivenTwice
-                );
+                && unknown.is_none()
+                && error.problem != ConfigProblem::GivenTwice;
         if !is_aftermath {
             let path = self.original_path(&steps, error);
             let message = error.problem.to_string();
@@ -158,8 +160,8 @@ impl Search<'_> {
         }
         match &error.problem {
             ConfigProblem::NotJson(_) => false,
-            ConfigProblem::UnknownField { name, nearest, .. } => {
-                let name = name.clone();
+            _ if unknown.is_some() => {
+                let (name, nearest) = unknown.unwrap_or_default();
                 let meant = nearest.filter(|meant| {
                     meant
                         .bytes()
@@ -305,6 +307,18 @@ fn first_line(place: &Place, text: &str) -> Place {
     place.start..place.start + line.map_or(0, str::len)
 }
 
+/// The name of an unknown field, and the field that was meant. Where there is advice, the name is in the message only.
+fn unknown_field(problem: &ConfigProblem) -> Option<(String, Option<&'static str>)> {
+    match problem {
+        ConfigProblem::UnknownField { name, nearest, .. } => Some((name.clone(), *nearest)),
+        ConfigProblem::Invalid(what) => {
+            let name = what.strip_prefix("unknown field `")?.split_once("`; ")?.0;
+            Some((name.to_owned(), None))
+        }
+        _ => None,
+    }
+}
+
 /// A stable word for a kind of fault.
 fn code(problem: &ConfigProblem) -> &'static str {
     match problem {
@@ -316,6 +330,7 @@ fn code(problem: &ConfigProblem) -> &'static str {
         ConfigProblem::Dangling { .. } => "unknown-name",
         ConfigProblem::NotOneOf { .. } => "not-allowed",
         ConfigProblem::Invalid(what) if what.starts_with("can never match") => "unreachable-rule",
+        ConfigProblem::Invalid(what) if what.starts_with("unknown field") => "unknown-field",
         ConfigProblem::Invalid(_) => "invalid",
     }
 }

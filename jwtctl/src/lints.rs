@@ -75,7 +75,7 @@ pub(crate) fn find(found: &Found, faults: &Faults) -> Vec<Finding> {
     };
     lints.holder(found);
     lints.manager(found);
-    lints.providers(found, &faults.config);
+    lints.providers(found, faults);
     if let Some(config) = &faults.parsed {
         lints.rules(faults, config);
         lints.unused(&faults.config);
@@ -99,6 +99,29 @@ pub(crate) fn find_in_file(contents: &Contents) -> Vec<Finding> {
         lints.add(Level::Note, "other-module", message, place.clone(), "");
     }
     lints.findings
+}
+
+/// Whether the part of the configuration is as its author wrote it. A replacement for a fault has no meaning.
+fn is_sound(part: &Node, faults: &Faults) -> bool {
+    let within = |place: &Place| part.place.start <= place.start && place.end <= part.place.end;
+    !faults.findings.iter().any(|fault| within(&fault.place)) && !part.place.is_empty()
+}
+
+/// The filter's warning that earlier rules hide this one together.
+fn together(parsed: &Config, rule: usize) -> Option<String> {
+    let rule = format!("rules[{rule}]");
+    parsed.warnings.iter().find_map(|warning| {
+        let (place, what) = warning.split_once(": ")?;
+        let part = place.strip_prefix(&rule)?;
+        let what = what.strip_prefix("never matches: ")?;
+        Some(match part {
+            "" => format!("this rule never applies: {what}"),
+            part => format!(
+                "a part of this rule (`{}`) never applies: {what}",
+                part.trim_start_matches('.')
+            ),
+        })
+    })
 }
 
 struct Lints {
@@ -278,7 +301,8 @@ impl Lints {
         }
     }
 
-    fn providers(&mut self, found: &Found, config: &Node) {
+    fn providers(&mut self, found: &Found, faults: &Faults) {
+        let config = &faults.config;
         let clusters = clusters(&found.document);
         for (key, provider) in found.config.get("providers").map_or(&[][..], Node::members) {
             self.private_keys(provider, &format!("providers.{}", key.name));
@@ -290,6 +314,7 @@ impl Lints {
             let is_any = |node: &Node| node.text() == Some("*");
             if let Some(audiences) = audiences.filter(|all| is_any(all) || all.elements().iter().any(is_any))
                 && !audiences.place.is_empty()
+                && is_sound(audiences, faults)
             {
                 let message = "tokens that the issuer has made for any other service are accepted here, too";
                 self.add(
@@ -493,11 +518,6 @@ impl Lints {
 
     fn rules(&mut self, faults: &Faults, parsed: &Rc<Config>) {
         let config = &faults.config;
-        // A replacement for a fault has no meaning.
-        let is_sound = |matcher: &Node| {
-            let within = |place: &Place| matcher.place.start <= place.start && place.end <= matcher.place.end;
-            !faults.findings.iter().any(|fault| within(&fault.place)) && !matcher.place.is_empty()
-        };
         let rules = config.get("rules").map_or(&[][..], Node::elements);
         if let Some(mode) = config.get("mode").filter(|mode| mode.text() == Some("shadow")) {
             let message = "nothing is refused, only counted";
@@ -505,7 +525,7 @@ impl Lints {
         }
         for (number, rule) in rules.iter().enumerate() {
             let path = format!("rules[{}]", rule.index);
-            let Some(matcher) = rule.get("match").filter(|matcher| is_sound(matcher)) else {
+            let Some(matcher) = rule.get("match").filter(|matcher| is_sound(matcher, faults)) else {
                 continue;
             };
             if let Some(mode) = rule.get("mode").filter(|mode| mode.text() == Some("shadow")) {
@@ -519,7 +539,7 @@ impl Lints {
                 );
             }
             let earlier = rules.iter().take(number).position(|earlier| {
-                let earlier = earlier.get("match").filter(|earlier| is_sound(earlier));
+                let earlier = earlier.get("match").filter(|earlier| is_sound(earlier, faults));
                 earlier.is_some_and(|earlier| covers(earlier, matcher))
             });
             if let Some(earlier) = earlier.and_then(|earlier| Some((earlier, rules.get(earlier)?))) {
@@ -543,7 +563,16 @@ impl Lints {
                 finding.related = Some(related);
                 continue;
             }
-            if core::waives_token(parsed, number) {
+            if let Some(warning) = together(parsed, number) {
+                let level = match core::waives_token(parsed, number) {
+                    true => Level::Warning,
+                    false => Level::Error,
+                };
+                let place = matcher.place.clone();
+                self.add(level, "unreachable-rule", warning, place, &path);
+                continue;
+            }
+            if core::waives_token(parsed, number) && is_sound(rule, faults) {
                 match &matcher.value {
                     Value::List(parts) => parts
                         .iter()

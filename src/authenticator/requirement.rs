@@ -76,9 +76,7 @@ impl<'c> RequirementCheck<'c> {
             Requirement::All(parts) => self.meet_all(parts),
             Requirement::Missing(providers) | Requirement::AllowMissing(providers)
                 if self.tokens.is_empty()
-                    || !providers
-                        .iter()
-                        .any(|named| self.tokens_of(named.provider).next().is_some()) =>
+                    || !firsts(providers).any(|named| self.tokens_of(named.provider).next().is_some()) =>
             {
                 self.meet_without_token(providers)
             }
@@ -103,8 +101,7 @@ impl<'c> RequirementCheck<'c> {
             let location = locations.get(location.index());
             location.is_some_and(|location| location.has_unread_jwt(self.check.request, locations))
         };
-        let looked_at = providers
-            .iter()
+        let looked_at = firsts(providers)
             .filter_map(|named| self.check.config.provider(named.provider))
             .flat_map(|provider| provider.locations.iter());
         match looked_at.copied().any(is_unread) {
@@ -117,20 +114,36 @@ impl<'c> RequirementCheck<'c> {
     /// tokens, and one of each kind: every other provider of that kind would refuse the token in the same
     /// words, as another issuer's.
     fn asked_of(&self, providers: &'c ProviderList) -> Vec<&'c ProviderRequirement> {
-        if providers.len() <= FEW_PROVIDERS || !providers.is_of_all() {
+        if providers.len() <= FEW_PROVIDERS {
             return providers.iter().collect();
         }
         let issuers = &self.check.config.issuers;
-        let mut asked = issuers.kinds().to_vec();
+        let mut asked = providers.firsts().to_vec();
         for token in self.tokens {
             for id in token.issuer().into_iter().flat_map(|issuer| issuers.of(issuer)) {
-                // In order, and each once.
-                if let Err(place) = asked.binary_search(&id) {
-                    asked.insert(place, id);
+                for place in providers.places_of(id) {
+                    // In order, and each once.
+                    if let Err(at) = asked.binary_search(&place) {
+                        asked.insert(at, place);
+                    }
                 }
             }
         }
-        asked.iter().filter_map(|id| providers.get(id.index())).collect()
+        asked.iter().filter_map(|place| providers.get(*place)).collect()
+    }
+
+    /// The providers of the requirement to try, in order.
+    fn asked_in(&self, requirement: &'c Requirement) -> Vec<&'c ProviderRequirement> {
+        match requirement {
+            Requirement::AnyOf(providers)
+            | Requirement::AllowMissing(providers)
+            | Requirement::Missing(providers)
+            | Requirement::AllowMissingOrFailed(providers) => self.asked_of(providers),
+            Requirement::Any(parts) | Requirement::All(parts) => {
+                parts.iter().flat_map(|part| self.asked_in(part)).collect()
+            }
+            Requirement::Nothing | Requirement::Denied | Requirement::Provider(_) => requirement.providers(),
+        }
     }
 
     /// If one part fails, the tokens of the other parts are no longer accepted.
@@ -173,12 +186,7 @@ impl<'c> RequirementCheck<'c> {
             if requirement.tolerates_failure() {
                 return Ok(());
             }
-            let mut looking = match requirement {
-                Requirement::AnyOf(providers) | Requirement::AllowMissing(providers) => {
-                    self.asked_of(providers)
-                }
-                other => other.providers(),
-            };
+            let mut looking = self.asked_in(requirement);
             looking.retain(|named| self.looks_at(named.provider, location));
             any(looking, |named| self.meet_provider(named))?;
         }
@@ -269,6 +277,12 @@ impl<'c> RequirementCheck<'c> {
         }
         Ok((token, elsewhere))
     }
+}
+
+/// One provider of each kind: the others look for tokens in the same places.
+fn firsts(providers: &ProviderList) -> impl Iterator<Item = &ProviderRequirement> {
+    let firsts = providers.firsts().iter();
+    firsts.filter_map(|first| providers.get(*first))
 }
 
 /// Whether one of the parts is met; otherwise the failure with the highest rank.

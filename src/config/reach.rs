@@ -239,6 +239,29 @@ const fn kind(paths: Paths, ignore_case: bool) -> char {
     }
 }
 
+/// Warns of rules that earlier rules hide together.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn warn_of_hidden(policy: &Policy, warnings: &mut Vec<String>) {
+    for (rule, part, by) in policy.hidden() {
+        let mut place = format!("rules[{rule}]");
+        if policy
+            .rules
+            .get(rule)
+            .is_some_and(|rule| rule.matcher.0.len() > 1)
+        {
+            place.push_str(&format!(".match[{part}]"));
+        }
+        for (number, rule) in by.into_iter().enumerate() {
+            place.push_str(if number == 0 { ": never matches: " } else { " and " });
+            place.push_str(&format!("rules[{rule}]"));
+        }
+        place.push_str(
+            " take every request that this matches; write the narrower rule before the wider one, or remove this",
+        );
+        warnings.push(place);
+    }
+}
+
 /// Warns of providers that no request uses. `everything` is the rule that matches every request, if there is
 /// one.
 pub(super) fn warn_of_unused(

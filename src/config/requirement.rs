@@ -276,8 +276,8 @@ impl Known<'_> {
                 return Err(node.invalid(format!("a requirement takes exactly one of {}", names.join(", "))));
             }
             let optional = || match siblings {
-                Some(siblings) if !siblings.is_empty() => siblings.clone().into(),
-                _ => ProviderList::of_all(self.providers.len()),
+                Some(siblings) if !siblings.is_empty() => self.list(siblings.clone()),
+                _ => self.all_providers(),
             };
             found = Some(match form {
                 Form::Provider => Requirement::Provider(ProviderRequirement {
@@ -343,7 +343,7 @@ impl Known<'_> {
             if !named.is_empty() {
                 for part in &mut parts {
                     if matches!(part, Requirement::AllowMissing(_)) {
-                        *part = Requirement::Missing(named.clone().into());
+                        *part = Requirement::Missing(self.list(named.clone()));
                     }
                 }
             }
@@ -360,9 +360,51 @@ impl Known<'_> {
                 .partition(|part| matches!(part, Requirement::AllowMissingOrFailed(_)));
             // If both are present, the stricter one has no effect, and only the other one stays.
             ordered.extend(if tolerant.is_empty() { missing } else { tolerant });
-            parts = ordered;
+            parts = self.with_lists(ordered);
         }
         Ok(parts)
+    }
+
+    /// The same parts, with providers one after another in one list.
+    fn with_lists(&self, parts: Vec<Requirement>) -> Vec<Requirement> {
+        let mut all = Vec::with_capacity(parts.len());
+        let mut named = Vec::new();
+        for part in parts {
+            match part {
+                Requirement::Provider(provider) => named.push(provider),
+                other => {
+                    self.add_list(&mut all, &mut named);
+                    all.push(other);
+                }
+            }
+        }
+        self.add_list(&mut all, &mut named);
+        all
+    }
+
+    #[inline(never)]
+    fn add_list(&self, parts: &mut Vec<Requirement>, named: &mut Vec<ProviderRequirement>) {
+        if !named.is_empty() {
+            parts.push(Requirement::any_of(self.list(std::mem::take(named))));
+        }
+    }
+
+    #[inline(never)]
+    fn list(&self, named: Vec<ProviderRequirement>) -> ProviderList {
+        ProviderList::new(named, |one, other| {
+            let provider = |id: ProviderId| self.providers.get(id.index());
+            let kind = |id| provider(id).map(|provider| (&provider.locations, &provider.preferred));
+            kind(one) == kind(other)
+        })
+    }
+
+    /// All providers, of which any will do.
+    pub(super) fn all_providers(&self) -> ProviderList {
+        let all = (0..self.providers.len()).map(|index| ProviderRequirement {
+            provider: ProviderId::new(index),
+            audiences: None,
+        });
+        self.list(all.collect())
     }
 
     fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, Box<ConfigError>> {

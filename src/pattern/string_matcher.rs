@@ -52,6 +52,16 @@ impl StringMatcher {
         }
     }
 
+    /// The only text that it matches, if there is one.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn only(&self) -> Option<&[u8]> {
+        match &self.test {
+            Test::Exact(text) if !self.ignore_case => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether the text matches; `None`: the search would cost too much.
     #[must_use]
     pub fn matches<'t>(&self, text: &Text<'t>, search: &mut Search<'t>) -> Option<bool> {

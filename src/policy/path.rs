@@ -146,6 +146,11 @@ impl PathPattern {
         &self.test
     }
 
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) const fn ignores_case(&self) -> bool {
+        self.ignore_case
+    }
+
     /// The text of the test, as an interpretation spells it.
     pub(super) fn normal(&self) -> &[u8] {
         &self.normal

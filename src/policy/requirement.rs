@@ -35,37 +35,46 @@ pub enum Requirement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderList {
     list: Vec<ProviderRequirement>,
-    /// The list contains every provider, each at its own index.
-    is_of_all: bool,
+    /// The places of the first provider of each kind.
+    firsts: Vec<usize>,
+    /// The places of each provider, in order of the providers.
+    places: Vec<(ProviderId, usize)>,
 }
 
 impl ProviderList {
-    /// All providers of a configuration with this many.
+    /// These providers. Two of one kind find the same tokens.
     #[must_use]
-    pub fn of_all(count: usize) -> Self {
-        let all = (0..count).map(|index| ProviderRequirement {
-            provider: ProviderId::new(index),
-            audiences: None,
-        });
-        Self {
-            list: all.collect(),
-            is_of_all: true,
+    pub fn new(list: Vec<ProviderRequirement>, is_one_kind: impl Fn(ProviderId, ProviderId) -> bool) -> Self {
+        let mut firsts: Vec<usize> = Vec::new();
+        let mut places = Vec::with_capacity(list.len());
+        for (place, named) in list.iter().enumerate() {
+            let is_known = |first: &usize| {
+                let first = list.get(*first);
+                first.is_some_and(|first| is_one_kind(first.provider, named.provider))
+            };
+            if !firsts.iter().any(is_known) {
+                firsts.push(place);
+            }
+            let entry = (named.provider, place);
+            if let Err(at) = places.binary_search(&entry) {
+                places.insert(at, entry);
+            }
         }
+        Self { list, firsts, places }
     }
 
-    /// Whether the list contains every provider, so that an index finds one.
+    /// The places of the first provider of each kind.
     #[must_use]
-    pub const fn is_of_all(&self) -> bool {
-        self.is_of_all
+    pub fn firsts(&self) -> &[usize] {
+        &self.firsts
     }
-}
 
-impl From<Vec<ProviderRequirement>> for ProviderList {
-    fn from(list: Vec<ProviderRequirement>) -> Self {
-        Self {
-            list,
-            is_of_all: false,
-        }
+    /// The places of this provider.
+    pub fn places_of(&self, provider: ProviderId) -> impl Iterator<Item = usize> {
+        let start = self.places.partition_point(|(known, _)| *known < provider);
+        let rest = self.places.get(start..).unwrap_or_default().iter();
+        rest.take_while(move |(known, _)| *known == provider)
+            .map(|(_, place)| *place)
     }
 }
 

@@ -40,6 +40,28 @@ pub(super) fn list() -> Vec<Scenario> {
     let any = |requirements: Value| requiring(json!({"requires_any": {"requirements": requirements}}));
     let all = |requirements: Value| requiring(json!({"requires_all": {"requirements": requirements}}));
     let named = |name: &str| json!({"provider_name": name});
+    // So many providers at one place that they are found by `iss`.
+    let tenant = |number: usize| format!("https://{number}.tenants.example");
+    let of_tenants = |requirements: Value| {
+        let mut config = any(requirements);
+        for number in 0..12 {
+            let own = json!({"issuer": tenant(number), "claim_to_headers": [{"claim_name": "sub", "header_name": "x-sub"}]});
+            config["providers"][format!("t{number}")] = with(local_provider(), own);
+        }
+        config
+    };
+    let tenants: Vec<Value> = (0..11).map(|number| named(&format!("t{number}"))).collect();
+    let with_others = [
+        &tenants[..],
+        &[
+            named("a"),
+            all(json!([named("b"), named("t11")]))["rules"][0]["requires"].clone(),
+        ],
+    ];
+    let in_front = |audience: &str| {
+        let other = json!({"provider_and_audiences": {"provider_name": "t3", "audiences": [audience]}});
+        of_tenants([&[other], &tenants[..]].concat().into())
+    };
 
     vec![
         Scenario::new("any of two providers will do", any(json!([named("a"), named("b")])))
@@ -54,6 +76,28 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(both(&a, &bad), denied("signature_invalid"))
             .request(both(&a, "rubbish"), denied("token_malformed"))
             .request(both(&expired, &b), denied("token_expired")),
+        Scenario::new("any of many providers will do", of_tenants(with_others.concat().into()))
+            .token(of(&tenant(0)).mint(), forwarded().header("x-sub", "alice"))
+            .token(of(&tenant(10)).mint(), forwarded().header("x-sub", "alice"))
+            .token(of(&tenant(10)).expires_in(-600).mint(), denied("token_expired"))
+            // A provider that is not in the list.
+            .token(of(&tenant(11)).mint(), denied("issuer_unknown"))
+            .request(get("/").header("x-b", &b).bearer(&of(&tenant(11)).mint()), forwarded().header("x-b-sub", "alice"))
+            .request(get("/").header("x-b", &bad).bearer(&of(&tenant(11)).mint()), denied("signature_invalid"))
+            .request(get("/").header("x-a", &a), forwarded().header("x-a-sub", "alice"))
+            .request(get("/").header("x-a", &expired), denied("token_expired"))
+            .request(get("/").header("x-a", &a).bearer(&of(&tenant(1)).mint()), forwarded().header("x-sub", "alice"))
+            .request(get("/").header("x-a", &a).bearer(&testkit::tamper_signature(&of(&tenant(1)).mint())), denied("signature_invalid"))
+            .request(get("/"), denied("token_missing")),
+        Scenario::new("one of many providers with audiences of its own", in_front("elsewhere"))
+            .token(of(&tenant(3)).mint(), forwarded())
+            .token(of(&tenant(3)).claim("aud", "elsewhere").mint(), forwarded())
+            .token(of(&tenant(4)).claim("aud", "elsewhere").mint(), denied("audience_mismatch")),
+        Scenario::new("a token of many providers may be missing", of_tenants([&tenants[..], &[json!({"allow_missing": {}})]].concat().into()))
+            .request(get("/"), forwarded().no_header("x-sub"))
+            .token(of(&tenant(7)).mint(), forwarded().header("x-sub", "alice"))
+            .token(of(&tenant(7)).expires_in(-600).mint(), denied("token_expired"))
+            .token(of(&tenant(11)).mint(), denied("issuer_unknown")),
         Scenario::new("all of two providers are needed", all(json!([named("a"), named("b")])))
             .request(
                 both(&a, &b),

@@ -225,3 +225,168 @@ fn what_no_request_asks_for_is_a_warning() {
         assert_eq!(warnings(used.clone()), Vec::<String>::new(), "{used}");
     }
 }
+
+/// The warnings of rules with these matchers.
+fn warnings_of(matches: &[Value]) -> Vec<String> {
+    let warnings = of(matches).expect("a warning is no fault").warnings;
+    let of_rules = warnings
+        .into_iter()
+        .filter(|warning| warning.starts_with("rules["));
+    of_rules.collect()
+}
+
+#[test]
+fn rules_that_hide_another_together_are_a_warning() {
+    let present = |is_there: bool| json!({"headers": [{"name": "x", "present_match": is_there}]});
+    let method = |list: &[&str]| json!({"prefix": "/a", "methods": list});
+    let hidden = [
+        (vec![method(&["GET", "POST"]), method(&["GET"])], "rules[0]"),
+        (
+            vec![method(&["GET"]), method(&["POST"]), method(&["POST", "GET"])],
+            "rules[0] and rules[1]",
+        ),
+        (
+            vec![
+                json!({"methods": ["GET"]}),
+                json!({"not": {"methods": ["GET"]}}),
+                json!({"prefix": "/a"}),
+            ],
+            "rules[0] and rules[1]",
+        ),
+        (
+            vec![
+                json!({"hosts": ["a.test"]}),
+                json!({"hosts": ["*.a.test"]}),
+                json!({"hosts": ["b.a.test", "a.test"]}),
+            ],
+            "rules[0] and rules[1]",
+        ),
+        (vec![json!({"hosts": ["*"]}), json!({"path": "/a"})], "rules[0]"),
+        (
+            vec![
+                json!({"path": "/a"}),
+                json!({"prefix": "/a/"}),
+                json!({"path_separated_prefix": "/a"}),
+            ],
+            "rules[0] and rules[1]",
+        ),
+        (
+            vec![present(true), present(false), json!({"prefix": "/"})],
+            "rules[0] and rules[1]",
+        ),
+        (
+            vec![
+                json!({"headers": [{"name": "x", "string_match": {"exact": "1"}}]}),
+                json!({"headers": [{"name": "x", "string_match": {"exact": "1"}, "invert_match": true}]}),
+                present(true),
+            ],
+            "rules[0] and rules[1]",
+        ),
+        (
+            vec![
+                json!([{"path": "/a"}, {"path": "/b"}]),
+                json!([{"path": "/c"}, {"prefix": "/"}]),
+                json!({"hosts": ["a"]}),
+            ],
+            "rules[1]",
+        ),
+        (
+            vec![
+                json!({"not": {"path": "/x"}}),
+                json!({"path": "/x"}),
+                json!({"prefix": "/"}),
+            ],
+            "rules[0] and rules[1]",
+        ),
+        (
+            vec![json!({"not": {"path": "/x"}}), json!({"prefix": "/a"})],
+            "rules[0]",
+        ),
+    ];
+    for (matches, by) in hidden {
+        // Where one rule alone hides it, some of these are refused already.
+        let found = of(&matches).map(|config| config.warnings);
+        let number = matches.len() - 1;
+        match found {
+            Ok(_) => {
+                let expected = format!("rules[{number}]: never matches: {by} take every request ");
+                let found = warnings_of(&matches);
+                assert!(
+                    found.len() == 1 && found[0].starts_with(&expected),
+                    "{matches:?} {found:?}"
+                );
+            }
+            Err(fault) => assert!(
+                fault.starts_with(&format!("rules[{number}]: can never match: {by} ")),
+                "{fault}"
+            ),
+        }
+    }
+    let part = warnings_of(&[
+        json!({"methods": ["GET"]}),
+        json!({"not": {"methods": ["GET"]}, "prefix": "/a"}),
+        json!([{"path": "/a"}, {"path": "/b"}]),
+    ]);
+    assert!(
+        part.len() == 1 && part[0].starts_with("rules[2].match[0]: never matches: "),
+        "{part:?}"
+    );
+}
+
+#[test]
+fn rules_that_leave_something_hide_nothing() {
+    let text = |test: Value| json!({"headers": [{"name": "x", "string_match": test}]});
+    for matches in [
+        vec![
+            json!({"methods": ["GET"]}),
+            json!({"methods": ["POST"]}),
+            json!({"prefix": "/"}),
+        ],
+        vec![json!({"methods": ["GET"]}), json!({"methods": ["GET", "POST"]})],
+        vec![
+            json!({"hosts": ["*.a.test"]}),
+            json!({"hosts": ["a.test", "b.a.test"]}),
+        ],
+        vec![json!({"hosts": ["a.test:8443"]}), json!({"hosts": ["a.test"]})],
+        vec![
+            json!({"path": "/a"}),
+            json!({"prefix": "/a/b"}),
+            json!({"path_separated_prefix": "/a"}),
+        ],
+        vec![
+            json!({"prefix": "/a", "case_sensitive": false, "methods": ["GET"]}),
+            json!({"prefix": "/A"}),
+        ],
+        vec![
+            json!({"prefix": "/a", "hosts": ["*"]}),
+            json!({"prefix": "/a", "case_sensitive": false}),
+        ],
+        // A field that is absent matches no text, inverted or not.
+        vec![
+            text(json!({"exact": "1"})),
+            json!({"headers": [{"name": "x", "string_match": {"exact": "1"}, "invert_match": true}]}),
+            json!({"prefix": "/"}),
+        ],
+        vec![
+            text(json!({"prefix": "1"})),
+            text(json!({"exact": "1", "ignore_case": true})),
+        ],
+        vec![
+            text(json!({"safe_regex": {"regex": "[a-z]+"}})),
+            text(json!({"exact": "zqxj"})),
+        ],
+        vec![
+            text(json!({"contains": "q"})),
+            json!({"headers": [{"name": "x"}]}),
+        ],
+        vec![json!({"safe_regex": {"regex": "/[a-z]*"}}), json!({"path": "/a"})],
+        vec![json!({"not": {"path": "/x"}}), json!({"prefix": "/x"})],
+        vec![json!({"not": {"methods": ["GET"]}}), json!({"path": "/a"})],
+        vec![
+            json!({"query_parameters": [{"name": "q", "string_match": {"exact": "1"}}]}),
+            json!({"query_parameters": [{"name": "q"}]}),
+        ],
+    ] {
+        assert_eq!(warnings_of(&matches), Vec::<String>::new(), "{matches:?}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Parts of rules that earlier rules hide together, such as one for `GET` and one for all other methods.
+//!
+//! Tries requests that stand for all others: with each path, method, host and field that the earlier rules tell apart,
+//! and with one that they do not know. Where it cannot be sure, it finds nothing.
+
+use super::header::HeaderTest;
+use super::host::HostPattern;
+use super::matched::Matched;
+use super::matcher::{AnyMatcher, RequestMatcher};
+use super::path::{PathPattern, PathTest, RequestPath};
+use super::{FieldKind, Match, Policy};
+use crate::ids::FieldId;
+use crate::request::RequestHead;
+
+/// A value that stands for all that no rule has.
+const OTHER: &[u8] = b"zqxj";
+
+/// So many requests are tried in all.
+const MOST_REQUESTS: usize = 20_000;
+
+/// The values of a field that rules tell apart; an empty one stands for no field.
+type Axis = (FieldId, Vec<Vec<u8>>);
+
+/// Whether one part of a rule is hidden.
+struct Search<'p> {
+    policy: &'p Policy,
+    rule: usize,
+    part: &'p RequestMatcher,
+    paths: Vec<Vec<u8>>,
+    axes: Vec<Axis>,
+    /// The rules that take its requests, in order.
+    by: Vec<usize>,
+    left: usize,
+}
+
+impl Search<'_> {
+    /// Takes everything that the part tells apart.
+    #[inline(never)]
+    fn take(&mut self, part: &RequestMatcher) {
+        if let Some((text, is_whole)) = part.path.as_ref().and_then(text_of) {
+            self.add_path(text);
+            if !is_whole {
+                self.add_path(&[text, OTHER].concat());
+                self.add_path(&[text, b"/", OTHER].concat());
+            }
+        }
+        for (field, methods) in part.methods.iter() {
+            for method in methods {
+                self.add(*field, OTHER, method);
+            }
+        }
+        for (field, hosts) in part.hosts.iter() {
+            for host in hosts {
+                let text = match host {
+                    HostPattern::Any => OTHER.to_vec(),
+                    HostPattern::Exact(host) => host.text().into_owned(),
+                    HostPattern::Under(host) => [OTHER, b".", &host.text()].concat(),
+                };
+                self.add(*field, OTHER, &text);
+            }
+        }
+        for header in &part.headers {
+            self.add(header.field, b"", OTHER);
+            if let HeaderTest::Text(test) = &header.test {
+                self.add(header.field, b"", test.only().unwrap_or(OTHER));
+            }
+        }
+        for part in part.not.iter().flat_map(|not| &not.0) {
+            self.take(part);
+        }
+    }
+
+    fn add_path(&mut self, path: &[u8]) {
+        if !self.paths.iter().any(|known| known == path) {
+            self.paths.push(path.to_vec());
+        }
+    }
+
+    #[inline(never)]
+    fn add(&mut self, field: FieldId, other: &[u8], value: &[u8]) {
+        let known = self.axes.iter().position(|(known, _)| *known == field);
+        let at = known.unwrap_or(self.axes.len());
+        if known.is_none() {
+            self.axes.push((field, vec![other.to_vec()]));
+        }
+        if let Some((_, values)) = self.axes.get_mut(at)
+            && !values.iter().any(|known| known == value)
+        {
+            values.push(value.to_vec());
+        }
+    }
+
+    /// Whether earlier rules surely take all requests of the part.
+    fn is_hidden(&mut self) -> bool {
+        let own = self.part.path.as_ref().map_or(Some((&b"/"[..], false)), text_of);
+        let Some((own, is_whole)) = own else { return false };
+        self.take(self.part);
+        if self.paths.is_empty() {
+            self.add_path(own);
+            self.add_path(&[own, OTHER].concat());
+        }
+        // What rules for one of the paths tell apart may be further paths.
+        let mut at = 0;
+        while let Some(path) = self.paths.get(at).cloned() {
+            at = at.saturating_add(1);
+            let is_own = path.starts_with(own) && !(is_whole && path != own);
+            let mut next = 0;
+            let mut is_taken = !is_own;
+            while is_own && let Some(rule) = self.next_rule(next, &path) {
+                is_taken = true;
+                next = rule.saturating_add(1);
+                let rule = self.policy.rules.get(rule);
+                for part in rule.into_iter().flat_map(|rule| &rule.matcher.0) {
+                    self.take(part);
+                }
+            }
+            if !is_taken {
+                return false;
+            }
+        }
+        let axes = std::mem::take(&mut self.axes);
+        let mut paths = std::mem::take(&mut self.paths);
+        paths.retain(|path| path.starts_with(own));
+        paths
+            .iter()
+            .all(|path| self.covers(path, &axes, &RequestHead::new()))
+            && !self.by.is_empty()
+    }
+
+    /// The first earlier rule from this one on that may take a request with this path, if its tests are such that the
+    /// tried requests show what it takes.
+    fn next_rule(&self, from: usize, path: &[u8]) -> Option<usize> {
+        let request = RequestHead::new();
+        let (matched, path) = (Matched::new(&request), RequestPath::new(path));
+        let mut next = u32::try_from(from).ok()?;
+        let mut candidates = self.policy.index.candidates(&path);
+        loop {
+            if let Some(candidates) = &mut candidates {
+                next = candidates.from(next, &path, &matched)?;
+            }
+            let number = usize::try_from(next).ok()?;
+            next = next.saturating_add(1);
+            if number >= self.rule {
+                return None;
+            }
+            if is_plain(&self.policy.rules.get(number)?.matcher) {
+                return Some(number);
+            }
+        }
+    }
+
+    /// Whether earlier rules take all requests of the part with this path.
+    fn covers(&mut self, path: &[u8], axes: &[Axis], request: &RequestHead) -> bool {
+        if let Some(((field, values), axes)) = axes.split_first() {
+            return values.iter().all(|value| {
+                let mut request = request.clone();
+                if !value.is_empty() {
+                    request.push(*field, value);
+                }
+                self.covers(path, axes, &request)
+            });
+        }
+        let (matched, read) = (Matched::new(request), RequestPath::new(path));
+        if self.part.matches(&matched, &read) != Match::YES {
+            return true;
+        }
+        let Some(left) = self.left.checked_sub(1) else {
+            return false;
+        };
+        self.left = left;
+        let mut next = 0;
+        while let Some(number) = self.next_rule(next, path) {
+            next = number.saturating_add(1);
+            let rule = self.policy.rules.get(number);
+            if rule.is_some_and(|rule| rule.matcher.matches(&matched, &read) == Match::YES) {
+                if let Err(at) = self.by.binary_search(&number) {
+                    self.by.insert(at, number);
+                }
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The text of a path pattern, and whether it is the whole path; `None`: it is no text, or one of several spellings.
+fn text_of(path: &PathPattern) -> Option<(&[u8], bool)> {
+    match path.test() {
+        _ if path.ignores_case() => None,
+        PathTest::Exact(text) => Some((text, true)),
+        PathTest::Prefix(text) | PathTest::SeparatedPrefix(text) => Some((text, false)),
+        PathTest::Pattern(_) => None,
+    }
+}
+
+/// Whether the requests that are tried show all that it tells apart.
+fn is_plain(matcher: &AnyMatcher) -> bool {
+    matcher.0.iter().all(|part| {
+        part.path.as_ref().is_none_or(|path| text_of(path).is_some())
+            && part.parameters.is_none()
+            && part.headers.iter().all(|header| match &header.test {
+                HeaderTest::Text(test) => header.kind == FieldKind::Other && test.only().is_some(),
+                HeaderTest::Present(_) => header.kind == FieldKind::Other,
+                HeaderTest::Range(..) => false,
+            })
+            && part.not.as_ref().is_none_or(is_plain)
+    })
+}
+
+impl Policy {
+    /// Each part of a rule that earlier rules hide together: the rule, the part, and those rules.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<(usize, usize, Vec<usize>)> {
+        let mut found = Vec::new();
+        let mut left = MOST_REQUESTS;
+        for (rule, matcher) in self.rules.iter().enumerate() {
+            for (number, part) in matcher.matcher.0.iter().enumerate() {
+                let mut search = Search {
+                    policy: self,
+                    rule,
+                    part,
+                    paths: Vec::new(),
+                    axes: Vec::new(),
+                    by: Vec::new(),
+                    left,
+                };
+                if search.is_hidden() {
+                    found.push((rule, number, std::mem::take(&mut search.by)));
+                }
+                left = search.left;
+            }
+        }
+        found
+    }
+}
