@@ -31,8 +31,8 @@ pub(super) fn read_claim(
     match (name, path) {
         (Some(node), None) => {
             let name = node.name()?;
-            // The expressions of JSONPath, jq and Istio.
-            if name.starts_with('$') || name.starts_with('.') || name.ends_with(']') {
+            // The expressions of JSONPath, JSON Pointer, jq and Istio.
+            if name.starts_with(['$', '.', '/']) || name.ends_with([']', '*']) {
                 return Err(
                     node.invalid("is an expression; write the claim's name, as in realm_access.roles")
                 );

@@ -330,14 +330,18 @@ type enabled||leave it out
 jwtrules|providers|each of its entries is one of `providers`
 config configuration value pluginconfig|providers|write what is in it here
 apiversion kind metadata spec selector phase failurepolicy vmconfig rootid runtime code|providers|it belongs to Envoy or Kubernetes, around the filter's configuration
+excludepaths publicpaths skippaths|providers|write a rule without `requires`: `{match: {prefix: /public/}}`
+defaultaction failuremodeallow failopen|providers|leave it out: what no rule allows is refused, whatever fails
 clusters|providers|it belongs to Envoy's `static_resources`
 jwksuri jwksurl jwkseturi jwkuri uri url|remote_jwks|write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
 jwks publickey rsapublickey certificate|remote_jwks|write a JWKS document: `local_jwks: {inline_string: …}`
-secret clientsecret|remote_jwks|leave it out; the filter never accepts tokens of a shared secret
+secret clientsecret hmacsecret|remote_jwks|leave it out; the filter never accepts tokens of a shared secret
 leeway clockskew skew|remote_jwks|write `clock_skew_seconds: 60`
 outputclaimtoheaders claimheaders|remote_jwks|write `claim_to_headers: [{claim_name: …, header_name: …}]`
 outputpayloadtoheader|remote_jwks|write `forward_payload_header`
 forwardoriginaltoken|remote_jwks|write `forward: true`
+extractfrom|remote_jwks|write `from_headers`, `from_params` or `from_cookies`
+recomputeroute|remote_jwks|write `clear_route_cache`
 scopes scopesrequired scope roles role claims|remote_jwks|write `authorize`, here or in a rule
 clientid azp|remote_jwks|write `audiences`, or `authorize: {claims: [{claim_name: azp, equals: …}]}`
 name|remote_jwks|leave it out: a provider's name is its key in `providers`
@@ -355,7 +359,7 @@ providername|requirements|write `requirements: [{provider_name: …}]`
 audiences|provider_name|write `provider_and_audiences: {provider_name: …, audiences: […]}`
 scopes scope claims roles|provider_name|write it in the rule's `authorize`, beside `requires`
 requires|provider_name|write what is in it here
-roles groups|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
+roles groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
 to when from action|requires|write `match`, `requires`, `authorize` or `deny: true`
 disabled skip auth anonymous|requires|a rule without `requires` needs no token
 ";
@@ -400,7 +404,9 @@ dpop|{required: true}
 equals|admin; for several, `any_of: [admin]`
 equals_request|{path_template: \"/tenants/{tenant}/**\", variable: tenant}
 filter_state|{subject: true}
+from_cookies|[session]
 from_headers|[{name: x-token}]
+from_params|[access_token]
 headers|[{name: x-a, string_match: {exact: b}}]
 http_uri|{uri: https://idp.example.com/jwks, cluster: idp}
 inline_string|'{\"keys\": […]}', as text

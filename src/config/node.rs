@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::duration;
 use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest, rewritten};
-use super::leftover::{self, has_any};
+use super::leftover::{self, has_any, has_part};
 use super::place::Place;
 use crate::json::{Json, Kind, Object};
 
@@ -233,7 +233,7 @@ impl<'a> Node<'a> {
     pub(super) fn list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         if self.value.kind() == Kind::String {
             let text = self.value.text();
-            if has_any(text.trim_matches('"').trim_ascii(), ", ") {
+            if has_any(text.trim_matches('"').trim_ascii(), ", [") {
                 return Err(self.invalid(format!("{text} is one element; write a list, as in [a, b]")));
             }
             return Ok(vec![*self]);
@@ -296,7 +296,10 @@ impl<'a> Node<'a> {
                     Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
                     None => {
                         let is_it = |field: &str| field == written || is_lower_camel_case(written, field);
+                        // No part of a rule belongs into the address of keys.
                         let home = self.place.faults().home(is_it);
+                        let home =
+                            home.filter(|home| !known.contains(&"cluster") || has_part(home, "provider"));
                         ConfigProblem::UnknownField {
                             name: written.to_owned(),
                             nearest: meant(written, known, home.is_some()),

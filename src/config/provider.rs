@@ -44,6 +44,17 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     };
     let headers = fields.or_default(read_header_rules(&fields, names));
     fields.or_default(read_jwt_cache(&fields));
+    let keys = fields.keep(key_source::read(&fields, &claims.issuers, names.read_keys));
+    if let (Some(node), Some(KeySource::Local(parsed))) = (written_algorithms, &keys)
+        && !parsed
+            .set
+            .keys()
+            .iter()
+            .any(|key| algorithms.iter().any(|algorithm| key.fits(algorithm)))
+        && !algorithms.is_empty()
+    {
+        node.report(node.invalid("no token can be accepted: no key of `local_jwks` is for one of these"));
+    }
     Ok(Provider {
         name: name.into(),
         authorization,
@@ -54,9 +65,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
                     .and_then(read_audience_list),
             )
             .unwrap_or(Audiences::OneOf(Vec::new())),
-        keys: fields
-            .keep(key_source::read(&fields, &claims.issuers, names.read_keys))
-            .unwrap_or_else(|| KeySource::Local(Arc::default())),
+        keys: keys.unwrap_or_else(|| KeySource::Local(Arc::default())),
         algorithms,
         // An operator who lists PSS knows that the issuer uses it.
         algorithms_of_any_key: match written_algorithms {

@@ -54,7 +54,7 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
             Test::SeparatedPrefix => Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
             Test::Regex => {
                 let pattern = string_matcher::read_regex(found)?;
-                refuse_pattern_without_slash(found)?;
+                refuse_useless_pattern(found, names)?;
                 reach.pattern(found.value().text().into(), &pattern);
                 Some(PathTest::Pattern(names.patterns("path").add(pattern)))
             }
@@ -217,8 +217,10 @@ fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>>
     Ok(path.into_boxed_bytes())
 }
 
-/// Refuses a pattern that matches no path, since it begins with a letter.
-fn refuse_pattern_without_slash(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
+/// Refuses a pattern that matches no path, since it begins with a letter or has a query. Warns of one that other products
+/// would search for in the path.
+#[cfg_attr(target_family = "wasm", allow(unused_variables, reason = "no warning"))]
+fn refuse_useless_pattern(node: &Node<'_>, names: &mut Names) -> Result<(), Box<ConfigError>> {
     let fields = node.fields(RegexObject)?;
     let node = fields.require(RegexObject::regex)?;
     let pattern = node.part()?;
@@ -226,6 +228,19 @@ fn refuse_pattern_without_slash(node: &Node<'_>) -> Result<(), Box<ConfigError>>
     if begins.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && !pattern.contains('|') {
         return Err(node.invalid(
             "can never match: the pattern is for the whole path, which begins with `/`; write `/` or `.*` in front",
+        ));
+    }
+    if has_part(&pattern, "\\?") && !pattern.contains('|') {
+        return Err(node.invalid(
+            "can never match: the pattern is for the path alone, which holds no `?`; write `query_parameters`",
+        ));
+    }
+    // Costs the module more than its size allows.
+    #[cfg(not(target_family = "wasm"))]
+    if begins.len() < pattern.len() && !has_any(&pattern, "$*|") {
+        names.warnings.push(format!(
+            "{}: the pattern has to match the whole path; where `^` stands for a beginning, write `.*` at its end",
+            node.path()
         ));
     }
     Ok(())
@@ -290,14 +305,6 @@ fn read_method(node: &Node<'_>) -> Result<Box<[u8]>, Box<ConfigError>> {
         return Err(
             node.invalid("is not a method; write a list, as in [GET, POST], or leave `methods` out for all")
         );
-    }
-    if !method
-        .bytes()
-        .all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
-    {
-        return Err(node.invalid(format!(
-            "`{method}` is not a method; write a list, as in [GET, POST]"
-        )));
     }
     if !method
         .bytes()
