@@ -342,9 +342,15 @@ impl TokenCheck<'_> {
         if own.any(|own| own.trim_end_matches('/') == plain) {
             return "iss, which differs in a slash at the end";
         }
-        match self.config.issuers.of(issuer).next() {
-            Some(_) => "iss, which is that of a provider that the rule does not ask for",
-            None => "iss",
+        // Providers with variables in their issuer are among those that could accept any token.
+        let mut others = self.config.issuers.of(issuer);
+        match others.any(|id| {
+            self.config
+                .provider(id)
+                .is_some_and(|other| other.is_issuer(issuer))
+        }) {
+            true => "iss, which is that of a provider that the rule does not ask for",
+            false => "iss",
         }
     }
 
@@ -431,12 +437,19 @@ fn mismatch(set: &JwkSet, parts: &Parts<'_>) -> Detail {
         .iter()
         .filter(|key| key_id.is_some() && key.key_id() == key_id);
     let is_for = named.find_map(|key| {
+        // The key would fit if the operator listed the algorithm.
+        if key.algorithm().is_none() && key.fits(parts.algorithm) {
+            return None;
+        }
         let mut all = AlgorithmSet::ALL.iter();
         key.algorithm()
             .or_else(|| all.find(|algorithm| key.fits(*algorithm)))
     });
-    is_for.map_or(Detail::Word("the key that kid names"), |is_for| Detail::Misfit {
-        used: parts.algorithm,
-        is_for,
-    })
+    is_for.map_or(
+        Detail::Word("the key has no alg, so that algorithms would have to list the token's"),
+        |is_for| Detail::Misfit {
+            used: parts.algorithm,
+            is_for,
+        },
+    )
 }

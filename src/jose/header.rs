@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::algorithm::Algorithm;
 use super::fault::TokenFault;
-use crate::json::{Json, Object};
+use crate::json::{Json, Kind, Object};
 
 /// The unverified header of a token.
 #[derive(Clone)]
@@ -47,6 +47,8 @@ impl<'a> JoseHeader<'a> {
                     }
                     algorithm = Some(known);
                 }
+                // As serializers write a member that is not set.
+                "typ" | "cty" if value.kind() == Kind::Null => {}
                 "kid" => key_id = Some(string(value, "kid")?),
                 "typ" => token_type = Some(string(value, "typ")?),
                 // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are not
@@ -140,11 +142,14 @@ mod tests {
         assert_eq!(header.key_id.as_deref(), Some("k1"));
         assert_eq!(header.token_type.as_deref(), Some("JWT"));
 
-        let header = parse(r#"{"alg":"EdDSA"}"#).unwrap();
-        assert_eq!(
-            (header.algorithm, header.key_id, header.token_type),
-            (Some(Algorithm::EdDsa), None, None)
-        );
+        for nothing in ["", r#","typ":null,"cty":null"#] {
+            let text = format!(r#"{{"alg":"EdDSA"{nothing}}}"#);
+            let header = parse(&text).unwrap();
+            assert_eq!(
+                (header.algorithm, header.key_id, header.token_type),
+                (Some(Algorithm::EdDsa), None, None)
+            );
+        }
     }
 
     #[test]
@@ -175,7 +180,8 @@ mod tests {
             (r#"{"alg":null}"#, TokenFault::HeaderMember("alg")),
             (r#"{"alg":["RS256"]}"#, TokenFault::HeaderMember("alg")),
             (r#"{"alg":"RS256","kid":1}"#, TokenFault::HeaderMember("kid")),
-            (r#"{"alg":"RS256","typ":null}"#, TokenFault::HeaderMember("typ")),
+            (r#"{"alg":"RS256","typ":1}"#, TokenFault::HeaderMember("typ")),
+            (r#"{"alg":"RS256","kid":null}"#, TokenFault::HeaderMember("kid")),
             (r#"{"alg":"RS256","cty":false}"#, TokenFault::HeaderMember("cty")),
             (r#"{"alg":"RS256","crit":["exp"]}"#, TokenFault::CriticalHeader),
             (r#"{"alg":"RS256","crit":[]}"#, TokenFault::CriticalHeader),

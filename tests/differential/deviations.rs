@@ -306,7 +306,7 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "typ-is-text",
-        ours: "The filter refuses a `typ` that is not a string.",
+        ours: "The filter refuses a `typ` that is neither a string nor null.",
         theirs: "It ignores `typ`.",
         why: "RFC 7515 section 4.1.9. `token_types` compares it.",
         explains: |case, aspect| {
@@ -361,7 +361,7 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "well-formed-keys",
-        ours: "The filter skips a key of a fetched set that has a `kid`, `alg`, `use` or `key_ops` of a wrong type, an EC key without `crv`, and a key whose numbers contain line breaks.",
+        ours: "The filter skips a key of a fetched set that has a `kid`, `alg`, `use` or `key_ops` of a wrong type, an EC key without `crv`, and a key whose numbers contain white space.",
         theirs: "It ignores these faults.",
         why: "The members of a key determine its use. A faulty key says nothing reliable about it.",
         explains: |case, aspect| {

@@ -125,7 +125,7 @@ pub(crate) const ALL: &[Refusal] = &[
     },
     Refusal {
         id: "relative-path",
-        what: "`prefix` or `path` that does not begin with `/`, or holds `?`",
+        what: "`prefix` or `path` that does not begin with `/`, or holds `?`; `safe_regex` with `\\?`",
         theirs: "matches no path, or the query.",
         why: "This is a mistake: such a rule leaves its paths to the next one.",
         config: || ruled(json!({"match": {"prefix": "orders"}, "requires": {"provider_name": "corp"}})),

@@ -103,6 +103,12 @@ pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("b64 false", |m| m.good().header("b64", false).mint()),
     ("typ at+jwt", |m| m.good().header("typ", "at+jwt").mint()),
     ("typ of another type", |m| m.good().header("typ", 1).mint()),
+    ("typ and cty null", |m| {
+        m.good()
+            .header("typ", json!(null))
+            .header("cty", json!(null))
+            .mint()
+    }),
     ("cty JWT", |m| m.good().header("cty", "JWT").mint()),
     ("no exp", |m| m.good().without_claim("exp").mint()),
     ("expired", |m| m.good().expires_in(-2000).mint()),

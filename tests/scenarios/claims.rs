@@ -16,6 +16,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(nested(32), forwarded())
             .token(nested(33), denied("token_malformed"))
             .token(nested(1000), denied("token_malformed")),
+        as_issuers_write_them(),
         Scenario::local("the issuer is compared exactly")
             .token(
                 token().claim("iss", "https://evil.example").mint(),
@@ -181,4 +182,68 @@ pub(super) fn list() -> Vec<Scenario> {
 
 fn dated(exp: &str) -> String {
     format!(r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","exp":{exp}}}"#)
+}
+
+/// Claims of many shapes, and the headers that they become.
+fn as_issuers_write_them() -> Scenario {
+    let names = [
+        "plain",
+        "https://ns.example/a.b/roles",
+        "realm_access.roles",
+        "urn:zitadel:roles",
+        "flag",
+        "big",
+        "ratio",
+        "none",
+        "text",
+    ];
+    let to_header =
+        |(number, name): (usize, &&str)| json!({"claim_name": name, "header_name": format!("x-{number}")});
+    let headers: Vec<_> = names.iter().enumerate().map(to_header).collect();
+    let with = |claims: serde_json::Value| {
+        let claims = claims.as_object().expect("claims").clone();
+        claims
+            .into_iter()
+            .fold(token(), |token, (name, value)| token.claim(&name, value))
+            .mint()
+    };
+    let now = testkit::unix_now();
+    Scenario::local_with("claims as issuers write them", json!({"claim_to_headers": headers}))
+        .token(
+            with(json!({
+                "plain": "a,b", "https://ns.example/a.b/roles": ["admin"], "realm_access": {"roles": ["x"]},
+                "urn:zitadel:roles": {"admin": {"1": "org"}}, "flag": true, "big": 9_007_199_254_740_993_i64, "ratio": 1.5,
+                "none": null, "text": "{\"a\":1}",
+            })),
+            forwarded()
+                .header("x-0", "a,b")
+                .header("x-1", "WyJhZG1pbiJd")
+                .header("x-2", "WyJ4Il0=")
+                .header("x-3", "eyJhZG1pbiI6eyIxIjoib3JnIn19")
+                .header("x-4", "true")
+                .header("x-5", "9007199254740993")
+                .header("x-6", "1.5")
+                .no_header("x-7")
+                .header("x-8", "{\"a\":1}"),
+        )
+        .token(with(json!({"_claim_names": {"groups": "src1"}, "hasgroups": true})), forwarded())
+        .token(with(json!({"text": "a\r\nx-evil: 1", "flag": "true"})), forwarded().no_header("x-8").header("x-4", "true"))
+        .token(with(json!({"text": "a\u{0}b", "ratio": -3})), forwarded().no_header("x-8").header("x-6", "-3"))
+        .token(with(json!({"exp": now as f64 + 600.5, "iat": now as f64 - 0.5})), forwarded())
+        .token(with(json!({"nbf": 0})), forwarded())
+        .token(with(json!({"exp": (now + 600).to_string()})), denied("claim_malformed"))
+        .token(with(json!({"exp": "2030-01-01T00:00:00Z"})), denied("claim_malformed"))
+        .token(with(json!({"exp": true})), denied("claim_malformed"))
+        .token(with(json!({"exp": null})), denied("claim_malformed"))
+        .token(with(json!({"nbf": null})), denied("claim_malformed"))
+        .token(with(json!({"iat": now * 1000})), denied("token_not_yet_valid"))
+        .token(with(json!({"iss": null})), denied("claim_malformed"))
+        .token(with(json!({"iss": [ISSUER]})), denied("claim_malformed"))
+        .token(with(json!({"aud": null})), denied("claim_malformed"))
+        .token(with(json!({"aud": {"a": 1}})), denied("claim_malformed"))
+        .token(with(json!({"aud": format!("{AUDIENCE} other")})), denied("audience_mismatch"))
+        .token(with(json!({"sub": 42})), denied("claim_malformed"))
+        .token(with(json!({"sub": null})), denied("claim_malformed"))
+        .token(with(json!({"cnf": null})), denied("claim_malformed"))
+        .token(with(json!({"act": {"sub": "x", "act": {"sub": "y"}}, "": 1, "gr\u{f6}\u{df}e": 1})), forwarded())
 }

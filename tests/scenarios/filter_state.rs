@@ -90,6 +90,11 @@ pub(crate) fn detailed() -> Value {
             "corp": with(local_provider(), corp),
             "other": with(local_provider(), other),
             "third": with(local_provider(), subject),
+            // It could be the issuer of any token, until its pattern is looked at.
+            "tenants": with(
+                local_provider(),
+                json!({"issuer": "https://tenants.example/{tid}/v2", "issuer_claims": {"tid": "tid"}}),
+            ),
         },
         "limits": {"max_token_bytes": 4000},
         "rules": [

@@ -7,6 +7,7 @@ use super::*;
 
 pub(super) fn list() -> Vec<Scenario> {
     let mut scenarios = accepted();
+    scenarios.extend(of_strangers());
     scenarios.extend(skipped());
     scenarios.extend(certificates());
     scenarios.extend(issuers());
@@ -114,6 +115,96 @@ fn accepted() -> Vec<Scenario> {
     ] {
         let jwk = with_zero(with_zero(key.public_jwk(), "x"), "y");
         scenarios.push(remote(name, &keys(&[jwk])).token(token_of(key).mint(), forwarded()));
+    }
+    scenarios
+}
+
+/// Members and neighbours of keys that mean nothing to the filter.
+fn of_strangers() -> Vec<Scenario> {
+    let world = world();
+    let rsa = || world.rsa.public_jwk();
+    let good = token().mint();
+    let with_all = |members: Value| {
+        let members = members.as_object().expect("members").clone();
+        members
+            .into_iter()
+            .fold(rsa(), |key, (name, value)| set(key, &name, value))
+    };
+    let beside = |other: Value| keys(&[other, rsa()]);
+    let certificate = certificate_of(&world.rsa);
+    let documents = [
+        (
+            "a key with members of its issuer's own",
+            keys(&[with_all(json!({
+                "cloud_instance_name": "login.example", "nbf": 1_493_763_266, "exp": "never", "status": "ACTIVE", "created": null,
+                "ext": true, "name": "schl\u{fc}ssel", "key_ops_type": ["connect"], "KeySize": 2048, "AdditionalData": {},
+                "CryptoProviderFactory": {"CryptoProviderCache": {}},
+            }))]),
+        ),
+        (
+            "a key set with members of its issuer's own",
+            set(
+                set(keys(&[rsa()]), "SkipUnresolvedJsonWebKeys", true.into()),
+                "public_certs",
+                json!([{"kid": world.rsa.kid(), "cert": certificate}]),
+            ),
+        ),
+        (
+            "a certificate of another key beside a key",
+            keys(&[set(rsa(), "x5c", json!([certificate_of(&world.es256)]))]),
+        ),
+        (
+            "a certificate chain that is no list beside a key",
+            keys(&[set(rsa(), "x5c", "AAAA".into())]),
+        ),
+        (
+            "a key that also signs",
+            keys(&[set(rsa(), "key_ops", json!(["sign", "verify"]))]),
+        ),
+        ("a key after a null", beside(Value::Null)),
+        ("a key after a text", beside("key".into())),
+        ("a key after an empty object", beside(json!({}))),
+        (
+            "a key after one of a kind to come",
+            beside(json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA", "kid": "p"})),
+        ),
+        (
+            "a key after one of another curve",
+            beside(json!({"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"})),
+        ),
+        (
+            "a key after one for agreement",
+            beside(json!({"kty": "OKP", "crv": "X25519", "x": "AAAA", "use": "enc"})),
+        ),
+        (
+            "a key after a secret",
+            beside(json!({"kty": "oct", "k": "AAAA", "alg": "HS256", "kid": "s"})),
+        ),
+    ];
+    let mut scenarios: Vec<Scenario> = Vec::new();
+    for (name, document) in documents {
+        scenarios.push(remote(name, &document).token(&good, forwarded()));
+    }
+    for (name, document) in [
+        ("a list is no key set", json!([rsa()])),
+        ("a key is no key set", rsa()),
+        ("a map of keys is no key set", json!({"keys": {"1": rsa()}})),
+        ("a wrapped key set is none", json!({"data": keys(&[rsa()])})),
+        ("names in capitals are others", json!({"Keys": [rsa()]})),
+        (
+            "a type in another case is another",
+            keys(&[set(rsa(), "kty", "rsa".into())]),
+        ),
+        (
+            "an exponent that is a number is none",
+            keys(&[set(rsa(), "e", 65_537.into())]),
+        ),
+        (
+            "a use in another case is another",
+            keys(&[set(rsa(), "use", "SIG".into())]),
+        ),
+    ] {
+        scenarios.push(remote(name, &document).token(&good, denied("keys_unavailable")));
     }
     scenarios
 }

@@ -22,6 +22,47 @@ pub(super) fn list() -> Vec<Scenario> {
 
     vec![
         Scenario::local("a good token passes").token(&good, forwarded().no_header("authorization")),
+        Scenario::local("null for typ and cty means absent")
+            .token(
+                token()
+                    .header("typ", json!(null))
+                    .header("cty", json!(null))
+                    .mint(),
+                forwarded(),
+            )
+            .token(token().header("typ", 1).mint(), denied("token_malformed"))
+            .token(
+                token().header("kid", json!(null)).mint(),
+                denied("token_malformed"),
+            )
+            .token(
+                token().header("alg", json!(null)).mint(),
+                denied("token_malformed"),
+            ),
+        Scenario::local_with(
+            "null for typ is none of the allowed types",
+            json!({"token_types": ["JWT"]}),
+        )
+        .token(token().header("typ", json!(null)).mint(), denied("type_rejected")),
+        Scenario::local("headers of tokens as libraries write them")
+            .token(
+                token()
+                    .header("x5t", "a")
+                    .header("x5c", json!(["AAAA"]))
+                    .header("jku", "https://a.example/jwks")
+                    .header("jwk", json!({"kty": "oct"}))
+                    .header("zip", json!(null))
+                    .header("b64", true)
+                    .mint(),
+                forwarded(),
+            )
+            .token(
+                token()
+                    .header("ver", 1.5)
+                    .header("ext", json!({"a": [1, {"b": null}]}))
+                    .mint(),
+                forwarded(),
+            ),
         Scenario::local("no token is missing").request(get("/orders"), denied("token_missing")),
         Scenario::local("malformed tokens")
             .token("x", denied("token_malformed"))
