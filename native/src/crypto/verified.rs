@@ -128,7 +128,7 @@ impl VerifiedSignatures {
             return true;
         }
         let count = self.marked.fetch_add(1, Ordering::Relaxed);
-        if let Some(place) = group.get(count % group.len()) {
+        if let Some(place) = group.get(count.checked_rem(group.len()).unwrap_or_default()) {
             place.store(mark, Ordering::Relaxed);
         }
         false
@@ -221,7 +221,7 @@ mod tests {
     fn four_workers_at_once_get_what_verification_says() {
         let all = VerifiedSignatures::new();
         let cases = cases(2000);
-        let is_good = |number: usize| number % 3 != 0;
+        let is_good = |number: usize| !number.is_multiple_of(3);
         let memory_said = AtomicUsize::new(0);
         thread::scope(|scope| {
             for worker in 0..4 {
