@@ -32,7 +32,7 @@ impl fmt::Display for StoreKey<'_> {
             Self::Record(source) => write!(f, "{source}/head"),
             Self::Document(source) => write!(f, "{source}/jwks"),
             Self::NonceSecret => f.write_str("nonce-secret"),
-            Self::UsedProofs(number) => write!(f, "dpop/{number}"),
+            Self::UsedProofs(number) => write!(f, "proofs/{number}"),
         }
     }
 }

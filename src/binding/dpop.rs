@@ -163,9 +163,12 @@ impl Dpop {
             Checked::NothingLeft => return Err(invalid("too many signatures to check")),
             Checked::Bad | Checked::KeyTooLarge => return Err(invalid("signature")),
         }
-        // From then on, the check of `iat` refuses the proof.
-        let until = issued_at.rounded_up().after(self.widest_window);
-        Ok(ProofId::new(thumbprint, &jti, until))
+        Ok(ProofId::new(
+            thumbprint,
+            &jti,
+            issued_at.rounded_up(),
+            self.widest_window,
+        ))
     }
 
     fn address(&self, request: &RequestHead) -> Option<String> {

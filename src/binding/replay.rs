@@ -11,6 +11,8 @@
 //! room. Excluding one client takes a hundred others, each with a key and a token of its own: only a proof
 //! that has passed every other check gets here.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::time::UnixTime;
@@ -28,9 +30,11 @@ const ROOM_PER_PROOF: usize = 4;
 /// a used one, only if two hashes are equal.
 const HASH: usize = 8;
 const TIME: usize = 4;
-/// The client, the proof, and the second in which it is out of time.
+/// The client, the proof, and the second in which no filter accepts it any longer.
 const ENTRY: usize = HASH + HASH + TIME;
 
+/// The widest window of any configuration.
+const WIDEST: Duration = Duration::from_secs(300);
 /// The longest validity of a proof: from one end of the widest window to the other.
 const LONGEST: u32 = 600;
 
@@ -40,8 +44,11 @@ pub struct ProofId {
     client: [u8; HASH],
     proof: [u8; HASH],
     record: u16,
-    /// Seconds.
+    /// Seconds. The same in every configuration: a filter with a wider window must not take a proof for new
+    /// that one with a narrower window has accepted and forgotten.
     until: u32,
+    /// The window of this configuration, out of which a proof is forgotten.
+    window: Duration,
 }
 
 /// The result of entering a proof.
@@ -52,24 +59,25 @@ pub enum Entered {
     /// It was used before.
     Used,
     /// There is no room for the proof, of this client or of any. Or the record may have forgotten it, because
-    /// the clock was set back.
+    /// the clock was set back, or because a filter with a narrower window did.
     NoRoom,
 }
 
 impl ProofId {
-    /// The proof with this key and name, which is out of time then.
+    /// The proof with this key, name and date, in a configuration with this window.
     #[must_use]
-    pub fn new(thumbprint: &str, jti: &str, until: UnixTime) -> Self {
+    pub fn new(thumbprint: &str, jti: &str, issued_at: UnixTime, window: Duration) -> Self {
         let of_client = Sha256::new().chain_update(thumbprint).chain_update([0]);
         let client: [u8; 32] = of_client.clone().finalize().into();
         let proof: [u8; 32] = of_client.chain_update(jti).finalize().into();
         let [high, low, ..] = proof;
-        let seconds = until.as_millis().div_ceil(1000);
+        let seconds = issued_at.after(WIDEST).as_millis().div_ceil(1000);
         Self {
             client: part(client),
             proof: part(proof),
             record: u16::from_be_bytes([high, low]) % RECORDS,
             until: u32::try_from(seconds).unwrap_or(u32::MAX),
+            window,
         }
     }
 
@@ -82,10 +90,12 @@ impl ProofId {
     /// Enters it into its record.
     #[must_use]
     pub fn enter(&self, record: &[u8], now: UnixTime) -> Entered {
+        // With this window, a proof is out of time earlier than with the widest.
+        let now = now.after(WIDEST.saturating_sub(self.window));
         let now = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
         // The begin of the record: until when the latest forgotten proof was valid. A proof that is valid no
-        // longer than that may have been forgotten, if the clock was set back. If it is further ahead than
-        // any proof lasts, the clock was wrong then.
+        // longer than that may have been forgotten, if the clock was set back, or by a filter with a narrower
+        // window. If it is further ahead than any proof lasts, the clock was wrong then.
         let (forgotten, entries) = record
             .split_first_chunk::<TIME>()
             .map_or((0, record), |(time, entries)| {
@@ -134,6 +144,7 @@ impl ProofId {
             client: *client,
             proof: *proof,
             record: 0,
+            window: WIDEST,
             until: u32::from_le_bytes(until.try_into().ok()?),
         })
     }
@@ -149,9 +160,15 @@ mod tests {
     use super::*;
 
     const NOW: UnixTime = UnixTime::from_secs(10);
+    const MINUTE: Duration = Duration::from_secs(60);
 
     fn proof(client: &str, jti: &str) -> ProofId {
-        ProofId::new(client, jti, UnixTime::from_secs(100))
+        until(client, jti, UnixTime::from_secs(100))
+    }
+
+    /// A proof that is out of time then.
+    fn until(client: &str, jti: &str, until: UnixTime) -> ProofId {
+        ProofId::new(client, jti, until.before(MINUTE), MINUTE)
     }
 
     /// The record with the proof in it, which must be new.
@@ -183,10 +200,10 @@ mod tests {
         assert_eq!(proof("key", "a").enter(&two, NOW), Entered::Used);
         with(&two, proof("other", "a"), NOW);
         // Valid to the end of the second in which it is out of time.
-        let last = ProofId::new("key", "c", UnixTime::from_millis(99_001));
+        let last = until("key", "c", UnixTime::from_millis(99_001));
         let three = with(&[], last, NOW);
         assert_eq!(last.enter(&three, UnixTime::from_millis(99_999)), Entered::Used);
-        let later = ProofId::new("key", "c", UnixTime::from_secs(200));
+        let later = until("key", "c", UnixTime::from_secs(200));
         assert_eq!(with(&two, later, UnixTime::from_secs(100)).len(), TIME + ENTRY);
     }
 
@@ -211,7 +228,7 @@ mod tests {
         // They are forgotten as well.
         with(
             &record,
-            ProofId::new("new", "b", UnixTime::from_secs(200)),
+            until("new", "b", UnixTime::from_secs(200)),
             UnixTime::from_secs(100),
         );
     }
@@ -231,19 +248,42 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_makes_no_used_proof_new() {
         let at = UnixTime::from_secs;
-        let old = ProofId::new("key", "a", at(100));
+        let old = until("key", "a", at(100));
         let record = with(&[], old, at(10));
         // Time passes, and the store forgets the proof.
-        let record = with(&record, ProofId::new("key", "b", at(200)), at(150));
+        let record = with(&record, until("key", "b", at(200)), at(150));
         assert_eq!(record.len(), TIME + ENTRY);
         // The clock is set back by a minute and a half.
         assert_eq!(old.enter(&record, at(60)), Entered::NoRoom);
         // A new proof was not forgotten, because it is valid for longer.
-        with(&record, ProofId::new("key", "c", at(120)), at(60));
+        with(&record, until("key", "c", at(120)), at(60));
         // A clock that was years ahead does not exclude every client when it is corrected.
-        let ahead = with(&[], ProofId::new("key", "a", at(1_000_000)), at(999_940));
-        let ahead = with(&ahead, ProofId::new("key", "b", at(1_000_100)), at(1_000_050));
-        with(&ahead, ProofId::new("key", "c", at(120)), at(60));
+        let ahead = with(&[], until("key", "a", at(1_000_000)), at(999_940));
+        let ahead = with(&ahead, until("key", "b", at(1_000_100)), at(1_000_050));
+        with(&ahead, until("key", "c", at(120)), at(60));
+    }
+
+    #[test]
+    fn a_filter_with_a_wider_window_takes_no_used_proof_for_new() {
+        let at = UnixTime::from_secs;
+        let of =
+            |jti, issued_at, window| ProofId::new("key", jti, at(issued_at), Duration::from_secs(window));
+        for (narrow, wide) in [(5, 60), (5, 300), (60, 61)] {
+            let record = with(&[], of("a", 1000, narrow), at(1000));
+            let later = 1000 + narrow;
+            assert_eq!(of("a", 1000, wide).enter(&record, at(later)), Entered::Used);
+            // The narrower one forgets it.
+            let record = with(&record, of("b", later, narrow), at(later));
+            assert_eq!(record.len(), TIME + ENTRY);
+            assert_eq!(of("a", 1000, wide).enter(&record, at(later)), Entered::NoRoom);
+            with(&record, of("c", later, wide), at(later));
+            // The wider one keeps it as long as it accepts it.
+            let record = with(&[], of("a", 1000, wide), at(1000));
+            let last = UnixTime::from_millis((1000 + wide) * 1000 - 1);
+            assert_eq!(of("a", 1000, wide).enter(&record, last), Entered::Used);
+            let record = with(&record, of("b", 1000 + wide, wide), at(1000 + wide));
+            assert_eq!(record.len(), TIME + ENTRY);
+        }
     }
 
     #[test]

@@ -89,6 +89,36 @@ fn a_client_is_challenged_once_whatever_worker_it_comes_to_and_through_a_reload(
 }
 
 #[test]
+fn a_wider_window_makes_no_used_proof_new() {
+    let windows = |window| {
+        scenarios::config(scenarios::with(
+            local_provider(),
+            json!({"binding": {"dpop": {"required": true, "window": window}}}),
+        ))
+    };
+    let stack = Stack::start_with(windows("5s"), &EnvoyOptions::default().reloadable());
+    let holder = Holder::new();
+    let issued_at = testkit::unix_now() - 3;
+    let proof = |jti| {
+        let proof = holder.client.proof(jti, json!({"iat": issued_at})).mint();
+        stack.client.request(holder.client.request(&proof))
+    };
+    assert_eq!(proof("used").status, 200);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(proof("late").reason().as_deref(), Some("proof_invalid"));
+    stack
+        .envoy
+        .reload_listeners(&[Listener::wasm("jwt", windows("5m")).build()])
+        .expect("a good configuration");
+    // Until the new listener serves, the old one refuses the proof as well, for its age.
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < std::time::Duration::from_secs(10) && proof("probe").status != 200 {}
+    assert_eq!(proof("used").reason().as_deref(), Some("proof_replayed"));
+    assert_eq!(proof("late").status, 200);
+    assert_alive(&stack.envoy);
+}
+
+#[test]
 fn proxies_with_one_secret_take_each_others_nonces() {
     let shared = json!({"secret": {"inline_bytes": "c29tZXRoaW5nIHRoYXQgdGhlIHdob2xlIGZsZWV0IGtub3dz"}});
     let stacks = [&shared, &shared, &json!(true)]
