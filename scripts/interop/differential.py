@@ -350,7 +350,8 @@ def gateway_policies(seed, count):
         policy = {"rules": [gateway_rule(chance) for _ in range(chance.randint(1, 3))]}
         if chance.random() < 0.3:
             policy["optional"] = True
-            policy["defaultAction"] = chance.choice(["Allow", "Deny"])
+        if chance.random() < 0.4:
+            policy["defaultAction"] = "Allow"
         all.append(policy)
     return list(enumerate(all))
 
@@ -374,7 +375,9 @@ def gateway_resource(tokens, policy, route, mark):
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "SecurityPolicy",
-        "metadata": {"name": "original", "namespace": "default"},
+        # A name of its own: from files, Envoy Gateway merges a resource into the one that had its name, and a field that
+        # the new one lacks, such as `jwt.optional`, stays.
+        "metadata": {"name": f"original-{mark}", "namespace": "default"},
         "spec": spec,
     }
 

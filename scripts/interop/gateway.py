@@ -427,6 +427,8 @@ def main():
         try_policies(control, tools, folder, port, module, digest)
         say(f"\nEnvoy Gateway {VERSION}, Envoy {control.envoy_version}: every step as expected\n1 passed, 0 failed")
     except Failure:
+        if control and control.process:
+            (folder / "config_dump.json").write_text(json.dumps(control.dump()))
         say(f"gateway: logs and configurations: {folder}")
         raise
     finally:
