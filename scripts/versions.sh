@@ -48,7 +48,7 @@ for version in $versions; do
     rows+=("| $version | ${istio:--} | $verdict |")
 done
 echo
-echo "| Envoy | Istio with this Envoy | walk |"
+echo '| Envoy | Istio with this Envoy | steps of `make demo` |'
 echo "| --- | --- | --- |"
 printf '%s\n' "${rows[@]}"
 echo

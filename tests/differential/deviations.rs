@@ -186,8 +186,8 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "first-provider-counts",
-        ours: "If several providers of a `requires_any` accept a token, the first of them counts.",
-        theirs: "The first provider with keys counts.",
+        ours: "If several providers of a `requires_any` accept a token, the first of them applies.",
+        theirs: "The first provider that has keys applies.",
         why: "The claims at the upstream do not depend on the times of key fetches.",
         explains: |case, aspect| {
             matches!(aspect, Aspect::Header(_) | Aspect::Path)
@@ -328,9 +328,9 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "named-key-only",
-        ours: "The filter verifies a token with a `kid` only with the key of that name.",
-        theirs: "It also tries keys without `kid`, and treats an empty `kid` as absent.",
-        why: "The name selects the key. The filter does not try several keys on an unverified token.",
+        ours: "The filter verifies a token with a `kid` with the keys of that name. It tries keys without `kid` only if no key has that name.",
+        theirs: "It always tries the keys without `kid` too.",
+        why: "The name selects the key, so that the filter does not try several keys for an unverified token.",
         explains: |case, aspect| {
             refused(case, aspect, &["key_unknown"], |token| {
                 token

@@ -12,7 +12,7 @@ object! {
         /// the cluster of Envoy that leads to the issuer
         cluster: NameOrNested<ClusterObject> = NameOrNested::NEW, required "write the name of the Envoy cluster that leads to the issuer", values "not empty";
         /// the `issuer` of the document, compared exactly, if it is [not the `iss` of the
-        /// tokens](keys.md#where-keys-come-from); the provider's by default
+        /// tokens](keys.md#where-keys-come-from); by default the provider's `issuer`
         issuer: Name = Name;
         /// the URL of the document, if it is not `<issuer>/.well-known/openid-configuration` or, where that
         /// answers 404, [the address of RFC 8414](keys.md#where-keys-come-from)
@@ -29,8 +29,8 @@ object! {
 object! {
     /// `cluster` of an extension backend.
     ClusterObject at "providers.<name>.discovery.cluster" {
-        /// the name under which `spec.backends` of the `EnvoyExtensionPolicy` has the [extension
-        /// backend](keys.md#extension-backends-of-envoy-gateway)
+        /// the name of the [extension backend](keys.md#extension-backends-of-envoy-gateway) in
+        /// `spec.backends` of the `EnvoyExtensionPolicy`
         backend: Name = Name, required "write the name of a backend in `spec.backends` of the EnvoyExtensionPolicy";
     }
 }
@@ -114,7 +114,7 @@ object! {
         refresh_ahead: Or<Share> = Or(Share(1, 10), 0.8);
         /// how long the filter uses keys after their lifetime while the issuer fails
         stale_if_error: Or<Span> = Or(Span(Duration::ZERO, Duration::from_secs(30 * 86400)), Duration::from_secs(24 * 3600));
-        /// the window: in two of them unknown `kid`s may cause at most [six fetches](keys.md#unknown-key-ids)
+        /// in two of these periods, unknown `kid`s may cause at most [six fetches](keys.md#unknown-key-ids)
         unknown_kid_cooldown: Or<Span> = Or(Span(Duration::from_secs(1), Duration::from_secs(86400)), Duration::from_secs(30));
         /// the filter refuses a longer document
         max_response_bytes: Or<Whole> = Or(Whole(256, 4_194_304), 262_144);

@@ -56,8 +56,8 @@ object! {
         local_jwks: Nested<LocalJwksObject> = Nested::NEW;
         /// how the filter caches fetched keys; for `discovery` and `remote_jwks` only
         key_cache: Nested<KeyCacheObject> = Nested::NEW, default "{}";
-        /// `alg` must be one of these; without it any, [`PS…` only by keys that say
-        /// so](#checks-and-their-order)
+        /// `alg` must be one of these; without this field any, but [`PS…` only with keys that name
+        /// it](#checks-and-their-order)
         algorithms: SomeStrings = SomeStrings, values "`RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `ES512`, `EdDSA`";
         /// `typ` must be one of these; an empty list accepts any `typ`, and its absence
         token_types: Names = Names, default "[]", values "media types";

@@ -28,7 +28,7 @@ object! {
         mode: Word<Mode> = Word(MODES);
         /// with `mode: shadow`, as at the top level
         shadow_percent: Whole = Whole(0, 100);
-        /// overrides the filter's, in the same form; only with a requirement
+        /// overrides the filter's `protected_resource`, in the same form; only with a requirement
         protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
     }
 }
@@ -166,7 +166,7 @@ object! {
         mode: Word<Mode> = Word(MODES);
         /// with `mode: shadow`, as at the top level
         shadow_percent: Whole = Whole(0, 100);
-        /// overrides the filter's, in the same form; only with a requirement
+        /// overrides the filter's `protected_resource`, in the same form; only with a requirement
         protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
     }
 }

@@ -99,8 +99,8 @@ object! {
         rule: Or<Flag> = Or(Flag, false);
         /// `wasm.jwt.decision` for every request, and not only for requests that shadow mode allows
         decision: Or<Flag> = Or(Flag, false);
-        /// `wasm.jwt.token` on refusals: [what the token says of itself](authorization.md#the-refused-token),
-        /// unverified; also in the debug log
+        /// `wasm.jwt.token` on refusals: the [unverified content of the
+        /// token](authorization.md#the-refused-token); also in the debug log
         token: Or<Flag> = Or(Flag, false);
     }
 }
