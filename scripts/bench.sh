@@ -6,6 +6,6 @@ set -euo pipefail
 [ "$(nproc)" -ge 2 ] || fail "bench: one core for Envoy and one for the load, at least"
 have wrk || apt_install wrk
 have taskset || apt_install util-linux
-# As the release is built: the load's own work must not be in the way.
+# This uses the release profile, so that the load generator takes little processor time itself.
 cargo build --quiet --release --package testkit --bin bench
 exec "${CARGO_TARGET_DIR:-target}/release/bench" "$@"

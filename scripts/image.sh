@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The module's image as an OCI layout at .build/oci. With REGISTRY=host/name it is pushed there as REGISTRY:VERSION, by
-# skopeo, which takes the login of `skopeo login` or `docker login`. PLAIN_HTTP=1 is for a registry without TLS.
-# NATIVE=1 makes that of the native module at .build/oci-native, for the processors whose module is in envoy/.
+# Writes the module's image as an OCI layout to .build/oci. With REGISTRY=host/name, skopeo pushes it there as
+# REGISTRY:VERSION, with the login of `skopeo login` or `docker login`. PLAIN_HTTP=1 is for a registry without
+# TLS. NATIVE=1 writes the image of the native module to .build/oci-native, for the processors whose module is
+# in envoy/.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -28,7 +29,7 @@ if [ -n "${REGISTRY:-}" ]; then
     have skopeo || apt_install skopeo
     options=(--all)
     [ -z "${PLAIN_HTTP:-}" ] || options+=(--dest-tls-verify=false)
-    # Its policy is about images that are run; this one is our own.
+    # skopeo's policy protects against foreign images; this image is our own.
     skopeo --insecure-policy copy "${options[@]}" "oci:$layout:$version" "docker://$REGISTRY:$version" >&2
     say "image: pushed; pin it as oci://$REGISTRY@$digest"
 fi

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the other scripts. Everything said goes to stderr: stdout belongs to what was asked for (`make token`).
+# The other scripts source this file. It writes messages to stderr only: stdout is for the result of a command
+# (`make token`).
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
@@ -7,7 +8,7 @@ say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# A network that drops packets must cost a minute or two, never a build that hangs.
+# If the network drops packets, a build must fail after a minute or two, and must not hang.
 limited() { timeout --kill-after=5 "${LIMIT:-120}" "$@" </dev/null; }
 
 as_root() {
@@ -30,7 +31,7 @@ apt_update() { apt update || say "apt-get update failed; going on with the lists
 
 apt_knows() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
 
-# Installs Debian packages; does not even look at the network when they are there already.
+# Installs Debian packages. If they are already installed, it does not use the network.
 apt_install() {
     local missing=() package
     for package in "$@"; do
@@ -41,17 +42,18 @@ apt_install() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     have apt-get || fail "not a Debian-like machine: install the equivalent of ${missing[*]} by hand"
     say "apt-get install ${missing[*]}"
-    # --no-remove: a compiler that the user chose is not thrown out behind their back.
+    # --no-remove: apt must not silently remove a compiler that the user chose.
     local install=(install -y --no-install-recommends --no-remove "${missing[@]}")
     apt "${install[@]}" && return 0
     apt_update
     apt "${install[@]}" || fail "could not install: ${missing[*]}"
 }
 
-# Debian's Rust with the source of its standard library, for targets that no package has one for.
+# Debian's Rust with the source of its standard library, for targets without a package of the library.
 install_debian_rust() {
     have apt-get || { say "no apt-get for Debian's Rust"; return 1; }
-    # bookworm has a current compiler under the name that its browsers use; elsewhere the plain names are current.
+    # bookworm has a current compiler under the name that its browsers use. Elsewhere the packages with plain
+    # names are current.
     apt_knows rustc-web || apt_update
     if apt_knows rustc-web; then
         apt_install rustc-web cargo-web rust-web-src
@@ -60,12 +62,13 @@ install_debian_rust() {
     fi
 }
 
-# Runs a command with Debian's Rust. A rustup beside it must not leak in: neither its proxies in PATH nor what it exports to
-# child processes.
+# Runs a command with Debian's Rust. An installed rustup must not affect it: neither by its proxies in PATH
+# nor by the variables that it exports to child processes.
 with_debian_rust() (
     unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER LD_LIBRARY_PATH
     export PATH=/usr/bin:/bin:$PATH RUSTC=/usr/bin/rustc
-    # build-std is not stable yet; the compiler and the library's source are of one version, which is all that it needs.
+    # build-std is not stable yet. It needs a compiler and a library source of the same version, and these
+    # are.
     export RUSTC_BOOTSTRAP=1
     "$@"
 )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, clippy, docs, and the rules of the house that no compiler holds.
+# Formatting, clippy, docs, and the rules of this repository that no compiler checks.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -17,9 +17,11 @@ if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 
 fi
 
 step cargo fmt --all --check
-# --locked here and nowhere else: a Cargo.lock that was not committed is found once, and nobody's build stops for it.
+# Only this command has --locked: it finds a Cargo.lock that was not committed, and other builds do not stop
+# for it.
 step cargo clippy --locked --workspace --all-targets -- -D warnings
-# Again as Envoy gets it: code behind cfg(target_arch = "wasm32") is invisible to the line above.
+# The same for the module's target, because the line above does not compile code behind cfg(target_arch =
+# "wasm32").
 if compgen -G "$(rustc --print target-libdir --target wasm32-wasip1)/libstd-*.rlib" >/dev/null; then
     step cargo clippy --locked --target wasm32-wasip1 --package proxy-wasm-jwt --lib -- -D warnings
 else
@@ -27,7 +29,7 @@ else
 fi
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --workspace --no-deps
 
-# --- the rules of the house
+# --- the rules of this repository
 
 faults=0
 # refuse <what is wrong> <lines found>

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The native module for arm64: built with Debian's cross compiler, and run in PyPI's Envoy for arm64, on another processor by
-# qemu. The tests are those of `make native-versions`. Also runs `jwtctl` for arm64, if `make static` has left it.
+# Builds the native module for arm64 with Debian's cross compiler, and runs it in PyPI's Envoy for arm64, on
+# another processor in qemu. The tests are those of `make native-versions`. Also runs `jwtctl` for arm64, if
+# `make static` has left it.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

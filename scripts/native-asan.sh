@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The exported functions of the native module under AddressSanitizer, with a stand-in for Envoy that hands out what it frees at
-# the first moment when it may (native/tests): first in the orders of events of the tests, then in those that LLVM's fuzzer
-# finds (native/fuzz) for NATIVE_FUZZ_SECONDS, by default a minute. An input that breaks something stays in .build/fuzz/.
+# Runs the exported functions of the native module under AddressSanitizer. A stub of Envoy frees the memory
+# that it lends to the module as early as the interface allows (native/tests). The tests call the functions in
+# their own order first. Then LLVM's fuzzer (native/fuzz) chooses the order for NATIVE_FUZZ_SECONDS, by
+# default a minute. An input that breaks something stays in .build/fuzz/.
 #
-# The sanitizer is in each compiler of Rust; only the option that switches it on is not stable yet.
+# Every Rust compiler contains the sanitizer; only the option that enables it is not stable yet.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -16,7 +17,8 @@ flags=(-Zsanitizer=address -C passes=sancov-module)
 for option in level=4 inline-8bit-counters pc-table trace-compares; do
     flags+=(-C "llvm-args=-sanitizer-coverage-$option")
 done
-# A directory of its own, so that nothing else is compiled again for it. The C of the library of signatures is checked too.
+# This uses its own target directory, so that other builds do not compile everything again. The sanitizer also
+# checks the C code of AWS-LC.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=${NATIVE_ASAN_TARGET:-target/asan}
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 say "native-asan: building with AddressSanitizer"

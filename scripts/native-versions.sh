@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The native module in each Envoy that it is for: what it decides, and what it leaves for others (tests/native, `versions`).
-# The Envoys come from PyPI. VERSIONS="1.38.2 1.39.1" runs others.
+# Runs the native module in each supported version of Envoy: it tests the decisions, and the data for other
+# filters (tests/native, `versions`). Envoy comes from PyPI. VERSIONS="1.38.2 1.39.1" runs other versions.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 cargo test --quiet --test native --no-run
 
 for version in $versions; do
-    # Where `make versions` leaves them, too.
+    # `make versions` uses the same directory.
     folder=$cache/$version
     if [ ! -x "$folder/envoy" ]; then
         say "native-versions: Envoy $version from PyPI"

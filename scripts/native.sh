@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The native module for this machine's processor and C library, at envoy/libjwt.so, or with TRAP=1 the one for the tests that
-# make it panic, at .build/libjwt-trap.so. ARCH=aarch64 builds for that processor, at envoy/libjwt-aarch64.so, with Debian's
-# cross compiler.
+# Builds the native module for this machine's processor and C library at envoy/libjwt.so. TRAP=1 builds the
+# module of the tests that make it panic, at .build/libjwt-trap.so. ARCH=aarch64 builds for that processor
+# with Debian's cross compiler, at envoy/libjwt-aarch64.so.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -30,12 +30,13 @@ if [ "${ARCH:-$arch}" != "$arch" ]; then
     build+=(--target "$target")
 fi
 
-# Images of Envoy without a distribution have no libgcc_s, which Rust's unwinder is in: it is linked into the module.
+# Distroless images of Envoy have no libgcc_s, which contains Rust's unwinder. So the linker puts it into the
+# module.
 link=$PWD/.build/native-link
 mkdir -p "$link"
 echo 'INPUT(-l:libgcc_eh.a -l:libgcc.a)' >"$link/libgcc_s.so"
-# The builder's directories stay out of the module. With `-z now`, a symbol that Envoy does not have is found when the module
-# is loaded, not when it is first called.
+# The module does not contain the paths of the builder's directories. With `-z now`, the loader reports a
+# symbol that Envoy does not have when it loads the module, and not at the first call.
 flags=("--remap-path-prefix=$PWD=" -L "native=$link" -C link-arg=-Wl,-z,now,-z,relro,-z,noexecstack)
 for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags+=("--remap-path-prefix=$directory=")
@@ -45,7 +46,8 @@ export CARGO_ENCODED_RUSTFLAGS
 cargo build --quiet --locked "${build[@]}" --package proxy-wasm-jwt-native --lib
 
 built=${CARGO_TARGET_DIR:-target}/$profile/libjwt.so
-# Replaced in one step, and only when it changed: a running Envoy has the old one mapped.
+# The script replaces the file in one step, and only if it changed, because a running Envoy has the old file
+# mapped.
 if ! cmp -s "$built" "$module"; then
     cp "$built" .build/built.so
     mv .build/built.so "$module"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The page that explains a request in the browser, as one folder of files for any file server, in any path: page/dist.
+# Writes the page that explains a request in the browser to page/dist: a folder of files for any file server,
+# under any path.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 PAGE=1 scripts/wasm.sh
-# Replaced as a whole, so that no file of an older page is left.
+# The script replaces the whole folder, so that no file of an older page remains.
 rm -rf page/dist
 mkdir page/dist
 cp page/static/* .build/page.wasm page/dist/

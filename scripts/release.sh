@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Everything that a release has, in dist/: both modules, images, jwtctl, bills of materials, licenses, notes, checksums. Nothing is
-# published: the workflow of a tag does that, or a person.
+# Writes all files of a release to dist/: both modules, images, jwtctl, bills of materials, licenses, notes,
+# checksums. It publishes nothing: the workflow of a tag does that, or a person.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 have python3 || apt_install python3
 export PYTHONDONTWRITEBYTECODE=1
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-# A tag says which version this is; it must not be another than that of the sources.
+# The version in the tag must be the version of the sources.
 if [ -n "${RELEASE_TAG:-}" ]; then
     [ "$RELEASE_TAG" = "v$version" ] || fail "release: the tag is $RELEASE_TAG and Cargo.toml has $version"
     grep -q "^## \[$version\]" CHANGELOG.md || fail "release: CHANGELOG.md has no section $version"
@@ -17,7 +17,7 @@ rm -rf "$dist"
 mkdir -p "$dist"
 cp envoy/jwt.wasm "$dist/jwt.wasm"
 digest=$(sha256sum <"$dist/jwt.wasm" | cut -d' ' -f1)
-# A loaded file is not read again by Envoy: each version has a name of its own.
+# Envoy does not read a loaded file again, so each version has its own file name.
 native=libjwt-$version-linux-$(uname -m).so
 cp envoy/libjwt.so "$dist/$native"
 if [ -e envoy/libjwt-aarch64.so ]; then
@@ -34,7 +34,7 @@ for processor in x86_64 aarch64; do
     fi
 done
 image=$(LAYOUT="$dist/oci" MODULE="$dist/jwt.wasm" scripts/image.sh)
-# As one file, too, because a release of a forge has files and no folders.
+# The image is one file too, because a release on a forge contains files and no folders.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci" -cf "$dist/proxy-wasm-jwt-$version-oci.tar" \
     oci-layout index.json blobs
 LAYOUT="$dist/oci-native" NATIVE=1 scripts/image.sh >/dev/null
@@ -52,7 +52,7 @@ debian) compiler=$(/usr/bin/rustc --version) ;;
 esac
 python3 scripts/release/notes.py "$version" "$digest" "$image" "$compiler ($toolchain) with $(wasm-opt --version)" \
     "$native" >"$dist/RELEASE_NOTES.md"
-# Last, and of every file but itself.
+# The checksums come last, and cover every other file.
 (cd "$dist" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum >SHA256SUMS)
 say "release: $version in $dist/"
 cat "$dist/SHA256SUMS"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The module from the committed sources, built in two folders of different names and depths: both have the same bytes, or
-# this fails. Prints their SHA-256.
+# Builds the module from the committed sources in two folders with different names and depths. Fails unless
+# both modules have the same bytes. Prints their SHA-256.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -12,7 +12,7 @@ sums=()
 for folder in "$work/one" "$work/another folder/below/it"; do
     mkdir -p "$folder/.build"
     git archive HEAD | tar -x -C "$folder"
-    # The compiler that this checkout has chosen, and no cache of it.
+    # This uses the compiler that the checkout has chosen, but none of its caches.
     if [ -e .build/wasm-toolchain ]; then
         cp .build/wasm-toolchain "$folder/.build/"
     fi
@@ -23,7 +23,7 @@ for folder in "$work/one" "$work/another folder/below/it"; do
 done
 say "reproducible: ${sums[0]}"
 [ "${sums[0]}" = "${sums[1]}" ] || fail "reproducible: the second folder gives ${sums[1]}"
-# The module that is released is this one, if it was built from the same sources.
+# If the released module was built from the same sources, it must equal this one.
 if [ -e envoy/jwt.wasm ] && git diff --quiet HEAD -- src Cargo.toml Cargo.lock scripts/wasm.sh scripts/wasm-ld.sh; then
     here=$(sha256sum <envoy/jwt.wasm | cut -d' ' -f1)
     [ "$here" = "${sums[0]}" ] || fail "reproducible: envoy/jwt.wasm is $here; \`make wasm\` builds it again"

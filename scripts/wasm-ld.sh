@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The linker of `make wasm`: the compiler's own (WASM_LD), asked for fewer exports.
+# The linker of `make wasm`: it calls the compiler's own linker (WASM_LD) with fewer exports.
 #
-# The SDK exports every callback of the ABI, and Envoy enters the module for each one that it finds, at each request. What
-# is not asked for is not exported, and the linker leaves out all that only it would have used. The names to keep come as
-# an argument, `--keep-exports=a,b,c`, so that Cargo sees a change of theirs and links again.
+# The SDK exports every callback of the ABI, and Envoy enters the module for each one that it finds, at each
+# request. This script keeps only the exports in the argument `--keep-exports=a,b,c`, and the linker removes
+# the code that only the other exports use. The names are an argument, so that Cargo sees when they change,
+# and links again.
 set -euo pipefail
 
 keep=

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The release module, at envoy/jwt.wasm, or with TRAP=1 the one for the tests that take it down, at .build/trap.wasm, or with
-# PAGE=1 that of the page in the browser, at .build/page.wasm. Two compilers can make it:
+# Builds the release module at envoy/jwt.wasm. TRAP=1 builds the module of the tests that crash it, at
+# .build/trap.wasm. PAGE=1 builds the module of the page in the browser, at .build/page.wasm. Two compilers
+# can build it:
 #
 #   rustup   the Rust in PATH, with the target wasm32-wasip1 (added by rustup where its server can be reached)
 #   debian   Debian's own Rust, which has no such target: the standard library is compiled too, from the same source package
 #
-# The first is taken where it works. The choice is remembered in .build/wasm-toolchain; WASM_TOOLCHAIN overrides it.
+# The script uses the first if it works. It stores its choice in .build/wasm-toolchain. WASM_TOOLCHAIN
+# overrides the choice.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -13,7 +15,7 @@ target=wasm32-wasip1
 module=envoy/jwt.wasm
 memory=.build/wasm-toolchain
 
-# Encoded, so that a directory with a space in its name stays one argument.
+# The flags are encoded, so that a directory with a space in its name stays one argument.
 rustflags() {
     local IFS=$'\x1f'
     export CARGO_ENCODED_RUSTFLAGS="$*"
@@ -42,7 +44,7 @@ rustup_build() (
     cargo rustc "${build[@]}"
 )
 
-# Debian's wasm linker of the compiler's own LLVM: an older one may not read its objects.
+# Debian's Wasm linker must be of the compiler's own LLVM version: an older linker may not read the objects.
 debian_linker() { echo "wasm-ld-$(/usr/bin/rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')"; }
 
 debian_ready() {
@@ -98,7 +100,8 @@ have wasm-opt || apt_install binaryen
 
 # --- build
 
-# What Envoy is to call, and nothing else: see the linker. `proxy_on_delete` is what frees a request's context.
+# The callbacks that Envoy calls, and no others: see the linker. `proxy_on_delete` frees the context of a
+# request.
 exports=(
     _initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate
     proxy_on_context_create proxy_on_configure proxy_on_tick proxy_on_http_call_response proxy_on_delete
@@ -107,7 +110,7 @@ exports=(
 package=proxy-wasm-jwt
 name=release
 if [ -n "${TRAP:-}" ]; then
-    # A profile of its own: its output has a directory of its own, and the release module cannot be mistaken for it.
+    # Its own profile gives it its own output directory, so that it cannot be mistaken for the release module.
     profile=trap
     name=trap
     module=.build/trap.wasm
@@ -123,10 +126,11 @@ else
     profile=release
     build=(--release)
 fi
-# With both of its crate types at once, Cargo leaves out the optimization across crates.
+# If Cargo builds both crate types at once, it does not optimize across crates.
 build+=(--target "$target" --package "$package" --lib --crate-type cdylib)
-# The builder's directories stay out of the module, so that the same compiler gives the same bytes anywhere: the registry's
-# too, whose names depend on where the crates come from.
+# The module does not contain the paths of the builder's directories, so that the same compiler gives the same
+# bytes anywhere. This includes the directories of the registry, whose names depend on the source of the
+# crates.
 cargo fetch --quiet --locked --target "$target"
 flags=("--remap-path-prefix=$PWD=" -C target-feature=+simd128)
 for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
