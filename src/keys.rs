@@ -1,15 +1,15 @@
 //! A provider's remote keys: when to fetch them, how long to keep them, and what workers share.
 //!
-//! Events in, values out, as in the rest of the core: this module decides that a fetch is due and what its
-//! answer means; the host sends the request and writes shared data. Every decision rests on the head, the
-//! small record in shared data that all workers of a process see, so that one process fetches once, however
-//! many workers it has.
+//! Events in, values out, as in the rest of the core: this module decides whether a fetch is due, and
+//! evaluates its response. The host sends the request, and the engine writes the shared store. Every decision
+//! depends on the record, a small entry of the store that all workers of a process share. So a process
+//! fetches once, however many workers it has.
 //!
 //! ```text
 //! is_fetch_due ─▶ claim (the lease) ─▶ [discovery document ─▶] JWKS ─▶ settle ─▶ shared data ─▶ handle_shared elsewhere
 //! ```
 //!
-//! Must not know the host, requests or tokens.
+//! This module must not know the host, requests or tokens.
 
 mod absent;
 mod answers;

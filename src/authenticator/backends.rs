@@ -14,7 +14,7 @@ const REPORT_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct WantedBackends {
     /// The host looks these up in the route of the next request.
     pub(super) aliases: Vec<Box<str>>,
-    /// Those that a route did not name, as the log says.
+    /// The aliases that a route did not name, as the log reports.
     missing: Vec<Box<str>>,
     /// The time of the last report of an engine that does not fetch.
     pub(super) reported_at: UnixTime,
@@ -34,7 +34,7 @@ impl WantedBackends {
         }
     }
 
-    /// Notes that a route does not name this alias; true the first time.
+    /// Notes that a route does not name this alias. Returns true the first time.
     pub(super) fn note_missing(&mut self, alias: &str) -> bool {
         let is_new = !self.missing.iter().any(|known| **known == *alias);
         if is_new {

@@ -1,4 +1,5 @@
-//! Results of earlier checks of a token, used again while everything on which they depend is unchanged.
+//! Results of earlier checks of a token. The filter uses a result again while nothing changes on which it
+//! depends.
 //!
 //! It decides whether a result may be kept, and whether a kept result is still valid. [`TokenCache`] is the
 //! container.
@@ -20,7 +21,8 @@ use crate::policy::{Demand, Mode};
 use crate::settings::Config;
 use crate::token_cache::{Context, Key, TokenCache};
 
-/// The accepted tokens and the refused ones. They are apart: refused tokens do not displace accepted ones.
+/// The accepted tokens and the refused ones, in separate tables: refused tokens do not displace accepted
+/// ones.
 #[derive(Debug)]
 pub(super) struct Caches {
     accepted: TokenCache<Entry>,
@@ -28,7 +30,7 @@ pub(super) struct Caches {
     counts: CacheCounts,
 }
 
-/// The result for a token, and what it depends on beside the token and the configuration.
+/// The result for a token, and the values on which it depends in addition to the token and the configuration.
 #[derive(Debug)]
 struct Entry {
     found: Found,
@@ -58,12 +60,12 @@ pub(super) enum Known {
     Checked(Checked),
 }
 
-/// How often the cache had a valid result for a token, and how often it had none.
+/// The numbers of tokens for which the cache had a valid result, and had none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounts {
     /// The cache had one.
     pub hits: u64,
-    /// The cache had none, and the filter checked the token in full.
+    /// The cache had no result, and the filter checked the token in full.
     pub misses: u64,
 }
 
@@ -108,7 +110,7 @@ impl Caches {
         };
         counts.hits = counts.hits.saturating_add(1);
         Some(match &entry.found {
-            // Another rule may have the same demand.
+            // Another rule may have the same requirement and conditions.
             Found::Accepted {
                 allowed: Some(allowed),
                 ..
@@ -137,8 +139,8 @@ impl Caches {
         if token.values.is_bound {
             return;
         }
-        // A query parameter or a cookie has neighbours that differ from request to request, and shadow mode
-        // may apply to some clients only.
+        // The parameters or cookies beside the token differ from request to request, and shadow mode may
+        // apply to some clients only.
         let location = state.config.locations.get(token.location.index());
         let is_always_so = demand.mode == Mode::Enforce && matches!(location, Some(Location::Header { .. }));
         let mut bytes = token.values.bytes();
@@ -191,7 +193,7 @@ impl Caches {
     }
 }
 
-/// Everything on which a result depends beside the token and the rule.
+/// Everything on which a result depends, except the token and the rule.
 #[derive(Clone, Copy)]
 pub(super) struct EvalState<'e> {
     config: &'e Config,

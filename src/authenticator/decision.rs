@@ -60,7 +60,7 @@ impl Allowed {
 pub enum Basis {
     /// A token of this provider was verified. Of several, it is the first that meets `authorize`.
     Verified(ProviderId),
-    /// Its rule accepts requests without a token, or with a refused one.
+    /// The rule of the request accepts requests without a token, or with a refused one.
     Anonymous,
     /// Its rule needs no token.
     Bypassed,
@@ -130,7 +130,7 @@ impl Outcome {
                     self.proof = other.proof;
                 }
             }
-            // At best, the request is allowed when its wait is over.
+            // After its wait, the request may be allowed.
             (Decision::Wait, Decision::Allow(_) | Decision::Wait) => {}
             _ => *self = other,
         }

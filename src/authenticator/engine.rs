@@ -28,10 +28,10 @@ const KID_WAIT: Duration = Duration::from_secs(2);
 /// make it begin earlier.
 const BRIEF_WAIT: Duration = Duration::from_millis(500);
 
-/// While a request waits, the engine reads the shared store this often,
+/// The interval at which the engine reads the shared store while a request waits.
 const HURRIED: Duration = Duration::from_millis(5);
 
-/// and otherwise at least this often: a worker gets no notice of another worker's write.
+/// The longest interval otherwise: a worker gets no notice of another worker's write.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The number of waiting requests that one call evaluates without a result.
@@ -41,7 +41,7 @@ const LOOKS_PER_CALL: u32 = 16;
 #[derive(Debug)]
 pub struct Authenticator {
     pub(super) config: Rc<Config>,
-    /// A provider's remote keys; `None` where its keys are local.
+    /// A provider's remote keys; `None` if its keys are local.
     pub(super) remote: Vec<Option<RemoteKeys>>,
     pub(super) waiting: WaitingRequests,
     /// The time of the last event.
@@ -260,7 +260,8 @@ impl Authenticator {
         }
         let remote = || self.remote.iter().flatten();
         let next = remote().map(RemoteKeys::next_timeout).chain(deadline).min();
-        // The engine has just tried everything that is due, in vain: the host may have failed, for instance.
+        // The engine has just tried everything that is due, without success: for instance, the host may have
+        // failed.
         let next = next.filter(|next| *next > now);
         // Requests may also wait for the fetch of another worker.
         let is_hurried = self.waiting.len() > 0

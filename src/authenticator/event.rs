@@ -40,7 +40,7 @@ pub struct WantedKey {
     pub wants: Wants,
     /// Whether the provider has a key with this `kid` that does not fit the token.
     pub is_held: bool,
-    /// The arrival of the request. Keys that were fetched later have answered the question.
+    /// The arrival of the request. Keys that were fetched later show whether the issuer has the key.
     pub since: UnixTime,
 }
 

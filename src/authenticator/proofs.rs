@@ -68,7 +68,7 @@ impl Authenticator {
         let Some((known, version)) = read() else { return };
         let random = known.or_else(|| {
             let _ = store.swap(StoreKey::NonceSecret, version, &random_bytes());
-            // The stored entry counts, whichever worker wrote it.
+            // The engine uses the stored entry, whichever worker wrote it.
             read()?.0
         });
         self.nonce_secret = random.map(|random| self.nonce_secret_of(random));

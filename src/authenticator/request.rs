@@ -30,7 +30,7 @@ const LONGEST_REMARKED_PATH: usize = 4096;
 /// Up to this number of rules, the engine looks each of them up in the cache.
 const MOST_RECALLED: usize = 8;
 
-/// The work that the checks of one request have done, for all its rules together.
+/// The work of the checks of one request so far, for all its rules together.
 struct Budget {
     signatures: Spent,
     conditions: Cell<Effort>,
@@ -80,7 +80,7 @@ impl Authenticator {
     pub(super) fn evaluate(&mut self, request: &RequestHead, time: EvalTime) -> Outcome {
         let config = self.config.clone();
         let policy = &config.policy;
-        // As Envoy's own setting for such headers does, in every mode.
+        // This applies in every mode, as does Envoy's own setting for such headers.
         if request.is_misspelt {
             let denial = Denial::new(Reason::RequestMalformed).with_detail("header spelling");
             let decision = match config.changes_nothing {
@@ -89,7 +89,8 @@ impl Authenticator {
             };
             return remarked(decision.into(), &config, request);
         }
-        // Before any rule, and in every mode: a client that asks where it gets a token has none yet.
+        // This comes before any rule, and in every mode: a client that asks where to get a token does not
+        // have one yet.
         if let Some(served) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
             let decision = match served {
                 _ if config.changes_nothing => self.bypass(Choice::Otherwise),
@@ -237,8 +238,8 @@ impl Authenticator {
         outcome
     }
 
-    /// Checks the tokens of a request. Not inlined, like everything that a known token does not need: a large
-    /// function costs more to enter.
+    /// Checks the tokens of a request. The code that a known token does not need is not inlined, because a
+    /// call of a large function costs more.
     #[inline(never)]
     fn check(
         &mut self,
@@ -298,8 +299,8 @@ impl Authenticator {
                 failure: Some(failure),
             };
         }
-        // A request without a token does not meet conditions. The faults of its tokens explain why it has
-        // none.
+        // A request without a token does not meet conditions. The faults of its tokens explain why it has no
+        // valid one.
         let needs_one = authorization.filter(|authorization| !authorization.optional);
         let denial = needs_one.map(|_| check.denial());
         let (mut accepted, unknown) = check.into_parts();
@@ -364,7 +365,7 @@ fn decode<'a>(credentials: impl Iterator<Item = &'a Credential<'a>>, config: &Co
 fn remarked(mut outcome: Outcome, config: &Config, request: &RequestHead) -> Outcome {
     if let Some(denial) = outcome.denial_mut() {
         let field = config.policy.path_field;
-        // A longer path comes from an attacker only, and the remark is not worth the work.
+        // Only attackers send longer paths, and the remark is not worth the work for them.
         denial.has_odd_path = field.and_then(|field| request.first(field)).is_some_and(|path| {
             path.len() <= LONGEST_REMARKED_PATH && !RequestPath::new(path).is_canonical()
         });

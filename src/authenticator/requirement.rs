@@ -16,7 +16,7 @@ pub(super) struct RequirementCheck<'c> {
     check: TokenCheck<'c>,
     tokens: &'c [&'c Token<'c>],
     accepted: Vec<AcceptedToken>,
-    /// The results so far: a provider that the requirement names twice is tried once.
+    /// The results so far: the engine tries a provider once, even if the requirement names it twice.
     results: Vec<(&'c ProviderRequirement, Result<AcceptedToken, Failure>)>,
     learnt: Learnt,
 }
@@ -52,7 +52,7 @@ impl<'c> RequirementCheck<'c> {
     }
 
     /// The provider that refuses the token now and the next time, and the token's times. It is the only such
-    /// provider: for all others the token was absent, or another issuer's.
+    /// provider: for all others, the token was absent or of another issuer.
     pub(super) fn lasting_refusal(&self) -> Option<(ProviderId, TimeLimits)> {
         let mut refusals = self.results.iter().filter(|(_, result)| match result {
             Ok(_) => true,
@@ -93,7 +93,8 @@ impl<'c> RequirementCheck<'c> {
         any(self.asked_of(providers), |named| self.meet_provider(named))
     }
 
-    /// No token is where these providers look. One that only the upstream reads there is not missing.
+    /// These providers find no token in their locations. If only the upstream may read a token there, the
+    /// token is not missing.
     #[inline(never)]
     fn meet_without_token(&self, providers: &ProviderList) -> Result<(), Failure> {
         let locations = &self.check.config.locations;
@@ -110,9 +111,9 @@ impl<'c> RequirementCheck<'c> {
         }
     }
 
-    /// The providers to try, in order. Of a long list these are the providers that could accept one of the
-    /// tokens, and one of each kind: every other provider of that kind would refuse the token in the same
-    /// words, as another issuer's.
+    /// The providers to try, in order. From a long list, the engine takes the providers that could accept one
+    /// of the tokens, and one provider of each kind. Every other provider of that kind would refuse the token
+    /// in the same words, as a token of another issuer.
     fn asked_of(&self, providers: &'c ProviderList) -> Vec<&'c ProviderRequirement> {
         if providers.len() <= FEW_PROVIDERS {
             return providers.iter().collect();
@@ -204,7 +205,7 @@ impl<'c> RequirementCheck<'c> {
     }
 
     fn meet_provider(&mut self, named: &'c ProviderRequirement) -> Result<(), Failure> {
-        // Whichever provider it is, it says so.
+        // Any of these providers gives the same answer.
         if self.tokens.is_empty() {
             return Err(Denial::new(Reason::TokenMissing).into());
         }
@@ -230,7 +231,7 @@ impl<'c> RequirementCheck<'c> {
         Ok(())
     }
 
-    /// The provider's token: its only one, or the one of several that counts.
+    /// The provider's token: the only one, or the preferred one of several.
     fn one_token(&self, provider: ProviderId) -> Result<(&'c Token<'c>, Vec<Elsewhere>), Denial> {
         let mut tokens = self.tokens_of(provider);
         let token = tokens.next().ok_or(Denial::new(Reason::TokenMissing))?;

@@ -26,7 +26,7 @@ impl Authenticator {
             .note(request.route_requirement.clone(), change(allowed), route.clone());
         let mut request = request.clone();
         request.route_requirement = route;
-        // The proof of the request was spent when it was decided.
+        // The decision about the request has already used its proof.
         self.evaluate(&request, EvalTime::again(then, then, true))
             .decision
     }

@@ -1,4 +1,5 @@
-//! The memory of routes that Envoy chose for edited requests. It is bounded, and knows if it is incomplete.
+//! The memory of routes that Envoy chose for edited requests. It has a limit, and records whether it is
+//! incomplete.
 
 /// The most kinds that a worker remembers: more than a configuration has.
 const MAX_KINDS: usize = 256;
@@ -7,7 +8,7 @@ const MAX_KINDS: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Reroutes {
     kinds: Vec<Kind>,
-    /// There was a further kind without room.
+    /// A further kind of request found no room.
     is_incomplete: bool,
 }
 
@@ -75,7 +76,7 @@ mod tests {
             reroutes.note(name(1), number, name(2));
             reroutes.note(name(1), number, name(2));
         }
-        // Another route of a kind that is known takes no room of another.
+        // A further route of a known kind needs no further room.
         reroutes.note(name(1), 7, None);
         assert!(!reroutes.is_incomplete);
         assert_eq!(reroutes.kinds.len(), MAX_KINDS);

@@ -227,7 +227,7 @@ impl Authenticator {
                         Elsewhere::Same(_) if provider.forward => {}
                         Elsewhere::Same(location) => spend(location),
                         // If another provider has verified the token, that provider's settings decide whether
-                        // it stays.
+                        // the token stays.
                         Elsewhere::Unverified(location)
                             if accepted.iter().any(|other| other.location == location) => {}
                         Elsewhere::Unverified(location) => spend(location),

@@ -72,7 +72,7 @@ pub(super) struct TokenValues {
     pub(super) proof: Option<ProofId>,
     /// `sub`, if the configuration asks for it.
     pub(super) subject: Option<Rc<str>>,
-    /// With each request, the client has to prove that the token is its own.
+    /// The client has to prove with each request that the token belongs to it.
     pub(super) is_bound: bool,
     pub(super) times: TimeLimits,
 }
@@ -265,7 +265,8 @@ impl TokenCheck<'_> {
             shortfall
         };
         if let Some(shortfall) = provider.authorization.as_ref().and_then(lacks) {
-            // Not kept: a request with fewer tokens may have more work left for the conditions.
+            // The filter does not keep this result: a request with fewer tokens may have more work left for
+            // the conditions.
             let denial = Denial::new(Reason::TokenRejected).by(id);
             return Err(denial.short_of(shortfall).into());
         }
@@ -405,7 +406,7 @@ impl TokenCheck<'_> {
     }
 }
 
-/// A description of a value that is worse than a malformed token.
+/// The detail for a value that the filter refuses as a malformed token.
 #[inline(never)]
 fn oddity(value: &[u8]) -> Option<&'static str> {
     Some(match value {

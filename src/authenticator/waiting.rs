@@ -35,12 +35,12 @@ pub(super) enum Room {
     Free,
     /// Yes, in place of this request.
     Instead(StreamId, Box<Waiting>),
-    /// No: every client with a place has no more than the new one.
+    /// No client with a place has more places than the new one.
     Taken,
 }
 
-/// All waiting requests. The map of arrivals finds the request of a client that leaves, at the same cost
-/// however many wait.
+/// All waiting requests. The map of arrivals finds the request of a client that disconnects. The cost does
+/// not depend on the number of waiting requests.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRequests {
     by_arrival: BTreeMap<u64, (StreamId, Waiting)>,
@@ -84,7 +84,7 @@ impl WaitingRequests {
             .min(limit.max(1))
     }
 
-    /// Looks for `places` places, of `limit` in all.
+    /// Looks for `places` free places. There are `limit` places in all.
     pub(super) fn room_for(&mut self, peer: Peer, places: usize, limit: usize) -> Room {
         if self.taken.saturating_add(places) <= limit {
             return Room::Free;

@@ -1,11 +1,12 @@
-//! Key ids that the issuer did not have when it was asked recently.
+//! Key ids that the issuer did not have in recent fetches.
 
 use std::collections::VecDeque;
 
 use crate::time::UnixTime;
 
 const CAPACITY: usize = 128;
-/// A longer `kid` is not remembered: with 128 of any size, strangers could fill the memory.
+/// The filter does not remember a longer `kid`: 128 `kid`s without a limit of their size could fill the
+/// memory.
 const MAX_KID_BYTES: usize = 256;
 
 /// The last absent ids. The oldest leaves first.

@@ -52,7 +52,7 @@ impl RemoteKeys {
         let is_cluster_missing = matches!(answer, Err(FetchError::ClusterMissing));
         self.handle_answer(in_flight, answer, now, events);
         if is_cluster_missing {
-            // Only now: the log names the cluster that is not there.
+            // This comes only now, because the log names the missing cluster.
             self.backends.forget();
         }
     }

@@ -59,8 +59,8 @@ pub(super) const WARM: Backoff = Backoff {
 
 impl Backoff {
     /// The pause after this many consecutive failures: doubled each time, then shortened by up to half at
-    /// random. If the issuer requests a longer one, it is that, plus up to a tenth: the issuer requests the
-    /// same of a whole fleet.
+    /// random. If the issuer requests a longer pause, the filter takes that pause plus up to a tenth, because
+    /// the issuer requests the same pause of a whole fleet.
     pub(super) fn pause(self, failures: u32, asked_for: Duration, chance: &mut RandomSource) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let full = self

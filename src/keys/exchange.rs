@@ -56,7 +56,8 @@ impl RemoteKeys {
             else {
                 continue;
             };
-            // The end of that fetch is not written here: with keys, this worker would wait for the lease's end.
+            // This does not write the end of that fetch: with keys, this worker would wait until the lease
+            // ends.
             if record.is_leased(now) && self.serving(now).is_some() {
                 continue;
             }
@@ -166,8 +167,8 @@ impl RemoteKeys {
         }
         if record.version != self.record.version {
             let Some(keys) = keys else {
-                // Its writer is between two writes, or was overtaken: the worker keeps its keys, and stores
-                // the document again if it stays unreadable.
+                // The writer is between two writes, or another worker was faster. This worker keeps its keys,
+                // and stores the document again if it stays unreadable.
                 self.unreadable = Some(record.version);
                 return;
             };

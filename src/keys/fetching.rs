@@ -63,7 +63,7 @@ impl RemoteKeys {
         self.wants != Wants::Nothing && self.next_kid_fetch(self.wants, now) <= now
     }
 
-    /// When to call next. Further calls do no harm.
+    /// The time of the next call. Earlier calls do no harm.
     #[must_use]
     pub fn next_timeout(&self) -> UnixTime {
         if let Some(in_flight) = self.in_flight {
@@ -78,8 +78,8 @@ impl RemoteKeys {
 
     // --- lease ---
 
-    /// Takes the lease in this worker's own record, if a fetch is still due by the process's present record.
-    /// The request is sent after the record was written by compare-and-swap.
+    /// Takes the lease in this worker's own record, if a fetch is still due according to the process's
+    /// present record. The host sends the request only after compare-and-swap has written the record.
     pub fn acquire_lease(
         &mut self,
         id: FetchId,
@@ -88,7 +88,7 @@ impl RemoteKeys {
     ) -> Option<FetchRequest> {
         if let Some(record) = current.filter(|record| !self.is_behind(record, now)) {
             if record.version == self.record.version {
-                // If another worker has asked the issuer meanwhile, what was wanted before is answered.
+                // If another worker has asked the issuer meanwhile, the earlier questions are answered.
                 self.take_record(record);
             } else if self.unreadable == Some(record.version) {
                 // The document is lost. This worker's keys may be used until the fetch replaces both.

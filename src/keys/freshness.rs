@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-/// The shortest lifetime: an issuer cannot make the filter fetch more often,
+/// The shortest lifetime: an issuer cannot make the filter fetch more often.
 const SHORTEST: Duration = Duration::from_secs(60);
-/// and the longest one: an issuer cannot keep the filter from noticing a rotation.
+/// The longest lifetime: an issuer cannot keep the filter from noticing a rotation.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The lifetime in `cache-control`, within bounds; `otherwise` if there is none. The configured lifetime also

@@ -40,7 +40,7 @@ pub struct KeyRecord {
     pub(super) outage: Option<Outage>,
     /// The times at which the last fetches for an unknown `kid` began, the latest last.
     pub(super) kid_fetches: [u64; 3],
-    /// When the three before those began.
+    /// The times at which the three fetches before those began.
     pub(super) kid_fetches_before: [u64; 3],
     /// The content of the discovery document, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,8 +70,8 @@ pub(super) struct Discovered {
     pub(super) outage: Option<Outage>,
 }
 
-/// Consecutive failures, as reported to the operator: a change of state is reported once, by the first worker
-/// that notices it. The names in the store are those of the format.
+/// Consecutive failures, as reported to the operator: the first worker that notices a change of state reports
+/// it, once. The names in the store are those of the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Outage {
     /// The begin of the first failure.
@@ -93,7 +93,8 @@ pub enum KeyState {
     Missing,
 }
 
-/// No lease is longer than two requests and a margin. A longer one was taken before the clock was set back.
+/// No lease is longer than two requests and a margin. If a lease is longer, a worker took it before the clock
+/// was set back.
 const LONGEST_LEASE: Duration = LONGEST_TIMEOUT.saturating_mul(3);
 
 impl KeyRecord {
@@ -159,7 +160,7 @@ impl KeyRecord {
         self.asked_at > other.asked_at || has_ended()
     }
 
-    /// The consequence of a failure now, and until when.
+    /// The consequence of a failure now, and the time until which it lasts.
     pub(super) fn state(&self, now: UnixTime) -> (KeyState, UnixTime) {
         if !self.serves(now) {
             (KeyState::Missing, UnixTime::NEVER)
@@ -170,16 +171,17 @@ impl KeyRecord {
         }
     }
 
-    /// When an unknown `kid` may cause a fetch next: six in two windows at most, and never more than 71/160 of
-    /// a window after the last one (13.3 s in 30 s), whatever strangers send. A `kid` that has come before,
-    /// and for which the issuer was not asked yet, need not wait for that long, as long as the fetches that
-    /// are left suffice for such pauses. So a stranger who makes up another `kid` for each token, or repeats
-    /// the same few, does not take the fetch that a rotated key needs.
+    /// The earliest time at which an unknown `kid` may cause a fetch. There are at most six fetches in two
+    /// windows. Whatever clients send, the next fetch may begin 71/160 of a window (13.3 s of 30 s) after the
+    /// last one at the latest. A `kid` that has come before, and for which the filter has not asked the
+    /// issuer yet, waits for a shorter time, if the remaining fetches suffice for the full pauses. So a
+    /// client that invents a `kid` for each token, or repeats a few, does not use up the fetch that a rotated
+    /// key needs.
     pub(super) fn next_kid_fetch(&self, window: Duration, wants: Wants, now: UnixTime) -> UnixTime {
         let [sixth, fifth, fourth] = self.kid_fetches_before;
         let [third, second, last] = self.kid_fetches;
-        // In 160ths of a window, from the last fetch, the second last and so on. All six pauses take two
-        // windows: the first two of them may be short, and then the other four are 71 each.
+        // The pauses in 160ths of a window: from the last fetch, from the second last, and so on. All six
+        // pauses take two windows. The first two may be short, and then the other four are 71 each.
         let next = |pauses: [u32; 6]| {
             [last, second, third, fourth, fifth, sixth]
                 .into_iter()
@@ -208,7 +210,8 @@ impl KeyRecord {
     }
 }
 
-/// The end of a pause that began then; `None`: it never began, or in the future, before the clock was set back.
+/// The end of a pause that began at this time. `None` if it never began, or if its begin is in the future
+/// because the clock was set back.
 fn after(begun: u64, pause: Duration, now: UnixTime) -> Option<UnixTime> {
     let began = (1..=now.as_millis()).contains(&begun);
     began.then(|| UnixTime::from_millis(begun).after(pause))
@@ -222,9 +225,9 @@ pub enum Wants {
     Nothing,
     /// A `kid` that has not come before.
     Once,
-    /// One that has come before the keys were fetched that do not have it.
+    /// A `kid` that had come before the filter fetched the present keys, which do not have it.
     InVain,
-    /// One that has come before, and for which the issuer was not asked yet.
+    /// A `kid` that has come before, and for which the filter has not asked the issuer yet.
     Again,
 }
 
@@ -245,7 +248,8 @@ impl Outage {
         }))
     }
 
-    /// Notes a failure that began at `begun`; true if it was not reported to the operator before.
+    /// Notes a failure that began at `begun`. Returns true if no worker has reported it to the operator
+    /// before.
     pub(super) fn note(outage: &mut Option<Self>, begun: UnixTime, state: KeyState, why: String) -> bool {
         let since = outage.as_ref().map_or(begun.as_millis(), |before| before.since);
         let now = Self { since, state, why };
@@ -258,8 +262,8 @@ impl Outage {
 /// A record that cannot be read.
 struct Unreadable;
 
-/// A record as it is in shared data; what is absent is zero or nothing. By hand, since derived readers
-/// are 20 KB of the module.
+/// A record as in shared data. An absent member is zero or none. The reader is handwritten, because derived
+/// readers take 20 KB of the module.
 struct Record<'a>(Object<'a>);
 
 impl<'a> Record<'a> {
@@ -307,7 +311,7 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(30);
 
-    /// When fetches begin within ten minutes, where there is always someone who wants one.
+    /// The times at which fetches begin within ten minutes, if there is always a request that wants one.
     fn fetches(mut wants: impl FnMut(u64) -> Wants) -> Vec<u64> {
         let mut record = KeyRecord::default();
         let begin = 1_000_000;

@@ -104,9 +104,9 @@ impl RemoteKeys {
 
     // --- unknown kids ---
 
-    /// When a request that arrived at `since` may learn of a `kid` that the keys do not have. `None` if the
-    /// issuer was asked after that, or shortly before, and does not have it. `serial` is the number of a
-    /// request that has just arrived, or 0.
+    /// The time at which a request that arrived at `since` may learn whether the issuer has a `kid` that the
+    /// keys lack. `None` if the filter asked the issuer after `since`, or shortly before, and the issuer does
+    /// not have it. `serial` is the number of a request that has just arrived, or 0.
     pub(crate) fn may_learn(
         &self,
         kid: &str,
@@ -128,8 +128,8 @@ impl RemoteKeys {
         })
     }
 
-    /// A request names a `kid` that the keys do not have. True if it wants more than the requests before it.
-    /// The arguments are those of [`Self::may_learn`].
+    /// A request names a `kid` that the keys do not have. Returns true if it is more urgent than the requests
+    /// before it. The arguments are those of [`Self::may_learn`].
     pub(crate) fn note_unknown(&mut self, kid: &str, serial: u64, since: UnixTime, now: UnixTime) -> bool {
         if self.absent.contains(kid, now) {
             return false;
@@ -149,7 +149,7 @@ impl RemoteKeys {
         self.wants > before
     }
 
-    /// Keys from the future were fetched before the clock was set back.
+    /// If the time of the keys is in the future, the filter fetched them before the clock was set back.
     fn was_asked_within(&self, since: UnixTime, now: UnixTime) -> bool {
         (since.as_millis()..=now.as_millis()).contains(&self.record.asked_at)
     }
@@ -172,7 +172,7 @@ impl RemoteKeys {
         self.wants = Wants::Nothing;
     }
 
-    /// The wishes of requests that the keys do not meet.
+    /// The `kid`s that requests need and the keys do not have.
     pub(crate) fn wants(&self) -> Wants {
         self.wants
     }
@@ -182,8 +182,9 @@ impl RemoteKeys {
         self.record.next_kid_fetch(window, wants, now)
     }
 
-    /// How long the issuer's lack of a `kid` counts. It is short: an attacker may ask for a key just before
-    /// the issuer publishes it, so that its tokens are refused.
+    /// The time for which the filter trusts that the issuer does not have a `kid`. It is short: an attacker
+    /// may ask for a key just before the issuer publishes it, so that the filter refuses the tokens of the
+    /// new key.
     fn absence(&self) -> Duration {
         let window = self.source.key_cache.unknown_kid_cooldown;
         window.checked_div(6).unwrap_or_default()
@@ -192,7 +193,7 @@ impl RemoteKeys {
     /// Adopts these keys.
     pub(super) fn hold(&mut self, parsed: Arc<ParsedJwkSet>, is_new: bool, now: UnixTime) {
         if is_new {
-            // New keys may include what the old ones lacked, and no request needs a withdrawn key.
+            // New keys may include a key that the old ones lacked, and no request needs a withdrawn key.
             self.absent.clear();
             let until = now.after(self.absence());
             let withdrawn = self

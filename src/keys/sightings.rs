@@ -1,14 +1,15 @@
 //! The unknown `kid`s of recent requests. The `kid` of a rotated key comes again, and a random one does not.
-//! A `kid` that comes again after a fetch that did not return it may be made up as well.
+//! If a `kid` comes again after a fetch that did not return it, it may be invented as well.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::record::Wants;
 
-/// So many at a time; a later one may take the place of an earlier one, and which one is not for strangers to choose.
+/// The number of `kid`s that the filter remembers. A later one may replace an earlier one, and a client
+/// cannot choose which.
 const CAPACITY: usize = 1024;
 
-/// The `kid`s of the last few requests that named a key which is not there, by their hashes.
+/// The hashes of the `kid`s of the last few requests that named a missing key.
 #[derive(Debug)]
 pub(super) struct Sightings {
     seed: u64,
@@ -25,7 +26,7 @@ struct Sighting {
 }
 
 impl Sighting {
-    /// The urgency of a request that names the `kid` again; the keys were last fetched at this time.
+    /// The urgency of a request that names the `kid` again, if the filter last fetched the keys at this time.
     const fn wants(&self, request: u64, asked_at: u64) -> Wants {
         if self.request == request {
             Wants::Once
@@ -53,10 +54,10 @@ impl Sightings {
         sighting.map_or(Wants::Once, |sighting| sighting.wants(request, asked_at))
     }
 
-    /// The same, and notes that the request has named it now.
+    /// Returns the same, and notes that the request names the `kid`.
     pub(super) fn note(&mut self, kid: &str, request: u64, asked_at: u64, now: u64) -> Wants {
         if self.places.is_empty() {
-            // Only where there ever is such a request.
+            // The table exists only after the first such request.
             self.places.resize(CAPACITY, Sighting::default());
         }
         let (hash, index) = self.place(kid);
