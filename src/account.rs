@@ -23,7 +23,7 @@ use crate::time::UnixTime;
 pub use summary::{RefusalSummary, RefusalsOfAKind};
 pub use token::token_summary;
 
-/// In bytes. Nearly every detail is shorter.
+/// The limit in bytes. Nearly every detail is shorter.
 const USUAL_LENGTH: usize = 96;
 
 /// The number of values of a list that are shown.
@@ -291,7 +291,7 @@ fn write_claim(to: &mut String, claim: &ClaimPath) -> fmt::Result {
     }
 }
 
-/// The values, separated by commas: of a long list the first ones, and the number of the others.
+/// The values, separated by commas. For a long list, these are the first values and the number of the others.
 fn write_list<T>(
     to: &mut String,
     values: impl Iterator<Item = T>,
@@ -314,10 +314,10 @@ fn write_list<T>(
     }
 }
 
-/// The decision of a refused request,
+/// The decision of a refused request.
 pub const DENIED: &str = "denied";
 
-/// and of a request that would be refused if its rule were enforced.
+/// The decision of a request that the filter would refuse if its rule were enforced.
 pub const SHADOW_DENIED: &str = "shadow_denied";
 
 impl RefusalsOfAKind {

@@ -34,7 +34,7 @@ pub enum Binding {
     Checked {
         /// The check of the certificate.
         mtls: Check,
-        /// `trust_xfcc`: the certificate that a proxy in front of Envoy has verified counts.
+        /// `trust_xfcc`: the filter uses the certificate that a proxy in front of Envoy has verified.
         forwarded: Option<Forwarded>,
         /// The check of the proof of possession.
         dpop: Option<Dpop>,
@@ -116,7 +116,7 @@ impl Binding {
         )
     }
 
-    /// Whether the result for one request is no evidence for the next one.
+    /// Whether the result for one request does not apply to the next request.
     #[must_use]
     pub fn asks_each_request(self, jwt: &VerifiedJwt<'_>) -> bool {
         self != Self::Off && jwt.members().any(|(name, _)| name == "cnf")
@@ -152,8 +152,8 @@ impl Binding {
         let member = |name: &str| confirmation.as_ref().and_then(|object| object.member(name));
         // Every method of confirmation has to succeed. An issuer that binds a token in a way that the filter
         // does not check would otherwise have issued a bearer token. Other members are ignored, as RFC 7800
-        // section 3.1 requires: Keycloak writes one beside `jkt`. But a `cnf` with such members only may be
-        // of an unknown method.
+        // section 3.1 requires: Keycloak writes one beside `jkt`. But a `cnf` with such members only may use
+        // an unknown method.
         if let Some(object) = &confirmation {
             let is_checked = |name: &str| match name {
                 CERTIFICATE => mtls != Check::Off,

@@ -1,16 +1,16 @@
 //! The comparison of bytes by words.
 //!
-//! That of the standard library goes byte by byte on wasm32, and takes longer than all else that a known token
-//! needs.
+//! On wasm32, the standard library compares byte by byte. That takes longer than the rest of the work for a
+//! known token.
 
-/// Whether the two are the same. If their lengths are, all bytes are compared.
+/// Whether both are equal. If the lengths are equal, the function compares all bytes.
 #[inline]
 #[must_use]
 pub(crate) fn is_same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len() && are_same_words(left, right)
 }
 
-/// The same of two that are equally long.
+/// The same for two texts of equal length.
 #[inline(never)]
 fn are_same_words(left: &[u8], right: &[u8]) -> bool {
     let (left_chunks, left_rest) = left.as_chunks::<32>();
@@ -28,7 +28,7 @@ fn are_same_words(left: &[u8], right: &[u8]) -> bool {
     difference == 0 && left_rest.iter().eq(right_rest)
 }
 
-/// Written out, since what a loop does beside its work would be most of it.
+/// There is no loop here, because its overhead would be most of the cost.
 fn difference_of_chunks(left: &[u8; 32], right: &[u8; 32]) -> u64 {
     let (([a, b, c, d], []), ([e, f, g, h], [])) = (left.as_chunks::<8>(), right.as_chunks::<8>()) else {
         return u64::MAX;

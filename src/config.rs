@@ -1,7 +1,7 @@
 //! Reads the configuration once, checks it in full, and converts it to the types of the other modules.
 //!
 //! It ignores nothing: it refuses unknown fields, impossible values, and names without a definition, each
-//! with its path. It computes everything that does not depend on a request.
+//! with its path. It also computes every value that does not depend on a request.
 
 mod algorithms;
 mod authorize;
@@ -104,8 +104,8 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Box<ConfigError>> {
 ///
 /// As [`parse`].
 pub fn parse_with(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigError>> {
-    // JSON is UTF-8 and begins with `{`; no message looks like that. The filter reports all other bytes as
-    // faulty JSON, because that is probably what the operator wrote.
+    // JSON is UTF-8 and begins with `{`; no message begins like that. The filter reports all other bytes as
+    // faulty JSON, because the operator probably wrote JSON.
     match Json::parse(bytes) {
         Err(JsonError::Syntax | JsonError::NotUtf8) => match struct_message::to_json(bytes) {
             Some(json) if !bytes.is_empty() => read_json(&json, options.with_doubles()),
@@ -166,7 +166,7 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     for patterns in names.patterns.values() {
         patterns.finish();
     }
-    // Costs the module more than its size allows.
+    // The module has no room for this check.
     #[cfg(not(target_family = "wasm"))]
     reach::warn_of_hidden(&policy, &mut names.warnings);
     let tells_clients_apart = policy.tells_clients_apart();
@@ -424,7 +424,7 @@ fn read_limits(fields: &Fields<'_, TopObject>) -> Limits {
     }
 }
 
-/// Names of Prometheus have no `-` either.
+/// Names in Prometheus do not contain `-` either.
 fn keep_metrics_apart(
     node: &Node<'_>,
     provider: &Provider,

@@ -49,7 +49,7 @@ pub(crate) fn claim_values(
 }
 
 /// Sets the owned headers for which the tokens have values. If two tokens have a value for one header, the
-/// first counts.
+/// first token applies.
 pub(crate) fn write_claims<'c>(
     owned: &OwnedHeaders,
     tokens: impl Iterator<Item = &'c [ClaimValue]> + Clone,
@@ -96,7 +96,7 @@ pub(crate) fn state_entries(
 const LONGEST_TEXT: usize = 1024;
 
 /// Text of a token for an access log. Characters that end a line, or that are commands for a terminal, become
-/// `\u` and four digits. A longer text is cut, and ends in an ellipsis.
+/// `\u` and four digits. A text beyond the limit is truncated, and ends in an ellipsis.
 pub fn text_on_one_line(text: &str) -> Cow<'_, str> {
     let is_long = text.len() > LONGEST_TEXT;
     if !is_long && is_one_line(text) {
@@ -113,7 +113,7 @@ pub fn text_on_one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The same for JSON, which keeps its meaning: white space between its values becomes a space, and such
+/// The same for JSON, whose meaning does not change: white space between its values becomes a space, and such
 /// characters in its strings get JSON's escapes.
 fn json_on_one_line(json: Vec<u8>) -> Vec<u8> {
     match std::str::from_utf8(&json) {
@@ -278,7 +278,8 @@ mod tests {
             (r#"[["a"]]"#, Csv, None),
             (r#""a b""#, Csv, Some("a b")),
             ("7", Csv, Some("7")),
-            // A text is one member, as an element of a list is: what would be read as another list is no header.
+            // A text is one member, like an element of a list. If an upstream would read it as another list,
+            // the header is absent.
             (r#""clerk,admin""#, Csv, None),
             (r#""clerk;admin""#, Csv, None),
             (r#""\"admin\"""#, Csv, None),

@@ -1,9 +1,10 @@
 //! The proxy-wasm side: callbacks of the host in, host calls out, and no rule of its own.
 //!
-//! The only place that names `proxy_wasm` and `log`. Everything from outside is bytes here, and no host call can panic:
-//! they go through `abi`, not through the SDK's own, which panics on every status that it does not expect.
+//! Only this module names `proxy_wasm` and `log`. All input is bytes here, and no host call can panic: the
+//! calls go through `abi`. The SDK's own functions panic on every status that they do not expect.
 //!
-//! What every host reports to operators in the same words is public: another host has other calls, and these words.
+//! The words that every host reports to operators are public, because another host has other calls, but the
+//! same words.
 
 #[cfg(feature = "wasm-host")]
 mod abi;

@@ -22,7 +22,7 @@ use self::read::{Check, Elements, Members, are_distinct};
 
 pub use self::error::{JsonError, MAX_DEPTH};
 
-/// Line and column, from 1, of the place at which a text stops to be JSON.
+/// The line and the column, from 1, at which a text is no longer JSON.
 #[must_use]
 pub fn syntax_fault(bytes: &[u8]) -> (usize, usize) {
     let text = std::str::from_utf8(bytes).unwrap_or_default();

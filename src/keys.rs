@@ -6,7 +6,8 @@
 //! fetches once, however many workers it has.
 //!
 //! ```text
-//! is_fetch_due ─▶ claim (the lease) ─▶ [discovery document ─▶] JWKS ─▶ settle ─▶ shared data ─▶ handle_shared elsewhere
+//! is_fetch_due ─▶ acquire_lease ─▶ [discovery document ─▶] JWKS ─▶ publish ─▶ shared store ─▶ read_shared
+//! elsewhere
 //! ```
 //!
 //! This module must not know the host, requests or tokens.

@@ -5,8 +5,8 @@
 //! and every negated class match, so that it does not hide its neighbors.
 //!
 //! Each byte of a text costs one step, and more only if no earlier text reached the same state. [`Effort`]
-//! bounds the cost for one request. Beyond it the answer is [`Hits::Unknown`], and the caller has to choose
-//! the safe side.
+//! limits the cost for one request. Beyond this limit the answer is [`Hits::Unknown`], and the caller has to
+//! make the safe choice.
 
 mod automaton;
 mod effort;
@@ -211,7 +211,7 @@ impl Member {
         self.number
     }
 
-    /// As above, for a text that is searched only once.
+    /// The same as above, for a text that is searched only once.
     #[must_use]
     pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
         self.set.matching(text, effort).hold(self.number)

@@ -292,7 +292,7 @@ impl Policy {
                 });
             }
         }
-        // The last field is the literal one. It ends the search for certain.
+        // The last field is the literal one. It always ends the search.
         first.unwrap_or(Choice::Otherwise)
     }
 

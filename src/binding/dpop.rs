@@ -147,7 +147,7 @@ impl Dpop {
         if let Some(nonces) = &self.nonce {
             let required = |detail| Denial::new(Reason::ProofNonce).with_detail(detail);
             let secret = nonces.secret.as_ref().or(presented.nonce_secret);
-            // A challenge needs the nonce as well, so this is no fault of the client.
+            // The challenge needs the nonce as well, so the client is not at fault.
             let secret = secret
                 .ok_or_else(|| Denial::new(Reason::KeysUnavailable).with_detail("no secret for nonces"))?;
             if claims.member("nonce").is_none() {
@@ -204,7 +204,7 @@ fn jwk_thumbprint(jwk: &Object<'_>) -> Option<String> {
 }
 
 /// Scheme, authority and path, normalized as in RFC 3986 sections 6.2.2 and 6.2.3, without query and
-/// fragment. Dot segments stay: a request with them is another request for this filter too.
+/// fragment. Dot segments stay: for this filter too, a path with dot segments is another path.
 fn normal_url(url: &str) -> Option<String> {
     let (scheme, authority, rest) = split_url(url)?;
     let scheme = scheme.to_ascii_lowercase();

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(two.len(), TIME + 2 * ENTRY);
         assert_eq!(proof("key", "a").enter(&two, NOW), Entered::Used);
         with(&two, proof("other", "a"), NOW);
-        // Valid to the end of the second in which it is out of time.
+        // The proof is valid until the end of the second in which it expires.
         let last = until("key", "c", UnixTime::from_millis(99_001));
         let three = with(&[], last, NOW);
         assert_eq!(last.enter(&three, UnixTime::from_millis(99_999)), Entered::Used);

@@ -1,6 +1,5 @@
-//! JSON numbers compared by their digits
-//! ([RFC 8259 section 6](https://www.rfc-editor.org/rfc/rfc8259#section-6)) instead of as floats: no two numbers become equal,
-//! and none is rounded.
+//! Compares JSON numbers ([RFC 8259 section 6](https://www.rfc-editor.org/rfc/rfc8259#section-6)) by their
+//! digits and not as floats. So the comparison rounds no number, and two different numbers are never equal.
 
 /// The parts of a number, as in the text.
 #[derive(Clone, Copy, Debug)]

@@ -49,7 +49,7 @@ impl IssuerPattern {
     }
 }
 
-/// The letters of tenants' names and numbers. None of them has a meaning in a URL.
+/// The characters of tenants' names and numbers. None of them has a special meaning in a URL.
 fn is_value(part: &str) -> bool {
     (1..=MAX_VALUE).contains(&part.len())
         && part

@@ -1,7 +1,7 @@
 //! NumericDate ([RFC 7519 section 2](https://www.rfc-editor.org/rfc/rfc7519#section-2)): seconds since the
 //! epoch, possibly with a fraction or an exponent.
 //!
-//! It is read from the digits of the number and not as a float: rounding must never extend the life of a
+//! The filter reads the digits of the number, and not a float: rounding must never extend the lifetime of a
 //! token.
 
 use super::decimal::Decimal;

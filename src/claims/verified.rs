@@ -28,7 +28,7 @@ pub enum SignatureCheck<'a> {
     BudgetExhausted,
     /// The set has no key with this `kid` and issuer or, without a `kid`, no key that fits.
     KeyNotFound {
-        /// Whether the filter tried keys without a `kid` instead, in vain.
+        /// Whether the filter tried keys without a `kid` instead, without success.
         tried: bool,
     },
 }

@@ -212,7 +212,7 @@ fn read_scalar(node: &Node<'_>, names: &Names) -> Result<Scalar, Box<ConfigError
     Ok(Scalar::Number(text.into()))
 }
 
-/// From here on, a double represents several whole numbers: 2^53 + 1 becomes 2^53.
+/// From this number on, a double represents several whole numbers: 2^53 + 1 becomes 2^53.
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, Box<ConfigError>> {

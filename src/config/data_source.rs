@@ -73,7 +73,7 @@ pub(super) fn read_secret(
 ) -> Result<Vec<u8>, Box<ConfigError>> {
     let (inline, secret) = read(node, written, instead)?;
     if secret.starts_with(b"${") || secret.starts_with(b"{{") {
-        // Without the text: it may be a secret all the same.
+        // The message omits the text, because it may be a secret.
         return Err(inline.invalid("is a placeholder, which nothing has replaced"));
     }
     if secret.len() < SHORTEST_SECRET {

@@ -32,7 +32,7 @@ impl ConfigError {
         std::iter::once(self).chain(&self.others)
     }
 
-    /// A placeholder for a fault that is already one of the [`Faults`].
+    /// A placeholder for a fault that the [`Faults`] already contain.
     pub(super) fn reported() -> Box<Self> {
         Box::new(Self {
             path: String::new(),
@@ -321,9 +321,9 @@ const MEANT: &[(&str, &str, &str)] = &[
     ("inline", "inline_string", "inline_string"),
 ];
 
-/// What to write for fields of other products, and for ours where they do not belong, a line each: their names without `_`,
-/// `-`, `@` and capitals; a field that is known where they were written; the advice. One text, since a table of texts
-/// costs the module 24 bytes for each of them.
+/// The advice for fields of other products, and for our fields in a wrong place. Each line has their names
+/// without `_`, `-`, `@` and capitals, then a field that is valid in that place, then the advice. This is one
+/// text, because a table would cost the module 24 bytes for each text.
 const ADVICE: &str = "\
 name|backend|write the cluster's name itself, as in cluster: idp
 type enabled||leave it out
@@ -377,7 +377,8 @@ pub(super) fn advice(name: &str, known: &[&'static str]) -> Option<&'static str>
     })
 }
 
-/// The field that an unknown field was probably meant to be. A field that `is_at_home` elsewhere is not another one misspelt.
+/// The field that the author of an unknown field probably meant. If a field `is_at_home` elsewhere, it is not
+/// a misspelling of another field.
 pub(super) fn meant(name: &str, known: &[&'static str], is_at_home: bool) -> Option<&'static str> {
     MEANT
         .iter()
@@ -389,7 +390,7 @@ pub(super) fn meant(name: &str, known: &[&'static str], is_at_home: bool) -> Opt
         })
 }
 
-/// How a field looks, a line each, for one that was written as a value of another type.
+/// An example of each field, one per line, for a field with a value of the wrong type.
 const FORMS: &str = "\
 allow_missing|{}
 allow_missing_or_failed|{}
@@ -486,7 +487,7 @@ pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str>
     misspelt.or_else(|| part_of(&name, candidates))
 }
 
-/// The shortest candidate in whose name this is a word.
+/// The shortest candidate whose name contains this word.
 fn part_of<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let words = format!("_{name}_");
     candidates

@@ -1,7 +1,8 @@
 //! The fields of an object, each declared once: its name, reader, bounds, default and meaning.
 //!
 //! [`object!`] makes a constant of each field. Reading an undeclared field, or a field of another object,
-//! does not compile. The texts are for the reference in `docs/configuration.md`, and no part of the module.
+//! does not compile. The texts are for the reference in `docs/configuration.md`. The module does not contain
+//! them.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -63,9 +64,10 @@ pub(super) trait Preset: Reader {
 
 /// Declares an object: its type, its place in the reference, and its fields as constants of the type.
 ///
-/// A field has a doc comment for the reference, a name, the type of its reader, and the reader. Then may
-/// follow `required` with the advice for its absence, or `fix` if it is required only sometimes; and, for the
-/// reference, the default and the values if the reader does not provide them.
+/// A field has a doc comment for the reference, a name, the type of its reader, and the reader. After these,
+/// a required field has `required` with the advice for its absence, and a field that is required only
+/// sometimes has `fix`. If the reader does not provide the default and the values for the reference, the
+/// field has them too.
 macro_rules! object {
     (
         $(#[$object_doc:meta])*
@@ -287,7 +289,7 @@ parts! {
     SomeScalars: Shape::List { of: Box::new(Shape::Scalar), is_some: true };
     /// A list of strings. The code of the object checks each of them.
     Strings: Shape::Texts { is_some: false };
-    /// The same, with at least one element.
+    /// The same list, with at least one element.
     SomeStrings: Shape::Texts { is_some: true };
     /// A string. The code of the object checks its form.
     Form: Shape::Text { is_some: false };

@@ -25,7 +25,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     }
 }
 
-/// The name of a header that the filter will own.
+/// The name of a header that the filter owns.
 pub(super) fn read_owned(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     let name = read(node)?;
     if FRAMING.contains(&name.as_str()) {

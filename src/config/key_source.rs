@@ -35,7 +35,7 @@ pub(super) fn read(
             "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
         ))),
         (discovery, remote, local) => {
-            // The message names the last of them as the superfluous one.
+            // The message reports the last of them as superfluous.
             let surplus = local.or(remote).or(discovery);
             let what =
                 "a provider has one source of keys: write one of `discovery`, `remote_jwks`, `local_jwks`";

@@ -3,7 +3,8 @@
 //! The filter compares texts as they are written. With such a leftover, a text equals nothing in a token or a
 //! request, or it is a name that an attacker knows.
 
-/// Whether the text has this part. The library's own search is a kilobyte of the module at each call.
+/// Whether the text contains this part. Each call of the standard library's search adds a kilobyte to the
+/// module.
 #[inline(never)]
 pub(super) fn has_part(text: &str, part: &str) -> bool {
     let mut windows = text.as_bytes().windows(part.len().max(1));
@@ -39,7 +40,7 @@ pub(super) fn in_name(text: &str) -> Option<String> {
     })
 }
 
-/// The fault of a text that is a part of a value, in which spaces may be intended.
+/// The fault of a text that is a part of a value. Its spaces may be intended.
 pub(super) fn placeholder(text: &str) -> Option<String> {
     let is_name = |name: &[u8]| {
         let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b" _-.".contains(byte);
@@ -63,7 +64,7 @@ pub(super) fn placeholder(text: &str) -> Option<String> {
     is_left.then(|| format!("`{text}` is a placeholder, which nothing has replaced; Envoy replaces none"))
 }
 
-/// Control characters, the byte order mark, spaces that do not break and spaces without width.
+/// Control characters, the byte order mark, no-break spaces and zero-width spaces.
 fn has_unseen(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_control)
         || text.windows(3).any(|three| {

@@ -41,7 +41,7 @@ impl<'a> Node<'a> {
         Self { place, value }
     }
 
-    /// Keeps a fault, and continues with the rest of the configuration.
+    /// Records a fault. The rest of the configuration is still read.
     #[inline(never)]
     pub(super) fn report(&self, fault: Box<ConfigError>) {
         self.place.faults().add(fault);
@@ -105,7 +105,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A part of a value, whose blanks may be intended.
+    /// A part of a value. Its spaces may be intended.
     #[inline(never)]
     pub(super) fn part(&self) -> Result<Box<str>, Box<ConfigError>> {
         let text = self.any_text()?;
@@ -296,7 +296,7 @@ impl<'a> Node<'a> {
                     Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
                     None => {
                         let is_it = |field: &str| field == written || is_lower_camel_case(written, field);
-                        // No part of a rule belongs into the address of keys.
+                        // A field of a rule does not belong to the address of keys.
                         let home = self.place.faults().home(is_it);
                         let home =
                             home.filter(|home| !known.contains(&"cluster") || has_part(home, "provider"));

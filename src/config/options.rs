@@ -7,7 +7,7 @@ use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
 /// How a host reads a configuration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// The text is a `google.protobuf.Struct` that the host has written out, so that its numbers have been doubles.
+    /// The host has written the text from a `google.protobuf.Struct`, so all its numbers were doubles.
     pub has_doubles: bool,
     /// The reader of `local_jwks`.
     pub read_keys: ReadKeys,

@@ -20,8 +20,8 @@ use crate::keys::KeySource;
 use crate::policy::Authorization;
 use crate::provider::Provider;
 
-/// Reads a provider. A faulty one may lack any part: it exists for the parts of the configuration that name
-/// it. Its faults are kept.
+/// Reads a provider, and records its faults. A faulty provider may lack any part. It only exists so that
+/// other parts of the configuration can name it.
 pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Provider, Box<ConfigError>> {
     if name.is_empty() {
         return Err(node.invalid("a provider needs a name"));
@@ -45,7 +45,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     let headers = fields.or_default(read_header_rules(&fields, names));
     fields.or_default(read_jwt_cache(&fields));
     let keys = fields.keep(key_source::read(&fields, &claims.issuers, names.read_keys));
-    // Costs the module more than its size allows.
+    // The module has no room for this check.
     #[cfg(not(target_family = "wasm"))]
     if let (Some(node), Some(KeySource::Local(parsed))) = (written_algorithms, &keys)
         && !parsed

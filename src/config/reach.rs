@@ -194,7 +194,7 @@ impl Earlier {
         let is_narrow = matches!(reach.paths, Paths::Exact | Paths::Below);
         let mut probable = None;
         for (text, ignore_case) in [(&reach.text, false), (&lower, true)] {
-            // A case-sensitive matcher does not cover one that ignores case.
+            // A case-sensitive matcher does not cover a matcher that ignores case.
             if reach.ignore_case && !ignore_case || ignore_case && !self.ignores_case {
                 continue;
             }

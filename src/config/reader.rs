@@ -73,12 +73,13 @@ impl<'a, O: Declared> Fields<'a, O> {
         self.found.value(field.name, field.reader)
     }
 
-    /// The same for a value on which no other depends: a fault is kept, and the default replaces the value.
+    /// The same for a value on which no other value depends: a fault is recorded, and the default replaces
+    /// the value.
     pub(super) fn kept<R: Preset>(&self, field: Field<O, R>) -> R::Value {
         self.found.kept(field.name, field.reader)
     }
 
-    /// The value; `None` if it has a fault, which is kept.
+    /// The value. If it has a fault, records the fault and returns `None`.
     pub(super) fn keep<T>(&self, read: Result<T, Box<ConfigError>>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
@@ -89,7 +90,8 @@ impl<'a, O: Declared> Fields<'a, O> {
         }
     }
 
-    /// The value, or any value if it has a fault, which is kept: the rest of the configuration is still read.
+    /// The value. If it has a fault, records the fault and returns any value, so that the rest of the
+    /// configuration is still read.
     pub(super) fn or_default<T: Default>(&self, read: Result<T, Box<ConfigError>>) -> T {
         match read {
             Ok(value) => value,

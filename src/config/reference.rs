@@ -1,5 +1,5 @@
-//! The declarations of fields as data, for the reference in `docs/configuration.md` and for tools. No part of
-//! the module.
+//! The declarations of fields as data, for the reference in `docs/configuration.md` and for tools. The module
+//! does not contain them.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -39,7 +39,7 @@ impl Known<'_> {
         self.demand(self.kind("", None), requirement, None, self.mode, None)
     }
 
-    /// The kind of a demand that is written so; without a text it is one of its own.
+    /// The kind of a demand with this text. Without a text, the demand is a kind of its own.
     fn kind(&self, requires: &str, authorize: Option<&Node<'_>>) -> usize {
         let mut kinds = self.kinds.borrow_mut();
         let next = kinds.len();
@@ -191,7 +191,7 @@ impl Known<'_> {
         Ok(self.plain_demand(Requirement::Nothing))
     }
 
-    /// The demand that is written in `node`, or in it and beside it.
+    /// The demand in `node`, or in `node` and the fields beside it.
     fn complete(
         &self,
         requirement: Requirement,
@@ -398,7 +398,7 @@ impl Known<'_> {
         })
     }
 
-    /// All providers, of which any will do.
+    /// A requirement that a token of any provider meets.
     pub(super) fn all_providers(&self) -> ProviderList {
         let all = (0..self.providers.len()).map(|index| ProviderRequirement {
             provider: ProviderId::new(index),
@@ -412,7 +412,7 @@ impl Known<'_> {
         let name = fields.require(ProviderAndAudiencesObject::provider_name)?;
         let provider = self.read_provider(name)?;
         let audiences = match fields.get(ProviderAndAudiencesObject::audiences) {
-            // As in jwt_authn, an empty list overrides nothing.
+            // As in jwt_authn, an empty list does not override the provider's audiences.
             Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(node)?),
             _ => None,
         };

@@ -132,7 +132,7 @@ fn read_url(node: &Node<'_>) -> Result<ResourceIdentity, Box<ConfigError>> {
     let is_loopback = ["localhost", "127.0.0.1", "[::1]"]
         .iter()
         .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
-    // Without TLS only on the local machine, for tests.
+    // http is permitted on the local machine only, for tests.
     let is_scheme = scheme == "https" || (scheme == "http" && is_loopback);
     if !is_scheme || Authority::parse(authority.as_bytes()).is_none() || !(path.is_empty() || is_path(path)) {
         return Err(fault());
@@ -149,8 +149,8 @@ fn is_path(path: &str) -> bool {
     path.bytes().all(is_path_byte) && RequestPath::new(path.as_bytes()).is_canonical()
 }
 
-/// The methods of RFC 6750 section 2 by which these providers accept tokens. Other locations have no name
-/// there.
+/// The methods of RFC 6750 section 2 by which these providers accept tokens. RFC 6750 has no name for other
+/// locations.
 fn bearer_methods(providers: &[&Provider], names: &Names) -> Vec<&'static str> {
     let mut methods = Vec::new();
     for provider in providers {

@@ -15,7 +15,7 @@ use crate::policy::{
 
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
 
-/// One or several matchers, one of which suffices, and the requests that each of them matches.
+/// One or several matchers, of which one must match, and the requests that each of them matches.
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<(AnyMatcher, Vec<Reach>), Box<ConfigError>> {
     let read = read_each(&node.one_or_some()?, |node| read_one(node, names))?;
     let (matchers, reaches) = read.into_iter().unzip();
@@ -235,7 +235,7 @@ fn refuse_useless_pattern(node: &Node<'_>, names: &mut Names) -> Result<(), Box<
             "can never match: the pattern is for the path alone, which holds no `?`; write `query_parameters`",
         ));
     }
-    // Costs the module more than its size allows.
+    // The module has no room for this check.
     #[cfg(not(target_family = "wasm"))]
     if begins.len() < pattern.len() && !has_any(&pattern, "$*|") {
         names.warnings.push(format!(

@@ -100,7 +100,8 @@ fn read_text(
         Form::Exact => node.text(),
         Form::Prefix | Form::Suffix | Form::Contains => node.part(),
     }?;
-    // As in Envoy, an empty exact value matches the empty string. An empty part would match everything.
+    // As in Envoy, an empty exact value matches the empty string. An empty prefix, suffix or part would match
+    // everything.
     if text.is_empty() && !matches!(form, Form::Exact) {
         return Err(node.invalid("must not be empty"));
     }

@@ -51,8 +51,8 @@ fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     })
 }
 
-/// Whether some server takes this pair, or a part of it, for a cookie of this name: some split at commas and
-/// white space too, some decode names, and PHP finds `my_session` in `my.session`.
+/// Whether some server takes this pair, or a part of it, for a cookie of this name. Some servers split at
+/// commas and white space too, some decode names, and PHP reads `my.session` as `my_session`.
 #[cfg(test)]
 fn passes_for(pair: &[u8], name: &[u8]) -> bool {
     let mut rest = pair;
@@ -80,7 +80,7 @@ fn passes_for(pair: &[u8], name: &[u8]) -> bool {
     false
 }
 
-/// A byte that ends a cookie for no server.
+/// A byte at which no server ends a cookie.
 fn is_name_byte(byte: u8) -> bool {
     is_token_byte(byte) || byte == b'['
 }

@@ -63,8 +63,8 @@ impl Names {
         }
     }
 
-    /// Calls `found` with each name for which some server takes the text: it ends at a NUL, a bracket or
-    /// white space.
+    /// Calls `found` with each name for which some server takes the text, because that server ends the name
+    /// at a NUL, a bracket or white space.
     pub(super) fn each_beginning(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
         let text = spelling::begin(text);
         let end = text.trim_ascii_end().len();

@@ -45,8 +45,9 @@ fn find_parts(pair: &[u8], names: &Names, slots: &mut Slots<'_, '_>) {
     }
 }
 
-/// Calls `found` with each name for which some server takes the key, and whether the key equals it: PHP finds
-/// `access_token` in `access.token`, `+access[token` and `access_token[]`. An equal name comes first.
+/// Calls `found` with each name for which some server takes the key, and with whether the key equals the
+/// name. PHP reads `access.token`, `+access[token` and `access_token[]` as `access_token`. An equal name
+/// comes first.
 fn each_name(names: &Names, key: &[u8], found: &mut dyn FnMut(usize, bool)) {
     names.each_same(key, &mut |number| found(number, true));
     let Ok(mut decoded) = decode(key) else {
@@ -92,7 +93,7 @@ fn values<'a>(path: &'a [u8], name: &[u8]) -> impl Iterator<Item = Result<Cow<'a
         .chain(hidden)
 }
 
-/// The query, as a server finds it that decodes the path first.
+/// The query as it appears to a server that decodes the path first.
 fn hidden_query(head: &[u8]) -> Option<&[u8]> {
     memchr::memchr(b'%', head)?;
     let at = head

@@ -93,7 +93,7 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8
     Ok(take(data, size))
 }
 
-/// `None` where there is nothing of that name.
+/// `None` if nothing has that name.
 fn optional<T>(result: Result<T, Status>) -> Result<Option<T>, Status> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -102,7 +102,7 @@ fn optional<T>(result: Result<T, Status>) -> Result<Option<T>, Status> {
     }
 }
 
-/// Writes a line into the host's log; a host that takes none has none.
+/// Writes a line into the host's log. It ignores a host that refuses the line.
 pub(super) fn log(level: u32, message: &str) {
     // SAFETY: the pointer is to the argument.
     let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
@@ -123,13 +123,13 @@ pub(super) fn now() -> Result<UnixTime, Status> {
         .map(|()| UnixTime::from_millis(nanos / 1_000_000))
 }
 
-/// Sets the period of the root's ticks, in milliseconds; from a stream's callback too.
+/// Sets the period of the root's ticks, in milliseconds. A stream's callback may call this too.
 pub(super) fn set_tick_period(millis: u32) -> Result<(), Status> {
     // SAFETY: no pointers.
     check(unsafe { proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// A buffer's first bytes; empty where it does not exist.
+/// The first bytes of a buffer; empty if the buffer does not exist.
 pub(super) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>, Status> {
     // SAFETY: the pointers are to locals.
     let bytes =
@@ -151,18 +151,18 @@ pub(super) fn headers(map: Map) -> Result<Vec<u8>, Status> {
     returned(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
 }
 
-/// A name and its value, as bytes: nothing says that they are text.
+/// A name and its value, as bytes, because they need not be text.
 type Pair<'b> = (&'b [u8], &'b [u8]);
 
 /// The pairs of a serialized map: their number, then the sizes of each name and value (32 bits, little-endian), then the
-/// names and values themselves, each with a NUL after it. Fails where the bytes are cut short.
+/// names and values themselves, each with a NUL after it. Fails if the bytes end too early.
 pub(super) fn pairs(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
     let mut pairs = Vec::new();
     each_pair(bytes, |name, value| pairs.push((name, value)))?;
     Ok(pairs)
 }
 
-/// As above, one pair at a time. The caller has received the pairs before a fault.
+/// The same, one pair at a time. The caller receives the pairs before a fault.
 pub(super) fn each_pair<'b>(bytes: &'b [u8], take: impl FnMut(&'b [u8], &'b [u8])) -> Result<(), Status> {
     read_pairs(bytes, take).ok_or(Status::PARSE_FAILURE)
 }
@@ -233,7 +233,7 @@ pub(super) fn replace_request_header(name: &str, value: &[u8]) -> Result<(), Sta
     })
 }
 
-/// Removes the header, however often it is there.
+/// Removes every occurrence of the header.
 pub(super) fn remove_header(map: Map, name: &[u8]) -> Result<(), Status> {
     // SAFETY: the pointers are to the argument.
     check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
@@ -247,7 +247,7 @@ pub(super) fn property(path: &str) -> Result<Option<Vec<u8>>, Status> {
     }))
 }
 
-/// Calls a function that Envoy offers beside the ABI.
+/// Calls a function that Envoy offers in addition to the ABI.
 pub(super) fn call_foreign_function(name: &str, argument: &[u8]) -> Result<Vec<u8>, Status> {
     // SAFETY: the pointers are to locals and to the arguments.
     returned(|data, size| unsafe {
@@ -278,8 +278,8 @@ pub(super) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Status> {
     optional(value).map(|value| value.map(|value| (value, cas)))
 }
 
-/// Writes a shared value: with a number only if it is still that of the present value; 0 overwrites, and `u32::MAX` is no
-/// value's number, so that it creates one and never overwrites.
+/// Writes a shared value, if the present value still has this number. 0 always overwrites. No value has the
+/// number `u32::MAX`, so this number creates a value and never overwrites one.
 pub(super) fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), Status> {
     // SAFETY: the pointers are to the arguments.
     check(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
@@ -293,8 +293,8 @@ pub(super) fn written_fields(reply: &LocalReply) -> Vec<u8> {
 /// Answers the stream in place of the upstream, with these header fields.
 pub(super) fn send_local_response(reply: &LocalReply, headers: &[u8]) -> Result<(), Status> {
     let (details, body) = (&reply.details, &reply.body);
-    // SAFETY: the pointers are to the arguments. The gRPC status counts only where Envoy takes the request for
-    // one of gRPC; -1 is none.
+    // SAFETY: the pointers are to the arguments. Envoy uses the gRPC status only if it treats the request as
+    // gRPC; -1 means none.
     check(unsafe {
         proxy_send_local_response(
             u32::from(reply.status),
@@ -315,13 +315,13 @@ pub(super) fn resume_request() -> Result<(), Status> {
     check(unsafe { proxy_continue_stream(0) })
 }
 
-/// Makes the following calls speak of this context; fails where it is gone.
+/// Makes this the context of the following calls. Fails if the context has ended.
 pub(super) fn set_effective_context(context: u32) -> Result<(), Status> {
     // SAFETY: no pointers.
     check(unsafe { proxy_set_effective_context(context) })
 }
 
-/// Defines a metric, or finds it if it is there.
+/// Defines a metric, or finds an existing one.
 pub(super) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Status> {
     let mut id = 0;
     // SAFETY: the pointers are to the argument and to a local.

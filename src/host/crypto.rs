@@ -1,9 +1,9 @@
 //! Signature checks by the host: Envoy's BoringSSL, through its foreign function `verify_signature`.
 //!
-//! It is several times as fast as the sandbox. The filter trusts the host with the request anyway, but tests
-//! it first: the host gets an algorithm only after it has accepted a valid signature and refused a changed
-//! one, and any answer other than a clear yes is a no. It has the function's messages, and must not know
-//! tokens or providers.
+//! The host is several times as fast as the sandbox. The filter trusts the host with the request anyway, but
+//! tests it first: the host verifies an algorithm only after it has accepted a valid signature and refused a
+//! changed one. Any answer other than a clear yes is a no. This file has the function's messages, and must
+//! not know tokens or providers.
 
 mod known_answers;
 mod message;
@@ -34,7 +34,7 @@ fn hash_name(algorithm: Algorithm) -> Option<&'static str> {
     })
 }
 
-/// Verifies with the host where the host has passed its test, and otherwise in the sandbox.
+/// Verifies with the host if the host has passed its test for the algorithm, and otherwise in the sandbox.
 #[derive(Default)]
 pub(super) struct HostCrypto {
     serves: AlgorithmSet,
@@ -97,7 +97,7 @@ impl HostCrypto {
         if !self.ask(key, algorithm, MESSAGE, &signature)? {
             return Some(false);
         }
-        // In the middle: for ECDSA the first bit of `s`.
+        // The changed bit is in the middle: for ECDSA, it is the first bit of `s`.
         let middle = signature.len() / 2;
         *signature.get_mut(middle)? ^= 1;
         Some(!self.ask(key, algorithm, MESSAGE, &signature)?)
@@ -139,7 +139,7 @@ impl SignatureVerifier for HostCrypto {
         if !self.serves.contains(algorithm) {
             return Sandbox.verify(key, algorithm, signing_input, signature);
         }
-        // The length is checked here: with a lenient host, one token could have two spellings.
+        // This checks the length, because with a lenient host one token could have two spellings.
         key.fits(algorithm)
             && key.signature_len(algorithm) == signature.len()
             && self.ask(key, algorithm, signing_input, signature) == Some(true)

@@ -33,8 +33,8 @@ use crate::time::{UnixTime, millis};
 /// the module again, and the next one is carried out only within that call: 300 replies from one tick
 /// overflow the stack and end the VM.
 const DECISIONS_PER_CALL: u32 = 32;
-/// Nor may it take longer than this, in milliseconds, because the requests of all other clients of this
-/// worker wait meanwhile.
+/// The longest time of a call in milliseconds, because the requests of all other clients of this worker wait
+/// meanwhile.
 const DECIDING_PER_CALL: u64 = 2;
 
 /// If more requests wait for their decision, the next call comes after this many milliseconds.
@@ -137,8 +137,8 @@ impl Filter {
         self.reads_by_name
     }
 
-    /// An empty head for the next request, with the room of one that was decided: most requests then need no
-    /// memory for theirs.
+    /// An empty head for the next request. It reuses the memory of a decided request, so that most requests
+    /// need no allocation.
     pub(super) fn empty_head(&self) -> RequestHead {
         self.spare_head.take()
     }
@@ -252,7 +252,7 @@ impl Filter {
                 self.show_subject(allowed.subject.as_deref());
                 if let Some(denial) = &allowed.shadowed {
                     self.metrics.shadow_denied(&Envoy, denial);
-                    // Nothing else distinguishes it from an enforced refusal.
+                    // Only this distinguishes the request from an enforced refusal.
                     let _ = abi::set_filter_state("jwt.decision", SHADOW_DENIED.as_bytes());
                     self.show_denial(denial, SHADOW_DENIED);
                     return Progress::Forwarded;
@@ -288,7 +288,7 @@ impl Filter {
     }
 
     /// Carries out decisions for requests that waited, then makes the root the current context again. The
-    /// rest follows at the next tick.
+    /// next tick handles the remaining requests.
     fn decide_waiting(&self) {
         let mut carried_out = 0;
         // The time of the current event. The clock is read again only for a second decision.

@@ -11,7 +11,7 @@ use crate::time::UnixTime;
 pub(super) enum Progress {
     /// The engine has not decided, or the request waits.
     Held,
-    /// Envoy forwards it to the upstream.
+    /// Envoy forwards the request to the upstream.
     Forwarded,
     /// The filter has answered it.
     Answered,
@@ -22,7 +22,7 @@ pub(super) struct Held {
     /// The beginning of its wait.
     pub(super) since: UnixTime,
     pub(super) progress: Cell<Progress>,
-    /// How the filter allowed it, and when.
+    /// The decision that allowed the request, and its time.
     pub(super) allowed: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
 }
 

@@ -9,7 +9,7 @@ use super::abi;
 
 struct HostLog;
 
-/// Replaces the default logger and the default panic message. It may be called again.
+/// Replaces the default logger and the default panic message. Further calls do no harm.
 pub(super) fn start() {
     if log::set_logger(&HostLog).is_ok() {
         log::set_max_level(LevelFilter::Info);
@@ -20,7 +20,7 @@ pub(super) fn start() {
 /// The ABI's highest level, which has no name in `log`.
 const CRITICAL: u32 = 5;
 
-/// Adopts the host's level, so that the filter does not write lines without a reader.
+/// Adopts the host's level, so that the filter does not write lines that the host discards.
 pub(super) fn follow_level() {
     log::set_max_level(match abi::log_level() {
         Ok(0) => LevelFilter::Trace,

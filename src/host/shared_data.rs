@@ -1,12 +1,12 @@
 //! Envoy's shared data as the store of the engine: names, MACs, and the keys of earlier configurations' MACs.
 //!
-//! Another module under the same `vm_id` reads and writes all of it. So the entries on which keys rest have a
-//! MAC, which only the same configuration, or the same secret, can make; see [`crate::seal`]. What has to be
-//! the same for all configurations, the lists of used proofs and the bytes for nonces, has one with an
-//! operator's secret only: a list that a new configuration could not read would forget all proofs.
+//! Another module under the same `vm_id` can read and write all entries. So the entries with keys have a MAC,
+//! which only the same configuration, or the same secret, can make; see [`crate::seal`]. The lists of used
+//! proofs and the bytes for nonces have to be the same for all configurations. They have a MAC only if the
+//! operator sets a secret: if a new configuration could not read a list, it would not recognize used proofs.
 //!
-//! The number in a name is that of the format: a later format takes another, so that old and new modules in
-//! one process never read each other's bytes.
+//! The number in a name is the version of the format, so that old and new modules in one process never read
+//! each other's bytes.
 
 use std::cell::RefCell;
 
@@ -58,7 +58,7 @@ impl HostStore {
         content
     }
 
-    /// Warns once for each key source: the other module would write again and again.
+    /// Warns once for each key source, because the other module may write again and again.
     fn report(&self, source: &str, name: &str) {
         let mut reported = self.reported.borrow_mut();
         if reported.iter().all(|known| known != source) {
@@ -119,8 +119,8 @@ impl SharedStore for HostStore {
         }
     }
 
-    /// None if an operator has written a secret: it is the same after a reload, and a record under a key
-    /// without it is less sure.
+    /// None if the operator has set a secret: the secret is the same after a reload, and a record without it
+    /// is less trustworthy.
     fn predecessors(&self) -> Vec<Box<dyn SharedStore>> {
         if self.seal.is_secret() {
             return Vec::new();
@@ -138,15 +138,15 @@ impl SharedStore for HostStore {
 }
 
 thread_local! {
-    /// The MAC keys of the configurations that this VM has run, the last one first. A VM's memory is its own:
-    /// no other module reads or writes this.
+    /// The MAC keys of the configurations that this VM has run, the last one first. No other module can read
+    /// or write the memory of the VM.
     static SEALS: RefCell<Vec<SealKey>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The number of configurations whose keys a VM remembers.
 const MAX_SEALS: usize = 8;
 
-/// Remembers a configuration's MAC key for the one that comes after it.
+/// Remembers the MAC key of a configuration for the next configuration.
 pub(super) fn remember_seal(seal: &SealKey) {
     SEALS.with_borrow_mut(|seals| {
         seals.retain(|known| known != seal);

@@ -26,7 +26,7 @@ pub(super) struct Stream {
     waiting: Option<Rc<Held>>,
     /// The request as its client sent it, if it may still take another route.
     request: Option<RequestHead>,
-    /// How it was allowed without waiting, and when.
+    /// The decision that allowed the request without a wait, and its time.
     allowed: Option<(Rc<Allowed>, UnixTime)>,
 }
 
@@ -75,7 +75,7 @@ impl HttpContext for Stream {
         let decision = match read_head(filter, &mut request).and_then(|()| remove_fields(&request)) {
             Ok(()) => {
                 client = filter.client_of(&request);
-                // Only then can another route have another requirement.
+                // Only in this case can another route have another requirement.
                 if !filter.policy().requirement_map.is_empty() {
                     self.request = Some(request.clone());
                 }
@@ -112,7 +112,8 @@ impl HttpContext for Stream {
         if let Some(filter) = &self.filter
             && let Err(status) = remove_trailers(filter)
         {
-            // Held like an undecided request: the upstream gets no unchecked trailers.
+            // The filter holds the trailers like an undecided request, so that the upstream gets no unchecked
+            // trailers.
             log::error!("the trailers cannot be changed: {status:?}");
             return Action::Pause;
         }
@@ -205,8 +206,8 @@ fn remove_trailers(filter: &Filter) -> Result<(), Status> {
 
 /// The requirement that the route names, or else its virtual host.
 ///
-/// The route is read if there is no `requirement_map` too: the filter refuses a name that it does not know. The virtual
-/// host is not, because each request would pay for a second host call.
+/// The route is read if there is no `requirement_map` too: the filter refuses a name that it does not know.
+/// The virtual host is not read, because that would cost each request a second host call.
 fn route_requirement(filter: &Filter) -> Result<Option<Vec<u8>>, Status> {
     let named = requirement_name("xds\0route_metadata\0filter_metadata\0proxy-wasm-jwt")?;
     if named.is_some() || filter.policy().requirement_map.is_empty() {

@@ -1,4 +1,4 @@
-//! base64url as [RFC 7515 section 2](https://www.rfc-editor.org/rfc/rfc7515#section-2) has it: no padding, no
+//! base64url as in [RFC 7515 section 2](https://www.rfc-editor.org/rfc/rfc7515#section-2): no padding, no
 //! stray bits, no other characters.
 //!
 //! All bytes of every token go through here. In the module, vectors of WebAssembly decode whole blocks; the base64
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Decodes `text` to the beginning of `room`, and returns the number of bytes; `None` if it is not base64url, or
 /// if there is no room.
-// Not inlined: it would be in the module three times.
+// Not inlined, because the module would contain it three times.
 #[inline(never)]
 pub(super) fn decode(text: &[u8], room: &mut [u8]) -> Option<usize> {
     #[cfg(target_arch = "wasm32")]
@@ -20,7 +20,7 @@ pub(super) fn decode(text: &[u8], room: &mut [u8]) -> Option<usize> {
     start.checked_add(end)
 }
 
-/// Tested in the module, by tests/instructions.rs.
+/// tests/instructions.rs tests this code in the module.
 #[cfg(target_arch = "wasm32")]
 mod blocks {
     use std::arch::wasm32::{
@@ -77,7 +77,7 @@ mod blocks {
             ),
         );
         let values = u8x16_add(text, distance);
-        // Of two values 12 bits, of two of these 24.
+        // This joins two values of 6 bits to 12 bits, and two of these to 24 bits.
         let twelve = v128_or(
             i16x8_shl(v128_and(values, u16x8_splat(0x00ff)), 6),
             u16x8_shr(values, 8),

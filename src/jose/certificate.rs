@@ -1,9 +1,10 @@
 //! The public key in an X.509 certificate ([RFC 5280 section 4.1](https://www.rfc-editor.org/rfc/rfc5280#section-4.1)),
 //! in DER or as PEM ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468)).
 //!
-//! It has a strict parser for the path to the SubjectPublicKeyInfo, and reads no other part of a certificate,
-//! which serves as a container for a key. The issuer publishes it over the same connection as a JWK, so
-//! neither its signature nor its validity proves more than that connection does. It must not know JSON.
+//! It has a strict parser for the path to the SubjectPublicKeyInfo, and reads no other part of a certificate.
+//! The certificate only serves as a container for a key. The issuer publishes it over the same connection as
+//! a JWK, so neither its signature nor its validity proves more than that connection does. It must not know
+//! JSON.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;

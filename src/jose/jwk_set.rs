@@ -115,7 +115,8 @@ impl JwkSet {
     }
 
     fn new(keys: Vec<Jwk>) -> Self {
-        // By name, and in document order where several keys have it. The library's sort is 9 KB of the module.
+        // Sorts by `kid`. Keys with the same `kid` stay in document order. The standard library's sort would
+        // add 9 KB to the module.
         let mut by_key_id: Vec<usize> = Vec::with_capacity(keys.len());
         let name = |index: &usize| keys.get(*index).and_then(Jwk::key_id);
         for index in 0..keys.len() {
@@ -351,7 +352,7 @@ mod tests {
         assert_eq!((more.set.len(), more.skipped.count()), (JwkSet::MAX_KEYS, 3));
         assert_eq!(more.skipped.first()[0].position, JwkSet::MAX_KEYS);
         assert_eq!(more.skipped.first()[0].fault, JwkFault::TooManyKeys);
-        // Unusable elements take no key's place, but only so many elements are read at all.
+        // Unusable elements do not count as keys, but the filter reads only a limited number of elements.
         let junk = format!("{}{P256}}}", "0,".repeat(MAX_ELEMENTS - 1));
         let junk = parse(&junk).unwrap();
         assert_eq!((junk.set.len(), junk.skipped.count()), (1, MAX_ELEMENTS - 1));

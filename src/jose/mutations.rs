@@ -1,5 +1,5 @@
-//! Every public parser of this module and of `json` over thousands of spoiled inputs, the same ones at each run:
-//! none may panic, and what is spoiled in a signed place may not verify.
+//! Runs every public parser of this module and of `json` on thousands of damaged inputs, the same at each
+//! run. None may panic, and no token with damage in a signed part may verify.
 
 use super::{Algorithm, AlgorithmSet, JoseHeader, Jwk, JwkSet, UnverifiedJwt};
 use crate::json::{Json, Object};
@@ -27,7 +27,7 @@ impl Random {
     }
 }
 
-/// One of the faults that bytes meet on their way, or several.
+/// One or several faults that can occur to bytes on their way.
 fn spoil(good: &[u8], random: &mut Random) -> Vec<u8> {
     const SPLICES: [&[u8]; 12] = [
         b".",

@@ -42,7 +42,7 @@ pub const CHECKS_BUDGET: u32 = 4_000;
 pub struct Spent {
     /// Microseconds.
     left: Cell<u32>,
-    /// Another rule may require the same token.
+    /// Another rule may check the same token.
     known: Cell<Vec<Known>>,
 }
 

@@ -16,7 +16,7 @@ pub(super) const fn of_byte(byte: u8) -> u32 {
     0x11_0000 | byte as u32
 }
 
-/// Ranges of characters, in order and apart.
+/// Ranges of characters, in order and without overlaps.
 pub(super) type Ranges = Vec<(u32, u32)>;
 
 /// A parsed pattern. Greediness does not affect a match of the whole text.

@@ -93,7 +93,7 @@ pub enum Scalar {
     Bool(bool),
 }
 
-/// Texts among which a lookup takes one step, however many there are.
+/// A set of texts in which a lookup takes one step, whatever their number.
 #[derive(Debug, Default)]
 pub struct Words(Vec<Box<str>>);
 
@@ -292,7 +292,7 @@ impl ClaimCondition {
                 elements.iter().any(|element| wanted.each(*element, |_| true))
             }
             (ClaimTest::AllOf(wanted), Some(claim)) => {
-                // A text is not taken for a list of one: that is how a condition keeps the two apart.
+                // A single text does not count as a list of one, so that a condition can distinguish them.
                 let elements = claim.as_array().unwrap_or_default();
                 if spend_pairs(effort, claim, &elements, wanted).is_none() {
                     return false;

@@ -11,7 +11,7 @@ use super::path::{PathTest, RequestPath};
 use crate::pattern::{Hits, PatternSet};
 use crate::sort::heap_sort;
 
-/// The engine evaluates so few rules one after the other, without the index.
+/// Up to this number of rules, the engine evaluates them one after the other, without the index.
 const FEW_RULES: usize = 8;
 
 /// The rules, indexed by the paths that they match.

@@ -1,7 +1,7 @@
 //! Parts of rules that earlier rules hide together, such as one for `GET` and one for all other methods.
 //!
-//! Tries requests that stand for all others: with each path, method, host and field that the earlier rules tell apart,
-//! and with one that they do not know. Where it cannot be sure, it finds nothing.
+//! Tries requests that represent all others: with each path, method, host and field that the earlier rules
+//! distinguish, and with a value that they do not know. If it cannot be sure, it reports nothing.
 
 use super::header::HeaderTest;
 use super::host::HostPattern;
@@ -12,13 +12,13 @@ use super::{FieldKind, Match, Policy};
 use crate::ids::FieldId;
 use crate::request::RequestHead;
 
-/// A value that stands for all that no rule has.
+/// A value that represents all values that no rule names.
 const OTHER: &[u8] = b"zqxj";
 
-/// So many requests are tried in all.
+/// The most requests that the search tries.
 const MOST_REQUESTS: usize = 20_000;
 
-/// The values of a field that rules tell apart; an empty one stands for no field.
+/// The values of a field that rules distinguish. An empty value means that the field is absent.
 type Axis = (FieldId, Vec<Vec<u8>>);
 
 /// Whether one part of a rule is hidden.
@@ -28,13 +28,13 @@ struct Search<'p> {
     part: &'p RequestMatcher,
     paths: Vec<Vec<u8>>,
     axes: Vec<Axis>,
-    /// The rules that take its requests, in order.
+    /// The rules that match its requests, in order.
     by: Vec<usize>,
     left: usize,
 }
 
 impl Search<'_> {
-    /// Takes everything that the part tells apart.
+    /// Adds everything that the part distinguishes.
     #[inline(never)]
     fn take(&mut self, part: &RequestMatcher) {
         if let Some((text, is_whole)) = part.path.as_ref().and_then(text_of) {
@@ -90,7 +90,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whether earlier rules surely take all requests of the part.
+    /// Whether earlier rules certainly match all requests of the part.
     fn is_hidden(&mut self) -> bool {
         let own = self.part.path.as_ref().map_or(Some((&b"/"[..], false)), text_of);
         let Some((own, is_whole)) = own else { return false };
@@ -99,7 +99,7 @@ impl Search<'_> {
             self.add_path(own);
             self.add_path(&[own, OTHER].concat());
         }
-        // What rules for one of the paths tell apart may be further paths.
+        // The rules for one of the paths may distinguish further paths.
         let mut at = 0;
         while let Some(path) = self.paths.get(at).cloned() {
             at = at.saturating_add(1);
@@ -127,8 +127,8 @@ impl Search<'_> {
             && !self.by.is_empty()
     }
 
-    /// The first earlier rule from this one on that may take a request with this path, if its tests are such that the
-    /// tried requests show what it takes.
+    /// The first earlier rule from this one on that may match a request with this path, if the tried requests
+    /// show all that its tests can match.
     fn next_rule(&self, from: usize, path: &[u8]) -> Option<usize> {
         let request = RequestHead::new();
         let (matched, path) = (Matched::new(&request), RequestPath::new(path));
@@ -149,7 +149,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whether earlier rules take all requests of the part with this path.
+    /// Whether earlier rules match all requests of the part with this path.
     fn covers(&mut self, path: &[u8], axes: &[Axis], request: &RequestHead) -> bool {
         if let Some(((field, values), axes)) = axes.split_first() {
             return values.iter().all(|value| {
@@ -183,7 +183,8 @@ impl Search<'_> {
     }
 }
 
-/// The text of a path pattern, and whether it is the whole path; `None`: it is no text, or one of several spellings.
+/// The text of a path pattern, and whether it is the whole path. `None` if the pattern is not a text, or is
+/// one of several spellings.
 fn text_of(path: &PathPattern) -> Option<(&[u8], bool)> {
     match path.test() {
         _ if path.ignores_case() => None,
@@ -193,7 +194,7 @@ fn text_of(path: &PathPattern) -> Option<(&[u8], bool)> {
     }
 }
 
-/// Whether the requests that are tried show all that it tells apart.
+/// Whether the tried requests show everything that it distinguishes.
 fn is_plain(matcher: &AnyMatcher) -> bool {
     matcher.0.iter().all(|part| {
         part.path.as_ref().is_none_or(|path| text_of(path).is_some())

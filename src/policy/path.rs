@@ -30,11 +30,11 @@ pub enum PathAmbiguity {
     Beyond,
 }
 
-/// Bytes that a plain path may have anywhere,
+/// Bytes that a plain path may have anywhere.
 const PLAIN: u8 = 0;
-/// bytes that it may have, but not twice in a row,
+/// Bytes that it may have, but not twice in a row.
 const APART: u8 = 1;
-/// and bytes that it does not have.
+/// Bytes that it does not have.
 const ODD: u8 = 2;
 
 /// The class of each byte.
@@ -272,7 +272,7 @@ impl<'a> RequestPath<'a> {
             && (self.path.len() > interpretations::MOST
                 || interpretations::is_deceptive(self.path)
                 || interpretations::decoded_loosely(self.path).1
-                // A segment that has nothing else but what is no UTF-8, or dots.
+                // A segment that contains only dots, or bytes that are not UTF-8.
                 || interpretations::without_invalid(self.path)
                     .is_some_and(|path| RequestPath::new(&path).ambiguity() == PathAmbiguity::Beyond))
         {
@@ -291,7 +291,8 @@ impl<'a> RequestPath<'a> {
         let mut before = PLAIN;
         self.path.first() == Some(&b'/')
             && self.path.last() != Some(&b'.')
-            // In blocks: a test of the result after each byte would take as long as the rest.
+            // This works in blocks, because a test of the result after each byte would take as long as the
+            // rest.
             && self.path.chunks(64).all(|piece| {
                 let odd = piece.iter().fold(PLAIN, |odd, byte| {
                     let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(ODD);

@@ -37,7 +37,7 @@ pub(super) struct ValueReadings<'r> {
     pub(super) whole: Reading<'r>,
     /// The value in another spelling.
     pub(super) spelt: Option<Reading<'r>>,
-    /// For some servers only: one of its elements, or the value with another port.
+    /// An interpretation of some servers only: one element of the value, or the value with another port.
     pub(super) others: Vec<Reading<'r>>,
     /// Some server may take it for anything.
     pub(super) may_be_any: bool,

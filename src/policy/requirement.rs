@@ -16,7 +16,7 @@ pub enum Requirement {
     Denied,
     /// `provider_name`, `provider_and_audiences`.
     Provider(ProviderRequirement),
-    /// `requires_any`: the first requirement that is met counts.
+    /// `requires_any`: the first requirement that the request meets applies.
     Any(Vec<Self>),
     /// `requires_any` of providers only.
     AnyOf(ProviderList),
@@ -31,7 +31,7 @@ pub enum Requirement {
     AllowMissingOrFailed(ProviderList),
 }
 
-/// Providers, one of which is enough: the first one that accepts the token counts.
+/// Providers, one of which is enough: the first one that accepts the token applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderList {
     list: Vec<ProviderRequirement>,
@@ -310,7 +310,7 @@ mod tests {
         let passes = |name: &String| mode.lets_through(Some(name), Some(b"10.0.0.1:1"));
         let passing = names.iter().filter(|name| passes(name)).count();
         assert!((2_800..=3_200).contains(&passing), "{passing}");
-        // These values must never change: an update would move clients to the other side.
+        // These values must never change, because an update would change the mode of some clients.
         let places: Vec<u64> = ["alice", "bob", "10.0.0.1", ""]
             .iter()
             .map(|name| place_in_hundred(name.as_bytes()))

@@ -91,7 +91,8 @@ impl Ed25519Key {
         };
         let is_good = key.verify_strict(message, signature).is_ok();
         if is_good {
-            // Two threads that count at once may count once; the table is made all the same.
+            // If two threads count at the same time, one count may get lost. The table is then made one
+            // signature later.
             let good = self.good.load(Ordering::Relaxed).saturating_add(1);
             self.good.store(good, Ordering::Relaxed);
             if good >= GOOD_BEFORE_TABLE {
@@ -244,10 +245,11 @@ mod tests {
         for surplus in 0..19 {
             for is_negative in [false, true] {
                 let bytes = beyond_p(surplus, is_negative);
-                // The library would take some of them, and not for being of small order.
+                // The library accepts some of these encodings, and not all of them have a small order.
                 points += u32::from(VerifyingKey::from_bytes(&bytes).is_ok_and(|key| !key.is_weak()));
                 assert!(Ed25519Key::new(&bytes).is_none(), "{surplus}");
-                // The same point, or none, as it is to be written; those of y = 0 and y = 1 are of small order.
+                // The canonical encoding of the same point, if there is one. The points with y = 0 and y = 1
+                // have a small order.
                 let mut canonical = [0; 32];
                 canonical[0] = surplus;
                 canonical[31] = if is_negative { 0x80 } else { 0 };

@@ -222,7 +222,7 @@ fn is_pss<D: Digest>(encoded: &[u8], bits: usize, message: &[u8]) -> Option<bool
     let hash_len = <D as Digest>::output_size();
     let salt_len = hash_len;
     let length = bits.div_ceil(8);
-    // If the encoding is a byte shorter than the modulus, the number begins with a zero (section 4.1).
+    // If the encoding is one byte shorter than the modulus, the number begins with a zero byte (section 4.1).
     let (surplus, encoded) = encoded.split_at_checked(encoded.len().checked_sub(length)?)?;
     if surplus.iter().any(|byte| *byte != 0) {
         return Some(false);
