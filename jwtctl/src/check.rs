@@ -7,11 +7,12 @@ use clap::{Args, ValueEnum};
 use crate::report::{self, Finding, Level};
 use crate::{Outcome, findings, input, lints, print};
 
-/// Find every fault of configurations, and what is most likely not meant or not safe
+/// Find every fault of configurations, and settings that are probably mistakes or not safe
 ///
 /// A file may be a bare configuration, a configuration of Envoy or a part of one, a WasmPlugin or TrafficExtension of
 /// Istio, an EnvoyExtensionPolicy of Envoy Gateway, or a ConfigMap with any of these; as YAML with one document or more, or as
-/// JSON. Errors are what the filter itself refuses, and what lets requests pass that no one meant to let pass.
+/// JSON. An error is a fault for which the filter refuses the configuration, or a setting that lets requests
+/// pass by mistake.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,10 +23,10 @@ pub(crate) struct Arguments {
     /// The files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Exit with 1 for findings of this level, too; without it for errors
+    /// Exit with 1 for findings of this level too; without this option, for errors only
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     deny: Level,
-    /// Do not print what is below this level
+    /// Do not print findings below this level
     #[arg(long, value_name = "LEVEL", default_value = "note")]
     level: Level,
     /// How to print the findings
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
                 1 => "1 configuration".to_owned(),
                 count => format!("{count} configurations"),
             };
-            // A String takes whatever is written.
+            // Writing to a String does not fail.
             let _ = writeln!(text, "{what} checked: {}", report::summary(&findings));
             print(&text);
         }

@@ -9,8 +9,9 @@ use crate::{check, convert, expect, explain, issuer, mint, report, route, schema
 
 /// Check, explain, test and convert configurations of proxy-wasm-jwt.
 ///
-/// Every answer comes from the code that decides in Envoy. Exit codes: 0, all is well; 1, something was found, or the request
-/// is refused; 2, the command line or a file cannot be read.
+/// Every answer comes from the code that decides in Envoy. Exit codes: 0, no finding, or the filter allows
+/// the request; 1, a finding, or the filter refuses the request; 2, an invalid command line, or a file that
+/// cannot be read.
 #[derive(Debug, Parser)]
 #[command(name = "jwtctl", version, propagate_version = true, max_term_width = 100)]
 struct Arguments {
@@ -46,11 +47,11 @@ pub(crate) enum Output {
     Json,
 }
 
-/// What a command comes to.
+/// The result of a command.
 pub(crate) enum Outcome {
     /// All is well.
     Fine,
-    /// Something was found, or a request is refused.
+    /// There is a finding, or the filter refuses a request.
     Found,
 }
 
@@ -81,12 +82,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints a line or more, without tokens: they come in URLs, headers and times that are mistaken for another.
+/// Prints one or more lines, without tokens, which may be in URLs, in headers, and in text at a wrong place.
 pub(crate) fn print(text: &str) {
     print_whole(&hide(text, &[]));
 }
 
-/// Prints what was asked for, as it is; a reader that has left is no fault.
+/// Prints the result unchanged. It is no fault if the reader has closed the pipe.
 pub(crate) fn print_whole(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();

@@ -18,8 +18,9 @@ use crate::{Outcome, faults, input, print_whole, yaml};
 /// Translate jwt_authn, Istio and Envoy Gateway policies into a configuration of the filter
 ///
 /// Reads Envoy's configuration with jwt_authn and its per-route settings; RequestAuthentication and AuthorizationPolicy of Istio;
-/// SecurityPolicy (jwt, authorization) of Envoy Gateway. What cannot be carried over is an error with its place, and then
-/// nothing is printed but the errors. What the filter does more strictly, or what is worth a look, is a warning.
+/// SecurityPolicy (jwt, authorization) of Envoy Gateway. A field that the filter cannot translate is an error
+/// with its place, and then only errors are printed. A warning names a point at which the filter is stricter,
+/// or a step to take.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,13 +31,13 @@ pub(crate) struct Arguments {
     /// The files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Print the configuration alone, and not Envoy's with it
+    /// Print the filter's configuration alone, without Envoy's configuration around it
     #[arg(long)]
     bare: bool,
-    /// Print where each field comes from, too
+    /// Print also the origin of each field
     #[arg(long)]
     map: bool,
-    /// Print what could be carried over even where there are errors
+    /// Print the translated part even if there are errors
     #[arg(long)]
     partial: bool,
     /// Where Envoy finds the module
@@ -106,7 +107,7 @@ pub(crate) struct Converted {
     pub(crate) config: Node,
     /// The document with this filter in place of the old one.
     pub(crate) document: Option<Node>,
-    /// What it is for, if there are several.
+    /// Its workloads or route, if there are several.
     pub(crate) title: Option<String>,
 }
 
@@ -166,7 +167,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
             printed.push(title.unwrap_or_default() + &text);
         }
         notes.findings.sort_by_key(|finding| finding.place.start);
-        // A resource that is for several sets of workloads is translated for each.
+        // If a resource applies to several sets of workloads, it is translated for each set.
         let mut known: Vec<(Place, String)> = Vec::new();
         notes.findings.retain(|finding| {
             let one = (finding.place.clone(), finding.message.clone());
@@ -340,7 +341,7 @@ pub(crate) fn any_of(names: &[String], is_optional: bool) -> Node {
     }
 }
 
-/// Takes out the locations that a provider has twice: the originals accept that.
+/// Removes locations that a provider names twice: the originals accept that.
 pub(crate) fn without_repeats(provider: &mut Node) {
     for name in ["from_headers", "from_params", "from_cookies"] {
         let Some(all) = provider.get(name) else {
@@ -418,7 +419,7 @@ pub(crate) fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     free
 }
 
-/// Takes over the audiences, or accepts every audience and says so.
+/// Copies the audiences, or accepts every audience and adds a warning.
 pub(crate) fn set_audiences(node: &mut Node, from: &Node, place: &Place, notes: &mut Notes) {
     match from.get("audiences").filter(|all| !all.elements().is_empty()) {
         Some(audiences) => set(node, "audiences", audiences.clone()),

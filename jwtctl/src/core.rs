@@ -1,4 +1,4 @@
-//! The one place that names the library: what decides here is what decides in Envoy.
+//! Only this file names the library: the same code decides here and in Envoy.
 
 pub(crate) mod fetch;
 pub(crate) mod steps;
@@ -88,7 +88,7 @@ impl Request {
         fields
     }
 
-    /// What the configuration looks at of it.
+    /// The parts of the request that the configuration reads.
     pub(crate) fn head(&self, config: &Config) -> RequestHead {
         let mut head = RequestHead::new();
         for (name, value) in self.fields() {
@@ -103,7 +103,7 @@ impl Request {
     }
 }
 
-/// How a rule's match takes a request.
+/// Whether a rule's match matches a request.
 pub(crate) fn rule_matches(config: &Config, rule: usize, request: &Request) -> Match {
     let head = request.head(config);
     let Some(rule) = config.policy.rules.get(rule) else {
@@ -113,7 +113,7 @@ pub(crate) fn rule_matches(config: &Config, rule: usize, request: &Request) -> M
     rule.matcher.matches(&Matched::new(&head), &path)
 }
 
-/// Whether a rule lets requests pass that have no token.
+/// Whether a rule lets requests without a token pass.
 pub(crate) fn waives_token(config: &Config, rule: usize) -> bool {
     let rule = config.policy.rules.get(rule);
     rule.is_some_and(|rule| !rule.demand.requirement.needs_token())
@@ -122,12 +122,12 @@ pub(crate) fn waives_token(config: &Config, rule: usize) -> bool {
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decided {
-    /// What has said what it needs, as the access log calls it.
+    /// The rule or name that selected the requirement, as in the access log.
     pub(crate) rule: String,
     pub(crate) verdict: Verdict,
 }
 
-/// Whether a request goes on.
+/// Whether the filter allows a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed {
@@ -136,16 +136,16 @@ pub(crate) enum Verdict {
         target: String,
         /// The header fields that it sees.
         headers: Vec<(String, Vec<u8>)>,
-        /// What is removed or written, by name.
+        /// The edits of header fields, by name.
         changed: Vec<(String, Change)>,
-        /// The reason for which it would be refused, were the rule enforced.
+        /// The reason for which the filter would refuse the request if the rule were enforced.
         shadowed: Option<&'static str>,
         /// `wasm.jwt.metadata.…` for other filters.
         state: Vec<(String, String)>,
     },
     Refused {
         reason: &'static str,
-        /// What is at fault, as the debug log says it.
+        /// The fault, as in the debug log.
         detail: String,
         reply: Reply,
     },
@@ -158,7 +158,7 @@ pub(crate) enum Verdict {
 pub(crate) enum Basis {
     /// A token of this provider.
     Verified(String),
-    /// The rule wants a token only where there is one.
+    /// The rule accepts a request without a token, and checks a token that is present.
     Anonymous,
     /// The rule wants none.
     Bypassed,
@@ -179,8 +179,8 @@ pub(crate) struct Reply {
     pub(crate) body: String,
 }
 
-/// The secret that nonces are made with where the configuration has none: each process of Envoy has its own, so that no nonce
-/// of a real one is good here.
+/// The secret for nonces if the configuration has none. Each process of Envoy has its own secret, so no nonce
+/// of a real Envoy is valid here.
 const NONCE_SECRET: [u8; NonceSecret::SIZE] = [7; NonceSecret::SIZE];
 
 /// Decides a request as the filter does, with the keys that are in the configuration.
@@ -205,7 +205,7 @@ impl Decider {
 
     pub(crate) fn decide(&mut self, request: &Request, now: UnixTime) -> Decided {
         let config = self.config.clone();
-        // A new one for each request: no proof of possession was used before.
+        // Each request gets a new store, so that no proof of possession counts as used.
         let store = InMemoryStore::default();
         store.put(StoreKey::NonceSecret, &NONCE_SECRET);
         self.engine.handle_shared(now, &store);
@@ -222,7 +222,7 @@ fn decide_by(
 ) -> Decided {
     let head = request.head(config);
     let mut decision = engine.handle_request(StreamId(1), &mut head.clone(), &(), now, store);
-    // Nothing is fetched here: whoever waits, waits in vain, and is decided with what is there.
+    // There are no fetches here, so the engine decides a waiting request with the keys that it has.
     if decision == Decision::Wait {
         engine.handle_end(now);
         while let Some((_, decided)) = engine.poll_decision(store) {
@@ -313,7 +313,7 @@ fn reply(reply: &LocalReply, request: &Request) -> Reply {
         headers.push(("grpc-status".to_owned(), status.to_string()));
     }
     Reply {
-        // Envoy answers gRPC with 200, and says the status in a header of its own.
+        // Envoy answers gRPC with 200, and writes the gRPC status into another header.
         status: if is_for_grpc { 200 } else { reply.status },
         headers,
         body: String::from_utf8_lossy(&reply.body).into_owned(),
@@ -363,7 +363,7 @@ pub(crate) fn remote_providers(config: &Config) -> Vec<String> {
     remote.map(|provider| provider.name.to_string()).collect()
 }
 
-/// Puts a token into a request, where the configuration looks for one.
+/// Puts a token into a request, at the location in which the configuration looks for one.
 pub(crate) fn put_token(config: &Config, request: &mut Request, token: &str, by_dpop: bool) {
     let all: Vec<&Location> = config
         .providers
@@ -399,14 +399,14 @@ pub(crate) fn put_token(config: &Config, request: &mut Request, token: &str, by_
     }
 }
 
-/// What a provider expects of a token, beside its signature and times.
+/// The requirements of a provider on a token, except for its signature and times.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) claims: Vec<(String, serde_json::Value)>,
     pub(crate) token_type: Option<String>,
 }
 
-/// What the provider of this name, or the first, expects.
+/// The requirements of the provider with this name, or of the first provider.
 pub(crate) fn expected(config: &Config, provider: Option<&str>) -> Option<Expected> {
     let provider = match provider {
         Some(name) => config.providers.iter().find(|known| *known.name == *name)?,
@@ -475,7 +475,7 @@ pub(crate) fn is_reason(word: &str) -> bool {
     Reason::ALL.iter().any(|reason| reason.label() == word)
 }
 
-/// The audiences that a provider accepts, where it names any.
+/// The audiences that a provider accepts, if it names any.
 pub(crate) fn audiences(config: &Config, provider: &str) -> Vec<String> {
     let found = config.providers.iter().find(|known| *known.name == *provider);
     match found.map(|provider| &provider.audiences) {

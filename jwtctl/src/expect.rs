@@ -17,8 +17,8 @@ use crate::{Outcome, forms, input, print, report};
 
 /// Run a file of expectations against a configuration
 ///
-/// The tokens are made here, with keys of our own in the place of the issuers', so that the file needs neither keys nor tokens.
-/// Exits with 1 where an expectation is not met.
+/// jwtctl makes the tokens, and uses keys of its own instead of the issuers' keys, so the file needs neither
+/// keys nor tokens. Exits with 1 if an expectation is not met.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A file of expectations:
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     /// The files of expectations
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// The configuration in the place of the one that the file names
+    /// The configuration to use instead of the one that the file names
     #[arg(long, value_name = "CONFIG")]
     config: Option<String>,
     /// How to print the results
@@ -384,7 +384,7 @@ fn token(
             .parse()
             .map_err(|_| fault(file, lifetime, "expected whole seconds"))?;
         token = token.claim("exp", seconds.saturating_add(lifetime));
-        // A token that has expired was made before.
+        // An expired token was made earlier than the request.
         token = token.claim("iat", seconds.min(seconds.saturating_add(lifetime)));
     }
     // `null` takes a claim out.
@@ -409,7 +409,7 @@ fn token(
     })
 }
 
-/// What is not as expected.
+/// The differences from the expectation.
 fn faults(file: &report::File, expect: &Node, decided: &Decided) -> Result<Vec<String>, String> {
     let mut faults = Vec::new();
     let seen = in_short(decided);

@@ -8,11 +8,11 @@ use crate::explanation::{hide, to_json, to_text};
 use crate::setup::{self, Policy, RequestArguments};
 use crate::{Outcome, Output, print, report};
 
-/// Say step by step what the filter makes of a request and its token, and why
+/// Show step by step how the filter decides a request and its token, and why
 ///
-/// Prints which rule was taken and why earlier ones were not, every check of the token with the value that was seen and the value
-/// that was expected, the reply that Envoy would give, or the headers that the upstream would see. Never prints a signature or
-/// a whole token. Exits with 1 where the filter refuses the request.
+/// Prints the rule that applies and why earlier rules do not, every check of the token with the actual and
+/// the expected value, and the reply of Envoy or the headers for the upstream. Never prints a signature or a
+/// whole token. Exits with 1 if the filter refuses the request.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,10 +24,10 @@ pub(crate) struct Arguments {
     policy: Policy,
     #[command(flatten)]
     request: RequestArguments,
-    /// When the request comes: as in 2026-01-31T12:00:00Z, or seconds since 1970 [default: now]
+    /// The time of the request: as in 2026-01-31T12:00:00Z, or seconds since 1970 [default: now]
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
-    /// Print only the rule that was taken, what fails, and the decision
+    /// Print only the rule that applies, the checks that fail, and the decision
     #[arg(long, short)]
     brief: bool,
     /// How to print the answer

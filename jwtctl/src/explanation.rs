@@ -1,4 +1,5 @@
-//! The way of a request to its decision, written for people and for programs, without tokens and signatures.
+//! Writes the steps from a request to its decision, for people and for programs, without tokens and
+//! signatures.
 
 use std::fmt::Write as _;
 
@@ -8,10 +9,10 @@ use crate::core::steps::{Step, Way};
 use crate::core::{Basis, Change, Decided, Reply, Request, UnixTime, Verdict};
 use crate::report;
 
-/// Tokens that are shorter are no tokens, and hiding them would hide half of the answer.
+/// A shorter text is not a token, and hiding such texts would hide half of the answer.
 const SHORTEST: usize = 16;
 
-/// A text without tokens and signatures, however they came into it.
+/// The text without any tokens and signatures.
 pub(crate) fn hide(text: &str, secrets: &[Vec<u8>]) -> String {
     let mut text = text.to_owned();
     for secret in secrets {
@@ -49,7 +50,8 @@ pub(crate) fn hide(text: &str, secrets: &[Vec<u8>]) -> String {
     shown
 }
 
-/// How long a JWS in compact form at the beginning of the text is; its dots may be percent-encoded. 0: there is none.
+/// The length of a compact JWS at the beginning of the text, or 0 if there is none. Its dots may be
+/// percent-encoded.
 fn jws_length(text: &str) -> usize {
     let mut length = 0;
     let mut dots = 0;
@@ -71,7 +73,7 @@ fn jws_length(text: &str) -> usize {
     if dots >= 2 { length } else { 0 }
 }
 
-/// A header's value as it may be shown.
+/// A header's value in a form that may be printed.
 fn shown_value(name: &str, value: &[u8]) -> String {
     match name {
         "authorization" | "proxy-authorization" | "cookie" | "dpop" => format!("<{} bytes>", value.len()),
@@ -110,7 +112,7 @@ pub(crate) fn to_text(
     is_coloured: bool,
 ) -> String {
     let mut text = String::new();
-    // A String takes whatever is written.
+    // Writing to a String does not fail.
     let _ = write_text(&mut text, request, now, way, decided, &Paint(is_coloured));
     text
 }

@@ -307,7 +307,8 @@ fn first_line(place: &Place, text: &str) -> Place {
     place.start..place.start + line.map_or(0, str::len)
 }
 
-/// The name of an unknown field, and the field that was meant. Where there is advice, the name is in the message only.
+/// The name of an unknown field, and the field that its author meant. If there is advice, only the message
+/// contains the name.
 fn unknown_field(problem: &ConfigProblem) -> Option<(String, Option<&'static str>)> {
     match problem {
         ConfigProblem::UnknownField { name, nearest, .. } => Some((name.clone(), *nearest)),
@@ -335,7 +336,7 @@ fn code(problem: &ConfigProblem) -> &'static str {
     }
 }
 
-/// A valid value for every field of this name: the rest can be read.
+/// A value that is valid for every field of this name, so that the rest can be read.
 fn stand_in(field: &str) -> Option<Value> {
     let text = |text: &str| Some(Value::Text(text.to_owned()));
     match field {

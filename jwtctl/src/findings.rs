@@ -1,4 +1,5 @@
-//! All that there is to say of a file: the faults of its configurations, and what is most likely not meant or not safe.
+//! All findings of a file: the faults of its configurations, and settings that are probably mistakes or not
+//! safe.
 
 use crate::faults::Faults;
 use crate::input::Contents;
@@ -24,7 +25,8 @@ pub(crate) fn find(contents: &Contents) -> (Vec<Finding>, Vec<Faults>) {
         .collect();
     if contents.found.is_empty() && contents.unread.is_empty() {
         findings.push(Finding {
-            // A folder of manifests has such files; a run that found nothing at all is another matter, see `check`.
+            // A folder of manifests contains such files. `check` handles a run that found no configuration at
+            // all.
             level: Level::Note,
             code: "no-configuration",
             message: "the file has no configuration of this filter".to_owned(),

@@ -3,10 +3,10 @@
 use crate::core::{self, Config, Request, UnixTime};
 use crate::report;
 
-/// What comes with a request beside its method, its URL and its headers.
+/// The parts of a request besides its method, its URL and its headers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Around {
-    /// Put where the configuration looks for a token.
+    /// The token, for a location in which the configuration looks.
     pub(crate) token: Option<String>,
     /// A proof of possession (RFC 9449).
     pub(crate) dpop: Option<String>,
@@ -200,7 +200,7 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
                 None => (word.clone(), None),
             },
             None if word.starts_with('-') && word.len() > 1 => {
-                // Flags may stand together, and before an option with a value: `-sSX POST`.
+                // Flags may be joined, also in front of an option with a value: `-sSX POST`.
                 let mut letters = word.get(1..).unwrap_or_default().chars();
                 let mut name = String::new();
                 for letter in letters.by_ref() {
@@ -240,7 +240,7 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
             "-A" | "--user-agent" => headers.push(format!("user-agent: {}", take()?)),
             "-e" | "--referer" => headers.push(format!("referer: {}", take()?)),
             "--oauth2-bearer" => headers.push(format!("authorization: Bearer {}", take()?)),
-            // Which user it is does not matter, but that there is one does.
+            // The user does not matter, but its presence does.
             "-u" | "--user" => {
                 take()?;
                 headers.push("authorization: Basic dXNlcjpwYXNzd29yZA==".to_owned());
@@ -364,7 +364,7 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                 Some('\r') if letters.peek() == Some(&'\n') => drop(letters.next()),
                 Some(letter) => word.get_or_insert_default().push(letter),
             },
-            // Browsers quote so where a value has an escape.
+            // Browsers use this form if a value has an escape.
             '$' if letters.peek() == Some(&'\'') => {
                 letters.next();
                 let word = word.get_or_insert_default();

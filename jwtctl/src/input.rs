@@ -357,10 +357,10 @@ fn has_issuer(provider: &Node) -> bool {
     names.iter().any(|name| provider.get(name).is_some())
 }
 
-/// Whether a filter is this one: by its configuration, or by what the module and the filter are called.
+/// Whether a filter is this one: by its configuration, or by the names of the module and the filter.
 fn is_ours(object: &Node, config: &Node) -> bool {
     let are_ours = |providers: &Node| match &providers.value {
-        // Other modules have a list of providers of something else.
+        // Other modules have lists of other kinds of providers.
         Value::List(all) => all.iter().any(has_issuer),
         _ => true,
     };

@@ -11,21 +11,21 @@ use crate::{Outcome, Output, http, print, report, setup, source, yaml};
 
 /// Fetch an issuer's metadata and keys as the filter would, and print the smallest configuration
 ///
-/// Says what the filter would keep of the keys, what it would skip and why, and when it would ask again. Exits with 1 where the
-/// issuer gives no usable keys.
+/// Shows the keys that the filter would keep, the keys that it would skip and why, and the time of the next
+/// fetch. Exits with 1 if the issuer has no usable keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   jwtctl issuer https://idp.example.com/realms/main --audience orders-api
   jwtctl issuer https://idp.example.com --jwks-uri https://keys.example.com/jwks.json")]
 pub(crate) struct Arguments {
-    /// The issuer, exactly as tokens have it in `iss`
+    /// The issuer, exactly as in the `iss` of tokens
     #[arg(value_name = "ISSUER")]
     issuer: String,
     /// The URL of the keys, for an issuer that has no metadata
     #[arg(long, value_name = "URL")]
     jwks_uri: Option<String>,
-    /// Whom the tokens are for, for the configuration that is printed
+    /// The audience of the tokens, for the printed configuration
     #[arg(long, value_name = "AUDIENCE")]
     audience: Vec<String>,
     /// What to call the cluster in it
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// The certificate authorities to trust, in PEM, in place of this machine's
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
-    /// How to print what was found
+    /// The format of the result
     #[arg(long, short, value_enum, default_value = "text")]
     output: Output,
 }
@@ -85,7 +85,7 @@ fn host(url: &str) -> &str {
     }
 }
 
-/// The smallest configuration for what was found.
+/// The smallest configuration for this issuer.
 fn configuration(arguments: &Arguments, found: Option<&str>) -> Value {
     let audiences = match arguments.audience.is_empty() {
         true => vec!["*".to_owned()],
@@ -107,7 +107,7 @@ fn configuration(arguments: &Arguments, found: Option<&str>) -> Value {
     json!({"providers": {NAME: provider}})
 }
 
-/// A cluster of Envoy that leads to a URL, and checks who answers.
+/// A cluster of Envoy that leads to a URL, and checks the server's certificate.
 fn cluster(name: &str, url: &str) -> String {
     let host = host(url);
     let is_tls = !url.starts_with("http://");

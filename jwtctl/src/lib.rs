@@ -1,8 +1,8 @@
 //! `jwtctl`: checks, explains, tests and converts configurations of proxy-wasm-jwt.
 //!
-//! Nothing is decided here. Each answer comes from the library that is the module in Envoy: `core.rs` is the one place
-//! that names it. The command line is behind the feature `cli`; without it, the crate reads no file, opens no connection
-//! and asks for no time, and [`page`] is what is left.
+//! This crate decides nothing. Each answer comes from the library that is the module in Envoy, and only
+//! `core.rs` names that library. The command line is behind the feature `cli`. Without it, the crate reads no
+//! file, opens no connection and reads no clock, and contains only [`page`].
 
 #![cfg_attr(
     not(feature = "cli"),

@@ -67,7 +67,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("private-key", "The configuration contains a private key."),
 ];
 
-/// Looks at one configuration and what surrounds it.
+/// Checks one configuration and the file around it.
 pub(crate) fn find(found: &Found, faults: &Faults) -> Vec<Finding> {
     let mut lints = Lints {
         file: found.file.clone(),

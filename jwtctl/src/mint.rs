@@ -85,7 +85,7 @@ struct TokenArguments {
     /// `scope`
     #[arg(long)]
     scope: Option<String>,
-    /// A claim, as JSON or as a text; `NAME=` takes the claim out
+    /// A claim, as JSON or as a text; `NAME=` removes the claim
     #[arg(long, value_name = "NAME=VALUE")]
     claim: Vec<String>,
     /// A member of the header, in the same form
@@ -110,13 +110,13 @@ struct TokenArguments {
     bad: Option<Bad>,
 }
 
-/// The reasons for which a token can be refused, each with a token that is.
+/// The reasons for which the filter can refuse a token. Each gives a token that it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Bad {
     /// Cut off in the middle
     TokenMalformed,
-    /// Longer than `limits.max_token_bytes` can be
+    /// Longer than the largest possible `limits.max_token_bytes`
     TokenTooLarge,
     /// Another `typ`
     TypeRejected,
@@ -136,11 +136,11 @@ pub(crate) enum Bad {
     TokenExpired,
     /// `nbf` is yet to come
     TokenNotYetValid,
-    /// Valid for a hundred years; refused where `max_lifetime` is set
+    /// Valid for a hundred years; refused if `max_lifetime` is set
     LifetimeTooLong,
     /// For another audience
     AudienceMismatch,
-    /// Another `sub`; refused where `subjects` is set
+    /// Another `sub`; refused if `subjects` is set
     SubjectRejected,
     /// Without `exp`
     ClaimMissing,
@@ -148,7 +148,7 @@ pub(crate) enum Bad {
     ClaimMalformed,
     /// Bound to a key that no client has
     BindingMismatch,
-    /// Without scopes; refused where a rule asks for one
+    /// Without scopes; refused if a rule requires one
     ScopeInsufficient,
     /// Without the claims that a rule asks for, if none are given
     ClaimRejected,
@@ -218,7 +218,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
                 return Err("a `kid` is one line".to_owned());
             }
             let key = key.with_kid(Some(&kid));
-            // RFC 7468 section 5.2: what is before the first line is for people.
+            // RFC 7468 section 5.2: text before the first line is for people.
             let text = format!("kid: {kid}\nalg: {}\n{}", key.algorithm().name(), key.to_pem());
             let file = std::fs::OpenOptions::new()
                 .write(true)
@@ -272,7 +272,7 @@ fn seconds(time: Option<&str>) -> Result<i64, String> {
     Ok(i64::try_from(time.as_millis() / 1000).unwrap_or(i64::MAX))
 }
 
-/// `name=value`, the value as JSON where it is, else as a text.
+/// `name=value`. The value is JSON if it parses as JSON, otherwise a text.
 fn member(text: &str) -> Result<(String, Option<Value>), String> {
     let (name, value) = text
         .split_once('=')

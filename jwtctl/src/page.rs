@@ -1,6 +1,8 @@
-//! What the page in the browser asks: a question as JSON, answered as JSON. The time is a part of the question.
+//! The interface for the page in the browser: a question as JSON, and its answer as JSON. The time is a part
+//! of the question.
 //!
-//! The question has these members, all of them texts but `now`; each but `config` and `request` may be left out:
+//! The question has these members. All except `now` are texts, and all except `config` and `request` are
+//! optional:
 //!
 //! | member | what it is |
 //! | --- | --- |
@@ -28,7 +30,7 @@ use crate::policy::Loaded;
 use crate::report::{self, File};
 use crate::{findings, forms};
 
-/// Answers a question. Neither may be anything but UTF-8; a question that is none has an error as its answer.
+/// Answers a question. Question and answer are UTF-8. The answer to an invalid question is an error.
 #[must_use]
 pub fn answer(question: &str) -> String {
     let asked = match serde_json::from_str::<Value>(question) {
@@ -58,13 +60,13 @@ pub fn answer(question: &str) -> String {
     hide(&answer.to_string(), &[])
 }
 
-/// What is wrong with a question.
+/// The fault of a question.
 struct Fault {
     member: &'static str,
     message: String,
 }
 
-/// A fault of this member, whatever it is.
+/// A fault of any kind in this member.
 fn of(member: &'static str) -> impl Fn(String) -> Fault {
     move |message| Fault {
         member,
@@ -79,7 +81,7 @@ impl Question<'_> {
         self.0.get(member).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A text that may be left out.
+    /// An optional text.
     fn given(&self, member: &str) -> Option<String> {
         let text = self.text(member).trim();
         (!text.is_empty()).then(|| text.to_owned())
@@ -109,7 +111,7 @@ impl Question<'_> {
         };
         let way = steps::walk(&loaded.node, &loaded.config, &request, now);
         let decided = core::decide(&loaded.config, &request, now);
-        // Without keys the answer depends on them only where a signature was to be checked.
+        // Without keys, the answer depends on the keys only if a signature has to be checked.
         let lacks_keys =
             matches!(&decided.verdict, Verdict::Refused { reason, .. } if *reason == "keys_unavailable");
         let answer = json!({
@@ -121,7 +123,7 @@ impl Question<'_> {
         Ok(serde_json::from_str(&shown).unwrap_or_default())
     }
 
-    /// The position of the configuration that is meant.
+    /// The position of the configuration in the question.
     fn choose(&self, contents: &Contents) -> Result<usize, Fault> {
         if let Some(unread) = contents.unread.first() {
             return Err(of("config")(unread.message.clone()));

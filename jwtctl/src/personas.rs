@@ -1,4 +1,4 @@
-//! Clients with every kind of token that rules tell apart, and requests from the rules' own boundaries.
+//! Clients with every kind of token that rules distinguish, and requests from the boundaries of the rules.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::core::{self, Config, Request};
 use crate::policy::{self, Loaded};
 use crate::source::{Node, Value, snake_case};
 
-/// The issuers of a configuration, with keys of our own in the place of theirs.
+/// The issuers of a configuration, with keys of our own instead of theirs.
 #[derive(Debug)]
 pub(crate) struct Issuers {
     keys: Vec<(String, SigningKey)>,
@@ -25,7 +25,7 @@ impl Issuers {
                     continue;
                 }
                 let accepted = core::algorithms(config, &name);
-                // The sooner made, the sooner here.
+                // Keys of the first algorithms take less time to make.
                 let algorithm = ["EdDSA", "ES256", "ES384", "ES512"]
                     .into_iter()
                     .find(|name| accepted.contains(name))
@@ -49,7 +49,7 @@ impl Issuers {
     /// The configuration with these keys.
     pub(crate) fn equip(&self, loaded: &Loaded) -> Result<Loaded, String> {
         let mut node = loaded.node.clone();
-        // All keys for each: providers of one issuer share them, and `iss` keeps the others apart.
+        // Each provider gets all keys: providers of one issuer share keys, and `iss` separates the others.
         let all: Vec<&SigningKey> = self.keys.iter().map(|(_, key)| key).collect();
         let document = jwks(&all).to_string();
         for name in core::providers(&loaded.config) {
@@ -62,7 +62,7 @@ impl Issuers {
         })
     }
 
-    /// A token that the provider accepts, with these claims besides.
+    /// A token that the provider accepts, with these additional claims.
     pub(crate) fn token(
         &self,
         loaded: &Loaded,
@@ -85,7 +85,7 @@ impl Issuers {
     }
 }
 
-/// A subject that `subjects` takes, where that can be told.
+/// A subject that `subjects` accepts, if one can be found.
 fn subject(node: &Node, provider: &str) -> String {
     let subjects = node.at(&["providers", provider, "subjects"]);
     let of = |name: &str| {
@@ -100,7 +100,7 @@ fn subject(node: &Node, provider: &str) -> String {
         .unwrap_or_else(|| "alice".to_owned())
 }
 
-/// A client, as far as rules tell clients apart.
+/// A client, with the properties that rules distinguish.
 #[derive(Clone, Debug)]
 pub(crate) struct Persona {
     pub(crate) name: String,
@@ -132,7 +132,8 @@ impl Persona {
     }
 }
 
-/// No token; of each provider a plain one, and one that has all that any rule asks for; and a forged one.
+/// A client without a token; for each provider, a client with a plain token and one with all claims that any
+/// rule requires; and a client with a forged token.
 pub(crate) fn personas(all: &[&Loaded]) -> Vec<Persona> {
     let mut personas = vec![Persona {
         name: "no token".to_owned(),
@@ -181,8 +182,8 @@ pub(crate) fn personas(all: &[&Loaded]) -> Vec<Persona> {
     personas
 }
 
-/// The same, and for each provider a client with one value of each claim that has several, one without each scope, one for each
-/// audience, and one whose token never expires: what two policies may tell apart.
+/// The same, and for each provider a client with one value of each claim that has several, one without each
+/// scope, one for each audience, and one whose token never expires: two policies may distinguish these.
 pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
     const MOST_PERSONAS: usize = 200;
     let mut found = personas(all);
@@ -191,7 +192,7 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
         .filter(|persona| persona.provider.is_some() && !persona.is_forged)
         .filter(|persona| {
             let is_plain = persona.claims.is_empty();
-            // Where there are conditions, the plain one meets none of them.
+            // If there are conditions, the plain token meets none of them.
             !is_plain
                 || !found.iter().any(|other| {
                     other.provider == persona.provider && !other.claims.is_empty() && !other.is_forged
@@ -249,7 +250,7 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
     found
 }
 
-/// Adds what conditions ask for. A claim with several values is a list, of which one has to pass.
+/// Adds the claims that conditions require. A claim with several values is a list, of which one has to pass.
 fn ask(authorize: &Node, claims: &mut Map<String, Json>) {
     if let Some(scopes) = authorize.get("scopes") {
         let claim = scopes
@@ -331,10 +332,11 @@ fn ask(authorize: &Node, claims: &mut Map<String, Json>) {
     });
 }
 
-/// More requests than this tell nothing new.
+/// More requests than this show nothing new.
 const MOST: usize = 4000;
 
-/// Requests at the boundaries of every rule: what it takes, and what lies beside that in one respect.
+/// Requests at the boundaries of every rule: requests that it matches, and requests that differ from these in
+/// one respect.
 pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
     let mut paths: Vec<String> = vec!["/".to_owned(), "/other".to_owned()];
     let mut methods: Vec<String> = vec!["GET".to_owned(), "POST".to_owned()];
@@ -473,7 +475,7 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
     requests
 }
 
-/// A value that a matcher of headers or parameters takes. `None`: none, as far as can be told.
+/// A value that a matcher of headers or parameters accepts. `None` if none can be found.
 fn value_for(matcher: &Node) -> Option<String> {
     if matcher.get("invert_match").and_then(Node::bool) == Some(true) {
         return None;
@@ -506,7 +508,8 @@ fn value_for(matcher: &Node) -> Option<String> {
         .or_else(|| Some("x".to_owned()))
 }
 
-/// A text that a pattern takes, for the patterns that people write for paths. It is only tried: a wrong one does no harm.
+/// A text that a pattern matches, for the patterns that people write for paths. It is only a guess, and a
+/// wrong guess does no harm.
 fn example(pattern: &str) -> Option<String> {
     let mut example = String::new();
     let mut rest = pattern.trim_start_matches('^').trim_end_matches('$');

@@ -1,4 +1,4 @@
-//! A configuration that was read, with keys in the place of those that would be fetched.
+//! A parsed configuration, with keys instead of those that the filter would fetch.
 
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ impl Loaded {
     }
 }
 
-/// Writes a key set into a provider in place of where its keys come from.
+/// Writes a key set into a provider, in place of the source of its keys.
 pub(crate) fn set_keys(node: &mut Node, provider: &str, document: &str) {
     let Value::Map(members) = &mut node.value else {
         return;

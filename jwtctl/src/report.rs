@@ -16,10 +16,10 @@ pub(crate) enum Level {
     /// Worth knowing.
     #[cfg_attr(feature = "cli", value(alias = "notes"))]
     Note,
-    /// Works, and is most likely not what was meant, or not safe.
+    /// A setting that works, but is probably a mistake or not safe.
     #[cfg_attr(feature = "cli", value(alias = "warnings"))]
     Warning,
-    /// Does not work, or lets requests pass that no one meant to let pass.
+    /// A setting that does not work, or that lets requests pass by mistake.
     #[cfg_attr(feature = "cli", value(alias = "errors"))]
     Error,
 }
@@ -41,7 +41,7 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
-/// Something to say about a place in a file.
+/// A finding about a place in a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) level: Level,
@@ -50,7 +50,7 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     pub(crate) file: Rc<File>,
     pub(crate) place: Place,
-    /// Where it is in the configuration, as Envoy's log names it; empty where it is outside of it.
+    /// Its place in the configuration, as in Envoy's log; empty if it is outside the configuration.
     pub(crate) path: String,
     /// What to do.
     pub(crate) help: Option<String>,
@@ -58,12 +58,12 @@ pub(crate) struct Finding {
     pub(crate) related: Option<(Place, String)>,
 }
 
-/// Whether to colour what goes to this stream.
+/// Whether to color the output on this stream.
 pub(crate) fn is_coloured(stream: &impl std::io::IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Whether standard output is coloured.
+/// Whether standard output has colors.
 pub(crate) fn colours_stdout() -> bool {
     is_coloured(&std::io::stdout()) && std::io::stdout().is_terminal()
 }
@@ -101,7 +101,7 @@ pub(crate) fn to_text(findings: &[Finding], is_coloured: bool) -> String {
         if let Some(help) = &finding.help {
             group = group.element(Severity::HELP.message(printable(help)));
         }
-        // A String takes whatever is written.
+        // Writing to a String does not fail.
         let _ = writeln!(text, "{}\n", renderer.render(&[group]));
     }
     text
@@ -125,14 +125,14 @@ fn floor(text: &str, mut offset: usize) -> usize {
     offset
 }
 
-/// A text without what would drive a terminal.
+/// The text without commands for a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|letter| match letter {
             '\n' | '\t' => letter,
             // The first half of a line end of Windows.
             '\r' => ' ',
-            // As long in bytes, so that places stay where they are.
+            // The replacement has the same length in bytes, so that places do not move.
             letter if letter.is_ascii_control() => '?',
             letter if letter.is_control() => '¿',
             letter => letter,
@@ -140,7 +140,7 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-/// How many findings there are of each level, in words.
+/// The number of findings of each level, in words.
 pub(crate) fn summary(findings: &[Finding]) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let words = |count: usize, name: &str| match count {

@@ -11,11 +11,12 @@ use crate::policy::Loaded;
 use crate::setup::{self, Keys};
 use crate::{Outcome, Output, forms, print, report};
 
-/// Show which rule takes each request, and what becomes of it with and without a token
+/// Show which rule applies to each request, and the decision with and without a token
 ///
-/// Without URLs the requests come from the rules' own boundaries: what each rule takes, and what lies beside it. The tokens
-/// are made here, with keys of our own in the place of the issuers': a plain one of each provider, one with all claims that any
-/// rule asks for, and a forged one.
+/// Without URLs, the requests come from the boundaries of the rules: requests that a rule matches, and
+/// requests that differ from these in one respect. jwtctl makes the tokens, with keys of its own instead of
+/// the issuers' keys: a plain one of each provider, one with all claims that any rule requires, and a forged
+/// one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -44,8 +45,8 @@ pub(crate) struct RouteArguments {
 
 /// Show which requests change their answer between two configurations
 ///
-/// The requests come from the boundaries of both configurations' rules, and the tokens are made here, as for `route`. Exits
-/// with 1 where any answer changes.
+/// The requests come from the boundaries of both configurations' rules, and jwtctl makes the tokens, as for
+/// `route`. Exits with 1 if any answer changes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -102,7 +103,7 @@ struct Client {
     token: Option<String>,
 }
 
-/// The request with the client's token, where this configuration looks for one.
+/// The request with the client's token in a location of this configuration.
 fn with_token(request: &Request, client: &Client, loaded: &Loaded) -> Request {
     let mut request = request.clone();
     if let Some(token) = &client.token {
@@ -170,7 +171,7 @@ pub(crate) fn route(arguments: &RouteArguments) -> Result<Outcome, String> {
         rows.push((request, rule, decided.iter().map(in_short).collect()));
     }
     if arguments.urls.is_empty() {
-        // Of requests that only differ in what no rule looks at, one says it all.
+        // If requests differ only in parts that no rule tests, one of them is enough.
         rows.sort_by(|one, other| (&one.0.target, &one.0.method).cmp(&(&other.0.target, &other.0.method)));
     }
     match arguments.output {
@@ -202,7 +203,7 @@ pub(crate) fn route(arguments: &RouteArguments) -> Result<Outcome, String> {
     Ok(Outcome::Fine)
 }
 
-/// A table whose columns are as wide as they have to be.
+/// A table whose columns are as wide as their content.
 pub(crate) fn in_columns(table: &[Vec<String>]) -> String {
     const WIDEST: usize = 48;
     let columns = table.iter().map(Vec::len).max().unwrap_or_default();
@@ -231,7 +232,7 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
     let new = setup::load(&arguments.new, &Keys::default(), now)?;
     let issuers = Issuers::new(&[&old.config, &new.config])?;
     let (old, new) = (issuers.equip(&old)?, issuers.equip(&new)?);
-    // A token as each of them expects one: where they expect different ones, that is a difference too.
+    // A token that each configuration expects. If they expect different tokens, that is a difference too.
     let clients = clients(personas::finer(&[&old, &new]), &[&old, &new], &issuers, now);
     let requests = personas::boundaries(&[&old, &new]);
     let (mut by_old, mut by_new) = (Decider::new(&old.config), Decider::new(&new.config));

@@ -1,4 +1,5 @@
-//! What the commands that decide requests have in common: the configuration, its keys, a request, and a time.
+//! The common arguments of the commands that decide requests: the configuration, its keys, a request, and a
+//! time.
 
 use std::io::Read as _;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use crate::policy::Loaded;
 use crate::source::Node;
 use crate::{faults, http, input, report};
 
-/// Where the configuration is, and the keys.
+/// The arguments for the configuration and the keys.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Policy {
     /// The configuration: any file that `jwtctl check` reads; `-` is standard input
@@ -21,13 +22,13 @@ pub(crate) struct Policy {
     pub(crate) keys: Keys,
 }
 
-/// Keys in the place of those that would be fetched.
+/// Keys to use instead of those that the filter would fetch.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Keys {
     /// Which of the file's configurations, from 1
     #[arg(long, value_name = "NUMBER")]
     pub(crate) filter: Option<usize>,
-    /// A key set in the place of the issuer's; with PROVIDER= for one provider only
+    /// A key set to use instead of the issuer's; with PROVIDER= for one provider only
     #[arg(long, value_name = "[PROVIDER=]FILE")]
     pub(crate) keys: Vec<String>,
     /// Fetch the keys from the issuers, as the filter would
@@ -81,7 +82,7 @@ pub(crate) fn load(name: &str, keys: &Keys, now: UnixTime) -> Result<Loaded, Str
     with_keys(&found.config, config, keys, now)
 }
 
-/// Puts keys in the place of those that would be fetched.
+/// Replaces the keys that the filter would fetch.
 fn with_keys(node: &Node, config: Rc<Config>, keys: &Keys, now: UnixTime) -> Result<Loaded, String> {
     let node = node.clone();
     let remote = core::remote_providers(&config);
@@ -172,7 +173,7 @@ pub(crate) struct RequestArguments {
 }
 
 impl RequestArguments {
-    /// The request, and the time that it was sent at where the arguments say it.
+    /// The request, and its time if the arguments contain one.
     pub(crate) fn request(&self, config: &Config) -> Result<(Request, Option<UnixTime>), String> {
         let mut at = None;
         let mut request = match (&self.curl, &self.log_line, &self.url) {

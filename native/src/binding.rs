@@ -1,4 +1,4 @@
-//! Envoy's C interface of dynamic modules: what it calls, and what can be called in it.
+//! Envoy's C interface of dynamic modules: the functions that it calls, and the functions that it exports.
 //!
 //! The only unsafe code of the module. What makes it sound, each rule once:
 //!
@@ -11,8 +11,8 @@
 //! 4. *Objects.* What a `..._new` function returns is a box, or a counted reference, that was leaked with `into_raw`. Envoy
 //!    gives it back to the functions of the same kind, and to the `..._destroy` function last and once. In between there are
 //!    shared references only: Envoy calls a module again from within its own callbacks.
-//! 5. *Schedulers.* They may be committed from any thread until they are deleted; Envoy drops what is committed for a
-//!    stream or a configuration that is gone.
+//! 5. *Schedulers.* They may be committed from any thread until they are deleted; Envoy discards an event for
+//!   a stream or a configuration that has ended.
 //! 6. *Panics.* None leaves a function that Envoy calls: each runs in [`hooks`], which catches them.
 //!
 //! `log` and `dlsym` may be called from any thread.
@@ -831,7 +831,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     })
 }
 
-/// A route's own configuration is gone.
+/// Envoy has removed a route's own configuration.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(config: *const c_void) {
     // SAFETY: rule 4: made by `into_raw` above, and given back for the last time.

@@ -140,7 +140,7 @@ struct RefusedKind {
     counted_at: AtomicU64,
 }
 
-/// A counter with labels changes once in so many milliseconds.
+/// The interval in milliseconds after which a counter with labels changes.
 const LABELLED_EVERY: u64 = 100;
 
 impl Refused {
@@ -185,7 +185,7 @@ impl Refused {
         }
     }
 
-    /// Passes on what is kept.
+    /// Passes on the stored counts.
     fn settle(&self, count: impl Fn(&[&str], u64)) {
         if !self.has_kept.load(Ordering::Acquire) || !self.has_kept.swap(false, Ordering::AcqRel) {
             return;

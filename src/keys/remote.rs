@@ -167,7 +167,7 @@ impl RemoteKeys {
         self.held.as_ref().is_some_and(|held| held.set.has_kid(kid))
     }
 
-    /// Forgets the wishes of requests.
+    /// Forgets the `kid`s that requests need.
     pub(crate) fn want_nothing(&mut self) {
         self.wants = Wants::Nothing;
     }

@@ -19,7 +19,7 @@ fn two_hundred_malformed_credentials_and_then_a_good_one() {
             "from_cookies": ["session"],
         }),
     );
-    // One listener reads by name, the other all headers.
+    // The filter of one listener reads headers by name, the other one reads all headers.
     for config in [config(local_provider()), config(provider)] {
         let stack = Stack::start(config);
         let good = token().mint();

@@ -242,7 +242,7 @@ fn an_answer_that_is_none_is_a_failure_and_asked_again() {
         stub::with(|host| host.story.clear());
         vm.answer_next(&answer);
         if matches!(answer, Answer::Reset) {
-            // HOST.md, trap 3: there are no headers to ask for.
+            // A response that breaks off has no headers to read.
             let asks = stub::with(|host| host.story.iter().any(|line| line.starts_with("answer's")));
             assert!(!asks, "{:?}", stub::with(|host| host.story.clone()));
         }

@@ -306,7 +306,7 @@ fn deliver(id: u32, part: &str, callback: impl FnOnce() -> u32) {
                 stream.state = State::Forwarded;
                 None
             }
-            // HOST.md, trap 6: the head would go on with the body, undecided.
+            // Envoy would forward the undecided head together with the body.
             (State::Open, CONTINUE) => {
                 stream.state = State::Forwarded;
                 Some("LET THROUGH by its body")

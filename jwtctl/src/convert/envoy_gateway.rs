@@ -19,7 +19,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
     let spec = policy.get("spec")?;
     const TARGETS: [&str; 3] = ["targetRef", "targetRefs", "targetSelectors"];
     const CARRIED: [&str; 2] = ["jwt", "authorization"];
-    // Filters of their own, which decide beside this one.
+    // Other filters, which decide independently of this one.
     const OTHERS: [&str; 6] = ["cors", "csrf", "basicAuth", "apiKeyAuth", "oidc", "extAuth"];
     for (key, _) in spec
         .members()

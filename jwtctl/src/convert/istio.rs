@@ -72,7 +72,7 @@ impl Workloads {
             && self.labels.iter().all(|label| those.labels.contains(label))
     }
 
-    /// Whether some workload may be among both, as far as the labels say.
+    /// Whether some workload may belong to both, judged by the labels.
     fn may_overlap(&self, those: &Self) -> bool {
         let is_root = |one: &Self| one.namespace == ROOT_NAMESPACE;
         let differs = |(name, value): &(String, String)| {
@@ -614,7 +614,7 @@ impl Pattern<'_> {
     }
 }
 
-/// Issuer and subject as istiod takes them apart: at the last slash, since an issuer may be a URL.
+/// Issuer and subject as istiod separates them: at the last slash, because an issuer may be a URL.
 fn principal_parts(found: &str) -> (Pattern<'_>, Pattern<'_>) {
     match found.rsplit_once('/') {
         _ if found == "*" => (Pattern::Any, Pattern::Any),

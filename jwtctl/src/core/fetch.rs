@@ -1,5 +1,5 @@
-//! A provider's keys, fetched as the filter fetches them: its own state machine says what to ask for and what an answer is
-//! worth; only the requests are sent by another hand.
+//! Fetches a provider's keys as the filter does. The filter's own engine chooses the requests and evaluates
+//! the responses. This file only sends the requests.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -59,11 +59,11 @@ pub(crate) struct Fetch {
     pub(crate) exchanges: Vec<Exchange>,
     /// The key set, if it is usable.
     pub(crate) document: Option<Vec<u8>>,
-    /// Why it is not, in the words of the filter's log.
+    /// The reason why the document is not usable, in the words of the filter's log.
     pub(crate) fault: Option<String>,
     /// The usable keys.
     pub(crate) keys: Vec<KeySeen>,
-    /// The others, with the reason for each.
+    /// The skipped keys, with the reason for each.
     pub(crate) skipped: Vec<String>,
     pub(crate) skipped_count: usize,
     pub(crate) jwks_uri: Option<String>,
@@ -78,7 +78,7 @@ pub(crate) struct KeySeen {
     pub(crate) algorithms: Vec<&'static str>,
 }
 
-/// Some key, for the providers whose keys are not asked for.
+/// Any valid key, for the providers whose keys are not fetched.
 const STAND_IN: &str =
     r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
@@ -178,7 +178,7 @@ fn run(
 ) -> (Authenticator, InMemoryStore) {
     let store = InMemoryStore::default();
     let mut engine = Authenticator::new(config.clone(), 1);
-    // No route says what an extension backend's cluster is called; here, its alias will do.
+    // There is no route with the cluster of an extension backend, so its alias serves as the name here.
     for provider in &config.providers {
         if let KeySource::Remote(source) = &provider.keys {
             for alias in source.backends() {
@@ -207,8 +207,8 @@ fn run(
     (engine, store)
 }
 
-/// After how long the engine asks again. It does not say so beforehand: engines that have got the same answers are asked at
-/// other times.
+/// The time after which the engine fetches again. The engine does not report it beforehand, so engines with
+/// the same responses are tried at different times.
 fn next_fetch(config: &Rc<Config>, exchanges: &[Exchange], now: UnixTime) -> Duration {
     let asks_after = |seconds: u64| {
         let mut answers = exchanges.iter();
@@ -237,7 +237,7 @@ fn next_fetch(config: &Rc<Config>, exchanges: &[Exchange], now: UnixTime) -> Dur
     Duration::from_secs(late)
 }
 
-/// Whether a document is a usable key set, and why not.
+/// Whether a document is a usable key set, and otherwise the reason.
 pub(crate) fn check_keys(document: &[u8]) -> Result<Vec<KeySeen>, String> {
     match JwkSet::parse(document) {
         Ok(parsed) => Ok(seen(&parsed.set)),

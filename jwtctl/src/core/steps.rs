@@ -1,7 +1,7 @@
-//! The way of a request to its decision, step by step: each of the library's checks, asked one by one.
+//! The steps from a request to its decision: the result of each of the library's checks, one by one.
 //!
-//! What a step comes to is the library's answer. What decides is [`super::decide`]; that the first step which fails has its
-//! reason is what the tests hold.
+//! The library computes the result of each step, and [`super::decide`] makes the decision. The tests check
+//! that the first step that fails has the reason of the decision.
 
 use std::rc::Rc;
 
@@ -30,11 +30,11 @@ use crate::source::{Key, Node, Value, snake_case};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) name: String,
-    /// `None`: it was not reached, or says something only.
+    /// `None` if the filter did not reach the step, or if the step only informs.
     pub(crate) passed: Option<bool>,
     pub(crate) seen: String,
     pub(crate) expected: String,
-    /// The reason code, where it failed.
+    /// The reason code, if the step failed.
     pub(crate) reason: Option<&'static str>,
 }
 
@@ -42,10 +42,10 @@ pub(crate) struct Step {
 #[derive(Clone, Debug)]
 pub(crate) struct RuleStep {
     pub(crate) name: String,
-    /// Its match, as the configuration has it.
+    /// Its match, as in the configuration.
     pub(crate) matcher: String,
     pub(crate) taken: bool,
-    /// Why it was not, or what about it is in doubt.
+    /// The reason why the rule does not apply, or the part that is uncertain.
     pub(crate) because: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct TokenSeen {
     pub(crate) claims: Option<String>,
 }
 
-/// What a provider makes of a token.
+/// The checks of a token by one provider.
 #[derive(Clone, Debug)]
 pub(crate) struct ProviderSteps {
     pub(crate) provider: String,
@@ -69,9 +69,9 @@ pub(crate) struct ProviderSteps {
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
     pub(crate) rules: Vec<RuleStep>,
-    /// What chose what is needed: a rule, a route, or nothing.
+    /// The origin of the requirement: a rule, a route, or nothing.
     pub(crate) chosen: String,
-    /// What else has to be met, since servers may read the request in other ways.
+    /// The further rules to meet, because servers may interpret the request in other ways.
     pub(crate) also: Vec<String>,
     pub(crate) needs: String,
     pub(crate) is_shadowed: bool,
@@ -82,7 +82,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Leaves only the rule that was taken, and the checks that failed.
+    /// Keeps only the rule that applies, and the checks that failed.
     pub(crate) fn shorten(&mut self) {
         self.rules.retain(|rule| rule.taken);
         self.tokens.clear();
@@ -93,7 +93,7 @@ impl Way {
     }
 }
 
-/// Goes the way of a request. `node` is what `config` was read from.
+/// Runs the steps for a request. `config` was read from `node`.
 pub(crate) fn walk(node: &Node, config: &Rc<Config>, request: &Request, now: UnixTime) -> Way {
     let head = request.head(config);
     let policy = &config.policy;
@@ -209,7 +209,7 @@ pub(crate) fn walk(node: &Node, config: &Rc<Config>, request: &Request, now: Uni
     way
 }
 
-/// The rules up to the one that was taken, and why earlier ones were not.
+/// The rules up to the one that applies, and why earlier ones do not.
 fn rules(
     node: &Node,
     config: &Config,
@@ -259,7 +259,7 @@ fn rules(
     all
 }
 
-/// The parts of a match that do not take the request. Each is asked by itself, as the only part of the only rule.
+/// The parts of a match that do not match the request. Each is tried as the only part of the only rule.
 fn missed(node: &Node, matcher: &Node, request: &Request) -> Vec<String> {
     let mut all = Vec::new();
     let case: Vec<(Key, Node)> = matcher
@@ -422,7 +422,7 @@ fn seen(config: &Config, location: LocationId, token: &[u8]) -> TokenSeen {
     }
 }
 
-/// Where the conditions of what was chosen are: the object with `authorize`, and its path.
+/// The place of the conditions: the object with `authorize`, and its path.
 fn authorize_node(node: &Node, config: &Config, choice: Choice) -> Option<(Node, String)> {
     let by_name = |name: &str| {
         let map = node.get("requirement_map")?;
@@ -525,7 +525,7 @@ impl Walker<'_> {
         });
     }
 
-    /// Every check of a token, in the order in which the filter makes them; those after one that failed as well.
+    /// Every check of a token, in the order of the filter, including those after a failed one.
     fn token(&mut self, location: LocationId, text: &[u8]) {
         let limit = self.config.limits.max_token_bytes;
         let size = match text.len() > limit {
@@ -558,7 +558,7 @@ impl Walker<'_> {
         let header = match token.header() {
             Ok(header) => header,
             Err(fault) => {
-                // Only the engine knows which reason a fault has.
+                // Only the engine knows the reason of a fault.
                 let reason = match fault {
                     proxy_wasm_jwt::jose::TokenFault::AlgorithmMissing => Reason::AlgorithmRejected,
                     proxy_wasm_jwt::jose::TokenFault::CriticalHeader => Reason::CriticalHeader,
@@ -825,7 +825,7 @@ impl Walker<'_> {
         self.authorize(&jwt);
     }
 
-    /// Each condition by itself, as the only one of the only rule.
+    /// Each condition separately, as the only one of the only rule.
     fn authorize(&mut self, jwt: &VerifiedJwt<'_>) {
         let Some((authorize, path)) = self.authorize.cloned() else {
             return;
@@ -919,7 +919,7 @@ impl Walker<'_> {
     }
 }
 
-/// The keys of a set, as far as they fit on a line.
+/// The keys of a set that fit on a line.
 fn describe_keys(set: &JwkSet) -> String {
     const MOST: usize = 4;
     let mut shown: Vec<String> = set

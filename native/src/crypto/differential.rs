@@ -54,7 +54,7 @@ impl Both {
                     .is_ok()
             }
             _ => {
-                // Memory knows what was verified twice.
+                // The memory contains signatures that were verified twice.
                 let verified = [false, true, true, true]
                     .map(|remembers| AwsLc { remembers }.verify(key, algorithm, message, signature));
                 let [first, rest @ ..] = verified;

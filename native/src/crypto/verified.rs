@@ -1,9 +1,9 @@
 //! Signatures that a worker of the process has verified, for all other workers.
 //!
 //! Each worker keeps the results of whole checks of tokens for itself, without a lock. Without this memory, each of
-//! them would verify the signature of the same token. It contains only what is true whatever the configuration says:
-//! that a signature over a text is good for a key. Whether a token may be used, each worker decides for itself,
-//! and a key that a configuration or an issuer no longer has is never asked for again.
+//! them would verify the signature of the same token. It contains only facts that do not depend on the
+//! configuration: that a signature over a text is good for a key. Whether a token may be used, each worker
+//! decides for itself, and a key that a configuration or an issuer no longer has is never asked for again.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -88,7 +88,8 @@ impl VerifiedSignatures {
 
     /// Whether the signature is good: by memory or, if it is not there, by `verify`.
     pub(super) fn check(&self, signed: Signed<'_>, verify: impl FnOnce() -> bool) -> bool {
-        // With the end of the signature in the hash, only who has the signature gets as far as its comparison.
+        // The hash includes the end of the signature, so only a client that has the signature reaches its
+        // comparison.
         let end = signed
             .signature
             .last_chunk()

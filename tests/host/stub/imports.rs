@@ -205,7 +205,7 @@ extern "C" fn proxy_http_call(
         if !is_complete {
             return BAD_ARGUMENT;
         }
-        // HOST.md, trap 5: dispatched from a stream, it dies with its client.
+        // Envoy cancels a call from the context of a stream when its client disconnects.
         if host.stream().is_some() || body_size != 0 {
             host.misuse("a call from a stream, or with a body");
         }
