@@ -1,4 +1,5 @@
-//! The applications of `envoy/issuers/apps`, behind the configurations that they go with: what a guide's code is left with.
+//! The applications of `envoy/issuers/apps`, behind their configurations: the code that remains of each
+//! guide.
 //!
 //! They need Flask, Express and Go, which `make guides` gets and the other tests do without.
 

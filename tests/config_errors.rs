@@ -89,7 +89,7 @@ fn with_message(block: &str) -> String {
     text
 }
 
-/// A line for each fault, and one for those that are left out.
+/// A line for each fault, and one for the omitted faults.
 fn messages(error: &ConfigError) -> String {
     let mut lines: Vec<String> = error.all().map(|fault| format!("> {fault}")).collect();
     assert!(lines.len() <= ConfigError::MOST, "{} faults", lines.len());

@@ -1,9 +1,10 @@
 //! jwt_authn and this filter side by side: one Envoy, the same configuration, the same keys, the same requests.
 //!
-//! Configurations and requests come from a seeded generator and from directed cases. What the two filters make of a
-//! request is compared in full: whether it passes, the status if not, and what the upstream sees if so. Each difference
-//! has to fall under a deviation of the list in `differential/deviations.rs`, which says why it is so; any other fails
-//! with what is needed to see it again. `DIFF_SEED` and `DIFF_COUNT` choose the seed and the number of configurations.
+//! Configurations and requests come from a seeded generator and from directed cases. The test compares the
+//! results of both filters for a request in full: the decision, the status of a refusal, and the request at
+//! the upstream. Each difference has to belong to a deviation of the list in `differential/deviations.rs`,
+//! which gives the reason; any other fails with what is needed to see it again. `DIFF_SEED` and `DIFF_COUNT`
+//! choose the seed and the number of configurations.
 
 #![cfg(test)]
 #![allow(

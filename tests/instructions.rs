@@ -195,7 +195,7 @@ fn measure() -> Vec<Cost> {
     for algorithm in ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"] {
         let (mut vm, _) = Vm::start(NOW);
         let mut config = in_the_module(config(&keys));
-        // The RSA key does not say what it is for.
+        // The RSA key has no `alg`.
         config["providers"]["corp"]["algorithms"] = json!([algorithm]);
         vm.configure(&config);
         costs.push(vm.forwarded(&orders().bearer(token(algorithm))));
@@ -464,7 +464,7 @@ const WORST: &[Budget] = &[
     budget("1000 matchers of 250 parameters", 5_420_000, 7),
 ];
 
-/// As long as a text may be, and made of what the patterns look for.
+/// The longest possible text, made of the parts that the patterns search for.
 fn candidates(patterns: usize, ends: &[&str]) -> String {
     let mut chance = testkit::Random::new(7);
     let mut text = "/x".to_owned();

@@ -1,6 +1,6 @@
 //! The native module in a real Envoy: the scenarios, and the tests of `tests/envoy/` that are about the filter and not about VMs.
 //!
-//! What only this module does is in `tests/native/`.
+//! Tests of features that only this module has are in `tests/native/`.
 
 #![allow(
     clippy::arithmetic_side_effects,

@@ -1,4 +1,5 @@
-//! What must hold for any bytes at all, beside that nothing panics: one function for each kind of input.
+//! The properties that hold for any bytes, in addition to the absence of panics: one function for each kind
+//! of input.
 //!
 //! `make fuzz` gives them inputs that reach new code; a test gives them the seeds, from which the fuzzer begins.
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::NOW;
 use crate::request::{Says, segment};
 
-/// A request, as far as servers read it in more than one way.
+/// The parts of a request that servers interpret in several ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Asked {
     method: Vec<u8>,
@@ -22,7 +22,7 @@ struct Asked {
     path: Vec<u8>,
     /// Its rule is for whatever begins so.
     is_prefix: bool,
-    /// What is between path and query.
+    /// The text between path and query.
     mark: &'static str,
     /// Each with what separates it from the one before.
     pairs: Vec<(u8, Vec<u8>, Vec<u8>)>,

@@ -69,7 +69,7 @@ const ATOMS: [(&str, &str); 30] = [
 
 const REPEATS: [&str; 9] = ["*", "+", "?", "*?", "{2}", "{0,2}", "{1,3}", "{2,}", "+?"];
 
-/// At most so many levels of groups.
+/// The most levels of groups.
 const DEPTH: usize = 4;
 
 fn pattern(bytes: &mut Bytes<'_>, depth: usize) -> Both {

@@ -188,7 +188,7 @@ mod tests {
         let mut engine = Authenticator::new(config, 1).with_verifier(Rc::new(Says(true)));
         let store = InMemoryStore::default();
         match engine.handle_request(StreamId(1), &mut head, &(), UnixTime::from_secs(NOW), &store) {
-            // What was written is the proof.
+            // The generated text is the proof.
             Decision::Allow(_) if store.generation() > 0 => "forwarded with a proof".to_owned(),
             Decision::Allow(forward) => match forward.basis {
                 Basis::Verified(_) => "forwarded".to_owned(),

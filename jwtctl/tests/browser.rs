@@ -1,5 +1,5 @@
-//! What the page in the browser asks and is answered, natively: `page/` runs the same code, and its test in a browser
-//! compares with the golden answers of this one.
+//! The questions of the page in the browser and their answers, natively: `page/` runs the same code, and its
+//! test in a browser compares with the golden answers of this one.
 //!
 //! `BLESS=1` writes the page's examples and the answers.
 

@@ -475,7 +475,7 @@ fn exit_codes_are_conventional() {
     assert_eq!(jwtctl(&["check", &good]).code, 0);
     assert_eq!(jwtctl(&["check", &weak]).code, 0);
     assert_eq!(jwtctl(&["check", "--deny", "warnings", &weak]).code, 1);
-    // What is not shown counts all the same.
+    // Hidden findings count nevertheless.
     assert_eq!(
         jwtctl(&["check", "--deny", "warnings", "--level", "error", &weak]).code,
         1

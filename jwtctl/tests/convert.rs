@@ -321,7 +321,7 @@ fn authorization_policy(action: &str, rules: Value) -> Value {
     })
 }
 
-/// What istiod makes of wildcards: they are tests of strings, and of the elements of a list.
+/// istiod's translation of wildcards: they are tests of strings, and of the elements of a list.
 fn values_that_are_no_strings() -> Case {
     let text = |matcher: Value| json!({"string_match": matcher});
     let or_list = |matcher: Value| json!({"or_match": {"value_matchers": [{"list_match": {"one_of": matcher}}, matcher]}});
@@ -520,7 +520,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                 ),
             ],
         ),
-        // A denial for everybody, and one for nobody.
+        // A denial of all requests, and one of none.
         (
             vec![
                 authorization_policy("DENY", json!([])),
@@ -1034,7 +1034,7 @@ fn policies_for_several_workloads_become_a_configuration_for_each() {
         let name = ["orders-example-com", "bills-example-com"][number];
         assert!(config["providers"].get(name).is_some(), "{config}");
         assert_eq!(config["providers"].as_object().map(serde_json::Map::len), Some(1));
-        // What the root namespace denies is denied everywhere.
+        // A denial in the root namespace applies everywhere.
         assert!(has_path(config, "/debug"), "{config}");
         assert_eq!(has_path(config, "/orders"), number == 0, "{config}");
         assert!(!has_path(config, "/other"), "{config}");

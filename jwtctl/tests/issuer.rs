@@ -44,7 +44,7 @@ fn keys_are_found_kept_and_skipped_as_the_filter_does() {
         found["configuration"]["providers"]["issuer"]["discovery"],
         json!({"cluster": "idp"})
     );
-    // What is printed for people is a configuration that the filter takes.
+    // The configuration in the text output is one that the filter accepts.
     let text = jwtctl(&["issuer", name, "--audience", "orders-api"]).out;
     let (_, config) = text.split_once("# the configuration\n").expect("a configuration");
     let (config, clusters) = config.split_once("\n# clusters of Envoy\n").expect("clusters");
@@ -169,7 +169,7 @@ fn certificates_are_checked() {
     let uri = format!("https://localhost:{port}/jwks");
     let (code, found) = ask("https://localhost", &["--jwks-uri", &uri, "--ca", &authorities]);
     assert_eq!((code, &found["keys"][0]["kid"]), (0, &json!("tls")), "{found}");
-    // No one else's, and not for another name.
+    // No other certificate is accepted, and not for another name.
     let (code, found) = ask("https://localhost", &["--jwks-uri", &uri]);
     assert_eq!(code, 1, "{found}");
     assert!(found["fault"].to_string().contains("certificate"), "{found}");

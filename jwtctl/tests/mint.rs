@@ -119,7 +119,7 @@ fn each_bad_token_is_refused_with_the_reason_that_it_is_named_after() {
         assert_eq!(ran.json()["decision"]["reason"], reason, "{bad}: {ran:?}");
         seen += 1;
     }
-    // What `--help` lists is what was tried.
+    // `--help` lists exactly the reasons that the test tries.
     let help = jwtctl(&["mint", "token", "--help"]).out;
     let (_, list) = help.split_once("--bad <REASON>").expect("the option");
     let listed = list

@@ -34,7 +34,7 @@ impl Schema {
         self.accepts(&self.0, value)
     }
 
-    /// What a reference leads to.
+    /// The target of a reference.
     fn target(&self, reference: &str) -> &Value {
         let pointer = reference
             .strip_prefix('#')
@@ -288,7 +288,7 @@ fn what_has_a_wrong_form_both_refuse() {
                         assert!(is_valid, "{name}: the schema refuses {place} in {config:#}");
                     }
                     Err(error) => {
-                        // What only the filter can know is no matter of form.
+                        // The schema does not cover faults that only the filter can recognize.
                         let is_form = error.all().any(|fault| {
                             matches!(
                                 fault.problem,

@@ -1,16 +1,17 @@
 //! Envoy's C interface of dynamic modules: the functions that it calls, and the functions that it exports.
 //!
-//! The only unsafe code of the module. What makes it sound, each rule once:
+//! The only unsafe code of the module. These rules make it sound:
 //!
-//! 1. *Handles.* A pointer of Envoy's is wrapped as [`Host`] or [`ConfigHost`] by an exported function and lives no longer
-//!    than the call: its lifetime does not let it be kept. Both stay on their thread, since a raw pointer is neither
-//!    `Send` nor `Sync`.
-//! 2. *Arguments.* A [`Buffer`] that is passed to Envoy is made of a slice that lives during the call. Envoy copies it.
+//! 1. *Handles.* An exported function wraps a pointer of Envoy as [`Host`] or [`ConfigHost`]. Its lifetime
+//!   ends with the call. Both stay on their thread, because a raw pointer is neither `Send` nor `Sync`.
+//! 2. *Arguments.* The module makes a [`Buffer`] for Envoy from a slice that lives during the call. Envoy
+//!   copies it.
 //! 3. *Results.* A [`Buffer`] that Envoy fills is valid until the event hook returns or a field of the same map is written.
-//!    It is copied before anything else is called.
-//! 4. *Objects.* What a `..._new` function returns is a box, or a counted reference, that was leaked with `into_raw`. Envoy
-//!    gives it back to the functions of the same kind, and to the `..._destroy` function last and once. In between there are
-//!    shared references only: Envoy calls a module again from within its own callbacks.
+//!    The module copies it before it calls anything else.
+//! 4. *Objects.* A `..._new` function returns a box, or a counted reference, that was leaked with `into_raw`.
+//!   Envoy gives it back to the functions of the same kind, and to the `..._destroy` function last and once.
+//!   In between, the module makes shared references only, because Envoy calls a module again from within its
+//!   own callbacks.
 //! 5. *Schedulers.* They may be committed from any thread until they are deleted; Envoy discards an event for
 //!   a stream or a configuration that has ended.
 //! 6. *Panics.* None leaves a function that Envoy calls: each runs in [`hooks`], which catches them.
@@ -29,8 +30,8 @@ use crate::hooks;
 use crate::route::RouteConfig;
 use crate::stream::Stream;
 
-/// Bytes of someone's, with their number: Envoy's `envoy_dynamic_module_type_module_buffer` and `..._envoy_buffer`, which are
-/// alike. A null pointer goes with the length 0.
+/// Borrowed bytes, with their number: Envoy's `envoy_dynamic_module_type_module_buffer` and
+/// `..._envoy_buffer`, which are alike. A null pointer goes with the length 0.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Buffer {
@@ -228,7 +229,7 @@ pub(crate) fn counts_without_stream() -> bool {
     newer().increment_counter.is_some()
 }
 
-/// Whether Envoy only tries its configuration (`--mode validate`). To be asked on the main thread.
+/// Whether Envoy only tries its configuration (`--mode validate`). Call this on the main thread.
 pub(crate) fn is_validation() -> bool {
     // SAFETY: no pointers.
     unsafe { envoy_dynamic_module_callback_is_validation_mode() }
@@ -308,7 +309,7 @@ impl Host<'_> {
         is_read
     }
 
-    /// Makes this the only value of the field; `None` removes it, however often it is there.
+    /// Makes this the only value of the field. `None` removes every occurrence of the field.
     pub(crate) fn set_header(&mut self, map: Map, name: &[u8], value: Option<&[u8]>) -> bool {
         let value = value.map_or(Buffer::EMPTY, Buffer::of);
         // SAFETY: rules 1 and 2.
@@ -336,7 +337,7 @@ impl Host<'_> {
         }
     }
 
-    /// Has the route chosen again when someone asks for it next.
+    /// Lets Envoy choose the route again when it next needs it.
     pub(crate) fn clear_route_cache(&mut self) {
         // SAFETY: rule 1.
         unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.filter) }
@@ -390,7 +391,7 @@ impl Host<'_> {
         }
     }
 
-    /// The configuration of the route, of its virtual host or of all routes: the nearest that there is.
+    /// The most specific configuration: that of the route, of its virtual host, or of all routes.
     pub(crate) fn route_config(&self) -> Option<&RouteConfig> {
         // SAFETY: rule 1.
         let config = unsafe { envoy_dynamic_module_callback_get_most_specific_route_config(self.filter) };
@@ -398,7 +399,7 @@ impl Host<'_> {
         unsafe { config.cast::<RouteConfig>().as_ref() }
     }
 
-    /// Leaves a text for the access log and other filters.
+    /// Writes a text into filter state, for the access log and other filters.
     pub(crate) fn set_filter_state(&mut self, key: &str, value: &[u8]) -> bool {
         // SAFETY: rules 1 and 2.
         unsafe {
@@ -427,7 +428,8 @@ impl Host<'_> {
         is_found.then(|| unsafe { value.bytes() }.to_vec())
     }
 
-    /// Merges a serialized `google.protobuf.Struct` into dynamic metadata; false where Envoy has no function for that.
+    /// Merges a serialized `google.protobuf.Struct` into dynamic metadata. Returns false if Envoy has no
+    /// function for that.
     pub(crate) fn set_metadata(&mut self, namespace: &str, message: &[u8]) -> bool {
         let Some(set) = newer().set_metadata else {
             return false;
@@ -525,7 +527,7 @@ unsafe impl Send for Scheduler {}
 unsafe impl Sync for Scheduler {}
 
 impl Scheduler {
-    /// Has `scheduled` called on the stream's own thread.
+    /// Lets Envoy call `scheduled` on the stream's own thread.
     pub(crate) fn commit(&self) {
         // SAFETY: rule 5.
         unsafe { envoy_dynamic_module_callback_http_filter_scheduler_commit(self.0.as_ptr(), 0) }
@@ -556,7 +558,7 @@ impl ConfigHost<'_> {
             .map(ConfigScheduler)
     }
 
-    /// Sends a request without a body; the number that its answer will have.
+    /// Sends a request without a body. Returns the number of its response.
     pub(crate) fn call(
         self,
         cluster: &str,
@@ -655,7 +657,7 @@ impl ConfigHost<'_> {
         (outcome == 0).then_some(MetricId(id))
     }
 
-    /// Adds a value to a histogram; false where Envoy has no function for that.
+    /// Adds a value to a histogram. Returns false if Envoy has no function for that.
     pub(crate) fn record(self, id: MetricId, value: u64) -> bool {
         newer().record.is_some_and(|change| {
             // SAFETY: rule 1; no labels.
@@ -663,7 +665,7 @@ impl ConfigHost<'_> {
         })
     }
 
-    /// Adds to a counter; false where Envoy has no function for that.
+    /// Adds to a counter. Returns false if Envoy has no function for that.
     pub(crate) fn count(self, id: MetricId, value: u64) -> bool {
         newer().increment_counter.is_some_and(|change| {
             // SAFETY: rule 1; no labels.
@@ -681,7 +683,7 @@ impl ConfigHost<'_> {
         unsafe { change(self.config, id.0, labels.as_ptr(), labels.len(), value) };
     }
 
-    /// Sets a gauge; false where Envoy has no function for that.
+    /// Sets a gauge. Returns false if Envoy has no function for that.
     pub(crate) fn set_gauge(self, id: MetricId, value: u64) -> bool {
         newer().set_gauge.is_some_and(|change| {
             // SAFETY: rule 1; no labels.
@@ -700,7 +702,7 @@ unsafe impl Send for ConfigScheduler {}
 unsafe impl Sync for ConfigScheduler {}
 
 impl ConfigScheduler {
-    /// Has `config_scheduled` called on the main thread.
+    /// Lets Envoy call `config_scheduled` on the main thread.
     pub(crate) fn commit(&self) {
         // SAFETY: rule 5.
         unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self.0.as_ptr(), 0) }
@@ -746,7 +748,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     hooks::config_new(host, name, text).map_or(null(), |filter| Arc::into_raw(filter).cast())
 }
 
-/// The last stream of a configuration is gone.
+/// The last stream of a configuration has ended.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(filter: *const c_void) {
     // SAFETY: rule 4: made by `into_raw` above, and given back for the last time.
@@ -922,7 +924,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     of_stream(filter, stream, hooks::scheduled);
 }
 
-/// The stream is over; its handle is good for this call yet.
+/// The stream has ended. Its handle is still valid during this call.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
     filter: *mut c_void,

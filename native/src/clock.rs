@@ -16,7 +16,7 @@ use crate::logger::now;
 struct Clock {
     state: Mutex<State>,
     poked: Condvar,
-    /// The end of its sleep, in milliseconds; the largest number while it is awake.
+    /// The end of the clock's sleep, in milliseconds; the largest number while it is awake.
     sleeps_until: AtomicU64,
 }
 

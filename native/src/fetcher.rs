@@ -232,7 +232,7 @@ impl Fetcher {
             else {
                 continue;
             };
-            // The age of the keys, or their number, is another from now on.
+            // The age or the number of the keys has changed.
             self.gauges_shown_at.set(UnixTime::default());
             metrics.keys_changed(&context, &event);
             key_log::report(&provider.name, &event);

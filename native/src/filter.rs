@@ -1,5 +1,5 @@
-//! The data that the threads of one configuration share. It must not know an engine: each engine stays on its
-//! thread.
+//! The data that the threads of one configuration share. This file must not know an engine, because each
+//! engine stays on its thread.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,8 +17,8 @@ use crate::clock;
 use crate::metrics::{self, Context, Metrics};
 use crate::store::Source;
 
-/// The most events on their way to the main thread. A flood of invented `kid`s displaces none of them, and an
-/// omitted one comes again with a later request.
+/// The most events on their way to the main thread. A flood of invented `kid`s displaces none of them. A
+/// later request reports an omitted event again.
 const MOST_EVENTS: usize = 1024;
 
 /// The most changes of metrics that wait for a stream: one for each metric, and the durations of fetches.
@@ -228,7 +228,7 @@ impl Filter {
         self.has_pending.store(true, Ordering::Release);
     }
 
-    /// Carries out the changes that wait.
+    /// Carries out the waiting changes.
     pub(crate) fn carry_out_changes(&self, host: &Host<'_>) {
         if self.has_pending.load(Ordering::Acquire) && self.has_pending.swap(false, Ordering::AcqRel) {
             self.metrics.settle_refused(Context::Stream(host));

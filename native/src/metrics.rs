@@ -125,7 +125,7 @@ struct Refused {
     id: LabelledId,
     /// The values of `provider`: the first is that of refusals without one.
     providers: Box<[Box<str>]>,
-    /// For each of them, the refusals of each reason; made for the first one.
+    /// For each of them, the refusals of each reason. The entry is made for the first refusal.
     kinds: Box<[OnceLock<Box<[RefusedKind]>>]>,
     /// Whether any refusal is kept.
     has_kept: AtomicBool,

@@ -117,7 +117,7 @@ impl Stream {
         let mut is_grpc = None;
         let decision = match self.read_head(worker, host, named, &mut request) {
             Some(()) => {
-                // If all fields were read, it is known.
+                // It is known if all fields were read.
                 is_grpc = (!worker.reads_by_name).then_some(request.is_grpc == Some(true));
                 // Only then can another route have another requirement.
                 if !worker.config.policy.requirement_map.is_empty() {
@@ -155,7 +155,7 @@ impl Stream {
                 .all(|name| host.set_header(Map::RequestTrailers, name, None))
     }
 
-    /// The stream was woken: keys have arrived, its time is over, or for no reason.
+    /// The stream was woken, because keys have arrived or its time is over, or for no reason.
     pub(crate) fn handle_woken(&self, host: &mut Host<'_>) {
         let Some(worker) = &self.worker else { return };
         let held = self.held.borrow().clone();
@@ -489,7 +489,7 @@ fn send(host: &mut Host<'_>, reply: &LocalReply) {
     send_to(host, reply, None);
 }
 
-/// The same to a client of gRPC, to another one, or to one whose protocol is not known yet.
+/// The same for a gRPC client, for another client, or for a client whose protocol is not known yet.
 fn send_to(host: &mut Host<'_>, reply: &LocalReply, client_is_grpc: Option<bool>) {
     let client_is_grpc = client_is_grpc.unwrap_or_else(|| {
         let media_type = host.header(Map::RequestHeaders, b"content-type", 0);

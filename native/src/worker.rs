@@ -29,9 +29,9 @@ use crate::text;
 const DECISIONS_PER_CALL: u32 = 32;
 const DECIDING_PER_CALL: u64 = 2;
 
-/// While requests wait, their engine is called again no sooner than after this many milliseconds,
+/// While requests wait, the shortest pause before the next call of their engine, in milliseconds.
 const SOONEST: u64 = 5;
-/// and at the latest after this many.
+/// The longest pause before that call.
 const LATEST: u64 = 1000;
 
 /// An engine for this configuration, with its verifier.

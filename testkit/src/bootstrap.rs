@@ -265,8 +265,8 @@ impl WasmFilter {
         }
     }
 
-    /// The same filter as a dynamic module, its metrics under the names that the wasm module's have. What only a VM has is
-    /// left out.
+    /// The same filter as a dynamic module, its metrics under the names that the wasm module's have. Fields
+    /// that only a VM has are omitted.
     pub fn build_native(&self, module: &Path) -> Value {
         native_filter(module, &self.configuration())
     }

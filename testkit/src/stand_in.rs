@@ -48,7 +48,7 @@ pub struct Provider {
     claims: Map<String, Value>,
 }
 
-/// Where the issuer's document or keys are asked for.
+/// The URL of the issuer's document or keys.
 struct Source {
     cluster: String,
     path: String,
@@ -133,7 +133,7 @@ impl StandIns {
         &self.left_out
     }
 
-    /// Publishes what the provider's issuer publishes.
+    /// Publishes the documents of the provider's issuer.
     fn play(
         &mut self,
         name: &str,

@@ -81,7 +81,7 @@ impl Upstream {
         })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -101,7 +101,7 @@ impl Upstream {
         lock(&self.seen).last().cloned()
     }
 
-    /// Forgets what it saw.
+    /// Forgets the requests so far.
     pub fn clear(&self) {
         lock(&self.seen).clear();
     }

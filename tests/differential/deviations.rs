@@ -20,7 +20,8 @@ pub(crate) struct Deviation {
     pub(crate) explains: fn(&Case<'_>, &Aspect) -> bool,
 }
 
-/// These are told by a second look, with stricter rules or with the path spelt otherwise, see [`crate::judge`].
+/// [`crate::judge`] recognizes these by a second run, with stricter rules or with another spelling of the
+/// path.
 pub(crate) const NO_RULE: &str = "no-rule-matched";
 pub(crate) const WAIVER: &str = "waiver-canonical-path";
 pub(crate) const READINGS: &str = "every-reading-of-a-path";
@@ -204,11 +205,11 @@ pub(crate) const ALL: &[Deviation] = &[
             let is_so = match aspect {
                 Aspect::Decision => {
                     theirs_is(case, 401, "Jwt_is_missing")
-                        // Of several branches that failed, theirs tells of another.
+                        // If several branches failed, theirs reports another one.
                         || matches!(case.theirs, Outcome::Denied { .. }) && asks_twice(case.config)
                         || case.reason().is_some() && case.config.to_string().contains("\"allow_missing")
                 }
-                // Where something else then lets the request pass, it does so without the token and what it says.
+                // If something else then lets the request pass, the token and its claims are missing.
                 _ => header(case, aspect).is_some_and(|(name, ours, theirs)| {
                     owned(case, name) && ours.len() == 1 && theirs.is_empty()
                 }),

@@ -42,7 +42,7 @@ pub(crate) fn listener(name: &str, filter: Value, route: &Value) -> Listener {
         .manager("local_reply_config", details)
 }
 
-/// The same configuration for jwt_authn: without what only ours has.
+/// The same configuration for jwt_authn: without the fields that only ours has.
 pub(crate) fn native(config: &Value) -> Value {
     let mut config = config.clone();
     config["@type"] =

@@ -22,7 +22,7 @@ struct Example {
     title: String,
     /// Ready to read.
     text: String,
-    /// To see it again; None where the configuration itself is refused.
+    /// To see it again; None if the configuration itself is refused.
     trial: Option<Trial>,
 }
 

@@ -11,8 +11,8 @@ const ROUNDS: usize = 25;
 /// The number of attempts at the same time.
 const AT_ONCE: usize = 40;
 
-/// The smallest trial that still shows a difference of this kind, and its report; None if nothing can be left
-/// out.
+/// The smallest trial that still shows a difference of this kind, and its report; None if nothing can be
+/// removed.
 pub(crate) fn smallest(trial: &Trial, kind: &str) -> Option<(String, Trial)> {
     let mut best = None;
     // The place of the last success: everything before it was tried in vain.

@@ -244,7 +244,7 @@ pub(crate) fn generate(maker: Maker<'_>, random: &mut Random) -> String {
     }
 }
 
-/// Something that looks like a token, taken apart as far as it can be.
+/// A text that resembles a token, split as far as possible.
 #[derive(Clone, Debug)]
 pub(crate) struct SeenToken {
     pub(crate) text: String,

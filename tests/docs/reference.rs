@@ -217,7 +217,7 @@ fn sample(field: &str) -> Value {
     }
 }
 
-/// Where the parser says that a fault is.
+/// The place of a fault in the parser's message.
 fn path(documented: &Documented, field: &str) -> String {
     let mut path = documented
         .place

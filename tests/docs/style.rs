@@ -40,7 +40,7 @@ fn is_rules(page: &Page) -> bool {
     page.name == Path::new("CONTRIBUTING.md")
 }
 
-/// The line without what the opening and the closing text enclose, these included.
+/// The line without the opening text, the closing text and everything between them.
 fn without(line: &str, opening: &str, closing: &str) -> String {
     let mut left = String::new();
     let mut rest = line;

@@ -179,7 +179,7 @@ fn a_method_in_lower_case_and_a_value_with_spaces_pass_no_rule_by() {
         fields.push(("authorization", weak.as_bytes()));
         assert_eq!(reason(&ask(addr, &fields)), "scope_insufficient", "{host}");
     }
-    // A rule that waives the token does so for the method that it names.
+    // A rule that waives the token waives it for the named method only.
     assert_eq!(reason(&ask(addr, &request("PATCH", "/open", "a"))), Value::Null);
     assert_eq!(
         reason(&ask(addr, &request("patch", "/open", "a"))),

@@ -30,7 +30,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Longer than any load needs for what a test waits for.
+    /// Longer than a test has to wait under any load.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn wait(&self, what: &str, is_there: impl Fn(&[usize], usize) -> bool) {
@@ -127,7 +127,7 @@ impl Load {
             });
     }
 
-    /// Waits until so many more requests have ended.
+    /// Waits until this many more requests have ended.
     pub(crate) fn wait_for(&self, requests: usize) {
         let before = self.progress.state.lock().unwrap().1;
         self.progress
@@ -150,7 +150,7 @@ impl Load {
 }
 
 impl Report {
-    /// The latency that so many hundredths of the requests stayed below.
+    /// The latency at this percentile of the requests.
     pub(crate) fn percentile(&self, hundredths: usize) -> Duration {
         self.latencies[(self.latencies.len() * hundredths / 100).min(self.latencies.len() - 1)]
     }

@@ -62,7 +62,7 @@ fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
 fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
     let config = config(remote_provider());
     let [head, document] = names(&config);
-    // A record that promises keys for years, as far as a module without the configuration can write it.
+    // A record that promises keys for years, as a module without the configuration can write it.
     let now = u64::try_from(testkit::unix_now()).unwrap() * 1000;
     let later = now + 1_000_000_000;
     let record = json!({
@@ -95,7 +95,7 @@ fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
         assert!(matches!(refused, 401 | 503), "{refused}");
     }
     let log = stack.envoy.log();
-    // The native module keeps nothing where the neighbour could write.
+    // The native module stores nothing in a place that the neighbour can write.
     let is_noticed = !testkit::uses_native_module();
     assert_eq!(
         log.contains("was not written by this filter"),

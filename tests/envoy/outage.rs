@@ -298,7 +298,7 @@ fn serve_until_stale(case: &Case, client: &Client, good: &str) -> Result<(), Str
     };
     let served_for = refused_at - last_good;
     println!("{}: {served} served in {served_for:?}", case.name);
-    // The request that was refused may have waited for its turn before the keys' end: it was sent in their last moment.
+    // The client may have sent the refused request just before the keys ended.
     let promised = LIFETIME + STALE;
     ensure(
         (promised - Duration::from_millis(60)..promised + LIFETIME + TIMEOUT + BACKOFF_STEP)

@@ -18,7 +18,7 @@ fn filter_config(corp: Value) -> Value {
         "from_params": ["access_token"],
         "from_cookies": ["session"],
     });
-    // Only there does the route stay unless the configuration says otherwise.
+    // Only the native module keeps the route, unless the configuration selects it again.
     let fields = match testkit::uses_native_module() {
         true => with(fields, json!({"clear_route_cache": true})),
         false => fields,
@@ -170,7 +170,7 @@ fn the_presence_of_a_token_chooses_no_route() {
         routes.refuses_unless_it_stays(&Request::get("/").bearer(&corp()));
         assert_alive(&routes.envoy);
     }
-    // A token that stays where it was changes nothing.
+    // A token that stays in the request changes nothing.
     let forwarding = with(local_provider(), json!({"forward": true}));
     let routes = Routes::start(
         filter_config(forwarding),

@@ -66,7 +66,7 @@ fn in_a_flood_of_the_same_few_kids_a_rotated_key_is_learnt_and_good_requests_not
     rotation_in_a_flood(|thread, _| format!("{}", thread % 5), 5);
 }
 
-/// `kid` names the key of a connection's next forged token. Fetches beyond the first at most so many.
+/// `kid` names the key of a connection's next forged token. The most fetches after the first one.
 fn rotation_in_a_flood(kid: impl Fn(usize, usize) -> String + Sync, most: usize) {
     const CONNECTIONS: usize = 60;
     const FLOOD: Duration = Duration::from_secs(20);

@@ -119,7 +119,7 @@ impl Tests {
         self
     }
 
-    /// Runs what the command line chose.
+    /// Runs the tests that the command line selects.
     pub(crate) fn run(self) -> ExitCode {
         assert_none_is_lost();
         libtest_mimic::run(&self.arguments, self.trials).exit_code()

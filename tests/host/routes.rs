@@ -288,7 +288,8 @@ fn a_request_that_is_changed_meets_what_the_route_asks_for_that_it_takes() {
         let mut vm = Vm::start(&config);
         let corp = get("/").bearer(&token().mint());
         set_routes(Some("corp"), Some("admin"));
-        // The first is on its way when its route shows: its answer is replaced.
+        // The first request has reached the upstream when Envoy shows its route, so the filter replaces its
+        // response.
         let id = vm.open(&corp);
         if is_remote {
             vm.pass_to_tick();

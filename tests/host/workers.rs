@@ -491,7 +491,7 @@ fn used_proofs_that_a_neighbour_plants_refuse_nobody() {
         let replayed = spend(&process, &own).expect("a refusal");
         assert_eq!(replayed.0, "jwt_proof_replayed");
     }
-    // Under its own MAC it counts, in whichever VM.
+    // With its own MAC, every VM accepts the entry.
     let process = Process::new();
     put(&process, &[(ours.clone(), seal(&own).seal(&ours, &content))]);
     assert_eq!(spend(&process, &own).expect("a refusal").0, "jwt_proof_replayed");

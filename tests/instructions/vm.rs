@@ -20,7 +20,7 @@ const PAUSE: u32 = 1;
 pub(crate) struct Cost {
     /// WebAssembly instructions, but for those that only shape blocks. Those that copy or fill memory count by its size, too.
     pub(crate) instructions: u64,
-    /// The same by functions, for those that were executed.
+    /// The same for each executed function.
     by_function: BTreeMap<&'static str, u64>,
     calls: BTreeMap<&'static str, u64>,
 }
@@ -79,7 +79,7 @@ fn module() -> &'static (Engine, Module, Vec<String>) {
 }
 
 impl Vm {
-    /// A VM with a root that is not configured yet, at this time, and what it cost.
+    /// A VM with a root that is not configured yet, at this time, and its cost.
     pub(crate) fn start(now: u64) -> (Self, Cost) {
         let (engine, module, names) = module();
         let mut linker = Linker::new(engine);

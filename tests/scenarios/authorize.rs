@@ -112,7 +112,7 @@ pub(super) fn list() -> Vec<Scenario> {
             config
         })
         .request(get("/s000//a/%2e%2e/").bearer(&long(1200)), forwarded())
-        // Each of them has its say all the same.
+        // Each of them is nevertheless checked.
         .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(1200)), denied("claim_rejected")),
         authorizing(
             "a long list of texts is looked through for each of a token's",

@@ -113,7 +113,7 @@ fn a_configuration_with_keys_does_not_wait_for_the_fetch_of_another_one() {
         Decision::Allow(_)
     ));
 
-    // The old one asks again, in vain: from now on its record is the newer one.
+    // The old one asks again, without success: from now on its record is the newer one.
     let now = begin.after(Duration::from_secs(30));
     assert_eq!(old.open(1, &token(&keys.second), now), Decision::Wait);
     let requests = old.tick(now);

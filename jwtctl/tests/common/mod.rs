@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -37,7 +37,7 @@ pub(crate) fn jwtctl(arguments: &[&str]) -> Ran {
     jwtctl_with(arguments, "")
 }
 
-/// Runs it with this on standard input.
+/// Runs it with this text on standard input.
 pub(crate) fn jwtctl_with(arguments: &[&str], input: &str) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_jwtctl"))
         .args(arguments)

@@ -2,8 +2,8 @@
 //!
 //! Each worker keeps the results of whole checks of tokens for itself, without a lock. Without this memory, each of
 //! them would verify the signature of the same token. It contains only facts that do not depend on the
-//! configuration: that a signature over a text is good for a key. Whether a token may be used, each worker
-//! decides for itself, and a key that a configuration or an issuer no longer has is never asked for again.
+//! configuration: that a signature over a text is good for a key. Each worker decides for itself whether a
+//! token is valid. No worker asks again for a key that a configuration or an issuer has dropped.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// A few entries, of which the oldest gives way.
+/// A few entries. A new entry replaces the oldest one.
 #[derive(Debug, Default)]
 struct Set {
     entries: [Option<Entry>; PLACES],

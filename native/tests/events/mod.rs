@@ -234,7 +234,7 @@ impl Chance<'_> {
     fn next(&mut self) -> u64 {
         if let Some(one) = self.given.next() {
             let other = self.given.next().unwrap_or(&0);
-            // Where the callers look: from bit 33 on, and in the third and the fourth byte.
+            // The place in which the callers look: from bit 33 on, and in the third and the fourth byte.
             let (one, other) = (u64::from(*one), u64::from(*other));
             return one << 33 | other << 41 | one << 16 | other << 24;
         }

@@ -47,7 +47,7 @@ impl Default for EnvoyOptions {
 }
 
 impl EnvoyOptions {
-    /// The default with so many workers.
+    /// The default with this many workers.
     pub fn workers(concurrency: u32) -> Self {
         Self {
             concurrency,

@@ -142,7 +142,7 @@ impl Answer {
         self
     }
 
-    /// Sends the head and so many bytes of the body, then nothing more.
+    /// Sends the head and this many bytes of the body, then nothing more.
     pub fn hang_after(mut self, bytes: usize) -> Self {
         self.ending = Ending::Hang(Some(bytes));
         self
@@ -154,13 +154,14 @@ impl Answer {
         self
     }
 
-    /// Sends the head and so many bytes of the body, then resets the connection.
+    /// Sends the head and this many bytes of the body, then resets the connection.
     pub fn reset_after(mut self, bytes: usize) -> Self {
         self.ending = Ending::Reset(Some(bytes));
         self
     }
 
-    /// Sends the head and so many bytes of the body, then closes in good order, short of `content-length`.
+    /// Sends the head and this many bytes of the body, then closes in good order, before the end of
+    /// `content-length`.
     pub fn truncate_after(mut self, bytes: usize) -> Self {
         self.ending = Ending::Truncate(bytes);
         self

@@ -69,7 +69,7 @@ impl Shared {
             .expect("no holder of the issuer's state panicked")
     }
 
-    /// Notes a request and picks its answer: the next one scripted for once, else the standing one, else 404.
+    /// Notes a request and picks its answer: the next scripted answer, else the permanent one, else 404.
     fn take(&self, fetch: Fetch) -> Answer {
         let mut state = self.lock();
         let document = fetch.path.split('?').next().unwrap_or_default();
@@ -118,7 +118,7 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Where it listens, or did before [`stop`](Self::stop).
+    /// Its address, also after [`stop`](Self::stop).
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -153,7 +153,7 @@ impl Issuer {
         self.serve("/.well-known/openid-configuration", Answer::json(document));
     }
 
-    /// The next request for `path` gets this answer, before any standing one; several queue up.
+    /// The next request for `path` gets this answer instead of the permanent one; several queue up.
     pub fn serve_once(&self, path: &str, answer: Answer) {
         self.shared
             .lock()

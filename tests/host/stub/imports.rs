@@ -1,4 +1,4 @@
-//! The `proxy_*` functions that the SDK and `src/host/abi.rs` import, but those that speak of a request.
+//! The `proxy_*` functions that the SDK and `src/host/abi.rs` import, except those for a request.
 //!
 //! Arguments that point to a place for a result are references here: both callers pass the address of a local.
 

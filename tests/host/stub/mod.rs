@@ -209,7 +209,7 @@ impl Host {
             .any(|line| line.level == level && line.text.contains(part))
     }
 
-    /// The stream that host calls speak of, if it is one.
+    /// The stream of the current host calls, if there is one.
     fn stream(&mut self) -> Option<&mut Stream> {
         let context = match self.effective {
             0 => self.current,

@@ -1,4 +1,4 @@
-//! The imports that speak of a request: its headers, its state, its end.
+//! The imports for a request: its headers, its state, its end.
 
 use super::calls::{call, give, passed, passed_text};
 use super::{BAD_ARGUMENT, Crypto, HOST, HeaderMap, Host, INTERNAL_FAILURE, NOT_FOUND, OK, Reply, State};

@@ -13,7 +13,7 @@ pub(crate) enum Side {
     Uncached,
     /// This filter, every signature checked in the sandbox, without its cache of tokens.
     Sandbox,
-    /// This filter where nothing is asked of a request: what a module costs that does next to nothing.
+    /// This filter where nothing is asked of a request: the cost of a module that does almost nothing.
     Waived,
     /// A module without any code of its own.
     Empty,

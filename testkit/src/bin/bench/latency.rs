@@ -108,7 +108,7 @@ impl Latency {
         }
     }
 
-    /// Whether the figures say what the filters do, and not what else the machine did.
+    /// Whether the figures describe the filters, and not other work of the machine.
     pub(crate) fn is_calm(&self) -> bool {
         self.waited <= MAX_WAITED
     }

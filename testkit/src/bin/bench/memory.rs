@@ -9,7 +9,7 @@ use crate::tokens::{Keys, Kind};
 
 pub(crate) const NAME: &str = "memory";
 
-/// After so many tokens, in KiB.
+/// The memory in KiB after this many tokens.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
     pub(crate) tokens: u64,

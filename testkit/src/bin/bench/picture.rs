@@ -129,7 +129,7 @@ fn escaped(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// Draws again what was measured before.
+/// Draws the previous results again.
 pub(crate) fn redraw(out: &Path) {
     let text = fs::read_to_string(out.join("results.json")).expect("results.json is there");
     let results = serde_json::from_str(&text).expect("results.json is JSON");

@@ -14,7 +14,7 @@ use crate::tokens::{AUDIENCE, ISSUER, Keys};
 pub(crate) struct Stack {
     envoy: EnvoyProcess,
     ports: BTreeMap<Side, u16>,
-    /// Where the bare modules are.
+    /// The folder of the bare modules.
     _modules: tempfile::TempDir,
 }
 

@@ -10,7 +10,7 @@ use crate::tokens::Keys;
 
 pub(crate) const NAME: &str = "start";
 
-/// The times of so many starts of Envoy, in ms.
+/// The times of this many starts of Envoy, in ms.
 pub(crate) fn measure(keys: &Keys, starts: usize) -> Vec<f64> {
     let filter = WasmFilter::new(testkit::workload(&keys.of_an_issuer())).build();
     let config = Bootstrap::new()
@@ -21,7 +21,7 @@ pub(crate) fn measure(keys: &Keys, starts: usize) -> Vec<f64> {
         )
         .build();
     let mut options = EnvoyOptions::default().component_levels("wasm:trace");
-    // Seconds, nanoseconds, the thread, what is said.
+    // Seconds, nanoseconds, the thread, and the message.
     options.args = ["--log-format", "%E.%F %t %v"].map(str::to_owned).to_vec();
     let times: Vec<f64> = (0..starts)
         .flat_map(|_| {

@@ -22,7 +22,7 @@ use crate::stack::{AUDIENCE, ISSUER};
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {
-    /// Where the demo's signing key is kept; made at first use [default: .build/demo in the repository]
+    /// The file with the demo's signing key; made at first use [default: .build/demo in the repository]
     #[arg(long, global = true, env = "DEMO_KEY_DIR", hide_env_values = true)]
     key_dir: Option<PathBuf>,
     #[command(subcommand)]
