@@ -732,7 +732,7 @@ struct Clusters<'d> {
     is_all: bool,
 }
 
-/// The clusters of a bootstrap. `None`: the document is none.
+/// The clusters of a bootstrap. `None` if the document is not a bootstrap.
 fn clusters(document: &Node) -> Option<Clusters<'_>> {
     let resources = document.get("static_resources")?;
     Some(Clusters {

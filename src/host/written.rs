@@ -1,4 +1,4 @@
-//! Replies as the host takes them.
+//! Replies in the form of the host's interface.
 
 use super::abi;
 use super::held::Progress;

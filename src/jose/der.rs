@@ -1,4 +1,4 @@
-//! DER (X.690), as far as keys and signatures need it, written into one buffer.
+//! Writes the part of DER (X.690) that keys and signatures need, into one buffer.
 //!
 //! A caller writes the header of a value first, with the length of its content, and then the content.
 

@@ -92,7 +92,7 @@ fn nothing_is_removed_where_nothing_may_be() {
         assert!(!known.removes_trailer(name.as_bytes()), "{name}");
     }
     assert_eq!(head.removed().count(), 0);
-    // Another spelling is no better for that.
+    // Another spelling does not change that.
     assert_eq!(head.all(fields(SpellingAction::DropHeader).1).count(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! Envoy configuration as JSON values: clusters, listeners, the wasm filter. What the helpers leave out is added to the
+//! Envoy configuration as JSON values: clusters, listeners, the wasm filter. Tests add further fields to the
 //! value afterwards.
 
 use std::net::SocketAddr;
@@ -225,8 +225,9 @@ impl WasmFilter {
         self
     }
 
-    /// The HTTP filter as Envoy reads it. `FAIL_RELOAD`: after a crash the VM is made again, and nothing passes meanwhile.
-    /// After [`use_native_module`] it is the native one, in place of this project's own module.
+    /// The HTTP filter as Envoy reads it. `FAIL_RELOAD`: after a crash Envoy makes a new VM, and no request
+    /// passes meanwhile. After [`use_native_module`] it is the native one, in place of this project's own
+    /// module.
     pub fn build(self) -> Value {
         if uses_native_module() && self.module == module_path() {
             return self.build_native(&native_module_path());
@@ -310,8 +311,8 @@ pub(crate) fn put_native_filters(config: &mut Value) {
 
 static IS_NATIVE: AtomicBool = AtomicBool::new(false);
 
-/// From now on every filter of this process is the native module, and what is asked of the component `wasm` of Envoy's log is
-/// asked of `dynamic_modules`.
+/// From now on every filter of this process is the native module. Log settings for Envoy's component `wasm`
+/// apply to `dynamic_modules`.
 pub fn use_native_module() {
     IS_NATIVE.store(true, Ordering::Relaxed);
 }

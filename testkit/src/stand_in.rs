@@ -1,8 +1,8 @@
 //! Any configuration, made to run here: stand-ins replace its issuers, its services and its files.
 //!
-//! A stand-in does what the configuration says of its provider: the paths of its documents, the algorithm,
-//! the audience. For four issuers it knows the claims that they publish. A cluster with TLS keeps it: its
-//! server's name is checked as before, against an authority made here.
+//! A stand-in has the properties that the configuration expects of its provider: the paths of its documents,
+//! the algorithm, the audience. For four issuers it knows the claims that they publish. A cluster with TLS
+//! keeps TLS: Envoy checks the server's name as before, but with an authority that the stand-in makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -399,7 +399,7 @@ fn load(path: &Path) -> Result<Value, String> {
     }
 }
 
-/// Loads the module from where it is here, wherever the filter is configured, and returns the configurations.
+/// Replaces the path of the module by the local one for each filter, and returns the configurations.
 fn take_over_filters(value: &mut Value) -> Vec<Value> {
     const FILTER: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
     match value {

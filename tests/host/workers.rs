@@ -451,7 +451,7 @@ fn the_two_places_in_shared_data_are_named_by_format_and_source() {
     assert_eq!(document, format!("{place}/jwks"));
 }
 
-/// Proofs have to hold nonces of the process's own.
+/// Proofs have to contain nonces of this process.
 fn with_nonces() -> Value {
     let binding = json!({"binding": {"dpop": {"nonce": true}}});
     scenarios::config(scenarios::with(scenarios::local_provider(), binding))

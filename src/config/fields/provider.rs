@@ -1,4 +1,4 @@
-//! A provider, and what its tokens say in headers.
+//! A provider, and the headers with the claims of its tokens.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The header fields of a request, as far as the configuration needs them.
+//! The header fields of a request that the configuration needs.
 
 use super::Filter;
 use crate::host::abi::{self, Map, Status};

@@ -1,4 +1,4 @@
-//! Replies on their way to the client, in the protocol that it speaks.
+//! Sends replies to the client, in the client's protocol.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use crate::reply::Refusal;
 use crate::request::RequestHead;
 
 impl Filter {
-    /// The protocol of the client, as far as the head shows it.
+    /// The protocol of the client, if the head shows it.
     pub(in crate::host) fn client_of(&self, request: &RequestHead) -> Client {
         match request.is_grpc {
-            // Nothing was read but what the configuration names.
+            // The filter has read only the fields that the configuration names.
             _ if self.reads_by_name => Client::Unknown,
             Some(true) => Client::OfGrpc,
             Some(false) | None => Client::OfHttp,

@@ -27,7 +27,7 @@ pub struct EnvoyOptions {
     pub component_levels: String,
     /// Serve the listeners from a file that can be replaced, see [`EnvoyProcess::reload_listeners`].
     pub reloadable_listeners: bool,
-    /// How long Envoy may take until it is live.
+    /// The longest time until Envoy is live.
     pub start_timeout: Duration,
     /// Further arguments.
     pub args: Vec<String>,

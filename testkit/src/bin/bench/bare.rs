@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use testkit::{Algorithm, SigningKey};
 
-/// Where the module's data begins; what the host returns goes beyond it.
+/// The address at which the module's data begins. The host's results are written behind it.
 const DATA: usize = 1024;
 const RETURNED: usize = 65536;
-/// Where the host writes addresses and numbers.
+/// The address at which the host writes addresses and numbers.
 const OUT: usize = 16;
 const METRIC: usize = 32;
 
@@ -30,7 +30,7 @@ pub(crate) enum Call<'c> {
     Refuse,
 }
 
-/// The argument of Envoy's `verify_signature`, which is happy with it.
+/// An argument that Envoy's `verify_signature` accepts.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Signed {
     #[prost(string, tag = "1")]

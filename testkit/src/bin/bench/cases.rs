@@ -13,21 +13,21 @@ pub(crate) enum Side {
     Uncached,
     /// This filter, every signature checked in the sandbox, without its cache of tokens.
     Sandbox,
-    /// This filter where nothing is asked of a request: the cost of a module that does almost nothing.
+    /// This filter with a rule that requires no token: the cost of a module that does almost nothing.
     Waived,
     /// A module without any code of its own.
     Empty,
-    /// One that only makes the host calls that ours makes for a token that it knows,
+    /// A module that only makes the host calls that ours makes for a known token.
     WarmCalls,
-    /// for one of RS256 that it does not know,
+    /// The same for a new RS256 token.
     Rs256Calls,
     /// for one of ES256,
     Es256Calls,
-    /// to refuse a request without a token,
+    /// The same for the refusal of a request without a token.
     MissingCalls,
     /// one with an expired token,
     ExpiredCalls,
-    /// one with a signature of RS256 that is no good,
+    /// The same for a token with an invalid RS256 signature.
     BadRs256Calls,
     /// and one of ES256.
     BadEs256Calls,
@@ -89,9 +89,10 @@ pub(crate) struct Case {
     pub(crate) sides: &'static [Side],
     /// The two sides of a comparison, and the goal for the ratio of their requests per second.
     pub(crate) goals: &'static [(Side, Side, f64)],
-    /// How many workers Envoy has: two share the machine with the load.
+    /// The number of Envoy's workers: two workers share the machine with the load.
     pub(crate) workers: u32,
-    /// How long one verification may take: the time of a request above one without a filter, in µs.
+    /// The longest permitted time of one verification: the time of a request beyond one without a filter, in
+    /// µs.
     pub(crate) budget: Option<(Side, f64)>,
 }
 
@@ -223,7 +224,7 @@ pub(crate) fn all() -> Vec<Case> {
 }
 
 impl Case {
-    /// Whether this side is to refuse this case's requests.
+    /// Whether this side has to refuse this case's requests.
     pub(crate) fn is_refused(&self, side: Side) -> bool {
         self.tokens.are_refused() && !matches!(side, Side::None | Side::Waived)
     }

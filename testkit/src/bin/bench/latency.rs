@@ -27,7 +27,8 @@ pub(crate) struct Latency {
     pub(crate) rate: f64,
     /// How many were measured.
     pub(crate) measured: usize,
-    /// The calmer half of them: those in which the kernel let Envoy and the sender wait least. The choice looks at nothing else.
+    /// The calmer half of them: those in which the kernel let Envoy and the sender wait least. The choice
+    /// does not depend on anything else.
     pub(crate) rounds: Vec<BTreeMap<Side, Quantiles>>,
     /// The longest wait in these, as a share of the round.
     pub(crate) waited: f64,
@@ -40,12 +41,12 @@ pub(crate) struct Quantiles {
     pub(crate) p99: f64,
     /// The share of its core that Envoy used.
     pub(crate) load: f64,
-    /// The share of the time in which Envoy, or what sends, could have run and something else did.
+    /// The share of the time in which Envoy or the sender could have run, but another process ran.
     waited: f64,
 }
 
 impl Latency {
-    /// In rounds of a second: the shorter they are, the more of them something else on the machine leaves alone.
+    /// A round takes a second: the shorter the rounds, the more of them are undisturbed by other processes.
     pub(crate) fn measure(rate: f64, rounds: usize, stack: &Stack, files: &Files) -> Self {
         let tokens = fs::read_to_string(files.path(Kind::Warm)).expect("the tokens");
         let requests: Vec<_> = tokens.lines().map(|token| pump::request(Some(token))).collect();
@@ -61,7 +62,8 @@ impl Latency {
                 let quantiles = |side: Side| {
                     let times = || stack.times().and(Times::of(Path::new("/proc/thread-self")));
                     let (envoy, both, begun) = (stack.times(), times(), Instant::now());
-                    // The same moments for all sides: what happens to fall together does so for each of them.
+                    // All sides have the same moments, so that requests coincide in the same way for each of
+                    // them.
                     let mut latencies =
                         pump::at_rate(stack.port(side), rate, ROUND, round as u64, &requests);
                     let share = |micros: f64| micros / begun.elapsed().as_secs_f64() / 1e6;
@@ -118,7 +120,7 @@ impl Latency {
         median(&figures)
     }
 
-    /// How much more it is here than there: the difference in each round, and of them the median.
+    /// The median of the differences in each round.
     pub(crate) fn more(&self, side: Side, other: Side, figure: impl Fn(&Quantiles) -> f64) -> f64 {
         let differences: Vec<f64> = self
             .rounds
@@ -129,8 +131,8 @@ impl Latency {
     }
 }
 
-/// Half of what warm requests of the slowest side leave of Envoy's core: then that side has its core busy half of the time.
-/// Without samples a rate that every machine bears.
+/// Half of the rate of warm requests that the slowest side can serve, so that this side keeps its core busy
+/// half of the time. Without samples, a rate that every machine can serve.
 pub(crate) fn half_load(cases: &[Case], samples: &Samples) -> f64 {
     let warm = cases.iter().position(|case| case.tokens == Kind::Warm);
     let rates = SIDES.iter().filter_map(|side| {

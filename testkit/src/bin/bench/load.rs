@@ -32,7 +32,7 @@ impl Sample {
         self.requests as f64 * 1e6 / self.cpu_micros
     }
 
-    /// Requests for each second that went by.
+    /// Requests per second of wall-clock time.
     pub(crate) fn seen(&self) -> f64 {
         self.requests as f64 * 1e6 / self.micros
     }

@@ -1,8 +1,8 @@
 //! `make bench`: the filter beside jwt_authn in one Envoy, on one core, under load from another.
 //!
-//! Every figure is a median of interleaved rounds, so that what slows the machine down for a while slows all down alike.
-//! Requests are counted for each second of processor time that Envoy has used: on a machine that is otherwise idle this is
-//! what goes through in a second, and on another it is what would.
+//! Every figure is a median of interleaved rounds, so that a temporary slowdown of the machine affects all
+//! sides alike. The bench counts requests per second of Envoy's processor time. On an otherwise idle machine,
+//! this is the rate that Envoy serves. On a busy machine, it is the rate that Envoy would serve.
 
 mod bare;
 mod cases;
@@ -35,7 +35,7 @@ use tokens::Kind;
 /// Compares the filter with Envoy's own jwt_authn.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
-    /// A few short rounds: shows that it works, and roughly where it is.
+    /// A few short rounds, to see that the bench works, and approximate figures.
     #[arg(long)]
     quick: bool,
     /// Rounds; the figures are their medians.
@@ -47,11 +47,11 @@ pub(crate) struct Options {
     /// Different tokens of the flood after which memory is read.
     #[arg(long)]
     flood: Option<u64>,
-    /// Only what has this in its name: a case, "latency at half load", "start", "memory", "process", "scale", "worst request",
-    /// "proof of possession".
+    /// Only measurements with this in their name: a case, "latency at half load", "start", "memory",
+    /// "process", "scale", "worst request", "proof of possession".
     #[arg(long, default_value = "")]
     only: String,
-    /// Where results.json and results.svg go.
+    /// The folder for results.json and results.svg.
     #[arg(long, default_value = "bench")]
     out: PathBuf,
     /// Measures nothing: draws results.svg again from the results.json that is there.

@@ -1,4 +1,4 @@
-//! How much memory a worker's VM has after a flood of good tokens, each of which comes once.
+//! The memory of a worker's VM after a flood of good tokens, each of which comes once.
 
 use std::fs;
 
@@ -19,7 +19,8 @@ pub(crate) struct Reading {
     pub(crate) resident: u64,
 }
 
-/// Sends so many different tokens of ES256, the quickest to sign of those that Envoy checks, to an Envoy of their own.
+/// Sends this many different ES256 tokens to an Envoy of its own. Of the algorithms that Envoy checks, ES256
+/// takes the least time to sign.
 pub(crate) fn measure(keys: &Keys, count: u64) -> Vec<Reading> {
     let stack = Stack::start(keys, &[Side::Ours], 1);
     let mut readings = Vec::new();
@@ -44,9 +45,9 @@ pub(crate) fn measure(keys: &Keys, count: u64) -> Vec<Reading> {
     readings
 }
 
-/// The linear memory of the largest VM: of all, only the worker's gets requests. V8 reserves for each one more than the four
-/// GiB that its addresses reach, and makes accessible at the beginning of them what the module has asked for; both are in
-/// the list of the process's mappings.
+/// The linear memory of the largest VM: of all, only the worker's gets requests. For each VM, V8 reserves
+/// more than the four GiB of its address space, and makes the memory that the module has requested accessible
+/// at its beginning. The list of the process's mappings shows both.
 fn largest_vm_kib(pid: u32) -> u64 {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("Envoy runs");
     let mut largest = 0;

@@ -1,6 +1,6 @@
 //! The figures as bars: this filter between no filter and jwt_authn.
 //!
-//! Drawn from results.json alone, so that the picture that is committed shows the figures that are.
+//! The bench draws it from results.json alone, so that the committed picture shows the committed figures.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -24,7 +24,7 @@ const BAR: f64 = 14.0;
 const STEP: f64 = 18.0;
 const GAP: f64 = 14.0;
 
-/// A page may be light or dark, and a picture in it does not know: it brings its own background.
+/// A page may be light or dark, and the picture cannot see that, so it has its own background.
 const STYLE: &str = "\
 text{font:12px system-ui,sans-serif;fill:#1f2328}.case,.title{font-weight:600}.small{fill:#59636e}\
 .page{fill:#fff}.none{fill:#afb8c1}.ours{fill:#d9480f}.module{fill:#f59f00}.native{fill:#1f6feb}.cached{fill:#79b8ff}\

@@ -15,7 +15,7 @@ pub(crate) const NAME: &str = "proof of possession";
 
 /// Clients, with a key and a token each.
 const CLIENTS: usize = 64;
-/// Proofs for each measurement: of all clients in turn, far below what the store has room for.
+/// The proofs for each measurement, from all clients in turn. They are far fewer than the store has room for.
 const PROOFS: usize = 10_000;
 const MEASUREMENTS: usize = 3;
 

@@ -1,8 +1,9 @@
 //! Requests from one thread over several connections, at moments that do not depend on the answers.
 //!
-//! wrk sends its next request when an answer has come, so that a slow answer holds back those that would have had to wait
-//! for it, and its 99th percentile leaves them out. Here a request has its moment, and what it waits from then on counts, be
-//! it for a free connection. The thread asks its sockets in turn and never sleeps: it has a core of its own.
+//! wrk sends its next request when a response has arrived. A slow response therefore delays later requests,
+//! and the 99th percentile of wrk does not contain these delays. Here each request has a planned moment, and
+//! its time starts at that moment, even if it has to wait for a free connection. The thread polls its sockets
+//! in turn and never sleeps, because it has a core of its own.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -24,8 +25,8 @@ pub(crate) fn request(token: Option<&str>) -> Vec<u8> {
     format!("GET /orders HTTP/1.1\r\nhost: 127.0.0.1\r\n{authorization}\r\n").into_bytes()
 }
 
-/// Sends requests for so long, at moments like those of many clients who know nothing of each other, `rate` in a second on
-/// average. The same seed gives the same moments. How long each took, from its moment on, in µs.
+/// Sends requests for this time, at the moments of many independent clients, on average `rate` per second.
+/// The same seed gives the same moments. Returns the time of each request from its moment on, in µs.
 pub(crate) fn at_rate(port: u16, rate: f64, duration: Duration, seed: u64, requests: &[Vec<u8>]) -> Vec<f64> {
     let mut connections = Connections::open(port, PACED_CONNECTIONS);
     let mut random = Random::new(seed);
@@ -44,7 +45,7 @@ pub(crate) fn at_rate(port: u16, rate: f64, duration: Duration, seed: u64, reque
     latencies
 }
 
-/// Sends so many requests as fast as they are answered; what each is, `request` says.
+/// Sends this many requests as fast as they are answered. `request` makes each of them.
 pub(crate) fn flood(port: u16, count: u64, mut request: impl FnMut(u64) -> Vec<u8>) {
     let mut connections = Connections::open(port, FLOOD_CONNECTIONS);
     let mut sent = 0;
@@ -92,7 +93,7 @@ impl Connections {
 
     fn send(&mut self, due: Instant, request: &[u8]) {
         let mut stream = self.idle.pop().expect("an idle connection");
-        // Far below what a socket takes at once.
+        // Far below the size that a socket accepts at once.
         stream.write_all(request).expect("a request is sent");
         self.busy.push(Exchange {
             stream,
@@ -101,7 +102,7 @@ impl Connections {
         });
     }
 
-    /// Takes the answers that have come.
+    /// Reads the responses that have arrived.
     fn collect(&mut self, mut done: impl FnMut(Instant)) {
         let mut at = 0;
         while let Some(exchange) = self.busy.get_mut(at) {

@@ -11,7 +11,7 @@ use crate::load::Sample;
 use crate::memory::{self, Reading};
 use crate::{Samples, picture, proofs, scale, sizing, start, worst};
 
-/// How long a VM may take to read the configuration of [`crate::start`], in ms.
+/// The longest permitted time in which a VM reads the configuration of [`crate::start`], in ms.
 const START_GOAL: f64 = 5.0;
 /// How much longer the 99th percentile may wait than with jwt_authn and its cache, in µs.
 const LATENCY_GOAL: f64 = 20.0;
@@ -62,7 +62,7 @@ impl Report<'_> {
         median(&self.of(case, side, Sample::rate))
     }
 
-    /// The ratio in each round, and of them the median: what slows a round down is on both sides.
+    /// The median of the ratios in each round: a slow round affects both sides.
     fn ratio(&self, case: usize, side: Side, other: Side) -> f64 {
         let sides = self.of(case, side, Sample::rate);
         let others = self.of(case, other, Sample::rate);
@@ -368,7 +368,7 @@ fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("an unknown processor", |(_, model)| model);
-    // Not those that this process may use: it keeps to one.
+    // All processors of the machine: this process itself may use only one.
     let cores = info.lines().filter(|line| line.starts_with("processor")).count();
     format!("{model}, {cores} cores, {}", std::env::consts::ARCH)
 }

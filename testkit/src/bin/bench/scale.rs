@@ -1,8 +1,8 @@
 //! How the cost of a request grows with the configuration and with its token: both forms of the filter beside jwt_authn with
 //! its cache.
 //!
-//! Each row has an Envoy of its own. The token is one of a hundred that come again and again, and the rule that counts is the
-//! last.
+//! Each row has an Envoy of its own. The token is one of a hundred that come again and again, and the last
+//! rule is the one that applies.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -44,7 +44,8 @@ const ROWS: [(What, &[usize]); 5] = [
 #[derive(Debug)]
 pub(crate) struct Row {
     name: String,
-    /// The processor time of a request, in µs; infinite where none was answered, which JSON has as null.
+    /// The processor time of a request, in µs. It is infinite if no request was answered; JSON shows that as
+    /// null.
     costs: Vec<(Side, f64)>,
     /// Requests for each second of processor time beside jwt_authn's, in the median of the rounds.
     ratios: Vec<(Side, f64)>,
@@ -101,7 +102,7 @@ impl What {
         }
         let mut all = Map::new();
         if let Self::Providers = self {
-            // The one that the token is of comes last.
+            // The provider of the token comes last.
             for number in 1..count {
                 let mut other = corp.clone();
                 other["issuer"] = format!("https://idp-{number}.example.com").into();

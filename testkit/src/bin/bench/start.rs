@@ -1,8 +1,9 @@
 //! How long a VM takes to read a configuration of 10 providers with two keys each, and 100 rules.
 //!
-//! Envoy says in its trace log when it enters a VM and when it is back. Each of its starts configures three VMs: one that is
-//! thrown away, the main thread's and the worker's. They are all fresh, as in production, and all count. Writing the log is
-//! a part of what is measured: two lines for each host call.
+//! Envoy's trace log has the times at which Envoy enters a VM and leaves it. Each of its starts configures
+//! three VMs: one that is thrown away, the main thread's and the worker's. They are all fresh, as in
+//! production, and the figure includes all of them. It also includes the time to write the log: two lines for
+//! each host call.
 
 use testkit::{Bootstrap, EnvoyOptions, EnvoyProcess, Listener, WasmFilter};
 

@@ -1,5 +1,5 @@
-//! The worst requests that a client without a token can send at Envoy's limit for headers, 60 KiB: what each costs Envoy,
-//! beside an ordinary request and beside jwt_authn with the same rules.
+//! The worst requests that a client without a token can send at Envoy's limit for headers, 60 KiB: the cost
+//! of each in Envoy, compared with an ordinary request and with jwt_authn with the same rules.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ struct Kind {
     limit: Limit,
 }
 
-/// Text in which every pattern finds what it looks for again and again, or nearly.
+/// A text in which every pattern finds a match, or almost a match, again and again.
 fn candidates(patterns: std::ops::Range<usize>, ends: &[&str]) -> String {
     let mut random = Random::new(7);
     let mut text = "/x".to_owned();
