@@ -34,8 +34,8 @@ pub const TARGETS: [(&str, Target); 5] = [
 /// Seconds since the epoch at which everything happens.
 const NOW: u64 = 1_800_000_000;
 
-/// A configuration, JSON text or a `google.protobuf.Struct`. One that is taken works, and means what it meant before it was
-/// made comparable.
+/// A configuration, JSON text or a `google.protobuf.Struct`. An accepted configuration works, and its
+/// comparable form has the same meaning.
 pub fn configuration(bytes: &[u8]) {
     let config = Config::parse(bytes);
     let again = Config::parse(&proxy_wasm_jwt::config::canonical(bytes));
@@ -56,8 +56,8 @@ pub fn configuration(bytes: &[u8]) {
     }
 }
 
-/// A key set and a token, with an empty line between. A token that is taken apart can be put together again, and has one
-/// spelling.
+/// A key set and a token, with an empty line between. The parts of a parsed token can be joined again, and a
+/// token has only one spelling.
 pub fn token(bytes: &[u8]) {
     let split = bytes.windows(2).position(|pair| pair == b"\n\n");
     let (document, text) = split.map_or((&b""[..], bytes), |at| (&bytes[..at], &bytes[at + 2..]));

@@ -1,5 +1,5 @@
-//! Two requests: one that is written as plainly as can be, and another that some server takes for it. Whoever may not send
-//! the first may not send the second.
+//! Two requests: one in its plainest form, and another that some server treats as the first one. A client
+//! that may not send the first one may not send the second one.
 
 use std::rc::Rc;
 
@@ -169,7 +169,7 @@ fn config() -> Rc<Config> {
     CONFIG.with(Rc::clone)
 }
 
-/// What clients have who ask: nothing, or tokens that are good for some of it.
+/// The credentials of the clients: none, or tokens that permit some of the requests.
 fn credentials() -> Rc<[Fields]> {
     fn make() -> Rc<[Fields]> {
         let token = |claims: Value| {
@@ -266,7 +266,7 @@ impl Asked {
         head
     }
 
-    /// Another request that some server takes for this one, or for one that it takes for this one.
+    /// Another request that some server treats as this one, directly or by several such steps.
     fn vary(&mut self, bytes: &mut Bytes<'_>) {
         match bytes.below(8) {
             0..=2 => vary_path(&mut self.path, self.is_prefix, bytes),
@@ -396,7 +396,7 @@ impl Asked {
         let Some((_, value)) = self.headers.first_mut() else {
             return;
         };
-        // Who compares the whole value, and who looks for a part of it, each finds what the plain one has.
+        // A comparison of the whole value and a search for a part of it both find the plain value.
         let holds_more = value.windows(6).any(|part| part == b"secret");
         match bytes.below(8) {
             6 if holds_more => value.extend_from_slice(bytes.pick::<&[u8]>(STRANGE)),
@@ -418,7 +418,7 @@ impl Asked {
 /// No UTF-8.
 const STRANGE: &[&[u8]] = &[b"\xff", b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xf8\x88"];
 
-/// One more thing that a server undoes before it looks at a path.
+/// One more change that a server reverts before it evaluates a path.
 fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
     let kind = bytes.below(22);
     let at = bytes.below(path.len());
@@ -440,10 +440,11 @@ fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
         |range: std::ops::Range<usize>, text: &[u8]| path.splice(range, text.iter().copied()).for_each(drop);
     let escaped = |octets: &[u8]| -> String { octets.iter().map(|octet| format!("%{octet:02x}")).collect() };
     match kind {
-        // But for the first slash, without which no path reaches a filter.
+        // The first slash stays, because no path without it reaches a filter.
         0 if at > 0 => put(at..at + 1, escaped(&[byte]).as_bytes()),
         1 if at > 0 => put(at..at + 1, escaped(&[byte]).to_ascii_uppercase().as_bytes()),
-        // Who merges slashes leaves no authority behind, so that nothing undoes this and then drops one.
+        // A server that merges slashes leaves no authority, so no server reverts this change and then drops
+        // an authority.
         2 if !has_authority => put(slash..slash, b"/"),
         3 => put(slash..slash, b"/."),
         4 => put(slash..slash, b"/u/.."),
@@ -527,7 +528,7 @@ fn encode(text: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
     }
 }
 
-/// How many variations are made at most.
+/// The most variations.
 const MOST: usize = 6;
 
 fn pair(bytes: &[u8]) -> (Asked, Asked) {
@@ -543,7 +544,7 @@ fn pair(bytes: &[u8]) -> (Asked, Asked) {
     (plain, variant)
 }
 
-/// For each of the credentials, whether the plain request and its variant go on.
+/// For each of the credentials, whether the plain request and its variant pass.
 fn outcomes(plain: &Asked, variant: &Asked) -> Vec<(bool, bool)> {
     let config = config();
     let mut engine = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(true)));
@@ -629,7 +630,7 @@ mod tests {
             }
             pairs(&input);
         }
-        // Were all refused, nothing would be shown.
+        // If the filter refused all requests, the test would prove nothing.
         assert!(
             refused > 5_000 && passed > 2_000 && varied > 3_500,
             "{refused} {passed} {varied}"

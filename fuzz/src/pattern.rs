@@ -1,4 +1,4 @@
-//! Patterns, held against the `regex` crate: the same texts match.
+//! Compares patterns with the `regex` crate: the same texts match.
 
 use std::rc::Rc;
 
@@ -145,15 +145,15 @@ fn characters(text: &[u8]) -> String {
     made
 }
 
-/// The bytes choose three patterns and some texts. Each pattern matches what the other engine says, alone and among the others;
-/// and a text that it matches begins with what every such text begins with.
+/// The bytes choose three patterns and some texts. Each pattern, alone and among the others, matches the same
+/// texts as in the other engine. A text that it matches begins with the common prefix of such texts.
 pub fn patterns(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let patterns: Vec<Both> = (0..3).map(|_| pattern(&mut bytes, DEPTH)).collect();
     let set = Rc::new(PatternSet::default());
     let mut members = Vec::new();
     for both in &patterns {
-        // Who repeats repetitions makes patterns beyond what is taken here, or there.
+        // Repeated repetitions make patterns that one of the engines refuses for their size.
         let (Ok(ours), Ok(theirs)) = (
             Pattern::parse(&both.ours),
             Regex::new(&format!(r"\A(?:{})\z", both.theirs)),
@@ -207,7 +207,7 @@ mod tests {
                 hits += usize::from(theirs.is_ok_and(|regex| regex.is_match(&characters(&text))));
             }
         }
-        // Were none taken or matched, nothing would be shown.
+        // If no pattern were accepted or matched, the test would prove nothing.
         assert!(taken * 10 > all * 8 && hits > 1000, "{taken} of {all}, {hits}");
     }
 }

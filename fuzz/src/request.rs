@@ -14,7 +14,7 @@ use proxy_wasm_jwt::time::UnixTime;
 
 use crate::NOW;
 
-/// Something of everything that looks at a request or at a token.
+/// A configuration with a part of each feature that reads a request or a token.
 pub(crate) fn config() -> Rc<Config> {
     thread_local! {
         static CONFIG: Rc<Config> = Config::parse(include_bytes!("config.json"))
@@ -38,11 +38,11 @@ impl SignatureVerifier for Says {
     }
 }
 
-/// A field in each line, as `name: value`. Behind a byte 1 a value goes on with a token, its three parts decoded and with a
-/// byte 2 between them: no fuzzer finds its way through base64url. A byte 3 ends it.
+/// A field in each line, as `name: value`. After a byte 1, a value continues with a token: its three parts,
+/// decoded, with a byte 2 between them. A fuzzer could not produce valid base64url. A byte 3 ends it.
 ///
-/// Without a good signature no token is taken. What goes on has headers that are some, what is refused a reply that is one;
-/// and a request that comes again gets the same answer, from the cache of tokens or not.
+/// Without a good signature, the filter accepts no token. An allowed request has valid headers, and a refused
+/// one has a valid reply. A repeated request gets the same answer, from the cache of tokens or not.
 pub fn request(bytes: &[u8]) {
     let config = config();
     let head = head(&config, bytes);
@@ -70,7 +70,7 @@ pub fn request(bytes: &[u8]) {
     assert_eq!(decision, decide(&mut yes));
     assert_eq!(decision, decide(&mut yes));
 
-    // A proof is good once, and nowhere if the store cannot remember it.
+    // A proof is valid once, and not at all if the store cannot remember it.
     let store = InMemoryStore::default();
     decide_with(&mut yes, &store);
     if store.generation() > 0 {
@@ -123,7 +123,7 @@ pub(crate) fn segment(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A store that can be read, and not written.
+/// A store that can be read, but not written.
 struct Full;
 
 impl SharedStore for Full {
@@ -179,7 +179,7 @@ fn breaks_a_field(value: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// What becomes of a seed where every signature is taken.
+    /// The result for a seed if every signature counts as valid.
     fn outcome(name: &str) -> String {
         let seed = format!("{}/seeds/request/{name}", env!("CARGO_MANIFEST_DIR"));
         let bytes = std::fs::read(seed).expect("a seed");

@@ -28,8 +28,9 @@ pub(crate) fn judge<'c>(case: Case<'c>, theirs: &Client, stricter: &[(&'static s
     if judged.unexplained.is_empty() || !matches!(judged.case.theirs, Outcome::Forwarded(_)) {
         return judged;
     }
-    // Theirs may have waived the token where ours does not. If so, theirs with the rules that ours follows decides as
-    // ours does; or at least more nearly so, and then the rest is a difference of another kind.
+    // Theirs may have waived the token although ours does not. Then theirs, with the stricter rules that ours
+    // follows, makes the same decision as ours, or one with fewer differences. The remaining differences are
+    // of another kind.
     for (id, client) in stricter {
         let Case { config, request, .. } = judged.case;
         let theirs = case::outcome(client, request);
@@ -46,7 +47,7 @@ pub(crate) fn judge<'c>(case: Case<'c>, theirs: &Client, stricter: &[(&'static s
             return judged;
         }
     }
-    // Or theirs would decide as ours does if the path were written in another way that servers take for the same.
+    // Or theirs would decide as ours does for another spelling of the path that servers treat alike.
     let clients = std::iter::once((deviations::READINGS, theirs));
     for (id, client) in clients.chain(stricter.iter().map(|(id, client)| (*id, client))) {
         for request in respelt(judged.case.request) {

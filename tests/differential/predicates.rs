@@ -8,8 +8,8 @@ use crate::case::{Aspect, Case, Outcome};
 use crate::stricter;
 use crate::tokens::SeenToken;
 
-/// Ours refuses a token that theirs takes: the request is refused for one of these reasons, or, where failed tokens are let
-/// pass, goes on as if there were none.
+/// Ours refuses a token that theirs accepts: it refuses the request for one of these reasons or, if failed
+/// tokens are permitted, forwards it like a request without a token.
 pub(crate) fn refused(
     case: &Case<'_>,
     aspect: &Aspect,
@@ -19,7 +19,7 @@ pub(crate) fn refused(
     let is_refused = match case.reason() {
         // Each of several requirements may have its own reason, and the filter reports one.
         Some(reason) => decided(aspect) && (reasons.contains(&reason) || has_alternatives(case)),
-        // Or another provider of the same issuer takes it, and says other things of it.
+        // Or another provider of the same issuer accepts it, and forwards other claims.
         None => tolerant(case) || issuers_are_shared(case),
     };
     is_refused && any(case, is_so)
@@ -42,7 +42,7 @@ fn has_alternatives(case: &Case<'_>) -> bool {
     case.providers().count() > 1 || case.config.to_string().contains("provider_and_audiences")
 }
 
-/// Failed tokens are let pass, by some rule.
+/// Some rule permits failed tokens.
 pub(crate) fn tolerant(case: &Case<'_>) -> bool {
     case.config.to_string().contains("allow_missing_or_failed")
 }
@@ -69,7 +69,7 @@ pub(crate) fn key_sets<'c>(case: &Case<'c>) -> impl Iterator<Item = String> {
         })
 }
 
-/// Ours refuses a token, and a key that may have signed it is so. Theirs takes it.
+/// Ours refuses a token, and a key that may have signed it has this property. Theirs accepts it.
 pub(crate) fn key_is_refused(case: &Case<'_>, aspect: &Aspect, is_so: impl Fn(&Value) -> bool) -> bool {
     let may_have_signed =
         |key: &Value, token: &SeenToken| match (key["kid"].as_str(), token.header["kid"].as_str()) {

@@ -115,7 +115,8 @@ fn a_sidecar_knows_the_clients_of_its_gateway() {
     let mut to_sidecar = static_cluster("sidecar", sidecar.addr("sidecar"));
     to_sidecar["transport_socket"] = authority.upstream(Some(&gateway));
     let mut bootstrap = Bootstrap::new().cluster_value(to_sidecar);
-    // The second is of a fleet whose gateway only appends: what a client has said before that is not believed either.
+    // The second belongs to a fleet whose gateway only appends an element. The filter does not trust the
+    // client's earlier elements there either.
     for (name, how) in [("replacing", "SANITIZE_SET"), ("appending", "APPEND_FORWARD")] {
         let listener = Listener::new(name).route(testkit::route("/", "sidecar"));
         bootstrap = bootstrap.listener_value(behind_tls(forwards(listener, how)));

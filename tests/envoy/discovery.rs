@@ -99,7 +99,7 @@ fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
     assert!(recovered, "{}", stack.envoy.log());
     assert_eq!(stack.status(&token().mint()), 200);
 
-    // Later the document is no longer what it was: the keys stay where they are, and a rotation there is still learnt.
+    // Later the document is faulty. The filter keeps the URL of the keys, and still learns a rotation there.
     stack.issuer.serve(DOCUMENT, Answer::status(404));
     stack
         .issuer
@@ -264,7 +264,7 @@ fn the_cluster_of_an_extension_backend_is_that_of_the_routes() {
         assert!(std::time::Instant::now() < end, "{}", envoy.log());
         std::thread::sleep(Duration::from_millis(200));
     }
-    // Now it is known, and what other routes say does not matter.
+    // Now the filter knows the name, and other routes do not change it.
     assert_eq!(status("/gone"), 200);
     assert_eq!(status("/other"), 200);
     assert_eq!(issuer.fetches("/jwks"), 1);

@@ -67,7 +67,7 @@ fn a_client_is_challenged_once_whatever_worker_it_comes_to_and_through_a_reload(
     options.args = vec!["--drain-time-s".into(), "1".into()];
     let stack = Stack::start_with(config(&json!(true), "first"), &options);
     let mut holder = Holder::new();
-    // A connection each, so that every worker gets some.
+    // Each request has its own connection, so that every worker gets some.
     let mut all_good = || (0..40).all(|_| holder.get(&Client::new(stack.client.addr())) == 200);
     assert!(all_good());
     for round in ["second", "third"] {
@@ -131,7 +131,8 @@ fn proxies_with_one_secret_take_each_others_nonces() {
         }
     }
     assert_eq!(holder.challenges, 1);
-    // One that does not know the secret makes a client that goes to and fro begin again each time.
+    // If a proxy does not know the secret, a client that alternates between proxies has to begin again each
+    // time.
     for (challenges, stack) in [(2, stranger), (3, one), (4, stranger)] {
         assert_eq!(holder.get(&stack.client), 200);
         assert_eq!(holder.challenges, challenges);

@@ -113,7 +113,7 @@ impl Load {
         }
     }
 
-    /// From now on these are sent: what was sent before has been answered when this returns.
+    /// Sends these tokens from now on. When this returns, all earlier requests have been answered.
     pub(crate) fn send(&self, tokens: &[String]) {
         let change = {
             let mut all = self.tokens.write().unwrap();
@@ -155,7 +155,7 @@ impl Report {
         self.latencies[(self.latencies.len() * hundredths / 100).min(self.latencies.len() - 1)]
     }
 
-    /// Fails unless every request was let through.
+    /// Fails unless every request passed.
     pub(crate) fn assert_none_refused(&self, at_least: usize, what: &str) {
         println!(
             "{what}: {} requests, {} refused, p50 {:?}, p99 {:?}",

@@ -35,7 +35,7 @@ fn two_hundred_malformed_credentials_and_then_a_good_one() {
             .concat();
             let answer = raw_exchange(stack.client.addr(), &request, PATIENCE);
             let status = status_of(&answer);
-            // 400 and 431 are Envoy's own, for what is no HTTP at all.
+            // 400 and 431 come from Envoy itself, for bytes that are not HTTP.
             assert!(
                 matches!(status, Some(400 | 401 | 431)),
                 "{what}: {status:?} {}",

@@ -202,7 +202,7 @@ fn an_issuer_that_asks_to_be_left_alone_is() {
     assert!(issuer.wait_for_fetches("/jwks", 3, PAUSE * 5), "{}", envoy.log());
     let times = issuer.fetch_times("/jwks");
     for pause in times.windows(2).map(|pair| pair[1] - pair[0]) {
-        // The clock that it is measured with is not the one that it is kept by.
+        // The test and the filter use different clocks.
         assert!(pause > PAUSE * 9 / 10, "{times:?}");
     }
     assert_alive(&envoy);
@@ -368,7 +368,7 @@ fn pauses_between_attempts_double_and_are_jittered() {
         println!("cold: {pauses:.0?}");
         for (step, pause) in pauses.iter().enumerate() {
             let full = Duration::from_millis(200 << step).min(Duration::from_secs(5));
-            // Seen at the issuer: a tick and the way there are added, more where the machine is busy.
+            // The issuer also sees the tick and the transmission, and more delay on a busy machine.
             assert!(
                 (full / 2 - Duration::from_millis(20)..full + Duration::from_millis(700)).contains(pause),
                 "{step}: {pauses:?}"

@@ -38,7 +38,7 @@ fn a_listener_is_replaced_under_load_without_a_refusal_or_a_fetch() {
     );
     for round in 0..6 {
         load.wait_for(100);
-        // Every other time nothing of the filter changes, only something beside it.
+        // Every other time, the filter does not change, but another part of the listener does.
         let listener =
             Listener::wasm("jwt", changed(round / 2)).manager("server_name", format!("round-{round}"));
         stack

@@ -1,4 +1,5 @@
-//! Routes that a request takes only once the filter has changed it: what they ask for has to be met as well.
+//! Routes that a request takes only after the filter has changed it: the request has to meet their
+//! requirements as well.
 
 use serde_json::{Value, json};
 use testkit::{
@@ -75,7 +76,8 @@ impl Routes {
         (response.status, response.reason().unwrap_or_default())
     }
 
-    /// No answer of the upstream's comes back; from the second request on, none reaches it.
+    /// The client gets no response of the upstream. From the second request on, no request reaches the
+    /// upstream.
     fn refuses(&self, request: &Request, status: u16, reason: &str) {
         for number in 0..3 {
             let before = self.upstream.count();

@@ -38,7 +38,8 @@ fn rotation_under_load_refuses_nobody() {
         load.send(&[old.clone(), new.clone()]);
         std::thread::sleep(COOLDOWN_OVER);
         load.send(std::slice::from_ref(&old));
-        // The next round begins with a set that has the old key alone, as if the new one were another each time.
+        // The next round begins with a set that contains only the old key, so that the new key counts as
+        // another one each time.
         stack.issuer.serve_jwks("/jwks", &[&world.rsa]);
         let unknown = token().header("kid", "nobody's").mint();
         assert_eq!(stack.status(&unknown), 401);
@@ -165,8 +166,8 @@ fn a_fetch_whose_holder_died_is_begun_again_after_its_deadline() {
     );
     assert_eq!(stack.status(&token().mint()), 200);
 
-    // Only the worker with the request asks for a kid, so that the lease is its own; then it dies with it. The lease is
-    // good for the timeout of 1 s and a second more.
+    // Only the worker with the request asks for the `kid`, so this worker holds the lease, and then it
+    // crashes. The lease lasts for the timeout of 1 s and a second more.
     let keys = Answer::jwks(&[&world.rsa, &world.rsa_next]);
     stack.issuer.serve("/jwks", keys.clone());
     stack

@@ -44,7 +44,7 @@ impl SharedEnvoy {
             if scenario.is_text {
                 filter = filter.as_text();
             }
-            // As Envoy Gateway says which cluster is that of an extension backend.
+            // The metadata in which Envoy Gateway names the cluster of an extension backend.
             let mut route = testkit::route("/", "upstream");
             route["metadata"]["filter_metadata"] =
                 serde_json::json!({EXTENSION_BACKENDS: {scenarios::BACKEND: cluster}});
@@ -157,7 +157,7 @@ pub(crate) fn assert_alive(envoy: &EnvoyProcess) {
         .filter(|(name, value)| *value > 0 && (name.contains("vm_reload") || name.contains("crash")))
         .collect();
     assert!(failed.is_empty(), "{failed:?}\n{}", envoy.log());
-    // A VM that failed is counted only when the next request finds it so.
+    // Envoy counts a failed VM only at the next request.
     let log = envoy.log();
     assert!(!log.contains("Uncaught"), "{log}");
 }
@@ -212,7 +212,7 @@ pub(crate) fn resident_bytes(envoy: &EnvoyProcess) -> usize {
     kilobytes * 1024
 }
 
-/// The module that a header takes down; `make test` builds it.
+/// The module that crashes at a certain header. `make test` builds it.
 pub(crate) fn trap_module() -> PathBuf {
     let name = match testkit::uses_native_module() {
         true => ".build/libjwt-trap.so",
@@ -242,7 +242,7 @@ pub(crate) fn trap_listener(config: serde_json::Value) -> Listener {
     Listener::new("jwt").filter(filter)
 }
 
-/// Takes the worker's VM down; in the native module, its engine.
+/// Crashes the worker's VM, or its engine in the native module.
 pub(crate) fn spring_trap(stack: &Stack) {
     let request = Request::get("/orders").header("x-test-trap", "1");
     let outcome = stack.client.try_request(request);
@@ -252,7 +252,7 @@ pub(crate) fn spring_trap(stack: &Stack) {
     );
 }
 
-/// Waits until the worker has a VM again that lets this token through.
+/// Waits until the worker has a new VM that accepts this token.
 pub(crate) fn wait_until_good(stack: &Stack, token: &str) -> Duration {
     let begun = Instant::now();
     while stack.status(token) != 200 {

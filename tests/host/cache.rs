@@ -64,14 +64,15 @@ fn its_key_leaves_the_set() {
     let request = get("/orders").bearer(&token().expires_in(7200).mint());
     assert_eq!(outcome(&mut vm, &request), (200, true));
     assert_eq!(outcome(&mut vm, &request), (200, false));
-    // The keys are fetched again ahead of their end. In steps that are short beside the fetch's own deadline.
+    // The filter fetches the keys again before they expire. The steps are short compared with the deadline of
+    // the fetch.
     while stub::with(|host| host.calls.is_empty()) {
         vm.pass(Duration::from_millis(500));
     }
-    // A request of the very millisecond in which the issuer was asked has its answer already.
+    // A request in the same millisecond as the request to the issuer already has its answer.
     vm.pass(Duration::from_millis(10));
     serve(&mut vm, &world().rsa_next);
-    // The issuer has just said that the key is gone.
+    // The issuer has just withdrawn the key.
     assert_eq!(outcome(&mut vm, &request), (401, false));
 }
 

@@ -7,7 +7,7 @@ use super::scenarios::{config, get, local_provider, token, token_of, with, world
 use super::stub::{self, Crypto};
 use super::vm::Vm;
 
-/// A VM on a host whose function is worth so much, with this backend.
+/// A VM on a host whose function has this quality, with this backend.
 fn vm(crypto: Crypto, backend: &str) -> (Vm, bool) {
     let mut vm = Vm::boot(|host| host.crypto = crypto);
     let mut config = config(local_provider());

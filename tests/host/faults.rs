@@ -42,7 +42,7 @@ const OURS: &[&str] = &[
 
 const CLOCK: &str = "proxy_get_current_time_nanoseconds";
 
-/// Every status of the ABI but Ok, and one that no ABI has.
+/// Every status of the ABI except Ok, and one that no ABI has.
 const STATUSES: &[u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 4242];
 
 /// The statuses that the SDK's own enum has; another one would be undefined behaviour there.
@@ -127,7 +127,7 @@ impl Traffic {
 #[derive(Default)]
 struct Life {
     faults: Vec<String>,
-    /// Good requests that went on, of all.
+    /// The number of good requests that passed, and of all good requests.
     passed: (usize, usize),
 }
 
@@ -149,7 +149,7 @@ fn live(config: &Value, traffic: &Traffic, fault: Option<Fault>, since: Since) -
         deserving.insert(id);
         streams.push(id);
         streams.extend(traffic.bad.iter().map(|request| vm.open(request)));
-        // Time for a tick, for the answer to what it asked, and for the keys to grow old.
+        // Time for a tick, for the response to its request, and for the keys to expire.
         for _ in 0..3 {
             vm.pass(Duration::from_millis(600));
             if vm::next_tick().is_none() {
@@ -194,7 +194,7 @@ fn live(config: &Value, traffic: &Traffic, fault: Option<Fault>, since: Since) -
     life
 }
 
-/// Every call, every status, from both moments.
+/// Every call with every status, from both moments on.
 fn live_all(config: &Value) {
     let (traffic, with_undated) = (Traffic::new(), Traffic::new().with_an_undated_token());
     let mut found = Vec::new();
@@ -351,6 +351,6 @@ fn what_the_sdk_does_not_survive() {
             }
         }
     }
-    // The list is what it is today; when the SDK or `src/host` learns to live with more of them, it grows.
+    // The list contains the calls that survive today. Extend it when the SDK or `src/host` survives more.
     assert_eq!(survived, [("proxy_http_call", 2), ("proxy_http_call", 10)]);
 }

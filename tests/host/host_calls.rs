@@ -9,8 +9,8 @@ use super::scenarios::{self, get, token};
 use super::stub;
 use super::vm::{Answer, Vm, document};
 
-/// Host calls that a request costs whose token is good and whose keys are there: the price of the filter. Envoy takes about
-/// a microsecond for each.
+/// The host calls of a request with a good token and present keys, which are the cost of the filter. Envoy
+/// takes about a microsecond for each.
 const WARM_CALLS: usize = 8;
 
 /// Keys from the issuer, one claim in a header.
@@ -94,7 +94,7 @@ fn a_good_token_with_a_body() {
     let mut vm = warm(&config());
     vm.request(&Request::post("/orders", "a body").bearer(&token().mint()));
     let story = story();
-    // The body costs a callback each piece, and no host call; the trailers are looked through.
+    // Each piece of the body costs a callback and no host call. The filter checks the trailers.
     assert_eq!(
         story[story.len() - 8..],
         [
@@ -125,7 +125,7 @@ fn no_token() {
             "count jwt.denied.token_missing",
             "state jwt.reason: token_missing",
             "state jwt.detail: looked in header authorization (Bearer)",
-            // For the line in the log, which this host wants.
+            // These calls are for the line in the log, which this host accepts.
             "header x-request-id: status 1",
             "reply 401 jwt_token_missing",
             "< pause",
@@ -183,7 +183,8 @@ fn a_request_that_waits() {
             "> tick",
             "log level",
             "time",
-            // Looks for what others have learnt, then again for their lease, takes it, and only then asks the issuer.
+            // The worker reads the results of other workers, then reads their lease again, takes the lease,
+            // and only then asks the issuer.
             "read shared head: status 1",
             "read shared head: status 1",
             "write shared head",
@@ -209,7 +210,7 @@ fn a_request_that_waits() {
             "answer's header etag: status 1",
             "answer's header content-encoding: status 1",
             "answer's body",
-            // The document before the head that points to it.
+            // The worker writes the document before the record that names it.
             "read shared head",
             "write shared jwks",
             "write shared head",

@@ -80,7 +80,8 @@ fn fetches_and_those_who_wait_for_them_leave_nothing() {
     let grown = growth(|| {
         let waiting: Vec<u32> = unknown.iter().map(|request| vm.open(request)).collect();
         waited += waiting.iter().filter(|id| vm::state(**id) == State::Open).count();
-        // One leaves before the answer. Then time for the keys to grow old, and for these `kid`s to be forgotten.
+        // One client leaves before the response. Then enough time passes for the keys to expire, and for the
+        // filter to forget these `kid`s.
         vm.finish(waiting[0]);
         for _ in 0..70 {
             vm.pass(Duration::from_secs(1));

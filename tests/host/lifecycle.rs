@@ -263,7 +263,8 @@ fn an_answer_that_comes_too_late_is_not_taken_for_another() {
     let mut vm = Vm::start(&remote());
     vm.pass_to_tick();
     let late = stub::with(|host| host.calls[0].id);
-    // The call's own timeout of a second, and some: the fetch is given up, and sent again.
+    // After the call's own timeout of a second and a little more, the filter abandons the fetch and sends it
+    // again.
     vm.pass(Duration::from_secs(3));
     assert_eq!(stub::with(|host| host.calls.len()), 2);
     vm.answer(

@@ -303,7 +303,7 @@ fn a_request_that_is_changed_meets_what_the_route_asks_for_that_it_takes() {
         let stream = vm.request(&corp);
         assert_eq!(outcome(&stream).as_deref(), Some("jwt_issuer_unknown"));
         assert!(!stream.is_answering);
-        // A request that is changed otherwise may take another route.
+        // A request with other edits may take another route.
         set_routes(Some("corp"), Some("corp"));
         let stream = vm.request(&get(&format!("/?t={}", token().mint())));
         assert_eq!(outcome(&stream), None);

@@ -39,13 +39,13 @@ fn no_scenario_shows_anything_of_a_token() {
             }
         }
     }
-    // That the lines of every level were heard, and that there was something to hide.
+    // Checks that the test saw lines of every level, and that there were secrets.
     assert!(refusals > 20, "{refusals} lines about refusals");
     assert!(secrets > 500, "{secrets} secrets");
     assert!(found.is_empty(), "{} faults:\n{}", found.len(), found.join("\n"));
 }
 
-/// Everything that others than the upstream are shown.
+/// All output to anyone except the upstream.
 fn shown(host: &Host) -> Vec<String> {
     let lines = host.lines.iter().map(|line| line.text.clone());
     let metrics = host.metrics.iter().map(|metric| metric.name.clone());
@@ -64,8 +64,8 @@ fn shown(host: &Host) -> Vec<String> {
     lines.chain(metrics).chain(states).chain(replies).collect()
 }
 
-/// All tokens of a scenario's requests, their telling parts, and the texts inside that the operator has not written into
-/// the configuration.
+/// All tokens of a scenario's requests, their secret parts, and the texts in them that are not in the
+/// operator's configuration.
 fn secrets_of(scenario: &Scenario) -> BTreeSet<String> {
     let requests = scenario.steps.iter().flat_map(|(_, step)| match step {
         Step::Request(request, _) => vec![request],
@@ -131,7 +131,7 @@ fn texts(json: &Value, found: &mut dyn FnMut(&str)) {
     }
 }
 
-/// Refusals of each kind, for tokens whose every member is a word that is found nowhere else.
+/// Refusals of each kind, for tokens in which every member is a unique word.
 fn marked() -> Scenario {
     let marked = || {
         token().claims(json!({

@@ -33,14 +33,15 @@ unsafe extern "C" {
 
 const CONTINUE: u32 = 0;
 
-/// Numbers of contexts: never twice in a thread.
+/// The numbers of contexts, each used once in a thread.
 static LAST_CONTEXT: AtomicU32 = AtomicU32::new(0);
 
 fn next_context() -> u32 {
     LAST_CONTEXT.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// See the module. Gone when dropped; then nothing must have been misused, unless the host was made to fail.
+/// A VM with one plugin. It ends when it is dropped. By then, no host call may have been misused, unless the
+/// test makes the host fail.
 pub(crate) struct Vm {
     root: u32,
 }
@@ -149,12 +150,13 @@ impl Vm {
         self.answer(call.expect("a call waits for its answer"), answer);
     }
 
-    /// A request arrives: its head, and as far as the filter lets it come, its body in two pieces, and trailers.
+    /// A request arrives: its head, and if the filter lets them pass, its body in two pieces and its
+    /// trailers.
     pub(crate) fn open(&mut self, request: &Request) -> u32 {
         self.open_with_trailers(request, &[])
     }
 
-    /// The same with these trailers, which a request has only behind a body.
+    /// The same with these trailers, which a request has only after a body.
     pub(crate) fn open_with_trailers(&mut self, request: &Request, trailers: &[(&str, &str)]) -> u32 {
         let id = next_context();
         let headers = HeaderMap::of_request(request);
@@ -185,7 +187,7 @@ impl Vm {
             stub::with(|host| host.streams.get_mut(&id).expect("it is open").is_answering = true);
             let action = enter(id, || proxy_on_response_headers(id, 1, false));
             let is_replaced = state(id) == State::Answered;
-            // A host that takes no reply leaves it held.
+            // If the host refuses a reply, the request stays held.
             let has_fault = stub::with(|host| host.fault.is_some());
             if is_replaced == (action == CONTINUE) && !(has_fault && action != CONTINUE) {
                 stub::with(|host| {
@@ -212,7 +214,8 @@ impl Vm {
         });
     }
 
-    /// A request from beginning to end, which must be decided at once. The stream as it was left.
+    /// Runs a request from beginning to end. The filter must decide it at once. Returns the stream at its
+    /// end.
     pub(crate) fn request(&mut self, request: &Request) -> Stream {
         let id = self.open(request);
         self.finish(id);
@@ -221,7 +224,7 @@ impl Vm {
         stream
     }
 
-    /// Ends the VM; the host with all that it remembers.
+    /// Ends the VM, and returns the host with all its records.
     pub(crate) fn close(self) -> Host {
         self.teardown()
     }
@@ -264,7 +267,6 @@ pub(crate) fn document() -> String {
 /// The work of a host for each VM. The SDK's logger and its panic hook belong to the process, and its check
 /// for them is not thread-safe. The hook is removed again: it would send the panics of failing tests to the
 /// host.
-/// are there is not made for threads. The hook is taken out again: it would send the panics of failing tests to the host.
 fn initialize() {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     static FIRST: Once = Once::new();

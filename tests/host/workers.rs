@@ -106,7 +106,7 @@ impl Worker {
     }
 }
 
-/// The VM ends, and what went wrong in it is a failure of the test.
+/// The VM ends. A fault in it fails the test.
 impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.jobs.take());
@@ -150,7 +150,7 @@ fn a_third_that_comes_later_has_the_keys_before_its_first_request() {
     first.run(Vm::pass_to_tick);
     first.run(|vm| vm.answer_next(&Answer::document(&document())));
     drop(first);
-    // No one is left but the data: as after the VM was restarted.
+    // Only the data remains, as after a restart of the VM.
     let third = Worker::start(&process);
     assert_eq!(third.state(third.open()), State::Forwarded);
     third.pass(Duration::from_secs(60));
@@ -162,14 +162,14 @@ fn of_two_that_claim_at_once_one_fetches() {
     let process = Process::new();
     let (first, second) = (Worker::start(&process), Arc::new(Worker::start(&process)));
     let waiting = second.open();
-    // Between the first one's look at the head and its write, the second does all of its own.
+    // Between the first worker's read of the record and its write, the second worker does all its work.
     let between = second.clone();
     first.host(|host| host.before_write = Some(Box::new(move || between.run(Vm::pass_to_tick))));
     first.run(Vm::pass_to_tick);
     assert_eq!((first.calls(), second.calls()), (0, 1));
     second.run(|vm| vm.answer_next(&Answer::document(&document())));
     assert_eq!(second.state(waiting), State::Forwarded);
-    // The loser takes the keys over at its next look.
+    // The worker that was slower adopts the keys at its next read.
     first.pass(Duration::from_secs(1));
     assert_eq!(first.state(first.open()), State::Forwarded);
     assert_eq!((first.calls(), second.calls()), (0, 0));
@@ -220,8 +220,8 @@ fn seal(config: &Value) -> SealKey {
     config.seal
 }
 
-/// Leaves keys in shared data, then other bytes in place of one of its two values: under the filter's own seal, or as a
-/// stranger would write them.
+/// Writes keys into shared data, then replaces one of the two values by other bytes: with the filter's own
+/// MAC, or as another module would write them.
 fn spoiled(place: &str, is_sealed: bool, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -> Process {
     let process = Process::new();
     let worker = Worker::start(&process);
@@ -243,7 +243,7 @@ fn spoiled(place: &str, is_sealed: bool, spoil: impl FnOnce(&[u8]) -> Vec<u8>) -
     process
 }
 
-/// Whether a worker that finds this asks the issuer itself, and decides by the answer.
+/// Whether a worker that finds these bytes asks the issuer itself, and decides by the response.
 fn recovers(process: &Process) {
     let worker = Worker::start(process);
     let waiting = worker.open();
@@ -266,7 +266,7 @@ fn a_document_that_cannot_be_used_is_fetched_anew() {
     for bytes in [&b""[..], b"garbage", b"{\"keys\":[]}"] {
         recovers(&spoiled("/jwks", false, |_| bytes.into()));
         recovers(&spoiled("/jwks", true, |_| bytes.into()));
-        // The same, as if the head's writer had written it.
+        // The same, as if the writer of the record had written it.
         recovers(&spoiled("/jwks", true, |value| [&value[..8], bytes].concat()));
     }
 }
@@ -309,8 +309,8 @@ fn remote() -> Value {
 fn keys_that_a_neighbour_plants_serve_nobody() {
     let planted = testkit::jwks(&[&world().rsa_next]).to_string();
     let by_planted = || token_of(&world().rsa_next).mint();
-    // As the filter itself would have written them, with all seals that a stranger can make: none, another configuration's,
-    // a secret's, and the filter's own of another entry.
+    // Entries in the filter's own form, with every MAC that another module can make: none, that of another
+    // configuration, that of a secret, and the filter's own MAC of another entry.
     let (theirs, _) = warm(remote(), &planted);
     let own = seal(&remote());
     let contents: Vec<_> = entries(&theirs)
@@ -503,7 +503,8 @@ fn workers_that_begin_at_once_agree_on_the_secret_of_nonces() {
     let process = Process::new();
     let (begun, other) = channel();
     let between = process.clone();
-    // Between the first one's look for a secret and its write, the second makes its own, and gives a nonce away.
+    // Between the first worker's search for a secret and its write, the second worker makes its own secret
+    // and issues a nonce.
     let first = Worker::start_with(&process, with_nonces(), move |host| {
         host.before_write = Some(Box::new(move || {
             let second = Worker::start_with(&between, with_nonces(), |_| {});

@@ -289,7 +289,7 @@ fn nonces() -> Vec<Scenario> {
         )
         .request(claiming("n1", json!({})), challenged())
         .following(answering(&client, "n2"), forwarded().no_header("authorization"))
-        // Until it is old a nonce is good for any number of proofs, and any client.
+        // Until it expires, a nonce is valid for any number of proofs of any client.
         .following(answering(&client, "n3"), forwarded())
         .following(answering(&other, "n3"), forwarded())
         .following(twice(), forwarded())
@@ -391,7 +391,7 @@ fn flood_scenarios() -> Vec<Scenario> {
         scenario
             .request(proof(&names[0]), denied("proof_replayed"))
             .request(proof(&names[31]), denied("proof_replayed"))
-            // Proofs that are spread as honest names are find room.
+            // Proofs with honest, random names find room.
             .request(proof(&elsewhere[0]), forwarded()),
     ]
 }

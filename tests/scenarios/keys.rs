@@ -55,7 +55,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(token().header("kid", "a").mint(), denied("key_unknown"))
             .token(token().header("kid", "a").mint(), denied("key_unknown"))
             .fetches(2)
-            // The filter has not asked the issuer for these.
+            // The filter has not asked the issuer for these `kid`s.
             .token(token().header("kid", "b").mint(), denied("keys_unavailable"))
             .token(token().header("kid", "c").mint(), denied("keys_unavailable"))
             .fetches(2)

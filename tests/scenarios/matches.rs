@@ -64,7 +64,7 @@ pub(super) fn list() -> Vec<Scenario> {
         )
         .request(get("/"), forwarded())
         .request(get("/").header("x-kind", "a"), refused()),
-        // A requirement of which one part suffices also applies to ambiguous requests.
+        // If a header has several values, the rule waives the token only if every value matches.
         matching("all of several values of a header waive the token", header(json!({"name": "x-kind", "string_match": {"exact": "b"}})))
             .request(get("/").header("x-kind", "b").header("x-kind", "b"), forwarded())
             .request(get("/").header("x-kind", "a").header("x-kind", "b"), refused())

@@ -218,7 +218,7 @@ impl Scenario {
         self.step(Step::Request(request, expect))
     }
 
-    /// A request made of the last reply that was ours.
+    /// A request made from the last reply of the filter.
     #[track_caller]
     pub(crate) fn following(
         self,

@@ -33,7 +33,7 @@ fn each(
     request: impl Fn(&str) -> Request,
     expect: &Expect,
 ) -> Scenario {
-    // No closure: it would be the place of each step.
+    // This is not a closure, because failures would then name the closure as the place of each step.
     for path in paths {
         scenario = scenario.request(request(path), expect.clone());
     }

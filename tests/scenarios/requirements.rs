@@ -40,7 +40,7 @@ pub(super) fn list() -> Vec<Scenario> {
     let any = |requirements: Value| requiring(json!({"requires_any": {"requirements": requirements}}));
     let all = |requirements: Value| requiring(json!({"requires_all": {"requirements": requirements}}));
     let named = |name: &str| json!({"provider_name": name});
-    // So many providers at one place that they are found by `iss`.
+    // Enough providers at one location that the engine finds them by `iss`.
     let tenant = |number: usize| format!("https://{number}.tenants.example");
     let of_tenants = |requirements: Value| {
         let mut config = any(requirements);
