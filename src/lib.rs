@@ -9,14 +9,14 @@
 //!                                         jose, claims  what does it say,        Wait ─────▶ hold
 //!                                                       unverified?
 //!                                         keys, claims  is it true?
-//!                                         forward       what goes on?
+//!                                         forward       what is forwarded?
 //!
 //!  tick ───────▶ host ─▶ handle_tick      keys, store   is a fetch due?       ─▶ fetches ──▶ HTTP calls
-//!  answer ─────▶ host ─▶ handle_fetched   keys, store   what is it worth?     ─▶ poll_decision: those that waited
+//!  answer ─────▶ host ─▶ handle_fetched   keys, store   is it usable?         ─▶ poll_decision: waiting requests
 //! ```
 //!
-//! The engine does not wait, read a clock, log or call the host: time is an argument, every input is an
-//! event, every output a value. It may call out through traits that the host passes to it: the [`store`] that
+//! The engine does not wait, read a clock, log or call the host. Time is an argument, every input is an
+//! event, and every output is a value. It may call out through traits that the host passes to it: the [`store`] that
 //! all workers share, and the verifier of signatures. A module uses only those below it in this table:
 //!
 //! | module | owns |
@@ -24,12 +24,12 @@
 //! | `host` | the SDK, the log and every host call; no rule |
 //! | [`config`] | reads the text of the configuration into the types of the others |
 //! | [`metrics`] | the names of the metrics, and the events that each counts |
-//! | [`authenticator`] | the engine: the way of a request to its decision |
+//! | [`authenticator`] | the engine: the steps from a request to its decision |
 //! | `token_cache` | tokens that were verified or refused before |
 //! | [`account`] | a refusal in words, for the operator |
-//! | [`settings`] | the checked configuration, with everything computed that can be |
-//! | [`provider`] | an issuer, its keys, and what its tokens must be and say |
-//! | [`policy`] | which request needs what, and what verified claims must say |
+//! | [`settings`] | the checked configuration, with all values that do not depend on a request |
+//! | [`provider`] | an issuer, its keys, and the conditions for its tokens |
+//! | [`policy`] | the requirement of each request, and conditions on verified claims |
 //! | [`forward`] | verified claims as header values |
 //! | [`binding`] | tokens that only their owner may use (RFC 8705, RFC 9449) |
 //! | [`keys`] | remote keys: when to fetch, what to keep, what workers exchange |
@@ -37,9 +37,9 @@
 //! | [`claims`] | RFC 7519, and the step from unverified to verified |
 //! | [`reply`] | status, challenge and body (RFC 6750 section 3) |
 //! | [`denial`] | the reasons for which a request is refused |
-//! | [`request`] | a request's head, as far as the configuration asks for it |
+//! | [`request`] | the header fields of a request that the configuration needs |
 //! | [`edits`] | changes to a request's header fields |
-//! | [`jose`] | RFC 7515, 7517, 7518, 8037: tokens taken apart, keys, signatures |
+//! | [`jose`] | RFC 7515, 7517, 7518, 8037: the parts of tokens, keys, signatures |
 //! | [`store`] | the data that all workers of a process share, with compare-and-swap |
 //! | [`seal`] | MACs over entries that other modules can write |
 //! | [`http`] | URLs, authorities, percent-encoding, names |

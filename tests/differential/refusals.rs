@@ -168,7 +168,7 @@ pub(crate) const ALL: &[Refusal] = &[
         id: "leftovers",
         what: "White space at the ends of a name, quotes around it, a placeholder such as `${ISSUER}` or `{{ .Values.issuer }}`",
         theirs: "compares them as they are.",
-        why: "Such a text equals nothing in a token or a request, or it is a name that anybody knows.",
+        why: "Such a text equals nothing in a token or a request, or it is a name that every attacker knows.",
         config: || one(json!({"issuer": "${ISSUER}"})),
         says: "is a placeholder",
     },
