@@ -16,8 +16,9 @@
 //! ```
 //!
 //! The engine does not wait, read a clock, log or call the host. Time is an argument, every input is an
-//! event, and every output is a value. It may call out through traits that the host passes to it: the [`store`] that
-//! all workers share, and the verifier of signatures. A module uses only those below it in this table:
+//! event, and every output is a value. It may call out through traits that the host passes to it: the
+//! [`store`] that all workers share, and the verifier of signatures. A module uses only the modules below it
+//! in this table:
 //!
 //! | module | owns |
 //! | --- | --- |
