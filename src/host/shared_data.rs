@@ -22,6 +22,15 @@ pub(super) struct HostStore {
     reported: RefCell<Vec<String>>,
 }
 
+/// More bytes than this filter writes to an entry: a document has at most 4 MiB.
+const fn longest(key: StoreKey<'_>) -> usize {
+    match key {
+        StoreKey::Document(_) => 5 << 20,
+        StoreKey::Record(_) => 1 << 20,
+        StoreKey::NonceSecret | StoreKey::UsedProofs(_) => 8 << 10,
+    }
+}
+
 /// The version of an absent entry for Envoy: the write succeeds only while there is none.
 const ABSENT: u32 = u32::MAX;
 
@@ -49,7 +58,10 @@ impl HostStore {
 
     /// The content of an entry; `None` if it does not have our MAC.
     fn open(&self, key: StoreKey<'_>, name: &str, entry: &[u8]) -> Option<Vec<u8>> {
-        let content = self.seal.open(name, entry).map(<[u8]>::to_vec);
+        // The MAC of a megabyte takes milliseconds, and another module can write far more.
+        let entry = Some(entry).filter(|entry| entry.len() <= longest(key));
+        let content = entry.and_then(|entry| self.seal.open(name, entry));
+        let content = content.map(<[u8]>::to_vec);
         if content.is_none()
             && let StoreKey::Record(source) | StoreKey::Document(source) = key
         {
@@ -86,7 +98,7 @@ impl SharedStore for HostStore {
             Ok(Some((entry, version))) => Some(Entry {
                 value: match is_sealed {
                     true => self.open(key, &name, &entry),
-                    false => Some(entry),
+                    false => Some(entry).filter(|entry| entry.len() <= longest(key)),
                 },
                 version: version.into(),
             }),

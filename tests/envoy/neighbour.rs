@@ -24,8 +24,8 @@ fn names(config: &Value) -> [String; 2] {
         .map(|key| format!("proxy-wasm-jwt/2/{seal}/{key}"))
 }
 
-/// A module that overwrites these entries every 5 ms.
-fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
+/// A module that overwrites these entries every 5 ms, with this number of zeros behind each value.
+fn module(name: &str, entries: &[(String, Vec<u8>)], zeros: usize) -> PathBuf {
     let (mut data, mut calls) = (Vec::new(), String::new());
     let mut bytes = |bytes: &[u8]| {
         let address = 1024 + data.len();
@@ -34,14 +34,18 @@ fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
     };
     for (name, value) in entries {
         let (name, value) = (bytes(name.as_bytes()), bytes(value));
-        let _ = writeln!(calls, "(drop (call $set {name} {value} (i32.const 0)))");
+        let _ = writeln!(
+            calls,
+            "(drop (call $set {name} {value} (i32.const {zeros}) (i32.add) (i32.const 0)))"
+        );
     }
+    let pages = 2 + zeros.div_ceil(65_536);
     let data: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
     let text = format!(
         r#"(module
             (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
             (import "env" "proxy_set_tick_period_milliseconds" (func $ticks (param i32) (result i32)))
-            (memory (export "memory") 2)
+            (memory (export "memory") {pages})
             (func (export "_initialize"))
             (func (export "proxy_abi_version_0_2_1"))
             (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 65536))
@@ -52,8 +56,7 @@ fn module(entries: &[(String, Vec<u8>)]) -> PathBuf {
             (func (export "proxy_on_tick") (param i32) {calls})
             (data (i32.const 1024) "{data}"))"#
     );
-    let path =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("neighbour-{}.wasm", std::process::id()));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.wasm", std::process::id()));
     fs::write(&path, wat::parse_str(&text).unwrap()).unwrap();
     path
 }
@@ -79,7 +82,7 @@ fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
         ),
     ];
     let mut neighbour = WasmFilter::new(Value::Null);
-    neighbour.module = module(&planted);
+    neighbour.module = module("neighbour", &planted, 0);
     neighbour.name = "neighbour".into();
     let issuer = Issuer::start();
     issuer.serve_jwks("/jwks", &[&world().rsa]);
@@ -106,5 +109,29 @@ fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
     let fetches = stack.issuer.fetches("/jwks");
     println!("neighbour: {fetches} fetches");
     assert!((1..=12).contains(&fetches), "{fetches} fetches");
+    assert_alive(&stack.envoy);
+}
+
+#[test]
+fn a_neighbour_with_huge_entries_stops_no_request() {
+    let config = config(remote_provider());
+    let planted = names(&config).map(|name| (name, vec![0]));
+    let mut neighbour = WasmFilter::new(Value::Null);
+    neighbour.module = module("huge-neighbour", &planted, 48 << 20);
+    neighbour.name = "neighbour".into();
+    let issuer = Issuer::start();
+    issuer.serve_jwks("/jwks", &[&world().rsa]);
+    let listener = Listener::new("jwt")
+        .filter(neighbour.build())
+        .filter(WasmFilter::new(config).build());
+    let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
+    let good = token().mint();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(4) {
+        let sent = Instant::now();
+        assert_eq!(stack.status(&good), 200, "{}", stack.envoy.log());
+        // A tenth of it, on a machine that has nothing else to do.
+        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+    }
     assert_alive(&stack.envoy);
 }
