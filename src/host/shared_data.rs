@@ -166,3 +166,26 @@ pub(super) fn remember_seal(seal: &SealKey) {
         seals.truncate(MAX_SEALS);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_is_larger_than_any_of_ours_is_not_read() {
+        let store = HostStore::new(&SealKey::from_secret(b"secret"));
+        for key in [
+            StoreKey::Record("source"),
+            StoreKey::Document("source"),
+            StoreKey::NonceSecret,
+            StoreKey::UsedProofs(7),
+        ] {
+            let is_read = |length| {
+                let entry = store.seal.seal("name", &vec![b' '; length]);
+                store.open(key, "name", &entry).is_some()
+            };
+            assert!(is_read(longest(key) - 32), "{key}");
+            assert!(!is_read(longest(key)), "{key}");
+        }
+    }
+}

@@ -117,7 +117,7 @@ fn a_neighbour_with_huge_entries_stops_no_request() {
     let config = config(remote_provider());
     let planted = names(&config).map(|name| (name, vec![0]));
     let mut neighbour = WasmFilter::new(Value::Null);
-    neighbour.module = module("huge-neighbour", &planted, 48 << 20);
+    neighbour.module = module("huge-neighbour", &planted, 64 << 20);
     neighbour.name = "neighbour".into();
     let issuer = Issuer::start();
     issuer.serve_jwks("/jwks", &[&world().rsa]);
@@ -126,12 +126,13 @@ fn a_neighbour_with_huge_entries_stops_no_request() {
         .filter(WasmFilter::new(config).build());
     let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
     let good = token().mint();
-    let begun = Instant::now();
+    let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
     while begun.elapsed() < Duration::from_secs(4) {
         let sent = Instant::now();
         assert_eq!(stack.status(&good), 200, "{}", stack.envoy.log());
-        // A tenth of it, on a machine that has nothing else to do.
-        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+        slowest = slowest.max(sent.elapsed());
     }
+    println!("a huge neighbour: the slowest request took {slowest:?}");
+    assert!(slowest < Duration::from_millis(1200), "{slowest:?}");
     assert_alive(&stack.envoy);
 }
