@@ -37,7 +37,7 @@ pub(crate) fn parse(config: &Node, is_struct: bool) -> Result<Config, Box<Config
 }
 
 /// A request, as a client would send it to Envoy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Request {
     pub(crate) method: String,
     /// `:path`: path and query.
@@ -399,8 +399,8 @@ pub(crate) fn put_token(config: &Config, request: &mut Request, token: &str, by_
     }
 }
 
-/// The requirements of a provider on a token, except for its signature and times.
-#[derive(Clone, Debug, Default)]
+/// What a provider expects of a token, beside its signature and times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) claims: Vec<(String, serde_json::Value)>,
     pub(crate) token_type: Option<String>,
@@ -475,7 +475,21 @@ pub(crate) fn is_reason(word: &str) -> bool {
     Reason::ALL.iter().any(|reason| reason.label() == word)
 }
 
-/// The audiences that a provider accepts, if it names any.
+/// Where `exp` begins to matter for a provider: seconds from now, on both sides of each limit.
+pub(crate) fn limits_of_exp(config: &Config, provider: &str) -> Vec<i64> {
+    let found = config.providers.iter().find(|known| *known.name == *provider);
+    let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+    let Some(rules) = found.map(|provider| &provider.claims) else {
+        return Vec::new();
+    };
+    let skew = seconds(rules.clock_skew);
+    let latest = rules.max_lifetime.map(|most| seconds(most).saturating_add(skew));
+    let limits = [Some(skew.saturating_neg()), latest];
+    let beside = |limit: i64| [limit.saturating_sub(2), limit.saturating_add(2)];
+    limits.into_iter().flatten().flat_map(beside).collect()
+}
+
+/// The audiences that a provider accepts, where it names any.
 pub(crate) fn audiences(config: &Config, provider: &str) -> Vec<String> {
     let found = config.providers.iter().find(|known| *known.name == *provider);
     match found.map(|provider| &provider.audiences) {

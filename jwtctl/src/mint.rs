@@ -142,6 +142,8 @@ pub(crate) enum Bad {
     AudienceMismatch,
     /// Another `sub`; refused if `subjects` is set
     SubjectRejected,
+    /// Without the claims that the provider's `authorize` asks for, if none are given
+    TokenRejected,
     /// Without `exp`
     ClaimMissing,
     /// `exp` is a text
@@ -356,7 +358,8 @@ fn make_bad(token: Token, bad: Bad, key: &SigningKey, now: i64) -> String {
         Bad::IssuerUnknown => token.claim("iss", "https://another-issuer.invalid"),
         Bad::KeyUnknown => token.header("kid", "no-such-key"),
         Bad::TokenExpired => token.claim("iat", now - 172_800).claim("exp", now - 86_401),
-        Bad::TokenNotYetValid => token.claim("nbf", now + 86_401).claim("exp", now + 90_000),
+        // `exp` stays, so that `max_lifetime` accepts it.
+        Bad::TokenNotYetValid => token.claim("nbf", now + 86_401),
         Bad::LifetimeTooLong => token.claim("exp", now + 3_155_760_000),
         Bad::AudienceMismatch => token.claim("aud", "another-audience"),
         Bad::SubjectRejected => token.claim("sub", "\u{1}another-subject"),
@@ -364,7 +367,7 @@ fn make_bad(token: Token, bad: Bad, key: &SigningKey, now: i64) -> String {
         Bad::ClaimMalformed => token.claim("exp", "soon"),
         Bad::BindingMismatch => token.claim("cnf", json!({"jkt": sha256_segment("no key")})),
         Bad::ScopeInsufficient => token.without_claim("scope").without_claim("scp"),
-        Bad::ClaimRejected => token,
+        Bad::TokenRejected | Bad::ClaimRejected => token,
     };
     token.mint()
 }

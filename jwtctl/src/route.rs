@@ -59,6 +59,9 @@ pub(crate) struct DiffArguments {
     /// The configuration as it shall be
     #[arg(value_name = "NEW")]
     new: String,
+    /// Print every request whose answer changes, and not only the first of each kind
+    #[arg(long)]
+    all: bool,
     /// How to print the differences
     #[arg(long, short, value_enum, default_value = "text")]
     output: Output,
@@ -98,6 +101,7 @@ fn in_line(request: &Request) -> String {
     report::printable(&line).replace('\n', " ")
 }
 
+#[derive(Debug)]
 struct Client {
     persona: Persona,
     token: Option<String>,
@@ -226,38 +230,102 @@ pub(crate) fn in_columns(table: &[Vec<String>]) -> String {
     text
 }
 
+/// A request whose answer is another one with the new configuration.
+#[derive(Debug)]
+struct Change {
+    request: Request,
+    /// The position of its client.
+    client: usize,
+    before: Decided,
+    after: Decided,
+}
+
+impl Change {
+    /// Both answers, with the headers that the upstream sees where nothing else differs.
+    fn answers(&self) -> [String; 2] {
+        let both = [&self.before, &self.after];
+        let [before, after] = both.map(in_short);
+        if before != after {
+            return [before, after];
+        }
+        both.map(|decided| format!("{}: {}", in_short(decided), upstream(decided).join(", ")))
+    }
+}
+
+/// What the two configurations answer otherwise, of all requests at their boundaries.
+#[derive(Debug)]
+struct Changes {
+    all: Vec<Change>,
+    requests: usize,
+    clients: Vec<Client>,
+}
+
+fn differ(before: &Decided, after: &Decided) -> bool {
+    in_short(before) != in_short(after) || upstream(before) != upstream(after)
+}
+
+fn changes(old: &Loaded, new: &Loaded, issuers: &Issuers, now: UnixTime) -> Changes {
+    let clients = clients(personas::finer(&[old, new]), &[old, new], issuers, now);
+    let requests = personas::boundaries(&[old, new]);
+    let (mut by_old, mut by_new) = (Decider::new(&old.config), Decider::new(&new.config));
+    let mut all = Vec::new();
+    for request in &requests {
+        for (number, client) in clients.iter().enumerate() {
+            // A token as each of them expects one: where they expect different ones, that is a difference too.
+            let before = by_old.decide(&with_token(request, client, old), now);
+            let after = by_new.decide(&with_token(request, client, new), now);
+            if differ(&before, &after) {
+                all.push(Change {
+                    request: request.clone(),
+                    client: number,
+                    before,
+                    after,
+                });
+            }
+        }
+    }
+    Changes {
+        all,
+        requests: requests.len(),
+        clients,
+    }
+}
+
 pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
     let now = setup::now();
     let old = setup::load(&arguments.old, &Keys::default(), now)?;
     let new = setup::load(&arguments.new, &Keys::default(), now)?;
     let issuers = Issuers::new(&[&old.config, &new.config])?;
     let (old, new) = (issuers.equip(&old)?, issuers.equip(&new)?);
-    // A token that each configuration expects. If they expect different tokens, that is a difference too.
-    let clients = clients(personas::finer(&[&old, &new]), &[&old, &new], &issuers, now);
-    let requests = personas::boundaries(&[&old, &new]);
-    let (mut by_old, mut by_new) = (Decider::new(&old.config), Decider::new(&new.config));
+    let Changes {
+        all,
+        requests,
+        clients,
+    } = changes(&old, &new, &issuers, now);
+    let name = |change: &Change| {
+        let client = clients.get(change.client);
+        client.map_or_else(String::new, |client| client.persona.name.clone())
+    };
     let mut changes: Vec<(String, String, String, String)> = Vec::new();
-    for request in &requests {
-        for client in &clients {
-            let before = by_old.decide(&with_token(request, client, &old), now);
-            let after = by_new.decide(&with_token(request, client, &new), now);
-            let differs = in_short(&before) != in_short(&after) || upstream(&before) != upstream(&after);
-            if differs {
-                let (mut before_text, mut after_text) = (in_short(&before), in_short(&after));
-                if before_text == after_text {
-                    before_text = format!("{before_text}: {}", upstream(&before).join(", "));
-                    after_text = format!("{after_text}: {}", upstream(&after).join(", "));
-                }
-                changes.push((
-                    in_line(request),
-                    client.persona.name.clone(),
-                    before_text,
-                    after_text,
-                ));
+    // By the rules that decide and by both answers: the first, and how many there are.
+    let mut kinds: Vec<([&str; 2], [String; 2], Vec<String>, usize)> = Vec::new();
+    for change in &all {
+        let answers = change.answers();
+        let [before, after] = answers.clone();
+        let row = (in_line(&change.request), name(change), before, after);
+        if changes.last() == Some(&row) {
+            continue;
+        }
+        let rules = [&*change.before.rule, &*change.after.rule];
+        match kinds.iter_mut().find(|kind| kind.0 == rules && kind.1 == answers) {
+            Some(kind) if !arguments.all => kind.3 += 1,
+            _ => {
+                let (request, client, before, after) = row.clone();
+                kinds.push((rules, answers, vec![request, client, before, after], 0));
             }
         }
+        changes.push(row);
     }
-    changes.dedup();
     match arguments.output {
         Output::Json => {
             let changes: Vec<Value> = changes
@@ -268,14 +336,17 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
                 .collect();
             print(&format!(
                 "{:#}\n",
-                json!({"tried": requests.len(), "clients": clients.len(), "changes": changes})
+                json!({"tried": requests, "clients": clients.len(), "changes": changes})
             ));
         }
         Output::Text => {
             if !changes.is_empty() {
                 let mut table = vec![["request", "client", "old", "new"].map(str::to_owned).to_vec()];
-                table.extend(changes.iter().map(|(request, client, before, after)| {
-                    vec![request.clone(), client.clone(), before.clone(), after.clone()]
+                table.extend(kinds.into_iter().map(|(_, _, mut row, more)| {
+                    if more > 0 {
+                        row.push(format!("and {more} more"));
+                    }
+                    row
                 }));
                 print(&in_columns(&table));
             }
@@ -285,8 +356,7 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
                 count => format!("{count} answers change"),
             };
             print(&format!(
-                "{what}; {} requests of {} clients were tried\n",
-                requests.len(),
+                "{what}; {requests} requests of {} clients were tried\n",
                 clients.len()
             ));
         }
@@ -317,3 +387,6 @@ fn upstream(decided: &Decided) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use common::{Folder, Ran, jwtctl, jwtctl_with};
+use common::{Folder, Ran, jwtctl, jwtctl_with, root};
 use serde_json::{Value, json};
 
 const ALGORITHMS: [&str; 10] = [
@@ -22,6 +22,7 @@ fn config(keys: &str) -> Value {
                 "token_types": ["JWT"],
                 "max_lifetime": "1h",
                 "subjects": {"prefix": "a"},
+                "authorize": {"claims": [{"claim_name": "tier", "any_of": ["gold"]}]},
                 "local_jwks": {"inline_string": keys},
             },
         },
@@ -63,6 +64,8 @@ fn mint(key: &str, config: &str, more: &[&str]) -> String {
         "read",
         "--claim",
         "role=boss",
+        "--claim",
+        "tier=gold",
     ];
     let ran = jwtctl(&[&arguments[..], more].concat());
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -104,10 +107,11 @@ fn each_bad_token_is_refused_with_the_reason_that_it_is_named_after() {
         ("key_unknown", &[], "key_unknown"),
         ("signature_invalid", &[], "signature_invalid"),
         ("token_expired", &[], "token_expired"),
-        ("token_not_yet_valid", &[], "lifetime_too_long"),
+        ("token_not_yet_valid", &[], "token_not_yet_valid"),
         ("lifetime_too_long", &[], "lifetime_too_long"),
         ("audience_mismatch", &[], "audience_mismatch"),
         ("subject_rejected", &[], "subject_rejected"),
+        ("token_rejected", &["--claim", "tier="], "token_rejected"),
         ("claim_missing", &[], "claim_missing"),
         ("claim_malformed", &[], "claim_malformed"),
         ("binding_mismatch", &[], "binding_mismatch"),
@@ -127,17 +131,118 @@ fn each_bad_token_is_refused_with_the_reason_that_it_is_named_after() {
         .filter(|line| line.trim_start().starts_with("- "))
         .count();
     assert_eq!(listed, seen, "{list}");
-    let whole: Value = serde_json::from_str(&std::fs::read_to_string(&config).expect("it")).expect("JSON");
-    let mut without_limit = whole;
-    without_limit["providers"]["corp"]
-        .as_object_mut()
-        .expect("an object")
-        .remove("max_lifetime");
-    let config = folder.write("long.json", &without_limit.to_string());
-    let token = mint(&key, &config, &["--bad", "token_not_yet_valid"]);
+}
+
+/// How each reason of the documentation comes about that no `--bad` is named after: a change of the configuration, and what
+/// `explain` is told of the request. `None`: it depends on requests before this one, which `explain` does not know.
+fn recipe(reason: &str, world: &World) -> Option<(Value, Vec<String>)> {
+    let mut config = world.value.clone();
+    let args = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<String>>();
+    let bearer = format!("authorization: Bearer {}", world.token);
+    let rest = match reason {
+        "token_missing" => args(&[]),
+        "token_multiple" => args(&["-H", &bearer, "-H", &bearer]),
+        "request_malformed" => {
+            config["providers"]["corp"]["from_params"] = json!(["access_token"]);
+            return Some((config, args(&["/x?access_token=%zz"])));
+        }
+        "proof_invalid" => {
+            config["providers"]["corp"]["binding"] = json!({"dpop": {"required": true}});
+            let proof = world.proof(&["--bad", "url"]);
+            args(&["--token", &world.bound, "--dpop", &proof])
+        }
+        "proof_nonce" => {
+            config["providers"]["corp"]["binding"] = json!({"dpop": {"required": true, "nonce": true}});
+            let proof = world.proof(&[]);
+            args(&["--token", &world.bound, "--dpop", &proof])
+        }
+        "keys_unavailable" => {
+            let provider = config["providers"]["corp"].as_object_mut().expect("a provider");
+            provider.remove("local_jwks");
+            provider.insert("discovery".into(), json!({"cluster": "idp"}));
+            args(&["--token", &world.token])
+        }
+        "route_requirement_unknown" => args(&["--requirement", "nobody"]),
+        "route_denied" => {
+            config["rules"] = json!([{"match": {"prefix": "/"}, "deny": true}]);
+            args(&["--token", &world.token])
+        }
+        "proof_replayed" | "proof_store_full" => return None,
+        other => panic!("{other} has neither a `--bad` nor a recipe"),
+    };
+    Some((config, [args(&["https://api.example.com/x"]), rest].concat()))
+}
+
+struct World {
+    value: Value,
+    token: String,
+    /// A token for the client of the proof.
+    bound: String,
+    client: String,
+}
+
+impl World {
+    fn proof(&self, more: &[&str]) -> String {
+        let url = "https://api.example.com/x";
+        let arguments = [
+            "mint",
+            "proof",
+            "--key",
+            &self.client,
+            "--url",
+            url,
+            "--token",
+            &self.bound,
+        ];
+        let ran = jwtctl(&[&arguments[..], more].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out.trim().to_owned()
+    }
+}
+
+#[test]
+fn every_reason_of_the_documentation_can_be_brought_about_and_is_named() {
+    let folder = Folder::new("mint-reasons");
+    let (key, config) = world(&folder, "ES256");
+    let client = folder.path("client.pem");
+    assert_eq!(jwtctl(&["mint", "key", "ES256", "--out", &client]).code, 0);
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let world = World {
+        value: serde_json::from_str(&text).expect("JSON"),
+        token: mint(&key, &config, &[]).trim().to_owned(),
+        bound: mint(&key, &config, &["--bind", &client]).trim().to_owned(),
+        client,
+    };
+    let page = std::fs::read_to_string(root().join("docs/refusals.md")).expect("the page");
+    let (_, page) = page.split_once("## Reasons").expect("its part");
+    let (page, _) = page.split_once("## Details").expect("the next part");
+    let help = jwtctl(&["mint", "token", "--help"]).out;
+    let (mut named, mut left) = (0, Vec::new());
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let reason = line.split('`').nth(1).expect("a reason");
+        // The others are made by the test above.
+        if help.contains(&format!("- {reason}:")) {
+            named += 1;
+            continue;
+        }
+        let Some((config, arguments)) = recipe(reason, &world) else {
+            left.push(reason.to_owned());
+            continue;
+        };
+        let config = folder.write(&format!("{reason}.json"), &config.to_string());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ran = jwtctl(&[&["explain", &config, "--output", "json"], &arguments[..]].concat());
+        assert_eq!(ran.json()["decision"]["reason"], reason, "{ran:?}");
+        let ran = jwtctl(&[&["explain", &config], &arguments[..]].concat());
+        assert!(ran.code == 1 && ran.out.contains(reason), "{reason}: {ran:?}");
+        named += 1;
+    }
     assert_eq!(
-        explain(&config, &token).json()["decision"]["reason"],
-        "token_not_yet_valid"
+        (named, left),
+        (
+            27,
+            vec!["proof_replayed".to_owned(), "proof_store_full".to_owned()]
+        )
     );
 }
 
