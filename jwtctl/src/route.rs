@@ -291,6 +291,14 @@ fn changes(old: &Loaded, new: &Loaded, issuers: &Issuers, now: UnixTime) -> Chan
     }
 }
 
+/// Changes by the same rules and with the same answers: the first, as it is printed, and how many more there are.
+struct Kind<'c> {
+    rules: [&'c str; 2],
+    answers: [String; 2],
+    row: Vec<String>,
+    more: usize,
+}
+
 pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
     let now = setup::now();
     let old = setup::load(&arguments.old, &Keys::default(), now)?;
@@ -308,7 +316,7 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
     };
     let mut changes: Vec<(String, String, String, String)> = Vec::new();
     // By the rules that decide and by both answers: the first, and how many there are.
-    let mut kinds: Vec<([&str; 2], [String; 2], Vec<String>, usize)> = Vec::new();
+    let mut kinds: Vec<Kind> = Vec::new();
     for change in &all {
         let answers = change.answers();
         let [before, after] = answers.clone();
@@ -317,11 +325,19 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
             continue;
         }
         let rules = [&*change.before.rule, &*change.after.rule];
-        match kinds.iter_mut().find(|kind| kind.0 == rules && kind.1 == answers) {
-            Some(kind) if !arguments.all => kind.3 += 1,
+        match kinds
+            .iter_mut()
+            .find(|kind| kind.rules == rules && kind.answers == answers)
+        {
+            Some(kind) if !arguments.all => kind.more += 1,
             _ => {
                 let (request, client, before, after) = row.clone();
-                kinds.push((rules, answers, vec![request, client, before, after], 0));
+                kinds.push(Kind {
+                    rules,
+                    answers,
+                    row: vec![request, client, before, after],
+                    more: 0,
+                });
             }
         }
         changes.push(row);
@@ -342,11 +358,11 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Outcome, String> {
         Output::Text => {
             if !changes.is_empty() {
                 let mut table = vec![["request", "client", "old", "new"].map(str::to_owned).to_vec()];
-                table.extend(kinds.into_iter().map(|(_, _, mut row, more)| {
-                    if more > 0 {
-                        row.push(format!("and {more} more"));
+                table.extend(kinds.into_iter().map(|mut kind| {
+                    if kind.more > 0 {
+                        kind.row.push(format!("and {} more", kind.more));
                     }
-                    row
+                    kind.row
                 }));
                 print(&in_columns(&table));
             }

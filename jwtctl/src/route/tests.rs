@@ -237,7 +237,7 @@ fn mutated(random: &mut Random, policy: &Value) -> Value {
             let fresh = matcher(random, true);
             let (name, value) = fresh
                 .as_object()
-                .and_then(|all| all.iter().last())
+                .and_then(|all| all.iter().next_back())
                 .expect("a member");
             if !matches!(
                 &**name,
@@ -248,7 +248,7 @@ fn mutated(random: &mut Random, policy: &Value) -> Value {
         }
         5 => {
             let matcher = rules[at]["match"].as_object_mut();
-            let last = matcher.as_ref().and_then(|all| all.keys().last().cloned());
+            let last = matcher.as_ref().and_then(|all| all.keys().next_back().cloned());
             if let (Some(matcher), Some(name)) = (matcher, last)
                 && matcher.len() > 1
             {
