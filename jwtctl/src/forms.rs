@@ -46,7 +46,9 @@ pub(crate) fn bare(token: &str) -> &str {
 /// the lines that follow.
 pub(crate) fn from_text(text: &str) -> Result<(Request, Option<UnixTime>), String> {
     let text = text.trim();
-    if text.starts_with(['[', '{']) {
+    let is_plain_log_line =
+        text.split_whitespace().nth(2).is_some_and(is_status) && text.lines().count() == 1;
+    if text.starts_with(['[', '{']) || is_plain_log_line {
         return from_log_line(text);
     }
     if is_curl(text) {
@@ -410,7 +412,12 @@ fn escaped(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<cha
     }
 }
 
-/// A line of Envoy's access log: JSON with the names that docs and tools use, or the default format.
+fn is_status(word: &str) -> bool {
+    word.len() == 3 && word.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// A line of Envoy's access log: JSON with the names that docs and tools use, the default format, or the format of
+/// envoy/envoy.yaml, which begins with method, path and status.
 pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), String> {
     if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str::<serde_json::Value>(line) {
         let of = |names: &[&str]| {
@@ -431,7 +438,19 @@ pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), S
             .transpose()?;
         return Ok((request, time));
     }
-    let fault = || "the line is neither JSON nor in Envoy's default format".to_owned();
+    let mut words = line.split_whitespace();
+    if let (Some(method), Some(path), Some(status)) = (words.next(), words.next(), words.next())
+        && path.starts_with('/')
+        && is_status(status)
+    {
+        let mut request = from_url(path)?;
+        method.clone_into(&mut request.method);
+        return Ok((request, None));
+    }
+    let fault = || {
+        "the line is neither JSON, nor in Envoy's default format, nor a method, a path and a status as in envoy/envoy.yaml"
+            .to_owned()
+    };
     let (time, rest) = line
         .trim()
         .strip_prefix('[')

@@ -607,7 +607,9 @@ impl Lints {
         })
         .collect();
         let prefix = matcher.text_at(&["prefix"]);
-        if prefix == Some("/") && narrows.is_empty() {
+        let pattern = matcher.text_at(&["safe_regex", "regex"]).unwrap_or_default();
+        let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
+        if (prefix == Some("/") || matches!(pattern, ".*" | "/.*")) && narrows.is_empty() {
             let is_optional = rule.get("requires").is_some();
             let message = match is_optional {
                 true => "a request without a token passes, whatever it asks for",
@@ -635,6 +637,9 @@ impl Lints {
             let place = matcher.place.clone();
             self.add(Level::Warning, "client-decides", message, place, path)
                 .help = Some("choose by path, or by what only a proxy before this one can set".to_owned());
+        }
+        if let Some(pattern) = matcher.at(&["safe_regex", "regex"]) {
+            self.waiving_pattern(number, matcher, pattern, parsed, path);
         }
         let Some(prefix) = prefix.filter(|prefix| !prefix.ends_with('/')) else {
             return;
@@ -670,6 +675,63 @@ impl Lints {
             .help = Some(format!(
                 "write `path: {prefix}` for this path alone, or `path_separated_prefix: {prefix}` for what is below it"
             ));
+        }
+    }
+
+    /// A pattern that goes on after a name (`/public.*`), or that only looks at how a path ends (`.*\.css`).
+    fn waiving_pattern(
+        &mut self,
+        number: usize,
+        matcher: &Node,
+        pattern: &Node,
+        parsed: &Rc<Config>,
+        path: &str,
+    ) {
+        let Some(text) = pattern.text() else { return };
+        let bare = text.trim_start_matches('^').trim_end_matches('$');
+        let mut examples: Vec<String> = Vec::new();
+        let mut help = "write `/` before what may follow: `(/.*)?`";
+        if let Some(name) = bare.strip_suffix(".*") {
+            let name = name.replace('\\', "");
+            let is_literal = |letter: char| letter.is_ascii_alphanumeric() || "/-_.~".contains(letter);
+            if name.chars().all(is_literal) && !name.ends_with('/') && name.len() > 1 {
+                examples.extend(["-admin", "x/secret"].map(|rest| format!("{name}{rest}")));
+            }
+        }
+        let any_start = bare.strip_prefix(".*").or_else(|| bare.strip_prefix("/.*"));
+        if let Some(ending) = any_start.filter(|ending| !ending.is_empty()) {
+            // Of a group the first alternative.
+            let ending = ending.replace("(?:", "(").replace('\\', "");
+            let ending = match (ending.split_once('('), ending.split_once(')')) {
+                (Some((before, group)), Some((_, after))) => {
+                    let first = group.split(['|', ')']).next().unwrap_or_default();
+                    format!("{before}{first}{after}")
+                }
+                _ => ending,
+            };
+            examples.push(format!("/admin/x{ending}"));
+            examples.push(format!("/admin/x{}", ending.trim_start_matches('/')));
+            help = "begin the pattern with the folder of these files: many applications answer `/admin/x.css` as `/admin`";
+        }
+        let method = matcher.get("methods");
+        let method = method.and_then(|methods| methods.text().or_else(|| methods.elements().first()?.text()));
+        examples.retain(|target| {
+            let request = Request::new(method.unwrap_or("GET"), target);
+            core::rule_matches(parsed, number, &request).is_literal
+        });
+        examples.dedup();
+        if !examples.is_empty() {
+            let shown: Vec<String> = examples.iter().map(|example| format!("`{example}`")).collect();
+            let message = format!("this waives the token for {} as well", shown.join(", "));
+            let path = format!("{path}.match.safe_regex");
+            self.add(
+                Level::Warning,
+                "wide-waiver",
+                message,
+                pattern.place.clone(),
+                &path,
+            )
+            .help = Some(help.to_owned());
         }
     }
 

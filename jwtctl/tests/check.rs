@@ -422,6 +422,38 @@ fn rules_that_never_apply_and_waivers_that_are_wide_are_found() {
     let found = with_rules(&waived);
     assert!(found.contains(&"error unreachable-rule".to_owned()), "{found:?}");
     assert!(found.contains(&"warning wide-waiver".to_owned()), "{found:?}");
+    for pattern in [".*", "^/.*$"] {
+        let rules = format!("- match: {{safe_regex: {{regex: '{pattern}'}}}}\n");
+        assert_eq!(
+            with_rules(&rules),
+            with_rules("- match: {prefix: /}\n"),
+            "{pattern}"
+        );
+    }
+    // Patterns of the same width, and such that stay in their folder.
+    for (pattern, is_wide) in [
+        ("/pub.*", true),
+        (r"^/v1\.public.*$", true),
+        (r".*\.css", true),
+        (r"^/.*\.(css|js|png)$", true),
+        (".*/health", true),
+        ("/pub(/.*)?", false),
+        ("/pub/.*", false),
+        (r"/static/.*\.css", false),
+        ("/(pub|open)", false),
+        (".*", false),
+    ] {
+        let rules =
+            format!("- match: {{safe_regex: {{regex: '{pattern}'}}}}\n- match: {{prefix: /}}\n  {need}\n");
+        let found = with_rules(&rules).contains(&"warning wide-waiver".to_owned());
+        assert_eq!(found, is_wide, "{pattern}");
+        // With a token there is nothing to waive.
+        let needed = format!("- match: {{safe_regex: {{regex: '{pattern}'}}}}\n  {need}\n");
+        assert!(
+            !with_rules(&needed).contains(&"warning wide-waiver".to_owned()),
+            "{pattern}"
+        );
+    }
     let narrow = format!(
         "- match: {{path_separated_prefix: /api}}\n- match: {{prefix: /static/}}\n- match: {{prefix: /}}\n  {need}\n"
     );

@@ -372,6 +372,25 @@ fn requests_come_as_curl_commands_and_as_log_lines() {
         (ran.code, &ran.json()["time"]),
         (0, &json!("2026-01-31T12:00:00Z"))
     );
+    // As envoy/envoy.yaml and envoy/access-log.yaml write it.
+    for line in [
+        "DELETE /healthz?x=1 401 jwt_token_missing token_missing",
+        "DELETE /healthz?x=1 200 via_upstream -\n",
+        r#"{"time":"2026-01-31T12:00:00.000Z","method":"DELETE","path":"/healthz?x=1","status":401,"reason":null}"#,
+    ] {
+        let ran = jwtctl(&["explain", &world.config, "--output", "json", "--log-line", line]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(ran.json()["request"]["method"], "DELETE", "{ran:?}");
+        assert_eq!(ran.json()["request"]["target"], "/healthz?x=1", "{ran:?}");
+    }
+    // A log without paths does not say which rule applied.
+    let ran = jwtctl(&[
+        "explain",
+        &world.config,
+        "--log-line",
+        "POST 401 jwt_token_missing token_missing",
+    ]);
+    assert_eq!(ran.code, 2, "{ran:?}");
     for (arguments, code) in [
         (vec!["explain", &world.config], 2),
         (vec!["explain", &world.config, "/", "--time", "tomorrow"], 2),
