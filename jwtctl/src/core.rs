@@ -399,7 +399,7 @@ pub(crate) fn put_token(config: &Config, request: &mut Request, token: &str, by_
     }
 }
 
-/// What a provider expects of a token, beside its signature and times.
+/// The requirements of a provider on a token, except for its signature and times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) claims: Vec<(String, serde_json::Value)>,
@@ -489,7 +489,7 @@ pub(crate) fn limits_of_exp(config: &Config, provider: &str) -> Vec<i64> {
     limits.into_iter().flatten().flat_map(beside).collect()
 }
 
-/// The audiences that a provider accepts, where it names any.
+/// The audiences that a provider accepts, if it names any.
 pub(crate) fn audiences(config: &Config, provider: &str) -> Vec<String> {
     let found = config.providers.iter().find(|known| *known.name == *provider);
     match found.map(|provider| &provider.audiences) {

@@ -42,8 +42,8 @@ pub(crate) fn bare(token: &str) -> &str {
     token.strip_prefix("Bearer ").unwrap_or(token)
 }
 
-/// A request in any of these forms: a curl command, a line of an access log, or a method and a URL, with header fields on
-/// the lines that follow.
+/// A request in any of these forms: a curl command, a line of an access log, or a method and a URL, with
+/// header fields on the lines that follow.
 pub(crate) fn from_text(text: &str) -> Result<(Request, Option<UnixTime>), String> {
     let text = text.trim();
     let is_plain_log_line =
@@ -416,8 +416,8 @@ fn is_status(word: &str) -> bool {
     word.len() == 3 && word.bytes().all(|digit| digit.is_ascii_digit())
 }
 
-/// A line of Envoy's access log: JSON with the names that docs and tools use, the default format, or the format of
-/// envoy/envoy.yaml, which begins with method, path and status.
+/// A line of Envoy's access log: JSON with the names that docs and tools use, the default format, or the
+/// format of envoy/envoy.yaml, which begins with method, path and status.
 pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), String> {
     if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str::<serde_json::Value>(line) {
         let of = |names: &[&str]| {
@@ -448,7 +448,7 @@ pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), S
         return Ok((request, None));
     }
     let fault = || {
-        "the line is neither JSON, nor in Envoy's default format, nor a method, a path and a status as in envoy/envoy.yaml"
+        "the line is not JSON, not in Envoy's default format, and not a method, a path and a status"
             .to_owned()
     };
     let (time, rest) = line

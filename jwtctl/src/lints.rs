@@ -711,7 +711,7 @@ impl Lints {
             };
             examples.push(format!("/admin/x{ending}"));
             examples.push(format!("/admin/x{}", ending.trim_start_matches('/')));
-            help = "begin the pattern with the folder of these files: many applications answer `/admin/x.css` as `/admin`";
+            help = "begin the pattern with a folder: many applications answer `/admin/x.css` as `/admin`";
         }
         let method = matcher.get("methods");
         let method = method.and_then(|methods| methods.text().or_else(|| methods.elements().first()?.text()));

@@ -202,9 +202,9 @@ pub(crate) fn personas(all: &[&Loaded]) -> Vec<Persona> {
     personas
 }
 
-/// What two policies may tell apart: the same clients, and for each provider as each configuration expects its tokens, and for
-/// each `authorize`, a client that has what it asks for. Each of these also with one claim otherwise: each value, each scope,
-/// each audience, another one, and none.
+/// What two policies may tell apart: the same clients, and for each provider as each configuration expects
+/// its tokens, and for each `authorize`, a client that has what it asks for. Each of these also with one
+/// claim otherwise: each value, each scope, each audience, another one, and none.
 pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
     const MOST_PERSONAS: usize = 240;
     let mut found = personas(all);
@@ -532,7 +532,7 @@ fn condition_values(condition: &Node) -> Vec<Json> {
     values
 }
 
-/// Adds what conditions ask for. A claim with several values is a list, of which one has to pass.
+/// Adds the claims that conditions require. A claim with several values is a list, of which one has to pass.
 fn ask(authorize: &Node, claims: &mut Map<String, Json>) {
     if let Some(scopes) = authorize.get("scopes") {
         let claim = scopes
@@ -824,7 +824,8 @@ fn changed<'n>(all: &[&'n Loaded]) -> Vec<&'n [Node]> {
     vec![cut(old), cut(new)]
 }
 
-/// Requests at the boundaries of every rule: what it takes, and what lies beside that in one respect.
+/// Requests at the boundaries of every rule: requests that it matches, and requests that differ from these in
+/// one respect.
 pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
     let mut alternatives = Alternatives {
         paths: vec!["/".to_owned(), "/other".to_owned()],
@@ -843,7 +844,8 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
     }
     let mut seen: HashSet<Shape> = HashSet::new();
     singles.retain(|shape| seen.insert(shape.clone()));
-    // What both an old and a new rule take, or one of them and another rule. A single policy is shown without it.
+    // What both an old and a new rule take, or one of them and another rule. A single policy is shown without
+    // it.
     let mut pairs: Vec<Shape> = Vec::new();
     if all.len() > 1 {
         let mut ignored = Alternatives::default();
@@ -861,7 +863,8 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
         }
         pairs.retain(|shape| seen.insert(shape.clone()));
     }
-    // What both a prefix and a pattern may take: the pattern's example, with the prefix in the place of its beginning.
+    // What both a prefix and a pattern may take: the pattern's example, with the prefix in the place of its
+    // beginning.
     let mut spliced: Vec<String> = Vec::new();
     for prefix in &alternatives.prefixes {
         for example in &alternatives.examples {
@@ -959,7 +962,8 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
     requests
 }
 
-/// A value that a matcher of headers or parameters takes, `None` for absence, as far as can be told; and all that tell it apart.
+/// A value that a matcher of headers or parameters takes, `None` for absence, as far as can be told; and all
+/// that tell it apart.
 fn values_for(matcher: &Node) -> (Option<String>, Vec<Option<String>>) {
     let is = |name: &str, wanted: bool| matcher.get(name).and_then(Node::bool) == Some(wanted);
     let named = value_for(matcher).unwrap_or_else(|| "x".to_owned());
@@ -973,7 +977,7 @@ fn values_for(matcher: &Node) -> (Option<String>, Vec<Option<String>>) {
     (taken, vec![None, another, Some(named)])
 }
 
-/// A value that the test of a matcher takes. `None`: it has no test, or none that can be told.
+/// A value that the test of a matcher accepts. `None` if it has no test, or none can be found.
 fn value_for(matcher: &Node) -> Option<String> {
     let test = matcher.get("string_match").unwrap_or(matcher);
     let of = |names: [&str; 2]| {
@@ -1017,7 +1021,8 @@ fn example(pattern: &str) -> Option<String> {
     example_of(pattern, 0)
 }
 
-/// A text that a pattern takes, for the patterns that people write for paths. It is only tried: a wrong one does no harm.
+/// A text that a pattern matches, for the patterns that people write for paths. It is only a guess, and a
+/// wrong guess does no harm.
 fn example_of(pattern: &str, variant: usize) -> Option<String> {
     let mut example = String::new();
     let mut rest = pattern.trim_start_matches('^').trim_end_matches('$');

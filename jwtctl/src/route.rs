@@ -271,7 +271,8 @@ fn changes(old: &Loaded, new: &Loaded, issuers: &Issuers, now: UnixTime) -> Chan
     let mut all = Vec::new();
     for request in &requests {
         for (number, client) in clients.iter().enumerate() {
-            // A token as each of them expects one: where they expect different ones, that is a difference too.
+            // A token that each configuration expects. If they expect different tokens, that is a difference
+            // too.
             let before = by_old.decide(&with_token(request, client, old), now);
             let after = by_new.decide(&with_token(request, client, new), now);
             if differ(&before, &after) {
@@ -291,7 +292,8 @@ fn changes(old: &Loaded, new: &Loaded, issuers: &Issuers, now: UnixTime) -> Chan
     }
 }
 
-/// Changes by the same rules and with the same answers: the first, as it is printed, and how many more there are.
+/// Changes by the same rules and with the same answers: the first, as it is printed, and how many more there
+/// are.
 struct Kind<'c> {
     rules: [&'c str; 2],
     answers: [String; 2],

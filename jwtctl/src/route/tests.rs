@@ -415,8 +415,8 @@ fn clients(random: &mut Random, issuers: &Issuers, all: &[&Loaded], now: i64) ->
     clients
 }
 
-/// What tells changes apart: the rules that decide, and what becomes of the request. Two reasons of one status are one kind:
-/// an expired token is no other client for a rule than a forged one.
+/// What tells changes apart: the rules that decide, and what becomes of the request. Two reasons of one
+/// status are one kind: an expired token is no other client for a rule than a forged one.
 fn kind(before: &Decided, after: &Decided) -> [String; 4] {
     let answer = |decided: &Decided| match &decided.verdict {
         Verdict::Refused { reply, .. } => format!("refused {}", reply.status),
