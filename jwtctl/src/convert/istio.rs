@@ -508,12 +508,6 @@ fn with_header(name: &str, place: &Place, value: &Node, ignores_case: bool) -> N
     set_of(every_request(), "headers", list(vec![header]))
 }
 
-/// Whether this filter has the pattern among its hosts, too: a name, or `*.` and a name.
-fn is_host(pattern: &str) -> bool {
-    let name = pattern.strip_prefix("*.").unwrap_or(pattern);
-    !name.is_empty() && !name.contains('*')
-}
-
 /// Tests of a claim, one for each value. Istio splits these claims at spaces.
 fn claim_tests(path: &[String], place: &Place, values: &Node, split: &[String]) -> Vec<Test> {
     let claim = || match path {
@@ -717,24 +711,12 @@ fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
                         "hosts" => (":authority", true),
                         _ => (":method", false),
                     };
-                    // A method with a wildcard and a host with another one than `*.` are tests of the header.
+                    // Istio compares a host with its port, and so without other spellings: as a header.
                     let is_plain = |value: &&Node| {
-                        let found = value.text().unwrap_or_default();
-                        if name == "hosts" {
-                            is_host(found)
-                        } else {
-                            !found.contains('*')
-                        }
+                        name != "hosts" && !value.text().is_some_and(|text| text.contains('*'))
                     };
                     let (plain, other): (Vec<&Node>, Vec<&Node>) =
                         values.elements().iter().partition(is_plain);
-                    let has_any_port = |value: &&Node| value.text().is_some_and(|text| !text.contains(':'));
-                    if name == "hosts" && plain.iter().any(has_any_port) {
-                        notes.look(
-                            &values.place,
-                            "Istio compares a host with its port; of this filter, a host without a port is for every port",
-                        );
-                    }
                     let other = other
                         .into_iter()
                         .map(|value| with_header(field, &value.place, value, ignores_case));
