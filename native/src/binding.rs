@@ -3,17 +3,17 @@
 //! The only unsafe code of the module. These rules make it sound:
 //!
 //! 1. *Handles.* An exported function wraps a pointer of Envoy as [`Host`] or [`ConfigHost`]. Its lifetime
-//!   ends with the call. Both stay on their thread, because a raw pointer is neither `Send` nor `Sync`.
+//!    ends with the call. Both stay on their thread, because a raw pointer is neither `Send` nor `Sync`.
 //! 2. *Arguments.* The module makes a [`Buffer`] for Envoy from a slice that lives during the call. Envoy
-//!   copies it.
+//!    copies it.
 //! 3. *Results.* A [`Buffer`] that Envoy fills is valid until the event hook returns or a field of the same map is written.
 //!    The module copies it before it calls anything else.
 //! 4. *Objects.* A `..._new` function returns a box, or a counted reference, that was leaked with `into_raw`.
-//!   Envoy gives it back to the functions of the same kind, and to the `..._destroy` function last and once.
-//!   In between, the module makes shared references only, because Envoy calls a module again from within its
-//!   own callbacks.
+//!    Envoy gives it back to the functions of the same kind, and to the `..._destroy` function last and once.
+//!    In between, the module makes shared references only, because Envoy calls a module again from within its
+//!    own callbacks.
 //! 5. *Schedulers.* They may be committed from any thread until they are deleted; Envoy discards an event for
-//!   a stream or a configuration that has ended.
+//!    a stream or a configuration that has ended.
 //! 6. *Panics.* None leaves a function that Envoy calls: each runs in [`hooks`], which catches them.
 //!
 //! `log` and `dlsym` may be called from any thread.
