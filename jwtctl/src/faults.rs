@@ -14,6 +14,9 @@ use crate::source::{Key, Node, Place, Value, snake_case};
 /// Further faults are probably not faults of one configuration.
 const MOST: usize = 500;
 
+/// The header of the test that keeps a corrected matcher from hiding others.
+const STAND_IN_HEADER: &str = "x-jwtctl-stand-in";
+
 /// The faults, the configuration without them, and the filter's result for that.
 pub(crate) struct Faults {
     pub(crate) findings: Vec<Finding>,
@@ -53,9 +56,11 @@ pub(crate) fn find(found: &Found) -> Faults {
         let is_stuck = last
             .as_ref()
             .is_some_and(|last| last.path == error.path && last.problem == error.problem);
-        if !search.note(&error, is_stuck) {
+        let steps = resolve(&search.config, &error.path);
+        if !search.note(&error, &steps, is_stuck) {
             break;
         }
+        search.narrow(&steps);
         last = Some(error);
     }
     Faults {
@@ -117,14 +122,13 @@ impl Search<'_> {
     }
 
     /// Notes a fault and corrects the copy. `false` if that is impossible.
-    fn note(&mut self, error: &ConfigError, is_stuck: bool) -> bool {
-        let steps = resolve(&self.config, &error.path);
-        let Some(node) = walk(&self.config, &steps) else {
+    fn note(&mut self, error: &ConfigError, steps: &[Step], is_stuck: bool) -> bool {
+        let Some(node) = walk(&self.config, steps) else {
             return false;
         };
         let owner = node.place.clone();
         let unknown = unknown_field(&error.problem);
-        let key = self.key_place(&steps);
+        let key = self.key_place(steps);
         let place = match &error.problem {
             _ if unknown.is_some() => {
                 let name = unknown.as_ref().map_or("", |(name, _)| name);
@@ -146,7 +150,7 @@ impl Search<'_> {
                 && unknown.is_none()
                 && error.problem != ConfigProblem::GivenTwice;
         if !is_aftermath {
-            let path = self.original_path(&steps, error);
+            let path = self.original_path(steps, error);
             let message = error.problem.to_string();
             let finding = self.finding(code(&error.problem), one_line(&message), place, path);
             if !self.findings.iter().any(|known| {
@@ -156,7 +160,7 @@ impl Search<'_> {
             }
         }
         if is_stuck {
-            return self.remove(&steps);
+            return self.remove(steps);
         }
         match &error.problem {
             ConfigProblem::NotJson(_) => false,
@@ -167,7 +171,7 @@ impl Search<'_> {
                         .bytes()
                         .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
                 });
-                let Some(node) = walk_mut(&mut self.config, &steps) else {
+                let Some(node) = walk_mut(&mut self.config, steps) else {
                     return false;
                 };
                 let Value::Map(members) = &mut node.value else {
@@ -193,7 +197,7 @@ impl Search<'_> {
             }
             ConfigProblem::Missing { field, .. } => {
                 let stand_in = stand_in(field);
-                let Some(node) = walk_mut(&mut self.config, &steps) else {
+                let Some(node) = walk_mut(&mut self.config, steps) else {
                     return false;
                 };
                 match (&mut node.value, stand_in) {
@@ -206,17 +210,17 @@ impl Search<'_> {
                         members.push((key, Node::new(value, owner)));
                         true
                     }
-                    _ => self.remove(&steps),
+                    _ => self.remove(steps),
                 }
             }
             ConfigProblem::Dangling { known, .. } if !known.is_empty() => {
                 let known = known.first().cloned().unwrap_or_default();
-                match walk_mut(&mut self.config, &steps) {
+                match walk_mut(&mut self.config, steps) {
                     Some(node) if matches!(node.value, Value::Text(_)) => {
                         node.value = Value::Text(known);
                         true
                     }
-                    _ => self.remove(&steps),
+                    _ => self.remove(steps),
                 }
             }
             _ => {
@@ -225,13 +229,41 @@ impl Search<'_> {
                     && let Some(parent) = walk(&self.config, steps.get(..steps.len() - 1).unwrap_or_default())
                     && let Some((key, _)) = parent.members().get(*position)
                     && let Some(value) = stand_in(&snake_case(&key.name))
-                    && let Some(node) = walk_mut(&mut self.config, &steps)
+                    && let Some(node) = walk_mut(&mut self.config, steps)
                 {
                     node.value = value;
                     return true;
                 }
-                self.remove(&steps)
+                self.remove(steps)
             }
+        }
+    }
+
+    /// Lets a rule with a corrected `match` hide no later rule: without the faulty test it may take every request.
+    fn narrow(&mut self, steps: &[Step]) {
+        let [Step::Member(_), Step::Element(_), ..] = steps else {
+            return;
+        };
+        let Some(rule) = walk_mut(&mut self.config, steps.get(..2).unwrap_or_default()) else {
+            return;
+        };
+        let Value::Map(members) = &mut rule.value else {
+            return;
+        };
+        let Some((_, matcher)) = members.iter_mut().find(|(key, _)| key.name == "match") else {
+            return;
+        };
+        let is_corrected = match steps.get(2) {
+            Some(Step::Member(_)) => self.emptied.iter().any(|place| within(place, &matcher.place)),
+            // The fault is that the rule has no `match`.
+            _ => matcher.place == rule.place,
+        };
+        let parts = match &mut matcher.value {
+            Value::List(parts) => parts.as_mut_slice(),
+            _ => std::slice::from_mut(matcher),
+        };
+        for part in parts.iter_mut().filter(|_| is_corrected) {
+            narrow_part(part);
         }
     }
 
@@ -333,6 +365,64 @@ fn code(problem: &ConfigProblem) -> &'static str {
         ConfigProblem::Invalid(what) if what.starts_with("can never match") => "unreachable-rule",
         ConfigProblem::Invalid(what) if what.starts_with("unknown field") => "unknown-field",
         ConfigProblem::Invalid(_) => "invalid",
+    }
+}
+
+fn within(inner: &Place, outer: &Place) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+/// Adds a test that no other matcher has.
+fn narrow_part(part: &mut Node) {
+    let place = part.place.clone();
+    let Value::Map(members) = &mut part.value else {
+        return;
+    };
+    let node = |value| Node::new(value, place.clone());
+    let map = |members: Vec<(&str, Node)>| {
+        let key = |name: &str| Key {
+            name: name.to_owned(),
+            place: place.clone(),
+        };
+        node(Value::Map(
+            members
+                .into_iter()
+                .map(|(name, node)| (key(name), node))
+                .collect(),
+        ))
+    };
+    let text = |text: String| node(Value::Text(text));
+    let test = map(vec![
+        ("name", text(STAND_IN_HEADER.to_owned())),
+        (
+            "string_match",
+            map(vec![("exact", text(place.start.to_string()))]),
+        ),
+    ]);
+    match members.iter_mut().find(|(key, _)| key.name == "headers") {
+        Some((
+            _,
+            Node {
+                value: Value::List(headers),
+                ..
+            },
+        )) => {
+            let is_test = |header: &Node| {
+                let mut members = header.members().iter();
+                members.any(|(_, value)| value.text() == Some(STAND_IN_HEADER))
+            };
+            if !headers.iter().any(is_test) {
+                headers.push(test);
+            }
+        }
+        Some(_) => {}
+        None => members.push((
+            Key {
+                name: "headers".to_owned(),
+                place: place.clone(),
+            },
+            node(Value::List(vec![test])),
+        )),
     }
 }
 

@@ -417,6 +417,20 @@ fn rules_that_never_apply_and_waivers_that_are_wide_are_found() {
         let rules = format!("- match: {{{earlier}}}\n  {need}\n- match: {{{later}}}\n  {need}\n");
         assert!(!unreachable(&rules), "{rules}");
     }
+    // A rule with a faulty test hides no later rule, and one that lacks its `match` neither.
+    for faulty in [
+        "match: {prefix: /admin/*}",
+        "match: {prefix: 7}",
+        "match: {methods: GET, host: a.example.com}",
+        "match: [{path: /x}, {safe_regex: {regex: '('}}]",
+        "match: {headers: [{name: x, exact: 1}]}",
+        "name: without",
+    ] {
+        let rules = format!("- {faulty}\n  {need}\n- match: {{prefix: /}}\n  {need}\n");
+        assert!(!unreachable(&rules), "{rules}");
+        let rules = format!("{rules}- match: {{path: /y}}\n  {need}\n");
+        assert!(unreachable(&rules), "{rules}");
+    }
     // What matters most: a waiver before what would have asked for a token.
     let waived = format!("- match: {{prefix: /api}}\n- match: {{prefix: /api/admin}}\n  {need}\n");
     let found = with_rules(&waived);
