@@ -33,10 +33,10 @@ const TIME: usize = 4;
 /// The client, the proof, and the second in which no filter accepts it any longer.
 const ENTRY: usize = HASH + HASH + TIME;
 
-/// The widest window of any configuration.
-const WIDEST: Duration = Duration::from_secs(300);
-/// The longest validity of a proof: from one end of the widest window to the other.
-const LONGEST: u32 = 600;
+/// The widest window of any configuration: a proof that is kept for it is kept for all.
+pub const WIDEST_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// The longest validity of a proof in seconds: from one end of the widest window to the other.
+const LONGEST: u64 = 2 * WIDEST_WINDOW.as_secs();
 
 /// A proof, in the form that is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl ProofId {
         let client: [u8; 32] = of_client.clone().finalize().into();
         let proof: [u8; 32] = of_client.chain_update(jti).finalize().into();
         let [high, low, ..] = proof;
-        let seconds = issued_at.after(WIDEST).as_millis().div_ceil(1000);
+        let seconds = issued_at.after(WIDEST_WINDOW).as_millis().div_ceil(1000);
         Self {
             client: part(client),
             proof: part(proof),
@@ -91,7 +91,7 @@ impl ProofId {
     #[must_use]
     pub fn enter(&self, record: &[u8], now: UnixTime) -> Entered {
         // With this window, a proof is out of time earlier than with the widest.
-        let now = now.after(WIDEST.saturating_sub(self.window));
+        let now = now.after(WIDEST_WINDOW.saturating_sub(self.window));
         let now = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
         // The begin of the record: until when the latest forgotten proof was valid. A proof that is valid no
         // longer than that may have been forgotten, if the clock was set back, or by a filter with a narrower
@@ -101,7 +101,7 @@ impl ProofId {
             .map_or((0, record), |(time, entries)| {
                 (u32::from_le_bytes(*time), entries)
             });
-        let mut forgotten = match forgotten.saturating_sub(now) > LONGEST {
+        let mut forgotten = match u64::from(forgotten.saturating_sub(now)) > LONGEST {
             true => 0,
             false => forgotten,
         };
@@ -144,7 +144,7 @@ impl ProofId {
             client: *client,
             proof: *proof,
             record: 0,
-            window: WIDEST,
+            window: WIDEST_WINDOW,
             until: u32::from_le_bytes(until.try_into().ok()?),
         })
     }

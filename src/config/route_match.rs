@@ -54,7 +54,9 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
             Test::SeparatedPrefix => Some(PathTest::SeparatedPrefix(read_separated_prefix(found)?)),
             Test::Regex => {
                 let pattern = string_matcher::read_regex(found)?;
-                refuse_useless_pattern(found, names)?;
+                refuse_useless_pattern(found)?;
+                #[cfg(not(target_family = "wasm"))]
+                warn_of_open_pattern(found, names)?;
                 reach.pattern(found.value().text().into(), &pattern);
                 Some(PathTest::Pattern(names.patterns("path").add(pattern)))
             }
@@ -217,29 +219,59 @@ fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>>
     Ok(path.into_boxed_bytes())
 }
 
-/// Refuses a pattern that matches no path, since it begins with a letter or has a query. Warns of one that other products
-/// would search for in the path.
-#[cfg_attr(target_family = "wasm", allow(unused_variables, reason = "no warning"))]
-fn refuse_useless_pattern(node: &Node<'_>, names: &mut Names) -> Result<(), Box<ConfigError>> {
+/// Refuses a pattern that matches no path, since it begins with a letter or has a query.
+fn refuse_useless_pattern(node: &Node<'_>) -> Result<(), Box<ConfigError>> {
     let fields = node.fields(RegexObject)?;
     let node = fields.require(RegexObject::regex)?;
     let pattern = node.part()?;
-    let begins = pattern.trim_start_matches('^');
-    if begins.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && !pattern.contains('|') {
+    if has_any(&pattern, "|") {
+        return Ok(());
+    }
+    let mut rest = pattern.trim_start_matches('^').bytes();
+    if rest.next().is_some_and(|first| first.is_ascii_alphanumeric()) && !is_optional(rest.next()) {
         return Err(node.invalid(
             "can never match: the pattern is for the whole path, which begins with `/`; write `/` or `.*` in front",
         ));
     }
-    if has_part(&pattern, "\\?") && !pattern.contains('|') {
+    if needs_question_mark(&pattern) {
         return Err(node.invalid(
             "can never match: the pattern is for the path alone, which holds no `?`; write `query_parameters`",
         ));
     }
-    // The module has no room for this check.
-    #[cfg(not(target_family = "wasm"))]
-    if begins.len() < pattern.len() && !has_any(&pattern, "$*|") {
+    Ok(())
+}
+
+/// Whether a pattern without `|` matches only text with a `?`: it has `\?` outside of every group and set.
+fn needs_question_mark(pattern: &str) -> bool {
+    let mut depth = 0_usize;
+    let mut bytes = pattern.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'(' | b'[' => depth = depth.saturating_add(1),
+            b')' | b']' => depth = depth.saturating_sub(1),
+            b'\\' if bytes.next() == Some(b'?') && depth == 0 && !is_optional(bytes.peek().copied()) => {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether this byte after a part of a pattern says that the part may be left out.
+fn is_optional(next: Option<u8>) -> bool {
+    matches!(next, Some(b'?' | b'*' | b'{'))
+}
+
+/// Warns of a pattern that other products would search for in the path. The module has no room for this check.
+#[cfg(not(target_family = "wasm"))]
+fn warn_of_open_pattern(node: &Node<'_>, names: &mut Names) -> Result<(), Box<ConfigError>> {
+    let fields = node.fields(RegexObject)?;
+    let node = fields.require(RegexObject::regex)?;
+    let pattern = node.part()?;
+    if pattern.starts_with('^') && !has_any(&pattern, "$*|") {
         names.warnings.push(format!(
-            "{}: the pattern has to match the whole path; where `^` stands for a beginning, write `.*` at its end",
+            "{}: the pattern has to match the whole path; to match every path with this beginning, write `.*` at its end",
             node.path()
         ));
     }

@@ -41,6 +41,13 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(get("/v1/open/more"), refused())
             .request(get("/x/v1/open"), refused())
             .request(get("/v/open"), refused()),
+        matching("a pattern in which a query is optional", json!({"safe_regex": {"regex": r"/open(\?.*)?"}}))
+            .request(get("/open"), forwarded())
+            .request(get("/open?x=/y"), forwarded())
+            .request(get("/opened"), refused()),
+        matching("a pattern in which a letter is optional", json!({"safe_regex": {"regex": r"v?/open\??[/\?]x"}}))
+            .request(get("/open/x"), forwarded())
+            .request(get("/open"), refused()),
         matching("a header is there", header(json!({"name": "X-Probe"})))
             .request(get("/").header("x-probe", ""), forwarded())
             .request(get("/"), refused()),

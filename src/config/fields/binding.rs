@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::binding::Check;
+use crate::binding::replay::WIDEST_WINDOW;
 use crate::config::field::{
     Flag, FlagOrNested, Nested, Or, Refused, SomeStrings, Span, Text, Whole, WordOr, object,
 };
@@ -41,7 +42,7 @@ object! {
         /// the filter refuses a token that is not bound to a key
         required: Or<Flag> = Or(Flag, false);
         /// how far the `iat` of a proof may differ from the current time
-        window: Or<Span> = Or(Span(Duration::from_secs(5), Duration::from_secs(5 * 60)), Duration::from_secs(60));
+        window: Or<Span> = Or(Span(Duration::from_secs(5), WIDEST_WINDOW), Duration::from_secs(60));
         /// a proof must contain a [nonce](authorization.md#nonces) of this filter; `true`: with the defaults;
         /// not together with `strip_failure_response`
         nonce: FlagOrNested<NonceObject> = FlagOrNested::NEW, default "false";
