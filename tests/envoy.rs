@@ -69,8 +69,8 @@ mod workers;
 use std::process::ExitCode;
 
 use stack::{
-    Stack, assert_alive, release_module, resident_bytes, spring_trap, trap_listener, trap_module,
-    wait_until_good,
+    Stack, assert_alive, release_module, replaceable, resident_bytes, spring_trap, trap_listener,
+    trap_module, wait_until_good,
 };
 
 fn main() -> ExitCode {

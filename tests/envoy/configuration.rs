@@ -5,7 +5,7 @@ use testkit::{
     Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter,
 };
 
-use super::{Stack, assert_alive};
+use super::{Stack, assert_alive, replaceable};
 use crate::scenarios::{config, local_provider, token, with};
 
 #[test]
@@ -85,7 +85,7 @@ fn text_and_message_are_the_same_configuration() {
 
 #[test]
 fn a_running_envoy_keeps_its_configuration_when_the_next_is_faulty() {
-    let stack = Stack::start_with(config(local_provider()), &EnvoyOptions::default().reloadable());
+    let stack = Stack::start_with(config(local_provider()), &replaceable(EnvoyOptions::default()));
     let good = token().mint();
     assert_eq!(stack.status(&good), 200);
     let faulty = Listener::wasm("jwt", config(with(local_provider(), json!({"audience": ["x"]})))).build();
@@ -99,16 +99,7 @@ fn a_running_envoy_keeps_its_configuration_when_the_next_is_faulty() {
     );
     assert_eq!(stack.status(&good), 200);
     assert_eq!(stack.client.get("/").status, 401);
-    let changed = Listener::wasm(
-        "jwt",
-        config(with(local_provider(), json!({"audiences": ["another"]}))),
-    )
-    .build();
-    stack
-        .envoy
-        .reload_listeners(&[changed])
-        .expect("a good configuration");
-    // A connection that is open already stays with the old listener until it has drained.
+    stack.replace_listener(config(with(local_provider(), json!({"audiences": ["another"]}))));
     let client = Client::new(stack.client.addr());
     let response = client.request(Request::get("/").bearer(&good));
     assert_eq!(response.reason().as_deref(), Some("audience_mismatch"));

@@ -10,7 +10,7 @@ use testkit::{
 };
 
 use super::load::Load;
-use super::{Stack, assert_alive};
+use super::{Stack, assert_alive, replaceable};
 use crate::scenarios::{AUDIENCE, config, remote_provider, token, with, world};
 
 /// The same key source in another configuration each time.
@@ -57,22 +57,11 @@ fn a_listener_is_replaced_under_load_without_a_refusal_or_a_fetch() {
 
 #[test]
 fn keys_stay_when_the_old_listener_is_gone() {
-    let mut options = EnvoyOptions::workers(2).reloadable();
-    options.args = vec!["--drain-time-s".into(), "1".into()];
-    let stack = Stack::start_with(config(remote_provider()), &options);
+    let stack = Stack::start_with(config(remote_provider()), &replaceable(EnvoyOptions::workers(2)));
     let good = token().mint();
     assert_eq!(stack.status(&good), 200);
     for round in 0..3 {
-        stack
-            .envoy
-            .reload_listeners(&[Listener::wasm("jwt", changed(round)).build()])
-            .expect("a good configuration");
-        let drained = stack.envoy.wait_for_stat(
-            "listener_manager.total_listeners_draining",
-            Duration::from_secs(5),
-            |draining| draining == 0,
-        );
-        assert_eq!(drained, Ok(0));
+        stack.replace_listener(changed(round));
         let fresh = Client::new(stack.client.addr());
         assert_eq!(fresh.request(Request::get("/").bearer(&good)).status, 200);
     }

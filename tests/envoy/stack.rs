@@ -162,6 +162,13 @@ pub(crate) fn assert_alive(envoy: &EnvoyProcess) {
     assert!(!log.contains("Uncaught"), "{log}");
 }
 
+/// These options, and what [`Stack::replace_listener`] needs.
+pub(crate) fn replaceable(options: testkit::EnvoyOptions) -> testkit::EnvoyOptions {
+    let mut options = options.reloadable();
+    options.args = vec!["--drain-time-s".into(), "1".into()];
+    options
+}
+
 /// An issuer, an upstream and an Envoy with one listener `jwt`.
 pub(crate) struct Stack {
     pub(crate) issuer: Issuer,
@@ -196,6 +203,20 @@ impl Stack {
             envoy,
             client,
         }
+    }
+
+    /// Replaces the listener and waits until the old one has ended: it serves its connections until then, and
+    /// takes new ones for a moment. Needs [`replaceable`] options.
+    pub(crate) fn replace_listener(&self, config: serde_json::Value) {
+        self.envoy
+            .reload_listeners(&[Listener::wasm("jwt", config).build()])
+            .expect("a good configuration");
+        let drained = self.envoy.wait_for_stat(
+            "listener_manager.total_listeners_draining",
+            std::time::Duration::from_secs(10),
+            |draining| draining == 0,
+        );
+        assert_eq!(drained, Ok(0));
     }
 
     /// The status of a GET with this token.
