@@ -44,6 +44,18 @@ index! {
     ScopesId
 }
 index! {
+    /// A rule, by its position in `rules`.
+    RuleId
+}
+index! {
+    /// An entry of `requirement_map`, by its position in the configuration.
+    RequirementId
+}
+index! {
+    /// An entry of `filter_state_rules`, by its position in the configuration.
+    FilterStateId
+}
+index! {
     /// A protected resource, by its position in the configuration.
     ResourceId
 }
@@ -55,22 +67,22 @@ pub enum Choice {
     CorsPreflight,
     /// The entry of `requirement_map` that the route names.
     Route {
-        /// The index of the entry.
-        number: usize,
+        /// The entry.
+        id: RequirementId,
         /// The path is not canonical: the entry needs a token, although it would bypass the request.
         is_strict: bool,
     },
     /// One of `rules`.
     Rule {
-        /// The index of the rule.
-        number: usize,
+        /// The rule.
+        id: RuleId,
         /// The path is not canonical: the rule needs a token, although it would bypass the request.
         is_strict: bool,
     },
     /// One of `filter_state_rules`.
     FilterState {
-        /// The index of the rule.
-        number: usize,
+        /// The rule.
+        id: FilterStateId,
         /// The path is not canonical: the rule needs a token, although it would bypass the request.
         is_strict: bool,
     },

@@ -41,7 +41,7 @@ pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, Reso
 pub use template::PathTemplate;
 
 use crate::denial::{Denial, Reason};
-use crate::ids::{Choice, FieldId};
+use crate::ids::{Choice, FieldId, FilterStateId, RequirementId, RuleId};
 use crate::request::{RequestHead, WantedFields};
 
 /// A rule of `rules`.
@@ -119,10 +119,10 @@ struct Chosen {
 impl Chosen {
     fn add(&mut self, choice: Choice) {
         let [rules, routes, words] = &mut self.known;
-        let (known, number, is_strict) = match choice {
-            Choice::Rule { number, is_strict } => (rules, number, is_strict),
-            Choice::Route { number, is_strict } => (routes, number, is_strict),
-            Choice::FilterState { number, is_strict } => (words, number, is_strict),
+        let (known, index, is_strict) = match choice {
+            Choice::Rule { id, is_strict } => (rules, id.index(), is_strict),
+            Choice::Route { id, is_strict } => (routes, id.index(), is_strict),
+            Choice::FilterState { id, is_strict } => (words, id.index(), is_strict),
             Choice::CorsPreflight | Choice::Otherwise => {
                 if !std::mem::replace(&mut self.is_otherwise, true) {
                     self.list.push(choice);
@@ -130,11 +130,11 @@ impl Chosen {
                 return;
             }
         };
-        if known.len() <= number {
-            known.resize(number.saturating_add(1), 0);
+        if known.len() <= index {
+            known.resize(index.saturating_add(1), 0);
         }
         let bit = if is_strict { 2 } else { 1 };
-        if let Some(known) = known.get_mut(number)
+        if let Some(known) = known.get_mut(index)
             && *known & bit == 0
         {
             *known |= bit;
@@ -143,15 +143,15 @@ impl Chosen {
     }
 }
 
-/// The path of a request, and how far servers may disagree about it.
+/// A request with its path, and how far servers may disagree about it.
 #[derive(Clone, Copy)]
-struct Asked<'r> {
+struct RequestView<'r> {
     request: &'r RequestHead,
     path: RequestPath<'r>,
     ambiguity: PathAmbiguity,
 }
 
-impl Asked<'_> {
+impl RequestView<'_> {
     fn is_canonical(&self) -> bool {
         self.ambiguity != PathAmbiguity::Beyond
     }
@@ -193,32 +193,32 @@ impl Policy {
             .path_field
             .map(|field| request.first(field).unwrap_or_default());
         let path = RequestPath::new(field.unwrap_or_default());
-        let asked = Asked {
+        let view = RequestView {
             request,
             path,
             ambiguity: field.map_or(PathAmbiguity::None, |_| path.ambiguity()),
         };
         let route = request.route_requirement.as_deref();
         let mut chosen = Chosen::default();
-        let first = self.choose_by(&asked, route, &mut chosen)?;
+        let first = self.choose_by(&view, route, &mut chosen)?;
         // Without a name, the result is the same for each route.
         let mut is_without_name = route.is_none();
         for route in &request.further_routes {
             if route.is_some() || !std::mem::replace(&mut is_without_name, true) {
                 let mut further = Chosen::default();
-                chosen.add(self.choose_by(&asked, route.as_deref(), &mut further)?);
+                chosen.add(self.choose_by(&view, route.as_deref(), &mut further)?);
                 further.list.into_iter().for_each(|choice| chosen.add(choice));
             }
         }
         if request.route_is_in_doubt() && !self.requirement_map.is_empty() {
             if !is_without_name {
                 let mut further = Chosen::default();
-                chosen.add(self.choose_by_rules(&asked, &mut further));
+                chosen.add(self.choose_by_rules(&view, &mut further));
                 further.list.into_iter().for_each(|choice| chosen.add(choice));
             }
-            for (number, (_, demand)) in self.requirement_map.iter().enumerate() {
+            for (index, (_, demand)) in self.requirement_map.iter().enumerate() {
                 let mut further = Chosen::default();
-                chosen.add(self.choose_named(&asked, number, demand, &mut further));
+                chosen.add(self.choose_named(&view, RequirementId::new(index), demand, &mut further));
                 further.list.into_iter().for_each(|choice| chosen.add(choice));
             }
         }
@@ -231,38 +231,44 @@ impl Policy {
     /// the other interpretations to `choices`.
     fn choose_by(
         &self,
-        asked: &Asked<'_>,
+        view: &RequestView<'_>,
         route: Option<&[u8]>,
         chosen: &mut Chosen,
     ) -> Result<Choice, Denial> {
         let Some(name) = route else {
-            return Ok(self.choose_by_rules(asked, chosen));
+            return Ok(self.choose_by_rules(view, chosen));
         };
-        let (number, demand) =
+        let (index, demand) =
             find(&self.requirement_map, name).ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
-        Ok(self.choose_named(asked, number, demand, chosen))
+        Ok(self.choose_named(view, RequirementId::new(index), demand, chosen))
     }
 
     /// As above, if the route names an entry of `requirement_map`.
-    fn choose_named(&self, asked: &Asked<'_>, number: usize, demand: &Demand, chosen: &mut Chosen) -> Choice {
+    fn choose_named(
+        &self,
+        view: &RequestView<'_>,
+        id: RequirementId,
+        demand: &Demand,
+        chosen: &mut Chosen,
+    ) -> Choice {
         // The route of another path is unknown, so a rule in shadow mode does not take precedence over a rule
         // that applies to every request.
-        if !asked.is_canonical() && demand.mode != Mode::Enforce && demand.mode != self.mode {
+        if !view.is_canonical() && demand.mode != Mode::Enforce && demand.mode != self.mode {
             chosen.add(Choice::Otherwise);
         }
         Choice::Route {
-            number,
-            is_strict: demand.is_stricter(asked.is_canonical()),
+            id,
+            is_strict: demand.is_stricter(view.is_canonical()),
         }
     }
 
     /// As above, if the route names no entry.
-    fn choose_by_rules(&self, asked: &Asked<'_>, chosen: &mut Chosen) -> Choice {
-        let Asked {
+    fn choose_by_rules(&self, view: &RequestView<'_>, chosen: &mut Chosen) -> Choice {
+        let RequestView {
             request,
             path,
             ambiguity,
-        } = *asked;
+        } = *view;
         let interpretations = path.interpretations_if(ambiguity);
         let fields = self.fields_of(&path, interpretations.as_deref());
         let matched = Matched::new(request);
@@ -274,10 +280,10 @@ impl Policy {
             None if is_literal => first = Some(choice),
             _ => chosen.add(choice),
         };
-        self.collect(&matched, &path, asked.is_canonical(), &mut add_written);
-        for (number, interpretation) in interpretations.iter().flatten().enumerate() {
+        self.collect(&matched, &path, view.is_canonical(), &mut add_written);
+        for (index, interpretation) in interpretations.iter().flatten().enumerate() {
             let path = RequestPath::interpretation(interpretation);
-            let path = fields.get(number).map_or(path, |field| path.with_field(field));
+            let path = fields.get(index).map_or(path, |field| path.with_field(field));
             self.collect(&matched, &path, path.is_canonical(), &mut |choice, _| {
                 chosen.add(choice)
             });
@@ -285,9 +291,9 @@ impl Policy {
         // A path with too many interpretations may be any path.
         if interpretations.is_none() {
             chosen.add(self.otherwise(request, true));
-            for (number, rule) in self.rules.iter().enumerate() {
+            for (index, rule) in self.rules.iter().enumerate() {
                 chosen.add(Choice::Rule {
-                    number,
+                    id: RuleId::new(index),
                     is_strict: rule.demand.is_stricter(false),
                 });
             }
@@ -324,14 +330,14 @@ impl Policy {
         let mut candidates = self.index.candidates(path);
         let mut next = 0_u32;
         loop {
-            let number = match &mut candidates {
+            let index = match &mut candidates {
                 Some(candidates) => candidates.from(next, path, matched),
                 None => Some(next),
             };
-            let Some(number) = number else { break };
-            next = number.saturating_add(1);
-            let number = usize::try_from(number).unwrap_or(usize::MAX);
-            let Some(rule) = self.rules.get(number) else {
+            let Some(index) = index else { break };
+            next = index.saturating_add(1);
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            let Some(rule) = self.rules.get(index) else {
                 break;
             };
             let found = rule.matcher.matches(matched, path);
@@ -345,7 +351,10 @@ impl Policy {
                 continue;
             }
             let is_strict = rule.demand.is_stricter(is_clear);
-            let choice = Choice::Rule { number, is_strict };
+            let choice = Choice::Rule {
+                id: RuleId::new(index),
+                is_strict,
+            };
             add(choice, found.is_literal);
             if found.is_sure {
                 return;
@@ -361,8 +370,8 @@ impl Policy {
             .as_ref()
             .zip(request.filter_state.as_deref())
             .and_then(|(rules, word)| find(&rules.demands, word));
-        by_word.map_or(Choice::Otherwise, |(number, demand)| Choice::FilterState {
-            number,
+        by_word.map_or(Choice::Otherwise, |(index, demand)| Choice::FilterState {
+            id: FilterStateId::new(index),
             is_strict: demand.is_stricter(is_canonical),
         })
     }
@@ -373,15 +382,15 @@ impl Policy {
         let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
         let found = match choice {
             Choice::CorsPreflight => return None,
-            Choice::Route { number, is_strict } => self
+            Choice::Route { id, is_strict } => self
                 .requirement_map
-                .get(number)
+                .get(id.index())
                 .map(|(_, demand)| (demand, is_strict)),
-            Choice::Rule { number, is_strict } => {
-                self.rules.get(number).map(|rule| (&rule.demand, is_strict))
+            Choice::Rule { id, is_strict } => {
+                self.rules.get(id.index()).map(|rule| (&rule.demand, is_strict))
             }
-            Choice::FilterState { number, is_strict } => demands
-                .and_then(|demands| demands.get(number))
+            Choice::FilterState { id, is_strict } => demands
+                .and_then(|demands| demands.get(id.index()))
                 .map(|(_, demand)| (demand, is_strict)),
             Choice::Otherwise => None,
         };
@@ -398,13 +407,13 @@ impl Policy {
         let demands = self.filter_state_rules.as_ref().map(|rules| &rules.demands);
         let found = match choice {
             Choice::CorsPreflight => Some(Cow::Borrowed("cors_preflight")),
-            Choice::Route { number, .. } => self
+            Choice::Route { id, .. } => self
                 .requirement_map
-                .get(number)
+                .get(id.index())
                 .map(|(name, _)| Cow::Owned(format!("requirement_map.{name}"))),
-            Choice::Rule { number, .. } => self.rules.get(number).map(|rule| Cow::Borrowed(&*rule.name)),
-            Choice::FilterState { number, .. } => demands
-                .and_then(|demands| demands.get(number))
+            Choice::Rule { id, .. } => self.rules.get(id.index()).map(|rule| Cow::Borrowed(&*rule.name)),
+            Choice::FilterState { id, .. } => demands
+                .and_then(|demands| demands.get(id.index()))
                 .map(|(word, _)| Cow::Owned(format!("filter_state_rules.{word}"))),
             Choice::Otherwise => None,
         };
@@ -439,5 +448,5 @@ impl Policy {
 fn find<'d>(demands: &'d [(Box<str>, Rc<Demand>)], name: &[u8]) -> Option<(usize, &'d Rc<Demand>)> {
     let mut known = demands.iter().enumerate();
     let found = known.find(|(_, (known, _))| known.as_bytes() == name);
-    found.map(|(number, (_, demand))| (number, demand))
+    found.map(|(index, (_, demand))| (index, demand))
 }

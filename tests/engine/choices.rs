@@ -1,11 +1,11 @@
-//! Rules are found by the path, and what one request has in common with the next rule is found once. Neither may change what
-//! has its say: here both are held against rules that are asked one by one, with nothing remembered.
+//! The policy finds rules by the path, and evaluates a test that several rules share once. Neither may change
+//! the choices: this test compares them with a reference that evaluates rule by rule and remembers nothing.
 
 use std::rc::Rc;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::ids::Choice;
+use proxy_wasm_jwt::ids::{Choice, RuleId};
 use proxy_wasm_jwt::policy::{Match, Matched, PathAmbiguity, Policy, RequestPath};
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::store::InMemoryStore;
@@ -125,9 +125,9 @@ fn one_by_one(policy: &Policy, request: &RequestHead) -> (Choice, Vec<Choice>) {
         _ if others.contains(&choice) => {}
         _ => others.push(choice),
     };
-    for (number, (path, is_canonical)) in readings.iter().enumerate() {
+    for (position, (path, is_canonical)) in readings.iter().enumerate() {
         let mut is_over = false;
-        for (rule_number, rule) in policy.rules.iter().enumerate() {
+        for (index, rule) in policy.rules.iter().enumerate() {
             let found = rule.matcher.matches(&Matched::new(request), path);
             let is_clear = *is_canonical && found.is_sure;
             if found == Match::NO || !is_clear && rule.demand.without_bypass().is_none() {
@@ -135,24 +135,25 @@ fn one_by_one(policy: &Policy, request: &RequestHead) -> (Choice, Vec<Choice>) {
             }
             let is_strict = rule.demand.is_stricter(is_clear);
             let choice = Choice::Rule {
-                number: rule_number,
+                id: RuleId::new(index),
                 is_strict,
             };
-            add(choice, number == 0 && found.is_literal);
+            add(choice, position == 0 && found.is_literal);
             if found.is_sure {
                 is_over = true;
                 break;
             }
         }
         if !is_over {
-            add(Choice::Otherwise, number == 0);
+            add(Choice::Otherwise, position == 0);
         }
     }
     if interpretations.is_none() {
         add(Choice::Otherwise, false);
-        for (number, rule) in policy.rules.iter().enumerate() {
+        for (index, rule) in policy.rules.iter().enumerate() {
             let is_strict = rule.demand.is_stricter(false);
-            add(Choice::Rule { number, is_strict }, false);
+            let id = RuleId::new(index);
+            add(Choice::Rule { id, is_strict }, false);
         }
     }
     let first = first.unwrap_or(Choice::Otherwise);

@@ -221,8 +221,8 @@ fn rules(
     let matched = Matched::new(head);
     let path = RequestPath::new(request.target.as_bytes());
     let nodes = node.get("rules").map_or(&[][..], Node::elements);
-    for (number, (rule, node_of_rule)) in config.policy.rules.iter().zip(nodes).enumerate() {
-        let taken = matches!(first, Choice::Rule { number: taken, .. } if taken == number);
+    for (index, (rule, node_of_rule)) in config.policy.rules.iter().zip(nodes).enumerate() {
+        let taken = matches!(first, Choice::Rule { id, .. } if id.index() == index);
         let found = rule.matcher.matches(&matched, &path);
         let Some(matcher) = node_of_rule.get("match") else {
             continue;
@@ -232,18 +232,20 @@ fn rules(
             because = missed(node, matcher, request);
             if found.is_literal {
                 because.push(match path.is_canonical() {
-                    false => "the path is not canonical, so no rule may waive the token for it".to_owned(),
+                    false => {
+                        "the path is not canonical, so the request needs a token under every rule".to_owned()
+                    }
                     true => {
-                        "servers read this request in several ways, so no rule may waive the token for it"
+                        "servers may interpret this request differently, so it needs a token under every rule"
                             .to_owned()
                     }
                 });
             } else if !found.is_sure {
-                because.push("some servers may read the request so that it matches".to_owned());
+                because.push("some servers may interpret the request so that it matches".to_owned());
             }
         } else if matches!(first, Choice::Rule { is_strict: true, .. }) {
             because.push(
-                "servers may read this request in several ways, so a token is needed in any case".to_owned(),
+                "servers may interpret this request differently, so it always needs a token".to_owned(),
             );
         }
         all.push(RuleStep {
@@ -379,7 +381,7 @@ fn in_words(requirement: &Requirement, config: &Config) -> String {
     let names = |all: &[ProviderRequirement]| all.iter().map(name).collect::<Vec<_>>().join(" or ");
     match requirement {
         Requirement::Nothing => "no token".to_owned(),
-        Requirement::Denied => "nothing would help: the rule refuses the request".to_owned(),
+        Requirement::Denied => "the rule refuses every request".to_owned(),
         Requirement::AnyOf(all) => format!("a token of {}", names(all)),
         Requirement::Provider(named) => format!("a token of {}", name(named)),
         Requirement::Any(parts) => {
@@ -393,7 +395,7 @@ fn in_words(requirement: &Requirement, config: &Config) -> String {
         Requirement::AllowMissing(all) => format!("no token, or a valid one of {}", names(all)),
         Requirement::Missing(_) => "no token at all".to_owned(),
         Requirement::AllowMissingOrFailed(all) => {
-            format!("nothing, but a valid token of {} is used", names(all))
+            format!("no token, but the filter uses a valid one of {}", names(all))
         }
     }
 }
@@ -430,14 +432,14 @@ fn authorize_node(node: &Node, config: &Config, choice: Choice) -> Option<(Node,
         Some((entry.clone(), format!("requirement_map.{name}")))
     };
     let (object, path) = match choice {
-        Choice::Rule { number, .. } => {
-            let rule = node.get("rules")?.elements().get(number)?;
+        Choice::Rule { id, .. } => {
+            let rule = node.get("rules")?.elements().get(id.index())?;
             match rule.text_at(&["requirement_name"]) {
                 Some(name) if rule.get("authorize").is_none() => by_name(name)?,
-                _ => (rule.clone(), format!("rules[{number}]")),
+                _ => (rule.clone(), format!("rules[{}]", id.index())),
             }
         }
-        Choice::Route { number, .. } => by_name(&config.policy.requirement_map.get(number)?.0)?,
+        Choice::Route { id, .. } => by_name(&config.policy.requirement_map.get(id.index())?.0)?,
         _ => return None,
     };
     let authorize = object.get("authorize")?.clone();
@@ -750,7 +752,7 @@ impl Walker<'_> {
             KeySource::Local(parsed) => &parsed.set,
             KeySource::Remote(_) => {
                 let denial = Denial::new(Reason::KeysUnavailable);
-                let expected = "a key of the issuer; give them with --keys FILE, or write --fetch";
+                let expected = "a key of the issuer; name them with --keys FILE, or use --fetch";
                 self.add("key", Err(denial), "no keys are known here", expected);
                 self.unreached("signature", "there are no keys", "");
                 return;
@@ -771,14 +773,14 @@ impl Walker<'_> {
         let is_known = key.is_ok();
         self.add("key", key, seen, expected);
         if !is_known {
-            self.unreached("signature", "there is no key to verify it with", "");
+            self.unreached("signature", "there is no key that could verify it", "");
             return;
         }
         let SignatureCheck::Verified(jwt) = outcome else {
             let denial = Denial::new(Reason::SignatureInvalid);
             self.add("signature", Err(denial), "not valid", "made with that key");
             if self.authorize.is_some() {
-                self.unreached("authorize", "unverified claims are never looked at", "");
+                self.unreached("authorize", "the filter does not read unverified claims", "");
             }
             return;
         };
