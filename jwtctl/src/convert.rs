@@ -93,7 +93,7 @@ impl Notes {
                 self.lost(
                     &key.place,
                     format!(
-                        "`{}` of {what} is not carried over; see whether it matters",
+                        "`{}` of {what} is not converted; check whether you need it",
                         key.name
                     ),
                 );
@@ -132,7 +132,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
         converted.extend(envoy_gateway::convert(&contents.documents, &mut notes));
         if converted.is_empty() && notes.findings.is_empty() {
             return Err(format!(
-                "{}: it has neither jwt_authn, nor RequestAuthentication, nor SecurityPolicy",
+                "{}: the file has no jwt_authn, no RequestAuthentication and no SecurityPolicy",
                 file.name
             ));
         }
@@ -148,7 +148,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
             };
             // The filter's own messages about the result, at the places from which the values came.
             for mut finding in faults::find(&found).findings {
-                finding.help = Some("the filter refuses it; it cannot be carried over as it is".to_owned());
+                finding.help =
+                    Some("the filter refuses this value; change it before you convert the file".to_owned());
                 if finding.place.is_empty() {
                     finding.place = nearest(&one.config, &finding.path);
                 }
@@ -426,7 +427,7 @@ pub(crate) fn set_audiences(node: &mut Node, from: &Node, place: &Place, notes: 
         None => {
             notes.look(
                 place,
-                "without `audiences` tokens for any service are accepted; `[\"*\"]` says so now",
+                "without `audiences`, tokens for any service are accepted; `[\"*\"]` keeps this",
             );
             set(node, "audiences", list(vec![text("*", &(0..0))]));
         }

@@ -204,7 +204,7 @@ fn run_file(name: &str, config: Option<&str>) -> Result<Vec<Ran>, String> {
         }
         (None, None) => {
             return Err(format!(
-                "{}: `config` is missing; write the file that is tested",
+                "{}: `config` is missing; write the path of the file to test",
                 file.name
             ));
         }
@@ -375,7 +375,7 @@ fn token(
     };
     let mut token = issuers
         .token(loaded, provider, &Map::new(), seconds)
-        .ok_or_else(|| fault(file, node, "no token can be made for this provider"))?;
+        .ok_or_else(|| fault(file, node, "jwtctl cannot make a token for this provider"))?;
     if let Some(lifetime) = node.get("lifetime") {
         let Value::Number(number) = &lifetime.value else {
             return Err(fault(file, lifetime, "expected seconds"));
@@ -444,7 +444,9 @@ fn faults(file: &report::File, expect: &Node, decided: &Decided) -> Result<Vec<S
                         return Err(fault(
                             file,
                             node,
-                            &format!("`{text}` is neither allowed, refused, answered nor a reason"),
+                            &format!(
+                                "`{text}` is not a reason, and not one of allowed, refused and answered"
+                            ),
                         ));
                     }
                     word(text);
@@ -503,7 +505,9 @@ fn faults(file: &report::File, expect: &Node, decided: &Decided) -> Result<Vec<S
                     equal("provider", None);
                     equal("shadowed", None);
                     if expect.get("upstream").is_some() {
-                        faults.push(format!("expected it to reach the upstream, but it is {seen}"));
+                        faults.push(format!(
+                            "expected the request to reach the upstream, but it is {seen}"
+                        ));
                     }
                 }
             }

@@ -157,13 +157,13 @@ fn write_text(
     if !way.also.is_empty() {
         writeln!(
             to,
-            "  servers may read this request in several ways; it also has to meet: {}",
+            "  servers may interpret this request differently; it must also meet: {}",
             clean(&way.also.join(", "))
         )?;
     }
     writeln!(to, "  needs {}", clean(&way.needs))?;
     if way.is_shadowed {
-        writeln!(to, "  shadow mode: a refusal is only counted")?;
+        writeln!(to, "  shadow mode: the filter only counts a refusal")?;
     }
     for token in &way.tokens {
         writeln!(to)?;
@@ -174,7 +174,7 @@ fn write_text(
         )?;
         match &token.header {
             Some(header) => writeln!(to, "  header {}", clean(header))?,
-            None => writeln!(to, "  it cannot be taken apart")?,
+            None => writeln!(to, "jwtctl cannot decode the token")?,
         }
         if let Some(claims) = &token.claims {
             writeln!(to, "  claims {}", clean(claims))?;
@@ -216,7 +216,7 @@ fn write_text(
             if let Some(reason) = shadowed {
                 writeln!(
                     to,
-                    "  shadow mode: enforced, the filter would refuse it with {reason}"
+                    "  shadow mode: if it enforced the rule, the filter would refuse the request with {reason}"
                 )?;
             }
             writeln!(to, "the upstream sees")?;

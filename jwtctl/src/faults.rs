@@ -114,7 +114,7 @@ impl Search<'_> {
         let mut all = Vec::new();
         take(&mut self.config, &mut all);
         for (key, first) in all {
-            let message = format!("`{}` is written twice in the same object", key.name);
+            let message = format!("`{}` occurs twice in the same object", key.name);
             let mut finding = self.finding("duplicate", message, key.place, String::new());
             finding.related = Some((first, "first here".to_owned()));
             self.findings.push(finding);

@@ -110,7 +110,7 @@ pub(crate) fn from_url(url: &str) -> Result<Request, String> {
 pub(crate) fn add_header(request: &mut Request, header: &str) -> Result<(), String> {
     let (name, value) = header.split_once(':').ok_or_else(|| {
         format!(
-            "`{}` is no header field; write `name: value`",
+            "`{}` is not a header field; write `name: value`",
             report::printable(header)
         )
     })?;
@@ -329,7 +329,7 @@ fn without_carets(command: &str) -> String {
 
 /// Splits a command as a shell does: quotes and backslashes, and no expansion.
 fn words(command: &str) -> Result<Vec<String>, String> {
-    const NO_END: &str = "the curl command has a quote without end";
+    const NO_END: &str = "the curl command has a quotation mark that is not closed";
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut letters = command.chars().peekable();
@@ -477,7 +477,7 @@ pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), S
 /// A time: RFC 3339 in UTC or with an offset, or seconds since 1970.
 pub(crate) fn parse_time(text: &str) -> Result<UnixTime, String> {
     let fault =
-        || format!("`{text}` is no time; write it as in 2026-01-31T12:00:00Z, or as seconds since 1970");
+        || format!("`{text}` is not a time; write it as in 2026-01-31T12:00:00Z, or as seconds since 1970");
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(UnixTime::from_secs(seconds));
     }

@@ -68,7 +68,7 @@ pub(crate) fn read(name: &str) -> Result<Rc<File>, String> {
     } else {
         bytes = std::fs::read(name).map_err(|error| format!("{name}: {error}"))?;
     }
-    let text = String::from_utf8(bytes).map_err(|_| format!("{name}: it is not UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name}: the text is not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     let name = match name {
         "-" => "<stdin>".to_owned(),
@@ -101,7 +101,7 @@ fn unread(text: &str, error: SyntaxError) -> Unread {
     // A template of Helm, Jinja or Go.
     let is_template = text.contains("{{") && text.contains("}}");
     let hint = match is_template {
-        true => "; this is a template: check what it becomes, as in `helm template . | jwtctl check -`",
+        true => "; this is a template: check its output, as in `helm template . | jwtctl check -`",
         false => "",
     };
     Unread {
@@ -249,7 +249,7 @@ impl Contents {
             "google.protobuf.Struct" => self.take_object(document, object, value, true, holder, manager),
             _ if value.is_none() && is_ours(object, any) => self.unread.push(Unread {
                 code: "configuration-type",
-                message: "the configuration has no `@type`, so Envoy does not hand it over; write \
+                message: "the configuration has no `@type`, so Envoy does not pass it to the filter; write \
                           `\"@type\": type.googleapis.com/google.protobuf.Struct`, and the configuration into `value`"
                     .to_owned(),
                 place: object.key_place(field).unwrap_or(any.place.clone()),
@@ -285,7 +285,7 @@ impl Contents {
                     self.unread.push(Unread {
                         code: "configuration-text",
                         message: format!(
-                            "the text is not JSON ({error}), and the filter reads nothing else; write JSON, or a \
+                            "the text is not JSON ({error}), and the filter reads only JSON in a text; write JSON, or a \
                              google.protobuf.Struct in place of the text"
                         ),
                         place: text.place.clone(),

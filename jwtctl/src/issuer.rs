@@ -150,13 +150,13 @@ fn remarks(arguments: &Arguments, fetched: &Fetch) -> Vec<String> {
     let mut remarks = Vec::new();
     if arguments.audience.is_empty() {
         remarks.push(
-            "without --audience the configuration accepts the issuer's tokens for any service".to_owned(),
+            "without --audience, the configuration accepts tokens of the issuer for any service".to_owned(),
         );
     }
     for url in fetched.exchanges.iter().map(|exchange| &exchange.url) {
         if url.starts_with("http://") {
             remarks.push(format!(
-                "{url} is fetched without TLS: who is on the way can give other keys"
+                "{url} is fetched without TLS: an attacker in the network can replace the keys"
             ));
         }
     }
@@ -167,13 +167,13 @@ fn remarks(arguments: &Arguments, fetched: &Fetch) -> Vec<String> {
         && arguments.jwks_uri.is_none()
     {
         remarks.push(format!(
-            "the keys are on another host, {}, which needs a cluster of its own",
+            "the keys are on another host, {}, which needs its own cluster",
             authority(uri)
         ));
     }
     for key in &fetched.keys {
         if key.kid.is_none() {
-            remarks.push("a key has no `kid`: the filter tries it for tokens that name none".to_owned());
+            remarks.push("a key has no `kid`: the filter tries it for tokens without `kid`".to_owned());
         }
     }
     remarks.dedup();
@@ -257,7 +257,7 @@ fn write_text(
     if let Some(next) = fetched.next {
         writeln!(
             to,
-            "it asks again in {} s, once for all workers of an Envoy process",
+            "it fetches the keys again in {} s, once for all workers of an Envoy process",
             next.as_secs()
         )?;
     }

@@ -13,11 +13,11 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("syntax", "The file is neither YAML nor JSON."),
     (
         "configuration-type",
-        "Envoy does not hand the configuration over.",
+        "Envoy does not pass the configuration to the filter.",
     ),
     (
         "configuration-text",
-        "The configuration is a text that is not JSON.",
+        "The configuration is a string that is not JSON.",
     ),
     ("not-an-object", "The configuration is not an object."),
     ("unknown-field", "No field has this name."),
@@ -25,44 +25,50 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("missing-field", "A required field is missing."),
     ("wrong-type", "A value has another type than the field."),
     ("unknown-name", "A name refers to nothing."),
-    ("not-allowed", "The value is none of those that are allowed."),
+    ("not-allowed", "The value is not one of the allowed values."),
     ("invalid", "The value cannot work."),
     (
         "no-configuration",
         "The file has no configuration of this filter.",
     ),
-    ("other-module", "Another Wasm filter, which is not checked."),
+    ("other-module", "jwtctl does not check another Wasm filter."),
     ("unknown-cluster", "The bootstrap has no cluster of this name."),
     (
         "jwt-authn-left-behind",
         "A setting of jwt_authn that this filter does not read.",
     ),
     ("jwt-authn-beside", "jwt_authn verifies tokens in the same chain."),
-    ("failure-policy", "What Envoy does after a crash of the module."),
+    (
+        "failure-policy",
+        "After a crash of the module, Envoy answers 503.",
+    ),
     ("fails-open", "Requests pass while the module is down."),
     (
         "tls-validation",
         "The cluster accepts any certificate, or uses no TLS.",
     ),
-    ("plain-http", "Keys are fetched without TLS."),
+    ("plain-http", "The filter fetches keys without TLS."),
     ("underscores", "Envoy lets header names with underscores pass."),
     ("path-normalization", "Envoy does not normalize paths."),
     (
         "unreachable-rule",
-        "An earlier rule takes every request of this one.",
+        "An earlier rule matches every request of this rule.",
     ),
     (
         "wide-waiver",
-        "A rule waives the token for more requests than it looks.",
+        "A rule lets more requests pass without a token than it seems to.",
     ),
-    ("waives-everything", "A rule waives the token for every request."),
+    (
+        "waives-everything",
+        "A rule lets every request pass without a token.",
+    ),
     (
         "client-decides",
-        "The client itself decides whether a token is needed.",
+        "The client decides whether its request needs a token.",
     ),
-    ("any-audience", "Tokens for any audience are accepted."),
-    ("no-expiration", "Tokens that never expire are accepted."),
-    ("shadow-mode", "Refusals are only counted."),
+    ("any-audience", "The filter accepts tokens for any audience."),
+    ("no-expiration", "The filter accepts tokens that never expire."),
+    ("shadow-mode", "The filter only counts refusals."),
     ("unused", "Nothing uses this."),
     ("private-key", "The configuration contains a private key."),
 ];
@@ -95,7 +101,7 @@ pub(crate) fn find_in_file(contents: &Contents) -> Vec<Finding> {
         }
     }
     for place in &contents.others {
-        let message = "this Wasm filter does not look like proxy-wasm-jwt, so it was not checked";
+        let message = "this Wasm filter does not seem to be proxy-wasm-jwt, so jwtctl did not check it";
         lints.add(Level::Note, "other-module", message, place.clone(), "");
     }
     lints.findings
@@ -171,7 +177,7 @@ impl Lints {
                     Some("FAIL_RELOAD") => {}
                     _ => {
                         let place = policy.map_or_else(|| name_place(object), |node| node.place.clone());
-                        let message = "after a crash of the module Envoy answers 503 to every request until it is restarted";
+                        let message = "after a crash of the module, Envoy answers 503 to every request until it is restarted";
                         self.add(Level::Warning, "failure-policy", message, place, "")
                             .help = help("write `failure_policy: FAIL_RELOAD` beside `vm_config`");
                     }
@@ -189,13 +195,13 @@ impl Lints {
                     Some("FAIL_OPEN") => {
                         let message = "while the module is down, every request passes without a token";
                         self.add(Level::Error, "fails-open", message, place, "").help =
-                            help("write FAIL_RELOAD, or before Istio 1.27 FAIL_CLOSE");
+                            help("write FAIL_RELOAD, or FAIL_CLOSE before Istio 1.27");
                     }
                     Some("FAIL_RELOAD") => {}
                     _ => {
-                        let message = "after a crash of the module Envoy answers 503 to every request until it is restarted";
+                        let message = "after a crash of the module, Envoy answers 503 to every request until it is restarted";
                         self.add(Level::Warning, "failure-policy", message, place, "")
-                            .help = help("from Istio 1.27 on write `failStrategy: FAIL_RELOAD`");
+                            .help = help("write `failStrategy: FAIL_RELOAD` (Istio 1.27 or later)");
                     }
                 }
             }
@@ -203,7 +209,7 @@ impl Lints {
                 if let Some(open) = object.get("failOpen").filter(|open| open.bool() == Some(true)) {
                     let message = "while the module is down, every request passes without a token";
                     self.add(Level::Error, "fails-open", message, open.place.clone(), "")
-                        .help = help("take it out");
+                        .help = help("remove it");
                 }
             }
         }
@@ -220,7 +226,7 @@ impl Lints {
             manager.text_at(&["common_http_protocol_options", "headers_with_underscores_action"]);
         if !matches!(underscores, Some("REJECT_REQUEST" | "DROP_HEADER")) {
             let message =
-                "Envoy passes headers such as `x_jwt_sub`, which many applications take for `x-jwt-sub`";
+                "Envoy forwards headers such as `x_jwt_sub`, which many applications treat as `x-jwt-sub`";
             self.add(Level::Warning, "underscores", message, place.clone(), "").help = Some(
                 "write `common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}`; the filter \
                  itself only looks at names that its configuration has"
@@ -241,17 +247,17 @@ impl Lints {
             lacking.push("`path_with_escaped_slashes_action: REJECT_REQUEST`".to_owned());
         }
         if !lacking.is_empty() {
-            let message = "Envoy passes paths on that servers read differently, such as `/a/../b`";
+            let message = "Envoy forwards paths that servers interpret differently, such as `/a/../b`";
             self.add(Level::Warning, "path-normalization", message, place, "")
                 .help = Some(format!(
-                "write {}; the filter holds such a path to every rule that could apply",
+                "write {}; for such a path, the filter requires what every rule that could apply requires",
                 lacking.join(", ")
             ));
         }
         for filter in manager.get("http_filters").map_or(&[][..], Node::elements) {
             let of_type = filter.text_at(&["typed_config", "@type"]).unwrap_or_default();
             if of_type.ends_with("filters.http.jwt_authn.v3.JwtAuthentication") {
-                let message = "jwt_authn is in the same chain: each of the two asks for a token of its own accord, and the first \
+                let message = "jwt_authn is in the same chain: each of the two filters requires a token, and the first \
                                one takes the token out of the request unless it has `forward: true`";
                 self.add(
                     Level::Warning,
@@ -260,7 +266,7 @@ impl Lints {
                     filter.place.clone(),
                     "",
                 )
-                .help = Some("`jwtctl convert` moves what it says into this filter".to_owned());
+                .help = Some("`jwtctl convert` converts its configuration to one of this filter".to_owned());
             }
         }
     }
@@ -296,7 +302,7 @@ impl Lints {
                 (None, true) => {
                     "give the route a requirement of its own that needs no token, or a rule".to_owned()
                 }
-                (None, false) => "take it out".to_owned(),
+                (None, false) => "remove it".to_owned(),
             });
         }
     }
@@ -316,7 +322,7 @@ impl Lints {
                 && !audiences.place.is_empty()
                 && is_sound(audiences, faults)
             {
-                let message = "tokens that the issuer has made for any other service are accepted here, too";
+                let message = "the filter also accepts tokens that the issuer made for any other service";
                 self.add(
                     Level::Warning,
                     "any-audience",
@@ -324,13 +330,14 @@ impl Lints {
                     audiences.place.clone(),
                     &format!("{path}.audiences"),
                 )
-                .help = Some("name this service, if the issuer writes `aud` at all".to_owned());
+                .help =
+                    Some("list the audience of this service, if the issuer's tokens have `aud`".to_owned());
             }
             if let Some(flag) = provider
                 .get("require_expiration")
                 .filter(|flag| flag.bool() == Some(false))
             {
-                let message = "a token without `exp` is accepted for ever";
+                let message = "the filter accepts a token without `exp` for ever";
                 let path = format!("{path}.require_expiration");
                 self.add(
                     Level::Warning,
@@ -367,7 +374,7 @@ impl Lints {
                 });
                 if uri.starts_with("http://") && !is_local {
                     let message = format!(
-                        "the keys of {} are fetched without TLS: who is on the way can give others",
+                        "the filter fetches the keys of {} without TLS: an attacker in the network can replace them",
                         key.name
                     );
                     let place = address.unwrap_or(cluster).place.clone();
@@ -394,10 +401,10 @@ impl Lints {
                             .filter_map(|known| known.text_at(&["name"]))
                             .collect();
                         let message =
-                            format!("the bootstrap has no cluster `{name}`, so no keys can be fetched");
+                            format!("the bootstrap has no cluster `{name}`, so the filter cannot fetch keys");
                         self.add(level, "unknown-cluster", message, cluster.place.clone(), &path)
                             .help = Some(match names.is_empty() {
-                            true => "it has none at all".to_owned(),
+                            true => "it has no clusters".to_owned(),
                             false => format!("it has: {}", names.join(", ")),
                         });
                     }
@@ -462,7 +469,7 @@ impl Lints {
                 });
             if !has_authority {
                 let message = format!(
-                    "the cluster `{name}` accepts any certificate, so that anybody on the way can give keys"
+                    "the cluster `{name}` accepts any certificate, so an attacker in the network can replace the keys"
                 );
                 self.add(Level::Error, "tls-validation", message, place.clone(), path)
                     .help = Some(TLS.to_owned());
@@ -508,10 +515,11 @@ impl Lints {
         let is_private =
             |key: &serde_json::Value| ["d", "p", "q", "k"].iter().any(|name| key.get(name).is_some());
         if keys.is_some_and(|keys| keys.iter().any(is_private)) {
-            let message = "a key has its private members: who reads the configuration can make tokens";
+            let message =
+                "a key has its private members: anyone who can read the configuration can make tokens";
             let path = format!("{path}.local_jwks.inline_string");
             self.add(Level::Error, "private-key", message, text.place.clone(), &path).help = Some(
-                "take `d`, `p`, `q`, `dp`, `dq`, `qi` and `k` out, and replace the key at the issuer: it is known now".to_owned(),
+                "remove `d`, `p`, `q`, `dp`, `dq`, `qi` and `k`, and replace the key at the issuer: it is no longer secret".to_owned(),
             );
         }
     }
@@ -520,7 +528,7 @@ impl Lints {
         let config = &faults.config;
         let rules = config.get("rules").map_or(&[][..], Node::elements);
         if let Some(mode) = config.get("mode").filter(|mode| mode.text() == Some("shadow")) {
-            let message = "nothing is refused, only counted";
+            let message = "the filter refuses nothing; it only counts";
             self.add(Level::Warning, "shadow-mode", message, mode.place.clone(), "mode");
         }
         for (number, rule) in rules.iter().enumerate() {
@@ -529,7 +537,7 @@ impl Lints {
                 continue;
             };
             if let Some(mode) = rule.get("mode").filter(|mode| mode.text() == Some("shadow")) {
-                let message = "this rule refuses nothing, it only counts";
+                let message = "this rule refuses nothing; it only counts";
                 self.add(
                     Level::Note,
                     "shadow-mode",
@@ -548,18 +556,18 @@ impl Lints {
                 let level = if waives { Level::Error } else { Level::Warning };
                 let message = match waives {
                     true => format!(
-                        "this rule never applies: rules[{}] takes all of its requests, and asks for no token",
+                        "this rule never applies: rules[{}] matches all of its requests, and requires no token",
                         earlier.index
                     ),
                     false => format!(
-                        "this rule never applies: rules[{}] takes all of its requests",
+                        "this rule never applies: rules[{}] matches all of its requests",
                         earlier.index
                     ),
                 };
                 let place = matcher.place.clone();
-                let related = (earlier.place.clone(), "takes them all".to_owned());
+                let related = (earlier.place.clone(), "matches them all".to_owned());
                 let finding = self.add(level, "unreachable-rule", message, place, &path);
-                finding.help = Some("put the narrower rule first, or take it out".to_owned());
+                finding.help = Some("put the narrower rule first, or remove it".to_owned());
                 finding.related = Some(related);
                 continue;
             }
@@ -612,8 +620,8 @@ impl Lints {
         if (prefix == Some("/") || matches!(pattern, ".*" | "/.*")) && narrows.is_empty() {
             let is_optional = rule.get("requires").is_some();
             let message = match is_optional {
-                true => "a request without a token passes, whatever it asks for",
-                false => "no request needs a token, whatever it asks for",
+                true => "a request for any resource passes without a token",
+                false => "no request needs a token",
             };
             self.add(
                 Level::Warning,
@@ -623,7 +631,7 @@ impl Lints {
                 path,
             )
             .help = Some(
-                "name a provider under `requires`, unless an earlier rule takes all that needs a token"
+                "name a provider under `requires`, unless an earlier rule matches every request that needs a token"
                     .to_owned(),
             );
             return;
@@ -633,10 +641,14 @@ impl Lints {
             ["headers"] | ["query_parameters"] | ["headers", "query_parameters"]
         );
         if by_client && (path_field.is_none() || prefix == Some("/")) {
-            let message = "whoever sends this header or parameter needs no token, and any client can send it";
+            let message =
+                "a request with this header or parameter needs no token, and any client can send it";
             let place = matcher.place.clone();
             self.add(Level::Warning, "client-decides", message, place, path)
-                .help = Some("choose by path, or by what only a proxy before this one can set".to_owned());
+                .help = Some(
+                "match on the path, or on something that only a proxy in front of this one can set"
+                    .to_owned(),
+            );
         }
         if let Some(pattern) = matcher.at(&["safe_regex", "regex"]) {
             self.waiving_pattern(number, matcher, pattern, parsed, path);
@@ -664,7 +676,7 @@ impl Lints {
         if let Some((_, node)) = path_field
             && !examples.is_empty()
         {
-            let message = format!("this waives the token for {} as well", examples.join(", "));
+            let message = format!("this lets {} pass without a token as well", examples.join(", "));
             self.add(
                 Level::Warning,
                 "wide-waiver",
@@ -673,7 +685,7 @@ impl Lints {
                 &format!("{path}.match.prefix"),
             )
             .help = Some(format!(
-                "write `path: {prefix}` for this path alone, or `path_separated_prefix: {prefix}` for what is below it"
+                "write `path: {prefix}` for this path alone, or `path_separated_prefix: {prefix}` for the paths below it"
             ));
         }
     }
@@ -690,7 +702,7 @@ impl Lints {
         let Some(text) = pattern.text() else { return };
         let bare = text.trim_start_matches('^').trim_end_matches('$');
         let mut examples: Vec<String> = Vec::new();
-        let mut help = "write `/` before what may follow: `(/.*)?`";
+        let mut help = "write `/` before the part that may follow: `(/.*)?`";
         if let Some(name) = bare.strip_suffix(".*") {
             let name = name.replace('\\', "");
             let is_literal = |letter: char| letter.is_ascii_alphanumeric() || "/-_.~".contains(letter);
@@ -711,7 +723,7 @@ impl Lints {
             };
             examples.push(format!("/admin/x{ending}"));
             examples.push(format!("/admin/x{}", ending.trim_start_matches('/')));
-            help = "begin the pattern with a folder: many applications answer `/admin/x.css` as `/admin`";
+            help = "begin the pattern with a folder: many applications treat `/admin/x.css` as `/admin`";
         }
         let method = matcher.get("methods");
         let method = method.and_then(|methods| methods.text().or_else(|| methods.elements().first()?.text()));
@@ -722,7 +734,7 @@ impl Lints {
         examples.dedup();
         if !examples.is_empty() {
             let shown: Vec<String> = examples.iter().map(|example| format!("`{example}`")).collect();
-            let message = format!("this waives the token for {} as well", shown.join(", "));
+            let message = format!("this lets {} pass without a token as well", shown.join(", "));
             let path = format!("{path}.match.safe_regex");
             self.add(
                 Level::Warning,
@@ -761,7 +773,7 @@ impl Lints {
         for (key, _) in providers.iter().filter(|_| !all_are_used) {
             if !names.contains(&key.name) && providers.len() > 1 {
                 let message = format!(
-                    "no rule names the provider `{}`; its tokens only count where no rule matches",
+                    "no rule names the provider `{}`; the filter accepts its tokens only if no rule matches",
                     key.name
                 );
                 self.add(
@@ -776,7 +788,7 @@ impl Lints {
     }
 }
 
-const TLS: &str = "give it a `transport_socket` with `validation_context: {trusted_ca: …, match_typed_subject_alt_names: …}`, as in \
+const TLS: &str = "add a `transport_socket` with `validation_context: {trusted_ca: …, match_typed_subject_alt_names: …}`, as in \
                    envoy/issuers";
 
 /// The place of an object's `name`, or of its first member.

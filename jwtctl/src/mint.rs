@@ -253,7 +253,7 @@ pub(crate) fn load(path: &str) -> Result<SigningKey, String> {
             .map(str::trim)
     };
     let algorithm: Algorithm = of("alg:")
-        .ok_or_else(|| format!("{path}: write `alg: ES256`, or what it is, into a line before the key"))?
+        .ok_or_else(|| format!("{path}: write the algorithm into a line before the key, as in `alg: ES256`"))?
         .parse()
         .map_err(|error| format!("{path}: {error}"))?;
     let body: String = text
@@ -265,7 +265,7 @@ pub(crate) fn load(path: &str) -> Result<SigningKey, String> {
         .collect();
     let der = STANDARD
         .decode(body)
-        .map_err(|_| format!("{path}: it has no PRIVATE KEY in PEM"))?;
+        .map_err(|_| format!("{path}: the file has no PRIVATE KEY in PEM"))?;
     SigningKey::from_pkcs8(algorithm, of("kid:"), &der).map_err(|error| format!("{path}: {error}"))
 }
 
@@ -293,7 +293,7 @@ fn token(arguments: &TokenArguments) -> Result<String, String> {
         Some(path) => {
             let loaded = setup::load(path, &Keys::default(), UnixTime::from_secs(0))?;
             core::expected(&loaded.config, arguments.provider.as_deref())
-                .ok_or_else(|| format!("{path}: no such provider"))?
+                .ok_or_else(|| format!("{path}: the configuration has no such provider"))?
         }
         None => Expected::default(),
     };

@@ -90,7 +90,7 @@ impl Question<'_> {
     /// `faults` has those of each configuration.
     fn explain(&self, contents: &Contents, faults: Vec<Faults>) -> Result<Value, Fault> {
         let position = self.choose(contents)?;
-        let nothing = || of("config")("there is no configuration".to_owned());
+        let nothing = || of("config")("the configuration is missing".to_owned());
         let found = contents.found.get(position).ok_or_else(nothing)?;
         let faults = faults.into_iter().nth(position).ok_or_else(nothing)?;
         let parsed = faults.parsed.filter(|_| faults.findings.is_empty());
@@ -130,10 +130,12 @@ impl Question<'_> {
         }
         let all = &contents.found;
         match (all.as_slice(), self.given("filter")) {
-            ([], _) => Err(of("config")("this has no configuration of the filter".to_owned())),
+            ([], _) => Err(of("config")(
+                "the text has no configuration of the filter".to_owned(),
+            )),
             ([_], None) => Ok(0),
             (_, None) => Err(of("filter")(format!(
-                "this has {} configurations; choose one by its number",
+                "the text has {} configurations; choose one by its number",
                 all.len()
             ))),
             (_, Some(number)) => {
@@ -143,7 +145,7 @@ impl Question<'_> {
                     .and_then(|number: usize| number.checked_sub(1));
                 position.filter(|position| *position < all.len()).ok_or_else(|| {
                     of("filter")(format!(
-                        "this has {} configurations, and no number {number}",
+                        "the text has only {} configurations, so there is no number {number}",
                         all.len()
                     ))
                 })
@@ -166,7 +168,7 @@ impl Question<'_> {
         for (name, document) in by_name {
             if !core::providers(&loaded.config).contains(&name) {
                 return Err(of("keys")(format!(
-                    "no provider is named `{name}`, and there is no member `keys`"
+                    "no provider is named `{name}`, and the document has no member `keys`"
                 )));
             }
             let document = match document {

@@ -57,14 +57,14 @@ pub(crate) fn load(name: &str, keys: &Keys, now: UnixTime) -> Result<Loaded, Str
         ([one], None) => one,
         (all, None) => {
             return Err(format!(
-                "{}: the file has {} configurations; say which with --filter NUMBER",
+                "{}: the file has {} configurations; choose one with --filter NUMBER",
                 file.name,
                 all.len()
             ));
         }
         (all, Some(number)) => all.get(number.wrapping_sub(1)).ok_or_else(|| {
             format!(
-                "{}: the file has {} configurations, and no number {number}",
+                "{}: the file has only {} configurations, so there is no number {number}",
                 file.name,
                 all.len()
             )
@@ -125,7 +125,7 @@ fn with_keys(node: &Node, config: Rc<Config>, keys: &Keys, now: UnixTime) -> Res
             match (fetched.document, fetched.fault) {
                 (Some(document), _) => given.push((name, String::from_utf8_lossy(&document).into_owned())),
                 (None, fault) => eprintln!(
-                    "jwtctl: the keys of {name} could not be fetched: {}",
+                    "jwtctl: fetching the keys of {name} failed: {}",
                     report::printable(&fault.unwrap_or_default())
                 ),
             }
@@ -184,7 +184,9 @@ impl RequestArguments {
                 request
             }
             (None, None, Some(url)) => from_url(url)?,
-            (None, None, None) => return Err("which request? Give a URL, --curl or --log-line".to_owned()),
+            (None, None, None) => {
+                return Err("the request is missing; write a URL, --curl or --log-line".to_owned());
+            }
         };
         for header in &self.headers {
             add_header(&mut request, header)?;

@@ -350,7 +350,7 @@ impl<'t> Reading<'t> {
             return Err(fault("the document has too many values"));
         }
         if depth > MAX_DEPTH {
-            return Err(fault("the document is nested too deep"));
+            return Err(fault("the document is nested too deeply"));
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -386,7 +386,9 @@ impl<'t> Reading<'t> {
                         Value::Bool(_) | Value::Null => {
                             self.text.get(place.clone()).unwrap_or_default().to_owned()
                         }
-                        Value::List(_) | Value::Map(_) => return Err(fault("a member's name is no text")),
+                        Value::List(_) | Value::Map(_) => {
+                            return Err(fault("the name of a member must be a string"));
+                        }
                     };
                     let (event, span) = self.some()?;
                     let node = self.value(event, span, depth + 1)?;
@@ -399,7 +401,7 @@ impl<'t> Reading<'t> {
                                     _ => Vec::new(),
                                 }))
                             }
-                            _ => return Err(fault("`<<` takes a map")),
+                            _ => return Err(fault("the value of `<<` must be a map")),
                         }
                     } else {
                         members.push((Key { name, place }, node));
@@ -415,7 +417,7 @@ impl<'t> Reading<'t> {
             }
             Event::Alias(anchor) => {
                 let found = self.anchors.iter().rev().find(|(known, _)| *known == anchor);
-                let (_, node) = found.ok_or_else(|| fault("no such anchor"))?;
+                let (_, node) = found.ok_or_else(|| fault("the document has no anchor of this name"))?;
                 let mut count = 0;
                 node.walk(&mut |_| count += 1);
                 if self.values + count > MAX_VALUES {

@@ -216,9 +216,9 @@ fn a_fault_names_the_member_and_the_place() {
         ),
         ("request", "", "no request"),
         ("request", "curl -s", "no URL"),
-        ("request", "/x\nno header", "no header field"),
+        ("request", "/x\nno header", "is not a header field"),
         ("request", "ftp://x/", "not http"),
-        ("time", "tomorrow", "no time"),
+        ("time", "tomorrow", "not a time"),
     ] {
         let mut question = good.clone();
         question[member] = value.into();

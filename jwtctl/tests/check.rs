@@ -657,7 +657,7 @@ fn files_of_other_tools_have_no_faults_of_this_filter() {
     let template = "kind: WasmPlugin\nspec: {url: {{ .Values.url }}}\n";
     let ran = jwtctl_with(&["check", "-"], template);
     assert!(
-        ran.out.contains("this is a template: check what it becomes"),
+        ran.out.contains("this is a template: check its output"),
         "{}",
         ran.out
     );

@@ -782,7 +782,7 @@ fn rules_that_overlap_in_too_many_ways_are_an_error() {
     assert!(
         errors(&ran)
             .iter()
-            .any(|(_, what)| what.contains("too many ways")),
+            .any(|(_, what)| what.contains("overlaps with too many other rules")),
         "{ran:?}"
     );
 }
@@ -859,28 +859,28 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
         (
             istio("from: [{source: {notRequestPrincipals: ['*c/b']}}]"),
             7,
-            "`…c` as its issuer",
+            "the issuer `…c`",
         ),
         // Before the last slash is the issuer.
         (
             istio("from: [{source: {requestPrincipals: ['https://a/team/x']}}]"),
             7,
-            "`https://a/team` as its issuer",
+            "the issuer `https://a/team`",
         ),
         (
             istio("from: [{source: {requestPrincipals: ['https://a*']}}]"),
             7,
-            "`https:/` as its issuer",
+            "the issuer `https:/`",
         ),
         (
             "kind: RequestAuthentication\nspec: {jwtRules: [{issuer: someone}]}\n".to_owned(),
             2,
-            "no URL",
+            "is not a URL",
         ),
         (
             "kind: RequestAuthentication\nspec:\n  jwtRules: [{issuer: 'https://a', spaceDelimitedClaims: [roles]}, {issuer: 'https://b'}]\n".to_owned(),
             3,
-            "`roles` at spaces for some issuers only",
+            "`roles` at spaces only for some issuers",
         ),
         (
             istio("from: [{source: {requestPrincipals: ['https://c/x']}}]"),
@@ -1054,7 +1054,7 @@ fn policies_for_several_workloads_become_a_configuration_for_each() {
     let text = json!({"kind": "List", "items": overlapping}).to_string();
     let ran = jwtctl_with(&["convert", "-"], &text);
     assert!(
-        ran.err.contains("gets the policies of both in Istio"),
+        ran.err.contains("Istio applies the policies of both"),
         "{}",
         ran.err
     );

@@ -330,7 +330,7 @@ fn a_file_of_expectations_with_a_mistake_is_no_success() {
         ),
         (
             "tests: [{request: /x, time: noon, expect: allowed}]",
-            "is no time",
+            "is not a time",
         ),
         ("a: [", ""),
     ] {

@@ -216,7 +216,7 @@ test("a fault of another field is shown beside it", async () => {
   for (const [field, value, message] of [
     ["request", "ftp://x/", /http/],
     ["keys", "{}", /./],
-    ["time", "tomorrow", /is no time/],
+    ["time", "tomorrow", /is not a time/],
     ["filter", "3", /no number 3/],
   ]) {
     const before = await page.locator(`#${field}`).inputValue();
@@ -406,7 +406,7 @@ test("everything can be done with the keyboard", async () => {
   await page.keyboard.press("End");
   await page.keyboard.press("Backspace");
   await page.keyboard.press("Control+Enter");
-  assert.match(await status(), /^Time: .*is no time/);
+  assert.match(await status(), /^Time: .*is not a time/);
 });
 
 test("the decision is announced", async () => {

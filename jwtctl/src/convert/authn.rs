@@ -155,7 +155,7 @@ fn rewrite_manager(
     if count > 1 {
         notes.lost(
             &manager.place,
-            "the connection manager has more than one jwt_authn; per-route settings could be for either",
+            "the connection manager has more than one jwt_authn, so it is not clear which of them a per-route setting is for",
         );
     }
     let map_names: Vec<String> = filters
@@ -176,7 +176,7 @@ fn rewrite_manager(
     if manager.get("rds").is_some() || manager.get("scoped_routes").is_some() {
         notes.look(
             &manager.key_place("rds").unwrap_or(manager.place.clone()),
-            "the routes come from elsewhere: their `typed_per_filter_config` of jwt_authn has to become metadata there",
+            "the routes are not in this file: where they are, replace their `typed_per_filter_config` of jwt_authn by metadata",
         );
     }
     if let Value::Map(members) = &mut manager.value
@@ -202,7 +202,7 @@ fn rewrite_manager(
                     });
                 }
                 for place in weighted {
-                    notes.lost(&place, "a setting of one of several weighted clusters: the filter decides before one is chosen");
+                    notes.lost(&place, "this is a setting of a weighted cluster: the filter decides before Envoy chooses the cluster");
                 }
                 let name = match setting {
                     Some(Setting::Open) => {
@@ -241,7 +241,7 @@ fn rewrite_manager(
         if filter.get("disabled").and_then(Node::bool) == Some(true) {
             notes.look(
                 &filter.place,
-                "the filter is `disabled`, and only routes enable it; this stays so",
+                "the filter is `disabled`, and only routes enable it; the conversion keeps this",
             );
         }
         let converted = translate(&config, is_open.then_some(open.as_str()), notes, reads_metadata);
@@ -348,7 +348,7 @@ fn translate(authn: &Node, open: Option<&str>, notes: &mut Notes, reads_metadata
     if config.get("filter_state_rules").is_some() {
         notes.look(
             &config.key_place("filter_state_rules").unwrap_or(config.place.clone()),
-            "a request that neither a rule nor a value here is for passes jwt_authn without a token; here it needs one",
+            "jwt_authn lets a request pass without a token if no rule and no value here applies to it; this filter requires a token",
         );
     } else if !is_total {
         rules.push(map(vec![("match", all)]));
@@ -358,7 +358,7 @@ fn translate(authn: &Node, open: Option<&str>, notes: &mut Notes, reads_metadata
         set(&mut config, "rules", Node { place, ..list(rules) });
         notes.look(
             &authn.key_place("rules").unwrap_or(authn.place.clone()),
-            "what no rule matches passes jwt_authn without a token; the last rule says so now. Without it, such a request needs one",
+            "jwt_authn lets a request that no rule matches pass without a token; the last rule keeps this. Remove that rule to require a token",
         );
     }
     config
@@ -374,7 +374,7 @@ fn translate_provider(
         .get("issuer")
         .is_none_or(|issuer| issuer.text() == Some(""))
     {
-        notes.lost(name, "without `issuer` jwt_authn accepts tokens of any issuer that this key signs; write the tokens' `iss`");
+        notes.lost(name, "without `issuer`, jwt_authn accepts tokens of any issuer that this key signs; write the `iss` of the tokens");
         set(
             provider,
             "issuer",
@@ -387,14 +387,14 @@ fn translate_provider(
     {
         notes.look(
             name,
-            "without `audiences` tokens for any service are accepted; `[\"*\"]` says so now",
+            "without `audiences`, tokens for any service are accepted; `[\"*\"]` keeps this",
         );
         set(provider, "audiences", list(vec![text("*", &(0..0))]));
     }
     if provider.get("require_expiration").is_none() && provider.get("max_lifetime").is_none() {
         notes.look(
             name,
-            "jwt_authn accepts tokens that never expire; `require_expiration: false` says so now",
+            "jwt_authn accepts tokens that never expire; `require_expiration: false` keeps this",
         );
         set(provider, "require_expiration", flag(false));
     }
@@ -412,10 +412,9 @@ fn translate_provider(
         "failed_status_in_metadata",
     ] {
         if let Some(node) = provider.get(field) {
-            let message =
-                "a module cannot write dynamic metadata: it becomes the filter state `wasm.jwt.metadata.…`";
+            let message = "a module cannot write dynamic metadata: the filter writes the filter state `wasm.jwt.metadata.…`";
             match reads_metadata {
-                true => notes.lost(&node.place, format!("{message}, and another filter of this file reads the old place; see docs/coming-from-jwt_authn.md")),
+                true => notes.lost(&node.place, format!("{message}, but another filter in this file reads the dynamic metadata; see docs/coming-from-jwt_authn.md")),
                 false => notes.look(&node.place, message),
             }
         }

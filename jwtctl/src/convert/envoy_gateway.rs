@@ -29,7 +29,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
         notes.look(
             &key.place,
             format!(
-                "`{}` stays in the SecurityPolicy: take only `jwt` and `authorization` out of it",
+                "`{}` stays in the SecurityPolicy: remove only `jwt` and `authorization` from it",
                 key.name
             ),
         );
@@ -37,7 +37,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
     if let Some(place) = spec.key_place("mergeType") {
         notes.lost(
             &place,
-            "this policy is merged with the one of its Gateway: convert what Envoy Gateway makes of both, without `mergeType`",
+            "Envoy Gateway merges this policy with that of its Gateway: write the merged policy, without `mergeType`, and convert it",
         );
     }
     notes.only(
@@ -81,7 +81,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
             if let Some(fail_open) = fail_open {
                 notes.lost(
                     &fail_open.place,
-                    "with `failOpen` a request with a bad token is for these rules one without; here the filter refuses a bad token before it reads conditions",
+                    "with `failOpen`, these rules treat a request with a bad token as one without a token; this filter refuses a bad token before it reads conditions",
                 );
             }
             let issuers: Vec<(String, String)> = providers
@@ -96,7 +96,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
     };
     notes.look(
         &policy.place,
-        "attach the filter by an EnvoyExtensionPolicy to the same targets, see envoy/gateway; then take this policy out",
+        "attach the filter to the same targets with an EnvoyExtensionPolicy, see envoy/gateway; then remove this policy",
     );
     let members = providers
         .iter()
@@ -154,7 +154,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
     match provider.get("issuer").filter(|issuer| issuer.text() != Some("")) {
         Some(issuer) => set(&mut node, "issuer", issuer.clone()),
         None => {
-            notes.lost(&place, "without `issuer` tokens of any issuer that this key signs are accepted; write the tokens' `iss`");
+            notes.lost(&place, "without `issuer`, Envoy Gateway accepts tokens of any issuer that this key signs; write the `iss` of the tokens");
             set(
                 &mut node,
                 "issuer",
@@ -184,7 +184,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
         notes.look(
             &uri.place,
             format!(
-                "Envoy needs a cluster `{cluster}` that leads there, with TLS: see envoy/gateway/issuer.yaml"
+                "Envoy needs a cluster `{cluster}` that connects to this host with TLS: see envoy/gateway/issuer.yaml"
             ),
         );
         for settings in ["backendRef", "backendRefs", "backendSettings"] {
@@ -192,7 +192,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
                 notes.look(
                     &place,
                     format!(
-                        "`{settings}` describes the way to the keys: that is the cluster `{cluster}` now"
+                        "`{settings}` describes the connection to the issuer: configure it in the cluster `{cluster}`"
                     ),
                 );
             }
@@ -219,7 +219,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
             None => {
                 notes.lost(
                     &local.place,
-                    "a module reads no ConfigMap: write the keys into `inline`",
+                    "a module cannot read a ConfigMap: write the keys into `inline`",
                 );
                 set(&mut node, "remote_jwks", super::keys_to_write());
             }
@@ -229,7 +229,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
         let cluster = cluster(issuer, name, clusters);
         notes.look(
             &place,
-            format!("Envoy needs a cluster `{cluster}` that leads to the issuer, with TLS: see envoy/gateway/issuer.yaml"),
+            format!("Envoy needs a cluster `{cluster}` that connects to the issuer with TLS: see envoy/gateway/issuer.yaml"),
         );
         set(
             &mut node,
@@ -239,7 +239,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
     }
     notes.look(
         &place,
-        "Envoy Gateway accepts tokens that never expire; `require_expiration: false` says so now",
+        "Envoy Gateway accepts tokens that never expire; `require_expiration: false` keeps this",
     );
     set(&mut node, "require_expiration", flag(false));
     match provider.get("extractFrom") {
@@ -351,7 +351,7 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
                 }
                 name => notes.lost(
                     &key.place,
-                    format!("`{name}` is not about tokens; keep this in a SecurityPolicy"),
+                    format!("`{name}` does not concern tokens; keep this in a SecurityPolicy"),
                 ),
             }
         }

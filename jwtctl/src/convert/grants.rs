@@ -386,8 +386,7 @@ pub(super) fn all_of(these: &[Node], those: &[Node]) -> Vec<Node> {
     all
 }
 
-const TOO_MANY: &str =
-    "this rule and others apply to the same requests in too many ways; write rules for different requests";
+const TOO_MANY: &str = "this rule overlaps with too many other rules; write rules for different requests";
 
 /// Rules that a request can match at once.
 struct Case {

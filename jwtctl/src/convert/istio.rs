@@ -112,7 +112,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converte
         if let Some(policy) = policies.first() {
             notes.lost(
                 &policy.place,
-                "there is no RequestAuthentication, so there are no issuers; name the file that has it, too",
+                "without a RequestAuthentication there is no issuer; name the file with the RequestAuthentication too",
             );
         }
         return Vec::new();
@@ -140,7 +140,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converte
         if authentications.is_empty() {
             notes.look(
                 &own.place,
-                format!("no RequestAuthentication here is for these workloads ({group}): keep this policy in Istio"),
+                format!("no RequestAuthentication in these files selects these workloads ({group}): keep this policy in Istio"),
             );
             continue;
         }
@@ -148,7 +148,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converte
             if !other.contain(group) && !group.contain(other) && group.may_overlap(other) {
                 notes.look(
                     &own.place,
-                    format!("a workload that is in ({group}) and in ({other}) gets the policies of both in Istio, and here needs one configuration"),
+                    format!("Istio applies the policies of both to a workload that is in ({group}) and in ({other}); this filter needs one configuration for it"),
                 );
             }
         }
@@ -156,7 +156,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converte
         if is_wide {
             notes.look(
                 &own.place,
-                format!("a WasmPlugin for ({group}) also runs in workloads that get a configuration of their own here; select the others by a label"),
+                format!("a WasmPlugin for ({group}) also runs in workloads for which this output has a separate configuration; select the others by a label"),
             );
         }
         let authentications: Vec<&Node> = authentications.iter().map(|one| &**one).collect();
@@ -168,7 +168,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converte
     }
     notes.look(
         &first.place,
-        "load the filter by a WasmPlugin for the same workloads, see envoy/istio; then take these resources out",
+        "load the filter with a WasmPlugin for the same workloads, see envoy/istio; then remove these resources",
     );
     all
 }
@@ -210,7 +210,7 @@ fn one(authentications: &[&Node], policies: &[&Node], notes: &mut Notes) -> Opti
             if !more.iter().all(|(others, _)| others.contains(name)) {
                 notes.lost(
                     place,
-                    format!("Istio splits `{name}` at spaces for some issuers only; name it in `spaceDelimitedClaims` of every rule, or of none"),
+                    format!("Istio splits `{name}` at spaces only for some issuers; list it in `spaceDelimitedClaims` of every rule, or of no rule"),
                 );
             } else if !split.contains(name) {
                 split.push(name.clone());
@@ -280,7 +280,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
     } else if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
         notes.lost(
             &place,
-            "there is neither `jwks` nor `jwksUri`, and the issuer is no URL at which Istio could find its metadata; Istio refuses every token of it",
+            "the rule has neither `jwks` nor `jwksUri`, and Istio cannot find metadata because the issuer is not a URL; Istio refuses every token of this issuer",
         );
         // A place for the keys that the filter accepts, so that this is the only message.
         set(&mut node, "remote_jwks", super::keys_to_write());
@@ -300,7 +300,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
     }
     notes.look(
         &place,
-        "Istio accepts tokens that never expire; `require_expiration: false` says so now",
+        "Istio accepts tokens that never expire; `require_expiration: false` keeps this",
     );
     set(&mut node, "require_expiration", flag(false));
     let mut has_locations = false;
@@ -356,7 +356,7 @@ fn policy(policies: &[&Node], issuers: &Providers, split: &[String], notes: &mut
         {
             notes.look(
                 &annotation.place,
-                "with this annotation Istio only logs what the policy would decide, so it is left out",
+                "with this annotation, Istio only logs the decision of the policy, so the conversion leaves the policy out",
             );
             continue;
         }
@@ -381,10 +381,13 @@ fn policy(policies: &[&Node], issuers: &Providers, split: &[String], notes: &mut
                     .iter()
                     .filter_map(|rule| grant(rule, false, issuers, split, notes)),
             ),
-            "AUDIT" => notes.look(&policy.place, "AUDIT decides nothing, and is left out"),
+            "AUDIT" => notes.look(
+                &policy.place,
+                "an AUDIT policy decides nothing, so the conversion leaves it out",
+            ),
             action => notes.lost(
                 &policy.place,
-                format!("the action {action} asks another service; keep this policy in Istio"),
+                format!("with the action {action}, another service decides; keep this policy in Istio"),
             ),
         }
     }
@@ -417,7 +420,9 @@ fn grant(
                     }
                     name => notes.lost(
                         &key.place,
-                        format!("`{name}` is not about tokens; keep this in an AuthorizationPolicy of Istio"),
+                        format!(
+                            "`{name}` does not concern tokens; keep this in an AuthorizationPolicy of Istio"
+                        ),
                     ),
                 }
             }
@@ -466,7 +471,7 @@ fn grant(
             } else {
                 notes.lost(
                     &place,
-                    format!("`{key}` is not about tokens; keep this in an AuthorizationPolicy of Istio"),
+                    format!("`{key}` does not concern tokens; keep this in an AuthorizationPolicy of Istio"),
                 );
             }
         }
@@ -577,8 +582,8 @@ fn principals(values: &Node, issuers: &Providers, notes: &mut Notes) -> Need {
             notes.lost(
                 &value.place,
                 format!(
-                    "no RequestAuthentication here has {issuer} as its issuer: what is before the last slash; add \
-                     that RequestAuthentication, or take this value out"
+                    "no RequestAuthentication here has the issuer {issuer}, the text before the last slash; add \
+                     that RequestAuthentication, or remove this value"
                 ),
             );
             Need::never()
