@@ -169,7 +169,7 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     // The module has no room for this check.
     #[cfg(not(target_family = "wasm"))]
     reach::warn_of_hidden(&policy, &mut names.warnings);
-    let tells_clients_apart = policy.tells_clients_apart();
+    let distinguishes_clients = policy.distinguishes_clients();
     let reads_certificate = providers
         .iter()
         .any(|provider| provider.binding.needs_certificate());
@@ -193,8 +193,8 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
         conditions: names.conditions,
         warnings: names.warnings,
         reads_certificate,
-        reads_address: tells_clients_apart,
-        asks_subject: tells_clients_apart || shown.subject,
+        reads_address: distinguishes_clients,
+        asks_subject: distinguishes_clients || shown.subject,
         shown,
         stat_prefix: fields.or_default(read_stat_prefix(&fields)),
         replies: Replies::new(&style, names.scopes),

@@ -422,8 +422,8 @@ impl Policy {
 
     /// Whether any mode depends on the client, so that decisions need the client's address.
     #[must_use]
-    pub fn tells_clients_apart(&self) -> bool {
-        self.modes().any(Mode::tells_clients_apart)
+    pub fn distinguishes_clients(&self) -> bool {
+        self.modes().any(Mode::distinguishes_clients)
     }
 
     /// Whether any mode may refuse a request.

@@ -91,7 +91,7 @@ impl Fetcher {
         let context = Context::Main(host, filter);
         filter.metrics.core.show_backend(&context, count);
         self.engine(|engine| engine.handle_shared(now(), &ProcessStore));
-        self.tell(filter, host);
+        self.report_events(filter, host);
     }
 
     /// Replaces the engine, which a panic may have left in any state.
@@ -208,7 +208,7 @@ impl Fetcher {
 
     /// After each event: reports, and sets the next time.
     fn settle(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
-        self.tell(filter, host);
+        self.report_events(filter, host);
         filter.sum_up_refusals(&self.config, now);
         filter.metrics.settle_refused(Context::Main(host, filter));
         if now.since(self.gauges_shown_at.get()) >= Duration::from_millis(IDLE) {
@@ -220,7 +220,7 @@ impl Fetcher {
     }
 
     /// Counts and logs what has happened.
-    fn tell(&self, filter: &Filter, host: ConfigHost<'_>) {
+    fn report_events(&self, filter: &Filter, host: ConfigHost<'_>) {
         let context = Context::Main(host, filter);
         loop {
             let event = self.engine(Authenticator::poll_event);

@@ -137,7 +137,7 @@ impl Stream {
             },
             decision => self.carry_out(worker, host, decision, is_grpc),
         }
-        worker.tell(&self.filter, host);
+        worker.report_events(&self.filter, host);
     }
 
     /// Removes the trailers that the client must not send; false if that fails.
@@ -175,7 +175,7 @@ impl Stream {
                 send(host, &LocalReply::fault("jwt_panic"));
             }
         }
-        worker.tell(&self.filter, host);
+        worker.report_events(&self.filter, host);
         // The last action: Envoy continues the request within this call.
         if self.progress.get() == Progress::Forwarded {
             host.resume();

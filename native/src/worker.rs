@@ -276,7 +276,7 @@ impl Worker {
     }
 
     /// Counts and logs what has happened.
-    pub(crate) fn tell(&self, filter: &Filter, host: &Host<'_>) {
+    pub(crate) fn report_events(&self, filter: &Filter, host: &Host<'_>) {
         filter.carry_out_changes(host);
         let context = Context::Stream(host);
         let counts = self.engine(Authenticator::take_cache_counts);
@@ -284,7 +284,7 @@ impl Worker {
         while let Some(event) = self.engine(Authenticator::poll_event) {
             match event {
                 Event::KeyWanted(_) | Event::BackendNamed(..) => filter.pass_to_main(event),
-                Event::BackendMissing(alias) => key_log::tell_missing_backend(&alias),
+                Event::BackendMissing(alias) => key_log::log_missing_backend(&alias),
                 Event::UnknownKid(id) => {
                     if let Some(metrics) = filter.metrics.core.provider(id) {
                         metrics.unknown_kid.increment(&context);

@@ -163,8 +163,8 @@ mod tests {
         summary.note(&expired(1), true, at(0));
         summary.note(&expired(1).with_detail("the last"), true, at(2));
         let lines: Vec<_> = std::iter::from_fn(|| summary.next_due(at(3))).collect();
-        let told: Vec<_> = lines.iter().map(|line| (line.count, line.is_shadowed)).collect();
-        assert_eq!(told, [(1, false), (1, false), (2, true)]);
+        let reported: Vec<_> = lines.iter().map(|line| (line.count, line.is_shadowed)).collect();
+        assert_eq!(reported, [(1, false), (1, false), (2, true)]);
         assert_eq!(lines[2].last, expired(1).with_detail("the last"));
         assert_eq!(lines[2].at, at(2));
     }

@@ -86,13 +86,13 @@ impl HostCrypto {
             .signatures
             .iter()
             .filter(|(algorithm, signature)| {
-                wanted(algorithm) && self.tells_apart(&key, *algorithm, signature).unwrap_or(false)
+                wanted(algorithm) && self.distinguishes(&key, *algorithm, signature).unwrap_or(false)
             })
             .map(|(algorithm, _)| *algorithm)
             .collect()
     }
 
-    fn tells_apart(&self, key: &Jwk, algorithm: Algorithm, signature: &str) -> Option<bool> {
+    fn distinguishes(&self, key: &Jwk, algorithm: Algorithm, signature: &str) -> Option<bool> {
         let mut signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         if !self.ask(key, algorithm, MESSAGE, &signature)? {
             return Some(false);

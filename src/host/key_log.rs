@@ -90,7 +90,7 @@ pub fn report(provider: &str, event: &KeyEvent) {
 }
 
 /// The route of a request names no cluster for this extension backend.
-pub fn tell_missing_backend(alias: &str) {
+pub fn log_missing_backend(alias: &str) {
     log::warn!(
         "the route of a request names no cluster for the extension backend {}, so no keys are fetched through it: see \
          spec.backends of the EnvoyExtensionPolicy",

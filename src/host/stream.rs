@@ -100,7 +100,7 @@ impl HttpContext for Stream {
                 }
             }
         }
-        filter.tell();
+        filter.report_events();
         self.action()
     }
 

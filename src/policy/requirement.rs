@@ -126,7 +126,7 @@ impl Mode {
 
     /// Whether the mode depends on the client.
     #[must_use]
-    pub const fn tells_clients_apart(self) -> bool {
+    pub const fn distinguishes_clients(self) -> bool {
         matches!(self, Self::Shadow { percent: 0..=99 })
     }
 }

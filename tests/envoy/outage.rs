@@ -265,13 +265,13 @@ fn run(case: &Case, envoy: &EnvoyProcess) -> Result<(), String> {
     })?;
     // A fault with two possible effects (a race between bytes and a reset) is listed with both.
     ensure(count("there are no keys") <= 2, || {
-        format!("told too often: {failing:#?}")
+        format!("logged too often: {failing:#?}")
     })?;
     ensure(count("there are no keys") >= 1, || {
-        format!("not told: {failing:#?}")
+        format!("not logged: {failing:#?}")
     })?;
     ensure(!case.is_warm || count("are past their lifetime") >= 1, || {
-        format!("not told: {failing:#?}")
+        format!("not logged: {failing:#?}")
     })
 }
 

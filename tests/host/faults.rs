@@ -340,13 +340,13 @@ fn what_the_sdk_does_not_survive() {
                 .env("RUST_BACKTRACE", "0")
                 .output()
                 .expect("a child");
-            let told = String::from_utf8_lossy(&child.stderr);
+            let log = String::from_utf8_lossy(&child.stderr);
             if child.status.success() {
                 survived.push((*import, *status));
             } else {
                 assert!(
-                    told.contains("/proxy-wasm-"),
-                    "it is not the SDK that fell: {told}"
+                    log.contains("/proxy-wasm-"),
+                    "it is not the SDK that panicked: {log}"
                 );
             }
         }

@@ -531,7 +531,7 @@ fn old_keys_serve_for_a_day_past_their_lifetime_and_not_longer() {
     assert!(process.passes(0, &token(&keys.first)) && process.passes(1, &token(&keys.first)));
 
     // Reported once each, although two workers saw a thousand failures.
-    let told: Vec<_> = process
+    let reported: Vec<_> = process
         .events
         .iter()
         .filter_map(|event| match event {
@@ -541,7 +541,7 @@ fn old_keys_serve_for_a_day_past_their_lifetime_and_not_longer() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, [KeyState::Fresh, KeyState::Stale, KeyState::Missing]);
+    assert_eq!(reported, [KeyState::Fresh, KeyState::Stale, KeyState::Missing]);
     let recoveries = process
         .events
         .iter()
@@ -729,5 +729,9 @@ fn a_document_that_fails_for_hours_keeps_the_keys_where_they_are() {
             }
         )
     };
-    assert_eq!(process.events.iter().filter(of_document).count(), 1, "told once");
+    assert_eq!(
+        process.events.iter().filter(of_document).count(),
+        1,
+        "reported once"
+    );
 }

@@ -37,7 +37,7 @@ impl Filter {
         if let Some(now) = self.now() {
             self.engine(|engine| engine.handle_shared(now, &self.store));
         }
-        self.tell();
+        self.report_events();
     }
 
     /// Sends a request, and the next one if the host cannot send it.
@@ -127,7 +127,7 @@ impl Filter {
     /// After each event: decides waiting requests, reports, and sets the next tick.
     fn settle(&self, now: UnixTime) {
         self.decide_waiting();
-        self.tell();
+        self.report_events();
         if now.since(self.gauges_shown_at.get()) >= std::time::Duration::from_millis(u64::from(IDLE_TICK)) {
             self.show_gauges(now);
         }

@@ -99,20 +99,20 @@ impl Filter {
     }
 
     /// Counts and logs what has happened.
-    pub(in crate::host) fn tell(&self) {
+    pub(in crate::host) fn report_events(&self) {
         while let Some(event) = self.engine(Authenticator::poll_event) {
-            self.tell_of(event);
+            self.report_event(event);
         }
     }
 
     /// Not inlined: nearly no request has an event.
     #[inline(never)]
-    fn tell_of(&self, event: Event) {
+    fn report_event(&self, event: Event) {
         let id = match &event {
             Event::Keys(id, _) | Event::UnknownKid(id) | Event::KeyWanted(WantedKey { provider: id, .. }) => {
                 id
             }
-            Event::BackendMissing(alias) => return key_log::tell_missing_backend(alias),
+            Event::BackendMissing(alias) => return key_log::log_missing_backend(alias),
             // This engine has taken it over.
             Event::BackendNamed(..) => return,
         };
