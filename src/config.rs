@@ -491,7 +491,7 @@ fn root<'a>(bytes: &'a [u8], faults: &'a Faults) -> Result<Node<'a>, Box<ConfigE
             }
             JsonError::NotAnObject => "it is of another type",
             JsonError::DuplicateMember => "an object names a member twice",
-            JsonError::TooDeep => "it is nested too deep",
+            JsonError::TooDeep => "it is nested too deeply",
             JsonError::TooManyMembers => "it has too many members",
         })
     })?;

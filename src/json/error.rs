@@ -30,7 +30,7 @@ impl fmt::Display for JsonError {
             Self::Syntax => "not JSON",
             Self::NotAnObject => "not a JSON object",
             Self::DuplicateMember => "a JSON member is named twice",
-            Self::TooDeep => "JSON nested too deep",
+            Self::TooDeep => "JSON nested too deeply",
             Self::TooManyMembers => "JSON with too many members",
         })
     }

@@ -288,7 +288,7 @@ impl<'p> Parser<'p> {
         }
         self.depth = self.depth.saturating_add(1);
         if self.depth > MAX_DEPTH {
-            return Err("groups stand in each other too deep");
+            return Err("groups are nested too deeply");
         }
         let group = self.alternatives()?;
         self.depth = self.depth.saturating_sub(1);
@@ -330,7 +330,7 @@ impl<'p> Parser<'p> {
             'p' | 'P' => return Err("there are no Unicode classes; write the characters"),
             '0'..='9' => return Err("there are no references to groups and no octal numbers; write \\x"),
             char if char.is_alphanumeric() => {
-                return Err("a backslash stands before a letter that means nothing");
+                return Err("a backslash precedes a letter without a meaning");
             }
             char => Escape::Char(char),
         })
