@@ -188,8 +188,10 @@ fn without_controls(mut path: &[u8]) -> Vec<u8> {
 }
 
 /// The path in normal form. Each segment loses the name of a stream, everything after a NUL, and the dots,
-/// spaces and control characters at its end, unless it consists of nothing else.
+/// spaces and control characters at its end, unless it consists of nothing else. Only
+/// the last one may be empty then: a server that drops spaces at the end of a path leaves `/a/` of `/a/%20`.
 fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
+    let last = path.iter().filter(|byte| **byte == b'/').count();
     let mut left = Vec::with_capacity(path.len());
     for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
         if number > 0 {
@@ -208,7 +210,9 @@ fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
         while let Some(before) = without_last_blank(trimmed).filter(|_| !is_dots(trimmed)) {
             trimmed = before;
         }
-        left.extend_from_slice(if trimmed.is_empty() { segment } else { trimmed });
+        let is_blank_end = number == last && segment.starts_with(b"%");
+        let stays = trimmed.is_empty() && !is_blank_end;
+        left.extend_from_slice(if stays { segment } else { trimmed });
     }
     left
 }

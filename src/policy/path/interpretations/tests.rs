@@ -39,6 +39,8 @@ fn what_servers_make_of_a_path_is_found() {
         ("/payments\u{a0}%20./x", "/payments/x"),
         ("/payments\u{2003}\u{3000}\u{feff}/x", "/payments/x"),
         ("/payments.%20./x", "/payments/x"),
+        ("/payments/%20", "/payments/"),
+        ("/payments/\u{3000}", "/payments/"),
         ("/payments;a/x;b", "/payments/x"),
         ("/payments%3ba/x", "/payments/x"),
         ("/payments%00.png/x", "/payments/x"),
