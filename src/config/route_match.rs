@@ -8,6 +8,8 @@ use super::reach::{Earlier, Reach};
 use super::reader::Fields;
 use super::{Names, header_name, string_matcher};
 use crate::http::Authority;
+#[cfg(not(target_family = "wasm"))]
+use crate::policy::in_normal_form;
 use crate::policy::{
     AnyMatcher, FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
     RequestMatcher,
@@ -216,7 +218,34 @@ fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>>
             "a request has such a character percent-encoded; write it so, as in `%20` for a space",
         ));
     }
+    // The module has no room for this check. Only for a prefix, the last segment may go on in the request: `/.` takes `/.git`.
+    #[cfg(not(target_family = "wasm"))]
+    refuse_other_spellings(node, path.as_bytes(), rest == ".*")?;
     Ok(path.into_boxed_bytes())
+}
+
+/// Refuses a path that clients and Envoy spell in another way: the rule would leave that spelling to the next
+/// rule.
+#[cfg(not(target_family = "wasm"))]
+fn refuse_other_spellings(node: &Node<'_>, path: &[u8], is_prefix: bool) -> Result<(), Box<ConfigError>> {
+    let normal = in_normal_form(path);
+    let mut segments = normal.split(|byte| *byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if (segment.is_empty() && !is_last) || (matches!(segment, b"." | b"..") && !(is_last && is_prefix)) {
+            return Err(node.invalid(
+                "has an empty segment, `.` or `..`, which a normalized path does not have; leave it out",
+            ));
+        }
+    }
+    // An escape that stands for a plain character. The case of its digits makes no difference.
+    match normal.len() < path.len() {
+        true => Err(node.invalid(format!(
+            "a normalized path does not encode a plain character; write `{}`",
+            String::from_utf8_lossy(&normal)
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a pattern that matches no path, since it begins with a letter or has a query.

@@ -2,6 +2,7 @@
 
 mod interpretations;
 
+pub(crate) use interpretations::in_normal_form;
 pub(super) use interpretations::is_deceptive;
 
 use super::likeness::Match;
@@ -82,7 +83,7 @@ impl PathPattern {
     pub fn new(test: PathTest, ignore_case: bool) -> Self {
         let normal = match &test {
             PathTest::Exact(text) | PathTest::Prefix(text) | PathTest::SeparatedPrefix(text) => {
-                interpretations::in_normal_form(text)
+                in_normal_form(text)
             }
             PathTest::Pattern(_) => Vec::new(),
         };

@@ -7,9 +7,10 @@ mod step;
 use std::borrow::Cow;
 
 use marks::marks_of;
+pub(crate) use spelling::in_normal_form;
 pub(in crate::policy) use spelling::is_deceptive;
 use spelling::is_deceptive_if_normal;
-pub(super) use spelling::{decoded_loosely, in_normal_form, is_plain, without_invalid};
+pub(super) use spelling::{decoded_loosely, is_plain, without_invalid};
 use step::STEPS;
 
 /// The most bytes of all interpretations of one path: the worst path costs a worker a tenth of a millisecond.

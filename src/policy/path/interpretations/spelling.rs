@@ -27,7 +27,7 @@ pub(in crate::policy::path) const fn is_plain(byte: u8) -> bool {
 
 /// The normal form of the path: with escapes only where a segment needs them, and with their digits in upper
 /// case.
-pub(in crate::policy::path) fn in_normal_form(path: &[u8]) -> Vec<u8> {
+pub(crate) fn in_normal_form(path: &[u8]) -> Vec<u8> {
     respell(path, false)
 }
 
