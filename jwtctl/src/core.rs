@@ -475,18 +475,26 @@ pub(crate) fn is_reason(word: &str) -> bool {
     Reason::ALL.iter().any(|reason| reason.label() == word)
 }
 
-/// Where `exp` begins to matter for a provider: seconds from now, on both sides of each limit.
+/// Where `exp` begins to matter for a provider's tokens: seconds from now, on both sides of each limit. Each
+/// provider of the same issuer counts, since each may accept the token.
 pub(crate) fn limits_of_exp(config: &Config, provider: &str) -> Vec<i64> {
-    let found = config.providers.iter().find(|known| *known.name == *provider);
-    let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
-    let Some(rules) = found.map(|provider| &provider.claims) else {
+    let Some(named) = config.providers.iter().find(|known| *known.name == *provider) else {
         return Vec::new();
     };
-    let skew = seconds(rules.clock_skew);
-    let latest = rules.max_lifetime.map(|most| seconds(most).saturating_add(skew));
-    let limits = [Some(skew.saturating_neg()), latest];
+    let issuers = &named.claims.issuers;
+    let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+    let mut limits: Vec<i64> = Vec::new();
+    for rules in config.providers.iter().map(|provider| &provider.claims) {
+        if rules.issuers.iter().any(|issuer| issuers.contains(issuer)) {
+            let skew = seconds(rules.clock_skew);
+            limits.push(skew.saturating_neg());
+            limits.extend(rules.max_lifetime.map(|most| seconds(most).saturating_add(skew)));
+        }
+    }
+    limits.sort_unstable();
+    limits.dedup();
     let beside = |limit: i64| [limit.saturating_sub(2), limit.saturating_add(2)];
-    limits.into_iter().flatten().flat_map(beside).collect()
+    limits.into_iter().flat_map(beside).collect()
 }
 
 /// The audiences that a provider accepts, if it names any.

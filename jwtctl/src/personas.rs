@@ -206,7 +206,7 @@ pub(crate) fn personas(all: &[&Loaded]) -> Vec<Persona> {
 /// its tokens, and for each `authorize`, a client that has what it asks for. Each of these also with one
 /// claim otherwise: each value, each scope, each audience, another one, and none.
 pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
-    const MOST_PERSONAS: usize = 240;
+    const MOST_PERSONAS: usize = 400;
     let mut found = personas(all);
     let mut bases: Vec<Persona> = found
         .iter()
@@ -396,10 +396,15 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
         let mut found = Vec::new();
         loaded.node.walk(&mut |node| found.extend(node.get("authorize")));
         for authorize in found {
-            let mut claims = Map::new();
-            ask(authorize, &mut claims);
-            if !seen.contains(&claims) {
-                seen.push(claims);
+            let mut asked = Map::new();
+            ask(authorize, &mut asked);
+            let mut refused = asked.clone();
+            refused.retain(|_, value| value.is_string());
+            refuse(authorize, &mut refused);
+            for claims in [asked, refused] {
+                if !seen.contains(&claims) {
+                    seen.push(claims);
+                }
             }
         }
     }
@@ -465,7 +470,8 @@ fn values_of_claims(all: &[&Loaded]) -> Vec<(Vec<String>, Vec<Json>)> {
                     if path.is_empty() {
                         return;
                     }
-                    let values = condition_values(condition);
+                    let mut values = condition_values(condition);
+                    values.extend(longer_values(condition));
                     match found.iter_mut().find(|(known, _)| *known == path) {
                         Some((_, known)) => {
                             for value in values {
@@ -530,6 +536,49 @@ fn condition_values(condition: &Node) -> Vec<Json> {
         values.push(json!(example));
     }
     values
+}
+
+/// Texts that a condition's `prefix`, `suffix` or `contains` accepts, longer than the text that it names: what
+/// another condition says of that text itself does not decide them.
+fn longer_values(condition: &Node) -> Vec<Json> {
+    let of = |name: &str| condition.text_at(&[name]);
+    let prefix = of("prefix").map(|text| format!("{text}jwtctl"));
+    let suffix = of("suffix").map(|text| format!("jwtctl{text}"));
+    let contains = of("contains").map(|text| format!("jw{text}ctl"));
+    [prefix, suffix, contains]
+        .into_iter()
+        .flatten()
+        .map(Json::from)
+        .collect()
+}
+
+/// Adds claims with which no condition holds, as far as can be told: of a condition that is inverted, a value
+/// that it names, and of each other one, another value.
+fn refuse(authorize: &Node, claims: &mut Map<String, Json>) {
+    let Some(conditions) = authorize.get("claims") else {
+        return;
+    };
+    conditions.walk(&mut |condition| {
+        let path = claim_path(condition);
+        let Some((name, rest)) = path.split_first() else {
+            return;
+        };
+        let is = |name: &str, wanted: bool| condition.get(name).and_then(Node::bool) == Some(wanted);
+        let value = if is("exists", true) && !is("invert", true) {
+            Json::Null
+        } else if is("exists", false) {
+            json!("x")
+        } else if is("invert", true) {
+            let named = condition_values(condition);
+            match condition.get("all_of") {
+                Some(_) => Json::Array(named),
+                None => named.into_iter().next().unwrap_or_else(|| json!("x")),
+            }
+        } else {
+            json!("jwtctl-another")
+        };
+        claims.entry(name.clone()).or_insert_with(|| nested(rest, value));
+    });
 }
 
 /// Adds the claims that conditions require. A claim with several values is a list, of which one has to pass.
@@ -761,7 +810,13 @@ fn look(matcher: &Node, alternatives: &mut Alternatives) -> Shape {
         let name = parameter.text_at(&["name"]).unwrap_or_default();
         let (taken, mut values) = values_for(parameter);
         // Twice, with different values, of which servers take the first or the last.
-        if let Some(named) = values.iter().rev().flatten().next().cloned() {
+        if let Some(named) = values
+            .iter()
+            .rev()
+            .flatten()
+            .find(|value| !value.is_empty())
+            .cloned()
+        {
             values.push(Some(format!("{named}&{name}=jwtctl-another")));
             values.push(Some(format!("jwtctl-another&{name}={named}")));
         }
@@ -799,6 +854,17 @@ fn shapes(matcher: &Node, alternatives: &mut Alternatives) -> Vec<Shape> {
         let shape = look(part, alternatives);
         let outside = part.get("not").map_or(&[][..], one_or_many);
         for inner in outside.iter().flat_map(|inner| shapes(inner, alternatives)) {
+            // An example of the inner pattern may lie outside the outer prefix.
+            if let (Some(prefix), Some(path)) = (&shape.path, &inner.path)
+                && !path.starts_with(&**prefix)
+            {
+                let path = format!("{prefix}{}", path.trim_start_matches('/'));
+                let within = Shape {
+                    path: Some(path),
+                    ..inner.clone()
+                };
+                found.push(within.with(&shape));
+            }
             found.push(inner.with(&shape));
         }
         found.push(shape);
@@ -874,6 +940,19 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
         }
     }
     alternatives.paths.extend(spliced.into_iter().take(MOST / 40));
+    // A parameter that comes twice, with the values of two rules.
+    for (name, values) in &mut alternatives.parameters {
+        let single = |value: &&String| !value.is_empty() && !value.contains('&');
+        let named: Vec<String> = values.iter().flatten().filter(single).cloned().collect();
+        for one in &named {
+            for other in named.iter().filter(|other| *other != one) {
+                let twice = Some(format!("{one}&{name}={other}"));
+                if values.len() < MOST / 40 && !values.contains(&twice) {
+                    values.push(twice);
+                }
+            }
+        }
+    }
     // Beside all that rules name.
     let mut elsewhere = Shape::default();
     if alternatives.hosts.len() > 1 {
@@ -974,7 +1053,7 @@ fn values_for(matcher: &Node) -> (Option<String>, Vec<Option<String>>) {
         true => another.clone(),
         false => Some(named.clone()),
     };
-    (taken, vec![None, another, Some(named)])
+    (taken, vec![None, another, Some(named), Some(String::new())])
 }
 
 /// A value that the test of a matcher accepts. `None` if it has no test, or none can be found.
