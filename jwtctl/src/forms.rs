@@ -427,7 +427,7 @@ pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), S
                 .filter(|text| text != "-")
         };
         let path = of(&["path", ":path", "x-envoy-original-path", "request_path", "uri"])
-            .ok_or("the line has no `path`")?;
+            .ok_or("the line has no `path`; add `%PATH(NQ)%` to the log format, or give the URL instead")?;
         let mut request = from_url(&path)?;
         request.method = of(&["method", ":method", "request_method"]).unwrap_or_else(|| "GET".to_owned());
         if let Some(authority) = of(&["authority", ":authority", "host"]) {
@@ -446,6 +446,17 @@ pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), S
         let mut request = from_url(path)?;
         method.clone_into(&mut request.method);
         return Ok((request, None));
+    }
+    let mut words = line.split_whitespace();
+    if let (Some(method), Some(status)) = (words.next(), words.next())
+        && method.bytes().all(|letter| letter.is_ascii_uppercase())
+        && is_status(status)
+    {
+        return Err(
+            "the line has a method and a status, but no path, so it does not show which rule applied; \
+             add `%PATH(NQ)%` to the log format, or give the URL instead"
+                .to_owned(),
+        );
     }
     let fault = || {
         "the line is not JSON, not in Envoy's default format, and not a method, a path and a status"

@@ -391,6 +391,7 @@ fn requests_come_as_curl_commands_and_as_log_lines() {
         "POST 401 jwt_token_missing token_missing",
     ]);
     assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("no path"), "{ran:?}");
     for (arguments, code) in [
         (vec!["explain", &world.config], 2),
         (vec!["explain", &world.config, "/", "--time", "tomorrow"], 2),
@@ -404,6 +405,51 @@ fn requests_come_as_curl_commands_and_as_log_lines() {
         assert_eq!(ran.code, code, "{ran:?}");
         assert!(!ran.err.is_empty() && !ran.err.contains("panicked"), "{ran:?}");
     }
+}
+
+/// The operators of a log format, as Envoy would fill them in.
+fn logged(format: &str) -> String {
+    [
+        ("%REQ(:METHOD)%", "DELETE"),
+        ("%REQ(:PATH)%", "/healthz?x=1"),
+        ("%PATH(NQ)%", "/healthz"),
+        ("%RESPONSE_CODE%", "401"),
+        ("%RESPONSE_CODE_DETAILS%", "jwt_token_missing"),
+        ("%FILTER_STATE(wasm.jwt.reason:PLAIN)%", "token_missing"),
+        ("%FILTER_STATE(wasm.jwt.decision:PLAIN)%", "denied"),
+        ("\\n", "\n"),
+    ]
+    .into_iter()
+    .fold(format.to_owned(), |line, (operator, value)| {
+        line.replace(operator, value)
+    })
+}
+
+#[test]
+fn lines_in_the_log_format_of_each_shipped_configuration_are_read() {
+    let world = World::new("formats");
+    let mut formats = 0;
+    for folder in ["envoy", "envoy/issuers"] {
+        for entry in std::fs::read_dir(common::root().join(folder)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|ending| ending != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a file");
+            for format in text
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("inline_string: \"%REQ(:METHOD)%"))
+            {
+                formats += 1;
+                let line = logged(&format!("%REQ(:METHOD)%{}", format.trim_end_matches('"')));
+                let ran = jwtctl(&["explain", &world.config, "--output", "json", "--log-line", &line]);
+                assert_eq!(ran.code, 0, "{}: {line} {ran:?}", path.display());
+                let target = ran.json()["request"]["target"].to_string();
+                assert!(target.contains("/healthz"), "{}: {ran:?}", path.display());
+            }
+        }
+    }
+    assert!(formats >= 7, "{formats} formats");
 }
 
 #[test]
