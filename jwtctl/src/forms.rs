@@ -247,12 +247,22 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
                 take()?;
                 headers.push("authorization: Basic dXNlcjpwYXNzd29yZA==".to_owned());
             }
-            "-d" | "--data" | "--data-raw" | "--data-binary" | "--data-ascii" | "--data-urlencode"
-            | "--json" | "-F" | "--form" | "--form-string" => {
+            "--data-urlencode" => {
+                data.push(url_encoded(&take()?));
+                implied = "POST";
+            }
+            "-d" | "--data" | "--data-raw" | "--data-binary" | "--data-ascii" | "--json" | "-F"
+            | "--form" | "--form-string" => {
                 data.push(take()?);
                 implied = "POST";
             }
-            "--url-query" => query.push(take()?),
+            "--url-query" => {
+                let part = take()?;
+                query.push(match part.strip_prefix('+') {
+                    Some(encoded) => encoded.to_owned(),
+                    None => url_encoded(&part),
+                });
+            }
             "-T" | "--upload-file" => {
                 take()?;
                 implied = "PUT";
@@ -270,7 +280,12 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
     }
     // The value of an option that is not known here has no scheme.
     let url = urls.iter().find(|url| url.contains("://")).or(urls.first());
-    let mut request = from_url(url.ok_or("the curl command has no URL")?)?;
+    let url = url.ok_or("the curl command has no URL")?;
+    // Without a scheme, curl takes what comes first for the host.
+    let mut request = match url.contains("://") {
+        true => from_url(url)?,
+        false => from_url(&format!("http://{url}"))?,
+    };
     if puts_data_into_query {
         query.append(&mut data);
         if implied == "POST" {
@@ -286,6 +301,25 @@ pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
         add_header(&mut request, &header)?;
     }
     Ok(request)
+}
+
+/// A part of a query as `--data-urlencode` writes it: the value after `=` is encoded, or all without a name.
+fn url_encoded(part: &str) -> String {
+    let (name, value) = match part.split_once('=') {
+        Some(("", value)) => (String::new(), value),
+        Some((name, value)) => (format!("{name}="), value),
+        None => (String::new(), part),
+    };
+    let mut text = name;
+    for byte in value.bytes() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(char::from(byte))
+            }
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// A header field as curl sends it: `name;` is an empty one, and `name:` none. `@file` is not read.
@@ -379,6 +413,26 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                     }
                 }
             }
+            // Another command follows. `&` and `;` within a word are left in it: people paste URLs without quotes.
+            '|' => break,
+            '&' | ';'
+                if letters
+                    .peek()
+                    .is_none_or(|next| next.is_whitespace() || *next == '&') =>
+            {
+                break;
+            }
+            // The file after a redirection is none of curl's arguments.
+            '>' | '<' => {
+                let is_descriptor = |word: &String| word.bytes().all(|digit| digit.is_ascii_digit());
+                words.extend(word.take().filter(|word| !is_descriptor(word)));
+                while letters
+                    .next_if(|next| matches!(next, '>' | '<' | '&' | ' '))
+                    .is_some()
+                {}
+                while letters.next_if(|next| !next.is_whitespace()).is_some() {}
+            }
+            // Several lines without a backslash, as some pages show them, are one command.
             letter if letter.is_whitespace() => words.extend(word.take()),
             letter => word.get_or_insert_default().push(letter),
         }
@@ -602,6 +656,37 @@ mod tests {
             (&*request.method, request.headers),
             ("HEAD", vec![("x-empty".to_owned(), Vec::new())])
         );
+        for (command, authority, target) in [
+            ("curl a.example/p", "a.example", "/p"),
+            ("curl localhost:8080", "localhost:8080", "/"),
+            ("curl -s https://a.example/p; true", "a.example", "/p"),
+            ("curl https://a.example/p|jq .x", "a.example", "/p"),
+            ("curl a.example/p && curl https://b.example/q", "a.example", "/p"),
+            ("curl a.example/p > /tmp/x 2>&1 -s", "a.example", "/p"),
+            (
+                "curl 2>/dev/null a.example/p?x=1&y=2;z",
+                "a.example",
+                "/p?x=1&y=2;z",
+            ),
+            ("curl 'https://a.example/p?x=a|b;'", "a.example", "/p?x=a|b;"),
+            (
+                "curl -G a.example/p --data-urlencode 'q=a b&c'",
+                "a.example",
+                "/p?q=a%20b%26c",
+            ),
+            (
+                "curl a.example/p --url-query 'q=/x' --url-query +r=/y",
+                "a.example",
+                "/p?q=%2Fx&r=/y",
+            ),
+        ] {
+            let request = from_curl(command).expect("a request");
+            assert_eq!(
+                (&*request.authority, &*request.target),
+                (authority, target),
+                "{command}"
+            );
+        }
         assert!(from_curl("curl -H").is_err());
         assert!(from_curl("curl 'a").is_err());
         assert!(from_curl("curl -s").is_err());
