@@ -839,6 +839,31 @@ fn is_at_home(cluster: &Node) -> bool {
             .all(|address| address.starts_with("127.") || address == "::1" || address == "localhost")
 }
 
+/// The text with which everything begins that a pattern matches; empty where that cannot be told.
+fn literal_beginning(pattern: &str) -> String {
+    let mut text = String::new();
+    // An alternative may begin otherwise.
+    if pattern.contains('|') {
+        return text;
+    }
+    let mut letters = pattern.strip_prefix('^').unwrap_or(pattern).chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => match letters.next() {
+                Some(escaped) if escaped.is_ascii_punctuation() => text.push(escaped),
+                _ => break,
+            },
+            '*' | '?' | '{' => {
+                text.pop();
+                break;
+            }
+            '.' | '[' | '(' | ')' | ']' | '}' | '+' | '$' | '^' => break,
+            letter => text.push(letter),
+        }
+    }
+    text
+}
+
 /// Whether one match covers every request of another one. True only in obvious cases.
 pub(crate) fn covers(wide: &Node, narrow: &Node) -> bool {
     match (&wide.value, &narrow.value) {
@@ -879,6 +904,21 @@ pub(crate) fn covers(wide: &Node, narrow: &Node) -> bool {
                     _ => false,
                 },
                 (None, None) => kind == other && text == narrower,
+                // A pattern that begins with a text matches nothing beside it.
+                (Some(text), None) if other == "safe_regex" => {
+                    let beginning = narrower
+                        .text_at(&["regex"])
+                        .map(literal_beginning)
+                        .map(|text| lower(&text));
+                    let rest = beginning
+                        .as_deref()
+                        .and_then(|beginning| beginning.strip_prefix(&*text));
+                    match kind {
+                        "prefix" => rest.is_some(),
+                        "path_separated_prefix" => rest.is_some_and(|rest| rest.starts_with('/')),
+                        _ => false,
+                    }
+                }
                 _ => false,
             }
         }

@@ -398,6 +398,12 @@ fn rules_that_never_apply_and_waivers_that_are_wide_are_found() {
         ("prefix: /A, case_sensitive: false", "prefix: /ab"),
         ("prefix: /a, methods: [GET, POST]", "prefix: /ab, methods: [POST]"),
         ("hosts: [a.example.com]", "prefix: /x, hosts: [a.example.com]"),
+        ("prefix: /a", "safe_regex: {regex: '/ab?c*'}"),
+        ("path_separated_prefix: /a", "safe_regex: {regex: '^/a/[^/]+'}"),
+        (
+            "path_separated_prefix: /v1.0",
+            r"safe_regex: {regex: '/v1\.0/.*'}",
+        ),
         (
             "prefix: /, headers: [{name: x, present_match: true}]",
             "path: /y, headers: [{name: x, present_match: true}, {name: z, present_match: true}]",
@@ -410,6 +416,9 @@ fn rules_that_never_apply_and_waivers_that_are_wide_are_found() {
     }
     for (earlier, later) in [
         ("path_separated_prefix: /a", "prefix: /a"),
+        ("prefix: /ab", "safe_regex: {regex: '/ab?c'}"),
+        ("path_separated_prefix: /a", "safe_regex: {regex: '/a[^/]+'}"),
+        ("prefix: /a", "safe_regex: {regex: '/a.*|/b'}"),
         ("prefix: /a", "prefix: /A, case_sensitive: false"),
         ("prefix: /a, methods: [GET]", "prefix: /a"),
         ("prefix: /a, hosts: [a.example.com]", "prefix: /a, methods: [GET]"),
