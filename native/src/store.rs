@@ -1,12 +1,12 @@
 //! The data that all threads of the process share: the core's [`SharedStore`] in the process's own memory.
 //!
 //! No other module can read or write it, so it needs no MAC, and a new configuration finds the data of the
-//! previous one. Only complete values are written under a lock, so the data is consistent after a panic.
+//! previous one.
+
+mod shared;
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use proxy_wasm_jwt::jose::{JwkSet, JwksFault, ParsedJwkSet};
 use proxy_wasm_jwt::keys::KeySource;
@@ -14,68 +14,31 @@ use proxy_wasm_jwt::settings::Config;
 use proxy_wasm_jwt::store::{Entry, SharedStore, StoreKey, SwapError};
 
 use crate::clock;
+use shared::{Shared, lock};
 
-/// Increases with each write of a record or a document. A thread that reads this number first, and then the
-/// entries, has seen everything that was written before.
-static GENERATION: AtomicU64 = AtomicU64::new(1);
+pub(crate) use shared::Source;
 
-/// See [`GENERATION`].
+/// The locks and numbers of `shared`. A test puts those of loom in their place (native/tests/loom.rs).
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(super) use std::sync::{Mutex, MutexGuard};
+}
+
+/// Each part of the used proofs has its own lock, so that workers seldom wait for each other.
+const PARTS: u16 = 256;
+
+fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| Shared::new(PARTS, clock::wake_waiting))
+}
+
+/// See [`Shared::generation`].
 pub(crate) fn generation() -> u64 {
-    GENERATION.load(Ordering::Acquire)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A value and its version, which changes with each write; 0: there was none.
-#[derive(Debug, Default)]
-struct Cell {
-    value: Option<Vec<u8>>,
-    version: u64,
-}
-
-impl Cell {
-    fn get(&self) -> Entry {
-        Entry {
-            value: self.value.clone(),
-            version: self.version,
-        }
-    }
-
-    fn put(&mut self, value: &[u8]) {
-        self.value = Some(value.to_vec());
-        self.version = self.version.wrapping_add(1).max(1);
-    }
-
-    fn swap(&mut self, seen: u64, value: &[u8]) -> Result<(), SwapError> {
-        if self.version != seen {
-            return Err(SwapError::Conflict);
-        }
-        self.put(value);
-        Ok(())
-    }
-}
-
-/// The data of one key source. It lives as long as a configuration that names the source.
-#[derive(Debug, Default)]
-pub(crate) struct Source {
-    record: Mutex<Cell>,
-    /// The keys, and the version of their record.
-    keys: Mutex<Option<(u64, Arc<ParsedJwkSet>)>>,
-}
-
-type Sources = Mutex<HashMap<String, Weak<Source>>>;
-
-fn sources() -> &'static Sources {
-    static SOURCES: OnceLock<Sources> = OnceLock::new();
-    SOURCES.get_or_init(Mutex::default)
+    shared().generation()
 }
 
 /// The key sources of a configuration, which keeps their data alive.
 pub(crate) fn sources_of(config: &Config) -> Vec<Arc<Source>> {
-    let mut sources = lock(sources());
-    sources.retain(|_, source| source.strong_count() > 0);
     let remote = config
         .providers
         .iter()
@@ -83,47 +46,7 @@ pub(crate) fn sources_of(config: &Config) -> Vec<Arc<Source>> {
             KeySource::Remote(source) => Some(source.fingerprint()),
             KeySource::Local(_) => None,
         });
-    remote
-        .map(|name| {
-            let known = sources.get(&name).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let source = Arc::<Source>::default();
-                sources.insert(name, Arc::downgrade(&source));
-                source
-            })
-        })
-        .collect()
-}
-
-/// Each part of the used proofs has its own lock, so that workers seldom wait for each other.
-const PARTS: u16 = 256;
-
-/// Cells by their numbers, made at their first write.
-#[derive(Debug, Default)]
-struct Cells<K>(Mutex<HashMap<K, Cell>>);
-
-impl<K: Eq + Hash> Cells<K> {
-    fn get(&self, key: &K) -> Entry {
-        lock(&self.0)
-            .get(key)
-            .map_or_else(|| Cell::default().get(), Cell::get)
-    }
-
-    fn with<T>(&self, key: K, write: impl FnOnce(&mut Cell) -> T) -> T {
-        write(lock(&self.0).entry(key).or_default())
-    }
-}
-
-/// The list of used proofs with this number.
-fn proofs(number: u16) -> Option<&'static Cells<u16>> {
-    static PROOFS: OnceLock<Box<[Cells<u16>]>> = OnceLock::new();
-    let parts = PROOFS.get_or_init(|| (0..PARTS).map(|_| Cells::default()).collect());
-    parts.get(usize::from(number.checked_rem(PARTS)?))
-}
-
-fn nonce_secret() -> &'static Cells<()> {
-    static SECRET: OnceLock<Cells<()>> = OnceLock::new();
-    SECRET.get_or_init(Cells::default)
+    remote.map(|name| shared().hold(name)).collect()
 }
 
 /// The documents of `local_jwks` in use, with their keys.
@@ -148,78 +71,38 @@ pub(crate) fn local_keys(document: &[u8]) -> Result<Arc<ParsedJwkSet>, JwksFault
     Ok(parsed)
 }
 
-fn source(name: &str) -> Option<Arc<Source>> {
-    lock(sources()).get(name).and_then(Weak::upgrade)
-}
-
 /// The process's store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProcessStore;
 
-impl ProcessStore {
-    fn with<T>(key: StoreKey<'_>, write: impl FnOnce(&mut Cell) -> T) -> Option<T> {
-        match key {
-            StoreKey::Record(name) => source(name).map(|source| write(&mut lock(&source.record))),
-            // The keys are kept in parsed form.
-            StoreKey::Document(_) => None,
-            StoreKey::NonceSecret => Some(nonce_secret().with((), write)),
-            StoreKey::UsedProofs(number) => proofs(number).map(|part| part.with(number, write)),
-        }
-    }
-
-    /// Threads that wait for keys read them again.
-    fn announce(key: StoreKey<'_>) {
-        if let StoreKey::Record(_) = key {
-            GENERATION.fetch_add(1, Ordering::Release);
-            clock::wake_waiting();
-        }
-    }
-}
-
 impl SharedStore for ProcessStore {
     fn get(&self, key: StoreKey<'_>) -> Option<Entry> {
-        match key {
-            StoreKey::NonceSecret => Some(nonce_secret().get(&())),
-            StoreKey::UsedProofs(number) => proofs(number).map(|part| part.get(&number)),
-            StoreKey::Record(_) | StoreKey::Document(_) => Self::with(key, |cell| cell.get()),
-        }
+        shared().get(key)
     }
 
     fn swap(&self, key: StoreKey<'_>, seen: u64, value: &[u8]) -> Result<(), SwapError> {
-        let outcome = Self::with(key, |cell| cell.swap(seen, value)).unwrap_or(Err(SwapError::Failed));
-        if outcome.is_ok() {
-            Self::announce(key);
-        }
-        outcome
+        shared().swap(key, seen, value)
     }
 
     fn keys(&self, name: &str, version: u64) -> Option<Arc<ParsedJwkSet>> {
-        let source = source(name)?;
-        let keys = lock(&source.keys);
-        let (found, keys) = keys.as_ref()?;
-        (*found == version).then(|| keys.clone())
+        shared().keys(name, version)
     }
 
     fn put_keys(&self, name: &str, version: u64, keys: &Arc<ParsedJwkSet>) -> bool {
-        let source = source(name);
-        let before = source.map(|source| lock(&source.keys).replace((version, keys.clone())));
-        // The last user of the old keys drops them outside the lock.
-        drop(before);
+        shared().put_keys(name, version, keys);
         // A source without a configuration has no readers.
         true
     }
 
     fn put(&self, key: StoreKey<'_>, value: &[u8]) {
-        if Self::with(key, |cell| cell.put(value)).is_some() {
-            Self::announce(key);
-        }
+        shared().put(key, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     use std::thread;
 
     fn config(path: &str) -> Config {
