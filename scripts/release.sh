@@ -42,7 +42,11 @@ tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci-nat
     -cf "$dist/proxy-wasm-jwt-native-$version-oci.tar" oci-layout index.json blobs
 python3 scripts/release/sbom.py "$dist/jwt.wasm" >"$dist/sbom.cdx.json"
 python3 scripts/release/licenses.py >"$dist/THIRD-PARTY-LICENSES.md"
-python3 scripts/release/sbom.py "$dist/$native" native >"$dist/sbom-native.cdx.json"
+# The bill of materials contains the digest of one file, so each processor has its own.
+for made in "$dist"/libjwt-"$version"-linux-*.so; do
+    processor=${made##*-linux-}
+    python3 scripts/release/sbom.py "$made" native >"$dist/sbom-native-${processor%.so}.cdx.json"
+done
 python3 scripts/release/licenses.py native >"$dist/THIRD-PARTY-LICENSES-native.md"
 python3 scripts/release/licenses.py jwtctl >"$dist/THIRD-PARTY-LICENSES-jwtctl.md"
 toolchain=$(cat .build/wasm-toolchain 2>/dev/null || echo rustup)

@@ -36,7 +36,7 @@ def main(version, digest, image, toolchain, native):
 | `{native}` | the native module for Envoy 1.38 to 1.40 on this processor (docs/native.md) |
 | `oci/` and `proxy-wasm-jwt-{version}-oci.tar` | the image of the module as an OCI layout, digest `{image}` |
 | `oci-native/` and `proxy-wasm-jwt-native-{version}-oci.tar` | the image of the native module, for each processor |
-| `sbom.cdx.json`, `sbom-native.cdx.json` | the bills of materials, CycloneDX 1.5 |
+| `sbom.cdx.json`, `sbom-native-<processor>.cdx.json` | the bills of materials of the modules, CycloneDX 1.5 |
 | `THIRD-PARTY-LICENSES.md`, `THIRD-PARTY-LICENSES-native.md` | the licenses of the code in the modules |
 | `SHA256SUMS` | the checksums of these files |
 
