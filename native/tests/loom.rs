@@ -1,7 +1,7 @@
 //! The data that the workers share, under each order of their steps that the memory model allows.
 //!
-//! This compiles the store's own file (`native/src/store/shared.rs`) with loom's locks and numbers in place of
-//! the standard library's.
+//! This compiles the store's own file (`native/src/store/shared.rs`) with loom's locks and numbers in place
+//! of the standard library's.
 
 #![allow(
     clippy::arithmetic_side_effects,

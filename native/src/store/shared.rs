@@ -79,8 +79,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Used proofs are in this many parts. After the write of a record, `wake` calls the threads that wait for
-    /// keys.
+    /// Used proofs are in this many parts. After the write of a record, `wake` calls the threads that wait
+    /// for keys.
     pub(crate) fn new(parts: u16, wake: fn()) -> Self {
         Self {
             generation: AtomicU64::new(1),
