@@ -15,7 +15,7 @@ from checks import Row, check, table  # noqa: E402
 from kit import ENVOY, MODULE, Failure, Unavailable, say  # noqa: E402
 
 #: In the order in which they run; `slow` ones only if they are named.
-MODULES = ("oidc_provider", "glewlwyd", "lemonldap", "keycloak", "hydra", "spire")
+MODULES = ("oidc_provider", "glewlwyd", "lemonldap", "keycloak", "hydra", "dex", "spire")
 
 
 def load():
