@@ -141,9 +141,14 @@ impl<'a> Account<'a> {
 
     fn write_shortfall(&self, shortfall: Shortfall, to: &mut String) -> fmt::Result {
         match shortfall {
-            Shortfall::Condition(id) => {
+            Shortfall::Condition { id, is_absent } => {
                 let place = self.config.conditions.get(id.index());
-                to.write_str(place.map_or("", String::as_str))
+                to.write_str(place.map_or("", String::as_str))?;
+                to.write_str(if is_absent {
+                    ": the token has no such claim"
+                } else {
+                    ""
+                })
             }
             Shortfall::Scope => {
                 let authorization = match self.denial.reason {

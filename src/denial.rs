@@ -176,7 +176,12 @@ pub enum Shortfall {
     /// A scope.
     Scope,
     /// A condition on a claim.
-    Condition(ConditionId),
+    Condition {
+        /// The condition.
+        id: ConditionId,
+        /// The token does not have the only claim that the condition tests. A `null` counts as absent.
+        is_absent: bool,
+    },
 }
 
 impl Denial {
@@ -198,7 +203,7 @@ impl Denial {
     pub const fn lacking(shortfall: Shortfall) -> Self {
         let reason = match shortfall {
             Shortfall::Scope => Reason::ScopeInsufficient,
-            Shortfall::Condition(_) => Reason::ClaimRejected,
+            Shortfall::Condition { .. } => Reason::ClaimRejected,
         };
         Self::new(reason).short_of(shortfall)
     }

@@ -390,7 +390,7 @@ impl Stream {
         let label = denial.reason.label();
         host.set_filter_state("wasm.jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
-            Some(Shortfall::Condition(id)) => config.conditions.get(id.index()),
+            Some(Shortfall::Condition { id, .. }) => config.conditions.get(id.index()),
             Some(Shortfall::Scope) | None => None,
         };
         if let Some(condition) = condition {

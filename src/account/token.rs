@@ -1,7 +1,7 @@
 //! The content of a refused token, for `filter_state: {token: true}`.
 //!
-//! None of it is verified. It shows the claims that identify the token, and neither its signature nor any
-//! other claim.
+//! None of it is verified. It shows the claims that identify the token, its scopes, and neither its
+//! signature nor any other claim.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -17,8 +17,8 @@ use crate::settings::Config;
 /// The most tokens of a request that are shown,
 const MOST_TOKENS: usize = 2;
 
-/// the most values of `aud`,
-const MOST_AUDIENCES: usize = 4;
+/// the most values of a list, such as `aud`,
+const MOST_VALUES: usize = 4;
 
 /// about the most bytes of each string,
 const LONGEST_STRING: usize = 128;
@@ -63,7 +63,7 @@ fn write_token(out: &mut String, token: &UnverifiedJwt<'_>) {
         }
     }
     if let Ok(claims) = Object::parse(token.payload()) {
-        for name in ["iss", "aud", "exp"] {
+        for name in ["iss", "aud", "exp", "scope", "scp"] {
             write_member(out, name, claims.member(name));
         }
     }
@@ -75,11 +75,11 @@ fn write_member(out: &mut String, name: &str, value: Option<Json<'_>>) {
     };
     // Writing to a String does not fail.
     let _ = write!(out, ",\"{name}\":");
-    match value.as_array().filter(|_| name == "aud") {
+    match value.as_array() {
         Some(elements) => {
             out.push('[');
-            let omitted = elements.len().saturating_sub(MOST_AUDIENCES);
-            for (position, element) in elements.into_iter().take(MOST_AUDIENCES).enumerate() {
+            let omitted = elements.len().saturating_sub(MOST_VALUES);
+            for (position, element) in elements.into_iter().take(MOST_VALUES).enumerate() {
                 out.push_str(if position > 0 { "," } else { "" });
                 write_value(out, element);
             }
@@ -156,13 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn five_members_are_shown_and_nothing_else() {
+    fn members_that_tell_tokens_apart_are_shown_and_nothing_else() {
         assert_eq!(
             of(
                 r#"{"alg":"RS256","kid":"k1","typ":"JWT","jku":"https://evil.example"}"#,
                 r#"{"iss":"https://a.example","aud":["x","y"],"exp":1700000000,"sub":"alice","email":"a@b"}"#
             ),
             r#"{"unverified":true,"alg":"RS256","kid":"k1","iss":"https://a.example","aud":["x","y"],"exp":1700000000}"#
+        );
+        assert_eq!(
+            of(
+                "{}",
+                r#"{"scope":"orders:read","scp":["a","b"],"scopes":"c","roles":["x"]}"#
+            ),
+            r#"{"unverified":true,"scope":"orders:read","scp":["a","b"]}"#
         );
     }
 

@@ -213,7 +213,10 @@ impl Authorization {
             .iter()
             .find(|(_, condition)| !condition.holds(jwt, request, effort))
         {
-            Some((id, _)) => Err(Shortfall::Condition(*id)),
+            Some((id, condition)) => Err(Shortfall::Condition {
+                id: *id,
+                is_absent: matches!(condition, Condition::Claim(one) if one.value(jwt).is_none()),
+            }),
             None => Ok(()),
         }
     }
@@ -264,8 +267,12 @@ impl Condition {
 }
 
 impl ClaimCondition {
+    fn value<'j>(&self, jwt: &VerifiedJwt<'j>) -> Option<Json<'j>> {
+        jwt.claim(&self.claim).filter(|claim| claim.kind() != Kind::Null)
+    }
+
     fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> bool {
-        let claim = jwt.claim(&self.claim).filter(|claim| claim.kind() != Kind::Null);
+        let claim = self.value(jwt);
         if let Some(claim) = claim
             && effort.spend(claim.text().len()).is_none()
         {

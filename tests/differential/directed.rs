@@ -310,6 +310,10 @@ fn claims() -> Vec<Trial> {
         bearer(&good(0)),
         forged.clone(),
         bearer(&flawed("payload with spaces", maker(0))),
+        bearer(&flawed("sub with a line break", maker(0))),
+        bearer(&flawed("sub with control characters", maker(0))),
+        bearer(&flawed("sub with blanks at its ends", maker(0))),
+        bearer(&flawed("sub empty", maker(0))),
     ];
     let mut trials = each(
         "claims",

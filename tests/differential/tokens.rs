@@ -92,6 +92,25 @@ pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("alg missing", |m| m.good().without_header("alg").mint()),
     ("alg of another type", |m| m.good().header("alg", 256).mint()),
     ("alg unknown", |m| m.good().alg("RS257").mint()),
+    ("alg Ed25519", |m| m.of(&m.idp.keys[2]).alg("Ed25519").mint()),
+    ("cnf with a thumbprint", |m| {
+        m.good()
+            .claim(
+                "cnf",
+                json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+            )
+            .mint()
+    }),
+    ("sub with a line break", |m| {
+        m.good().claim("sub", "a\r\nx-role: admin").mint()
+    }),
+    ("sub with control characters", |m| {
+        m.good().claim("sub", "a\u{1}\u{7f}\tb").mint()
+    }),
+    ("sub with blanks at its ends", |m| {
+        m.good().claim("sub", " alice ").mint()
+    }),
+    ("sub empty", |m| m.good().claim("sub", "").mint()),
     ("alg in lower case", |m| m.good().alg("rs256").mint()),
     ("alg of another family", |m| m.good().alg("ES256").mint()),
     ("ec signature called rs256", |m| {

@@ -287,7 +287,17 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
         (
             get("/admin").bearer(&good().mint()),
             "claim_rejected",
+            "rules[3].authorize.claims[0]: the token has no such claim",
+        ),
+        (
+            get("/admin").bearer(&good().claim("role", "guest").mint()),
+            "claim_rejected",
             "rules[3].authorize.claims[0]",
+        ),
+        (
+            get("/admin").bearer(&good().claim("role", serde_json::Value::Null).mint()),
+            "claim_rejected",
+            "rules[3].authorize.claims[0]: the token has no such claim",
         ),
     ]
 }

@@ -40,7 +40,9 @@ impl Filter {
         let label = denial.reason.label();
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
-            Some(Shortfall::Condition(id)) => self.config.conditions.get(id.index()).map(String::as_str),
+            Some(Shortfall::Condition { id, .. }) => {
+                self.config.conditions.get(id.index()).map(String::as_str)
+            }
             Some(Shortfall::Scope) | None => None,
         };
         if let Some(condition) = condition {
