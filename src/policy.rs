@@ -33,7 +33,6 @@ pub use likeness::Match;
 pub use matched::Matched;
 pub use matcher::{AnyMatcher, RequestMatcher};
 pub use parameter::ParameterMatcher;
-#[cfg(not(target_family = "wasm"))]
 pub(crate) use path::in_normal_form;
 pub use path::{PathAmbiguity, PathPattern, PathTest, RequestPath};
 pub use query::Query;

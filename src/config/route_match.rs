@@ -8,11 +8,9 @@ use super::reach::{Earlier, Reach};
 use super::reader::Fields;
 use super::{Names, header_name, string_matcher};
 use crate::http::Authority;
-#[cfg(not(target_family = "wasm"))]
-use crate::policy::in_normal_form;
 use crate::policy::{
     AnyMatcher, FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
-    RequestMatcher,
+    RequestMatcher, in_normal_form,
 };
 
 const PATH_FIELDS: &str = "path, prefix, path_separated_prefix, safe_regex, connect_matcher";
@@ -218,15 +216,13 @@ fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>>
             "a request has such a character percent-encoded; write it so, as in `%20` for a space",
         ));
     }
-    // The module has no room for this check. Only for a prefix, the last segment may go on in the request: `/.` takes `/.git`.
-    #[cfg(not(target_family = "wasm"))]
+    // Only for a prefix, the last segment may go on in the request: `/.` takes `/.git`.
     refuse_other_spellings(node, path.as_bytes(), rest == ".*")?;
     Ok(path.into_boxed_bytes())
 }
 
 /// Refuses a path that clients and Envoy spell in another way: the rule would leave that spelling to the next
 /// rule.
-#[cfg(not(target_family = "wasm"))]
 fn refuse_other_spellings(node: &Node<'_>, path: &[u8], is_prefix: bool) -> Result<(), Box<ConfigError>> {
     let normal = in_normal_form(path);
     let mut segments = normal.split(|byte| *byte == b'/').skip(1).peekable();
