@@ -202,8 +202,8 @@ impl<'a> RequestPath<'a> {
     }
 
     /// Whether every server finds the same segments in the path. A canonical path begins with `/`. It has no
-    /// empty segment, no dot segment, no segment that some servers take for a dot segment (`..;v=1`,
-    /// `..%00`), no backslash, no control character, no broken escape, and no slash, backslash, dot or
+    /// empty segment, no dot segment, no segment that some servers take for one of these (`..;v=1`, `..%00`,
+    /// `%20` before another segment), no backslash, no control character, no broken escape, and no slash, backslash, dot or
     /// percent sign that is percent-encoded or from another script.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
@@ -229,6 +229,8 @@ impl<'a> RequestPath<'a> {
         // The previous byte was a dot at the end of a name.
         let mut ends_in_dot = false;
         let mut is_ascii = true;
+        // A segment begins like one that some servers leave nothing of.
+        let mut may_vanish = false;
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
             let byte = match (byte, after) {
@@ -244,6 +246,7 @@ impl<'a> RequestPath<'a> {
                 (byte, _) => *byte,
             };
             is_ascii &= byte.is_ascii();
+            may_vanish |= dots.is_none() && matches!(byte, b' ' | b':' | 0x80..);
             if byte == b'/' && ends_in_dot {
                 found = PathAmbiguity::Known;
             }
@@ -251,7 +254,7 @@ impl<'a> RequestPath<'a> {
                 found = PathAmbiguity::Known;
             }
             ends_in_colon = byte == b':';
-            ends_in_dot = byte == b'.' && dots == Some(NAME);
+            ends_in_dot = byte == b'.' && matches!(dots, Some(2 | NAME));
             dots = match (byte, dots) {
                 (b'/', Some(NAME)) => None,
                 (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
@@ -267,6 +270,9 @@ impl<'a> RequestPath<'a> {
                     Some(NAME)
                 }
             };
+        }
+        if may_vanish && interpretations::has_blank_segment(self.path) {
+            return PathAmbiguity::Beyond;
         }
         // A character from another script that resembles a dot or a slash, or a longer encoding of one.
         if !is_ascii
@@ -366,7 +372,7 @@ mod tests {
             "/",
             "/healthz",
             "/a/b/",
-            "/a.b/..c/...",
+            "/a.b/..c/x",
             "/.well-known/x",
             "/a:b@c,d/e=f&g",
             "/v1/a:cancel/$x",
@@ -375,6 +381,10 @@ mod tests {
         }
         for path in [
             "/%20",
+            "/a/%c2%a0",
+            "/%20a/b",
+            "/...%20/b",
+            "/a.b/..c/...",
             "/a%20b",
             "/a;v=1/b",
             "/a;v=1",
@@ -439,6 +449,14 @@ mod tests {
             "/a/.%ad",
             "/a/..:$I30:$INDEX_ALLOCATION/b",
             "/a/.%3a%24DATA/b",
+            "/a/%20/b",
+            "/a/%20/",
+            "/ /b",
+            "/%20./b",
+            "/%20;v=1/b",
+            "/\u{2003}%20/b",
+            "/a/%ff%20/b",
+            "/::$DATA/b",
         ] {
             assert_eq!(ambiguity(path), PathAmbiguity::Beyond, "{path}");
             assert!(!RequestPath::new(path.as_bytes()).is_canonical(), "{path}");

@@ -13,6 +13,11 @@ use spelling::is_deceptive_if_normal;
 pub(super) use spelling::{decoded_loosely, is_plain, without_invalid};
 use step::STEPS;
 
+/// Whether a segment before the last one consists of characters that servers drop.
+pub(super) fn has_blank_segment(path: &[u8]) -> bool {
+    path.len() > MOST || step::has_blank_segment(&in_normal_form(path))
+}
+
 /// The most bytes of all interpretations of one path: the worst path costs a worker a tenth of a millisecond.
 pub(super) const MOST: usize = 16 * 1024;
 /// A shorter interpretation counts as this many bytes, so a path has at most 42 interpretations.

@@ -187,34 +187,53 @@ fn without_controls(mut path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// The path in normal form. Each segment loses the name of a stream, everything after a NUL, and the dots,
-/// spaces and control characters at its end, unless it consists of nothing else. Only
-/// the last one may be empty then: a server that drops spaces at the end of a path leaves `/a/` of `/a/%20`.
+/// The path in normal form, with each segment as [`trimmed`] leaves it. Of three dots or more, Windows leaves
+/// nothing at the end of a path, and a name within it.
 fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
-    let last = path.iter().filter(|byte| **byte == b'/').count();
+    let last = memchr::memchr_iter(b'/', path).count();
     let mut left = Vec::with_capacity(path.len());
     for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
         if number > 0 {
             left.push(b'/');
         }
-        let mut trimmed = segment;
-        if has_stream(trimmed) {
-            trimmed = trimmed.split(|byte| *byte == b':').next().unwrap_or_default();
-        }
-        if let Some(end) = trimmed.windows(3).position(|three| three == b"%00") {
-            trimmed = trimmed.get(..end).unwrap_or_default();
-        }
-        // A dot segment may have the name of a stream, too: `..:$I30:$INDEX_ALLOCATION`. Three dots are none.
-        let is_dots =
-            |trimmed: &[u8]| matches!(trimmed, b"." | b"..") && segment.get(trimmed.len()) != Some(&b'.');
-        while let Some(before) = without_last_blank(trimmed).filter(|_| !is_dots(trimmed)) {
-            trimmed = before;
-        }
-        let is_blank_end = number == last && segment.starts_with(b"%");
-        let stays = trimmed.is_empty() && !is_blank_end;
+        let trimmed = trimmed(segment);
+        let stays = trimmed.is_empty() && number < last && segment.starts_with(b".");
         left.extend_from_slice(if stays { segment } else { trimmed });
     }
     left
+}
+
+/// Whether the path in normal form has a segment of blanks, perhaps with parameters, that is not the last
+/// one. Servers that drop blanks at the end of a segment find `/a//b` in `/a/%20/b`.
+pub(super) fn has_blank_segment(path: &[u8]) -> bool {
+    let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        let is_odd = !name.is_empty() && !name.starts_with(b".");
+        if is_odd && segments.peek().is_some() && trimmed(name).is_empty() {
+            return true;
+        }
+    }
+    false
+}
+
+/// A segment in normal form without the name of a stream, everything after a NUL, and the dots, spaces and
+/// control characters at its end.
+fn trimmed(segment: &[u8]) -> &[u8] {
+    let mut trimmed = segment;
+    if has_stream(trimmed) {
+        trimmed = trimmed.split(|byte| *byte == b':').next().unwrap_or_default();
+    }
+    if let Some(end) = trimmed.windows(3).position(|three| three == b"%00") {
+        trimmed = trimmed.get(..end).unwrap_or_default();
+    }
+    // A dot segment may have the name of a stream, too: `..:$I30:$INDEX_ALLOCATION`. Three dots are none.
+    let is_dots =
+        |trimmed: &[u8]| matches!(trimmed, b"." | b"..") && segment.get(trimmed.len()) != Some(&b'.');
+    while let Some(before) = without_last_blank(trimmed).filter(|_| !is_dots(trimmed)) {
+        trimmed = before;
+    }
+    trimmed
 }
 
 /// Whether Windows may find the name of a stream in the segment: `name::$DATA`,

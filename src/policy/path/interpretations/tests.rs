@@ -41,6 +41,10 @@ fn what_servers_make_of_a_path_is_found() {
         ("/payments.%20./x", "/payments/x"),
         ("/payments/%20", "/payments/"),
         ("/payments/\u{3000}", "/payments/"),
+        ("/payments/...", "/payments/"),
+        ("/payments/%20/x", "/payments/x"),
+        ("/%20;a/payments", "/payments"),
+        ("/::$DATA/payments", "/payments"),
         ("/payments;a/x;b", "/payments/x"),
         ("/payments%3ba/x", "/payments/x"),
         ("/payments%00.png/x", "/payments/x"),
@@ -101,9 +105,9 @@ fn a_path_has_few_readings_unless_somebody_means_it() {
 
 /// Paths made of what makes them hard to read.
 fn paths() -> impl Iterator<Item = Vec<u8>> {
-    const PIECES: [&str; 24] = [
+    const PIECES: [&str; 27] = [
         "/", "/", "/", "a", "b", ".", "..", ";", "\\", "%", "%2f", "%2E", "%5c", "%25", "%252e", "%3b",
-        "%20", "%00", "%41", "%40", "%c3%a9", "é", "%3f", "...",
+        "%20", "%00", "%41", "%40", "%c3%a9", "é", "%3f", "...", "%c2%a0", "::$DATA", "%20/",
     ];
     let mut state = 0x9e37_79b9_u32;
     let mut random = move |below: usize| {
