@@ -262,6 +262,66 @@ pub(crate) const ALL: &[Deviation] = &[
         },
     },
     Deviation {
+        id: "bound-tokens",
+        ours: "A token that is bound to a key or certificate (`cnf`) needs the proof that `binding` asks for. Without `binding` the filter refuses it.",
+        theirs: "It ignores `cnf`.",
+        why: "RFC 7800 section 3: such a token is for the holder of the key. Without the check, a thief can use it.",
+        explains: |case, aspect| {
+            refused(case, aspect, &["binding_mismatch"], |token| {
+                token.claims.get("cnf").is_some()
+            })
+        },
+    },
+    Deviation {
+        id: "ed25519-by-its-name",
+        ours: "The filter accepts the `alg` `Ed25519` as well as `EdDSA`.",
+        theirs: "It refuses `Ed25519`, or forwards the request without claims where the token may be invalid.",
+        why: "RFC 9864 replaces `EdDSA` by this name.",
+        explains: |case, aspect| {
+            let without_claims = match aspect {
+                Aspect::Header(_) => tolerant(case),
+                _ => decided(aspect) && theirs_is(case, 401, "[alg]_is_not_supported"),
+            };
+            without_claims
+                && matches!(case.ours, Outcome::Forwarded(_))
+                && any(case, |token| token.header["alg"] == "Ed25519")
+        },
+    },
+    Deviation {
+        id: "claims-that-fit-no-header",
+        ours: "The filter leaves a claim header out if the claim has control characters, or white space at an end.",
+        theirs: "It removes white space at the ends. With a control character, the request gets 503.",
+        why: "A changed value names somebody else. A token that the filter accepts does not become a server error.",
+        explains: |case, aspect| {
+            let fits =
+                |text: &str| text.trim() == text && !text.contains(|letter: char| letter.is_ascii_control());
+            match header(case, aspect) {
+                Some((name, ours, theirs)) => {
+                    owned(case, name)
+                        && ours.is_empty()
+                        && theirs.len() == 1
+                        && claims_for(case, name).any(|claim| {
+                            any(case, |token| {
+                                token
+                                    .claims
+                                    .get(claim)
+                                    .and_then(serde_json::Value::as_str)
+                                    .is_some_and(|text| !fits(text))
+                            })
+                        })
+                }
+                None => {
+                    decided(aspect)
+                        && matches!(case.ours, Outcome::Forwarded(_))
+                        && theirs_is(case, 503, "invalid_header_value_for")
+                        && any(case, |token| {
+                            token.claims["sub"].as_str().is_some_and(|text| !fits(text))
+                        })
+                }
+            }
+        },
+    },
+    Deviation {
         id: "critical-header",
         ours: "The filter refuses `crit`, and `b64` other than true, because it implements no extension.",
         theirs: "It ignores them.",
