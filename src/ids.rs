@@ -48,6 +48,10 @@ index! {
     RuleId
 }
 index! {
+    /// One entry of a rule's `match`, by its position among those of all rules.
+    MatcherId
+}
+index! {
     /// An entry of `requirement_map`, by its position in the configuration.
     RequirementId
 }

@@ -57,7 +57,7 @@ impl Default for PatternSet {
 #[derive(Clone, Debug)]
 pub struct Member {
     set: Rc<PatternSet>,
-    number: u32,
+    index: u32,
 }
 
 /// The remaining effort of one request, and the results so far: no text is searched twice.
@@ -144,11 +144,11 @@ impl PatternSet {
     #[must_use]
     pub fn add(self: &Rc<Self>, pattern: Pattern) -> Member {
         let mut patterns = self.patterns.borrow_mut();
-        let number = u32::try_from(patterns.len()).unwrap_or(u32::MAX);
+        let index = u32::try_from(patterns.len()).unwrap_or(u32::MAX);
         patterns.push(pattern.0);
         Member {
             set: self.clone(),
-            number,
+            index,
         }
     }
 
@@ -156,8 +156,8 @@ impl PatternSet {
     pub fn finish(&self) {
         self.program.borrow_mut().get_or_insert_with(|| {
             let mut compiler = Compiler::default();
-            for (number, pattern) in (0..).zip(self.patterns.take()) {
-                compiler.add(pattern, number);
+            for (index, pattern) in (0..).zip(self.patterns.take()) {
+                compiler.add(pattern, index);
             }
             compiler.finish()
         });
@@ -196,7 +196,7 @@ impl Member {
     /// Whether the pattern matches this text; `None`: the search would cost too much.
     #[must_use]
     pub fn matches<'t>(&self, text: &Text<'t>, search: &mut Search<'t>) -> Option<bool> {
-        search.matching(&self.set, text).hold(self.number)
+        search.matching(&self.set, text).hold(self.index)
     }
 
     /// The set of the pattern.
@@ -207,14 +207,14 @@ impl Member {
 
     /// Its index in the set.
     #[must_use]
-    pub const fn number(&self) -> u32 {
-        self.number
+    pub const fn index(&self) -> u32 {
+        self.index
     }
 
     /// The same as above, for a text that is searched only once.
     #[must_use]
     pub fn matches_once(&self, text: &[u8], effort: &mut Effort) -> Option<bool> {
-        self.set.matching(text, effort).hold(self.number)
+        self.set.matching(text, effort).hold(self.index)
     }
 }
 
@@ -257,9 +257,9 @@ impl Default for Search<'_> {
 impl Hits {
     /// Whether the pattern with this index matches; `None` if that is unknown.
     #[must_use]
-    pub fn hold(&self, number: u32) -> Option<bool> {
+    pub fn hold(&self, index: u32) -> Option<bool> {
         match self {
-            Self::Known(hits) => Some(hits.binary_search(&number).is_ok()),
+            Self::Known(hits) => Some(hits.binary_search(&index).is_ok()),
             Self::Unknown => None,
         }
     }

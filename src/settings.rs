@@ -72,8 +72,7 @@ impl IssuerIndex {
     #[must_use]
     pub fn new(providers: &[Provider]) -> Self {
         let mut index = Self::default();
-        for (number, provider) in providers.iter().enumerate() {
-            let id = ProviderId::new(number);
+        for (id, provider) in (0..).map(ProviderId::new).zip(providers) {
             if provider.claims.issuer_pattern.is_some() {
                 index.patterns.push(id);
                 continue;

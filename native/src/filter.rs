@@ -134,23 +134,23 @@ impl Filter {
 
     // --- streams that wait
 
-    /// A stream of this worker waits. Returns the number for waking it.
+    /// A stream of this worker waits. Returns the identifier with which to wake it.
     pub(crate) fn wait(&self, worker: u32, scheduler: Scheduler) -> u64 {
         let mut waiting = lock(&self.waiting);
-        let number = waiting.next;
-        waiting.next = number.wrapping_add(1);
-        waiting.streams.insert(number, (worker, scheduler));
-        number
+        let id = waiting.next;
+        waiting.next = id.wrapping_add(1);
+        waiting.streams.insert(id, (worker, scheduler));
+        id
     }
 
     /// The stream no longer waits.
-    pub(crate) fn end_wait(&self, number: u64) {
-        lock(&self.waiting).streams.remove(&number);
+    pub(crate) fn end_wait(&self, id: u64) {
+        lock(&self.waiting).streams.remove(&id);
     }
 
     /// Wakes one stream.
-    pub(crate) fn wake(&self, number: u64) {
-        if let Some((_, scheduler)) = lock(&self.waiting).streams.get(&number) {
+    pub(crate) fn wake(&self, id: u64) {
+        if let Some((_, scheduler)) = lock(&self.waiting).streams.get(&id) {
             scheduler.commit();
         }
     }

@@ -48,7 +48,7 @@ pub(crate) struct Stream {
     filter: Arc<Filter>,
     /// `None` if this thread could not read the configuration: then no request passes.
     worker: Option<Rc<Worker>>,
-    number: u32,
+    stream_id: u32,
     progress: Cell<Progress>,
     held: RefCell<Option<Rc<Held>>>,
     /// The request as its client sent it, if it may still take another route.
@@ -61,7 +61,7 @@ impl Stream {
     pub(crate) fn new(host: &Host<'_>, filter: Arc<Filter>) -> Self {
         let worker = worker::of_this_thread(&filter, host);
         Self {
-            number: worker.as_ref().map_or(0, |worker| worker.next_stream()),
+            stream_id: worker.as_ref().map_or(0, |worker| worker.next_stream()),
             filter,
             worker,
             progress: Cell::new(Progress::Held),
@@ -74,7 +74,7 @@ impl Stream {
     /// A stream that refuses every request.
     pub(crate) fn broken(filter: Arc<Filter>) -> Self {
         Self {
-            number: 0,
+            stream_id: 0,
             filter,
             worker: None,
             progress: Cell::new(Progress::Held),
@@ -123,12 +123,12 @@ impl Stream {
                 if !worker.config.policy.requirement_map.is_empty() {
                     self.request.replace(Some(request.clone()));
                 }
-                worker.handle_request(host, self.number, request)
+                worker.handle_request(host, self.stream_id, request)
             }
             None => Decision::Deny(malformed("headers")),
         };
         match decision {
-            Decision::Wait => match worker.hold(&self.filter, host, self.number) {
+            Decision::Wait => match worker.hold(&self.filter, host, self.stream_id) {
                 Some(held) => {
                     self.filter.metrics.core.waiting.increment(&Context::Stream(host));
                     self.held.replace(Some(held));
@@ -198,13 +198,13 @@ impl Stream {
         if self.progress.get() == Progress::Held
             && let Some(worker) = &self.worker
         {
-            worker.handle_cancel(&self.filter, self.number);
+            worker.handle_cancel(&self.filter, self.stream_id);
         }
     }
 
     fn end_wait(&self) {
         if let Some(held) = self.held.take() {
-            self.filter.end_wait(held.number);
+            self.filter.end_wait(held.wait_id);
         }
     }
 

@@ -48,8 +48,8 @@ pub(crate) fn engine(config: &Rc<Config>) -> Authenticator {
 /// A request that waits.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// The number for waking its stream.
-    pub(crate) number: u64,
+    /// The identifier with which to wake its stream.
+    pub(crate) wait_id: u64,
     /// The beginning of its wait.
     pub(crate) since: UnixTime,
     pub(crate) outcome: RefCell<Outcome>,
@@ -72,7 +72,7 @@ pub(crate) struct Worker {
     pub(crate) config: Rc<Config>,
     pub(crate) reads_by_name: bool,
     engine: RefCell<Authenticator>,
-    /// The store's number at the engine's last read.
+    /// The store's generation at the engine's last read.
     seen: Cell<u64>,
     held: RefCell<HashMap<u32, Rc<Held>>>,
     last_stream: Cell<u32>,
@@ -147,7 +147,7 @@ impl Worker {
         self.seen.set(0);
         for (_, held) in self.held.borrow_mut().drain() {
             held.outcome.replace(Outcome::Lost);
-            filter.wake(held.number);
+            filter.wake(held.wait_id);
         }
     }
 
@@ -169,15 +169,15 @@ impl Worker {
 
     // --- requests
 
-    /// A number that no other stream of this worker has.
+    /// An identifier that no other stream of this worker has.
     pub(crate) fn next_stream(&self) -> u32 {
         let held = self.held.borrow();
-        let mut number = self.last_stream.get();
+        let mut id = self.last_stream.get();
         loop {
-            number = number.wrapping_add(1);
-            if !held.contains_key(&number) {
-                self.last_stream.set(number);
-                return number;
+            id = id.wrapping_add(1);
+            if !held.contains_key(&id) {
+                self.last_stream.set(id);
+                return id;
             }
         }
     }
@@ -209,7 +209,7 @@ impl Worker {
             return None;
         };
         let held = Rc::new(Held {
-            number: filter.wait(self.index, scheduler),
+            wait_id: filter.wait(self.index, scheduler),
             since: self.last_seen.get(),
             outcome: RefCell::default(),
         });
@@ -222,7 +222,7 @@ impl Worker {
     /// A stream has ended, or no longer waits.
     pub(crate) fn handle_cancel(&self, filter: &Filter, stream: u32) {
         if let Some(held) = self.held.borrow_mut().remove(&stream) {
-            filter.end_wait(held.number);
+            filter.end_wait(held.wait_id);
         }
         self.engine(|engine| engine.handle_cancel(StreamId(stream)));
     }
@@ -246,7 +246,7 @@ impl Worker {
             let held = self.held.borrow_mut().remove(&stream);
             if let Some(held) = held {
                 held.outcome.replace(Outcome::Decided(decision));
-                filter.wake(held.number);
+                filter.wake(held.wait_id);
             }
         }
         let timeout = self.engine(|engine| engine.next_timeout(now));

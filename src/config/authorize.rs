@@ -29,13 +29,13 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
     if scopes.is_none() && conditions.is_empty() {
         return Err(node.invalid("has no condition; write `scopes`, `claims` or both"));
     }
-    if let Some(number) = contradiction(&conditions) {
+    if let Some(index) = contradiction(&conditions) {
         let nodes = fields
             .get(AuthorizeObject::claims)
             .map(|node| node.list())
             .transpose()?;
         let nodes = nodes.unwrap_or_default();
-        let node = nodes.get(number).unwrap_or(node);
+        let node = nodes.get(index).unwrap_or(node);
         return Err(node.invalid(
             "can never be true together with another condition: one needs the claim, and one needs it to be absent",
         ));

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::locations::Locations;
 use super::options::ReadKeys;
 use crate::forward::OwnedHeaders;
-use crate::ids::{ConditionId, FieldId, ScopesId};
+use crate::ids::{ConditionId, FieldId, MatcherId, ScopesId};
 use crate::pattern::PatternSet;
 use crate::policy::{ProtectedResource, ProtectedResources};
 use crate::request::WantedFields;
@@ -71,11 +71,11 @@ impl Names {
         id
     }
 
-    /// The number of a matcher.
-    pub(super) fn matcher(&mut self) -> usize {
-        let number = self.matchers;
-        self.matchers = number.saturating_add(1);
-        number
+    /// The index of the next matcher.
+    pub(super) fn matcher(&mut self) -> MatcherId {
+        let id = MatcherId::new(self.matchers);
+        self.matchers = self.matchers.saturating_add(1);
+        id
     }
 
     pub(super) fn field(&mut self, name: &str) -> FieldId {

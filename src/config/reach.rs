@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::error::ConfigError;
 use super::node::Node;
+use crate::ids::RuleId;
 use crate::pattern::Pattern;
 use crate::policy::{Policy, Requirement};
 use crate::provider::Provider;
@@ -46,7 +47,7 @@ enum Paths {
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     /// Their indexes, by the set in one text. Each further kind of map would add kilobytes to the module.
-    numbers: BTreeMap<String, usize>,
+    rules: BTreeMap<String, RuleId>,
     key: String,
     /// Some of them ignore case.
     ignores_case: bool,
@@ -57,8 +58,8 @@ pub(super) struct Earlier {
 /// The reason for which a matcher has no effect.
 #[derive(Clone, Copy)]
 enum Covered {
-    Surely(usize),
-    Probably(usize),
+    Surely(RuleId),
+    Probably(RuleId),
 }
 
 impl Reach {
@@ -111,12 +112,12 @@ impl Earlier {
     pub(super) fn add(
         &mut self,
         reach: &Reach,
-        number: usize,
+        rule: RuleId,
         node: &Node<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Box<ConfigError>> {
         match self.covering(reach) {
-            Some(Covered::Surely(earlier)) if earlier == number => {
+            Some(Covered::Surely(earlier)) if earlier == rule => {
                 return Err(node.invalid(
                     "a part of its `match` can never match: an earlier part takes every request that this matches; \
                      remove it",
@@ -124,31 +125,33 @@ impl Earlier {
             }
             Some(Covered::Surely(earlier)) => {
                 return Err(node.invalid(format!(
-                    "can never match: rules[{earlier}] comes first and takes every request that this matches; write the \
-                     narrower rule before the wider one, or remove this"
+                    "can never match: rules[{}] comes first and takes every request that this matches; write the \
+                     narrower rule before the wider one, or remove this",
+                    earlier.index()
                 )));
             }
-            Some(Covered::Probably(earlier)) if earlier != number => warnings.push(format!(
-                "{}: hardly ever matches: rules[{earlier}] comes first, and its pattern takes nearly every request that \
+            Some(Covered::Probably(earlier)) if earlier != rule => warnings.push(format!(
+                "{}: hardly ever matches: rules[{}] comes first, and its pattern takes nearly every request that \
                  this matches; write the narrower rule before the wider one",
-                node.path()
+                node.path(),
+                earlier.index()
             )),
             Some(Covered::Probably(_)) | None => {}
         }
-        self.take(reach, number);
+        self.take(reach, rule);
         Ok(())
     }
 
     /// Adds a matcher without that check.
-    pub(super) fn take(&mut self, reach: &Reach, number: usize) {
+    pub(super) fn take(&mut self, reach: &Reach, rule: RuleId) {
         let kind = kind(reach.paths, reach.ignore_case);
         self.ignores_case |= reach.ignore_case;
         self.has_open_patterns |= reach.paths == Paths::NearlyBeginning;
         let pattern = reach.pattern.as_deref().map(|pattern| ('p', pattern));
         for (kind, text) in [Some((kind, &*reach.text)), pattern].into_iter().flatten() {
             self.spell(&reach.tests, kind, text);
-            if !self.numbers.contains_key(&self.key) {
-                self.numbers.insert(self.key.clone(), number);
+            if !self.rules.contains_key(&self.key) {
+                self.rules.insert(self.key.clone(), rule);
             }
         }
     }
@@ -165,9 +168,9 @@ impl Earlier {
         self.key.push_str(text);
     }
 
-    fn find(&mut self, tests: &str, kind: char, text: &str) -> Option<usize> {
+    fn find(&mut self, tests: &str, kind: char, text: &str) -> Option<RuleId> {
         self.spell(tests, kind, text);
-        self.numbers.get(&self.key).copied()
+        self.rules.get(&self.key).copied()
     }
 
     fn covering(&mut self, reach: &Reach) -> Option<Covered> {
@@ -175,7 +178,7 @@ impl Earlier {
         let own = Some(&*reach.tests).filter(|tests| !tests.is_empty());
         for tests in [Some(""), own].into_iter().flatten() {
             match self.covering_with(tests, reach) {
-                Some(Covered::Probably(number)) => probable = probable.or(Some(number)),
+                Some(Covered::Probably(rule)) => probable = probable.or(Some(rule)),
                 Some(sure) => return Some(sure),
                 None => {}
             }
@@ -186,9 +189,9 @@ impl Earlier {
     /// One of the matchers with the same other tests that covers all of these paths.
     fn covering_with(&mut self, tests: &str, reach: &Reach) -> Option<Covered> {
         if let Some(pattern) = &reach.pattern
-            && let Some(number) = self.find(tests, 'p', pattern)
+            && let Some(rule) = self.find(tests, 'p', pattern)
         {
-            return Some(Covered::Surely(number));
+            return Some(Covered::Surely(rule));
         }
         let lower = reach.text.to_ascii_lowercase();
         let is_narrow = matches!(reach.paths, Paths::Exact | Paths::Below);
@@ -209,13 +212,13 @@ impl Earlier {
                     (Paths::Exact, is_whole && reach.paths == Paths::Exact),
                     (Paths::NearlyBeginning, !ignore_case && self.has_open_patterns),
                 ] {
-                    let number = match is_covered {
+                    let rule = match is_covered {
                         true => self.find(tests, kind(paths, ignore_case), head),
                         false => None,
                     };
-                    match (number, paths) {
-                        (Some(number), Paths::NearlyBeginning) => probable = probable.or(Some(number)),
-                        (Some(number), _) => return Some(Covered::Surely(number)),
+                    match (rule, paths) {
+                        (Some(rule), Paths::NearlyBeginning) => probable = probable.or(Some(rule)),
+                        (Some(rule), _) => return Some(Covered::Surely(rule)),
                         (None, _) => {}
                     }
                 }
@@ -243,17 +246,17 @@ const fn kind(paths: Paths, ignore_case: bool) -> char {
 #[cfg(not(target_family = "wasm"))]
 pub(super) fn warn_of_hidden(policy: &Policy, warnings: &mut Vec<String>) {
     for (rule, part, by) in policy.hidden() {
-        let mut place = format!("rules[{rule}]");
+        let mut place = format!("rules[{}]", rule.index());
         if policy
             .rules
-            .get(rule)
+            .get(rule.index())
             .is_some_and(|rule| rule.matcher.0.len() > 1)
         {
             place.push_str(&format!(".match[{part}]"));
         }
-        for (number, rule) in by.into_iter().enumerate() {
-            place.push_str(if number == 0 { ": never matches: " } else { " and " });
-            place.push_str(&format!("rules[{rule}]"));
+        for (at, rule) in by.into_iter().enumerate() {
+            place.push_str(if at == 0 { ": never matches: " } else { " and " });
+            place.push_str(&format!("rules[{}]", rule.index()));
         }
         place.push_str(
             " take every request that this matches; write the narrower rule before the wider one, or remove this",
@@ -267,14 +270,15 @@ pub(super) fn warn_of_hidden(policy: &Policy, warnings: &mut Vec<String>) {
 pub(super) fn warn_of_unused(
     policy: &Policy,
     providers: &[Provider],
-    everything: Option<usize>,
+    everything: Option<RuleId>,
     warnings: &mut Vec<String>,
 ) {
     // If no rule matches, a token of any provider suffices.
-    let Some(number) = everything else { return };
+    let Some(everything) = everything else { return };
+    let rule = everything.index();
     if policy.filter_state_rules.is_some() {
         warnings.push(format!(
-            "filter_state_rules: never used: rules[{number}] takes every request, and filter_state_rules apply where no \
+            "filter_state_rules: never used: rules[{rule}] takes every request, and filter_state_rules apply where no \
              rule matches"
         ));
     }
@@ -288,7 +292,7 @@ pub(super) fn warn_of_unused(
     }
     for (provider, _) in providers.iter().zip(used).filter(|(_, used)| !used) {
         warnings.push(format!(
-            "providers.{}: never used: no rule and no entry of requirement_map names it, and rules[{number}] takes every \
+            "providers.{}: never used: no rule and no entry of requirement_map names it, and rules[{rule}] takes every \
              request",
             provider.name
         ));

@@ -8,6 +8,7 @@ use super::reach::{Earlier, Reach};
 use super::reader::Fields;
 use super::{Names, header_name, string_matcher};
 use crate::http::Authority;
+use crate::ids::RuleId;
 use crate::policy::{
     AnyMatcher, FieldKind, HeaderMatcher, HeaderTest, HostPattern, ParameterMatcher, PathPattern, PathTest,
     RequestMatcher, in_normal_form,
@@ -28,7 +29,7 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
     let ignore_case = !fields.value(MatchObject::case_sensitive)?;
 
     let mut matcher = RequestMatcher {
-        number: names.matcher(),
+        id: names.matcher(),
         ..RequestMatcher::default()
     };
     let mut reach = Reach::default();
@@ -117,8 +118,8 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
     if let Some(node) = fields.get(MatchObject::not) {
         let (not, excluded) = read(node, names)?;
         let mut all = Earlier::default();
-        for (number, other) in excluded.into_iter().enumerate() {
-            all.take(&other, number);
+        for other in excluded {
+            all.take(&other, RuleId::default());
         }
         if all.surely_covers(&reach) {
             return Err(

@@ -7,6 +7,7 @@ use super::node::{Node, read_each};
 use super::reach::{Earlier, Reach};
 use super::requirement::Known;
 use super::route_match;
+use crate::ids::RuleId;
 use crate::policy::{FilterStateRules, Rule};
 
 const MAX_RULES: usize = 10_000;
@@ -16,7 +17,7 @@ pub(super) fn read(
     node: &Node<'_>,
     known: &Known<'_>,
     names: &mut Names,
-) -> Result<(Vec<Rule>, Option<usize>), Box<ConfigError>> {
+) -> Result<(Vec<Rule>, Option<RuleId>), Box<ConfigError>> {
     let nodes = node.list()?;
     if nodes.len() > MAX_RULES {
         return Err(node.invalid(format!(
@@ -26,10 +27,10 @@ pub(super) fn read(
     }
     let mut earlier = Earlier::default();
     let mut everything = None;
-    let mut number = 0_usize;
+    let mut index = 0_usize;
     let rules = read_each(&nodes, |node| {
-        let this = number;
-        number = number.saturating_add(1);
+        let this = RuleId::new(index);
+        index = index.saturating_add(1);
         let (rule, reaches) = read_rule(node, known, names)?;
         for reach in reaches {
             if reach.is_everything() {

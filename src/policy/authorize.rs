@@ -147,12 +147,12 @@ impl Scalars {
 
     /// Calls `found` with the index of each wanted value that equals the element, until `found` returns true.
     fn each(&self, element: Json<'_>, mut found: impl FnMut(usize) -> bool) -> bool {
-        if let Some(number) = element.as_str().and_then(|text| self.texts.find(&text)) {
-            return found(number);
+        if let Some(index) = element.as_str().and_then(|text| self.texts.find(&text)) {
+            return found(index);
         }
-        let numbers = (self.texts.0.len()..).zip(&self.others);
-        let mut alike = numbers.filter(|(_, other)| other.is(element));
-        alike.any(|(number, _)| found(number))
+        let others = (self.texts.0.len()..).zip(&self.others);
+        let mut alike = others.filter(|(_, other)| other.is(element));
+        alike.any(|(index, _)| found(index))
     }
 
     fn len(&self) -> usize {
@@ -226,7 +226,7 @@ impl Scopes {
     fn are_held(&self, jwt: &VerifiedJwt<'_>, effort: &mut Effort) -> bool {
         let mut held = vec![false; self.words.0.len()];
         let mut hold = |scope: &str| {
-            let held = self.words.find(scope).and_then(|number| held.get_mut(number));
+            let held = self.words.find(scope).and_then(|index| held.get_mut(index));
             if let Some(held) = held {
                 *held = true;
             }
@@ -306,8 +306,8 @@ impl ClaimCondition {
                 }
                 let mut found = vec![false; wanted.len()];
                 for element in elements {
-                    wanted.each(element, |number| {
-                        if let Some(found) = found.get_mut(number) {
+                    wanted.each(element, |index| {
+                        if let Some(found) = found.get_mut(index) {
                             *found = true;
                         }
                         false

@@ -66,10 +66,10 @@ impl RuleIndex {
             return index;
         }
         let mut texts: Vec<(Box<[u8]>, u32)> = Vec::new();
-        for (number, rule) in (0..).zip(rules) {
-            for matcher in &rule.0 {
+        for (rule, matchers) in (0..).zip(rules) {
+            for matcher in &matchers.0 {
                 let Some(path) = &matcher.path else {
-                    index.any_path.push(number);
+                    index.any_path.push(rule);
                     continue;
                 };
                 match path.test() {
@@ -81,13 +81,13 @@ impl RuleIndex {
                             text => text.to_ascii_lowercase(),
                         };
                         // The index compares an interpretation of a path in another spelling.
-                        texts.push((found_by(text).into(), number));
+                        texts.push((found_by(text).into(), rule));
                         if **text != *path.normal() {
-                            texts.push((found_by(path.normal()).into(), number));
+                            texts.push((found_by(path.normal()).into(), rule));
                         }
                     }
                     PathTest::Pattern(pattern) => {
-                        index.patterns.push((pattern.number(), number));
+                        index.patterns.push((pattern.index(), rule));
                         index.set.get_or_insert_with(|| pattern.set().clone());
                     }
                 }
@@ -159,7 +159,7 @@ impl RuleIndex {
                 Hits::Known(hits) => hits
                     .iter()
                     .filter_map(|hit| {
-                        let at = self.patterns.binary_search_by_key(hit, |(number, _)| *number);
+                        let at = self.patterns.binary_search_by_key(hit, |(pattern, _)| *pattern);
                         at.ok().and_then(|at| self.patterns.get(at)).map(rule_of)
                     })
                     .collect(),
@@ -181,12 +181,12 @@ impl Candidates<'_> {
     #[inline(never)]
     pub(super) fn from<'r>(
         &mut self,
-        number: u32,
+        start: u32,
         path: &RequestPath<'r>,
         matched: &Matched<'r>,
     ) -> Option<u32> {
         let index = self.index;
-        let first = |list: &[u32]| list.get(list.partition_point(|rule| *rule < number)).copied();
+        let first = |list: &[u32]| list.get(list.partition_point(|rule| *rule < start)).copied();
         let known = [first(&self.found), first(&index.any_path)]
             .into_iter()
             .flatten()
@@ -194,7 +194,7 @@ impl Candidates<'_> {
         let of_patterns = match &self.by_pattern {
             Some(rules) => first(rules),
             None => {
-                let next = index.patterns.partition_point(|(_, rule)| *rule < number);
+                let next = index.patterns.partition_point(|(_, rule)| *rule < start);
                 let (_, next) = index.patterns.get(next).copied().unzip();
                 match next {
                     Some(next) if known.is_none_or(|known| next < known) => {

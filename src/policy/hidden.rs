@@ -9,7 +9,7 @@ use super::matched::Matched;
 use super::matcher::{AnyMatcher, RequestMatcher};
 use super::path::{PathPattern, PathTest, RequestPath};
 use super::{FieldKind, Match, Policy};
-use crate::ids::FieldId;
+use crate::ids::{FieldId, RuleId};
 use crate::request::RequestHead;
 
 /// A value that represents all values that no rule names.
@@ -24,12 +24,12 @@ type Axis = (FieldId, Vec<Vec<u8>>);
 /// Whether one part of a rule is hidden.
 struct Search<'p> {
     policy: &'p Policy,
-    rule: usize,
+    rule: RuleId,
     part: &'p RequestMatcher,
     paths: Vec<Vec<u8>>,
     axes: Vec<Axis>,
     /// The rules that match its requests, in order.
-    by: Vec<usize>,
+    by: Vec<RuleId>,
     left: usize,
 }
 
@@ -106,10 +106,10 @@ impl Search<'_> {
             let is_own = path.starts_with(own) && !(is_whole && path != own);
             let mut next = 0;
             let mut is_taken = !is_own;
-            while is_own && let Some(rule) = self.next_rule(next, &path) {
+            while is_own && let Some(id) = self.next_rule(next, &path) {
                 is_taken = true;
-                next = rule.saturating_add(1);
-                let rule = self.policy.rules.get(rule);
+                next = id.index().saturating_add(1);
+                let rule = self.policy.rules.get(id.index());
                 for part in rule.into_iter().flat_map(|rule| &rule.matcher.0) {
                     self.take(part);
                 }
@@ -129,7 +129,7 @@ impl Search<'_> {
 
     /// The first earlier rule from this one on that may match a request with this path, if the tried requests
     /// show all that its tests can match.
-    fn next_rule(&self, from: usize, path: &[u8]) -> Option<usize> {
+    fn next_rule(&self, from: usize, path: &[u8]) -> Option<RuleId> {
         let request = RequestHead::new();
         let (matched, path) = (Matched::new(&request), RequestPath::new(path));
         let mut next = u32::try_from(from).ok()?;
@@ -138,13 +138,13 @@ impl Search<'_> {
             if let Some(candidates) = &mut candidates {
                 next = candidates.from(next, &path, &matched)?;
             }
-            let number = usize::try_from(next).ok()?;
+            let rule = RuleId::new(usize::try_from(next).ok()?);
             next = next.saturating_add(1);
-            if number >= self.rule {
+            if rule >= self.rule {
                 return None;
             }
-            if is_plain(&self.policy.rules.get(number)?.matcher) {
-                return Some(number);
+            if is_plain(&self.policy.rules.get(rule.index())?.matcher) {
+                return Some(rule);
             }
         }
     }
@@ -169,12 +169,12 @@ impl Search<'_> {
         };
         self.left = left;
         let mut next = 0;
-        while let Some(number) = self.next_rule(next, path) {
-            next = number.saturating_add(1);
-            let rule = self.policy.rules.get(number);
+        while let Some(id) = self.next_rule(next, path) {
+            next = id.index().saturating_add(1);
+            let rule = self.policy.rules.get(id.index());
             if rule.is_some_and(|rule| rule.matcher.matches(&matched, &read) == Match::YES) {
-                if let Err(at) = self.by.binary_search(&number) {
-                    self.by.insert(at, number);
+                if let Err(at) = self.by.binary_search(&id) {
+                    self.by.insert(at, id);
                 }
                 return true;
             }
@@ -211,14 +211,14 @@ fn is_plain(matcher: &AnyMatcher) -> bool {
 impl Policy {
     /// Each part of a rule that earlier rules hide together: the rule, the part, and those rules.
     #[must_use]
-    pub fn hidden(&self) -> Vec<(usize, usize, Vec<usize>)> {
+    pub fn hidden(&self) -> Vec<(RuleId, usize, Vec<RuleId>)> {
         let mut found = Vec::new();
         let mut left = MOST_REQUESTS;
-        for (rule, matcher) in self.rules.iter().enumerate() {
-            for (number, part) in matcher.matcher.0.iter().enumerate() {
+        for (index, rule) in self.rules.iter().enumerate() {
+            for (position, part) in rule.matcher.0.iter().enumerate() {
                 let mut search = Search {
                     policy: self,
-                    rule,
+                    rule: RuleId::new(index),
                     part,
                     paths: Vec::new(),
                     axes: Vec::new(),
@@ -226,7 +226,7 @@ impl Policy {
                     left,
                 };
                 if search.is_hidden() {
-                    found.push((rule, number, std::mem::take(&mut search.by)));
+                    found.push((search.rule, position, std::mem::take(&mut search.by)));
                 }
                 left = search.left;
             }

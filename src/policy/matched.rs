@@ -7,7 +7,7 @@ use super::likeness::Match;
 use super::query::Query;
 use super::readings::{FieldKind, FieldReadings, is_method};
 use crate::http::Authority;
-use crate::ids::FieldId;
+use crate::ids::{FieldId, MatcherId};
 use crate::pattern::{Hits, Member, PatternSet, Search, StringMatcher, Text};
 use crate::request::RequestHead;
 
@@ -49,11 +49,11 @@ impl<'r> Matched<'r> {
     }
 
     /// The result of this matcher apart from the path.
-    pub(super) fn apart_from_path(&self, number: usize, find: impl FnOnce() -> Match) -> Match {
-        let known = self.apart_from_path.borrow().get(number).copied().flatten();
+    pub(super) fn apart_from_path(&self, id: MatcherId, find: impl FnOnce() -> Match) -> Match {
+        let known = self.apart_from_path.borrow().get(id.index()).copied().flatten();
         known.unwrap_or_else(|| {
             let found = find();
-            if let Some(known) = self.apart_from_path.borrow_mut().get_mut(number) {
+            if let Some(known) = self.apart_from_path.borrow_mut().get_mut(id.index()) {
                 *known = Some(found);
             }
             found

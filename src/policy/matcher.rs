@@ -6,7 +6,7 @@ use super::likeness::Match;
 use super::matched::Matched;
 use super::parameter::ParameterMatcher;
 use super::path::{PathPattern, RequestPath};
-use crate::ids::FieldId;
+use crate::ids::{FieldId, MatcherId};
 
 /// Matches a request if one of its matchers does.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ pub struct AnyMatcher(pub Vec<RequestMatcher>);
 /// Matches a request if all its parts do.
 #[derive(Debug, Default)]
 pub struct RequestMatcher {
-    /// Its index among the matchers of all rules.
-    pub number: usize,
+    /// Its position among the matchers of all rules.
+    pub id: MatcherId,
     /// The test of the path; `None` accepts any path.
     pub path: Option<PathPattern>,
     /// The methods, and the field `:method`; `None` accepts any method.
@@ -86,7 +86,7 @@ impl RequestMatcher {
             || !self.headers.is_empty()
             || self.parameters.is_some();
         if looks_at_others {
-            found = found.and(|| matched.apart_from_path(self.number, || self.matches_others(matched, path)));
+            found = found.and(|| matched.apart_from_path(self.id, || self.matches_others(matched, path)));
             let of_path = self.headers.iter().filter(|matcher| matcher.is_of_path());
             found = of_path.fold(found, |found, matcher| {
                 found.and(|| matcher.matches(matched, path))

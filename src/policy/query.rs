@@ -154,12 +154,12 @@ impl<'q> Pair<'q> {
 
 impl<'q> Pairs<'q> {
     fn push(&mut self, pair: Pair<'q>) {
-        let number = self.list.len();
+        let index = self.list.len();
         for hash in pair.hashes() {
             // The lists are short, and a sort costs the module more bytes than it saves time.
-            let place = self.by_name.partition_point(|known| *known < (hash, number));
-            if self.by_name.get(place) != Some(&(hash, number)) {
-                self.by_name.insert(place, (hash, number));
+            let place = self.by_name.partition_point(|known| *known < (hash, index));
+            if self.by_name.get(place) != Some(&(hash, index)) {
+                self.by_name.insert(place, (hash, index));
             }
         }
         self.list.push(pair);
@@ -176,7 +176,7 @@ impl<'q> Pairs<'q> {
         let found = self.by_name.get(start..).unwrap_or_default().iter();
         found
             .take_while(move |(known, _)| *known == hash)
-            .filter_map(|(_, number)| self.list.get(*number))
+            .filter_map(|(_, index)| self.list.get(*index))
     }
 }
 

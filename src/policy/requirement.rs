@@ -152,7 +152,7 @@ fn without_port(address: &[u8]) -> &[u8] {
 /// A requirement, with values that are computed from it.
 #[derive(Debug)]
 pub struct Demand {
-    /// Demands with the same text share this number: a request that meets one of them meets all of them.
+    /// Demands with the same text share this value: a request that meets one of them meets all of them.
     pub kind: usize,
     /// The requirement.
     pub requirement: Requirement,

@@ -52,7 +52,7 @@ pub(crate) struct Source {
     keys: Mutex<Option<(u64, Arc<ParsedJwkSet>)>>,
 }
 
-/// Cells by their numbers, made at their first write.
+/// Cells by their indexes, made at their first write.
 #[derive(Debug, Default)]
 struct Cells<K>(Mutex<HashMap<K, Cell>>);
 
@@ -91,7 +91,7 @@ impl Shared {
         }
     }
 
-    /// Increases with each write of a record or a document. A thread that reads this number first, and then
+    /// Increases with each write of a record or a document. A thread that reads this value first, and then
     /// the entries, has seen everything that was written before.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -113,9 +113,9 @@ impl Shared {
         lock(&self.sources).get(name).and_then(Weak::upgrade)
     }
 
-    /// The part of the used proofs that contains the list with this number.
-    fn part(&self, number: u16) -> Option<&Cells<u16>> {
-        let place = usize::from(number).checked_rem(self.proofs.len())?;
+    /// The part of the used proofs that contains the list with this index.
+    fn part(&self, index: u16) -> Option<&Cells<u16>> {
+        let place = usize::from(index).checked_rem(self.proofs.len())?;
         self.proofs.get(place)
     }
 
@@ -125,7 +125,7 @@ impl Shared {
             // The keys are kept in parsed form.
             StoreKey::Document(_) => None,
             StoreKey::NonceSecret => Some(self.nonce_secret.with((), write)),
-            StoreKey::UsedProofs(number) => self.part(number).map(|part| part.with(number, write)),
+            StoreKey::UsedProofs(index) => self.part(index).map(|part| part.with(index, write)),
         }
     }
 
@@ -140,7 +140,7 @@ impl Shared {
     pub(crate) fn get(&self, key: StoreKey<'_>) -> Option<Entry> {
         match key {
             StoreKey::NonceSecret => Some(self.nonce_secret.get(&())),
-            StoreKey::UsedProofs(number) => self.part(number).map(|part| part.get(&number)),
+            StoreKey::UsedProofs(index) => self.part(index).map(|part| part.get(&index)),
             StoreKey::Record(_) | StoreKey::Document(_) => self.with(key, |cell| cell.get()),
         }
     }

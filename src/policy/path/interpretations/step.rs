@@ -85,8 +85,8 @@ impl Step {
             Self::Normalize => made.extend_from_slice(normal),
             Self::Decode => return respell(path, true),
             Self::DropParameters => {
-                for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
-                    if number > 0 {
+                for (index, segment) in path.split(|byte| *byte == b'/').enumerate() {
+                    if index > 0 {
                         made.push(b'/');
                     }
                     let end = memchr::memchr(b';', segment).unwrap_or(segment.len());
@@ -192,12 +192,12 @@ fn without_controls(mut path: &[u8]) -> Vec<u8> {
 fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
     let last = memchr::memchr_iter(b'/', path).count();
     let mut left = Vec::with_capacity(path.len());
-    for (number, segment) in path.split(|byte| *byte == b'/').enumerate() {
-        if number > 0 {
+    for (index, segment) in path.split(|byte| *byte == b'/').enumerate() {
+        if index > 0 {
             left.push(b'/');
         }
         let trimmed = trimmed(segment);
-        let stays = trimmed.is_empty() && number < last && segment.starts_with(b".");
+        let stays = trimmed.is_empty() && index < last && segment.starts_with(b".");
         left.extend_from_slice(if stays { segment } else { trimmed });
     }
     left
