@@ -325,7 +325,7 @@ fn read_changes_nothing(fields: &Fields<'_, TopObject>, policy: &Policy) -> Resu
     let changes_nothing = fields.value(TopObject::shadow_changes_nothing)?;
     match fields.get(TopObject::shadow_changes_nothing) {
         Some(node) if changes_nothing && policy.enforces() => Err(node.invalid(
-            "goes with `mode: shadow` for every rule and every client; where the filter enforces a rule, it has to \
+            "needs `mode: shadow` for every rule and every client; where the filter enforces a rule, it has to \
              remove the claim headers that a client sends",
         )),
         _ => Ok(changes_nothing),
@@ -344,7 +344,7 @@ fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplySt
         asking.next(),
     ) {
         node.report(node.invalid(format!(
-            "takes away the challenge that gives the clients of {} their nonce; leave it out, or `binding.dpop.nonce`",
+            "removes the challenge that gives the clients of {} their nonce; leave it out, or `binding.dpop.nonce`",
             provider.name
         )));
     }
@@ -456,7 +456,7 @@ fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Resu
         {
             return Err(node.invalid(format!(
                 "its `issuer` and that of `{}` overlap, so that the keys of each could sign for the other; give both the same keys, \
-                 or issuers that differ in a segment without variable",
+                 or issuers that differ in a segment without a variable",
                 other.name
             )));
         }

@@ -176,7 +176,7 @@ fn known(file: &report::File, node: &Node, names: &[&str]) -> Result<(), String>
         if !names.contains(&&*key.name) {
             let (line, column) = source::line_and_column(&file.text, key.place.start);
             return Err(format!(
-                "{}:{line}:{column}: unknown field `{}`; known are: {}",
+                "{}:{line}:{column}: unknown field `{}`; known fields: {}",
                 file.name,
                 key.name,
                 names.join(", ")
@@ -355,7 +355,7 @@ fn token(
                 return Err(fault(
                     file,
                     name,
-                    &format!("no provider is named `{text}`; there are: {}", names.join(", ")),
+                    &format!("no provider is named `{text}`; defined: {}", names.join(", ")),
                 ));
             }
             text

@@ -98,7 +98,7 @@ pub(super) fn read_scope(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> 
     {
         Ok(scope)
     } else {
-        Err(node.invalid(format!("`{scope}` is not a scope; write one scope an element")))
+        Err(node.invalid(format!("`{scope}` is not a scope; write one scope per element")))
     }
 }
 
@@ -144,9 +144,9 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
             match &mut test {
                 ClaimTest::Text { strings_only, .. } => *strings_only = is_for_strings,
                 _ if is_for_strings => {
-                    return Err(
-                        node.invalid("`strings_only` goes with `prefix`, `suffix`, `contains` and `regex`")
-                    );
+                    return Err(node.invalid(
+                        "`strings_only` applies only to `prefix`, `suffix`, `contains` and `regex`",
+                    ));
                 }
                 _ => {}
             }
@@ -224,13 +224,13 @@ fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, 
     ) {
         (Some(template), None, false) => read_path_part(template, &fields, names),
         (None, Some(_), false) | (None, None, true) if fields.get(RequestPartObject::variable).is_some() => {
-            Err(node.invalid("`variable` goes with `path_template`"))
+            Err(node.invalid("`variable` needs `path_template`"))
         }
         (None, Some(header), false) => {
             let name = header_name::read(header)?;
             if names.owned_headers.contains(&name) {
                 return Err(header.invalid(format!(
-                    "this filter writes `{name}`, and until then its value is the client's own; write a header that a proxy in front sets"
+                    "the client sets `{name}` until this filter writes it; write a header that a proxy in front sets"
                 )));
             }
             Ok(RequestPart::Field {
@@ -268,7 +268,7 @@ fn read_path_part(
     match PathTemplate::parse(&text, &variable) {
         Some(_) if !RequestPath::new(text.as_bytes()).is_canonical() || has_needless_escape(&text) => {
             Err(node.invalid(
-                "is no canonical path; write it without `.`, `..`, empty segments, and escapes of letters and \
+                "is not a canonical path; write it without `.`, `..`, empty segments, and escapes of letters and \
                  digits",
             ))
         }

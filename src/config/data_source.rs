@@ -42,7 +42,7 @@ pub(super) fn read<'a>(
 ) -> Result<(Node<'a>, Vec<u8>), Box<ConfigError>> {
     if let Some(node) = written.beyond.into_iter().flatten().next() {
         return Err(node.invalid(format!(
-            "a module can read no files and no environment; {instead}"
+            "a module cannot read files or the environment; {instead}"
         )));
     }
     match (written.bytes, written.string) {

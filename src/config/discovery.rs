@@ -65,7 +65,7 @@ pub(super) fn read(
                 // It has a fault of its own.
                 "" => ConfigError::reported(),
                 _ => node.invalid(format!(
-                    "`{issuer}` is no http or https URL, so write the document's as `uri`"
+                    "`{issuer}` is not an http or https URL; write the URL of the document as `uri`"
                 )),
             })?,
     };
@@ -204,12 +204,12 @@ mod tests {
             (
                 "corp",
                 r#""discovery":{"cluster":"c"}"#,
-                "`corp` is no http or https URL, so write",
+                "`corp` is not an http or https URL; write",
             ),
             (
                 "https://a.example/?t=1",
                 r#""discovery":{"cluster":"c"}"#,
-                "is no http or https URL, so write",
+                "is not an http or https URL; write",
             ),
             (
                 plain,
@@ -229,7 +229,7 @@ mod tests {
             (
                 plain,
                 r#""key_cache":{},"local_jwks":{}"#,
-                "`key_cache` goes with `discovery` or `remote_jwks`",
+                "`key_cache` applies only to `discovery` and `remote_jwks`",
             ),
         ] {
             let error = source(issuer, rest).unwrap_err();

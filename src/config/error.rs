@@ -230,7 +230,7 @@ impl fmt::Display for ConfigProblem {
                 } else if let Some(home) = home {
                     write!(f, "; it belongs {home}")
                 } else {
-                    write!(f, "; known are: {}", known.join(", "))
+                    write!(f, "; known fields: {}", known.join(", "))
                 }
             }
             Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase"),
@@ -265,7 +265,7 @@ impl fmt::Display for ConfigProblem {
                 if known.is_empty() {
                     f.write_str("there are none")
                 } else {
-                    write!(f, "there are: {}", known.join(", "))
+                    write!(f, "defined: {}", known.join(", "))
                 }
             }
             Self::NotOneOf {
@@ -282,7 +282,7 @@ impl fmt::Display for ConfigProblem {
             } => {
                 write!(
                     f,
-                    "`{value}` is not allowed here; allowed are: {}",
+                    "`{value}` is not allowed here; allowed: {}",
                     allowed.join(", ")
                 )
             }

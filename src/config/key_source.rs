@@ -27,12 +27,12 @@ pub(super) fn read(
         (None, Some(node), None) => remote::read(node, read_key_cache()).map(remote_source),
         (None, None, Some(node)) => match &key_cache {
             Some(key_cache) => Err(key_cache.invalid(
-                "`local_jwks` are never fetched; `key_cache` goes with `discovery` or `remote_jwks`",
+                "the filter never fetches `local_jwks`; `key_cache` applies only to `discovery` and `remote_jwks`",
             )),
             None => Ok(KeySource::Local(read_local_jwks(node, read_keys)?)),
         },
         (None, None, None) => Err(fields.error(ConfigProblem::Invalid(
-            "where do the keys come from? write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
+            "has no source of keys; write one of `discovery`, `remote_jwks`, `local_jwks`".to_owned(),
         ))),
         (discovery, remote, local) => {
             // The message reports the last of them as superfluous.

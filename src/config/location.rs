@@ -108,7 +108,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, Box<Confi
     let fields = node.fields(FromHeaderObject)?;
     let name = header_name::read(fields.require(FromHeaderObject::name)?)?;
     if name == "cookie" {
-        return Err(node.invalid("holds many cookies; write `from_cookies: […]`"));
+        return Err(node.invalid("contains all cookies; write `from_cookies: […]`"));
     }
     // A blank at its end is a part of a scheme.
     let prefix = fields.get(FromHeaderObject::value_prefix);

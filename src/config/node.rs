@@ -324,7 +324,7 @@ impl<'a> Node<'a> {
             if value.kind() != Kind::Null {
                 entries.push((field, node));
             } else if self.place.faults().decides(field, known) {
-                self.report(node.invalid("is null, which says nothing; give it a value, or leave it out"));
+                self.report(node.invalid("is null; give it a value, or leave it out"));
                 is_sound = false;
             }
         }

@@ -147,12 +147,13 @@ impl Known<'_> {
             fields.get(RuleObject::requirement_name),
         ) {
             (Some(node), None) => self.complete(self.read(node)?, node, beside, names),
-            (None, Some(name)) => match beside.any() {
-                None => self.read_name(name),
-                Some(node) => {
-                    Err(node.invalid("goes with the requirement; write it into the entry of requirement_map"))
+            (None, Some(name)) => {
+                match beside.any() {
+                    None => self.read_name(name),
+                    Some(node) => Err(node
+                        .invalid("belongs to the requirement; write it into the entry of requirement_map")),
                 }
-            },
+            }
             (None, None) => self.plain_beside(beside),
             (Some(_), Some(name)) => Err(name.invalid("write one of `requires`, `requirement_name`")),
         }
@@ -297,8 +298,8 @@ impl Known<'_> {
                 }
                 Form::Unverified => {
                     return Err(field.invalid(
-                        "claims of an unverified token are not passed on; write allow_missing_or_failed to \
-                         use those of valid tokens and let the others go on without",
+                        "the filter does not forward claims of an unverified token; write allow_missing_or_failed \
+                         to use those of valid tokens and to let other requests pass without claims",
                     ));
                 }
             });
@@ -330,7 +331,7 @@ impl Known<'_> {
         let read = |node: &Node<'_>, siblings| {
             self.read_within(node, siblings)?.ok_or_else(|| {
                 node.invalid(
-                    "an empty requirement in a list is met by every request; write allow_missing_or_failed if that is meant",
+                    "every request meets an empty requirement in a list; write allow_missing_or_failed if you mean that",
                 )
             })
         };

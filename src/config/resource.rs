@@ -48,7 +48,7 @@ pub(super) fn read(
         }
     }
     if authorization_servers.is_empty() {
-        return Err(node.invalid("no provider's issuer is a plain URL, so write `authorization_servers`"));
+        return Err(node.invalid("no provider's issuer is a plain URL; write `authorization_servers`"));
     }
     let mut scopes_supported = Vec::new();
     if let Some(node) = fields.get(ProtectedResourceObject::scopes_supported) {
@@ -71,7 +71,7 @@ pub(super) fn read(
     match known.find(|(_, known)| *known.identity() == identity) {
         Some((index, known)) if *known.metadata() == metadata => Ok(ResourceId::new(index)),
         Some(_) => Err(node.invalid(
-            "the same resource is described differently elsewhere; a client could be given only one of the two",
+            "another `protected_resource` describes the same resource differently; describe each resource in one way",
         )),
         None => {
             let id = ResourceId::new(names.resources.len());
@@ -90,7 +90,7 @@ fn read_identity(
     match (fields.get(ProtectedResourceObject::resource), fields.read(ProtectedResourceObject::resource_from_host)?.unwrap_or_default()) {
         (Some(resource), false) => {
             if let Some(path) = path {
-                return Err(path.invalid("goes with `resource_from_host`; `resource` has its path already"));
+                return Err(path.invalid("applies only to `resource_from_host`; `resource` has its path already"));
             }
             read_url(resource)
         }

@@ -179,9 +179,7 @@ fn refuse_what_is_not_matched(fields: &Fields<'_, MatchObject>) -> Result<(), Bo
     ];
     for (field, instead) in refused {
         if let Some(node) = fields.get(field) {
-            return Err(node.invalid(format!(
-                "neither this filter nor jwt_authn looks at it; {instead}"
-            )));
+            return Err(node.invalid(format!("neither this filter nor jwt_authn reads it; {instead}")));
         }
     }
     Ok(())
@@ -214,7 +212,7 @@ fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>>
     }
     if !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
         return Err(node.invalid(
-            "a request has such a character percent-encoded; write it so, as in `%20` for a space",
+            "clients percent-encode such a character; write it encoded, such as `%20` for a space",
         ));
     }
     // Only for a prefix, the last segment may go on in the request: `/.` takes `/.git`.

@@ -66,7 +66,7 @@ pub(super) fn read_for_claim(node: &Node<'_>) -> Result<StringMatcher, Box<Confi
 pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatcher, Box<ConfigError>> {
     let fields = node.fields(StringMatcherObject)?;
     if let Some(node) = fields.get(StringMatcherObject::custom) {
-        return Err(node.invalid("another matcher cannot be loaded into a module; write safe_regex"));
+        return Err(node.invalid("the module cannot load another matcher; write safe_regex"));
     }
     let ignore_case = fields.value(StringMatcherObject::ignore_case)?;
     let mut matcher = None;

@@ -48,7 +48,7 @@ pub fn report(provider: &str, event: &KeyEvent) {
             state: KeyState::Fresh,
             ..
         } => log::warn!(
-            "provider {provider}: reading the discovery document fails since {since}: {asked}: {error}; \
+            "provider {provider}: reading the discovery document has failed since {since}: {asked}: {error}; \
              the keys are where it said before"
         ),
         KeyEvent::Failed {
@@ -61,15 +61,15 @@ pub fn report(provider: &str, event: &KeyEvent) {
             ..
         } => match state {
             KeyState::Fresh => log::warn!(
-                "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
+                "provider {provider}: fetching keys has failed since {since}: {document} {asked}: {error}; \
                  the keys are fresh until {until}"
             ),
             KeyState::Stale => log::warn!(
-                "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
+                "provider {provider}: fetching keys has failed since {since}: {document} {asked}: {error}; \
                  the keys are past their lifetime and serve until {until}"
             ),
             KeyState::Missing => log::error!(
-                "provider {provider}: fetching keys fails since {since}: {document} {asked}: {error}; \
+                "provider {provider}: fetching keys has failed since {since}: {document} {asked}: {error}; \
                  there are no keys, requests are answered with 503"
             ),
         },

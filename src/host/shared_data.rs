@@ -76,8 +76,8 @@ impl HostStore {
         if reported.iter().all(|known| known != source) {
             reported.push(source.to_owned());
             log::warn!(
-                "shared data {name} was not written by this filter: another module runs under the same vm_id; \
-                 what it writes there counts for nothing"
+                "shared data {name} was not written by this filter, but by another module with the same vm_id; \
+                 the filter ignores the entry"
             );
         }
     }

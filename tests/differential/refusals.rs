@@ -101,7 +101,7 @@ pub(crate) const ALL: &[Refusal] = &[
         config: || {
             ruled(json!({"match": {"prefix": "/", "grpc": {}}, "requires": {"provider_name": "corp"}}))
         },
-        says: "neither this filter nor jwt_authn looks at it",
+        says: "neither this filter nor jwt_authn reads it",
     },
     Refusal {
         id: "two-claims-in-one-header",

@@ -335,7 +335,7 @@ fn check_values(reference: &Reference, documented: &Documented, row: &Row) {
         let path = if is_list { format!("{path}[0]") } else { path };
         let error = with(wrapped("nonsense-of-a-kind")).map(drop).expect_err(&path);
         let expected = format!(
-            "{path}: `nonsense-of-a-kind` is not allowed here; allowed are: {}",
+            "{path}: `nonsense-of-a-kind` is not allowed here; allowed: {}",
             allowed.join(", ")
         );
         assert_eq!(error.to_string(), expected);

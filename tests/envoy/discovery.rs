@@ -86,7 +86,8 @@ fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
         "{log}"
     );
     assert_eq!(
-        log.matches("provider corp: fetching keys fails since").count(),
+        log.matches("provider corp: fetching keys has failed since")
+            .count(),
         1,
         "{log}"
     );
@@ -107,7 +108,7 @@ fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
     assert_eq!(stack.status(&token_of(&world().rsa_next).mint()), 200);
     assert!(
         stack.envoy.wait_for_log(
-            "provider corp: reading the discovery document fails since",
+            "provider corp: reading the discovery document has failed since",
             Duration::from_secs(2)
         ),
         "{}",
@@ -193,7 +194,7 @@ fn faults_on_the_way_to_an_issuer_are_told_apart() {
             .lines()
             .find(|line| line.contains(&place))
             .expect("it is there");
-        let start = format!("provider {cluster}: fetching keys fails since ");
+        let start = format!("provider {cluster}: fetching keys has failed since ");
         for part in [&start, first, last] {
             assert!(line.contains(part), "{part}: {line}");
         }

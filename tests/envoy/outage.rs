@@ -257,7 +257,7 @@ fn run(case: &Case, envoy: &EnvoyProcess) -> Result<(), String> {
     let log = envoy.log();
     let failing: Vec<&str> = log
         .lines()
-        .filter(|logged| logged.contains(&line("fetching keys fails since 20")))
+        .filter(|logged| logged.contains(&line("fetching keys has failed since 20")))
         .collect();
     let count = |needle: &str| failing.iter().filter(|logged| logged.contains(needle)).count();
     ensure(failing.iter().any(|logged| logged.contains(case.logged)), || {

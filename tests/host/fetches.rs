@@ -97,7 +97,7 @@ fn a_cluster_that_is_missing_is_told_from_one_with_nowhere_to_go() {
                 "JWKS http://idp.example.com/jwks through cluster issuer: the request could not be sent: {cause}; \
                  there are no keys"
             );
-            assert!(host.has_line(ERROR, "provider corp: fetching keys fails since "));
+            assert!(host.has_line(ERROR, "provider corp: fetching keys has failed since "));
             assert!(host.has_line(ERROR, &line), "{:?}", host.lines);
             let metric = |name: &str| host.metric(&format!("jwt.provider.corp.{name}"));
             let counted = ["fetch_cluster_missing", "fetch_cluster_unavailable"].map(metric);

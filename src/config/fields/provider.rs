@@ -102,7 +102,7 @@ object! {
         clear_route_cache: Or<Flag> = Or(Flag, false);
         /// writes the claims into [filter state](#what-the-upstream-receives) under this name
         payload_in_metadata: Text = Text, default "\"\"";
-        /// goes with `payload_in_metadata`
+        /// needs `payload_in_metadata`
         normalize_payload_in_metadata: Nested<NormalizeObject> = Nested::NEW;
         /// writes the header of the token into filter state under this name
         header_in_metadata: Text = Text, default "\"\"";
