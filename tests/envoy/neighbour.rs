@@ -61,6 +61,19 @@ fn module(name: &str, entries: &[(String, Vec<u8>)], zeros: usize) -> PathBuf {
     path
 }
 
+/// The filter with this configuration, behind a filter of another module with the same `vm_id`.
+fn stack_beside(module: PathBuf, config: Value) -> Stack {
+    let mut neighbour = WasmFilter::new(Value::Null);
+    neighbour.module = module;
+    neighbour.name = "neighbour".into();
+    let issuer = Issuer::start();
+    issuer.serve_jwks("/jwks", &[&world().rsa]);
+    let listener = Listener::new("jwt")
+        .filter(neighbour.build())
+        .filter(WasmFilter::new(config).build());
+    Stack::start_around(issuer, listener, &EnvoyOptions::workers(2))
+}
+
 #[test]
 fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
     let config = config(remote_provider());
@@ -81,15 +94,7 @@ fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
             [&no_seal[..], &7_u64.to_le_bytes(), keys.as_bytes()].concat(),
         ),
     ];
-    let mut neighbour = WasmFilter::new(Value::Null);
-    neighbour.module = module("neighbour", &planted, 0);
-    neighbour.name = "neighbour".into();
-    let issuer = Issuer::start();
-    issuer.serve_jwks("/jwks", &[&world().rsa]);
-    let listener = Listener::new("jwt")
-        .filter(neighbour.build())
-        .filter(WasmFilter::new(config).build());
-    let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
+    let stack = stack_beside(module("neighbour", &planted, 0), config);
     let (good, by_planted) = (token().mint(), token_of(&world().rsa_next).mint());
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(4) {
@@ -116,15 +121,7 @@ fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
 fn a_neighbour_with_huge_entries_stops_no_request() {
     let config = config(remote_provider());
     let planted = names(&config).map(|name| (name, vec![0]));
-    let mut neighbour = WasmFilter::new(Value::Null);
-    neighbour.module = module("huge-neighbour", &planted, 64 << 20);
-    neighbour.name = "neighbour".into();
-    let issuer = Issuer::start();
-    issuer.serve_jwks("/jwks", &[&world().rsa]);
-    let listener = Listener::new("jwt")
-        .filter(neighbour.build())
-        .filter(WasmFilter::new(config).build());
-    let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
+    let stack = stack_beside(module("huge-neighbour", &planted, 64 << 20), config);
     let good = token().mint();
     let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
     while begun.elapsed() < Duration::from_secs(4) {

@@ -6,36 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, Event, StreamId, WantedKey};
-use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::ids::ProviderId;
-use proxy_wasm_jwt::keys::Wants;
-use proxy_wasm_jwt::keys::{FetchRequest, Fetched};
-use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::keys::{FetchRequest, Wants};
 use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::json;
 use testkit::{Algorithm, SigningKey, Token};
 
-use super::process::{ISSUER, keys, remote, set, token};
-
-fn config() -> Config {
-    Config::parse(remote().to_string().as_bytes()).unwrap()
-}
+use super::process::{ISSUER, config, fetched, head, keys, set, token};
 
 fn engine(seed: u64) -> Authenticator {
     Authenticator::new(Rc::new(config()), seed)
 }
 
-fn head(token: &str) -> RequestHead {
-    let mut head = RequestHead::new();
-    let field = config().wanted.find(b"authorization").unwrap();
-    head.push(field, format!("Bearer {token}").into_bytes());
-    head
-}
-
 fn open(engine: &mut Authenticator, token: &str, now: UnixTime, store: &InMemoryStore) -> Decision {
-    let mut head = head(token);
-    engine.handle_request(StreamId(1), &mut head, &(), now, store)
+    engine.handle_request(StreamId(1), &mut head(token), &(), now, store)
 }
 
 fn answer(
@@ -47,15 +32,7 @@ fn answer(
 ) {
     assert_eq!(requests.len(), 1);
     for request in requests {
-        let fetched = Fetched {
-            status: 200,
-            body: keys.as_bytes(),
-            cache_control: None,
-            etag: None,
-            retry_after: None,
-            content_encoding: None,
-        };
-        let next = engine.handle_fetched(request.id, Ok(fetched), now, store);
+        let next = engine.handle_fetched(request.id, Ok(fetched(keys)), now, store);
         assert_eq!(next, None);
     }
 }

@@ -285,6 +285,31 @@ pub(crate) fn remote() -> Value {
     }}))
 }
 
+/// The configuration of [`remote`].
+pub(crate) fn config() -> Config {
+    Config::parse(remote().to_string().as_bytes()).unwrap()
+}
+
+/// A request with this token, for the configuration of [`remote`].
+pub(crate) fn head(token: &str) -> RequestHead {
+    let mut head = RequestHead::new();
+    let field = config().wanted.find(b"authorization").unwrap();
+    head.push(field, format!("Bearer {token}").into_bytes());
+    head
+}
+
+/// The response with this document, without further header fields.
+pub(crate) fn fetched(document: &str) -> Fetched<'_> {
+    Fetched {
+        status: 200,
+        body: document.as_bytes(),
+        cache_control: None,
+        etag: None,
+        retry_after: None,
+        content_encoding: None,
+    }
+}
+
 pub(crate) fn discovery() -> Value {
     provider(json!({"discovery": {"cluster": "issuer", "timeout": "5s"}}))
 }

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
-use proxy_wasm_jwt::config::Config;
-use proxy_wasm_jwt::keys::{FetchRequest, Fetched};
-use proxy_wasm_jwt::request::RequestHead;
+use proxy_wasm_jwt::keys::FetchRequest;
 use proxy_wasm_jwt::store::{Entry, InMemoryStore, SharedStore, StoreKey, SwapError};
 use proxy_wasm_jwt::time::UnixTime;
 
-use super::process::{keys, remote, set, token};
+use super::process::{config, fetched, head, keys, set, token};
 
 /// The store of one configuration, which may adopt the keys of another one.
 struct Store {
@@ -57,11 +55,8 @@ impl Side {
     }
 
     fn open(&mut self, stream: u32, token: &str, now: UnixTime) -> Decision {
-        let mut head = RequestHead::new();
-        let field = config().wanted.find(b"authorization").unwrap();
-        head.push(field, format!("Bearer {token}").into_bytes());
         self.engine
-            .handle_request(StreamId(stream), &mut head, &(), now, &self.store)
+            .handle_request(StreamId(stream), &mut head(token), &(), now, &self.store)
     }
 
     fn tick(&mut self, now: UnixTime) -> Vec<FetchRequest> {
@@ -70,23 +65,11 @@ impl Side {
 
     fn answer(&mut self, requests: &[FetchRequest], keys: &str, now: UnixTime) {
         for request in requests {
-            let fetched = Fetched {
-                status: 200,
-                body: keys.as_bytes(),
-                cache_control: None,
-                etag: None,
-                retry_after: None,
-                content_encoding: None,
-            };
             let _ = self
                 .engine
-                .handle_fetched(request.id, Ok(fetched), now, &self.store);
+                .handle_fetched(request.id, Ok(fetched(keys)), now, &self.store);
         }
     }
-}
-
-fn config() -> Config {
-    Config::parse(remote().to_string().as_bytes()).unwrap()
 }
 
 #[test]
