@@ -56,6 +56,10 @@ guides: wasm envoy ## the applications of envoy/issuers/apps behind their config
 interop: wasm envoy ## the filter with real identity providers, and a table of the results (NAMES="keycloak hydra", or all)
 	@scripts/interop.sh $(NAMES)
 
+.PHONY: documents
+documents: wasm envoy jwtctl ## published configurations of jwt_authn beside what jwtctl convert makes of them, in one Envoy
+	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/documents.py
+
 .PHONY: gateway
 gateway: wasm native envoy jwtctl ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/gateway.py

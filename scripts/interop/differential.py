@@ -135,7 +135,8 @@ class Client:
                 self.connection.request(method, path, headers=headers)
                 reply = self.connection.getresponse()
                 reply.read()
-                if reply.status not in (200, 401, 403):
+                # 400 is for tokens in several places.
+                if reply.status not in (200, 400, 401, 403):
                     raise Failure(f"{method} {path}: {reply.status}")
                 return reply.status == 200
             except OSError:
