@@ -265,7 +265,7 @@ fn metrics_access_log_and_log_are_as_documented() {
     stack
         .issuer
         .serve("/.well-known/openid-configuration", Answer::status(500));
-    stack.wait_for_log("reading the discovery document fails");
+    stack.wait_for_log("reading the discovery document has failed since");
     stack
         .issuer
         .serve_discovery("https://found.example", "http://idp.example.com/found");
