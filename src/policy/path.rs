@@ -229,9 +229,10 @@ impl<'a> RequestPath<'a> {
         // The previous byte was a dot at the end of a name.
         let mut ends_in_dot = false;
         let mut is_ascii = true;
-        // A segment begins like one that some servers leave nothing of.
-        let mut may_vanish = false;
+        // The segment from its first byte, if some servers may leave nothing of it.
+        let mut odd_segment: Option<&[u8]> = None;
         while let Some((byte, after)) = rest.split_first() {
+            let before = rest;
             rest = after;
             let byte = match (byte, after) {
                 (b'%', [high, low, after @ ..]) => match http::octet(*high, *low) {
@@ -246,7 +247,17 @@ impl<'a> RequestPath<'a> {
                 (byte, _) => *byte,
             };
             is_ascii &= byte.is_ascii();
-            may_vanish |= dots.is_none() && matches!(byte, b' ' | b':' | 0x80..);
+            if dots.is_none() && matches!(byte, b' ' | b':' | 0x80..) {
+                odd_segment = Some(before);
+            }
+            if byte == b'/'
+                && let Some(segment) = odd_segment.take()
+                // No path of this length has interpretations.
+                && (self.path.len() > interpretations::MOST
+                    || interpretations::is_blank(segment.get(..segment.len().saturating_sub(before.len()))))
+            {
+                return PathAmbiguity::Beyond;
+            }
             if byte == b'/' && ends_in_dot {
                 found = PathAmbiguity::Known;
             }
@@ -270,9 +281,6 @@ impl<'a> RequestPath<'a> {
                     Some(NAME)
                 }
             };
-        }
-        if may_vanish && interpretations::has_blank_segment(self.path) {
-            return PathAmbiguity::Beyond;
         }
         // A character from another script that resembles a dot or a slash, or a longer encoding of one.
         if !is_ascii

@@ -13,9 +13,9 @@ use spelling::is_deceptive_if_normal;
 pub(super) use spelling::{decoded_loosely, is_plain, without_invalid};
 use step::STEPS;
 
-/// Whether a segment before the last one consists of characters that servers drop.
-pub(super) fn has_blank_segment(path: &[u8]) -> bool {
-    path.len() > MOST || step::has_blank_segment(&in_normal_form(path))
+/// Whether servers may drop all characters of the segment.
+pub(super) fn is_blank(segment: Option<&[u8]>) -> bool {
+    segment.is_none_or(|segment| step::is_blank(&in_normal_form(segment)))
 }
 
 /// The most bytes of all interpretations of one path: the worst path costs a worker a tenth of a millisecond.

@@ -203,18 +203,11 @@ fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// Whether the path in normal form has a segment of blanks, perhaps with parameters, that is not the last
-/// one. Servers that drop blanks at the end of a segment find `/a//b` in `/a/%20/b`.
-pub(super) fn has_blank_segment(path: &[u8]) -> bool {
-    let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        let is_odd = !name.is_empty() && !name.starts_with(b".");
-        if is_odd && segments.peek().is_some() && trimmed(name).is_empty() {
-            return true;
-        }
-    }
-    false
+/// Whether the segment in normal form consists of blanks, perhaps with parameters. Servers that drop blanks
+/// at the end of a segment find `/a//b` in `/a/%20/b`.
+pub(super) fn is_blank(segment: &[u8]) -> bool {
+    let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+    trimmed(name).is_empty()
 }
 
 /// A segment in normal form without the name of a stream, everything after a NUL, and the dots, spaces and
