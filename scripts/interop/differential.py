@@ -135,7 +135,7 @@ class Client:
                 self.connection.request(method, path, headers=headers)
                 reply = self.connection.getresponse()
                 reply.read()
-                # 400 is for tokens in several places.
+                # 400 is for several tokens.
                 if reply.status not in (200, 400, 401, 403):
                     raise Failure(f"{method} {path}: {reply.status}")
                 return reply.status == 200

@@ -1,5 +1,5 @@
 """Configurations of jwt_authn as projects publish them, beside what `jwtctl convert` makes of each, in one Envoy: the
-same requests must pass. One listener has the original and one the converted configuration.
+same requests must pass, but for a documented difference. One listener has the original and one the converted configuration.
 
 Each entry has the shape of one that a project publishes: which fields it uses, how its rules nest, and where its tokens
 are. Names, issuers and paths are made up, and the keys are of this run.
@@ -201,6 +201,11 @@ def places(providers, path, token):
                 yield path, {header["name"]: header.get("value_prefix", "") + token}
 
 
+# The filter refuses a request with such a second token where jwt_authn lets it pass: `several-tokens` in
+# docs/deviations.md.
+BESIDE = ", beside a good one"
+
+
 def requests(providers, rules, tokens):
     good = tokens[f"{next(iter(providers))}, good"]
     for path in paths_of(rules):
@@ -209,7 +214,7 @@ def requests(providers, rules, tokens):
                 for target, headers in places(providers, path, token):
                     yield verb, target, headers, name
                     if len(providers) > 1 and "authorization" not in headers and token:
-                        yield verb, target, headers | {"authorization": f"Bearer {good}"}, f"{name}, beside a good one"
+                        yield verb, target, headers | {"authorization": f"Bearer {good}"}, name + BESIDE
 
 
 def filter_of(providers, rest, signer):
@@ -257,6 +262,8 @@ def compare(name, providers, rest, signer, stranger, folder, upstream):
         counts, faults = [0, 0], []
         for verb, target, headers, token in requests(providers, rest["rules"], tokens_of(providers, signer, stranger)):
             before, after = was.passes(verb, target, headers), now.passes(verb, target, headers)
+            if before and not after and token.endswith(BESIDE):
+                continue
             counts[before] += 1
             if before != after:
                 where = "/".join(headers) or "no header"
