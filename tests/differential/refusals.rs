@@ -50,7 +50,7 @@ pub(crate) const ALL: &[Refusal] = &[
                 .expect("the key set is written");
             one(json!({"local_jwks": {"filename": path}}))
         },
-        says: "a module can read no files and no environment",
+        says: "a module cannot read files or the environment",
     },
     Refusal {
         id: "shared-secret",
@@ -80,7 +80,7 @@ pub(crate) const ALL: &[Refusal] = &[
         config: || {
             ruled(json!({"match": {"prefix": "/"}, "requires": {"extract_only_without_validation": {}}}))
         },
-        says: "claims of an unverified token are not passed on",
+        says: "the filter does not forward claims of an unverified token",
     },
     Refusal {
         id: "empty-requirement-in-a-group",
@@ -91,7 +91,7 @@ pub(crate) const ALL: &[Refusal] = &[
             let parts = json!([{"provider_name": "corp"}, {}]);
             ruled(json!({"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": parts}}}))
         },
-        says: "an empty requirement in a list is met by every request",
+        says: "every request meets an empty requirement in a list",
     },
     Refusal {
         id: "match-that-is-ignored",
@@ -162,7 +162,7 @@ pub(crate) const ALL: &[Refusal] = &[
         theirs: "takes the field for absent: `requires: {provider_name: null}` needs no token.",
         why: "Templates write `null` for a value that they do not have.",
         config: || ruled(json!({"match": {"prefix": "/"}, "requires": {"provider_name": null}})),
-        says: "is null, which says nothing",
+        says: "is null; give it a value",
     },
     Refusal {
         id: "leftovers",
