@@ -130,6 +130,7 @@ fn a_neighbour_with_huge_entries_stops_no_request() {
         slowest = slowest.max(sent.elapsed());
     }
     println!("a huge neighbour: the slowest request took {slowest:?}");
-    assert!(slowest < Duration::from_millis(1200), "{slowest:?}");
+    // Mostly Envoy's copies of the entries, on a machine that runs other tests at the same time.
+    assert!(slowest < Duration::from_secs(4), "{slowest:?}");
     assert_alive(&stack.envoy);
 }
