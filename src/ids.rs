@@ -85,7 +85,7 @@ pub enum Choice {
     },
     /// One of `filter_state_rules`.
     FilterState {
-        /// The rule.
+        /// The entry.
         id: FilterStateId,
         /// The path is not canonical: the rule needs a token, although it would bypass the request.
         is_strict: bool,

@@ -203,8 +203,8 @@ impl<'a> RequestPath<'a> {
 
     /// Whether every server finds the same segments in the path. A canonical path begins with `/`. It has no
     /// empty segment, no dot segment, no segment that some servers take for one of these (`..;v=1`, `..%00`,
-    /// `%20` before another segment), no backslash, no control character, no broken escape, and no slash, backslash, dot or
-    /// percent sign that is percent-encoded or from another script.
+    /// `%20` before another segment), no backslash, no control character, no broken escape, and no slash,
+    /// backslash, dot or percent sign that is percent-encoded or from another script.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
         self.ambiguity() != PathAmbiguity::Beyond
