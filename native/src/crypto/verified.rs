@@ -128,6 +128,12 @@ impl VerifiedSignatures {
         if group.iter().any(|known| known.load(Ordering::Relaxed) == mark) {
             return true;
         }
+        // An empty place first, so that a mark gives way only to a fifth one of its group.
+        let is_empty = |place: &&AtomicU32| place.load(Ordering::Relaxed) == 0;
+        if let Some(place) = group.iter().find(is_empty) {
+            place.store(mark, Ordering::Relaxed);
+            return false;
+        }
         let count = self.marked.fetch_add(1, Ordering::Relaxed);
         if let Some(place) = group.get(count.checked_rem(group.len()).unwrap_or_default()) {
             place.store(mark, Ordering::Relaxed);
