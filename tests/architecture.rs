@@ -26,11 +26,16 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The sources with a fault, by the predicate. Checks that enough sources were read.
+/// The sources of the core with a fault, by the predicate. Checks that enough sources were read.
 fn offenders(is_at_fault: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
+    offenders_in("src", 30, is_at_fault)
+}
+
+/// The sources of a folder with a fault. Checks that it has at least so many sources.
+fn offenders_in(folder: &str, least: usize, is_at_fault: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let all = sources(&root.join("src"));
-    assert!(all.len() > 30, "only {} sources were found", all.len());
+    let all = sources(&root.join(folder));
+    assert!(all.len() >= least, "only {} sources were found", all.len());
     all.into_iter()
         .filter(|path| {
             let text = std::fs::read_to_string(path).expect("a source that can be read");
@@ -57,13 +62,25 @@ fn only_the_host_side_names_the_host() {
     assert!(found.is_empty(), "{found:?}");
 }
 
+fn has_unsafe_code(text: &str) -> bool {
+    text.lines().any(|line| {
+        let code = line.split("//").next().unwrap_or_default();
+        code.contains("unsafe ") || code.contains("unsafe(") || code.contains("allow(unsafe_code)")
+    })
+}
+
 #[test]
-fn unsafe_code_stands_in_one_file() {
-    let found = offenders(|path, text| {
-        path != Path::new("src/host/abi.rs")
-            && text
-                .lines()
-                .any(|line| line.split("//").next().unwrap_or_default().contains("unsafe "))
+fn the_unsafe_code_of_the_core_is_in_one_file() {
+    assert!(has_unsafe_code("    unsafe { call() }") && !has_unsafe_code("// unsafe { call() }"));
+    let found = offenders(|path, text| path != Path::new("src/host/abi.rs") && has_unsafe_code(text));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_unsafe_code_of_the_native_module_is_in_one_folder() {
+    let found = offenders_in("native/src", 20, |path, text| {
+        let is_binding = path == Path::new("native/src/binding.rs") || path.starts_with("native/src/binding");
+        !is_binding && has_unsafe_code(text)
     });
     assert!(found.is_empty(), "{found:?}");
 }

@@ -28,6 +28,8 @@
 //!
 //! It contains no rule of the policy. `docs/native.md` compares the two modules.
 
+#![deny(unsafe_code)]
+
 mod binding;
 mod clock;
 mod crypto;

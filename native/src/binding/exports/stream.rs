@@ -1,0 +1,111 @@
+//! What Envoy calls with a stream.
+
+use std::ffi::{c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::Arc;
+
+use crate::binding::stream::Host;
+use crate::filter::Filter;
+use crate::hooks;
+use crate::stream::Stream;
+
+/// A stream. Never null: an older Envoy would continue with a null pointer.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_new(
+    filter: *const c_void,
+    stream: *mut c_void,
+) -> *const c_void {
+    let host = Host {
+        filter: stream,
+        call: PhantomData,
+    };
+    // SAFETY: rule 4.
+    let filter = unsafe { &*filter.cast::<Filter>() };
+    // SAFETY: rule 4: counted once more, for the stream.
+    unsafe { Arc::increment_strong_count(ptr::from_ref(filter)) };
+    // SAFETY: the count that was added above.
+    let filter = unsafe { Arc::from_raw(ptr::from_ref(filter)) };
+    Box::into_raw(Box::new(hooks::stream_new(&host, filter)))
+        .cast_const()
+        .cast()
+}
+
+/// Runs a hook of a stream.
+fn of_stream<T>(
+    filter: *mut c_void,
+    stream: *const c_void,
+    run: impl FnOnce(&mut Host<'_>, &Stream) -> T,
+) -> T {
+    let mut host = Host {
+        filter,
+        call: PhantomData,
+    };
+    // SAFETY: rule 4.
+    run(&mut host, unsafe { &*stream.cast::<Stream>() })
+}
+
+/// The request's header fields.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
+    filter: *mut c_void,
+    stream: *const c_void,
+    _is_end: bool,
+) -> c_int {
+    of_stream(filter, stream, hooks::request_headers) as c_int
+}
+
+/// A part of the request's body.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
+    filter: *mut c_void,
+    stream: *const c_void,
+    _is_end: bool,
+) -> c_int {
+    of_stream(filter, stream, hooks::request_body) as c_int
+}
+
+/// The request's trailer fields.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
+    filter: *mut c_void,
+    stream: *const c_void,
+) -> c_int {
+    of_stream(filter, stream, hooks::request_trailers) as c_int
+}
+
+/// The response's header fields.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
+    filter: *mut c_void,
+    stream: *const c_void,
+    _is_end: bool,
+) -> c_int {
+    of_stream(filter, stream, hooks::response_headers) as c_int
+}
+
+/// Someone has committed the stream's scheduler.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
+    filter: *mut c_void,
+    stream: *const c_void,
+    _event: u64,
+) {
+    of_stream(filter, stream, hooks::scheduled);
+}
+
+/// The stream has ended. Its handle is still valid during this call.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
+    filter: *mut c_void,
+    stream: *const c_void,
+) {
+    of_stream(filter, stream, |_, stream| hooks::stream_complete(stream));
+}
+
+/// The last call with this stream.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *const c_void) {
+    // SAFETY: rule 4: made by `into_raw` above, and given back for the last time.
+    hooks::stream_destroy(unsafe { Box::from_raw(stream.cast_mut().cast::<Stream>()) });
+}
