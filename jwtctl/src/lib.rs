@@ -22,11 +22,15 @@ mod report;
 mod source;
 
 #[cfg(feature = "cli")]
+mod boundaries;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
 mod convert;
+#[cfg(feature = "cli")]
+mod examples;
 #[cfg(feature = "cli")]
 mod expect;
 #[cfg(feature = "cli")]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::boundaries;
 use crate::core::{self, Basis, Decided, Decider, Request, UnixTime, Verdict};
 use crate::personas::{self, Issuers, Persona};
 use crate::policy::Loaded;
@@ -158,7 +159,7 @@ pub(crate) fn route(arguments: &RouteArguments) -> Result<Outcome, String> {
         }
     }
     if requests.is_empty() {
-        requests = personas::boundaries(&[&loaded]);
+        requests = boundaries::boundaries(&[&loaded]);
     }
     let mut decider = Decider::new(&loaded.config);
     let mut rows: Vec<(Request, String, Vec<String>)> = Vec::new();
@@ -266,7 +267,7 @@ fn differ(before: &Decided, after: &Decided) -> bool {
 
 fn changes(old: &Loaded, new: &Loaded, issuers: &Issuers, now: UnixTime) -> Changes {
     let clients = clients(personas::finer(&[old, new]), &[old, new], issuers, now);
-    let requests = personas::boundaries(&[old, new]);
+    let requests = boundaries::boundaries(&[old, new]);
     let (mut by_old, mut by_new) = (Decider::new(&old.config), Decider::new(&new.config));
     let mut all = Vec::new();
     for request in &requests {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Converted, Notes, default_locations, flag, list, map, member, set, text};
-use crate::lints::covers;
+use crate::lints::covers::covers;
 use crate::source::{Node, Value};
 
 const AUTHN: &str = "filters.http.jwt_authn.v3.JwtAuthentication";

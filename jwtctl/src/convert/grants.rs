@@ -4,7 +4,7 @@
 //! requirement of that rule is the result of the combination.
 
 use super::{Notes, any_of, flag, list, map, set, text};
-use crate::lints::covers;
+use crate::lints::covers::covers;
 use crate::source::{Node, Place, Value};
 
 /// The most rules of a policy that a person can review.

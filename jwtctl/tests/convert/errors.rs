@@ -1,0 +1,181 @@
+//! Parts of a policy that cannot be carried over.
+
+use serde_json::{Value, json};
+
+use crate::clients::Keys;
+use crate::common::{Ran, jwtctl_with};
+use crate::istio::{authorization_policy, request_authentication};
+
+#[test]
+fn rules_that_overlap_in_too_many_ways_are_an_error() {
+    let rules: Vec<Value> = (0..12)
+        .map(|number| {
+            json!({"to": [{"operation": {"methods": ["GET"], "paths": [format!("/{{*}}/{number}/{{**}}")]}}],
+                "when": [{"key": format!("request.auth.claims[c{number}]"), "values": ["x"]}]})
+        })
+        .collect();
+    let resources = [
+        request_authentication(&Keys::new()),
+        authorization_policy("ALLOW", rules.into()),
+    ];
+    let text = json!({"kind": "List", "items": resources}).to_string();
+    let ran = jwtctl_with(&["convert", "-", "--findings", "json"], &text);
+    assert_eq!((ran.code, &*ran.out), (1, ""));
+    assert!(
+        errors(&ran)
+            .iter()
+            .any(|(_, what)| what.contains("overlaps with too many other rules")),
+        "{ran:?}"
+    );
+}
+
+/// The errors, each as its line and message.
+fn errors(ran: &Ran) -> Vec<(u64, String)> {
+    let report: Value = serde_json::from_str(&ran.err).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
+    let findings = report["findings"].as_array().expect("findings").clone();
+    let errors = findings.iter().filter(|finding| finding["level"] == "error");
+    errors
+        .map(|finding| {
+            (
+                finding["line"].as_u64().expect("a line"),
+                finding["message"].as_str().expect("a text").to_owned(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn what_cannot_be_carried_over_is_an_error_with_its_place() {
+    let authn = |fields: &str| {
+        format!(
+            "\"@type\": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication\n{fields}"
+        )
+    };
+    let istio = |rule: &str| {
+        format!(
+            "kind: RequestAuthentication\nspec: {{jwtRules: [{{issuer: 'https://a'}}, {{issuer: 'https://b'}}]}}\n---\nkind: AuthorizationPolicy\nspec:\n  rules:\n  - {rule}\n"
+        )
+    };
+    let gateway = |spec: &str| {
+        format!("kind: SecurityPolicy\nspec:\n  jwt: {{providers: [{{name: a, issuer: x}}]}}\n  {spec}\n")
+    };
+    for (text, line, message) in [
+        (
+            authn("providers: {a: {local_jwks: {inline_string: ''}}}"),
+            2,
+            "without `issuer`",
+        ),
+        (
+            authn("providers:\n  a: {issuer: x, local_jwks: {filename: /k}}"),
+            3,
+            "file",
+        ),
+        (
+            authn(
+                "providers:\n  a: {issuer: x, remote_jwks: {http_uri: {uri: 'https://a/', cluster: c}}}\nrules:\n- match: {prefix: /, grpc: {}}\n",
+            ),
+            5,
+            "jwt_authn",
+        ),
+        (
+            authn(
+                "providers:\n  a: {issuer: x, remote_jwks: {http_uri: {uri: 'https://a/', cluster: c}}}\nrules:\n- match: {prefix: /}\n  requires: {extract_only_without_validation: {}}\n",
+            ),
+            6,
+            "verified",
+        ),
+        (istio("from: [{source: {principals: ['a']}}]"), 7, "`principals`"),
+        (istio("from: [{source: {ipBlocks: ['a']}}]"), 7, "`ipBlocks`"),
+        (istio("to: [{operation: {notPorts: ['80']}}]"), 7, "`notPorts`"),
+        (istio("to: [{operation: {ports: ['80']}}]"), 7, "`ports`"),
+        (
+            istio("when: [{key: source.ip, values: ['1.2.3.4']}]"),
+            7,
+            "`source.ip`",
+        ),
+        (
+            istio("when: [{key: 'source.principal', notValues: ['x']}]"),
+            7,
+            "`source.principal`",
+        ),
+        (
+            istio("from: [{source: {notRequestPrincipals: ['*c/b']}}]"),
+            7,
+            "the issuer `…c`",
+        ),
+        // Before the last slash is the issuer.
+        (
+            istio("from: [{source: {requestPrincipals: ['https://a/team/x']}}]"),
+            7,
+            "the issuer `https://a/team`",
+        ),
+        (
+            istio("from: [{source: {requestPrincipals: ['https://a*']}}]"),
+            7,
+            "the issuer `https:/`",
+        ),
+        (
+            "kind: RequestAuthentication\nspec: {jwtRules: [{issuer: someone}]}\n".to_owned(),
+            2,
+            "is not a URL",
+        ),
+        (
+            "kind: RequestAuthentication\nspec:\n  jwtRules: [{issuer: 'https://a', spaceDelimitedClaims: [roles]}, {issuer: 'https://b'}]\n".to_owned(),
+            3,
+            "`roles` at spaces only for some issuers",
+        ),
+        (
+            istio("from: [{source: {requestPrincipals: ['https://c/x']}}]"),
+            7,
+            "issuer",
+        ),
+        (
+            istio("{}").replace("rules:", "action: CUSTOM\n  rules:"),
+            4,
+            "CUSTOM",
+        ),
+        (gateway("mergeType: JSONMerge"), 4, "merged"),
+        (gateway("unheard: {}"), 4, "`unheard`"),
+        (
+            gateway("authorization: {rules: [{action: Allow, cel: 'true'}]}"),
+            4,
+            "`cel`",
+        ),
+        (
+            gateway("authorization: {defaultAction: Deny}").replace("jwt: {", "jwt: {failOpen: true, "),
+            3,
+            "`failOpen`",
+        ),
+        (
+            gateway(
+                "authorization: {defaultAction: Allow, rules: [{action: Deny, principal: {geoIP: [a]}}]}",
+            ),
+            4,
+            "`geoIP`",
+        ),
+        (
+            gateway("authorization: {rules: [{action: Allow, principal: {clientCIDRs: [a]}}]}"),
+            4,
+            "`clientCIDRs`",
+        ),
+    ] {
+        let ran = jwtctl_with(&["convert", "-", "--findings", "json"], &text);
+        assert_eq!((ran.code, &*ran.out), (1, ""), "{text}\n{ran:?}");
+        let found = errors(&ran);
+        assert!(
+            found
+                .iter()
+                .any(|(at, what)| *at == line && what.contains(message)),
+            "{text}\n{found:#?}"
+        );
+        // What could be carried over, where that is asked for.
+        assert!(
+            jwtctl_with(&["convert", "-", "--partial"], &text)
+                .out
+                .contains("providers:"),
+            "{text}"
+        );
+    }
+    assert_eq!(jwtctl_with(&["convert", "-"], "a: 1").code, 2);
+    assert_eq!(jwtctl_with(&["convert", "-"], "a: [").code, 2);
+}
