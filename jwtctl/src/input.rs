@@ -1,6 +1,7 @@
 //! Files and the configurations of this filter in them: bare configurations, Envoy's own, and manifests of
 //! Istio and Envoy Gateway.
 
+#[cfg(feature = "cli")]
 use std::io::Read as _;
 use std::rc::Rc;
 
@@ -60,6 +61,7 @@ pub(crate) struct Contents {
 }
 
 /// Reads a file; `-` is standard input.
+#[cfg(feature = "cli")]
 pub(crate) fn read(name: &str) -> Result<Rc<File>, String> {
     let mut bytes = Vec::new();
     if name == "-" {

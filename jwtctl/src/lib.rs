@@ -1,13 +1,8 @@
 //! `jwtctl`: checks, explains, tests and converts configurations of proxy-wasm-jwt.
 //!
 //! This crate decides nothing. Each answer comes from the library that is the module in Envoy, and only
-//! `core.rs` names that library. The command line is behind the feature `cli`. Without it, the crate reads no
+//! `core` names that library. The command line is behind the feature `cli`. Without it, the crate reads no
 //! file, opens no connection and reads no clock, and contains only [`page`].
-
-#![cfg_attr(
-    not(feature = "cli"),
-    allow(dead_code, reason = "only the command line uses it")
-)]
 
 mod core;
 mod explanation;

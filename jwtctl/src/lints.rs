@@ -13,6 +13,7 @@ use crate::report::{File, Finding, Level};
 use crate::source::{Node, Place};
 
 /// The names of the findings, each with its subject.
+#[cfg(feature = "cli")]
 pub(crate) const CODES: &[(&str, &str)] = &[
     ("syntax", "The file is neither YAML nor JSON."),
     (

@@ -175,7 +175,7 @@ impl Question<'_> {
                 Value::Null => keys.clone(),
                 document => document.to_string(),
             };
-            core::fetch::check_keys(document.as_bytes()).map_err(of("keys"))?;
+            core::check_keys(document.as_bytes()).map_err(of("keys"))?;
             given.push((name, document));
         }
         let missing = remote

@@ -109,7 +109,7 @@ fn with_keys(node: &Node, config: Rc<Config>, keys: &Keys, now: UnixTime) -> Res
             }
             (path, _) => std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?,
         };
-        core::fetch::check_keys(document.as_bytes()).map_err(|fault| format!("{path}: {fault}"))?;
+        core::check_keys(document.as_bytes()).map_err(|fault| format!("{path}: {fault}"))?;
         given.extend(names.into_iter().map(|name| (name, document.clone())));
     }
     if keys.fetch {

@@ -164,7 +164,7 @@ pub(crate) fn fetch(
         }
     }
     if let Some(document) = &fetch.document {
-        fetch.keys = check_keys(document).unwrap_or_default();
+        fetch.keys = JwkSet::parse(document).map_or_else(|_| Vec::new(), |parsed| seen(&parsed.set));
         fetch.next = Some(next_fetch(&config, &fetch.exchanges, now));
     }
     Some(fetch)
@@ -235,14 +235,6 @@ fn next_fetch(config: &Rc<Config>, exchanges: &[Exchange], now: UnixTime) -> Dur
         }
     }
     Duration::from_secs(late)
-}
-
-/// Whether a document is a usable key set, and otherwise the reason.
-pub(crate) fn check_keys(document: &[u8]) -> Result<Vec<KeySeen>, String> {
-    match JwkSet::parse(document) {
-        Ok(parsed) => Ok(seen(&parsed.set)),
-        Err(fault) => Err(fault.to_string()),
-    }
 }
 
 fn seen(set: &JwkSet) -> Vec<KeySeen> {

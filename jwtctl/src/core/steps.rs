@@ -81,6 +81,7 @@ pub(crate) struct Way {
 
 impl Way {
     /// Keeps only the rule that applies, and the checks that failed.
+    #[cfg(feature = "cli")]
     pub(crate) fn shorten(&mut self) {
         self.rules.retain(|rule| rule.taken);
         self.tokens.clear();
