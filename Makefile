@@ -57,7 +57,7 @@ interop: wasm envoy ## the filter with real identity providers, and a table of t
 	@scripts/interop.sh $(NAMES)
 
 .PHONY: documents
-documents: wasm envoy jwtctl ## published configurations of jwt_authn beside what jwtctl convert makes of them, in one Envoy
+documents: wasm envoy jwtctl ## published configurations of jwt_authn, Istio and Envoy Gateway beside what jwtctl convert makes of them
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/documents.py
 
 .PHONY: gateway

@@ -706,10 +706,9 @@ fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
             let is_any = values.elements().iter().any(|value| value.text() == Some("*"));
             let part = match name {
                 _ if is_any => vec![every_request()],
-                "paths" => values
-                    .elements()
-                    .iter()
-                    .map(|path| map(vec![path_match(path)]))
+                "paths" => without_narrower(values)
+                    .into_iter()
+                    .map(|path| map(vec![path_match(path, notes)]))
                     .collect(),
                 name => {
                     let (field, ignores_case) = match name {
@@ -748,8 +747,27 @@ fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
 /// The characters that a wildcard of Envoy's path templates takes.
 const SEGMENT: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=-";
 
+/// The paths without those below another of them: `/a/**` is for paths that begin with `/a/*`, and `/a/*` is for all of
+/// these.
+fn without_narrower(paths: &Node) -> Vec<&Node> {
+    let paths: Vec<&Node> = paths.elements().iter().collect();
+    let is_narrower = |path: &Node| {
+        let found = path.text().unwrap_or_default();
+        let is_template = found.contains("{*}") || found.contains("{**}");
+        // A prefix is not below itself, and an exact path is below the prefix of the same text.
+        let begins = |other: &str| match found.strip_suffix('*') {
+            Some(prefix) => prefix.starts_with(other) && prefix != other,
+            None => found.starts_with(other),
+        };
+        let prefixes = paths.iter().filter_map(|other| other.text()?.strip_suffix('*'));
+        let mut prefixes = prefixes.filter(|other| !other.starts_with('*') && !other.contains('{'));
+        !is_template && !found.starts_with('*') && prefixes.any(begins)
+    };
+    paths.iter().copied().filter(|path| !is_narrower(path)).collect()
+}
+
 /// A path of Istio: exact, `/a*`, `*/a`, `*`, or a template with `{*}` and `{**}`.
-fn path_match(path: &Node) -> (&'static str, Node) {
+fn path_match(path: &Node, notes: &mut Notes) -> (&'static str, Node) {
     let found = path.text().unwrap_or_default();
     let pattern = |regex: String| ("safe_regex", map(vec![("regex", text(regex, &path.place))]));
     if found.contains("{*}") || found.contains("{**}") {
@@ -763,7 +781,20 @@ fn path_match(path: &Node) -> (&'static str, Node) {
     match (found.strip_prefix('*'), found.strip_suffix('*')) {
         (Some(""), _) => ("prefix", text("/", &path.place)),
         (Some(suffix), _) => pattern(format!(".*{}", quote(suffix))),
-        (None, Some(prefix)) => ("prefix", text(prefix, &path.place)),
-        (None, None) => ("path", path.clone()),
+        (None, rest) => {
+            let literal = rest.unwrap_or(found);
+            if literal.contains('*') {
+                let message = format!(
+                    "Istio reads `*` only at one end of a path, so this is for paths with the text `{literal}`"
+                );
+                notes.look(&path.place, message);
+                let end = if rest.is_some() { ".*" } else { "" };
+                return pattern(format!("{}{end}", quote(literal)));
+            }
+            match rest {
+                Some(prefix) => ("prefix", text(prefix, &path.place)),
+                None => ("path", path.clone()),
+            }
+        }
     }
 }

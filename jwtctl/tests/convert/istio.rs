@@ -451,3 +451,39 @@ fn claims_that_istio_splits_at_spaces_are_split() {
         assert_eq!(ran.code, i32::from(!passes), "{claim}: {}", ran.out);
     }
 }
+
+#[test]
+fn a_star_within_a_path_of_istio_is_a_plain_character() {
+    let keys = Keys::new();
+    let folder = Folder::new("convert-star");
+    let denial = |paths: Value| {
+        let policy = json!([{"from": [{"source": {"notRequestPrincipals": ["*"]}}], "to": [{"operation": {"notPaths": paths}}]}]);
+        let resources = [
+            request_authentication(&keys),
+            authorization_policy("DENY", policy),
+        ];
+        json!({"apiVersion": "v1", "kind": "List", "items": resources}).to_string()
+    };
+    let open = |text: &str, path: &str| {
+        let ran = jwtctl_with(&["convert", "-"], text);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let config = folder.write("config.yaml", &ran.out);
+        (jwtctl(&["explain", &config, path]).code == 0, ran.err)
+    };
+    // As many installations have them: the second adds nothing to the first.
+    let both = denial(json!(["/login/*", "/login/**", "/oauth2/*", "/health"]));
+    for (path, is_open) in [
+        ("/login/x", true),
+        ("/oauth2/x", true),
+        ("/health", true),
+        ("/login", false),
+        ("/x", false),
+    ] {
+        assert_eq!(open(&both, path).0, is_open, "{path}");
+    }
+    let (is_open, messages) = open(&denial(json!(["/login/**"])), "/login/x");
+    assert!(
+        !is_open && messages.contains("paths with the text `/login/*`"),
+        "{messages}"
+    );
+}
