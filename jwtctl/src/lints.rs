@@ -1,5 +1,6 @@
 //! Settings that load, but are probably unintended or unsafe.
 
+mod contradictions;
 pub(crate) mod covers;
 mod envoy;
 mod providers;
@@ -57,7 +58,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("path-normalization", "Envoy does not normalize paths."),
     (
         "unreachable-rule",
-        "An earlier rule matches every request of this rule.",
+        "An earlier rule matches every request of this rule, or no request passes its tests.",
     ),
     (
         "wide-waiver",
@@ -65,7 +66,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ),
     (
         "waives-everything",
-        "A rule lets every request pass without a token.",
+        "A rule lets every request, or every request to a host, pass without a token.",
     ),
     (
         "client-decides",

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::contradictions::contradiction;
 use super::covers::covers;
 use super::{Lints, is_sound};
 use crate::core::{self, Config, Request};
@@ -23,6 +24,26 @@ fn together(parsed: &Config, rule: usize) -> Option<String> {
                 part.trim_start_matches('.')
             ),
         })
+    })
+}
+
+/// A method of the requests that a match takes.
+fn method_of(matcher: &Node) -> &str {
+    let methods = matcher.get("methods");
+    let first = methods.and_then(|methods| methods.text().or_else(|| methods.elements().first()?.text()));
+    first.unwrap_or("GET")
+}
+
+/// Whether a pattern has `|` outside of groups.
+fn has_open_alternatives(pattern: &str) -> bool {
+    let mut depth = 0_usize;
+    pattern.chars().any(|letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == '|' && depth == 0
     })
 }
 
@@ -48,6 +69,23 @@ impl Lints {
                     mode.place.clone(),
                     &format!("{path}.mode"),
                 );
+            }
+            let parts = match &matcher.value {
+                Value::List(parts) => parts.as_slice(),
+                _ => std::slice::from_ref(matcher),
+            };
+            let never: Vec<_> = parts.iter().filter_map(contradiction).collect();
+            for (place, why) in &never {
+                let what = match never.len() == parts.len() {
+                    true => "this rule never applies",
+                    false => "a part of this rule never applies",
+                };
+                let message = format!("{what}: {why}");
+                self.add(Level::Error, "unreachable-rule", message, place.clone(), &path)
+                    .help = Some("write a rule for each of the values, or a list of matches".to_owned());
+            }
+            if never.len() == parts.len() {
+                continue;
             }
             let earlier = rules.iter().take(number).position(|earlier| {
                 let earlier = earlier.get("match").filter(|earlier| is_sound(earlier, faults));
@@ -84,11 +122,8 @@ impl Lints {
                 continue;
             }
             if core::waives_token(parsed, number) && is_sound(rule, faults) {
-                match &matcher.value {
-                    Value::List(parts) => parts
-                        .iter()
-                        .for_each(|part| self.waiver(number, rule, part, parsed, &path)),
-                    _ => self.waiver(number, rule, matcher, parsed, &path),
+                for part in parts.iter().filter(|part| contradiction(part).is_none()) {
+                    self.waiver(number, rule, part, parsed, &path);
                 }
             }
         }
@@ -120,11 +155,23 @@ impl Lints {
         let prefix = matcher.text_at(&["prefix"]);
         let pattern = matcher.text_at(&["safe_regex", "regex"]).unwrap_or_default();
         let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
-        if (prefix == Some("/") || matches!(pattern, ".*" | "/.*")) && narrows.is_empty() {
+        let takes_all = match path_field {
+            None => true,
+            Some(_) => matches!(prefix, Some("/")) || matches!(pattern, ".*" | "/.*"),
+        };
+        if takes_all && matches!(&narrows[..], [] | ["hosts"]) {
             let is_optional = rule.get("requires").is_some();
+            let to = match matcher.get("hosts") {
+                Some(hosts) if !narrows.is_empty() => {
+                    let hosts = hosts.elements().iter().chain(Some(hosts)).filter_map(Node::text);
+                    let hosts: Vec<String> = hosts.map(|host| format!("`{host}`")).collect();
+                    format!(" to {}", hosts.join(", "))
+                }
+                _ => String::new(),
+            };
             let message = match is_optional {
-                true => "a request for any resource passes without a token",
-                false => "no request needs a token",
+                true => format!("a request{to} for any resource, such as `/admin`, passes without a token"),
+                false => format!("no request{to} needs a token, not even one for `/admin`"),
             };
             self.add(
                 Level::Warning,
@@ -156,6 +203,9 @@ impl Lints {
         if let Some(pattern) = matcher.at(&["safe_regex", "regex"]) {
             self.waiving_pattern(number, matcher, pattern, parsed, path);
         }
+        if takes_all && let Some(exclusion) = matcher.get("not") {
+            self.narrow_exclusion(number, matcher, exclusion, parsed, path);
+        }
         let Some(prefix) = prefix.filter(|prefix| !prefix.ends_with('/')) else {
             return;
         };
@@ -167,11 +217,7 @@ impl Lints {
         ]
         .into_iter()
         .filter(|target| {
-            let method = matcher
-                .get("methods")
-                .and_then(|methods| methods.text().or_else(|| methods.elements().first()?.text()))
-                .unwrap_or("GET");
-            let matches = core::rule_matches(parsed, number, &Request::new(method, target));
+            let matches = core::rule_matches(parsed, number, &Request::new(method_of(matcher), target));
             matches.is_literal || !narrows.is_empty()
         })
         .map(|target| format!("`{target}`"))
@@ -193,6 +239,39 @@ impl Lints {
         }
     }
 
+    /// A rule that waives the token for all but one path: it waives it below that path, too.
+    fn narrow_exclusion(
+        &mut self,
+        number: usize,
+        matcher: &Node,
+        exclusion: &Node,
+        parsed: &Rc<Config>,
+        path: &str,
+    ) {
+        let parts = match &exclusion.value {
+            Value::List(parts) => parts.as_slice(),
+            _ => std::slice::from_ref(exclusion),
+        };
+        let (mut examples, mut place) = (Vec::new(), None);
+        for part in parts {
+            let Some(excluded) = part.get("path") else {
+                continue;
+            };
+            let name = excluded.text().unwrap_or_default();
+            let below = format!("{}/x", name.trim_end_matches('/'));
+            let request = Request::new(method_of(matcher), &below);
+            if core::rule_matches(parsed, number, &request).is_literal {
+                examples.push(format!("`{below}`"));
+                place = place.or(Some(excluded.place.clone()));
+            }
+        }
+        let Some(place) = place else { return };
+        let message = format!("this lets {} pass without a token as well", examples.join(", "));
+        let path = format!("{path}.match.not");
+        self.add(Level::Warning, "wide-waiver", message, place, &path)
+            .help = Some("write `path_separated_prefix` to exclude the paths below it, too".to_owned());
+    }
+
     /// A pattern that goes on after a name (`/public.*`), or that only looks at how a path ends (`.*\.css`).
     fn waiving_pattern(
         &mut self,
@@ -207,11 +286,19 @@ impl Lints {
         let mut examples: Vec<String> = Vec::new();
         let mut help = "write `/` before the part that may follow: `(/.*)?`";
         if let Some(name) = bare.strip_suffix(".*") {
-            let name = name.replace('\\', "");
-            let is_literal = |letter: char| letter.is_ascii_alphanumeric() || "/-_.~".contains(letter);
-            if name.chars().all(is_literal) && !name.ends_with('/') && name.len() > 1 {
-                examples.extend(["-admin", "x/secret"].map(|rest| format!("{name}{rest}")));
-            }
+            // A pattern with alternatives at its top level may end otherwise.
+            let names = match has_open_alternatives(name) {
+                true => Vec::new(),
+                false => crate::examples::examples(name),
+            };
+            let first = names
+                .into_iter()
+                .find(|name| !name.ends_with('/') && name.len() > 1);
+            examples.extend(
+                first
+                    .iter()
+                    .flat_map(|name| ["-admin", "x/secret"].map(|rest| format!("{name}{rest}"))),
+            );
         }
         let any_start = bare.strip_prefix(".*").or_else(|| bare.strip_prefix("/.*"));
         if let Some(ending) = any_start.filter(|ending| !ending.is_empty()) {
@@ -228,10 +315,8 @@ impl Lints {
             examples.push(format!("/admin/x{}", ending.trim_start_matches('/')));
             help = "begin the pattern with a folder: many applications treat `/admin/x.css` as `/admin`";
         }
-        let method = matcher.get("methods");
-        let method = method.and_then(|methods| methods.text().or_else(|| methods.elements().first()?.text()));
         examples.retain(|target| {
-            let request = Request::new(method.unwrap_or("GET"), target);
+            let request = Request::new(method_of(matcher), target);
             core::rule_matches(parsed, number, &request).is_literal
         });
         examples.dedup();
