@@ -4,75 +4,58 @@
 //! It has no engine and decides nothing. At the right time it commits a scheduler, and Envoy calls the thread
 //! of that scheduler.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+mod alarm;
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use crate::filter::Filter;
 use crate::logger::now;
+use alarm::Alarm;
 
-#[derive(Debug)]
-struct Clock {
-    state: Mutex<State>,
-    poked: Condvar,
-    /// The end of the clock's sleep, in milliseconds; the largest number while it is awake.
-    sleeps_until: AtomicU64,
+/// The lock and the condition of `alarm`. A test puts those of loom in their place (native/tests/loom.rs).
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
 }
 
 #[derive(Debug)]
-struct State {
+struct Watched {
     filters: Vec<Weak<Filter>>,
     is_running: bool,
-    is_poked: bool,
-    /// A record was written: threads with waiting requests have to read it.
-    has_news: bool,
 }
 
-static CLOCK: Clock = Clock {
-    state: Mutex::new(State {
-        filters: Vec::new(),
-        is_running: false,
-        is_poked: false,
-        has_news: false,
-    }),
-    poked: Condvar::new(),
-    sleeps_until: AtomicU64::new(u64::MAX),
-};
+static WATCHED: Mutex<Watched> = Mutex::new(Watched {
+    filters: Vec::new(),
+    is_running: false,
+});
+
+static ALARM: LazyLock<Alarm> = LazyLock::new(Alarm::new);
 
 /// The longest sleep, in milliseconds.
 const LONGEST: u64 = 1000;
 
-fn state() -> MutexGuard<'static, State> {
-    CLOCK.state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A configuration needs the clock from now on. False if the system provides no thread.
 pub(crate) fn watch(filter: &Arc<Filter>) -> bool {
-    let mut state = state();
-    state.filters.push(Arc::downgrade(filter));
-    state.is_poked = true;
-    CLOCK.poked.notify_one();
-    if state.is_running {
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    watched.filters.push(Arc::downgrade(filter));
+    if watched.is_running {
+        ALARM.due(0);
         return true;
     }
     let begun = thread::Builder::new().name("jwt-clock".to_owned()).spawn(run);
-    state.is_running = begun.is_ok();
+    watched.is_running = begun.is_ok();
     begun.is_ok()
 }
 
 /// Work is due at this time, which may be earlier than the clock knows.
 pub(crate) fn due(at: u64) {
-    if at < CLOCK.sleeps_until.load(Ordering::SeqCst) {
-        state().is_poked = true;
-        CLOCK.poked.notify_one();
-    }
+    ALARM.due(at);
 }
 
 /// Threads with waiting requests have to read the new record.
 pub(crate) fn wake_waiting() {
-    state().has_news = true;
-    CLOCK.poked.notify_one();
+    ALARM.bring_news();
 }
 
 fn run() {
@@ -86,25 +69,18 @@ fn run() {
 
 /// Wakes the threads that are due, and sleeps until the next one is.
 fn wake() {
-    CLOCK.sleeps_until.store(u64::MAX, Ordering::SeqCst);
-    let (filters, has_news) = {
-        let mut state = state();
-        state.filters.retain(|filter| filter.strong_count() > 0);
-        state.is_poked = false;
-        let has_news = std::mem::take(&mut state.has_news);
-        let filters: Vec<Arc<Filter>> = state.filters.iter().filter_map(Weak::upgrade).collect();
-        (filters, has_news)
+    let has_news = ALARM.begin();
+    let filters: Vec<Arc<Filter>> = {
+        let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.filters.retain(|filter| filter.strong_count() > 0);
+        watched.filters.iter().filter_map(Weak::upgrade).collect()
     };
     let now_is = now().as_millis();
     let mut next = now_is.saturating_add(LONGEST);
     for filter in filters {
         next = next.min(filter.wake_due(now_is, has_news));
     }
-    let state = state();
-    if state.is_poked || state.has_news {
-        return;
-    }
-    CLOCK.sleeps_until.store(next, Ordering::SeqCst);
-    let sleep = Duration::from_millis(next.saturating_sub(now().as_millis()).max(1));
-    drop(CLOCK.poked.wait_timeout(state, sleep));
+    ALARM.sleep(next, || {
+        Duration::from_millis(next.saturating_sub(now().as_millis()).max(1))
+    });
 }

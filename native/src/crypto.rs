@@ -10,6 +10,15 @@
 )]
 mod differential;
 mod verified;
+#[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that fails is a test that does its work"
+)]
+mod verified_tests;
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use aws_lc_rs::signature::{
@@ -19,10 +28,19 @@ use aws_lc_rs::signature::{
 };
 use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
 
 use verified::{Signed, VerifiedSignatures};
+
+/// The locks and numbers of `verified`. A test puts those of loom in their place (native/tests/loom.rs).
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+    pub(super) use std::sync::{Mutex, MutexGuard};
+}
+
+/// The signatures that the workers of the process have verified.
+static VERIFIED: LazyLock<VerifiedSignatures> = LazyLock::new(|| VerifiedSignatures::new(1024, 4096));
 
 /// The algorithms that AWS-LC verifies here.
 pub(crate) const SERVES: [Algorithm; 9] = [
@@ -111,7 +129,7 @@ impl SignatureVerifier for AwsLc {
             signature,
         };
         match self.remembers {
-            true => VerifiedSignatures::of_process().check(signed, verify),
+            true => VERIFIED.check(signed, verify),
             false => verify(),
         }
     }
