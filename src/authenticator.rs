@@ -1,7 +1,7 @@
 //! The engine: events in, decisions out.
 //!
-//! It knows no host, no clock and no log. Time is an argument. Every input is an event (`handle_*`), and every
-//! output a value. The engine may call out through traits that the host passes to it: the
+//! It knows no host, no clock and no log. Time is an argument. Every input is an event (`handle_*`), and
+//! every output a value. The engine may call out through traits that the host passes to it: the
 //! [`SharedStore`](crate::store::SharedStore) with each event, the
 //! [`RequestContext`](crate::request::RequestContext) with each request, and the
 //! [`SignatureVerifier`](crate::jose::SignatureVerifier). After each event, call

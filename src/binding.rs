@@ -175,7 +175,8 @@ impl Binding {
                 let Some(shown) = certificate_hash(forwarded, presented.request) else {
                     return mismatch("no client certificate");
                 };
-                // RFC 8705 section 3.1: "the base64url-encoded SHA-256 hash […] of the DER encoding of the X.509 certificate".
+                // RFC 8705 section 3.1: "the base64url-encoded SHA-256 hash […] of the DER encoding of the
+                // X.509 certificate".
                 if *expected != URL_SAFE_NO_PAD.encode(shown) {
                     return mismatch("another client certificate");
                 }

@@ -131,8 +131,8 @@ impl<'a> UnverifiedClaims<'a> {
         Ok(())
     }
 
-    /// Section 4.1.3: "each principal intended to process the JWT MUST identify itself with a value in the audience
-    /// claim"; a list of strings, or one string.
+    /// Section 4.1.3: "each principal intended to process the JWT MUST identify itself with a value in the
+    /// audience claim"; a list of strings, or one string.
     ///
     /// # Errors
     ///

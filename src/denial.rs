@@ -19,7 +19,8 @@ pub enum Reason {
     TokenMultiple,
     /// The filter cannot parse the request.
     RequestMalformed,
-    /// Not a compact JWS of three parts with a JSON header and JSON claims (RFC 7515 section 7.1, RFC 7519 section 7.2).
+    /// Not a compact JWS of three parts with a JSON header and JSON claims (RFC 7515 section 7.1, RFC 7519
+    /// section 7.2).
     TokenMalformed,
     /// Longer than `limits.max_token_bytes`.
     TokenTooLarge,

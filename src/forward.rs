@@ -151,8 +151,8 @@ fn is_one_line(text: &str) -> bool {
         || !text.contains(breaks_a_line)
 }
 
-/// Whether all are printable characters of ASCII. The highest bit of a byte is set in the result if it is set in
-/// the byte itself, if less than a space is subtracted from, or if the byte is DEL.
+/// Whether all are printable characters of ASCII. The highest bit of a byte is set in the result if it is set
+/// in the byte itself, if less than a space is subtracted from, or if the byte is DEL.
 fn is_printable(bytes: [u8; 8]) -> bool {
     let of_each = |byte: u8| u64::from_ne_bytes([byte; 8]);
     let all = u64::from_ne_bytes(bytes);

@@ -1,9 +1,9 @@
 //! JSON ([RFC 8259](https://www.rfc-editor.org/rfc/rfc8259)), read strictly and without copying.
 //!
-//! It adds the rules of JWS and JWT to serde_json's grammar: one object per text, no duplicate member at any depth
-//! ([RFC 7515 section 4](https://www.rfc-editor.org/rfc/rfc7515#section-4),
-//! [RFC 7519 section 4](https://www.rfc-editor.org/rfc/rfc7519#section-4)), bounded nesting, and numbers as they
-//! are written. It must not know tokens, claims or keys.
+//! It adds the rules of JWS and JWT to serde_json's grammar: one object per text, no duplicate member at any
+//! depth ([RFC 7515 section 4](https://www.rfc-editor.org/rfc/rfc7515#section-4), [RFC 7519 section
+//! 4](https://www.rfc-editor.org/rfc/rfc7519#section-4)), bounded nesting, and numbers as they are written.
+//! It must not know tokens, claims or keys.
 
 mod error;
 mod read;
@@ -47,8 +47,8 @@ impl<'a> Object<'a> {
         Self::parse_up_to(usize::MAX, bytes)
     }
 
-    /// As [`Object::parse`], with at most `most` members, those of nested objects included. The comparison of the members'
-    /// names takes longer than everything else, and a short text can contain many.
+    /// As [`Object::parse`], with at most `most` members, those of nested objects included. The comparison of
+    /// the members' names takes longer than everything else, and a short text can contain many.
     pub(crate) fn parse_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
         Self::parse_within(&Cell::new(most), bytes)
     }
@@ -63,8 +63,8 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    /// Reads `bytes` as one JSON object, and checks only the grammar of its members' values. The caller passes
-    /// each value to [`Object::parse`]: a fault in one value does not affect the others.
+    /// Reads `bytes` as one JSON object, and checks only the grammar of its members' values. The caller
+    /// passes each value to [`Object::parse`]: a fault in one value does not affect the others.
     pub(crate) fn outline_up_to(most: usize, bytes: &'a [u8]) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
         let mut reader = serde_json::Deserializer::from_str(text);
@@ -222,8 +222,8 @@ impl<'a> Json<'a> {
         Some(elements.into_iter().map(Self).collect())
     }
 
-    /// Passes the elements of an array to `take` in order, as long as `take` returns true. Returns false for any other
-    /// kind.
+    /// Passes the elements of an array to `take` in order, as long as `take` returns true. Returns false for
+    /// any other kind.
     pub(crate) fn each_element(self, take: &mut dyn FnMut(Self) -> bool) -> bool {
         if self.kind() != Kind::Array {
             return false;
@@ -258,8 +258,9 @@ impl<'a> Json<'a> {
         }));
     }
 
-    /// Checks what the capture of the raw text did not: escapes, ranges of numbers, depth and members. The value is a member
-    /// of the outermost object. `room` is the number of further members that the text may have.
+    /// Checks what the capture of the raw text did not: escapes, ranges of numbers, depth and members. The
+    /// value is a member of the outermost object. `room` is the number of further members that the text may
+    /// have.
     fn check(self, room: &Cell<usize>) -> Result<(), JsonError> {
         let text = self.text();
         let is_sound = match self.kind() {

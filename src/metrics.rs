@@ -130,7 +130,8 @@ pub fn prefix(config: &Config) -> String {
 /// The host's function for the definition of a metric.
 type Define<'d, Id> = &'d dyn Fn(MetricKind, &str) -> Option<Id>;
 
-/// Defines the metric with this name after a prefix. Not inlined: the module would contain it some thirty times.
+/// Defines the metric with this name after a prefix. Not inlined: the module would contain it some thirty
+/// times.
 #[inline(never)]
 fn metric<Id>(define: Define<'_, Id>, kind: MetricKind, prefix: &str, name: &str) -> Metric<Id> {
     Metric(define(kind, &[prefix, name].join(".")))

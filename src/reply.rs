@@ -110,8 +110,9 @@ impl Replies {
             (Reason::TokenMissing, Some(_)) => &self.one_missing,
             _ => self.by_reason.get(reason.index()).unwrap_or(&self.last_resort),
         };
-        // RFC 6750 section 3: "The 'scope' attribute […] describing the required scope of the access token for accessing the
-        // requested resource": what a client without a good token has to ask for. More scopes mend no other claim.
+        // RFC 6750 section 3: "The 'scope' attribute […] describing the required scope of the access token
+        // for accessing the requested resource": what a client without a good token has to ask for. More
+        // scopes mend no other claim.
         let names_scope = reply.status == 401 || reason == Reason::ScopeInsufficient;
         let scope = refusal
             .scope
@@ -148,8 +149,9 @@ impl Replies {
             }
         }
         if refusal.for_proxy {
-            // RFC 9110 section 15.5.8: 407 "is similar to 401 (Unauthorized), but it indicates that the client needs to
-            // authenticate itself in order to use a proxy […]. The proxy MUST send a Proxy-Authenticate header field".
+            // RFC 9110 section 15.5.8: 407 "is similar to 401 (Unauthorized), but it indicates that the
+            // client needs to authenticate itself in order to use a proxy […]. The proxy MUST send a
+            // Proxy-Authenticate header field".
             if reply.status == 401 {
                 reply.status = 407;
             }

@@ -73,8 +73,9 @@ pub trait SharedStore {
     /// Replaces an entry of any version.
     fn put(&self, key: StoreKey<'_>, value: &[u8]);
 
-    /// The parsed keys of this version of a source's document, if the store keeps parsed keys. A store in the memory of the
-    /// engines does, so that each document is parsed once. `None` refers the engine to [`StoreKey::Document`].
+    /// The parsed keys of this version of a source's document, if the store keeps parsed keys. A store in the
+    /// memory of the engines does, so that each document is parsed once. `None` refers the engine to
+    /// [`StoreKey::Document`].
     fn keys(&self, _source: &str, _version: u64) -> Option<Arc<ParsedJwkSet>> {
         None
     }

@@ -1,7 +1,9 @@
-//! Faulty configurations and the exact message for each: where the fault is, what it is, and the nearest thing that would do.
+//! Faulty configurations and the exact message for each: where the fault is, what it is, and the nearest
+//! thing that would do.
 //!
-//! `config_errors.golden` has a block for each: changes to a good configuration, `/path = JSON` to set and `/path -` to take
-//! away, then the message of each fault after `> `. `make bless` rewrites the messages; read them before you commit them.
+//! `config_errors.golden` has a block for each: changes to a good configuration, `/path = JSON` to set and
+//! `/path -` to take away, then the message of each fault after `> `. `make bless` rewrites the messages;
+//! read them before you commit them.
 
 #![cfg(test)]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]

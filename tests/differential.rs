@@ -1,4 +1,5 @@
-//! jwt_authn and this filter side by side: one Envoy, the same configuration, the same keys, the same requests.
+//! jwt_authn and this filter side by side: one Envoy, the same configuration, the same keys, the same
+//! requests.
 //!
 //! Configurations and requests come from a seeded generator and from directed cases. The test compares the
 //! results of both filters for a request in full: the decision, the status of a refusal, and the request at

@@ -4,9 +4,9 @@
 //! An interpreter runs `envoy/jwt.wasm` and counts. It does not measure time: `make bench` does. But it shows
 //! a change that makes every request more expensive, on a loaded machine as on an idle one.
 //!
-//! Clock, chance, keys and tokens are always the same, and so are the figures; another compiler moves them by a few per
-//! cent, which the budgets leave room for. Whoever makes something cheaper lowers its budget. `PROFILE=warm` prints
-//! which functions execute the instructions of that row.
+//! Clock, chance, keys and tokens are always the same, and so are the figures; another compiler moves them by
+//! a few per cent, which the budgets leave room for. Whoever makes something cheaper lowers its budget.
+//! `PROFILE=warm` prints which functions execute the instructions of that row.
 
 #![cfg(test)]
 #![allow(
@@ -46,7 +46,8 @@ const fn budget(what: &'static str, instructions: u64, host_calls: u64) -> Budge
     }
 }
 
-/// Up to a tenth above what it costs today: the test prints what that is. A configuration has room for metrics.
+/// Up to a tenth above what it costs today: the test prints what that is. A configuration has room for
+/// metrics.
 const BUDGETS: &[Budget] = &[
     budget("start", 2_400, 0),
     budget("configuration", 1_920_000, 97),
@@ -337,8 +338,8 @@ fn forgeries() -> [Cost; 2] {
     [many_keys, many_tokens]
 }
 
-/// How much of a budget the compiler makes of it that `make wasm` took, in per cent. Debian's compiles the standard library
-/// too, for size, and the budgets are those of the one that does not.
+/// How much of a budget the compiler makes of it that `make wasm` took, in per cent. Debian's compiles the
+/// standard library too, for size, and the budgets are those of the one that does not.
 fn allowance() -> u64 {
     let toolchain = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.build/wasm-toolchain"));
     match toolchain.as_deref().map(str::trim) {

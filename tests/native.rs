@@ -1,4 +1,5 @@
-//! The native module in a real Envoy: the scenarios, and the tests of `tests/envoy/` that are about the filter and not about VMs.
+//! The native module in a real Envoy: the scenarios, and the tests of `tests/envoy/` that are about the
+//! filter and not about VMs.
 //!
 //! Tests of features that only this module has are in `tests/native/`.
 

@@ -1,9 +1,10 @@
 //! Configurations of jwt_authn from documentation and generators: each loads, or is refused with a helpful
 //! message.
 //!
-//! One file each in `public_configs/`, with names of its own: `# after:` says where its shape comes from, `# refused:` the
-//! exact message where it does not load. Two things are done to each first: a provider without `audiences` gets `["*"]`,
-//! which says in so many words what leaving them out says to jwt_authn, and `PUBLIC-KEY` becomes a key set.
+//! One file each in `public_configs/`, with names of its own: `# after:` says where its shape comes from, `#
+//! refused:` the exact message where it does not load. Two things are done to each first: a provider without
+//! `audiences` gets `["*"]`, which says in so many words what leaving them out says to jwt_authn, and
+//! `PUBLIC-KEY` becomes a key set.
 
 #![cfg(test)]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]

@@ -463,7 +463,8 @@ fn mixed_traffic_for_a_long_time() {
                     }
                     3 => {
                         let number = random.below(ALGORITHMS.len());
-                        // Envoy has the newest keys before the issuer goes: a token of a key that it cannot have is not good.
+                        // Envoy has the newest keys before the issuer goes: a token of a key that it cannot
+                        // have is not good.
                         let newest = {
                             let world = world.read().expect("no panic");
                             let token = Token::new(&world.idps[number].keys[0]).claims(json!({

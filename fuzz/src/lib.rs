@@ -1,7 +1,8 @@
 //! The properties that hold for any bytes, in addition to the absence of panics: one function for each kind
 //! of input.
 //!
-//! `make fuzz` gives them inputs that reach new code; a test gives them the seeds, from which the fuzzer begins.
+//! `make fuzz` gives them inputs that reach new code; a test gives them the seeds, from which the fuzzer
+//! begins.
 
 mod pairs;
 mod pattern;

@@ -7,7 +7,8 @@ use regex::Regex;
 
 use crate::pairs::Bytes;
 
-/// The same pattern for both engines. Classes and cases are ASCII's here, so the other one gets them written out.
+/// The same pattern for both engines. Classes and cases are ASCII's here, so the other one gets them written
+/// out.
 struct Both {
     ours: String,
     theirs: String,
@@ -133,8 +134,8 @@ fn text(bytes: &mut Bytes<'_>) -> Vec<u8> {
     })
 }
 
-/// The text for an engine of characters: a byte that is no UTF-8 is a character of its own, which is in no class but the
-/// negated ones.
+/// The text for an engine of characters: a byte that is no UTF-8 is a character of its own, which is in no
+/// class but the negated ones.
 fn characters(text: &[u8]) -> String {
     let mut made = String::new();
     for chunk in text.utf8_chunks() {

@@ -9,10 +9,10 @@ use crate::{Outcome, findings, input, lints, print};
 
 /// Find every fault of configurations, and settings that are probably mistakes or not safe
 ///
-/// A file may be a bare configuration, a configuration of Envoy or a part of one, a WasmPlugin or TrafficExtension of
-/// Istio, an EnvoyExtensionPolicy of Envoy Gateway, or a ConfigMap with any of these; as YAML with one document or more, or as
-/// JSON. An error is a fault for which the filter refuses the configuration, or a setting that lets requests
-/// pass by mistake.
+/// A file may be a bare configuration, a configuration of Envoy or a part of one, a WasmPlugin or
+/// TrafficExtension of Istio, an EnvoyExtensionPolicy of Envoy Gateway, or a ConfigMap with any of these; as
+/// YAML with one document or more, or as JSON. An error is a fault for which the filter refuses the
+/// configuration, or a setting that lets requests pass by mistake.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

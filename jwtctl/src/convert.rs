@@ -17,10 +17,10 @@ use crate::{Outcome, faults, input, print_whole, yaml};
 
 /// Translate jwt_authn, Istio and Envoy Gateway policies into a configuration of the filter
 ///
-/// Reads Envoy's configuration with jwt_authn and its per-route settings; RequestAuthentication and AuthorizationPolicy of Istio;
-/// SecurityPolicy (jwt, authorization) of Envoy Gateway. A field that the filter cannot translate is an error
-/// with its place, and then only errors are printed. A warning names a point at which the filter is stricter,
-/// or a step to take.
+/// Reads Envoy's configuration with jwt_authn and its per-route settings; RequestAuthentication and
+/// AuthorizationPolicy of Istio; SecurityPolicy (jwt, authorization) of Envoy Gateway. A field that the
+/// filter cannot translate is an error with its place, and then only errors are printed. A warning names a
+/// point at which the filter is stricter, or a step to take.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -196,7 +196,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     Ok(if has_errors { Outcome::Found } else { Outcome::Fine })
 }
 
-/// The place of the value at this path, or of the nearest one around it or in it that comes from the user's file.
+/// The place of the value at this path, or of the nearest one around it or in it that comes from the user's
+/// file.
 fn nearest(config: &Node, path: &str) -> Place {
     fn walk(node: &Node, at: &str, path: &str, best: &mut Place) {
         // An added value takes the place of something in it.

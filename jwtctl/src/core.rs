@@ -73,7 +73,8 @@ impl Request {
         }
     }
 
-    /// The fields in the form in which Envoy hands them to the filter: repeated fields of `authorization` are one.
+    /// The fields in the form in which Envoy hands them to the filter: repeated fields of `authorization` are
+    /// one.
     fn fields(&self) -> Vec<(String, Vec<u8>)> {
         let mut fields: Vec<(String, Vec<u8>)> = vec![
             (":method".into(), self.method.clone().into_bytes()),

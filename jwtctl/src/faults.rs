@@ -239,7 +239,8 @@ impl Search<'_> {
         }
     }
 
-    /// Lets a rule with a corrected `match` hide no later rule: without the faulty test it may take every request.
+    /// Lets a rule with a corrected `match` hide no later rule: without the faulty test it may take every
+    /// request.
     fn narrow(&mut self, steps: &[Step]) {
         let [Step::Member(_), Step::Element(_), ..] = steps else {
             return;

@@ -1,4 +1,5 @@
-//! A request and its time, in the forms in which people have them: a URL, a curl command, a line of an access log.
+//! A request and its time, in the forms in which people have them: a URL, a curl command, a line of an access
+//! log.
 
 use crate::core::{self, Config, Request, UnixTime};
 use crate::report;
@@ -413,7 +414,8 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                     }
                 }
             }
-            // Another command follows. `&` and `;` within a word are left in it: people paste URLs without quotes.
+            // Another command follows. `&` and `;` within a word are left in it: people paste URLs without
+            // quotes.
             '|' => break,
             '&' | ';'
                 if letters

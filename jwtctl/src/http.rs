@@ -7,7 +7,8 @@ use ureq::{Agent, Error};
 
 use crate::core::fetch::{Answer, Ask, NoAnswer};
 
-/// A client that follows no redirect, as Envoy follows none, and trusts the authorities of this machine, or those of a file.
+/// A client that follows no redirect, as Envoy follows none, and trusts the authorities of this machine, or
+/// those of a file.
 pub(crate) fn agent(authorities: Option<&str>) -> Result<Agent, String> {
     let roots = match authorities {
         Some(path) => {

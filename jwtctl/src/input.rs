@@ -143,7 +143,8 @@ impl Contents {
         if before != (self.found.len(), self.others.len(), self.unread.len()) || is_of_envoy(&document) {
             return;
         }
-        // A folder has documents of every kind. A list may be a part of Envoy's configuration without the filter.
+        // A folder has documents of every kind. A list may be a part of Envoy's configuration without the
+        // filter.
         if is_bare(&document) {
             self.found.push(Found {
                 file: self.file.clone(),

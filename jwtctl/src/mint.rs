@@ -15,8 +15,8 @@ use crate::{Outcome, print_whole};
 
 /// Make keys, key sets, and good or deliberately bad tokens for tests
 ///
-/// Keys and signatures come from another implementation than the filter's own. Never use these keys in production: they are in a
-/// plain file.
+/// Keys and signatures come from another implementation than the filter's own. Never use these keys in
+/// production: they are in a plain file.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

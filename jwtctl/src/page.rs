@@ -15,8 +15,9 @@
 //! | `time` | when the request comes, in place of `now` and of the time in the log's line |
 //! | `now` | milliseconds since 1970 |
 //!
-//! The answer has `findings`, as `jwtctl check` prints them; and either `error`, which names the member at fault, or
-//! `explanation` and `text`, as `jwtctl explain` prints them, with the providers whose keys are `missing`.
+//! The answer has `findings`, as `jwtctl check` prints them; and either `error`, which names the member at
+//! fault, or `explanation` and `text`, as `jwtctl explain` prints them, with the providers whose keys are
+//! `missing`.
 
 use std::rc::Rc;
 

@@ -149,7 +149,8 @@ pub(crate) struct RequestArguments {
     /// A whole curl command, as browsers copy it
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["url", "log_line"])]
     pub(crate) curl: Option<String>,
-    /// A line of Envoy's access log: as JSON, in the default format, or as envoy/envoy.yaml writes it; it has no token
+    /// A line of Envoy's access log: as JSON, in the default format, or as envoy/envoy.yaml writes it; it has
+    /// no token
     #[arg(long, value_name = "LINE", conflicts_with = "url")]
     pub(crate) log_line: Option<String>,
     /// The token: `@FILE`, `-` for standard input, or itself, which other users of this machine can then see

@@ -496,7 +496,8 @@ fn number(text: &str) -> Option<String> {
     }
 }
 
-/// A text inside a text, as `value: |` holds a configuration: its documents, with their places in the outer file.
+/// A text inside a text, as `value: |` holds a configuration: its documents, with their places in the outer
+/// file.
 pub(crate) fn parse_within(file: &str, outer: &Node) -> Result<Vec<Node>, SyntaxError> {
     let inner = outer.text().unwrap_or_default();
     let at = locate(file, outer, inner).or_else(|| align(file, outer, inner));
@@ -576,8 +577,8 @@ fn locate(file: &str, outer: &Node, inner: &str) -> Option<Vec<usize>> {
     Some(at)
 }
 
-/// The position in the file of each byte of a quoted, folded or plain scalar: both texts are read side by side, over
-/// escapes, line breaks and indentation. `None`: they do not agree.
+/// The position in the file of each byte of a quoted, folded or plain scalar: both texts are read side by
+/// side, over escapes, line breaks and indentation. `None`: they do not agree.
 fn align(file: &str, outer: &Node, inner: &str) -> Option<Vec<usize>> {
     let mut offset = outer.place.start;
     let quote = file

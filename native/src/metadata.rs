@@ -1,8 +1,8 @@
 //! JSON as a serialized `google.protobuf.Struct`, the type of dynamic metadata.
 //!
-//! `message Struct { map<string, Value> fields = 1; }`, `message Value { oneof kind { NullValue null_value = 1; double
-//! number_value = 2; string string_value = 3; bool bool_value = 4; Struct struct_value = 5; ListValue list_value = 6; } }`,
-//! `message ListValue { repeated Value values = 1; }`.
+//! `message Struct { map<string, Value> fields = 1; }`, `message Value { oneof kind { NullValue null_value =
+//! 1; double number_value = 2; string string_value = 3; bool bool_value = 4; Struct struct_value = 5;
+//! ListValue list_value = 6; } }`, `message ListValue { repeated Value values = 1; }`.
 
 use proxy_wasm_jwt::json::{Json, Kind};
 

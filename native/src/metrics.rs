@@ -1,5 +1,5 @@
-//! The metrics in Envoy, with the names of the wasm module: `dynamicmodulescustom.jwt.<stat_prefix.>…`, or with
-//! another first word if `metrics_namespace` sets one.
+//! The metrics in Envoy, with the names of the wasm module: `dynamicmodulescustom.jwt.<stat_prefix.>…`, or
+//! with another first word if `metrics_namespace` sets one.
 //!
 //! Envoy 1.38 changes metrics only with a stream: the main thread leaves its changes to the next stream.
 

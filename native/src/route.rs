@@ -1,4 +1,5 @@
-//! The configuration of one route, virtual host or route configuration (`typed_per_filter_config`): jwt_authn's `PerRouteConfig`.
+//! The configuration of one route, virtual host or route configuration (`typed_per_filter_config`):
+//! jwt_authn's `PerRouteConfig`.
 
 use proxy_wasm_jwt::json::Object;
 

@@ -1,8 +1,9 @@
-//! The exported functions of the module under a stand-in for Envoy that is as hostile as Envoy's interface allows: what it
-//! hands out is freed as soon as the interface says that it may be, and what it is called with is checked.
+//! The exported functions of the module under a stand-in for Envoy that is as hostile as Envoy's interface
+//! allows: what it hands out is freed as soon as the interface says that it may be, and what it is called
+//! with is checked.
 //!
-//! The order of events is drawn from a seed, so that a failure can be seen again; `NATIVE_FUZZ_SECONDS` runs further seeds.
-//! `scripts/native-asan.sh` runs the same under AddressSanitizer.
+//! The order of events is drawn from a seed, so that a failure can be seen again; `NATIVE_FUZZ_SECONDS` runs
+//! further seeds. `scripts/native-asan.sh` runs the same under AddressSanitizer.
 
 #![allow(
     clippy::arithmetic_side_effects,

@@ -1,7 +1,8 @@
 //! What the page in the browser calls: three functions over one buffer in the memory of the module.
 //!
-//! The page calls [`input`] for a place of so many bytes, writes its question there, calls [`answer`], which returns the
-//! length of the answer, and reads that many bytes at [`output`]. [`jwtctl::page`] says what questions and answers are.
+//! The page calls [`input`] for a place of so many bytes, writes its question there, calls [`answer`], which
+//! returns the length of the answer, and reads that many bytes at [`output`]. [`jwtctl::page`] says what
+//! questions and answers are.
 
 use std::cell::RefCell;
 

@@ -8,7 +8,8 @@ from datetime import date
 
 from kit import Envoy, Failure, Unavailable, Upstream, broken, decode, eventually, expect, http, listener, say
 
-# Reasons with which the filter says that it could not decide; after the start of a process and during an outage only.
+# Reasons with which the filter says that it could not decide; after the start of a process and during an
+# outage only.
 UNDECIDED = 503
 
 
@@ -80,7 +81,8 @@ class Load:
                     self.refused.append(f"no reply: {error}")
                 continue
             with self.lock:
-                # The server withdrew its key: it may pass or not, while the filter has not fetched the new key set.
+                # The server withdrew its key: it may pass or not, while the filter has not fetched the new
+                # key set.
                 if decode(token, 0).get("kid") in self.withdrawn:
                     continue
                 self.count += 1
@@ -161,7 +163,8 @@ def outage(envoy, idp, folder, upstream, row):
     try:
         end, count = time.monotonic() + 3, 0
         while time.monotonic() < end:
-            # A token that the cache of verified tokens does not have costs a signature check with the keys held.
+            # A token that the cache of verified tokens does not have costs a signature check with the keys
+            # held.
             for value in (token, broken(token)):
                 reply = http("GET", envoy.url(), bearer(value))
                 wanted = 200 if value == token else 401

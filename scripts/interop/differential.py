@@ -396,8 +396,8 @@ def gateway_resource(tokens, policy, route, mark):
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "SecurityPolicy",
-        # A name of its own: from files, Envoy Gateway merges a resource into the one that had its name, and a field that
-        # the new one lacks, such as `jwt.optional`, stays.
+        # A name of its own: from files, Envoy Gateway merges a resource into the one that had its name, and a
+        # field that the new one lacks, such as `jwt.optional`, stays.
         "metadata": {"name": f"original-{mark}", "namespace": "default"},
         "spec": spec,
     }

@@ -51,7 +51,8 @@ class Crates:
             needed = [
                 dependency["pkg"]
                 for dependency in nodes[ident]["deps"]
-                # A macro runs in the compiler, but what it writes is in the module, so its crate is listed, too.
+                # A macro runs in the compiler, but what it writes is in the module, so its crate is listed,
+                # too.
                 if any(kind["kind"] is None for kind in dependency["dep_kinds"])
                 and (packages[dependency["pkg"]]["name"], packages[dependency["pkg"]]["version"]) in kept
             ]

@@ -246,9 +246,9 @@ impl Authenticator {
         self.waiting.end();
     }
 
-    /// When to call [`Self::handle_tick`] or [`Self::poll_decision`] next, if no other event comes first: `now`
-    /// while decisions may be ready. An engine [without fetches](Self::without_fetches) returns the next
-    /// deadline of a waiting request, and `None` if no request waits.
+    /// When to call [`Self::handle_tick`] or [`Self::poll_decision`] next, if no other event comes first:
+    /// `now` while decisions may be ready. An engine [without fetches](Self::without_fetches) returns the
+    /// next deadline of a waiting request, and `None` if no request waits.
     #[must_use]
     pub fn next_timeout(&self, now: UnixTime) -> Option<UnixTime> {
         if self.has_decisions() {

@@ -89,8 +89,9 @@ impl Authenticator {
         next
     }
 
-    /// Another engine of this process, which does not fetch, has reported this: a key that its provider does not
-    /// have ([`Event::KeyWanted`]), or a cluster ([`Event::BackendNamed`]). Other events change nothing here.
+    /// Another engine of this process, which does not fetch, has reported this: a key that its provider does
+    /// not have ([`Event::KeyWanted`]), or a cluster ([`Event::BackendNamed`]). Other events change nothing
+    /// here.
     pub fn handle_event(&mut self, event: &Event, now: UnixTime) {
         match event {
             Event::KeyWanted(wanted) => {

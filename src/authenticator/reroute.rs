@@ -60,8 +60,8 @@ impl Authenticator {
     }
 }
 
-/// Identifies the fields that a decision edits. If two sets of fields have the same hash, requests have to meet
-/// more, and not less.
+/// Identifies the fields that a decision edits. If two sets of fields have the same hash, requests have to
+/// meet more, and not less.
 fn change(allowed: &Allowed) -> u64 {
     let mut hasher = DefaultHasher::new();
     for edit in allowed.edits.iter() {

@@ -1,4 +1,5 @@
-//! From the checks of a rule to its decision: the edits of an allowed request, and the reply of a refused one.
+//! From the checks of a rule to its decision: the edits of an allowed request, and the reply of a refused
+//! one.
 //!
 //! Only this file asks whether the rule's mode enforces a refusal.
 

@@ -89,7 +89,8 @@ impl Dpop {
         if !header.token_type_is("dpop+jwt") {
             return Err(invalid("typ"));
         }
-        // 5. "alg […] indicates a registered asymmetric digital signature algorithm, is not none, is supported".
+        // 5. "alg […] indicates a registered asymmetric digital signature algorithm, is not none, is
+        //    supported".
         let algorithm = header
             .algorithm
             .filter(|algorithm| self.algorithms.contains(*algorithm))
@@ -129,7 +130,8 @@ impl Dpop {
         if normal_url(&text("htu")?).as_deref() != Some(&*asked) {
             return Err(invalid("htu"));
         }
-        // 11. "The creation time of the JWT, as determined by […] the iat claim […], is within an acceptable window."
+        // 11. "The creation time of the JWT, as determined by […] the iat claim […], is within an acceptable
+        //     window."
         let issued_at = claims
             .member("iat")
             .and_then(crate::json::Json::as_number_text)
@@ -142,7 +144,8 @@ impl Dpop {
         if *text("ath")? != URL_SAFE_NO_PAD.encode(Sha256::digest(token)) {
             return Err(invalid("ath"));
         }
-        // 10. "If the server provided a nonce value to the client, the nonce claim matches the server-provided nonce value."
+        // 10. "If the server provided a nonce value to the client, the nonce claim matches the
+        //     server-provided nonce value."
         // Also before the signature, but after every fault that a nonce would not repair.
         if let Some(nonces) = &self.nonce {
             let required = |detail| Denial::new(Reason::ProofNonce).with_detail(detail);

@@ -35,8 +35,8 @@ pub enum SignatureCheck<'a> {
 
 impl<'a> VerifiedJwt<'a> {
     /// Checks the signature with the keys of `set` that fit `algorithm` and `key_id`
-    /// ([RFC 7515 section 5.2](https://www.rfc-editor.org/rfc/rfc7515#section-5.2), step 8). `of_any_key` lists the algorithms
-    /// for which a key without an `alg` may be used.
+    /// ([RFC 7515 section 5.2](https://www.rfc-editor.org/rfc/rfc7515#section-5.2), step 8). `of_any_key`
+    /// lists the algorithms for which a key without an `alg` may be used.
     #[must_use]
     pub fn verify(
         token: &UnverifiedJwt<'_>,

@@ -9,12 +9,12 @@ use super::remote;
 use crate::http::HttpUri;
 use crate::keys::{ClusterRef, Discovery, Endpoint, KeyCache, KeyLocation, RemoteKeySource};
 
-/// OpenID Connect Discovery 1.0 section 4: "If the Issuer value contains a path component, any terminating / MUST be
-/// removed before appending /.well-known/openid-configuration."
+/// OpenID Connect Discovery 1.0 section 4: "If the Issuer value contains a path component, any terminating /
+/// MUST be removed before appending /.well-known/openid-configuration."
 const SUFFIX: &str = "/.well-known/openid-configuration";
 
-/// RFC 8414 section 3.1: "inserting /.well-known/ and the well-known URI suffix between the host component and the path
-/// component", where any terminating / of the path is removed as well.
+/// RFC 8414 section 3.1: "inserting /.well-known/ and the well-known URI suffix between the host component
+/// and the path component", where any terminating / of the path is removed as well.
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
 fn oauth_document(issuer: &str) -> Option<HttpUri> {

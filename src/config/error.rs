@@ -15,7 +15,8 @@ pub struct ConfigError {
     pub path: String,
     /// The fault.
     pub problem: ConfigProblem,
-    /// Further faults of the same configuration, in the order of its text: at most [`ConfigError::MOST`] in all.
+    /// Further faults of the same configuration, in the order of its text: at most [`ConfigError::MOST`] in
+    /// all.
     pub others: Vec<Self>,
     /// The number of faults beyond those.
     pub omitted: usize,
@@ -48,8 +49,8 @@ impl ConfigError {
     }
 }
 
-/// The faults found so far, while the rest of the configuration is read: the first ones in the order of the text,
-/// and their number.
+/// The faults found so far, while the rest of the configuration is read: the first ones in the order of the
+/// text, and their number.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     first: RefCell<Vec<ConfigError>>,
@@ -77,8 +78,8 @@ impl Faults {
         found.map(|(_, home, _)| *home)
     }
 
-    /// Whether a check or a requirement would be missing without this field: a template without its value writes
-    /// null.
+    /// Whether a check or a requirement would be missing without this field: a template without its value
+    /// writes null.
     pub(super) fn decides(&self, field: &str, known: &[&str]) -> bool {
         let mut deciding = self.homes.iter().filter(|(_, _, decides)| *decides);
         CHECKS.contains(&field) || deciding.any(|(fields, _, _)| *fields == known)

@@ -1,5 +1,5 @@
-//! A value of the configuration with its place, read strictly: unknown fields, both spellings of proto3 JSON, exact
-//! ranges.
+//! A value of the configuration with its place, read strictly: unknown fields, both spellings of proto3 JSON,
+//! exact ranges.
 //!
 //! A `google.protobuf.Struct` reaches the module as JSON in which every number is a double: 600 and 600.0 are
 //! the same whole number here. `null` counts as an absent field, as in proto3 JSON.

@@ -22,8 +22,8 @@ impl Options {
     }
 }
 
-/// Reads a JWKS document. A host whose engines share memory hands in a function that returns the keys of a document
-/// which another engine has read, so that it is parsed once.
+/// Reads a JWKS document. A host whose engines share memory hands in a function that returns the keys of a
+/// document which another engine has read, so that it is parsed once.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadKeys(pub fn(&[u8]) -> Result<Arc<ParsedJwkSet>, JwksFault>);
 

@@ -287,7 +287,8 @@ fn is_optional(next: Option<u8>) -> bool {
     matches!(next, Some(b'?' | b'*' | b'{'))
 }
 
-/// Warns of a pattern that other products would search for in the path. The module has no room for this check.
+/// Warns of a pattern that other products would search for in the path. The module has no room for this
+/// check.
 #[cfg(not(target_family = "wasm"))]
 fn warn_of_open_pattern(node: &Node<'_>, names: &mut Names) -> Result<(), Box<ConfigError>> {
     let fields = node.fields(RegexObject)?;

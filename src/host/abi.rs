@@ -1,8 +1,9 @@
-//! The host calls of proxy-wasm ABI 0.2.1 that the filter uses, as functions that return every status as a value.
+//! The host calls of proxy-wasm ABI 0.2.1 that the filter uses, as functions that return every status as a
+//! value.
 //!
-//! The only unsafe code of the crate. Two rules make it sound: a pointer that is passed is valid for the length passed
-//! with it during the call, and a buffer that the host returns was allocated by the SDK's `proxy_on_memory_allocate` with
-//! exactly the returned size, so that a `Vec` may own it.
+//! The only unsafe code of the crate. Two rules make it sound: a pointer that is passed is valid for the
+//! length passed with it during the call, and a buffer that the host returns was allocated by the SDK's
+//! `proxy_on_memory_allocate` with exactly the returned size, so that a `Vec` may own it.
 #![allow(unsafe_code)]
 
 use std::ptr::{null, null_mut};
@@ -154,8 +155,9 @@ pub(super) fn headers(map: Map) -> Result<Vec<u8>, Status> {
 /// A name and its value, as bytes, because they need not be text.
 type Pair<'b> = (&'b [u8], &'b [u8]);
 
-/// The pairs of a serialized map: their number, then the sizes of each name and value (32 bits, little-endian), then the
-/// names and values themselves, each with a NUL after it. Fails if the bytes end too early.
+/// The pairs of a serialized map: their number, then the sizes of each name and value (32 bits,
+/// little-endian), then the names and values themselves, each with a NUL after it. Fails if the bytes end too
+/// early.
 pub(super) fn pairs(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
     let mut pairs = Vec::new();
     each_pair(bytes, |name, value| pairs.push((name, value)))?;

@@ -17,8 +17,8 @@ pub(super) enum Client {
 pub(super) struct WrittenFields(Vec<(usize, Vec<u8>)>);
 
 impl WrittenFields {
-    /// Writes the fields of the configuration's replies. The replies live as long as this value: the address of a
-    /// reply identifies it.
+    /// Writes the fields of the configuration's replies. The replies live as long as this value: the address
+    /// of a reply identifies it.
     pub(super) fn new(replies: &Replies) -> Self {
         Self(
             replies

@@ -1,7 +1,7 @@
 //! Media types.
 
-/// The media type of a gRPC request ("PROTOCOL-HTTP2" of gRPC: `application/grpc`, and with `+proto` and so on after it), and
-/// of nothing else, such as gRPC-Web's, whose clients read HTTP.
+/// The media type of a gRPC request ("PROTOCOL-HTTP2" of gRPC: `application/grpc`, and with `+proto` and so
+/// on after it), and of nothing else, such as gRPC-Web's, whose clients read HTTP.
 #[must_use]
 pub fn is_grpc(media_type: &[u8]) -> bool {
     media_type

@@ -1,14 +1,14 @@
 //! base64url as in [RFC 7515 section 2](https://www.rfc-editor.org/rfc/rfc7515#section-2): no padding, no
 //! stray bits, no other characters.
 //!
-//! All bytes of every token go through here. In the module, vectors of WebAssembly decode whole blocks; the base64
-//! crate, which decodes the rest, would take a quarter of all instructions for a new token.
+//! All bytes of every token go through here. In the module, vectors of WebAssembly decode whole blocks; the
+//! base64 crate, which decodes the rest, would take a quarter of all instructions for a new token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Decodes `text` to the beginning of `room`, and returns the number of bytes; `None` if it is not base64url, or
-/// if there is no room.
+/// Decodes `text` to the beginning of `room`, and returns the number of bytes; `None` if it is not base64url,
+/// or if there is no room.
 // Not inlined, because the module would contain it three times.
 #[inline(never)]
 pub(super) fn decode(text: &[u8], room: &mut [u8]) -> Option<usize> {
@@ -34,7 +34,8 @@ mod blocks {
     /// and its bytes.
     const BYTES: usize = 12;
 
-    /// Decodes whole blocks. Returns the rest of the text, the rest of the room, and the number of bytes so far.
+    /// Decodes whole blocks. Returns the rest of the text, the rest of the room, and the number of bytes so
+    /// far.
     pub(super) fn decode<'t, 'r>(
         text: &'t [u8],
         room: &'r mut [u8],

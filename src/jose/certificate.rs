@@ -1,5 +1,6 @@
-//! The public key in an X.509 certificate ([RFC 5280 section 4.1](https://www.rfc-editor.org/rfc/rfc5280#section-4.1)),
-//! in DER or as PEM ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468)).
+//! The public key in an X.509 certificate ([RFC 5280 section
+//! 4.1](https://www.rfc-editor.org/rfc/rfc5280#section-4.1)), in DER or as PEM ([RFC
+//! 7468](https://www.rfc-editor.org/rfc/rfc7468)).
 //!
 //! It has a strict parser for the path to the SubjectPublicKeyInfo, and reads no other part of a certificate.
 //! The certificate only serves as a container for a key. The issuer publishes it over the same connection as
@@ -126,8 +127,8 @@ fn rsa_numbers(key: &[u8]) -> Option<(&[u8], &[u8])> {
     (is_whole && is_positive(modulus) && is_positive(exponent)).then_some((modulus, exponent))
 }
 
-/// The contents of the first element, which must have this tag, and everything behind it. The length must be the
-/// shortest encoding, as DER demands.
+/// The contents of the first element, which must have this tag, and everything behind it. The length must be
+/// the shortest encoding, as DER demands.
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;

@@ -26,7 +26,8 @@ pub enum TokenFault {
     CriticalHeader,
     /// The token is a JWE: five parts, or an `enc` member.
     Encrypted,
-    /// The payload is another token ([RFC 7519 section 5.2](https://www.rfc-editor.org/rfc/rfc7519#section-5.2)).
+    /// The payload is another token ([RFC 7519 section
+    /// 5.2](https://www.rfc-editor.org/rfc/rfc7519#section-5.2)).
     Nested,
     /// The payload is not base64url.
     PayloadEncoding,

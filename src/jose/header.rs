@@ -60,8 +60,8 @@ impl<'a> JoseHeader<'a> {
                 "b64" if value.as_bool() != Some(true) => return Err(TokenFault::CriticalHeader),
                 // RFC 7516 section 9: "If the 'enc' member exists, it is a JWE; otherwise, it is a JWS."
                 "enc" => return Err(TokenFault::Encrypted),
-                // RFC 7519 section 5.2: "in the case that nested signing or encryption is employed, this Header
-                // Parameter MUST be present; in this case, the value MUST be 'JWT'".
+                // RFC 7519 section 5.2: "in the case that nested signing or encryption is employed, this
+                // Header Parameter MUST be present; in this case, the value MUST be 'JWT'".
                 "cty" if media_type_is(&string(value, "cty")?, "JWT") => return Err(TokenFault::Nested),
                 _ => {}
             }
@@ -109,8 +109,9 @@ fn string<'a>(value: Json<'a>, name: &'static str) -> Result<Cow<'a, str>, Token
     value.as_str().ok_or(TokenFault::HeaderMember(name))
 }
 
-/// RFC 7515 section 4.1.9: "A recipient using the media type value MUST treat it as if 'application/' were prepended
-/// to any 'typ' value not containing a '/'." Media types are compared without regard to case (RFC 2045 section 5.1).
+/// RFC 7515 section 4.1.9: "A recipient using the media type value MUST treat it as if 'application/' were
+/// prepended to any 'typ' value not containing a '/'." Media types are compared without regard to case (RFC
+/// 2045 section 5.1).
 fn media_type_is(left: &str, right: &str) -> bool {
     const PREFIX: &str = "application/";
     fn short(media_type: &str) -> &str {

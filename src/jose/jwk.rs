@@ -161,9 +161,9 @@ impl Jwk {
         self.algorithm
     }
 
-    /// Whether the key may verify tokens of this issuer. The key's own member `issuer` names one, or is a template: a
-    /// segment in braces, as in `https://login.example.com/{tenantid}/v2.0`, matches one segment of any value. The
-    /// claims' check has compared that segment with the tenant's claim.
+    /// Whether the key may verify tokens of this issuer. The key's own member `issuer` names one, or is a
+    /// template: a segment in braces, as in `https://login.example.com/{tenantid}/v2.0`, matches one segment
+    /// of any value. The claims' check has compared that segment with the tenant's claim.
     #[must_use]
     pub fn serves_issuer(&self, issuer: Option<&str>) -> bool {
         let Some(template) = &self.issuer else {

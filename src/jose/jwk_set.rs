@@ -404,7 +404,8 @@ mod tests {
         assert_eq!(parsed.skipped.count(), 2);
         assert_eq!(parsed.skipped.first()[0].fault, JwkFault::PointInvalid);
         assert_eq!(parsed.skipped.first()[1].fault, JwkFault::PointInvalid);
-        // The last is checked when it is used: R of order one, and S of zero, are a signature of the neutral element.
+        // The last is checked when it is used: R of order one, and S of zero, are a signature of the neutral
+        // element.
         let mut signature = [0; 64];
         signature[0] = 1;
         let last = parsed.set.keys().last().unwrap();

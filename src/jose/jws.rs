@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn base64url_is_strict_in_every_part() {
-        // Padding, the other alphabet, white space, stray bits (e31 is e30 with one), an impossible length, no ASCII.
+        // Padding, the other alphabet, white space, stray bits (e31 is e30 with one), an impossible length,
+        // no ASCII.
         for part in [
             "e30=", "e3+0", "e3/0", "e3 0", "e30\n", "e31", "e", "e30e3", "é30",
         ] {

@@ -94,8 +94,8 @@ impl PublicKey {
     /// The point (`x`, `y`) of `curve`, both coordinates of the full size. The point is checked now, or at
     /// the first use of the key.
     pub(super) fn ec(curve: Curve, x: &[u8], y: &[u8], is_checked_now: bool) -> Result<Self, JwkFault> {
-        // RFC 7518 section 6.2.1.2: "The length of this octet string MUST be the full size of a coordinate for the
-        // curve".
+        // RFC 7518 section 6.2.1.2: "The length of this octet string MUST be the full size of a coordinate
+        // for the curve".
         for (name, coordinate) in [("x", x), ("y", y)] {
             if coordinate.len() != curve.coordinate_len() {
                 return Err(JwkFault::MemberMalformed(name));

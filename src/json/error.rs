@@ -10,8 +10,8 @@ pub const MAX_DEPTH: usize = 33;
 pub enum JsonError {
     /// The bytes are not UTF-8 (RFC 8259 section 8.1).
     NotUtf8,
-    /// The text breaks the grammar, continues after its value, or contains a string with a lone surrogate or a
-    /// number beyond the range of a double.
+    /// The text breaks the grammar, continues after its value, or contains a string with a lone surrogate or
+    /// a number beyond the range of a double.
     Syntax,
     /// The text is a JSON value of another kind.
     NotAnObject,

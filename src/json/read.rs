@@ -1,4 +1,5 @@
-//! Strict reading with serde_json: visitors for one object with raw values, and for everything nested in a value.
+//! Strict reading with serde_json: visitors for one object with raw values, and for everything nested in a
+//! value.
 //!
 //! It must not know the meaning of any member.
 
@@ -12,8 +13,8 @@ use serde_json::value::RawValue;
 
 use super::error::{JsonError, MAX_DEPTH};
 
-/// Whether no two of `items` have the same name. Many names go into a tree and not into a hash table: no choice of
-/// names makes a tree slow.
+/// Whether no two of `items` have the same name. Many names go into a tree and not into a hash table: no
+/// choice of names makes a tree slow.
 pub(super) fn are_distinct<T>(items: &[T], name: impl Fn(&T) -> &str) -> bool {
     if items.len() <= 16 {
         let mut rest = items;
@@ -56,7 +57,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     }
 }
 
-/// Reads one object and passes its members on, each with its value as it is written, until `take` returns false.
+/// Reads one object and passes its members on, each with its value as it is written, until `take` returns
+/// false.
 pub(super) struct Members<F> {
     pub(super) take: F,
 }
@@ -100,8 +102,8 @@ impl<'de> Visitor<'de> for Elements<'_, 'de> {
     }
 }
 
-/// Walks a nested value once and keeps nothing. `depth` is the depth of the object or array that holds the value. `fault`
-/// receives the fault, because serde_json's error does not carry it.
+/// Walks a nested value once and keeps nothing. `depth` is the depth of the object or array that holds the
+/// value. `fault` receives the fault, because serde_json's error does not carry it.
 #[derive(Clone, Copy)]
 pub(super) struct Check<'f> {
     pub(super) depth: usize,

@@ -1,8 +1,8 @@
 //! Extension backends of Envoy Gateway: the names of the clusters that it creates for them.
 //!
 //! The filter can read such a name only while it handles a request, from the metadata of the route. Another
-//! route may name another cluster, and the name may change. So a worker reads the name from a request, keeps it
-//! while Envoy has a cluster of this name, and then reads it from a request again.
+//! route may name another cluster, and the name may change. So a worker reads the name from a request, keeps
+//! it while Envoy has a cluster of this name, and then reads it from a request again.
 
 use super::source::ClusterRef;
 

@@ -1,7 +1,7 @@
 //! The issuer's metadata document
-//! ([OpenID Connect Discovery 1.0 section 3](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata),
-//! [RFC 8414 section 2](https://www.rfc-editor.org/rfc/rfc8414#section-2)), for the part that leads to the
-//! keys.
+//! ([OpenID Connect Discovery 1.0 section
+//! 3](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata), [RFC 8414 section
+//! 2](https://www.rfc-editor.org/rfc/rfc8414#section-2)), for the part that leads to the keys.
 
 use std::fmt;
 

@@ -68,7 +68,8 @@ pub enum KeyLocation {
 pub enum ClusterRef {
     /// By its name.
     Named(Box<str>),
-    /// By the alias of an extension backend of Envoy Gateway. The metadata of routes contain the cluster's name.
+    /// By the alias of an extension backend of Envoy Gateway. The metadata of routes contain the cluster's
+    /// name.
     Backend(Box<str>),
 }
 

@@ -25,10 +25,12 @@ const DETAILS: &str = "jwt_protected_resource_metadata";
 pub struct ResourceMetadata {
     /// "JSON array containing a list of OAuth authorization server issuer identifiers".
     pub authorization_servers: Vec<Box<str>>,
-    /// "JSON array containing a list of scope values". Section 3.2: "Parameters with zero values MUST be omitted".
+    /// "JSON array containing a list of scope values". Section 3.2: "Parameters with zero values MUST be
+    /// omitted".
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes_supported: Vec<Box<str>>,
-    /// "`header`, `body`, and `query`, […] the empty array `[]` can be used to indicate that no bearer methods are supported."
+    /// "`header`, `body`, and `query`, […] the empty array `[]` can be used to indicate that no bearer
+    /// methods are supported."
     pub bearer_methods_supported: Vec<&'static str>,
     /// "Human-readable name of the protected resource intended for display to the end user."
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +134,8 @@ impl ProtectedResource {
     /// Writes the parts that do not depend on a request.
     #[must_use]
     pub fn new(identity: ResourceIdentity, metadata: ResourceMetadata) -> Self {
-        // Section 3.1: "any terminating slash (/) following the host component MUST be removed before inserting".
+        // Section 3.1: "any terminating slash (/) following the host component MUST be removed before
+        // inserting".
         let path = match identity.path() {
             "/" => "",
             path => path,

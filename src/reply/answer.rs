@@ -5,7 +5,8 @@ use crate::denial::Reason;
 /// The error codes of RFC 6750 section 3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BearerError {
-    /// "The request is missing a required parameter, includes an unsupported parameter […] or is otherwise malformed."
+    /// "The request is missing a required parameter, includes an unsupported parameter […] or is otherwise
+    /// malformed."
     InvalidRequest,
     /// "The access token provided is expired, revoked, malformed, or invalid for other reasons."
     InvalidToken,
@@ -89,18 +90,20 @@ impl Answer {
     /// The only place that turns a reason into a status, an error code and words.
     pub(super) const fn of(reason: Reason) -> Self {
         match reason {
-            // Section 3.1: "If the request lacks any authentication information […], the resource server SHOULD NOT
-            // include an error code or other error information."
+            // Section 3.1: "If the request lacks any authentication information […], the resource server
+            // SHOULD NOT include an error code or other error information."
             Reason::TokenMissing => Self {
                 status: 401,
                 error: None,
                 description: "the request carries no token",
             },
-            // Section 2: "Clients MUST NOT use more than one method to transmit the token in each request"; section 3.1:
-            // "invalid_request […] uses more than one method for including an access token […] HTTP 400".
+            // Section 2: "Clients MUST NOT use more than one method to transmit the token in each request";
+            // section 3.1: "invalid_request […] uses more than one method for including an access token […]
+            // HTTP 400".
             Reason::TokenMultiple => Self::invalid_request("the request carries more than one token"),
             Reason::RequestMalformed => Self::invalid_request("the request cannot be read"),
-            // Section 3.1: "invalid_token: […] The resource SHOULD respond with the HTTP 401 (Unauthorized) status code."
+            // Section 3.1: "invalid_token: […] The resource SHOULD respond with the HTTP 401 (Unauthorized)
+            // status code."
             Reason::TokenMalformed => Self::invalid_token("the token is not a well-formed signed JWT"),
             Reason::TokenTooLarge => Self::invalid_token("the token is too large"),
             Reason::TypeRejected => Self::invalid_token("the token's type is not accepted"),
@@ -119,12 +122,14 @@ impl Answer {
             Reason::TokenRejected => Self::invalid_token("the token's claims are not accepted"),
             Reason::ClaimMissing => Self::invalid_token("the token lacks a required claim"),
             Reason::ClaimMalformed => Self::invalid_token("a claim of the token has the wrong type"),
-            // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the invalid_token error code."
+            // RFC 8705 section 3: "the request MUST be rejected […] with an HTTP 401 status code and the
+            // invalid_token error code."
             Reason::BindingMismatch => Self::invalid_token("the token is not bound to this client"),
-            // RFC 9449 section 7.1: "error […] invalid_dpop_proof is used to indicate that the DPoP proof itself was deemed invalid".
+            // RFC 9449 section 7.1: "error […] invalid_dpop_proof is used to indicate that the DPoP proof
+            // itself was deemed invalid".
             Reason::ProofInvalid => Self::invalid_proof("the DPoP proof is missing or not valid"),
-            // RFC 9449 section 9: "an HTTP 401 (Unauthorized) error code with an accompanying WWW-Authenticate: DPoP value and
-            // DPoP-Nonce value".
+            // RFC 9449 section 9: "an HTTP 401 (Unauthorized) error code with an accompanying
+            // WWW-Authenticate: DPoP value and DPoP-Nonce value".
             Reason::ProofNonce => Self {
                 status: 401,
                 error: Some(BearerError::UseDpopNonce),
@@ -137,26 +142,29 @@ impl Answer {
                 error: None,
                 description: "the server cannot record more DPoP proofs now",
             },
-            // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403 (Forbidden) status
-            // code and MAY include the 'scope' attribute with the scope necessary to access the protected resource."
+            // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403
+            // (Forbidden) status code and MAY include the 'scope' attribute with the scope necessary to
+            // access the protected resource."
             Reason::ScopeInsufficient => Self::insufficient_scope("the token lacks a required scope"),
             Reason::ClaimRejected => {
                 Self::insufficient_scope("the token's claims do not permit this request")
             }
-            // RFC 9110 section 15.6.4: the server is "temporarily unable to handle the request"; the token may be good.
+            // RFC 9110 section 15.6.4: the server is "temporarily unable to handle the request"; the token
+            // may be good.
             Reason::KeysUnavailable => Self {
                 status: 503,
                 error: None,
                 description: "the keys that verify the token are not available",
             },
-            // RFC 9110 section 15.6.1: the server "encountered an unexpected condition": the fault is the operator's.
+            // RFC 9110 section 15.6.1: the server "encountered an unexpected condition": the fault is the
+            // operator's.
             Reason::RouteRequirementUnknown => Self {
                 status: 500,
                 error: None,
                 description: "the route's requirement is not configured",
             },
-            // RFC 9110 section 15.5.4: "the server understood the request but refuses to fulfill it". Another token would
-            // change nothing, so no error code asks for one.
+            // RFC 9110 section 15.5.4: "the server understood the request but refuses to fulfill it". Another
+            // token would change nothing, so no error code asks for one.
             Reason::RouteDenied => Self {
                 status: 403,
                 error: None,

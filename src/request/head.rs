@@ -7,8 +7,8 @@ use crate::ids::FieldId;
 
 /// The values of the wanted fields, in the order of the request; a field that is there twice has two.
 ///
-/// All text of a request is kept in one piece, and an emptied head keeps its room: a worker fills the same head for
-/// each request, and allocates no memory for it.
+/// All text of a request is kept in one piece, and an emptied head keeps its room: a worker fills the same
+/// head for each request, and allocates no memory for it.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     pub(super) text: Vec<u8>,

@@ -91,8 +91,8 @@ impl Listener {
         }
     }
 
-    /// A listener with the module that `make wasm` leaves, configured with `config`. Its access log prints status,
-    /// response-code details and the module's reason.
+    /// A listener with the module that `make wasm` leaves, configured with `config`. Its access log prints
+    /// status, response-code details and the module's reason.
     pub fn wasm(name: &str, config: Value) -> Self {
         Self::new(name)
             .filter(WasmFilter::new(config).build())

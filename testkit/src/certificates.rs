@@ -87,7 +87,8 @@ impl Authority {
         socket
     }
 
-    /// The transport socket of a listener that shows this certificate, and asks clients for theirs without insisting.
+    /// The transport socket of a listener that shows this certificate, and asks clients for theirs without
+    /// insisting.
     pub fn downstream(&self, server: &Certificate) -> Value {
         let mut context = self.context(Some(server));
         context["@type"] =

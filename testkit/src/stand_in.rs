@@ -57,8 +57,8 @@ struct Source {
 }
 
 impl StandIns {
-    /// Reads a configuration of Envoy, or one of the filter alone, and starts what it needs. Requests that are let
-    /// through reach `upstream`; the first listener is bound to `port` of 127.0.0.1.
+    /// Reads a configuration of Envoy, or one of the filter alone, and starts what it needs. Requests that
+    /// are let through reach `upstream`; the first listener is bound to `port` of 127.0.0.1.
     ///
     /// # Errors
     /// Says what the configuration lacks, or which key could not be had.
@@ -504,7 +504,8 @@ fn split_url(url: &str) -> (String, String, String) {
     )
 }
 
-/// The names that a server has to have for this transport socket: those that it asks for, and its documents' hosts.
+/// The names that a server has to have for this transport socket: those that it asks for, and its documents'
+/// hosts.
 fn server_names(socket: &Value, mut names: BTreeSet<String>) -> Vec<String> {
     let context = &socket["typed_config"];
     names.extend(context["sni"].as_str().map(str::to_owned));

@@ -199,8 +199,8 @@ fn values<'h>(headers: &'h [(String, String)], name: &str) -> Vec<&'h str> {
         .collect()
 }
 
-/// The configuration with this cluster in place of `issuer`, so that scenarios that run at the same time do not share an
-/// issuer.
+/// The configuration with this cluster in place of `issuer`, so that scenarios that run at the same time do
+/// not share an issuer.
 pub(crate) fn with_cluster(config: &Value, cluster: &str) -> Value {
     let mut config = config.clone();
     let providers = config["providers"].as_object_mut().expect("providers");

@@ -1,5 +1,5 @@
-//! Key documents, directed and generated: members that are absent, null, empty, of a wrong type, padded, short, long,
-//! duplicated; sets that are empty, huge, or hold junk.
+//! Key documents, directed and generated: members that are absent, null, empty, of a wrong type, padded,
+//! short, long, duplicated; sets that are empty, huge, or hold junk.
 
 use std::sync::Mutex;
 

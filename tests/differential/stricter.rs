@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::deviations;
 
-/// One deviation at a time: a last rule for what no rule matches, and no waiver, as for a path that is not canonical.
+/// One deviation at a time: a last rule for what no rule matches, and no waiver, as for a path that is not
+/// canonical.
 pub(crate) fn stricter(config: &Value) -> Vec<(&'static str, Value)> {
     let rules = config["rules"].as_array().map_or(&[][..], Vec::as_slice);
     let mut found = Vec::new();
@@ -50,8 +51,8 @@ fn needs_token(requirement: &Value) -> bool {
     requirement.get("provider_name").is_some() || requirement.get("provider_and_audiences").is_some()
 }
 
-/// The requirement for requests that may not go on without a token; `spoken_of`: the providers that an `allow_missing` in this
-/// place speaks of.
+/// The requirement for requests that may not go on without a token; `spoken_of`: the providers that an
+/// `allow_missing` in this place speaks of.
 fn without_waiver(requirement: &Value, spoken_of: &[String]) -> Option<Value> {
     if let Some(parts) = parts(requirement, "requires_any") {
         let needing: Vec<Value> = parts.iter().filter(|part| needs_token(part)).cloned().collect();

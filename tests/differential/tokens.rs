@@ -54,7 +54,8 @@ pub(crate) fn claims() -> Value {
 
 type Flaw = fn(Maker<'_>) -> String;
 
-/// Ways to make a token, by name. Times keep well away from the edges, so that a slow test does not move a verdict.
+/// Ways to make a token, by name. Times keep well away from the edges, so that a slow test does not move a
+/// verdict.
 pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("rs384", |m| m.good().signed_with(Algorithm::Rs384).mint()),
     ("ps256", |m| m.good().signed_with(Algorithm::Ps256).mint()),

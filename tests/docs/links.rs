@@ -106,7 +106,8 @@ fn every_make_command_exists() {
     assert!(seen.contains("demo") && seen.contains("test"), "{seen:?}");
 }
 
-/// Links in the crate's page to public modules are checked by rustdoc; these are all modules, the private ones too.
+/// Links in the crate's page to public modules are checked by rustdoc; these are all modules, the private
+/// ones too.
 #[test]
 fn every_module_stands_on_the_crates_page_and_in_the_design() {
     let source = std::fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");

@@ -54,7 +54,8 @@ pub(crate) fn pages() -> Vec<Page> {
     names.iter().map(page).collect()
 }
 
-/// Every page that a person reads: [`pages`], the decision records and the files for contributors and deployers.
+/// Every page that a person reads: [`pages`], the decision records and the files for contributors and
+/// deployers.
 pub(crate) fn prose_pages() -> Vec<Page> {
     let mut all = pages();
     let mut more: Vec<PathBuf> = [

@@ -147,8 +147,8 @@ struct Stack {
 }
 
 impl Stack {
-    /// With the documented access log, and two providers: `corp`, whose keys cannot be had at first, and `found` by
-    /// discovery. Keys are fresh for a second, so that they are fetched often.
+    /// With the documented access log, and two providers: `corp`, whose keys cannot be had at first, and
+    /// `found` by discovery. Keys are fresh for a second, so that they are fetched often.
     fn start() -> Self {
         let (issuer, upstream) = (Issuer::start(), Upstream::start());
         let key = SigningKey::generate(Algorithm::EdDsa, Some("k"));

@@ -1,7 +1,9 @@
-//! The reference of fields: the tables come from the declarations, and every row of every table is tried on the parser.
+//! The reference of fields: the tables come from the declarations, and every row of every table is tried on
+//! the parser.
 //!
-//! A table under a heading such as `rules[].match` is about the object at that place. Its rows say type, default and range;
-//! each is provoked: a value of another type, the default written out, a value out of range.
+//! A table under a heading such as `rules[].match` is about the object at that place. Its rows say type,
+//! default and range; each is provoked: a value of another type, the default written out, a value out of
+//! range.
 
 use std::collections::BTreeSet;
 

@@ -79,8 +79,8 @@ fn forbidden(text: &str) -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// The paragraphs, list items and table rows of a page, with the line that each begins in. Code, comments, headings
-/// and the targets of links are left out.
+/// The paragraphs, list items and table rows of a page, with the line that each begins in. Code, comments,
+/// headings and the targets of links are left out.
 fn paragraphs(page: &Page) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut goes_on = false;
@@ -187,6 +187,80 @@ fn lines_are_short_enough() {
             }
         }
     }
+    assert!(
+        faults.is_empty(),
+        "at most {MOST_COLUMNS} columns:\n{}",
+        faults.join("\n")
+    );
+}
+
+/// The sources with one of these endings.
+fn sources_named(endings: &[&str]) -> Vec<String> {
+    let root = crate::markdown::root();
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            // Results of builds and tools; the folders of CI are sources.
+            let is_made = ["target", "dist", "node_modules", "__pycache__"].contains(&&*name)
+                || (name.starts_with('.') && name != ".ci" && name != ".github");
+            if path.is_dir() {
+                if !is_made && !path.is_symlink() {
+                    folders.push(path);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                let path = path.strip_prefix(root).expect("below the root");
+                found.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The text of a comment that takes a whole line, without its mark; `None` for code, and for what a comment
+/// shows as it is: tables, diagrams and addresses.
+fn comment<'l>(line: &'l str, marks: &[&str]) -> Option<&'l str> {
+    let line = line.trim_start();
+    let text = marks.iter().find_map(|mark| line.strip_prefix(mark))?;
+    let is_shown = text.trim_start().starts_with('|') || text.contains("://");
+    (!is_shown).then_some(text)
+}
+
+#[test]
+fn comments_are_short_enough() {
+    assert_eq!(comment("  /// a", &["///", "//"]), Some(" a"));
+    assert_eq!(comment("let a; // b", &["//"]), None);
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for (endings, marks) in [
+        (&[".rs", ".js", ".mjs", ".go"][..], &["///", "//!", "//"][..]),
+        (&[".py", ".sh", ".toml", ".yml", ".yaml", "Makefile"], &["#"]),
+    ] {
+        for name in sources_named(endings) {
+            let text = std::fs::read_to_string(crate::markdown::root().join(&name)).expect("a text");
+            let mut is_fenced = false;
+            for (number, line) in text.lines().enumerate() {
+                let Some(text) = comment(line, marks) else {
+                    continue;
+                };
+                seen += 1;
+                let is_fence = text.trim_start().starts_with("```");
+                is_fenced ^= is_fence;
+                let columns = line.chars().count();
+                if !is_fenced && columns > MOST_COLUMNS {
+                    faults.push(format!("{name}:{}: {columns} columns", number + 1));
+                }
+            }
+        }
+    }
+    assert!(seen > 5_000, "only {seen} comments");
     assert!(
         faults.is_empty(),
         "at most {MOST_COLUMNS} columns:\n{}",

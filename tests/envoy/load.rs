@@ -56,8 +56,9 @@ pub(crate) struct Report {
 }
 
 impl Load {
-    /// Each connection takes the tokens in turn, with this pause between requests. Every other one is opened again for each
-    /// request, since a connection that stays open stays with its listener when that is replaced.
+    /// Each connection takes the tokens in turn, with this pause between requests. Every other one is opened
+    /// again for each request, since a connection that stays open stays with its listener when that is
+    /// replaced.
     pub(crate) fn start(addr: SocketAddr, connections: usize, pause: Duration, tokens: &[String]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tokens = Arc::new(RwLock::new(Tokens {

@@ -46,7 +46,8 @@ fn call(url: &str) -> Response {
     let metadata_url = parameter(&challenge, "resource_metadata").expect("an address of metadata");
 
     let metadata = document(&metadata_url);
-    // RFC 9728 section 3.3: "The resource value returned MUST be identical to the protected resource's resource identifier".
+    // RFC 9728 section 3.3: "The resource value returned MUST be identical to the protected resource's
+    // resource identifier".
     assert_eq!(metadata["resource"], url);
     let issuer = metadata["authorization_servers"][0].as_str().expect("an issuer");
     let scope = metadata["scopes_supported"][0].as_str().expect("a scope");

@@ -94,8 +94,8 @@ impl Routes {
         }
     }
 
-    /// The wasm module's Envoy selects the route again, since a field was changed, and that route refuses. The native module's
-    /// leaves the request on the route whose requirement it has met.
+    /// The wasm module's Envoy selects the route again, since a field was changed, and that route refuses.
+    /// The native module's leaves the request on the route whose requirement it has met.
     fn refuses_unless_it_stays(&self, request: &Request) {
         match testkit::uses_native_module() {
             true => self.passes(request),

@@ -9,7 +9,8 @@ use super::load::Load;
 use super::{Stack, assert_alive, resident_bytes};
 use crate::scenarios::{config, remote_provider, token, token_of, with, world};
 
-/// A little longer than `unknown_kid_cooldown` here. Envoy's clock cannot be moved, so the test lets the time pass.
+/// A little longer than `unknown_kid_cooldown` here. Envoy's clock cannot be moved, so the test lets the time
+/// pass.
 const COOLDOWN_OVER: Duration = Duration::from_millis(1200);
 
 #[test]

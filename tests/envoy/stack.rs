@@ -1,4 +1,5 @@
-//! Envoy with a listener for each scenario, and with one listener, an issuer and an upstream: for the filter in both of its forms.
+//! Envoy with a listener for each scenario, and with one listener, an issuer and an upstream: for the filter
+//! in both of its forms.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 

@@ -88,7 +88,8 @@ fn a_failing_issuer_is_asked_less_and_less_and_the_old_keys_serve() {
     stack.issuer.serve("/jwks", Answer::status(500));
     stack.issuer.clear_fetches();
     let begun = Instant::now();
-    // Four attempts fail, with pauses of at least 0.5, 1 and 2 s between them. Meanwhile every request is served.
+    // Four attempts fail, with pauses of at least 0.5, 1 and 2 s between them. Meanwhile every request is
+    // served.
     while !stack
         .issuer
         .wait_for_fetches("/jwks", 4, Duration::from_millis(100))

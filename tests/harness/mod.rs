@@ -1,8 +1,9 @@
 //! The `main` of the binaries that make one test of each scenario: `engine`, `host` and `envoy`.
 //!
-//! A scenario's test has the name of its file and its own: "a rotated key is learnt …" of `tests/scenarios/keys.rs` is
-//! `keys::rotated_key_is_learnt_…`, on each backend. Ordinary `#[test]` functions of the same binary run beside them.
-//! Options and output are those of libtest (`cargo test --test engine -- --help`), but what a test prints is not captured.
+//! A scenario's test has the name of its file and its own: "a rotated key is learnt …" of
+//! `tests/scenarios/keys.rs` is `keys::rotated_key_is_learnt_…`, on each backend. Ordinary `#[test]`
+//! functions of the same binary run beside them. Options and output are those of libtest (`cargo test --test
+//! engine -- --help`), but what a test prints is not captured.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -64,8 +65,9 @@ impl Tests {
 
     /// Every scenario as a test of its own, whose name begins with `pass` where a backend has more than one.
     ///
-    /// `prepare` gets those that the command line chose when the first of them runs, and returns what carries out the one
-    /// with an index among them. The scenarios are made then, too: the times in their tokens are near.
+    /// `prepare` gets those that the command line chose when the first of them runs, and returns what carries
+    /// out the one with an index among them. The scenarios are made then, too: the times in their tokens are
+    /// near.
     pub(crate) fn scenarios<Run>(
         mut self,
         pass: Option<&str>,
@@ -172,8 +174,8 @@ fn tests_in(path: &Path) -> usize {
     }
 }
 
-/// The file, and the words of the name: `keys::rotated_key_is_learnt_from_its_first_token`. The file's own name and an
-/// article are left out at the begin.
+/// The file, and the words of the name: `keys::rotated_key_is_learnt_from_its_first_token`. The file's own
+/// name and an article are left out at the begin.
 fn test_name(scenario: &Scenario) -> String {
     let file = scenario.at.file().rsplit('/').next().unwrap_or_default();
     let file = file.trim_end_matches(".rs");
@@ -199,7 +201,8 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps what a test's panic says for the report, which names the test, in place of a line between the lines of others.
+/// Keeps what a test's panic says for the report, which names the test, in place of a line between the lines
+/// of others.
 fn keep_panics() {
     let default = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

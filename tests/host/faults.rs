@@ -1,8 +1,8 @@
 //! A host that fails in every way: the filter does not panic, and allows only valid tokens with all edits
 //! done.
 //!
-//! A panic in a callback cannot be caught here: the exports are `extern "C"`, so that it ends the process, as it ends the
-//! VM in Envoy. Where the SDK itself is known to panic, another process shows it.
+//! A panic in a callback cannot be caught here: the exports are `extern "C"`, so that it ends the process, as
+//! it ends the VM in Envoy. Where the SDK itself is known to panic, another process shows it.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -55,7 +55,8 @@ enum Since {
     SecondRequest,
 }
 
-/// Keys from the issuer, for a second; a claim in a header; a path that needs no token; a route that may say more.
+/// Keys from the issuer, for a second; a claim in a header; a path that needs no token; a route that may say
+/// more.
 fn config(fields: &Value) -> Value {
     let mut provider = scenarios::with(
         scenarios::remote_provider(),

@@ -16,8 +16,8 @@ use super::stub::Host;
 /// Shorter parts of a token are in any text by chance.
 const TELLING: usize = 8;
 
-/// Words of some scenario's tokens that are words of our own, too: "another audience", `keys_age_seconds`, and the `typ` that
-/// `profile: rfc9068` expects.
+/// Words of some scenario's tokens that are words of our own, too: "another audience", `keys_age_seconds`,
+/// and the `typ` that `profile: rfc9068` expects.
 const WORDS: &[&str] = &["other", "second", "at+jwt"];
 
 #[test]

@@ -275,7 +275,8 @@ fn initialize() {
     FIRST.call_once(|| drop(std::panic::take_hook()));
 }
 
-/// Runs a callback of this context, then sends the replies that it asked for. Those pass through the filter too.
+/// Runs a callback of this context, then sends the replies that it asked for. Those pass through the filter
+/// too.
 fn enter<T>(context: u32, callback: impl FnOnce() -> T) -> T {
     stub::with(|host| host.begin(context));
     let result = callback();

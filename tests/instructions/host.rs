@@ -1,5 +1,5 @@
-//! The imports of the module, as Envoy answers them, for an interpreter: memory is the module's own, and addresses are
-//! numbers.
+//! The imports of the module, as Envoy answers them, for an interpreter: memory is the module's own, and
+//! addresses are numbers.
 //!
 //! Imports that a request with local keys does not need are absent. A call of one ends the test with its
 //! name.

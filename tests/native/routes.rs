@@ -1,4 +1,5 @@
-//! The filter's configuration on a route, a virtual host or a route configuration (`typed_per_filter_config`).
+//! The filter's configuration on a route, a virtual host or a route configuration
+//! (`typed_per_filter_config`).
 
 use serde_json::{Value, json};
 use testkit::{

@@ -1,5 +1,5 @@
-//! What has to work in each Envoy that the module is for: `make native-versions` runs this in all of them, and the whole binary in
-//! the pinned one.
+//! What has to work in each Envoy that the module is for: `make native-versions` runs this in all of them,
+//! and the whole binary in the pinned one.
 
 use std::time::{Duration, Instant};
 

@@ -113,8 +113,8 @@ pub(crate) fn detailed() -> Value {
     })
 }
 
-/// Requests that are refused, with `wasm.jwt.reason` and `wasm.jwt.detail` of each. A number may be off by what time has
-/// passed, see [`is_detail`].
+/// Requests that are refused, with `wasm.jwt.reason` and `wasm.jwt.detail` of each. A number may be off by
+/// what time has passed, see [`is_detail`].
 pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
     let good = || token().claim("email", "alice@example.com");
     let now = testkit::unix_now();

@@ -1,4 +1,5 @@
-//! The four identity providers of `envoy/issuers/`: their configuration as it is shipped, their tokens as they publish them.
+//! The four identity providers of `envoy/issuers/`: their configuration as it is shipped, their tokens as
+//! they publish them.
 
 use serde_json::{Value, json};
 use testkit::{Algorithm, SigningKey, Token};

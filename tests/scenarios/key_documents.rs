@@ -1,4 +1,5 @@
-//! Key documents as issuers publish them: null and empty members, padding, lost zeros, certificates, many keys.
+//! Key documents as issuers publish them: null and empty members, padding, lost zeros, certificates, many
+//! keys.
 
 use serde_json::{Map, Value, json};
 use testkit::certificate_of;

@@ -1,4 +1,5 @@
-//! `issuer_claims`: one provider for all tenants of an issuer, and several issuers that share what they may not.
+//! `issuer_claims`: one provider for all tenants of an issuer, and several issuers that share what they may
+//! not.
 
 use serde_json::json;
 

@@ -301,8 +301,9 @@ fn a_flood_of_unknown_kids_costs_few_fetches_and_bounded_memory() {
     assert!(grown < 100_000, "{grown} bytes more after 9,000 further kids");
 }
 
-/// A flood of forged tokens, 100 a second, with these `kid`s; in it the issuer rotates at this time, and from then on good
-/// tokens of the new key come five times a second. How long after the rotation the last worker has the key.
+/// A flood of forged tokens, 100 a second, with these `kid`s; in it the issuer rotates at this time, and from
+/// then on good tokens of the new key come five times a second. How long after the rotation the last worker
+/// has the key.
 fn rotation_in_a_flood(kid: impl Fn(usize) -> usize, rotated_at: Duration) -> (Duration, usize) {
     let keys = keys();
     let mut process = warm(&remote(), 4, set(&[&keys.first]));

@@ -117,7 +117,8 @@ fn any_of_failing(names: &[String], place: &Place) -> Node {
     map(vec![("requires_any", map(vec![("requirements", list(all))]))])
 }
 
-/// The cluster for the keys at this host. Each host needs its own; the first is named as in envoy/gateway/issuer.yaml.
+/// The cluster for the keys at this host. Each host needs its own; the first is named as in
+/// envoy/gateway/issuer.yaml.
 fn cluster(url: &str, name: &str, clusters: &mut Vec<(String, String)>) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default().to_owned();
@@ -426,8 +427,8 @@ fn path_match(path: &Node) -> Node {
     }
 }
 
-/// A claim must be one of these texts, or with `StringArray` a list that contains one of them. A list is not a
-/// text, and a text is not a list.
+/// A claim must be one of these texts, or with `StringArray` a list that contains one of them. A list is not
+/// a text, and a text is not a list.
 fn claim_clauses(name: &Node, value_type: Option<&str>, values: &Node) -> Vec<Vec<Test>> {
     let found = name.text().unwrap_or_default();
     if SCOPES.contains(&found) {

@@ -1,7 +1,7 @@
 //! Policies in which several rules apply to a request, as rules of which the first that matches applies.
 //!
-//! For each combination of rules that a request can match, the filter gets a rule of its own, the narrowest first. The
-//! requirement of that rule is the result of the combination.
+//! For each combination of rules that a request can match, the filter gets a rule of its own, the narrowest
+//! first. The requirement of that rule is the result of the combination.
 
 use super::{Notes, any_of, flag, list, map, set, text};
 use crate::lints::covers::covers;
@@ -61,8 +61,8 @@ impl Test {
 pub(super) struct Need {
     /// Whether a client without a token passes.
     pub(super) missing: bool,
-    /// The clauses for a token: it must pass one test of each. Every token meets an empty list, and no token meets an
-    /// empty clause.
+    /// The clauses for a token: it must pass one test of each. Every token meets an empty list, and no token
+    /// meets an empty clause.
     pub(super) all: Vec<Vec<Test>>,
     /// Whether clauses are missing, so that this is no longer the policy.
     is_too_long: bool,
@@ -441,7 +441,8 @@ pub(super) fn rules(grants: &[Grant], providers: &Providers, otherwise: &Need, n
             case.grants.clone(),
         )
     });
-    // A case is superfluous if the next one that its requests match has the same result. Smaller cases are decided first.
+    // A case is superfluous if the next one that its requests match has the same result. Smaller cases are
+    // decided first.
     let mut is_kept = vec![true; cases.len()];
     for position in (0..cases.len()).rev() {
         let case = &cases[position];
@@ -514,7 +515,8 @@ fn rule(matcher: &Node, need: &Need, providers: &Providers) -> Node {
         return rule;
     }
     let mut authorize: Vec<(&str, Node)> = Vec::new();
-    // There is one object for scopes: for the first clause of scopes, or for all clauses with one scope of its claims.
+    // There is one object for scopes: for the first clause of scopes, or for all clauses with one scope of
+    // its claims.
     let first = clauses
         .iter()
         .position(|clause| scopes_of(clause).is_some())

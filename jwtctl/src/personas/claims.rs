@@ -93,8 +93,8 @@ fn condition_values(condition: &Node) -> Vec<Json> {
     values
 }
 
-/// Texts that a condition's `prefix`, `suffix` or `contains` accepts, longer than the text that it names: what
-/// another condition says of that text itself does not decide them.
+/// Texts that a condition's `prefix`, `suffix` or `contains` accepts, longer than the text that it names:
+/// what another condition says of that text itself does not decide them.
 fn longer_values(condition: &Node) -> Vec<Json> {
     let of = |name: &str| condition.text_at(&[name]);
     let prefix = of("prefix").map(|text| format!("{text}jwtctl"));

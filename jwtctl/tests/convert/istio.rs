@@ -7,7 +7,8 @@ use crate::clients::{CORP, Keys, OTHER, compare, converted, started};
 use crate::common::{Folder, jwtctl, jwtctl_with};
 use crate::jwt_authn::authn_listener;
 
-/// jwt_authn and RBAC as istiod makes them of a RequestAuthentication of two issuers and an AuthorizationPolicy.
+/// jwt_authn and RBAC as istiod makes them of a RequestAuthentication of two issuers and an
+/// AuthorizationPolicy.
 fn istiod(keys: &Keys, rbac: &[(&str, Value)]) -> Value {
     let provider = |issuer: &str, key: &SigningKey, audiences: &[&str]| json!({"issuer": issuer, "audiences": audiences, "local_jwks": {"inline_string": jwks(&[key]).to_string()}, "payload_in_metadata": "payload", "normalize_payload_in_metadata": {"space_delimited_claims": ["scope", "permission"]}});
     let or_missing = |name: &str| json!({"requires_any": {"requirements": [{"provider_name": name}, {"allow_missing": {}}]}});

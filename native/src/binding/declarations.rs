@@ -78,8 +78,8 @@ unsafe extern "C" {
     pub(super) fn envoy_dynamic_module_callback_http_filter_set_gauge(filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, value: u64) -> c_int;
 }
 
-/// `(config, id, labels, number of labels, value)`: `..._config_increment_counter`, `..._config_set_gauge` and
-/// `..._config_record_histogram_value`.
+/// `(config, id, labels, number of labels, value)`: `..._config_increment_counter`, `..._config_set_gauge`
+/// and `..._config_record_histogram_value`.
 pub(super) type ChangeMetric = unsafe extern "C" fn(*mut c_void, usize, *const Buffer, usize, u64) -> c_int;
 /// `(filter, namespace, serialized google.protobuf.Struct)`: `..._set_dynamic_metadata_struct`.
 pub(super) type SetStruct = unsafe extern "C" fn(*mut c_void, Buffer, Buffer);

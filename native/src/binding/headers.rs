@@ -44,7 +44,8 @@ impl Host<'_> {
         for field in fields.iter().filter(|_| is_read) {
             // SAFETY: rule 3.
             let name = unsafe { field.name.bytes() };
-            // SAFETY: rule 3: this handle is borrowed, and `take` has no other with which it could write a field.
+            // SAFETY: rule 3: this handle is borrowed, and `take` has no other with which it could write a
+            // field.
             let value = unsafe { field.value.bytes() };
             take(name, value);
         }

@@ -1,9 +1,9 @@
 //! Signatures that a worker of the process has verified, for all other workers.
 //!
-//! Each worker keeps the results of whole checks of tokens for itself, without a lock. Without this memory, each of
-//! them would verify the signature of the same token. It contains only facts that do not depend on the
-//! configuration: that a signature over a text is good for a key. Each worker decides for itself whether a
-//! token is valid. No worker asks again for a key that a configuration or an issuer has dropped.
+//! Each worker keeps the results of whole checks of tokens for itself, without a lock. Without this memory,
+//! each of them would verify the signature of the same token. It contains only facts that do not depend on
+//! the configuration: that a signature over a text is good for a key. Each worker decides for itself whether
+//! a token is valid. No worker asks again for a key that a configuration or an issuer has dropped.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::PoisonError;
@@ -60,8 +60,8 @@ struct Set {
 pub(crate) struct VerifiedSignatures {
     seed: RandomState,
     sets: Box<[Mutex<Set>]>,
-    /// A signature that is verified for the second time gets a place: most tokens of a flood come once. One that
-    /// was verified for the first time leaves a part of its hash here.
+    /// A signature that is verified for the second time gets a place: most tokens of a flood come once. One
+    /// that was verified for the first time leaves a part of its hash here.
     marks: Box<[[AtomicU32; 4]]>,
     /// The number of marks so far, which selects the one of a group that gives way.
     marked: AtomicUsize,

@@ -27,7 +27,8 @@ class LemonLdap(Idp):
             leave_out=(r"(fonts|libjs)-.*",),
         )
         release = re.search(r"v5\.(\d+)", run("perl", "-v"))[1]
-        # It does not start without a module for captchas, which no client here sees, and its own needs ImageMagick.
+        # It does not start without a module for captchas, which no client here sees, and its own needs
+        # ImageMagick.
         captcha = self.folder / "perl/Lemonldap/NG/Portal/Captcha/None.pm"
         captcha.parent.mkdir(parents=True)
         captcha.write_text(

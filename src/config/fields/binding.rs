@@ -19,8 +19,8 @@ object! {
     BindingObject at "providers.<name>.binding" {
         /// `cnf["x5t#S256"]` must be the hash of the client's certificate
         mtls: WordOr<Check> = WordOr(CHECKS, Check::Off);
-        /// the filter takes the certificate from `x-forwarded-client-cert`; `true`: from its only element; for
-        /// `mtls` only
+        /// the filter takes the certificate from `x-forwarded-client-cert`; `true`: from its only element;
+        /// for `mtls` only
         trust_xfcc: FlagOrNested<TrustXfccObject> = FlagOrNested::NEW, default "false";
         /// how the filter checks [proofs of possession](authorization.md#tokens-bound-to-a-client)
         dpop: Nested<DpopObject> = Nested::NEW;

@@ -39,8 +39,8 @@ object! {
     MatchObject at "rules[].match" {
         /// the path equals this
         path: Form = Form, values "begins with `/`, without `*`, `{`, `}`";
-        /// the path begins with these bytes: `/a` matches `/ab`. `/` matches every request, including `OPTIONS
-        /// *` and `CONNECT`
+        /// the path begins with these bytes: `/a` matches `/ab`. `/` matches every request, including
+        /// `OPTIONS *` and `CONNECT`
         prefix: Form = Form, values "begins with `/`, without `*`, `{`, `}`";
         /// the path equals this or continues with `/`: `/a` matches `/a/b`, not `/ab`
         path_separated_prefix: Form = Form, values "begins with `/`, ends without, without `*`, `{`, `}`";

@@ -71,11 +71,11 @@ object! {
         subjects: Nested<StringMatcherObject> = Nested::NEW;
         /// claims that must be present and not `null`; named as in `claim_name`
         required_claims: Names = Names, default "[]";
-        /// [scopes and claims](#scopes-and-claims) that every token of this provider must have, without `optional`
-        /// and `equals_request`; the filter answers 401 `token_rejected` to other tokens
+        /// [scopes and claims](#scopes-and-claims) that every token of this provider must have, without
+        /// `optional` and `equals_request`; the filter answers 401 `token_rejected` to other tokens
         authorize: Nested<AuthorizeObject> = Nested::NEW;
-        /// access tokens after RFC 9068: `typ` is `at+jwt`; `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and
-        /// `jti` are present; `sub`, `client_id` and `jti` are non-empty strings; not together with
+        /// access tokens after RFC 9068: `typ` is `at+jwt`; `iss`, `exp`, `aud`, `sub`, `client_id`, `iat`
+        /// and `jti` are present; `sub`, `client_id` and `jti` are non-empty strings; not together with
         /// `token_types`
         profile: Word<Profile> = Word(PROFILES);
         /// how the filter checks that tokens are [bound to their
@@ -87,8 +87,8 @@ object! {
         from_params: Strings = Strings, default "[]";
         /// cookies that may hold the token
         from_cookies: Strings = Strings, default "[]";
-        /// if locations hold [different tokens](#where-the-filter-looks-for-tokens), the filter uses the token
-        /// in a location of this kind
+        /// if locations hold [different tokens](#where-the-filter-looks-for-tokens), the filter uses the
+        /// token in a location of this kind
         prefer: Word<Preferred> = Word(PREFERRED);
         /// the token stays in the request
         forward: Or<Flag> = Or(Flag, false);

@@ -21,8 +21,8 @@ object! {
         requirement_name: Form = Form, values "a name in `requirement_map`";
         /// [scopes and claims](#scopes-and-claims) that the token must have; only with a requirement
         authorize: Nested<AuthorizeObject> = Nested::NEW;
-        /// `true`: the filter refuses these requests with 403 `route_denied`, whatever their tokens; instead of a
-        /// requirement
+        /// `true`: the filter refuses these requests with 403 `route_denied`, whatever their tokens; instead
+        /// of a requirement
         deny: Or<Flag> = Or(Flag, false);
         /// overrides the filter's `mode`; only with a requirement or `deny`
         mode: Word<Mode> = Word(MODES);
@@ -132,8 +132,8 @@ object! {
 object! {
     /// `rules[].authorize.claims[].equals_request`.
     RequestPartObject at "rules[].authorize.claims[].equals_request" {
-        /// a [canonical](#canonical-paths) path such as `/tenants/{tenant}/**`: each segment is a literal, `*`
-        /// or `{name}`; the last may be `**`
+        /// a [canonical](#canonical-paths) path such as `/tenants/{tenant}/**`: each segment is a literal,
+        /// `*` or `{name}`; the last may be `**`
         path_template: SomeForm = SomeForm;
         /// the `{name}` of the segment to compare; only with `path_template`
         variable: Name = Name, fix "write the name of the template's variable";

@@ -120,8 +120,8 @@ object! {
     LimitsObject at "limits" {
         /// the filter refuses a longer token without parsing it
         max_token_bytes: Or<Whole> = Or(Whole(256, 1_048_576), 16_384);
-        /// how many requests may wait for keys at the same time, in each worker; a request takes one place for
-        /// each 8 KiB
+        /// how many requests may wait for keys at the same time, in each worker; a request takes one place
+        /// for each 8 KiB
         max_waiting_requests: Or<Whole> = Or(Whole(0, 1_000_000), 1024);
         /// how long a request may wait for keys
         max_wait: Or<Span> = Or(Span(Duration::ZERO, Duration::from_secs(60)), Duration::from_secs(5));

@@ -1,6 +1,7 @@
 //! The messages of `verify_signature`: protobuf with fields of bytes, and ECDSA signatures as DER inside.
 //!
-//! The functions append to one buffer: the filter writes a message for each token that it has not seen before.
+//! The functions append to one buffer: the filter writes a message for each token that it has not seen
+//! before.
 
 use crate::jose::der::{self, SEQUENCE, Unsigned};
 
@@ -27,8 +28,8 @@ fn low_byte(number: usize) -> u8 {
 /// Two numbers of P-521, the longest: a header of two bytes and 67 bytes each.
 const LONGEST_SIGNATURE: usize = 2 * (2 + 67);
 
-/// Appends an ECDSA signature, `r || s` of equal length (RFC 7518 section 3.4), in the host's form: DER (RFC 3279
-/// section 2.2.3). Returns false, and appends nothing, if no curve has a signature of this length.
+/// Appends an ECDSA signature, `r || s` of equal length (RFC 7518 section 3.4), in the host's form: DER (RFC
+/// 3279 section 2.2.3). Returns false, and appends nothing, if no curve has a signature of this length.
 pub(super) fn ecdsa_field(buffer: &mut Vec<u8>, number: u8, signature: &[u8]) -> bool {
     let (r, s) = signature.split_at(signature.len() / 2);
     let (r, s) = (Unsigned::new(r), Unsigned::new(s));

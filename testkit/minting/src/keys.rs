@@ -1,4 +1,5 @@
-//! Signing keys of every algorithm that the filter accepts (RFC 7518 section 3, RFC 8037), made and used by AWS-LC.
+//! Signing keys of every algorithm that the filter accepts (RFC 7518 section 3, RFC 8037), made and used by
+//! AWS-LC.
 //!
 //! Independent of the module on purpose: nothing that is signed here has passed the code that verifies it.
 
@@ -284,7 +285,8 @@ impl SigningKey {
         pem("PUBLIC KEY", &self.public_der())
     }
 
-    /// Signs `message`: PKCS #1 v1.5 or PSS for RSA, `r || s` of fixed length for ECDSA (RFC 7518 section 3.4).
+    /// Signs `message`: PKCS #1 v1.5 or PSS for RSA, `r || s` of fixed length for ECDSA (RFC 7518 section
+    /// 3.4).
     pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         assert!(
             self.can_sign(algorithm),

@@ -86,7 +86,8 @@ impl Token {
         self.alg("none").signature(b"")
     }
 
-    /// `alg: HS256`, keyed with `secret`: with the public key's bytes, the algorithm confusion of RFC 8725 section 2.1.
+    /// `alg: HS256`, keyed with `secret`: with the public key's bytes, the algorithm confusion of RFC 8725
+    /// section 2.1.
     pub fn hs256(mut self, secret: &[u8]) -> Self {
         self.seal = Seal::Hmac(secret.to_vec());
         self.alg("HS256")

@@ -1,4 +1,5 @@
-//! The client before Envoy: requests with exact paths and header bytes, bodies that come later, and raw exchanges.
+//! The client before Envoy: requests with exact paths and header bytes, bodies that come later, and raw
+//! exchanges.
 
 mod raw;
 mod request;
@@ -173,7 +174,8 @@ impl Pending {
             .unwrap_or_else(|_| Err("the exchange was cancelled".into()))
     }
 
-    /// The outcome if it comes within `patience`; None while the request still waits. Ask again after None only.
+    /// The outcome if it comes within `patience`; None while the request still waits. Ask again after None
+    /// only.
     ///
     /// # Errors
     ///

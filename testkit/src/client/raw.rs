@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::Response;
 
-/// Sends `bytes` on a connection of its own and returns what comes back: until the response is complete by its
-/// `content-length`, the server closes, or `timeout` is over. Empty if nothing came.
+/// Sends `bytes` on a connection of its own and returns what comes back: until the response is complete by
+/// its `content-length`, the server closes, or `timeout` is over. Empty if nothing came.
 pub fn raw_exchange(addr: impl Into<SocketAddr>, bytes: &[u8], timeout: Duration) -> Vec<u8> {
     let addr = addr.into();
     let deadline = Instant::now() + timeout;

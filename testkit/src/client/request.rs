@@ -68,7 +68,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Reads a whole HTTP/1.1 response with a `content-length`, as [`raw_exchange`](crate::raw_exchange) returns it.
+    /// Reads a whole HTTP/1.1 response with a `content-length`, as [`raw_exchange`](crate::raw_exchange)
+    /// returns it.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; 100];
         let mut response = httparse::Response::new(&mut headers);

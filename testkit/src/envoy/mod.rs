@@ -87,7 +87,8 @@ impl EnvoyProcess {
         Self::try_start(config, options).unwrap_or_else(|log| panic!("Envoy did not start:\n{log}"))
     }
 
-    /// Starts Envoy and waits until it is live. Err is its log: it refused the configuration, or took too long.
+    /// Starts Envoy and waits until it is live. Err is its log: it refused the configuration, or took too
+    /// long.
     ///
     /// An `admin` section is added on a free port if the configuration has none.
     ///
@@ -256,8 +257,8 @@ impl EnvoyProcess {
         );
     }
 
-    /// Replaces all listeners (needs [`EnvoyOptions::reloadable_listeners`]). A listener of an old name keeps its port.
-    /// Err is the log's end: Envoy refused the new ones and keeps the old.
+    /// Replaces all listeners (needs [`EnvoyOptions::reloadable_listeners`]). A listener of an old name keeps
+    /// its port. Err is the log's end: Envoy refused the new ones and keeps the old.
     ///
     /// # Errors
     ///
@@ -296,8 +297,8 @@ impl Drop for EnvoyProcess {
     }
 }
 
-/// The Envoy to run: `ENVOY_BIN`, else what `make envoy` leaves. The latter is a script of the Python package that
-/// replaces itself with the real binary, so that the child's id is Envoy's own.
+/// The Envoy to run: `ENVOY_BIN`, else what `make envoy` leaves. The latter is a script of the Python package
+/// that replaces itself with the real binary, so that the child's id is Envoy's own.
 pub fn envoy_binary() -> PathBuf {
     std::env::var_os("ENVOY_BIN").map_or_else(|| workspace_root().join(".venv/bin/envoy"), PathBuf::from)
 }

@@ -102,7 +102,8 @@ fn spawner() -> Sender<Order> {
 fn die_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     let ask = || {
-        // SAFETY: prctl with these arguments touches no memory of ours, and is async-signal-safe as a plain system call.
+        // SAFETY: prctl with these arguments touches no memory of ours, and is async-signal-safe as a plain
+        // system call.
         match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),

@@ -112,7 +112,8 @@ impl Answer {
         self.header("cache-control", value)
     }
 
-    /// Adds `etag`, quotes included in `etag`; a request whose `if-none-match` equals it gets 304 without a body.
+    /// Adds `etag`, quotes included in `etag`; a request whose `if-none-match` equals it gets 304 without a
+    /// body.
     pub fn etag(mut self, etag: &str) -> Self {
         self.etag = Some(etag.into());
         self

@@ -1,6 +1,8 @@
-//! An issuer's HTTP server: documents that can be swapped while it runs, every fetch counted and timed, faults on demand.
+//! An issuer's HTTP server: documents that can be swapped while it runs, every fetch counted and timed,
+//! faults on demand.
 //!
-//! It writes its answers byte by byte over plain sockets: a server library would refuse to send half of the faults.
+//! It writes its answers byte by byte over plain sockets: a server library would refuse to send half of the
+//! faults.
 
 mod answer;
 mod serve;
@@ -143,7 +145,8 @@ impl Issuer {
         self.serve(path, Answer::jwks(keys));
     }
 
-    /// From now on the discovery document names `issuer` and `jwks_uri` (OpenID Connect Discovery 1.0 section 3).
+    /// From now on the discovery document names `issuer` and `jwks_uri` (OpenID Connect Discovery 1.0 section
+    /// 3).
     pub fn serve_discovery(&self, issuer: &str, jwks_uri: &str) {
         self.serve_discovery_document(&json!({"issuer": issuer, "jwks_uri": jwks_uri}));
     }

@@ -13,7 +13,8 @@ pub(super) fn passed(data: *const u8, size: usize) -> Vec<u8> {
     if size == 0 {
         return Vec::new();
     }
-    // SAFETY: only the SDK and `src/host/abi.rs` call these imports, and both pass a slice's own address and length.
+    // SAFETY: only the SDK and `src/host/abi.rs` call these imports, and both pass a slice's own address and
+    // length.
     unsafe { std::slice::from_raw_parts(data, size) }.to_vec()
 }
 

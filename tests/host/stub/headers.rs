@@ -63,7 +63,8 @@ impl HeaderMap {
             .collect()
     }
 
-    /// As the ABI serializes a map: the number of pairs, their sizes, then the texts, each with a NUL after it.
+    /// As the ABI serializes a map: the number of pairs, their sizes, then the texts, each with a NUL after
+    /// it.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let size = |length: usize| u32::try_from(length).expect("a map fits").to_le_bytes();
         if self.0.is_empty() {

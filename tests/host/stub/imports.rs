@@ -1,6 +1,7 @@
 //! The `proxy_*` functions that the SDK and `src/host/abi.rs` import, except those for a request.
 //!
-//! Arguments that point to a place for a result are references here: both callers pass the address of a local.
+//! Arguments that point to a place for a result are references here: both callers pass the address of a
+//! local.
 
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -63,7 +63,8 @@ pub(crate) struct Host {
     pub(crate) shared: Arc<Mutex<SharedData>>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) lines: Vec<Line>,
-    /// Every host call and every callback, in words. Log lines below info are left out: no Envoy in production has them.
+    /// Every host call and every callback, in words. Log lines below info are left out: no Envoy in
+    /// production has them.
     pub(crate) story: Vec<String>,
     /// Faults of a filter: Envoy would hang, crash, or let a request through.
     pub(crate) misuse: Vec<String>,

@@ -136,8 +136,8 @@ extern "C" fn proxy_get_property(
     })
 }
 
-/// Envoy's own, by another implementation. The known-answer tests of a configuration are left out of the story: they are
-/// many, and always the same.
+/// Envoy's own, by another implementation. The known-answer tests of a configuration are left out of the
+/// story: they are many, and always the same.
 fn verify_signature(argument: &[u8], data: &mut *mut u8, size: &mut usize) -> u32 {
     let is_of_a_request =
         HOST.with_borrow_mut(|host| host.as_mut().is_some_and(|host| host.stream().is_some()));

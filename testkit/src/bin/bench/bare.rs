@@ -135,7 +135,8 @@ impl Module {
     }
 }
 
-/// A map as the ABI has it: the number of pairs, the lengths, then names and values, each with a NUL after it.
+/// A map as the ABI has it: the number of pairs, the lengths, then names and values, each with a NUL after
+/// it.
 fn pairs(pairs: &[(&str, &str)]) -> Vec<u8> {
     let size = |number: usize| u32::try_from(number).expect("a small number").to_le_bytes();
     let mut bytes = size(pairs.len()).to_vec();

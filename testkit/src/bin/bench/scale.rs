@@ -1,5 +1,5 @@
-//! How the cost of a request grows with the configuration and with its token: both forms of the filter beside jwt_authn with
-//! its cache.
+//! How the cost of a request grows with the configuration and with its token: both forms of the filter beside
+//! jwt_authn with its cache.
 //!
 //! Each row has an Envoy of its own. The token is one of a hundred that come again and again, and the last
 //! rule is the one that applies.

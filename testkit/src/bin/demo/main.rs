@@ -38,8 +38,8 @@ enum Command {
         /// Envoy's port on 127.0.0.1; 0 takes a free one
         #[arg(long, default_value_t = 10000)]
         port: u16,
-        /// A configuration of Envoy, or of the filter alone, whose issuers and services are played here [default:
-        /// envoy/envoy.yaml]
+        /// A configuration of Envoy, or of the filter alone, whose issuers and services are played here
+        /// [default: envoy/envoy.yaml]
         #[arg(long)]
         config: Option<PathBuf>,
     },
@@ -60,7 +60,8 @@ struct ListenArgs {
 
 #[derive(Debug, Args)]
 struct TokenArgs {
-    /// A configuration of Envoy, or of the filter alone: the token is one of its issuers' [default: envoy/envoy.yaml]
+    /// A configuration of Envoy, or of the filter alone: the token is one of its issuers' [default:
+    /// envoy/envoy.yaml]
     #[arg(long)]
     config: Option<PathBuf>,
     /// Which provider's of that configuration [default: the first one's]
