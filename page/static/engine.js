@@ -1,6 +1,7 @@
 // The filter in the browser: loads the module, and asks it.
 //
-// The module has no imports but those of WASI that its standard library names: none of them reaches a network or a file.
+// The module has no imports but those of WASI that its standard library names: none of them reaches a network
+// or a file.
 
 const SUCCESS = 0;
 const NOT_SUPPORTED = 52; // ENOSYS

@@ -1,4 +1,5 @@
-// The page: takes the input to the filter, and shows its answer. Text of the input only ever becomes text of the page.
+// The page: takes the input to the filter, and shows its answer. Text of the input only ever becomes text of
+// the page.
 
 import { load } from "./engine.js";
 

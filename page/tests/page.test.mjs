@@ -1,4 +1,5 @@
-// The page in a real browser, served from a path below the root by a server that knows no media type of a module.
+// The page in a real browser, served from a path below the root by a server that knows no media type of a
+// module.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -55,7 +56,8 @@ before(async () => {
     overheard.push(request.url);
     response.writeHead(200, { "access-control-allow-origin": "*" }).end("heard");
   });
-  // The sandbox of the browser needs rights that root in a container lacks; the only pages are those of this test.
+  // The sandbox of the browser needs rights that root in a container lacks; the only pages are those of this
+  // test.
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-lcd-text"] });
 });
 

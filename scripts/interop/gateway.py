@@ -50,7 +50,8 @@ VERSION = "v1.9.1"
 CONTROLLER = "envoy-gateway.envoy-gateway-system.svc.cluster.local"
 SHIPPED = ROOT / "envoy/gateway"
 NATIVE = Path(os.environ.get("JWT_NATIVE", ROOT / "envoy/libjwt.so"))
-#: The routes of the comparison: one with a policy of Envoy Gateway, one with what `jwtctl convert` makes of it.
+#: The routes of the comparison: one with a policy of Envoy Gateway, one with what `jwtctl convert` makes of
+#: it.
 ROUTES = ("original", "converted")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from kit import ROOT, Process, cached, go_build, http, run, stats
 from kube_api import KubeApi, definition, plural
 
-#: Istio's tags are no versions of Go modules, and the module proxy has commits only. `VERSION` of this one says 1.31.
+#: Istio's tags are no versions of Go modules, and the module proxy has commits only. `VERSION` of this one
+#: says 1.31.
 VERSION = "v0.0.0-20260827124520-eed52ebb66ad"
 RELEASE = "1.31"
 SHIPPED = ROOT / "envoy/istio"
@@ -34,8 +35,8 @@ configSources: [{address: "k8s://"}]
 ingressControllerMode: "OFF"
 """
 
-#: Filters of Istio's own build of Envoy, which other Envoys lack: peer metadata and ALPN. The rest of istiod's
-#: settings here turn off what needs a cluster: certificates, webhooks, status.
+#: Filters of Istio's own build of Envoy, which other Envoys lack: peer metadata and ALPN. The rest of
+#: istiod's settings here turn off what needs a cluster: certificates, webhooks, status.
 SETTINGS = {
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
     "PILOT_ENABLE_ALPN_FILTER": "false",

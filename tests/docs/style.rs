@@ -243,7 +243,9 @@ fn comments_are_short_enough() {
         (&[".rs", ".js", ".mjs", ".go"][..], &["///", "//!", "//"][..]),
         (&[".py", ".sh", ".toml", ".yml", ".yaml", "Makefile"], &["#"]),
     ] {
-        for name in sources_named(endings) {
+        // The comments of the public configurations contain whole messages, which a test compares.
+        let all = sources_named(endings).into_iter();
+        for name in all.filter(|name| !name.starts_with("tests/public_configs/")) {
             let text = std::fs::read_to_string(crate::markdown::root().join(&name)).expect("a text");
             let mut is_fenced = false;
             for (number, line) in text.lines().enumerate() {

@@ -1,5 +1,6 @@
-// oidc-provider as the authorization server of MCP servers: open registration, PKCE, resource indicators. It signs `alice`
-// in and gives every consent, as a person would in a browser. Arguments: port, then the resources.
+// oidc-provider as the authorization server of MCP servers: open registration, PKCE, resource indicators. It
+// signs `alice` in and gives every consent, as a person would in a browser. Arguments: port, then the
+// resources.
 
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';

@@ -1,5 +1,5 @@
-// A client that knows the URL of an MCP server and nothing else: discovery, registration, authorization with PKCE, token,
-// tool call. Prints a line of JSON. Arguments: `sdk` or `client` (the package), the URL.
+// A client that knows the URL of an MCP server and nothing else: discovery, registration, authorization with
+// PKCE, token, tool call. Prints a line of JSON. Arguments: `sdk` or `client` (the package), the URL.
 
 const [which, address] = process.argv.slice(2);
 
@@ -15,7 +15,8 @@ const redirect = 'http://127.0.0.1:8765/callback';
 const kept = {};
 const seen = [];
 
-// What a person's browser does: it follows redirections with its cookies, until it is sent back to the client.
+// What a person's browser does: it follows redirections with its cookies, until it is sent back to the
+// client.
 async function browse(start) {
   const cookies = new Map();
   let url = start.href;

@@ -1,5 +1,5 @@
-// Two MCP servers, at /orders/mcp and /billing/mcp, with a tool `whoami` each. They know nothing of tokens: the tool says
-// who the header of the filter says it is. Argument: the port.
+// Two MCP servers, at /orders/mcp and /billing/mcp, with a tool `whoami` each. They know nothing of tokens:
+// the tool says who the header of the filter says it is. Argument: the port.
 
 import { createServer } from 'node:http';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';

@@ -1,12 +1,13 @@
-// Two client libraries get a token that is bound to a key, and use it at a resource: with proofs of their own, nonces
-// of the resource included. Prints a line of JSON for each library. Arguments: issuer, resource,
+// Two client libraries get a token that is bound to a key, and use it at a resource: with proofs of their
+// own, nonces of the resource included. Prints a line of JSON for each library. Arguments: issuer, resource,
 // audience, the client's name and secret, the algorithm of the second library's proofs.
 
 import * as oauth from 'oauth4webapi';
 import * as openid from 'openid-client';
 
 const [issuer, resource, audience, id, secret, algorithm] = process.argv.slice(2);
-// Keycloak knows no scope `orders:read`, and takes no parameter `resource`: its clients have a fixed audience.
+// Keycloak knows no scope `orders:read`, and takes no parameter `resource`: its clients have a fixed
+// audience.
 const wanted = audience.startsWith('https://') ? { resource: audience, scope: 'orders:read' } : {};
 
 async function withOpenidClient() {

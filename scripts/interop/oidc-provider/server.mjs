@@ -1,5 +1,5 @@
-// oidc-provider as an authorization server for one API, over TLS. Its keys are in a file, so that a rotation is another
-// file and a restart. The argument is a JSON file with its settings.
+// oidc-provider as an authorization server for one API, over TLS. Its keys are in a file, so that a rotation
+// is another file and a restart. The argument is a JSON file with its settings.
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -68,7 +68,8 @@ for (const { port, cert, key } of settings.listen) {
       cert: readFileSync(cert),
       key: readFileSync(key),
       requestCert: true,
-      // A self-signed certificate of a client is accepted here; the client's registration says which one it has to be.
+      // A self-signed certificate of a client is accepted here; the client's registration says which one it
+      // has to be.
       rejectUnauthorized: false,
     },
     provider.callback(),

@@ -7,8 +7,9 @@ import shutil
 from idp import Idp
 from kit import Failure, Process, Unavailable, accepts, cached, free_port, http, need, run, say, token_of
 
-#: Dex's module path has no `/v2`, so its releases after 2.13.0 are no versions of a Go module. The proxy has this
-#: commit, but not the module `api/v2` of the same commit. So this is built from Dex's own repository, at this commit.
+#: Dex's module path has no `/v2`, so its releases after 2.13.0 are no versions of a Go module. The proxy has
+#: this commit, but not the module `api/v2` of the same commit. So this is built from Dex's own repository, at
+#: this commit.
 VERSION = "ab64ed778070"
 REPOSITORY = os.environ.get("DEX_REPOSITORY", "https://github.com/dexidp/dex")
 SECRET = "a-secret-of-a-client"

@@ -1,4 +1,5 @@
-// What is left of an application behind authress.yaml or authress-tenants.yaml: the filter has verified what it reads.
+// What is left of an application behind authress.yaml or authress-tenants.yaml: the filter has verified what
+// it reads.
 const express = require('express');
 const app = express();
 
