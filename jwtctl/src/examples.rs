@@ -14,6 +14,7 @@ pub(crate) fn examples(pattern: &str) -> Vec<String> {
 }
 
 /// A text that a pattern takes.
+#[cfg(feature = "cli")]
 pub(crate) fn example(pattern: &str) -> Option<String> {
     example_of(pattern, 0)
 }
@@ -92,7 +93,7 @@ fn example_of(pattern: &str, variant: usize) -> Option<String> {
     Some(example)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::example;
 

@@ -43,9 +43,12 @@ pub(crate) fn bare(token: &str) -> &str {
     token.strip_prefix("Bearer ").unwrap_or(token)
 }
 
+/// The value of a variable of the shell, or what is wrong.
+pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Result<String, String>;
+
 /// A request in any of these forms: a curl command, a line of an access log, or a method and a URL, with
 /// header fields on the lines that follow.
-pub(crate) fn from_text(text: &str) -> Result<(Request, Option<UnixTime>), String> {
+pub(crate) fn from_text(text: &str, variables: Variables<'_>) -> Result<(Request, Option<UnixTime>), String> {
     let text = text.trim();
     let is_plain_log_line =
         text.split_whitespace().nth(2).is_some_and(is_status) && text.lines().count() == 1;
@@ -53,7 +56,7 @@ pub(crate) fn from_text(text: &str) -> Result<(Request, Option<UnixTime>), Strin
         return from_log_line(text);
     }
     if is_curl(text) {
-        return Ok((from_curl(text)?, None));
+        return Ok((from_curl(text, variables)?, None));
     }
     let mut lines = text.lines();
     let mut words = lines.next().unwrap_or_default().split_whitespace();
@@ -180,10 +183,11 @@ const IGNORED: [&str; 49] = [
 ];
 
 /// A curl command in the form in which browsers and shells write it.
-pub(crate) fn from_curl(command: &str) -> Result<Request, String> {
+pub(crate) fn from_curl(command: &str, variables: Variables<'_>) -> Result<Request, String> {
     let words = match is_for_windows(command) {
-        true => words(&without_carets(command))?,
-        false => words(command)?,
+        // There, `$` is a plain character.
+        true => words(&without_carets(command), &|name| Ok(format!("${name}")))?,
+        false => words(command, variables)?,
     };
     let mut words = words.into_iter().peekable();
     if words.peek().is_some_and(|word| is_curl(word)) {
@@ -362,8 +366,38 @@ fn without_carets(command: &str) -> String {
     text
 }
 
-/// Splits a command as a shell does: quotes and backslashes, and no expansion.
-fn words(command: &str) -> Result<Vec<String>, String> {
+/// The text for a `$` outside of single quotes: of a variable, or the `$` itself.
+fn expanded(
+    letters: &mut std::iter::Peekable<std::str::Chars<'_>>,
+    variables: Variables<'_>,
+) -> Result<String, String> {
+    let is_of_name = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
+    let mut name = String::new();
+    match letters.peek() {
+        Some('(') => {
+            return Err(
+                "the curl command runs another command in `$(…)`; write its output in its place".to_owned(),
+            );
+        }
+        Some('{') => {
+            letters.next();
+            name.extend(std::iter::from_fn(|| letters.next_if(is_of_name)));
+            if letters.next() != Some('}') || name.is_empty() {
+                return Err(format!(
+                    "of the variables of a shell, jwtctl reads `$NAME` and `${{NAME}}` alone, not `${{{name}…`; write the value"
+                ));
+            }
+        }
+        Some(first) if first.is_ascii_alphabetic() || *first == '_' => {
+            name.extend(std::iter::from_fn(|| letters.next_if(is_of_name)));
+        }
+        _ => return Ok("$".to_owned()),
+    }
+    variables(&name)
+}
+
+/// Splits a command as a shell does: quotes, backslashes and variables.
+fn words(command: &str, variables: Variables<'_>) -> Result<Vec<String>, String> {
     const NO_END: &str = "the curl command has a quotation mark that is not closed";
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -391,6 +425,7 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                             Some(letter) => word.extend(['\\', letter]),
                             None => {}
                         },
+                        Some('$') => word.push_str(&expanded(&mut letters, variables)?),
                         Some(letter) => word.push(letter),
                         None => return Err(NO_END.to_owned()),
                     }
@@ -414,6 +449,9 @@ fn words(command: &str) -> Result<Vec<String>, String> {
                     }
                 }
             }
+            '$' => word
+                .get_or_insert_default()
+                .push_str(&expanded(&mut letters, variables)?),
             // Another command follows. `&` and `;` within a word are left in it: people paste URLs without
             // quotes.
             '|' => break,
@@ -622,11 +660,62 @@ mod tests {
         }
     }
 
+    fn none(name: &str) -> Result<String, String> {
+        Err(format!("no {name}"))
+    }
+
+    #[test]
+    fn variables_are_read_as_a_shell_does() {
+        let variables = |name: &str| match name {
+            "TOKEN" => Ok("a.b.c".to_owned()),
+            "HOST_1" => Ok("api.example".to_owned()),
+            name => none(name),
+        };
+        let read = |command: &str| {
+            from_curl(command, &variables).map(|request| {
+                let header = request
+                    .headers
+                    .first()
+                    .map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+                (request.authority, request.target, header.unwrap_or_default())
+            })
+        };
+        let wanted = |header: &str| Ok(("api.example".to_owned(), "/p".to_owned(), header.to_owned()));
+        for (command, header) in [
+            (
+                "curl https://api.example/p -H \"authorization: Bearer $TOKEN\"",
+                "Bearer a.b.c",
+            ),
+            (
+                "curl https://api.example/p -H \"authorization: Bearer ${TOKEN}\"",
+                "Bearer a.b.c",
+            ),
+            ("curl https://$HOST_1/p -H authorization:$TOKEN", "a.b.c"),
+            ("curl ${HOST_1}/p --oauth2-bearer ${TOKEN}", "Bearer a.b.c"),
+            ("curl api.example/p -H 'x: $TOKEN'", "$TOKEN"),
+            ("curl api.example/p -H \"x: \\$TOKEN $ $1 5$\"", "$TOKEN $ $1 5$"),
+            ("curl.exe api.example/p ^\n -H \"x: $TOKEN\"", "$TOKEN"),
+        ] {
+            assert_eq!(read(command), wanted(header), "{command}");
+        }
+        for (command, fault) in [
+            ("curl api.example/p -H \"x: $ELSE\"", "no ELSE"),
+            ("curl api.example/p?$filter=x", "no filter"),
+            ("curl api.example/p -H \"x: ${TOKEN:-x}\"", "not `${TOKEN…`"),
+            ("curl api.example/p -H \"x: ${}\"", "not `${…`"),
+            ("curl api.example/p -H \"x: $(cat token)\"", "`$(…)`"),
+            ("curl api.example/p -H x:$(cat token)", "`$(…)`"),
+        ] {
+            let found = read(command).expect_err(command);
+            assert!(found.contains(fault), "{command}: {found}");
+        }
+    }
+
     #[test]
     fn curl_commands_are_read_as_a_shell_does() {
         let command = "curl 'https://api.example.com:8443/orders?x=1#y' \\\n  -H 'X-A: it'\\''s' -H \"authorization: Bearer \\\"a\\\"\" \
                        --compressed -s -o /dev/null -b 'session=1' --data-raw '{}'";
-        let request = from_curl(command).expect("a request");
+        let request = from_curl(command, &none).expect("a request");
         assert_eq!((&*request.method, &*request.target), ("POST", "/orders?x=1"));
         assert_eq!(request.authority, "api.example.com:8443");
         let headers: Vec<(&str, &[u8])> = request
@@ -642,18 +731,23 @@ mod tests {
                 ("cookie", b"session=1")
             ]
         );
-        let request = from_curl("curl -G -d a=b -XGET http://x/p").expect("a request");
+        let request = from_curl("curl -G -d a=b -XGET http://x/p", &none).expect("a request");
         assert_eq!(
             (&*request.method, &*request.target, &*request.scheme),
             ("GET", "/p?a=b", "http")
         );
-        let request =
-            from_curl("curl.exe -sSX DELETE -kiH 'X-A: b' --max-redirs 3 https://a.example/p -u me:secret")
-                .expect("a request");
+        let request = from_curl(
+            "curl.exe -sSX DELETE -kiH 'X-A: b' --max-redirs 3 https://a.example/p -u me:secret",
+            &none,
+        )
+        .expect("a request");
         assert_eq!((&*request.method, &*request.target), ("DELETE", "/p"));
         assert_eq!(request.headers.len(), 2);
-        let request = from_curl("curl -sI -b jar -H 'X-Empty;' -H 'Accept:' -H @file https://a.example")
-            .expect("a request");
+        let request = from_curl(
+            "curl -sI -b jar -H 'X-Empty;' -H 'Accept:' -H @file https://a.example",
+            &none,
+        )
+        .expect("a request");
         assert_eq!(
             (&*request.method, request.headers),
             ("HEAD", vec![("x-empty".to_owned(), Vec::new())])
@@ -682,22 +776,22 @@ mod tests {
                 "/p?q=%2Fx&r=/y",
             ),
         ] {
-            let request = from_curl(command).expect("a request");
+            let request = from_curl(command, &none).expect("a request");
             assert_eq!(
                 (&*request.authority, &*request.target),
                 (authority, target),
                 "{command}"
             );
         }
-        assert!(from_curl("curl -H").is_err());
-        assert!(from_curl("curl 'a").is_err());
-        assert!(from_curl("curl -s").is_err());
+        assert!(from_curl("curl -H", &none).is_err());
+        assert!(from_curl("curl 'a", &none).is_err());
+        assert!(from_curl("curl -s", &none).is_err());
     }
 
     #[test]
     fn curl_commands_are_read_as_browsers_copy_them() {
         let wanted = |command: &str, target: &str, headers: &[(&str, &str)]| {
-            let request = from_curl(command).unwrap_or_else(|fault| panic!("{fault}: {command}"));
+            let request = from_curl(command, &none).unwrap_or_else(|fault| panic!("{fault}: {command}"));
             let found: Vec<(&str, &str)> = request
                 .headers
                 .iter()
@@ -736,7 +830,7 @@ mod tests {
     #[test]
     fn requests_are_read_in_every_form() {
         let form = |text: &str| {
-            from_text(text).map(|(request, _)| (request.method, request.authority, request.target))
+            from_text(text, &none).map(|(request, _)| (request.method, request.authority, request.target))
         };
         let of = |method: &str, authority: &str, target: &str| {
             Ok((method.to_owned(), authority.to_owned(), target.to_owned()))

@@ -5,6 +5,7 @@
 //! file, opens no connection and reads no clock, and contains only [`page`].
 
 mod core;
+mod examples;
 mod explanation;
 mod faults;
 mod findings;
@@ -24,8 +25,6 @@ mod check;
 mod cli;
 #[cfg(feature = "cli")]
 mod convert;
-#[cfg(feature = "cli")]
-mod examples;
 #[cfg(feature = "cli")]
 mod expect;
 #[cfg(feature = "cli")]

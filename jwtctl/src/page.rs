@@ -188,7 +188,12 @@ impl Question<'_> {
     }
 
     fn request(&self, loaded: &Loaded) -> Result<(Request, Option<UnixTime>), Fault> {
-        let (mut request, at) = forms::from_text(self.text("request")).map_err(of("request"))?;
+        let (mut request, at) = forms::from_text(self.text("request"), &|name| {
+            Err(format!(
+                "the command contains the variable `{name}`, which this page does not have; write its value"
+            ))
+        })
+        .map_err(of("request"))?;
         let around = forms::Around {
             token: self.given("token"),
             dpop: self.given("dpop"),

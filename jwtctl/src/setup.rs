@@ -146,7 +146,7 @@ pub(crate) struct RequestArguments {
     /// A header field, as in curl
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
-    /// A whole curl command, as browsers copy it
+    /// A whole curl command, as browsers copy it; `$NAME` and `${NAME}` are read from the environment
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["url", "log_line"])]
     pub(crate) curl: Option<String>,
     /// A line of Envoy's access log: as JSON, in the default format, or as envoy/envoy.yaml writes it; it has
@@ -178,7 +178,7 @@ impl RequestArguments {
     pub(crate) fn request(&self, config: &Config) -> Result<(Request, Option<UnixTime>), String> {
         let mut at = None;
         let mut request = match (&self.curl, &self.log_line, &self.url) {
-            (Some(command), _, _) => from_curl(command)?,
+            (Some(command), _, _) => from_curl(command, &variable)?,
             (None, Some(line), _) => {
                 let (request, time) = from_log_line(line)?;
                 at = time;
@@ -206,6 +206,16 @@ impl RequestArguments {
         around.put(config, &mut request);
         Ok((request, at))
     }
+}
+
+/// A variable of a curl command.
+fn variable(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|_| {
+        format!(
+            "the curl command contains the variable `{name}`, which is not in the environment; `export {name}`, or write \
+             its value, or put single quotes around a plain `$`"
+        )
+    })
 }
 
 /// An argument that may be in a file or on standard input.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Folder, Ran, jwtctl, jwtctl_with};
+use common::{Folder, Ran, jwtctl, jwtctl_in, jwtctl_with};
 use serde_json::{Value, json};
 use testkit::{Algorithm, Issuer, SigningKey, Token, jwks, tamper_signature, unix_now};
 
@@ -504,6 +504,71 @@ fn without_keys_it_says_so_and_with_fetch_it_asks_the_issuer() {
     ];
     let ran = jwtctl_with(&arguments, &token);
     assert_eq!(ran.code, 0, "{ran:?}");
+    // The same by the issuer's metadata.
+    let name = issuer.url("");
+    let name = name.trim_end_matches('/');
+    issuer.serve_discovery(name, &issuer.url("/jwks"));
+    let provider = &mut config["providers"]["corp"];
+    provider.as_object_mut().expect("an object").remove("remote_jwks");
+    provider["issuer"] = name.into();
+    provider["discovery"] = json!({"cluster": "idp"});
+    let token = world.token().claim("iss", name).mint();
+    world.folder.write("remote.json", &config.to_string());
+    let ran = jwtctl_with(&arguments, &token);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // It says why there are no keys.
+    issuer.serve("/jwks", testkit::Answer::new("text/html", "<html>"));
+    let ran = jwtctl_with(&arguments, &token);
+    assert_eq!((ran.code, &*reason(&ran)), (1, "keys_unavailable"));
+    assert!(
+        ran.err.contains("fetching the keys of corp failed: "),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("an HTML or XML page"), "{}", ran.err);
+}
+
+#[test]
+fn a_curl_command_may_have_variables_of_the_shell() {
+    let world = World::new("variables");
+    let token = world.token().mint();
+    let signature = token.rsplit('.').next().expect("a signature");
+    let run = |command: &str, variables: &[(&str, &str)]| {
+        let arguments = ["explain", &world.config, "--keys", &world.keys, "--curl", command];
+        let ran = jwtctl_in(&arguments, "", variables);
+        for text in [&ran.out, &ran.err] {
+            assert!(!text.contains(signature), "{command}: {text}");
+        }
+        ran
+    };
+    for command in [
+        "curl https://api.example.com/orders -H \"Authorization: Bearer $JWTCTL_TOKEN\"",
+        "curl https://api.example.com/orders -H \"Authorization: Bearer ${JWTCTL_TOKEN}\"",
+        "curl https://api.example.com/orders --oauth2-bearer $JWTCTL_TOKEN",
+    ] {
+        let ran = run(command, &[("JWTCTL_TOKEN", &token)]);
+        assert_eq!(ran.code, 0, "{command}: {ran:?}");
+        let ran = run(command, &[]);
+        assert_eq!((ran.code, &*ran.out), (2, ""), "{command}");
+        assert!(
+            ran.err
+                .contains("`JWTCTL_TOKEN`, which is not in the environment; `export JWTCTL_TOKEN`"),
+            "{}",
+            ran.err
+        );
+    }
+    // A signature in other places, by a variable.
+    for command in [
+        "curl https://api.example.com/orders/$JWTCTL_TOKEN",
+        "curl https://$JWTCTL_TOKEN/orders -b \"session=$JWTCTL_TOKEN; x=y\"",
+        "curl -X $JWTCTL_TOKEN https://api.example.com/orders?access_token=$JWTCTL_TOKEN",
+        "curl https://api.example.com/orders -H \"$JWTCTL_TOKEN\"",
+        "curl https://api.example.com/orders -H \"x: ${JWTCTL_TOKEN:-$JWTCTL_TOKEN}\"",
+        "curl https://api.example.com/orders -H \"$JWTCTL_TOKEN: x\" 'unclosed",
+    ] {
+        let ran = run(command, &[("JWTCTL_TOKEN", &token)]);
+        assert_ne!(ran.code, 0, "{command}: {ran:?}");
+    }
 }
 
 /// Every command with a token wherever people paste one, also where it does not belong.

@@ -39,8 +39,14 @@ pub(crate) fn jwtctl(arguments: &[&str]) -> Ran {
 
 /// Runs it with this text on standard input.
 pub(crate) fn jwtctl_with(arguments: &[&str], input: &str) -> Ran {
+    jwtctl_in(arguments, input, &[])
+}
+
+/// Runs it with this text on standard input, and with these variables.
+pub(crate) fn jwtctl_in(arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_jwtctl"))
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
