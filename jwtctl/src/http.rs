@@ -74,5 +74,6 @@ pub(crate) fn send(agent: &Agent, ask: &Ask) -> Result<Answer, NoAnswer> {
         etag: header("etag"),
         retry_after: header("retry-after"),
         content_encoding: header("content-encoding"),
+        location: header("location"),
     })
 }

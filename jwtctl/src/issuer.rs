@@ -44,7 +44,16 @@ const NAME: &str = "issuer";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     let probe = configuration(arguments, None);
-    Config::parse(probe.to_string().as_bytes()).map_err(|error| error.problem.to_string())?;
+    Config::parse(probe.to_string().as_bytes()).map_err(|error| match arguments.jwks_uri {
+        Some(_) => error.problem.to_string(),
+        None => format!(
+            "{}; if `iss` of the tokens is no such URL, name the URL of the keys with --jwks-uri",
+            {
+                let problem = error.problem.to_string();
+                problem.split(';').next().unwrap_or_default().to_owned()
+            }
+        ),
+    })?;
     let agent = http::agent(arguments.ca.as_deref())?;
     let fetched = core::fetch::fetch(&to_node(&probe)?, NAME, setup::now(), |ask| {
         http::send(&agent, ask)
@@ -56,7 +65,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     let remarks = remarks(arguments, &fetched);
     match arguments.output {
         Output::Text => print(&to_text(arguments, &fetched, &smallest, &remarks)),
-        Output::Json => print(&format!("{:#}\n", to_json(&fetched, &smallest, &remarks))),
+        Output::Json => print(&format!(
+            "{:#}\n",
+            to_json(arguments, &fetched, &smallest, &remarks)
+        )),
     }
     Ok(if fetched.document.is_some() {
         Outcome::Fine
@@ -195,6 +207,71 @@ fn in_words(exchange: &Exchange) -> (bool, String) {
     }
 }
 
+/// What to do about the last answer. The fault itself is in the words of the filter's log.
+fn advice(arguments: &Arguments, fetched: &Fetch) -> Option<String> {
+    fetched.fault.as_ref()?;
+    let last = fetched.exchanges.last()?;
+    let is_of_keys = fetched.jwks_uri.as_ref() == Some(&last.url);
+    let answer = match &last.outcome {
+        Ok(answer) => answer,
+        Err(NoAnswer::TimedOut) => {
+            return Some("the server is slow, or something drops the connection; the filter waits as long as `timeout` says".to_owned());
+        }
+        Err(NoAnswer::TooLarge) => {
+            return Some(
+                "key sets have a few KB, so check the URL; `key_cache.max_response_bytes` is the limit"
+                    .to_owned(),
+            );
+        }
+        Err(NoAnswer::Failed(why)) if why.contains("certificate") => {
+            return Some(
+                "name the authority of the server's certificate with --ca; in Envoy, it has to be in `trusted_ca` of the cluster"
+                    .to_owned(),
+            );
+        }
+        Err(NoAnswer::Failed(_)) => return None,
+    };
+    let text = String::from_utf8_lossy(&answer.body);
+    let theirs = || {
+        let document: Value = serde_json::from_str(&text).ok()?;
+        let theirs = document.get("issuer")?.as_str()?.to_owned();
+        (!is_of_keys && theirs != arguments.issuer).then_some(theirs)
+    };
+    match (answer.status, is_of_keys) {
+        (300..=399, _) => {
+            let location = answer.location.as_deref().map(String::from_utf8_lossy)?;
+            let what = match is_of_keys {
+                true => "if the keys are there, name that URL with --jwks-uri",
+                false => "name the issuer as the tokens do, or the URL of its keys with --jwks-uri",
+            };
+            Some(format!("it leads to {location}; {what}"))
+        }
+        (404 | 410, false) => Some(
+            "write the issuer exactly as in `iss` of its tokens; if it has no metadata, name the URL of its keys with \
+             --jwks-uri"
+                .to_owned(),
+        ),
+        (401 | 403, _) => Some(
+            "the server wants a login: Envoy's credential_injector can add one, see docs/keys.md".to_owned(),
+        ),
+        (429 | 500..=599, _) => Some("the filter asks again later; ask the operator of the issuer".to_owned()),
+        (200, _) if answer.content_encoding.is_some() => Some(
+            "the filter does not decompress documents: switch the compression off for this URL".to_owned(),
+        ),
+        (200, _) if text.trim_start().starts_with('<') => {
+            Some("this is a web page, perhaps of a login or a proxy: open the URL in a browser".to_owned())
+        }
+        (200, false) => theirs().map(|theirs| {
+            format!(
+                "if the tokens have `iss` {theirs}, run `jwtctl issuer {theirs}`; if they have {}, write \
+                 `discovery: {{issuer: {theirs}}}`",
+                arguments.issuer
+            )
+        }),
+        _ => None,
+    }
+}
+
 fn to_text(arguments: &Arguments, fetched: &Fetch, smallest: &Value, remarks: &[String]) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
@@ -228,6 +305,9 @@ fn write_text(
     }
     if let Some(fault) = &fetched.fault {
         writeln!(to, "{} no usable keys: {}", mark(false), clean(fault))?;
+        if let Some(advice) = advice(arguments, fetched) {
+            writeln!(to, "  {}", clean(&advice))?;
+        }
         return Ok(());
     }
     writeln!(to)?;
@@ -288,13 +368,14 @@ fn write_text(
     Ok(())
 }
 
-fn to_json(fetched: &Fetch, smallest: &Value, remarks: &[String]) -> Value {
+fn to_json(arguments: &Arguments, fetched: &Fetch, smallest: &Value, remarks: &[String]) -> Value {
     json!({
         "requests": fetched.exchanges.iter().map(|exchange| {
             let (is_good, what) = in_words(exchange);
             json!({"url": exchange.url, "cluster": exchange.cluster, "good": is_good, "answer": what})
         }).collect::<Vec<_>>(),
         "fault": fetched.fault,
+        "advice": advice(arguments, fetched),
         "jwks_uri": fetched.jwks_uri,
         "keys": fetched.keys.iter().map(|key| json!({"kid": key.kid, "algorithms": key.algorithms})).collect::<Vec<_>>(),
         "skipped": fetched.skipped,

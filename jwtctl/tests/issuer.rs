@@ -111,6 +111,220 @@ fn each_fault_of_an_issuer_is_named() {
     }
 }
 
+/// A server that writes these bytes for a path, and its address.
+fn serve_bytes(answer: impl Fn(&str, &str) -> Vec<u8> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let name = format!("http://{}", listener.local_addr().expect("an address"));
+    let (answer, of_server) = (Arc::new(answer), name.clone());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let (answer, name) = (answer.clone(), of_server.clone());
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                let read = stream.read(&mut request).unwrap_or_default();
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let path = request.split(' ').nth(1).unwrap_or_default();
+                let bytes = answer(path, &name);
+                let is_silent = bytes.is_empty();
+                let _ = stream.write_all(&bytes);
+                if is_silent {
+                    // The client gives up before.
+                    let _ = stream.read(&mut [0; 1]);
+                }
+            });
+        }
+    });
+    name
+}
+
+fn reply(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn odd_issuers_get_clear_answers() {
+    type Reply = fn(&str) -> Vec<u8>;
+    fn metadata(name: &str) -> String {
+        json!({"issuer": name, "jwks_uri": format!("{name}/keys")}).to_string()
+    }
+    fn plain(body: &str) -> Vec<u8> {
+        reply(200, "", body.as_bytes())
+    }
+    const NOTHING: &str = "";
+    let good: Reply = |name| plain(&metadata(name));
+    // Metadata, keys, and what the fault and the advice say.
+    let cases: [(&str, Reply, Reply, &str, &str); 18] = [
+        (
+            "no metadata",
+            |_| reply(404, "", b"x"),
+            good,
+            "status was 404",
+            "--jwks-uri",
+        ),
+        (
+            "no keys",
+            good,
+            |_| reply(404, "", b"x"),
+            "JWKS: the answer's status was 404",
+            NOTHING,
+        ),
+        (
+            "a page",
+            |_| plain("<!doctype html>"),
+            good,
+            "discovery document",
+            "a web page",
+        ),
+        (
+            "a page of keys",
+            good,
+            |_| plain("<html>"),
+            "an HTML or XML page",
+            "a web page",
+        ),
+        (
+            "moved",
+            |name| reply(302, &format!("location: {name}/new\r\n"), b""),
+            good,
+            "a redirect (302)",
+            "it leads to http://127.0.0.1:",
+        ),
+        (
+            "moved keys",
+            good,
+            |_| reply(301, "location: /new\r\n", b""),
+            "a redirect (301)",
+            "it leads to /new; if the keys",
+        ),
+        (
+            "compressed",
+            |_| reply(200, "content-encoding: gzip\r\n", b"\x1f\x8b\x08"),
+            good,
+            "compressed (`gzip`)",
+            "does not decompress",
+        ),
+        (
+            "huge",
+            good,
+            |_| reply(200, "", &vec![b' '; 2_000_000]),
+            "longer than key_cache",
+            "check the URL",
+        ),
+        (
+            "huge metadata",
+            |_| reply(200, "", &vec![b' '; 2_000_000]),
+            good,
+            "longer than key_cache",
+            "check the URL",
+        ),
+        (
+            "another issuer",
+            |name| plain(&metadata(name).replacen(name, "https://else.example", 1)),
+            good,
+            "`https://else.example`, which is not exactly",
+            "`jwtctl issuer https://else.example`",
+        ),
+        (
+            "a slash more",
+            |name| plain(&metadata(name).replacen(name, &format!("{name}/"), 1)),
+            good,
+            "which is not exactly",
+            "/`; if they have http://127.0.0.1:",
+        ),
+        (
+            "no issuer",
+            |_| plain("{\"jwks_uri\": \"https://a.example\"}"),
+            good,
+            "it has no issuer",
+            NOTHING,
+        ),
+        (
+            "no URL of keys",
+            |name| plain(&json!({"issuer": name}).to_string()),
+            good,
+            "it has no jwks_uri",
+            NOTHING,
+        ),
+        (
+            "empty",
+            good,
+            |_| plain("{\"keys\": []}"),
+            "the key set has no keys",
+            NOTHING,
+        ),
+        (
+            "a shared secret",
+            good,
+            |_| plain("{\"keys\": [{\"kty\": \"oct\", \"k\": \"AAAA\"}]}"),
+            "a shared secret",
+            NOTHING,
+        ),
+        (
+            "a login",
+            |_| reply(401, "", b""),
+            good,
+            "status was 401",
+            "credential_injector",
+        ),
+        (
+            "busy",
+            good,
+            |_| reply(429, "retry-after: 60\r\n", b""),
+            "status was 429",
+            "asks again later",
+        ),
+        (
+            "cut off",
+            good,
+            |_| b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}".to_vec(),
+            "JWKS: io: ",
+            NOTHING,
+        ),
+    ];
+    for (what, of_metadata, of_keys, fault, advice) in cases {
+        let name = serve_bytes(move |path, name| match path.contains("well-known") {
+            true => of_metadata(name),
+            false => of_keys(name),
+        });
+        let (code, found) = ask(&name, &[]);
+        assert_eq!(code, 1, "{what}: {found}");
+        let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+        assert!(text("fault").contains(fault), "{what}: {found}");
+        assert!(text("advice").contains(advice), "{what}: {found}");
+        assert_eq!(text("advice").is_empty(), advice.is_empty(), "{what}: {found}");
+        let for_people = jwtctl(&["issuer", &name]).out;
+        assert!(
+            for_people.contains(fault) && for_people.contains(advice),
+            "{what}: {for_people}"
+        );
+    }
+    // One that never answers: the filter's own timeout, 5 s.
+    let name = serve_bytes(|_, _| Vec::new());
+    let (code, found) = ask(&name, &[]);
+    assert_eq!(code, 1);
+    assert!(
+        found["fault"]
+            .to_string()
+            .contains("no answer came within the timeout"),
+        "{found}"
+    );
+    assert!(
+        found["advice"].to_string().contains("the server is slow"),
+        "{found}"
+    );
+    let ran = jwtctl(&["issuer", "accounts.example.com"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.err.contains("name the URL of the keys with --jwks-uri"),
+        "{}",
+        ran.err
+    );
+}
+
 /// An issuer that speaks TLS, for as many connections.
 fn serve_tls(authority: &Authority, connections: usize) -> u16 {
     let certificate = authority.issue_for(&["localhost".to_owned()]);
@@ -173,6 +387,7 @@ fn certificates_are_checked() {
     let (code, found) = ask("https://localhost", &["--jwks-uri", &uri]);
     assert_eq!(code, 1, "{found}");
     assert!(found["fault"].to_string().contains("certificate"), "{found}");
+    assert!(found["advice"].to_string().contains("--ca"), "{found}");
     let by_number = format!("https://127.0.0.1:{port}/jwks");
     let (code, found) = ask(
         "https://localhost",

@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<Vec<u8>>,
     pub(crate) retry_after: Option<Vec<u8>>,
     pub(crate) content_encoding: Option<Vec<u8>>,
+    /// Where a redirect leads. The filter does not follow it.
+    pub(crate) location: Option<Vec<u8>>,
 }
 
 /// A request for a document.
