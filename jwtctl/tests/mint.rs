@@ -6,8 +6,11 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{Folder, Ran, jwtctl, jwtctl_with, root};
 use serde_json::{Value, json};
+use testkit::{Bootstrap, EnvoyProcess, Listener, Request, Upstream, wasm_filter};
 
 const ALGORITHMS: [&str; 10] = [
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -94,8 +97,9 @@ fn keys_of_every_algorithm_make_tokens_that_are_accepted() {
 #[test]
 fn each_bad_token_is_refused_with_the_reason_that_it_is_named_after() {
     let folder = Folder::new("mint-bad");
-    let (key, config) = world(&folder, "ES256");
     let mut seen = 0;
+    // The kinds of signatures.
+    let worlds = ["ES256", "RS256", "PS512", "EdDSA"].map(|algorithm| world(&folder, algorithm));
     for (bad, more, reason) in [
         ("token_malformed", &[][..], "token_malformed"),
         ("token_too_large", &[], "token_too_large"),
@@ -118,9 +122,11 @@ fn each_bad_token_is_refused_with_the_reason_that_it_is_named_after() {
         ("scope_insufficient", &[], "scope_insufficient"),
         ("claim_rejected", &["--claim", "role="], "claim_rejected"),
     ] {
-        let token = mint(&key, &config, &[&["--bad", bad], more].concat());
-        let ran = explain(&config, &token);
-        assert_eq!(ran.json()["decision"]["reason"], reason, "{bad}: {ran:?}");
+        for (key, config) in &worlds {
+            let token = mint(key, config, &[&["--bad", bad], more].concat());
+            let ran = explain(config, &token);
+            assert_eq!(ran.json()["decision"]["reason"], reason, "{key}, {bad}: {ran:?}");
+        }
         seen += 1;
     }
     // `--help` lists exactly the reasons that the test tries.
@@ -247,6 +253,71 @@ fn every_reason_of_the_documentation_can_be_brought_about_and_is_named() {
     );
 }
 
+/// Names of proofs that share a record of the store, as `binding/replay.rs` chooses it.
+fn names_in_one_record(thumbprint: &str, count: usize) -> Vec<String> {
+    let record = |name: &str| {
+        let digest = testkit::sha256_segment(&format!("{thumbprint}\0{name}"));
+        let first = URL_SAFE_NO_PAD
+            .decode(digest.get(..4).expect("a hash"))
+            .expect("base64url");
+        (first[0] & 0x1f, first[1])
+    };
+    (0_u32..)
+        .map(|number| format!("p{number}"))
+        .filter(|name| record(name) == (7, 42))
+        .take(count)
+        .collect()
+}
+
+/// The reasons that `explain` does not know: it decides one request, and these depend on earlier ones.
+#[test]
+fn earlier_proofs_bring_about_the_remaining_reasons_in_envoy() {
+    let folder = Folder::new("mint-earlier");
+    let (key, config) = world(&folder, "ES256");
+    let client = folder.path("client.pem");
+    let thumbprint = jwtctl(&["mint", "key", "ES256", "--out", &client]).json()["keys"][0]["kid"]
+        .as_str()
+        .expect("a kid")
+        .to_owned();
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let mut value: Value = serde_json::from_str(&text).expect("JSON");
+    value["providers"]["corp"]["binding"] = json!({"dpop": {"required": true}});
+    let upstream = Upstream::start();
+    let listener = Listener::new("in").filter(wasm_filter(value)).build();
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .listener_value(listener)
+        .build();
+    let envoy = EnvoyProcess::start(&bootstrap);
+    let sender = envoy.client("in");
+    let token = mint(&key, &config, &["--bind", &client]).trim().to_owned();
+    let send = |name: &str| {
+        let url = "http://api.example.com/x";
+        let arguments = [
+            "mint", "proof", "--key", &client, "--url", url, "--token", &token, "--jti", name,
+        ];
+        let proof = jwtctl(&arguments);
+        assert_eq!(proof.code, 0, "{proof:?}");
+        let request = Request::get("/x")
+            .header("host", "api.example.com")
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof.out.trim());
+        let first = sender.request(request.clone());
+        (first, sender.request(request))
+    };
+    let (first, again) = send("once");
+    assert_eq!(first.status, 200, "{first:?}");
+    assert_eq!(
+        (again.status, again.reason().as_deref()),
+        (401, Some("proof_replayed"))
+    );
+    // A client that chooses names which share a record fills its share of the record, and no more.
+    let mut reasons = names_in_one_record(&thumbprint, 40)
+        .into_iter()
+        .map(|name| send(&name).0.reason());
+    assert!(reasons.any(|reason| reason.as_deref() == Some("proof_store_full")));
+}
+
 #[test]
 fn proofs_of_possession_are_taken_and_bad_ones_are_not() {
     let folder = Folder::new("mint-proof");
@@ -255,7 +326,7 @@ fn proofs_of_possession_are_taken_and_bad_ones_are_not() {
     let mut value: Value = serde_json::from_str(&text).expect("JSON");
     value["providers"]["corp"]["binding"] = json!({"dpop": {"required": true}});
     let config = folder.write("dpop.json", &value.to_string());
-    for algorithm in ["ES256", "EdDSA", "RS256"] {
+    for algorithm in ALGORITHMS {
         let client = folder.path(&format!("client-{algorithm}.pem"));
         assert_eq!(jwtctl(&["mint", "key", algorithm, "--out", &client]).code, 0);
         let token = mint(&key, &config, &["--bind", &client]);
