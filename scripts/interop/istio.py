@@ -24,10 +24,12 @@ from checks import bearer  # noqa: E402
 from gateway import envoy_binary  # noqa: E402
 from kit import (  # noqa: E402
     MODULE,
+    Envoy,
     Failure,
     Unavailable,
     Upstream,
     broken,
+    cluster,
     decode,
     eventually,
     expect,
@@ -202,6 +204,13 @@ def changed(resource, change):
     return copy
 
 
+def with_reports(plugin):
+    """The plugin with one path more, which needs a scope that the tokens lack."""
+    rule = {"match": {"prefix": "/reports"}, "requires": {"provider_name": "corp"}}
+    rule["authorize"] = {"scopes": {"all": ["reports:read"]}}
+    return changed(plugin, lambda spec: spec["pluginConfig"]["rules"].insert(0, rule))
+
+
 def try_sidecar(istiod, envoy, shipped, idp, upstream):
     """The whole mesh, by the WasmPlugin of mesh.yaml."""
     port = free_port()
@@ -228,10 +237,7 @@ def try_sidecar(istiod, envoy, shipped, idp, upstream):
     say("istio: a rotation")
 
     plugin = of_kind(resources, "WasmPlugin")
-    rule = {"match": {"prefix": "/reports"}, "requires": {"provider_name": "corp"}}
-    rule["authorize"] = {"scopes": {"all": ["reports:read"]}}
-    stricter = changed(plugin, lambda spec: spec["pluginConfig"]["rules"].insert(0, rule))
-    istiod.apply(stricter)
+    istiod.apply(with_reports(plugin))
     reply = answers(port, rotated, 403, "/reports")
     expect(reply.reason == "scope_insufficient", f"with too little scope: {reply}")
     expect(status(port, rotated).status == 200, "after an update")
@@ -329,36 +335,159 @@ def try_gateway(istiod, envoy, shipped, idp, upstream):
 
 #: What istiod needs in order to serve waypoints.
 AMBIENT = {"PILOT_ENABLE_AMBIENT": "true", "PILOT_ENABLE_GATEWAY_API": "true"}
+#: Where ztunnel and others reach a waypoint.
+HBONE_PORT = 15008
+SERVICE_ADDRESS = "240.240.0.10"
 
 
-def try_waypoint(istiod, envoy, shipped, idp):
-    """The files of ambient mode: what istiod makes of them for a waypoint.
+def entry(name, host, address, port, labels=None):
+    """A service of the mesh with one endpoint on this machine."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": name, "namespace": "default", "labels": labels or {}},
+        "spec": {
+            "hosts": [host],
+            "addresses": [address],
+            "location": "MESH_INTERNAL",
+            "resolution": "STATIC",
+            "ports": [port],
+            "endpoints": [{"address": "127.0.0.1"}],
+        },
+    }
 
-    Envoy takes the clusters and refuses the listeners, which have filters of Istio's own build. So no request passes here.
+
+def waypoint(upstream):
+    """The waypoint, as the controller of Gateways would leave it, and a service behind it."""
+    mesh_port = {"number": HBONE_PORT, "protocol": "HBONE", "name": "mesh"}
+    host = "waypoint.default.svc.cluster.local"
+    gateway = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "waypoint", "namespace": "default", "labels": {"istio.io/waypoint-for": "service"}},
+        "spec": {
+            "gatewayClassName": "istio-waypoint",
+            "listeners": [{"name": "mesh", "port": HBONE_PORT, "protocol": "HBONE"}],
+        },
+        "status": {"addresses": [{"type": "Hostname", "value": host}]},
+    }
+    http_port = {"number": 80, "protocol": "HTTP", "name": "http", "targetPort": upstream}
+    return [
+        gateway,
+        entry("waypoint", host, "240.240.0.1", mesh_port),
+        entry("orders", "orders.internal", SERVICE_ADDRESS, http_port, {"istio.io/use-waypoint": "waypoint"}),
+    ]
+
+
+#: What other builds of Envoy lack: the filter for the metadata of workloads, and a type of filter state.
+ISTIO_ONLY = ("type.googleapis.com/io.istio.http.peer_metadata.Config", "istio.hashable_string")
+
+
+def without_istio_only(value):
+    """A listener of istiod without the members of its lists that only Istio's build of Envoy has."""
+    if isinstance(value, list):
+        return [without_istio_only(one) for one in value if not is_istio_only(one)]
+    if isinstance(value, dict):
+        return {key: without_istio_only(one) for key, one in value.items()}
+    return value
+
+
+def is_istio_only(value):
+    if not isinstance(value, dict):
+        return False
+    return value.get("factory_key") in ISTIO_ONLY or value.get("typed_config", {}).get("type_url") in ISTIO_ONLY
+
+
+def tunnel(envoy, folder, certificates):
+    """An Envoy that does what ztunnel does for a client: HBONE (CONNECT in HTTP/2 with mutual TLS) to the waypoint."""
+    chain, key = certificates.issue("client", "client", uri="spiffe://cluster.local/ns/default/sa/client")
+    port = free_port()
+    proxy = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "tunnel",
+        "cluster": "waypoint",
+        "tunneling_config": {"hostname": f"{SERVICE_ADDRESS}:80"},
+    }
+    tls = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+            "alpn_protocols": ["h2"],
+            "tls_certificates": [{"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}],
+            "validation_context": {
+                "trusted_ca": {"filename": str(certificates.ca)},
+                "match_typed_subject_alt_names": [
+                    {"san_type": "URI", "matcher": {"exact": "spiffe://cluster.local/ns/default/sa/waypoint"}}
+                ],
+            },
+        },
+    }
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    target = {
+        **cluster("waypoint", HBONE_PORT),
+        "transport_socket": {"name": "tls", "typed_config": tls},
+        "typed_extension_protocol_options": {
+            options: {"@type": f"type.googleapis.com/{options}", "explicit_http_config": {"http2_protocol_options": {}}}
+        },
+    }
+    listener = {
+        "name": "tunnel",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": [{"name": "tunnel", "typed_config": proxy}]}],
+    }
+    return Envoy(folder, [listener], [target], binary=envoy), port
+
+
+def try_waypoint(istiod, envoy, shipped, idp, upstream):
+    """The files of ambient mode: what istiod makes of them for a waypoint, and requests that go through it.
+
+    The pinned Envoy takes the clusters, and refuses the listeners, since they name what only Istio's own build has. So
+    a second waypoint has the same listeners without that in its bootstrap configuration.
     """
     plugin, reference = shipped.file("waypoint.yaml")
-    istiod.apply(WITHOUT_MTLS, *shipped.file("issuer.yaml"), plugin)
+    istiod.apply(WITHOUT_MTLS, *waypoint(upstream.port), *shipped.file("issuer.yaml"), plugin)
     labels = {"gateway.networking.k8s.io/gateway-name": "waypoint"}
-    proxy = mesh.Proxy(istiod, envoy, "waypoint", labels, role="waypoint", wait=False, certificates=idp.certificates)
+    start = partial(mesh.Proxy, istiod, envoy, "waypoint", labels, role="waypoint", certificates=idp.certificates)
+    proxy = start(wait=False)
 
-    def main_internal():
+    def made():
         try:
             listeners = proxy.dump()["ListenersConfigDump"].get("dynamic_listeners", [])
         except OSError:
             return None
-        made = (one.get("error_state", {}).get("failed_configuration", {}) for one in listeners)
-        return next((one for one in made if one.get("name") == "main_internal"), None)
+        found = (one.get("error_state", {}).get("failed_configuration", {}) for one in listeners)
+        found = {one.get("name"): one for one in found}
+        return {"connect_terminate", "main_internal"} <= set(found) and found
 
-    listener = eventually("the listener of the waypoint", main_internal, timeout=60)
-    managers = [chain["filters"][-1]["typed_config"].get("http_filters") for chain in listener["filter_chains"]]
+    listeners = eventually("the listeners of the waypoint", made, timeout=60)
+    inner = listeners["main_internal"]
+    managers = [chain["filters"][-1]["typed_config"].get("http_filters") for chain in inner["filter_chains"]]
     names = [[one["name"] for one in filters] for filters in managers if filters]
+    chain = next((one for one in inner["filter_chains"] if one["name"] == "inbound-vip|80|http|orders.internal"), None)
+    expect(chain, f"the service has no chain: {[one['name'] for one in inner['filter_chains']]}")
     expect(names and all(one[0] == WAYPOINT_FILTER for one in names), f"the filters are {names}")
     expect(CLUSTER not in proxy.clusters(), "a ServiceEntry alone gives the waypoint a cluster")
     istiod.apply(reference)
     eventually("the cluster of the issuer", lambda: CLUSTER in proxy.clusters(), timeout=60)
+    say(f"istio: for a waypoint, istiod makes the filter {WAYPOINT_FILTER}, and the cluster with the annotation only")
+    proxy.stop()
+    taken = [without_istio_only(listeners[name]) for name in ("main_internal", "connect_terminate")]
+    # Envoy reads its bootstrap configuration before it has the clusters of istiod.
+    taken[1]["filter_chains"][0]["filters"][-1]["typed_config"]["route_config"]["validate_clusters"] = False
+    proxy = start(more={"static_resources": {"listeners": taken}})
+    client, port = tunnel(envoy, istiod.folder, idp.certificates)
+    token = idp.token()
+    reply = answers(port, token, 200)
+    expect(reply.json().get("x-jwt-sub") == decode(token)["sub"], f"the upstream saw {reply.json()}")
+    answers(port, None, 401)
+    answers(port, broken(token), 401)
+    answers(port, None, 200, path="/healthz")
+    istiod.apply(with_reports(plugin))
+    answers(port, token, 403, "/reports")
+    say("istio: requests through HBONE and the filters of the waypoint: 200, 401, an open path, an update, 403")
     istiod.delete(reference)
     eventually("the end of the cluster", lambda: CLUSTER not in proxy.clusters(), timeout=60)
-    say(f"istio: for a waypoint, istiod makes the filter {WAYPOINT_FILTER}, and the cluster with the annotation only")
+    client.stop()
     proxy.stop()
 
 
@@ -463,7 +592,7 @@ def main():
             istiod.stop()
             (folder / "ambient").mkdir()
             istiod = mesh.Istiod(folder / "ambient", binaries, AMBIENT)
-            try_waypoint(istiod, envoy, Shipped(tools, idp, f"file://{MODULE}"), idp)
+            try_waypoint(istiod, envoy, Shipped(tools, idp, f"file://{MODULE}"), idp, upstream)
         say(f"\nistiod {mesh.RELEASE}, Envoy {version}: every step as expected\n1 passed, 0 failed")
     except Failure:
         say(f"istio: logs and configurations: {folder}")

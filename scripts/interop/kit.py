@@ -556,11 +556,12 @@ class Certificates:
     def _openssl(self, *arguments):
         run("openssl", *arguments, cwd=self.folder)
 
-    def issue(self, name, dns, start="20200101000000Z", end="20991231235959Z"):
-        """A certificate for this DNS name and its key, as files."""
+    def issue(self, name, dns, start="20200101000000Z", end="20991231235959Z", uri=None):
+        """A certificate for this DNS name, or for a workload's URI too, and its key, as files."""
+        names = f"DNS:{dns},IP:127.0.0.1" + (f",URI:{uri}" if uri else "")
         self._openssl(
             "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={dns}",
-            "-addext", f"subjectAltName=DNS:{dns},IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.csr",
+            "-addext", f"subjectAltName={names}", "-keyout", f"{name}.key", "-out", f"{name}.csr",
         )  # fmt: skip
         self._openssl(
             "ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",

@@ -27,6 +27,7 @@ KINDS = {
     ],
     "security.istio.io": ["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"],
     "telemetry.istio.io": ["Telemetry"],
+    "gateway.networking.k8s.io": ["Gateway", "GatewayClass", "GRPCRoute", "HTTPRoute", "ReferenceGrant"],
 }  # fmt: skip
 
 MESH_CONFIG = """rootNamespace: istio-system
@@ -134,11 +135,12 @@ def stop_proxies():
 
 
 class Proxy:
-    """Envoy, started and served by pilot-agent as in a pod. `role` is `sidecar` or `router`."""
+    """Envoy, started and served by pilot-agent as in a pod. `role` is `sidecar`, `router` or `waypoint`. `more` is
+    added to Envoy's bootstrap configuration."""
 
     started = []
 
-    def __init__(self, istiod, envoy, name, labels, role="sidecar", namespace="default", wait=True, certificates=None):
+    def __init__(self, istiod, envoy, name, labels, role="sidecar", namespace="default", wait=True, certificates=None, more=None):
         Proxy.started.append(self)
         number = len(Proxy.started)
         folder = istiod.folder / f"{name}-{number}"
@@ -147,7 +149,8 @@ class Proxy:
         self.admin = f"http://127.0.0.1:{16000 + number}"
         if certificates:
             # As a workload finds those of the mesh.
-            chain, key = certificates.issue(f"mesh-{number}", name)
+            identity = f"spiffe://cluster.local/ns/{namespace}/sa/{name}"
+            chain, key = certificates.issue(f"mesh-{number}", name, uri=identity)
             (folder / "etc/certs").mkdir()
             for file, source in (("cert-chain", chain), ("key", key), ("root-cert", certificates.ca)):
                 shutil.copy(source, folder / f"etc/certs/{file}.pem")
@@ -177,6 +180,9 @@ class Proxy:
             "ENVOY_STATUS_PORT": str(17000 + number),
             "ENVOY_PROMETHEUS_PORT": str(18000 + number),
         }
+        if more:
+            (folder / "more.json").write_text(json.dumps(more))
+            environment["ISTIO_BOOTSTRAP_OVERRIDE"] = str(folder / "more.json")
         self.process = Process(
             f"pilot-agent of {name}",
             [istiod.binaries / "pilot-agent", "proxy", role, "--domain", f"{namespace}.svc.cluster.local"]
