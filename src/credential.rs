@@ -115,7 +115,11 @@ impl<'l, 'a> Finder<'l, 'a> {
         }
     }
 
-    /// The token at a location, if it has one. Call this once for each location. Fails like [`find`].
+    /// The token at a location, if it has one. Call this once for each location.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`find`].
     pub fn find(&mut self, id: LocationId) -> Result<Option<Credential<'a>>, Denial> {
         let (request, locations) = (self.request, self.locations);
         let found = match locations.get(id.index()) {
@@ -372,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_behind_a_scheme_that_nobody_reads_is_seen() {
+    fn a_jwt_behind_a_scheme_of_no_provider_is_seen() {
         let mut wanted = crate::request::WantedFields::default();
         let field = wanted.id("authorization");
         let location = |prefix: &str| Location::Header {

@@ -69,6 +69,10 @@ impl Upstream {
     }
 
     /// Starts on this address.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address is in use or not of this machine.
     pub fn start_on(addr: SocketAddr) -> io::Result<Self> {
         let listener = block_on(TcpListener::bind(addr))?;
         let addr = listener.local_addr()?;

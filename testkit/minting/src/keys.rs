@@ -362,6 +362,10 @@ impl SigningKey {
     }
 
     /// Writes the private key as PEM into a new file that only its owner may read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file exists or cannot be written.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new()
             .write(true)

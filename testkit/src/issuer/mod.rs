@@ -107,6 +107,10 @@ impl Issuer {
     }
 
     /// Starts on this address.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address is in use or not of this machine.
     pub fn start_on(addr: SocketAddr) -> io::Result<Self> {
         let port = bind(addr)?;
         let addr = port.local_addr()?;
@@ -226,6 +230,10 @@ impl Issuer {
     }
 
     /// Listens again on the same port, with the same documents and counts.
+    ///
+    /// # Errors
+    ///
+    /// Fails if another process has taken the port.
     pub fn restart(&self) -> io::Result<()> {
         let mut door = self.door.lock().expect("stop and restart do not panic");
         let Some(Door::Closed) = door.take() else {
