@@ -115,8 +115,8 @@ impl<'a> Account<'a> {
                 let longest = provider.and_then(|provider| provider.claims.max_lifetime);
                 write_setting(to, "max_lifetime", longest)
             }
-            Detail::RequiredClaim(number) => {
-                match provider.and_then(|provider| provider.claims.required_claims.get(number)) {
+            Detail::RequiredClaim(id) => {
+                match provider.and_then(|provider| provider.claims.required_claims.get(id.index())) {
                     Some(claim) => write_claim(to, claim),
                     None => Ok(()),
                 }

@@ -20,6 +20,7 @@ pub use rules::{Audiences, ClaimRules, Profile};
 pub use verified::{SignatureCheck, VerifiedJwt};
 
 use crate::denial::{Denial, Detail, Reason};
+use crate::ids::RequiredClaimId;
 use crate::json::{Json, JsonError, Kind, Object};
 use crate::pattern::{Effort, StringMatcher};
 use crate::time::UnixTime;
@@ -96,10 +97,13 @@ impl<'a> UnverifiedClaims<'a> {
     ///
     /// Fails with `claim_missing` or `claim_malformed`.
     pub fn check_required(&self, rules: &ClaimRules) -> Result<(), Denial> {
-        for (number, claim) in rules.required_claims.iter().enumerate() {
+        for (index, claim) in rules.required_claims.iter().enumerate() {
             match claim.resolve(&self.members) {
                 Some(value) if value.kind() != Kind::Null => {}
-                _ => return Err(Denial::new(Reason::ClaimMissing).because(Detail::RequiredClaim(number))),
+                _ => {
+                    let detail = Detail::RequiredClaim(RequiredClaimId::new(index));
+                    return Err(Denial::new(Reason::ClaimMissing).because(detail));
+                }
             }
         }
         for name in rules.profile.map_or(&[][..], Profile::names) {

@@ -36,6 +36,10 @@ index! {
 }
 
 index! {
+    /// A claim of a provider's `required_claims`, by its position there.
+    RequiredClaimId
+}
+index! {
     /// A condition of `authorize`, by its position among the places of all conditions.
     ConditionId
 }

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_token_is_told_so_in_challenge_and_body() {
+    fn challenge_and_body_say_that_a_token_has_expired() {
         let replies = Replies::new(
             &ReplyStyle {
                 realm: "r".to_owned(),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn stripped_replies_tell_nothing() {
+    fn stripped_replies_say_nothing() {
         let replies = Replies::new(
             &ReplyStyle {
                 stripped: true,

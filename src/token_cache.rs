@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_again_outlives_a_flood_of_what_is_not() {
+    fn a_token_that_comes_again_outlives_a_flood_of_others() {
         let mut cache = filled(100);
         for hot in 0..10 {
             assert!(get(&mut cache, context(0), &token(hot)).is_some());
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_once_drives_nobody_out() {
+    fn a_token_that_comes_once_removes_no_other() {
         let mut cache = filled(100);
         for flood in 0..10_000 {
             insert(&mut cache, context(0), &token(1000 + flood), flood, 0);

@@ -173,7 +173,7 @@ fn an_example_with_any_part_changed_does_not_verify() {
 
 /// RFC 7520 gives one `kid` to two keys: a token finds the one that its algorithm fits.
 #[test]
-fn keys_that_share_a_kid_are_told_apart_by_algorithm() {
+fn keys_that_share_a_kid_are_distinguished_by_algorithm() {
     let document = format!(r#"{{"keys":[{RFC7520_RSA},{RFC7520_P521},{RFC7515_P256}]}}"#);
     let set = JwkSet::parse(document.as_bytes()).unwrap().set;
     for vector in &VECTORS[4..] {

@@ -230,7 +230,7 @@ fn every_fault_of_a_token_is_shown_and_not_only_the_first() {
 }
 
 #[test]
-fn conditions_are_told_one_by_one() {
+fn conditions_are_shown_one_by_one() {
     let world = World::new("conditions");
     let more = ["-H", "x-env: prod"];
     let ran = world.explain("/admin/x", &world.token().mint(), &more);

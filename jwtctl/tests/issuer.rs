@@ -18,7 +18,7 @@ fn ask(issuer: &str, more: &[&str]) -> (i32, Value) {
 }
 
 #[test]
-fn keys_are_found_kept_and_skipped_as_the_filter_does() {
+fn keys_are_found_and_skipped_as_the_filter_does() {
     let issuer = Issuer::start();
     let name = issuer.url("");
     let name = name.trim_end_matches('/');

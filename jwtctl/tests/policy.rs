@@ -226,7 +226,7 @@ fn each_change_of_a_policy_is_seen() {
 }
 
 #[test]
-fn expectations_are_run_and_told_from_what_is() {
+fn expectations_are_run_and_compared_with_the_decision() {
     let folder = Folder::new("policy-test");
     folder.write("config.json", &config().to_string());
     let good = folder.write(

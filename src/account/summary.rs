@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn provider_and_mode_tell_kinds_apart_and_the_last_is_the_example() {
+    fn provider_and_mode_distinguish_kinds_and_the_last_is_the_example() {
         let mut summary = RefusalSummary::default();
         let expired = |provider| denial(Reason::TokenExpired, provider);
         summary.note(&expired(0), false, at(0));

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_tell_tokens_apart_are_shown_and_nothing_else() {
+    fn only_members_that_distinguish_tokens_are_shown() {
         assert_eq!(
             of(
                 r#"{"alg":"RS256","kid":"k1","typ":"JWT","jku":"https://evil.example"}"#,

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_told_apart_without_their_ports_and_within_a_site_not_at_all() {
+    fn addresses_differ_without_their_ports_and_not_within_a_site() {
         let all = WaitingRequests::default();
         let peer = |address: &str| all.peer(Some(address.as_bytes()));
         assert_eq!(peer("127.0.0.1:1"), peer("127.0.0.1:2"));

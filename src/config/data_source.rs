@@ -74,7 +74,7 @@ pub(super) fn read_secret(
     let (inline, secret) = read(node, written, instead)?;
     if secret.starts_with(b"${") || secret.starts_with(b"{{") {
         // The message omits the text, because it may be a secret.
-        return Err(inline.invalid("is a placeholder, which nothing has replaced"));
+        return Err(inline.invalid("is a placeholder that was not replaced"));
     }
     if secret.len() < SHORTEST_SECRET {
         return Err(inline.invalid("must hold at least 32 bytes, made at random: openssl rand -base64 32"));

@@ -61,7 +61,7 @@ pub(super) fn placeholder(text: &str) -> Option<String> {
             _ => false,
         }),
     };
-    is_left.then(|| format!("`{text}` is a placeholder, which nothing has replaced; Envoy replaces none"))
+    is_left.then(|| format!("`{text}` is a placeholder that was not replaced; Envoy replaces none"))
 }
 
 /// Control characters, the byte order mark, no-break spaces and zero-width spaces.

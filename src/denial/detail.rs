@@ -1,6 +1,6 @@
 //! The fault of a refused request, beside the reason. [`crate::account`] puts it into words.
 
-use crate::ids::LocationId;
+use crate::ids::{LocationId, RequiredClaimId};
 use crate::jose::Algorithm;
 use crate::time::UnixTime;
 
@@ -19,8 +19,8 @@ pub enum Detail {
     Ahead(&'static str, UnixTime),
     /// `exp`, which is too late.
     TooFar(UnixTime),
-    /// The index of a claim in the provider's `required_claims`.
-    RequiredClaim(usize),
+    /// A claim in the provider's `required_claims`.
+    RequiredClaim(RequiredClaimId),
     /// `alg`, which the provider does not allow.
     NotAllowed(Algorithm),
     /// The token has no `kid`. Its `alg`.

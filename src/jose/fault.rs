@@ -255,11 +255,11 @@ impl fmt::Display for OtherDocument {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Discovery => "a discovery document; the keys are at its jwks_uri",
-            Self::Key => "a single key, which belongs into {\"keys\":[…]}",
-            Self::List => "a list; its elements belong into {\"keys\":[…]}",
+            Self::Key => "a single key; write it into {\"keys\":[…]}",
+            Self::List => "a list; write its elements into {\"keys\":[…]}",
             Self::Pem => "PEM; the filter reads a JWKS document",
             Self::Html => "an HTML or XML page",
-            Self::Placeholder => "a placeholder, which nothing has replaced",
+            Self::Placeholder => "a placeholder that was not replaced",
             Self::Address => "an address; `remote_jwks` fetches keys from one",
         })
     }
@@ -285,7 +285,7 @@ impl fmt::Display for JwksFault {
         match self {
             Self::Json(fault) => write!(formatter, "the key set is faulty: {fault}"),
             Self::KeysMissing => formatter.write_str("the key set has no keys member"),
-            Self::Other(other) => write!(formatter, "this is no key set but {other}"),
+            Self::Other(other) => write!(formatter, "this is not a key set but {other}"),
             Self::KeysNotAnArray => formatter.write_str("keys is not an array"),
             Self::NoUsableKey(skipped) if skipped.is_empty() => {
                 formatter.write_str("the key set has no keys")

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn envoys_own_replies_are_told_from_the_issuers() {
+    fn envoys_own_replies_are_distinguished_from_the_issuers() {
         let reset = "upstream connect error or disconnect/reset before headers. reset reason: remote connection \
                      failure, transport failure reason: delayed connect error: Connection refused";
         for (status, body, message) in [

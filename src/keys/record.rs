@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_cause_a_long_pause() {
+    fn no_client_can_cause_a_long_pause() {
         let mut random = 7_u64;
         for length in 1..60 {
             let begun = fetches(|second| {

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_stands_for_at_least_one_label() {
+    fn a_wildcard_matches_at_least_one_label() {
         let pattern = HostPattern::Under(authority("example.com"));
         assert_eq!(of(&pattern, "a.example.com"), Match::YES);
         assert_eq!(of(&pattern, "A.B.Example.com:80"), Match::YES);

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_stands_below_the_well_known_path() {
+    fn a_document_is_below_the_well_known_path() {
         for (path, expected) in [
             ("", "/.well-known/oauth-protected-resource"),
             ("/", "/.well-known/oauth-protected-resource"),

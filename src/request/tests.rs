@@ -118,7 +118,7 @@ fn an_emptied_head_has_nothing_of_the_request_before() {
 }
 
 #[test]
-fn the_first_content_type_tells_who_speaks_grpc() {
+fn the_first_content_type_decides_whether_a_request_is_grpc() {
     let is_grpc = |owned: &[&str], values: &[&str]| {
         let mut wanted = WantedFields::default();
         wanted.id("x-token");

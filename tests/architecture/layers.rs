@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("request", &["bytes", "http", "ids"]),
     ("denial", &["ids", "jose", "time"]),
     ("reply", &["denial", "ids"]),
-    ("claims", &["denial", "jose", "json", "pattern", "time"]),
+    ("claims", &["denial", "ids", "jose", "json", "pattern", "time"]),
     ("credential", &["denial", "edits", "http", "ids", "request"]),
     ("keys", &["http", "ids", "jose", "json", "store", "time"]),
     (

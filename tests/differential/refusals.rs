@@ -233,7 +233,7 @@ fn ruled(rule: Value) -> Value {
 }
 
 #[test]
-fn what_ours_refuses_is_told_and_theirs_takes_it() {
+fn this_filter_explains_a_refusal_that_jwt_authn_lacks() {
     let upstream = Upstream::start();
     let mut bootstrap = Bootstrap::new().cluster("upstream", upstream.addr());
     for refusal in ALL {

@@ -109,7 +109,7 @@ fn every_make_command_exists() {
 /// Links in the crate's page to public modules are checked by rustdoc; these are all modules, the private
 /// ones too.
 #[test]
-fn every_module_stands_on_the_crates_page_and_in_the_design() {
+fn every_module_is_on_the_crates_page_and_in_the_design() {
     let source = std::fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
     let front: String = source.lines().filter(|line| line.starts_with("//!")).collect();
     let modules: Vec<_> = source

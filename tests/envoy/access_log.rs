@@ -152,7 +152,7 @@ fn the_access_log_says_what_is_at_fault() {
 }
 
 #[test]
-fn the_access_log_is_told_who_was_refused_and_what_was_answered() {
+fn the_access_log_shows_who_was_refused_and_the_answer() {
     let upstream = Upstream::start();
     let names = filter_state::NAMES.map(|name| format!("%FILTER_STATE(wasm.jwt.{name}:PLAIN)%"));
     let listener = Listener::new("jwt")

@@ -118,7 +118,7 @@ fn a_faulty_document_is_named_in_log_and_metric_and_gives_no_keys() {
 }
 
 #[test]
-fn faults_on_the_way_to_an_issuer_are_told_apart() {
+fn faults_on_the_way_to_an_issuer_are_distinguished() {
     let authority = Authority::generate();
     let (issuer, upstream) = (Issuer::start(), Upstream::start());
     let mut secure = Listener::new("secure")

@@ -11,7 +11,7 @@ use super::{Stack, assert_alive};
 use crate::scenarios::{local_provider, remote_provider, token, with};
 
 #[test]
-fn metrics_access_log_and_log_tell_what_happened_and_hold_no_token() {
+fn metrics_access_log_and_log_show_each_event_and_no_token() {
     let config = json!({
         "providers": {"corp": remote_provider()},
         "rules": [{"match": {"path": "/healthz"}}, {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],

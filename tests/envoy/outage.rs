@@ -84,9 +84,9 @@ fn faults() -> Vec<(&'static str, Fault, &'static str)> {
         (
             "no-json",
             json("<html>maintenance</html>"),
-            "no key set but an HTML or XML page",
+            "not a key set but an HTML or XML page",
         ),
-        ("a-list", json("[]"), "no key set but a list"),
+        ("a-list", json("[]"), "not a key set but a list"),
         ("another-shape", json(r#"{"error":"x"}"#), "no keys member"),
         (
             "no-usable-key",

@@ -197,7 +197,7 @@ fn a_cookie_that_is_taken_out_chooses_no_route() {
 }
 
 #[test]
-fn a_route_that_a_claim_chooses_is_asked_too() {
+fn a_route_that_a_claim_chooses_is_checked_too() {
     let blue = || {
         when(
             "admin",

@@ -79,7 +79,7 @@ fn a_compressed_answer_is_named_in_the_log() {
 }
 
 #[test]
-fn a_cluster_that_is_missing_is_told_from_one_with_nowhere_to_go() {
+fn a_missing_cluster_is_distinguished_from_one_without_endpoints() {
     for (status, cause, metrics) in [
         (2, "Envoy has no cluster of this name", [1, 0]),
         (

@@ -153,7 +153,7 @@ fn another_configuration_answers_who_waits() {
 }
 
 #[test]
-fn who_waits_is_told_that_there_are_no_keys_when_another_configuration_comes() {
+fn a_waiting_request_is_refused_for_want_of_keys_when_the_configuration_is_replaced() {
     let (mut vm, waiting) = replaced_while_two_wait();
     for id in waiting {
         assert_eq!(details(&ended(&mut vm, id)), (503, "jwt_keys_unavailable"));

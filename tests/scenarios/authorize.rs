@@ -257,7 +257,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .token(claiming(json!({"role": "a"})), forwarded())
         .token(claiming(json!({"role": ["a"]})), denied("claim_rejected"))
         .token(claiming(json!({"role": "b"})), denied("claim_rejected")),
-        authorizing("types are told apart", json!({"claims": [
+        authorizing("types are distinguished", json!({"claims": [
             {"claim_name": "n", "equals": 5}, {"claim_name": "f", "equals": true}, {"claim_name": "s", "equals": "5"},
         ]}))
         .token(claiming(json!({"n": 5, "f": true, "s": "5"})), forwarded())
@@ -403,7 +403,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-sub", "bob").header("x-tenant", "evil"))
             .request(both("/tenants/acme/x", "acme", "evil"), forwarded().header("x-sub", "alice").header("x-tenant", "acme")),
         Scenario::new(
-            "who is asked for claims is told what is wrong with a token that may fail",
+            "a rule that needs claims names the fault of a token that may fail",
             ruled(json!([{
                 "match": {"prefix": "/"},
                 "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing_or_failed": {}}]}},

@@ -9,7 +9,7 @@ use super::*;
 pub(crate) const NAMES: [&str; 5] = ["decision", "reason", "rule", "provider", "sub"];
 
 /// A request, and its states in the order of [`NAMES`]; empty: none.
-pub(crate) type Told = (Request, [&'static str; 5]);
+pub(crate) type Expected = (Request, [&'static str; 5]);
 
 /// All of it is asked for.
 pub(crate) fn config() -> Value {
@@ -31,7 +31,7 @@ pub(crate) fn config() -> Value {
     })
 }
 
-pub(crate) fn list() -> Vec<Told> {
+pub(crate) fn list() -> Vec<Expected> {
     let alice = token().mint();
     let bob = |scope: &str| {
         let claims = json!({"iss": "https://other.example", "sub": "bob", "scope": scope});

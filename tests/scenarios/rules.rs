@@ -104,7 +104,7 @@ pub(super) fn list() -> Vec<Scenario> {
             denied("token_missing"),
         ),
         Scenario::new(
-            "providers that share an issuer are told apart by their demands",
+            "providers that share an issuer are distinguished by their demands",
             json!({"providers": {
                 "a": with(local_provider(), json!({"audiences": ["a-api"]})),
                 "b": with(local_provider(), json!({"audiences": ["b-api"]})),

@@ -2,7 +2,7 @@
 
 use crate::source::{Node, Value, snake_case};
 
-/// The text with which everything begins that a pattern matches; empty where that cannot be told.
+/// The text with which every match of a pattern begins; empty if it is not certain.
 fn literal_beginning(pattern: &str) -> String {
     let mut text = String::new();
     // An alternative may begin otherwise.

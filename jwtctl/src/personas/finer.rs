@@ -29,7 +29,7 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
         .cloned()
         .collect();
     for (of, loaded) in all.iter().enumerate().skip(1) {
-        let issued_anew: Vec<Persona> = bases
+        let issued_again: Vec<Persona> = bases
             .iter()
             .filter(|base| base.of == 0)
             .filter_map(|base| {
@@ -47,8 +47,8 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
                 })
             })
             .collect();
-        found.extend(issued_anew.iter().cloned());
-        bases.extend(issued_anew);
+        found.extend(issued_again.iter().cloned());
+        bases.extend(issued_again);
     }
     let audiences = |provider: &str| {
         let mut audiences: Vec<String> = Vec::new();

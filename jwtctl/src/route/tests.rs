@@ -488,12 +488,12 @@ fn what_changes_is_reported_and_what_is_reported_changes() {
             if differ(&before, &after) {
                 differing += 1;
                 let kind = kind(&before, &after);
-                // Another refusal, for a client that neither lets pass, is told by any change.
-                let is_told = match kind.iter().filter(|part| part.starts_with("refused")).count() {
+                // Another refusal, for a client that neither lets pass, counts as reported after any change.
+                let is_reported = match kind.iter().filter(|part| part.starts_with("refused")).count() {
                     2 => !reported.is_empty(),
                     _ => reported.contains_key(&kind),
                 };
-                if !is_told {
+                if !is_reported {
                     let client = &client.persona;
                     missed.entry(kind).or_insert_with(|| {
                         format!(

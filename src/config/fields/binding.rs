@@ -32,7 +32,7 @@ object! {
     TrustXfccObject at "providers.<name>.binding.trust_xfcc" {
         /// how many elements at the end describe [proxies](authorization.md#tokens-bound-to-a-client); the
         /// element before them describes the client
-        trusted_hops: Whole = Whole(0, 8), required "write how many elements at the end are those of proxies, or `true` where there is one in all";
+        trusted_hops: Whole = Whole(0, 8), required "write how many elements at the end describe proxies; for a single element, write `trust_xfcc: true`";
     }
 }
 

@@ -81,7 +81,7 @@ fn what_servers_make_of_a_path_is_found() {
 }
 
 #[test]
-fn a_path_has_few_readings_unless_somebody_means_it() {
+fn an_ordinary_path_has_few_interpretations() {
     for (path, expected) in [
         ("/", 0),
         ("/a/b", 0),
@@ -124,7 +124,7 @@ fn paths() -> impl Iterator<Item = Vec<u8>> {
 }
 
 #[test]
-fn the_readings_of_a_canonical_path_have_its_segments() {
+fn the_interpretations_of_a_canonical_path_have_its_segments() {
     let mut canonical = 0;
     for path in paths() {
         let request = RequestPath::new(&path);
