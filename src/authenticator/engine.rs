@@ -15,7 +15,7 @@ use crate::binding::nonce::NonceSecret;
 use crate::edits::HeaderEdits;
 use crate::ids::ProviderId;
 use crate::jose::{Sandbox, SignatureVerifier};
-use crate::keys::{FetchId, KeySource, RandomSource, RemoteKeys};
+use crate::keys::{FetchId, KeySource, RandomSource, RemoteKeys, Wants};
 use crate::request::{RequestContext, RequestHead};
 use crate::settings::Config;
 use crate::store::SharedStore;
@@ -156,14 +156,8 @@ impl Authenticator {
         store: &dyn SharedStore,
     ) -> Decision {
         let now = self.now;
-        let limits = self.config.limits;
-        let latest = now.after(limits.max_wait);
-        let deadline = match missing {
-            MissingKeys::All(_) => latest,
-            MissingKeys::Kid(_, at) if at < latest => latest.min(at.after(KID_WAIT)),
-            MissingKeys::Kid(..) => latest.min(now.after(BRIEF_WAIT)),
-        };
-        let limit = limits.max_waiting_requests;
+        let deadline = self.deadline(missing, now);
+        let limit = self.config.limits.max_waiting_requests;
         if limit == 0 || deadline <= now {
             return self.decide_now(request, now, now, store);
         }
@@ -196,6 +190,16 @@ impl Authenticator {
         Decision::Wait
     }
 
+    /// The end of the wait of a request that arrived at `since`.
+    fn deadline(&self, missing: MissingKeys, since: UnixTime) -> UnixTime {
+        let latest = since.after(self.config.limits.max_wait);
+        match missing {
+            MissingKeys::All(_) => latest,
+            MissingKeys::Kid(_, at) if at < latest => latest.min(at.after(KID_WAIT)),
+            MissingKeys::Kid(..) => latest.min(since.after(BRIEF_WAIT)),
+        }
+    }
+
     /// The client of a waiting request has left. For any other request this does nothing.
     pub fn handle_cancel(&mut self, id: StreamId) {
         self.waiting.remove(id);
@@ -212,24 +216,37 @@ impl Authenticator {
         }
         let now = self.now;
         for _ in 0..LOOKS_PER_CALL {
-            let (arrival, id, waiting) = self.waiting.take_due(now)?;
-            let Waiting { since, deadline, .. } = waiting;
-            let is_last = deadline <= now;
+            let (arrival, id, mut waiting) = self.waiting.take_due(now)?;
+            let since = waiting.since;
+            let is_over = waiting.deadline <= now;
+            let is_last = is_over && !(waiting.may_stay() && self.is_kid_urgent(now));
             let outcome = self.evaluate(&waiting.request, EvalTime::again(since, now, is_last));
             let decision = match outcome.missing {
                 None => self.spend_proof(outcome, &waiting.request, now, store),
-                // The key cannot arrive in time.
-                Some(MissingKeys::Kid(_, at)) if at > deadline => {
+                Some(missing) => {
+                    if is_over {
+                        waiting.deadline = self.deadline(missing, since);
+                    }
+                    let deadline = waiting.deadline;
+                    // Whether the key cannot arrive in time.
+                    let is_late = matches!(missing, MissingKeys::Kid(_, at) if at > deadline);
+                    if deadline > now && !is_late {
+                        self.waiting.put_back(arrival, id, waiting);
+                        continue;
+                    }
                     self.decide_now(&waiting.request, since, now, store)
-                }
-                Some(_) => {
-                    self.waiting.put_back(arrival, id, waiting);
-                    continue;
                 }
             };
             return Some((id, decision));
         }
         None
+    }
+
+    /// Whether a fetch may tell about a `kid` earlier than a waiting request was told: another request has
+    /// named the same `kid`.
+    fn is_kid_urgent(&self, now: UnixTime) -> bool {
+        let mut remote = self.remote.iter().flatten();
+        remote.any(|keys| keys.is_awaited(now) || keys.wants() == Wants::Again)
     }
 
     /// Whether [`Self::poll_decision`] has a decision, or may have one.

@@ -29,6 +29,13 @@ pub(super) struct Waiting {
     pub(super) places: usize,
 }
 
+impl Waiting {
+    /// False if its wait was ended: see [`WaitingRequests::end`].
+    pub(super) fn may_stay(&self) -> bool {
+        self.deadline != UnixTime::default()
+    }
+}
+
 /// Whether a request gets a place.
 #[derive(Debug)]
 pub(super) enum Room {

@@ -301,6 +301,65 @@ fn a_flood_of_unknown_kids_costs_few_fetches_and_bounded_memory() {
     assert!(grown < 100_000, "{grown} bytes more after 9,000 further kids");
 }
 
+#[test]
+fn the_first_token_of_a_rotated_key_waits_for_the_fetch_that_the_second_one_causes() {
+    let keys = keys();
+    let third = SigningKey::generate(Algorithm::EdDsa, Some("third"));
+    for pause in [300, 500, 1_000, 1_400, 1_800] {
+        let mut process = warm(&remote(), 2, set(&[&keys.first]));
+        let both = set(&[&keys.first, &keys.second]);
+        process.issuer.insert("/jwks".to_owned(), both);
+        assert!(process.passes(0, &token(&keys.second)));
+        process.pass(Duration::from_millis(pause));
+        // A second rotation soon after the first: one token alone would wait for its turn, 13 s.
+        let all = set(&[&keys.first, &keys.second, &third]);
+        process.issuer.insert("/jwks".to_owned(), all);
+        let new = token(&third);
+        let first = process.open(0, &new).0;
+        let mut seen = Vec::new();
+        for step in 0..300 {
+            if step == 40 {
+                assert_eq!(process.open(0, &new).1, Decision::Wait);
+            }
+            process.pass(Duration::from_millis(10));
+            seen.extend(decided(&mut process));
+        }
+        assert_eq!(seen.len(), 2, "{pause}: {seen:?}");
+        let refused: Vec<_> = seen.iter().filter(|(_, reason)| reason.is_some()).collect();
+        assert!(
+            refused.is_empty(),
+            "{pause}: {refused:?}, of which {first:?} came first"
+        );
+        assert_eq!(kid_fetches(&process).len(), 2, "{pause}");
+    }
+}
+
+#[test]
+fn no_request_waits_for_a_kid_longer_than_the_longest_wait() {
+    let keys = keys();
+    let mut process = warm(&remote(), 1, set(&[&keys.first]));
+    let begun = process.now;
+    let mut waiting = Vec::new();
+    let mut longest = Duration::ZERO;
+    for step in 0..3_000 {
+        // Several requests for the same few kids: their urgency never ends.
+        let (id, decision) = process.open(0, &forged(&keys.first, &format!("kid-{}", step % 3)));
+        if decision == Decision::Wait {
+            waiting.push((id, process.now));
+        }
+        process.pass(Duration::from_millis(10));
+        for (id, _) in decided(&mut process) {
+            let at = waiting
+                .iter()
+                .position(|(known, _)| *known == id)
+                .expect("it waited");
+            longest = longest.max(process.now.since(waiting.remove(at).1));
+        }
+    }
+    println!("{longest:?} in {:?}", process.now.since(begun));
+    assert!(longest <= Duration::from_millis(5_100), "{longest:?}");
+}
+
 /// A flood of forged tokens, 100 a second, with these `kid`s; in it the issuer rotates at this time, and from
 /// then on good tokens of the new key come five times a second. How long after the rotation the last worker
 /// has the key.
