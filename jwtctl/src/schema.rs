@@ -20,6 +20,31 @@ pub(crate) fn run(_: &Arguments) -> Result<Outcome, String> {
     Ok(Outcome::Fine)
 }
 
+/// The objects of which the filter refuses `null`: a template without its value would leave out a test or a requirement.
+const DECIDING: [&str; 9] = [
+    "requirement_map.<name>",
+    "rules[]",
+    "rules[].authorize",
+    "rules[].authorize.claims[]",
+    "rules[].authorize.scopes",
+    "rules[].match",
+    "rules[].match.headers[]",
+    "rules[].match.query_parameters[]",
+    "rules[].requires",
+];
+
+/// The same for fields of other objects.
+const CHECKS: [&str; 8] = [
+    "algorithms",
+    "authorize",
+    "binding",
+    "max_lifetime",
+    "profile",
+    "required_claims",
+    "subjects",
+    "token_types",
+];
+
 /// The schema of a whole configuration.
 pub(crate) fn schema() -> Value {
     let whole = declarations();
@@ -58,7 +83,7 @@ fn object(object: &ObjectReference) -> Value {
     let mut conditions = Vec::new();
     for field in &object.fields {
         let camel = camel_case(field.name);
-        properties.insert(field.name.to_owned(), described(field));
+        properties.insert(field.name.to_owned(), described(object.place, field));
         if camel != field.name {
             properties.insert(
                 camel.clone(),
@@ -102,10 +127,11 @@ fn pointer(place: &str) -> String {
     text
 }
 
-fn described(field: &FieldReference) -> Value {
+fn described(place: &str, field: &FieldReference) -> Value {
     let mut schema = value(&field.shape);
+    let needs_value = field.is_required || DECIDING.contains(&place) || CHECKS.contains(&field.name);
     // `null` counts as an absent field.
-    if !field.is_required {
+    if !needs_value {
         schema = json!({"anyOf": [schema, {"type": "null"}]});
     }
     let mut text = field.meaning.clone();

@@ -289,11 +289,10 @@ fn what_has_a_wrong_form_both_refuse() {
                     }
                     Err(error) => {
                         // The schema does not cover faults that only the filter can recognize.
-                        let is_form = error.all().any(|fault| {
-                            matches!(
-                                fault.problem,
-                                ConfigProblem::UnknownField { .. } | ConfigProblem::WrongType { .. }
-                            )
+                        let is_form = error.all().any(|fault| match &fault.problem {
+                            ConfigProblem::UnknownField { .. } | ConfigProblem::WrongType { .. } => true,
+                            ConfigProblem::Invalid(what) => what.starts_with("is null"),
+                            _ => false,
                         });
                         if is_form {
                             refused += 1;
