@@ -246,7 +246,7 @@ impl Authenticator {
     /// named the same `kid`.
     fn is_kid_urgent(&self, now: UnixTime) -> bool {
         let mut remote = self.remote.iter().flatten();
-        remote.any(|keys| keys.is_awaited(now) || keys.wants() == Wants::Again)
+        remote.any(|keys| keys.is_awaited(now) || keys.wants() >= Wants::Again)
     }
 
     /// Whether [`Self::poll_decision`] has a decision, or may have one.

@@ -173,10 +173,11 @@ impl KeyRecord {
 
     /// The earliest time at which an unknown `kid` may cause a fetch. There are at most six fetches in two
     /// windows. Whatever clients send, the next fetch may begin 71/160 of a window (13.3 s of 30 s) after the
-    /// last one at the latest. A `kid` that has come before, and for which the filter has not asked the
-    /// issuer yet, waits for a shorter time, if the remaining fetches suffice for the full pauses. So a
-    /// client that invents a `kid` for each token, or repeats a few, does not use up the fetch that a rotated
-    /// key needs.
+    /// last one at the latest. Even pauses would take 10 s, but then every flood of made-up `kid`s could make
+    /// a rotated key wait so long. So two of the pauses may be short: one for a `kid` that has come before,
+    /// and for which the filter has not asked the issuer yet, and another only for one that comes again and
+    /// again for two seconds. A client that invents a `kid` for each token, repeats each a few times or
+    /// repeats the same few does not use up the fetch that a rotated key needs.
     pub(super) fn next_kid_fetch(&self, window: Duration, wants: Wants, now: UnixTime) -> UnixTime {
         let [sixth, fifth, fourth] = self.kid_fetches_before;
         let [third, second, last] = self.kid_fetches;
@@ -195,7 +196,9 @@ impl KeyRecord {
         };
         let long = next([71, 36, 107, 178, 249, 320]);
         match wants {
-            Wants::Again => next([10, 36, 107, 178, 249, 320]),
+            Wants::Lasting => next([10, 36, 107, 178, 249, 320]),
+            // The second short pause is left for a `kid` that lasts.
+            Wants::Again => next([10, 81, 152, 223, 294, 320]).min(long),
             // An issuer may publish a key later than it signs with it. A short pause is left for the others.
             Wants::InVain => next([27, 97, 168, 239, 310, 320]).min(long),
             Wants::Nothing | Wants::Once => long,
@@ -229,6 +232,8 @@ pub enum Wants {
     InVain,
     /// A `kid` that has come before, and for which the filter has not asked the issuer yet.
     Again,
+    /// The same, and it came for the first time two seconds ago or earlier.
+    Lasting,
 }
 
 impl Outage {
@@ -338,16 +343,18 @@ mod tests {
 
     #[test]
     fn whoever_makes_up_kids_leaves_a_fetch_for_one_that_comes_again() {
-        for flood in [Wants::Once, Wants::InVain] {
+        for flood in [Wants::Once, Wants::InVain, Wants::Again] {
             for rotation in 0..300 {
                 let begun = fetches(|second| match second {
+                    second if second >= rotation + 2 => Wants::Lasting,
                     second if second >= rotation => Wants::Again,
                     _ => flood,
                 });
                 let learnt = begun.iter().find(|begun| **begun >= rotation);
-                // 1.9 s, to the next whole second.
+                // 4.9 s, to the next whole second.
+                let longest = if flood == Wants::Once { 2 } else { 5 };
                 assert!(
-                    learnt.is_some_and(|learnt| *learnt <= rotation + 2),
+                    learnt.is_some_and(|learnt| *learnt <= rotation + longest),
                     "{flood:?} {rotation}"
                 );
             }
@@ -367,13 +374,14 @@ mod tests {
                 match random >> 40 & 3 {
                     0 => Wants::Once,
                     1 => Wants::InVain,
-                    _ => Wants::Again,
+                    2 => Wants::Again,
+                    _ => Wants::Lasting,
                 }
             });
             let pauses: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
             assert!(pauses.iter().all(|pause| *pause <= 14), "{length}: {begun:?}");
         }
-        assert_eq!(fetches(|_| Wants::Again)[..8], [0, 2, 7, 21, 34, 47, 60, 62]);
+        assert_eq!(fetches(|_| Wants::Lasting)[..8], [0, 2, 7, 21, 34, 47, 60, 62]);
     }
 
     #[test]

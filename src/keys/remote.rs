@@ -119,7 +119,9 @@ impl RemoteKeys {
         }
         let own = match serial {
             0 => Wants::Once,
-            serial => self.sightings.wants(kid, serial, self.record.asked_at),
+            serial => self
+                .sightings
+                .wants(kid, serial, self.record.asked_at, now.as_millis()),
         };
         let wants = self.wants.max(own);
         Some(match self.is_awaited(now) {

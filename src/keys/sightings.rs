@@ -9,6 +9,9 @@ use super::record::Wants;
 /// cannot choose which.
 const CAPACITY: usize = 1024;
 
+/// For how long, in milliseconds, requests have named a `kid` that lasts.
+const LASTING: u64 = 2000;
+
 /// The hashes of the `kid`s of the last few requests that named a missing key.
 #[derive(Debug)]
 pub(super) struct Sightings {
@@ -27,11 +30,13 @@ struct Sighting {
 
 impl Sighting {
     /// The urgency of a request that names the `kid` again, if the filter last fetched the keys at this time.
-    const fn wants(&self, request: u64, asked_at: u64) -> Wants {
+    const fn wants(&self, request: u64, asked_at: u64, now: u64) -> Wants {
         if self.request == request {
             Wants::Once
         } else if self.first < asked_at {
             Wants::InVain
+        } else if now.saturating_sub(self.first) >= LASTING {
+            Wants::Lasting
         } else {
             Wants::Again
         }
@@ -48,10 +53,10 @@ impl Sightings {
 
     /// The urgency of a request that names this `kid`, if the keys without it were fetched at `asked_at`. A
     /// number identifies the request.
-    pub(super) fn wants(&self, kid: &str, request: u64, asked_at: u64) -> Wants {
+    pub(super) fn wants(&self, kid: &str, request: u64, asked_at: u64, now: u64) -> Wants {
         let (hash, index) = self.place(kid);
         let sighting = self.places.get(index).filter(|sighting| sighting.hash == hash);
-        sighting.map_or(Wants::Once, |sighting| sighting.wants(request, asked_at))
+        sighting.map_or(Wants::Once, |sighting| sighting.wants(request, asked_at, now))
     }
 
     /// Returns the same, and notes that the request names the `kid`.
@@ -62,7 +67,7 @@ impl Sightings {
         }
         let (hash, index) = self.place(kid);
         match self.places.get_mut(index) {
-            Some(sighting) if sighting.hash == hash => return sighting.wants(request, asked_at),
+            Some(sighting) if sighting.hash == hash => return sighting.wants(request, asked_at, now),
             Some(sighting) => {
                 *sighting = Sighting {
                     hash,
@@ -114,13 +119,18 @@ mod tests {
     fn a_kid_that_the_issuer_was_asked_for_comes_again_in_vain() {
         let mut sightings = Sightings::new(7);
         sightings.note("a", 1, 50, 1000);
-        assert_eq!(sightings.wants("a", 2, 50), Wants::Again);
+        assert_eq!(sightings.wants("a", 2, 50, 1000), Wants::Again);
         assert_eq!(sightings.note("a", 2, 50, 1100), Wants::Again);
         // The keys were fetched at 1200, without it.
-        assert_eq!(sightings.wants("a", 3, 1200), Wants::InVain);
+        assert_eq!(sightings.wants("a", 3, 1200, 1300), Wants::InVain);
         assert_eq!(sightings.note("a", 3, 1200, 9000), Wants::InVain);
         // Another one is not held to that.
         assert_eq!(sightings.note("b", 4, 1200, 1300), Wants::Once);
-        assert_eq!(sightings.wants("b", 5, 1200), Wants::Again);
+        assert_eq!(sightings.wants("b", 5, 1200, 1300), Wants::Again);
+        assert_eq!(sightings.wants("b", 5, 1200, 3299), Wants::Again);
+        assert_eq!(sightings.wants("b", 5, 1200, 3300), Wants::Lasting);
+        assert_eq!(sightings.note("b", 5, 1200, 3300), Wants::Lasting);
+        // The clock was set back.
+        assert_eq!(sightings.wants("b", 5, 1200, 0), Wants::Again);
     }
 }
