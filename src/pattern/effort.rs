@@ -22,6 +22,11 @@ impl Effort {
         Self(1_000_000)
     }
 
+    /// Whether so little is left that nothing further can be decided.
+    pub(crate) const fn is_spent(self) -> bool {
+        self.0 < 64
+    }
+
     /// Spends this many steps; `None` if not enough are left.
     pub(crate) fn spend(&mut self, bytes: usize) -> Option<()> {
         self.0 = self.0.checked_sub(bytes)?;

@@ -66,8 +66,14 @@ impl StringMatcher {
     #[must_use]
     pub fn matches<'t>(&self, text: &Text<'t>, search: &mut Search<'t>) -> Option<bool> {
         match &self.test {
-            Test::Pattern(pattern) => pattern.matches(text, search),
-            test => Some(test.matches(text, self.ignore_case)),
+            Test::Pattern(pattern) => {
+                search.effort.spend(LOOK)?;
+                pattern.matches(text, search)
+            }
+            test => {
+                search.effort.spend(test.steps(text))?;
+                Some(test.matches(text, self.ignore_case))
+            }
         }
     }
 
@@ -81,7 +87,21 @@ impl StringMatcher {
     }
 }
 
+/// The steps of a test that ends at the lengths, or that has a result already.
+const LOOK: usize = 8;
+
 impl Test {
+    /// The steps of a test that does not read the whole text.
+    fn steps(&self, text: &[u8]) -> usize {
+        match self {
+            Self::Exact(expected) if expected.len() != text.len() => LOOK,
+            Self::Exact(expected) | Self::Prefix(expected) | Self::Suffix(expected) => {
+                (expected.len() / 2).saturating_add(LOOK)
+            }
+            Self::Pattern(_) => LOOK,
+        }
+    }
+
     /// The result of a test that does not read the whole text.
     fn matches(&self, text: &[u8], ignore_case: bool) -> bool {
         let (part, expected) = match self {

@@ -45,6 +45,9 @@ impl HeaderMatcher {
     /// inverted or not.
     #[must_use]
     pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
+        if matched.is_spent() {
+            return Match::PERHAPS;
+        }
         let found = self.find(matched, path);
         match matched.gives_up() {
             true => Match::PERHAPS,

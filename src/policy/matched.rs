@@ -21,7 +21,8 @@ pub struct Matched<'r> {
     query: OnceCell<Query<'r>>,
     is_method: OnceCell<bool>,
     search: RefCell<Search<'r>>,
-    fields: RefCell<Vec<(FieldId, Rc<FieldReadings<'r>>)>>,
+    /// By the index of the field.
+    fields: RefCell<Vec<Option<Rc<FieldReadings<'r>>>>>,
     /// The results of matchers apart from the path, by matcher, if the path has several interpretations.
     apart_from_path: RefCell<Vec<Option<Match>>>,
     gave_up: Cell<bool>,
@@ -62,15 +63,20 @@ impl<'r> Matched<'r> {
 
     /// The interpretations of the values of a field, computed once for all rules.
     pub(super) fn field(&self, field: FieldId, kind: FieldKind) -> Rc<FieldReadings<'r>> {
-        let find = |known: &(FieldId, Rc<FieldReadings<'r>>)| (known.0 == field).then(|| known.1.clone());
-        let known = self.fields.borrow().iter().find_map(find);
+        let known = self.fields.borrow().get(field.index()).cloned().flatten();
         known.unwrap_or_else(|| {
             let authority = match kind {
                 FieldKind::Authority => self.authority(field),
                 FieldKind::Method | FieldKind::Path | FieldKind::Other => None,
             };
             let readings = Rc::new(FieldReadings::new(self.request.all(field), kind, authority));
-            self.fields.borrow_mut().push((field, readings.clone()));
+            let mut fields = self.fields.borrow_mut();
+            if fields.len() <= field.index() {
+                fields.resize(field.index().saturating_add(1), None);
+            }
+            if let Some(place) = fields.get_mut(field.index()) {
+                *place = Some(readings.clone());
+            }
             readings
         })
     }
@@ -95,6 +101,11 @@ impl<'r> Matched<'r> {
     fn known(&self, found: Option<bool>) -> bool {
         self.gave_up.set(self.gave_up.get() || found.is_none());
         found == Some(true)
+    }
+
+    /// Whether the request has used up its effort, so that a further test would decide nothing.
+    pub(super) fn is_spent(&self) -> bool {
+        self.search.borrow().effort.is_spent()
     }
 
     /// Whether any test since the last call would have cost too much. Its result may be wrong.

@@ -23,6 +23,9 @@ impl ParameterMatcher {
     /// another way.
     #[must_use]
     pub fn matches<'q>(&self, query: &Query<'q>, matched: &Matched<'q>) -> Match {
+        if matched.is_spent() {
+            return Match::PERHAPS;
+        }
         let name = self.name.as_bytes();
         let of = |value: Option<&Text<'q>>| match &self.value {
             Some(matcher) => value.is_some_and(|value| matched.passes(matcher, value)),

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use crate::http::{Authority, is_token_byte};
 use crate::pattern::Text;
 
-/// A field with more values, or a value with more elements, may contain anything: a look at each would take
+/// A field with more values or more elements of values may contain anything: a look at each would take
 /// too long.
 pub(super) const MAX_VALUES: usize = 16;
 
@@ -90,10 +90,11 @@ impl<'r> FieldReadings<'r> {
         let rest: Vec<&'r [u8]> = all.collect();
         let looked_at = if rest.is_empty() { first.len() } else { 1 };
         let (values, further) = first.split_at(looked_at.min(first.len()));
+        let mut room = MAX_VALUES;
         Self {
             values: values
                 .iter()
-                .map(|value| ValueReadings::new(value, kind, authority))
+                .map(|value| ValueReadings::new(value, kind, authority, &mut room))
                 .collect(),
             further: further
                 .iter()
@@ -117,7 +118,8 @@ impl<'r> FieldReadings<'r> {
 }
 
 impl<'r> ValueReadings<'r> {
-    fn new(value: &'r [u8], kind: FieldKind, authority: Option<&Authority<'_>>) -> Self {
+    /// `room` is the number of elements of the field that the filter still looks at.
+    fn new(value: &'r [u8], kind: FieldKind, authority: Option<&Authority<'_>>, room: &mut usize) -> Self {
         let mut readings = Self {
             whole: Reading::borrowed(value),
             spelt: None,
@@ -146,10 +148,12 @@ impl<'r> ValueReadings<'r> {
                 let bare = without_spaces(value);
                 readings.spelt = (bare.len() < value.len()).then(|| Reading::borrowed(bare));
                 let mut elements = value.split(|byte| *byte == b',').map(without_spaces);
-                let first: Vec<&'r [u8]> = elements.by_ref().take(MAX_VALUES).collect();
+                // Two show whether the value is its only element.
+                let first: Vec<&'r [u8]> = elements.by_ref().take((*room).max(2)).collect();
                 readings.is_cut = elements.next().is_some();
                 // A single element is the value itself.
                 if first.len() > 1 {
+                    *room = room.saturating_sub(first.len());
                     readings.others = first.into_iter().map(Reading::borrowed).collect();
                 }
             }

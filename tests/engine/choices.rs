@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use proxy_wasm_jwt::authenticator::{Authenticator, Decision, StreamId};
 use proxy_wasm_jwt::config::Config;
+use proxy_wasm_jwt::denial::Reason;
 use proxy_wasm_jwt::ids::{Choice, RuleId};
 use proxy_wasm_jwt::policy::{Match, Matched, PathAmbiguity, Policy, RequestPath};
 use proxy_wasm_jwt::request::RequestHead;
@@ -290,4 +291,62 @@ fn a_request_that_meets_a_demand_meets_no_other_one_by_it() {
         .take(20)
         .for_each(|rule| rule["mode"] = "shadow".into());
     assert!(matches!(decide(rules.clone().into(), None), Decision::Deny(_)));
+}
+
+/// Tests of header fields and parameters share the effort of a request with the patterns.
+#[test]
+fn a_request_that_costs_too_much_has_to_meet_every_rule() {
+    let good = token().mint();
+    let field = |test: Value| json!({"headers": [{"name": "x-env", "string_match": test}]});
+    let named = |number: usize| format!("tenant-{number:05}");
+    let forms: [(&str, fn(String) -> Value); 3] = [
+        ("exact", |text| json!({"exact": text})),
+        ("prefix", |text| json!({"prefix": text})),
+        ("contains", |text| json!({"contains": text})),
+    ];
+    for (form, test) in forms {
+        let rule = |number: usize| json!({"match": field(test(named(number))), "deny": true});
+        let mut rules: Vec<Value> = (0..5000).map(rule).collect();
+        rules.push(json!({"match": field(json!({"prefix": "open"}))}));
+        let config = json!({"providers": {"corp": local_provider()}, "rules": rules});
+        let config = Rc::new(Config::parse(config.to_string().as_bytes()).unwrap());
+        let mut engine = Authenticator::new(config.clone(), 1);
+        let mut decide = |values: Vec<String>, token: Option<&str>| {
+            let mut fields = vec![(":path", "/".to_owned())];
+            fields.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
+            fields.extend(values.into_iter().map(|value| ("x-env", value)));
+            let now = UnixTime::from_secs(u64::try_from(testkit::unix_now()).unwrap());
+            let mut head = head(&config, &fields);
+            engine.handle_request(StreamId(1), &mut head, &(), now, &InMemoryStore::default())
+        };
+        let reason = |decision: Decision| match decision {
+            Decision::Deny(refusal) => Some(refusal.denial.reason),
+            _ => None,
+        };
+        assert_eq!(reason(decide(vec!["open".to_owned()], None)), None, "{form}");
+        assert_eq!(
+            reason(decide(vec!["closed".to_owned()], None)),
+            Some(Reason::TokenMissing),
+            "{form}"
+        );
+        assert_eq!(
+            reason(decide(vec![named(4999)], None)),
+            Some(Reason::RouteDenied),
+            "{form}"
+        );
+        // Sixteen elements are compared with each of the rules.
+        let costly = vec![["open-56789ab"; 15].join(","), "open-56789ab".to_owned()];
+        assert_eq!(
+            reason(decide(costly.clone(), None)),
+            Some(Reason::TokenMissing),
+            "{form}"
+        );
+        assert_eq!(
+            reason(decide(costly, Some(&good))),
+            Some(Reason::RouteDenied),
+            "{form}"
+        );
+        let other = vec!["open-56789ab".to_owned(); 2];
+        assert_eq!(reason(decide(other, Some(&good))), None, "{form}");
+    }
 }

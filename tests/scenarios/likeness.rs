@@ -101,6 +101,11 @@ pub(super) fn list() -> Vec<Scenario> {
             .request(of(&"mode=user&".repeat(16)).bearer(&good), forwarded())
             .request(of(&"mode=user&".repeat(17)).bearer(&good), missing.clone())
             .request(of(&"x=user&".repeat(17)).bearer(&good), forwarded()),
+        strict("more than 16 elements in the values of a header may hold anything", header(exact("admin")))
+            .request(env(&["user, user", "user"]).bearer(&good), forwarded())
+            .request(env(&[&"user,".repeat(9), &"user,".repeat(5)]).bearer(&good), forwarded())
+            .request(env(&[&"user,".repeat(9), &"user,".repeat(9)]).bearer(&good), missing.clone())
+            .request(env(&["user", &"user,".repeat(16)]).bearer(&good), missing.clone()),
         waiving("a parameter that comes more than 16 times waives nothing", parameter(exact("user")))
             .request(of(&"mode=user&".repeat(16)), forwarded())
             .request(of(&"mode=user&".repeat(17)), missing.clone()),
