@@ -431,8 +431,11 @@ fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
     };
     let path_before_is_name = is_name(&path[..slash]);
     let byte = path[at];
-    // And in no escape.
-    let is_in_name = byte.is_ascii_alphanumeric() && at > 1 && !path[at - 2..at].contains(&b'%');
+    // Neither in an escape nor after one: together with the escape, an inserted byte may be a character.
+    let is_in_name = byte.is_ascii_alphanumeric()
+        && at > 1
+        && path[at - 1].is_ascii()
+        && !path[at.saturating_sub(3)..at].contains(&b'%');
     let end = path.len();
     let ends_in_name = is_name(path);
     let has_authority = matches!(path.as_slice(), [b'/', b'/' | b'\\', ..]);

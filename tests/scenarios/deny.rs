@@ -34,6 +34,19 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/public/%2e%2e/orders"), denied("token_missing"))
         .request(get("/healthz/"), denied("token_missing")),
         Scenario::new(
+            "a rule may deny paths with spaces or characters beyond ASCII",
+            with_rules(json!([
+                {"match": {"safe_regex": {"regex": ".*(%20|%[89A-Fa-f]|[^!-~]).*"}}, "deny": true},
+                {"match": {"prefix": "/"}},
+            ])),
+        )
+        .request(get("/admin"), forwarded())
+        .request(get("/a%2Dz/~b"), forwarded())
+        .request(get("/ad%20min"), denied("route_denied"))
+        .request(get("/adm%C3%A9in"), denied("route_denied"))
+        .request(get("/adm%c3%a9in"), denied("route_denied"))
+        .request(get("/adm\u{e9}in"), denied("route_denied")),
+        Scenario::new(
             "what not excludes is left to the next rule",
             with_rules(json!([
                 {"match": {"prefix": "/", "not": [{"prefix": "/admin"}, {"methods": ["DELETE"]}]}},
