@@ -239,8 +239,10 @@ impl Policy {
         let Some(name) = route else {
             return Ok(self.choose_by_rules(view, chosen));
         };
-        let (index, demand) =
-            find(&self.requirement_map, name).ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
+        // An empty name comes from a route whose requirement could not be read.
+        let (index, demand) = find(&self.requirement_map, name)
+            .filter(|_| !name.is_empty())
+            .ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
         Ok(self.choose_named(view, RequirementId::new(index), demand, chosen))
     }
 

@@ -24,7 +24,7 @@
 //! 4. *Objects.* A `..._new` function returns a box, or a counted reference, that was leaked with `into_raw`.
 //!    Envoy gives it back to the functions of the same kind, and to the `..._destroy` function last and once.
 //!    In between, the module makes shared references only, because Envoy calls a module again from within its
-//!    own callbacks.
+//!    own callbacks. A route's configuration is a number, because Envoy may hand out another module's.
 //! 5. *Schedulers.* They may be committed from any thread until they are deleted; Envoy discards an event for
 //!    a stream or a configuration that has ended.
 //! 6. *Panics.* None leaves a function that Envoy calls: each runs in [`hooks`](crate::hooks), which catches

@@ -4,6 +4,7 @@
 //! After a panic, a new engine replaces the old one. Shared data is safe, because only complete values are
 //! written under its locks.
 
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::fetcher;
 use crate::filter::Filter;
 use crate::logger::{self, now};
 use crate::metrics::Metrics;
-use crate::route::RouteConfig;
+use crate::route::{self, RouteConfig};
 use crate::store;
 use crate::stream::{Progress, Stream};
 use crate::text;
@@ -146,15 +147,19 @@ fn with_fetcher(filter: &Filter, run: impl FnOnce(&fetcher::Fetcher)) {
 }
 
 /// `None` refuses the route's configuration. The log contains the reason.
-pub(crate) fn route_config_new(text: &[u8]) -> Option<RouteConfig> {
+pub(crate) fn route_config_new(text: &[u8]) -> Option<NonZeroUsize> {
     guard(|| match RouteConfig::parse(text) {
-        Ok(config) => Some(config),
+        Ok(config) => route::keep(config),
         Err(fault) => {
             log::error!("configuration of a route refused: {fault}");
             None
         }
     })
     .flatten()
+}
+
+pub(crate) fn route_config_destroy(number: NonZeroUsize) {
+    let _ = guard(|| route::forget(number));
 }
 
 // --- streams

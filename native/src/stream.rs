@@ -16,11 +16,12 @@ use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 
 use self::decision::malformed;
+use self::head::applied_config;
 use self::reply::send;
 use crate::binding::{Host, Map};
 use crate::filter::Filter;
 use crate::metrics::Context;
-use crate::route::RouteConfig;
+use crate::route::{Applied, RouteConfig};
 use crate::worker::{self, Held, Outcome, Worker};
 
 /// The progress of a request.
@@ -100,11 +101,13 @@ impl Stream {
             send(host, &LocalReply::not_configured());
             return;
         };
-        let named = match host.route_config() {
-            Some(RouteConfig::Disabled) => return self.pass(worker, host),
-            Some(RouteConfig::Requirement(name)) => Some(name.as_bytes().to_vec()),
-            None => None,
-        };
+        let applied = applied_config(host);
+        if let Applied::Known(config) = &applied
+            && **config == RouteConfig::Disabled
+        {
+            return self.pass(worker, host);
+        }
+        let named = applied.requirement_name();
         let mut request = worker.empty_head();
         let mut is_grpc = None;
         let decision = match self.read_head(worker, host, named, &mut request) {

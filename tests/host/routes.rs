@@ -29,6 +29,8 @@ fn config() -> Value {
     config["requirement_map"] = json!({
         "closed": {"provider_name": "corp"},
         "open": {"allow_missing": {}},
+        // No route can name it.
+        "": {"allow_missing": {}},
     });
     config
 }

@@ -1,6 +1,9 @@
 //! The filter's configuration on a route, a virtual host or a route configuration
 //! (`typed_per_filter_config`).
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use testkit::{
     Bootstrap, EnvoyOptions, EnvoyProcess, Listener, Request, Upstream, native_module_path, route,
@@ -13,10 +16,14 @@ use crate::scenarios::{local_provider, token, with};
 const ADMIN: &str = "https://admin.example";
 
 fn of_route(config: Value) -> Value {
+    of_module(&native_module_path(), config)
+}
+
+fn of_module(module: &Path, config: Value) -> Value {
     json!({"jwt": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
         "dynamic_module_config": {
-            "module": {"local": {"filename": native_module_path()}},
+            "module": {"local": {"filename": module}},
             "do_not_close": true,
         },
         "filter_name": "jwt",
@@ -131,6 +138,46 @@ fn the_nearest_configuration_counts() {
     let other = Request::get("/orders").header("host", "other.example");
     assert_eq!(client.request(other).status, 200, "that of all routes");
     assert_alive(&envoy);
+}
+
+/// Envoy gives the filter the configuration of a route whatever module has made it. To read the memory of another
+/// module would end Envoy.
+#[test]
+fn a_configuration_of_another_module_is_not_read() {
+    let name = format!("libjwt-{}.so", std::process::id());
+    let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::copy(native_module_path(), &copy).unwrap();
+    let upstream = Upstream::start();
+    let foreign = |config| {
+        let mut route = route("/", "upstream");
+        route["typed_per_filter_config"] = of_module(&copy, config);
+        route
+    };
+    let mut open = foreign(json!({"requirement_name": "open"}));
+    open["match"] = json!({"prefix": "/open"});
+    let listener = Listener::new("jwt")
+        .filter(filter())
+        .route(open)
+        .route(with_config(
+            route("/own", "upstream"),
+            json!({"requirement_name": "open"}),
+        ))
+        .route(foreign(json!({"disabled": true})));
+    let envoy = EnvoyProcess::start(&bootstrap(listener.build(), &upstream));
+    let client = envoy.client("jwt");
+    for path in ["/open", "/orders"] {
+        let response = client.request(Request::get(path).bearer(&token().mint()));
+        assert_eq!(
+            (response.status, response.reason().as_deref()),
+            (500, Some("route_requirement_unknown")),
+            "{path}"
+        );
+    }
+    assert_eq!(client.get("/own").status, 200);
+    let log = envoy.log();
+    assert_eq!(log.matches("is of another module").count(), 1, "{log}");
+    assert_alive(&envoy);
+    fs::remove_file(&copy).unwrap();
 }
 
 #[test]

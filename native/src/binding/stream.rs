@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
 use super::buffer::{Buffer, Field};
@@ -14,7 +15,6 @@ use super::declarations::{
     envoy_dynamic_module_callback_http_send_response,
 };
 use super::scheduler::Scheduler;
-use crate::route::RouteConfig;
 
 /// One stream, during one call by Envoy (rule 1). A method takes `&mut self` if it may invalidate an earlier
 /// result of Envoy (rule 3).
@@ -51,11 +51,11 @@ impl Host<'_> {
     }
 
     /// The most specific configuration: that of the route, of its virtual host, or of all routes.
-    pub(crate) fn route_config(&self) -> Option<&RouteConfig> {
+    /// This is its number, or an address of another module. Neither is read.
+    pub(crate) fn route_config(&self) -> Option<NonZeroUsize> {
         // SAFETY: rule 1.
         let config = unsafe { envoy_dynamic_module_callback_get_most_specific_route_config(self.filter) };
-        // SAFETY: rules 3 and 4: the route stays as long as no other is chosen.
-        unsafe { config.cast::<RouteConfig>().as_ref() }
+        NonZeroUsize::new(config.addr())
     }
 
     /// The number of the worker that has the stream.

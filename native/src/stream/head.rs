@@ -1,10 +1,12 @@
 //! The parts of a request that the decision needs, from Envoy.
 
+use std::sync::Once;
+
 use proxy_wasm_jwt::request::RequestHead;
 
 use super::Stream;
 use crate::binding::{Attribute, Host, Map};
-use crate::route::RouteConfig;
+use crate::route::{self, Applied};
 use crate::worker::Worker;
 
 impl Stream {
@@ -54,14 +56,28 @@ impl Stream {
     }
 }
 
+/// The configuration of this filter that the route, its virtual host or all routes have.
+pub(super) fn applied_config(host: &Host<'_>) -> Applied {
+    static REPORT: Once = Once::new();
+    let applied = host.route_config().map_or(Applied::None, route::find);
+    if applied == Applied::Foreign {
+        REPORT.call_once(|| {
+            log::error!(
+                "the configuration of a route for this filter is of another module: name one and the same \
+                 file in the route and in the filter; its requests get status 500"
+            );
+        });
+    }
+    applied
+}
+
 /// The entry of `requirement_map` that the route names: in its own configuration of this filter or, as for
 /// the wasm module, in its metadata under `proxy-wasm-jwt`. Unreadable metadata counts as an unknown name:
 /// the request is refused.
 pub(super) fn route_requirement(host: &Host<'_>) -> Option<Vec<u8>> {
-    if let Some(RouteConfig::Requirement(name)) = host.route_config() {
-        return Some(name.as_bytes().to_vec());
-    }
-    requirement_in_metadata(host)
+    applied_config(host)
+        .requirement_name()
+        .or_else(|| requirement_in_metadata(host))
 }
 
 /// The same in the route's metadata only.

@@ -2,7 +2,8 @@
 
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
-use std::ptr::null;
+use std::num::NonZeroUsize;
+use std::ptr::{self, null};
 use std::slice;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use crate::binding::buffer::{Buffer, Field};
 use crate::binding::config::ConfigHost;
 use crate::filter::Filter;
 use crate::hooks;
-use crate::route::RouteConfig;
 
 /// A configuration. Null refuses it.
 #[unsafe(no_mangle)]
@@ -102,7 +102,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     hooks::config_call_done(host, unsafe { &*filter.cast::<Filter>() }, id, &answer);
 }
 
-/// A route's own configuration. Null refuses it.
+/// A route's own configuration: a number in the form of a pointer. Null refuses it.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     _name: Buffer,
@@ -110,15 +110,13 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
 ) -> *const c_void {
     // SAFETY: an argument, valid until this function returns.
     let text = unsafe { text.bytes() };
-    // Rule 4.
-    hooks::route_config_new(text).map_or(null(), |config| {
-        Box::into_raw(Box::new(config)).cast_const().cast()
-    })
+    hooks::route_config_new(text).map_or(null(), |number| ptr::without_provenance(number.get()))
 }
 
 /// Envoy has removed a route's own configuration.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(config: *const c_void) {
-    // SAFETY: rule 4: made by `into_raw` above, and given back for the last time.
-    drop(unsafe { Box::from_raw(config.cast_mut().cast::<RouteConfig>()) });
+    if let Some(number) = NonZeroUsize::new(config.addr()) {
+        hooks::route_config_destroy(number);
+    }
 }

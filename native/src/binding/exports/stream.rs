@@ -2,7 +2,6 @@
 
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
-use std::ptr;
 use std::sync::Arc;
 
 use crate::binding::stream::Host;
@@ -20,12 +19,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
         filter: stream,
         call: PhantomData,
     };
-    // SAFETY: rule 4.
-    let filter = unsafe { &*filter.cast::<Filter>() };
-    // SAFETY: rule 4: counted once more, for the stream.
-    unsafe { Arc::increment_strong_count(ptr::from_ref(filter)) };
+    let filter = filter.cast::<Filter>();
+    // SAFETY: rule 4: counted once more, for the stream. The pointer is that of `into_raw`, and not of a
+    // reference, which would not reach the count beside the configuration.
+    unsafe { Arc::increment_strong_count(filter) };
     // SAFETY: the count that was added above.
-    let filter = unsafe { Arc::from_raw(ptr::from_ref(filter)) };
+    let filter = unsafe { Arc::from_raw(filter) };
     Box::into_raw(Box::new(hooks::stream_new(&host, filter)))
         .cast_const()
         .cast()
