@@ -51,6 +51,8 @@ mod native_metadata;
 mod native_metrics;
 #[path = "native/routes.rs"]
 mod native_routes;
+#[path = "native/sources.rs"]
+mod native_sources;
 #[path = "native/versions.rs"]
 mod native_versions;
 #[path = "envoy/neighbour.rs"]

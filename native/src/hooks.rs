@@ -16,6 +16,7 @@ use crate::filter::Filter;
 use crate::logger::{self, now};
 use crate::metrics::Metrics;
 use crate::route::{self, RouteConfig};
+use crate::source;
 use crate::store;
 use crate::stream::{Progress, Stream};
 use crate::text;
@@ -90,7 +91,14 @@ pub(crate) fn program_init() {
 /// `None` refuses the configuration. The log contains the reason.
 pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Option<Arc<Filter>> {
     guard(|| {
-        let config = match text::parse(text) {
+        let text = match source::resolve(text) {
+            Ok(text) => text,
+            Err(fault) => {
+                log::error!("configuration refused: {fault}");
+                return None;
+            }
+        };
+        let config = match text::parse(&text) {
             Ok(config) => Rc::new(config),
             Err(error) => {
                 log::error!("configuration refused: {error}");
@@ -106,7 +114,7 @@ pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Opt
             false => host.scheduler(),
         };
         let is_watched = scheduler.is_some();
-        let filter = Arc::new(Filter::new(text, metrics, store::sources_of(&config), scheduler));
+        let filter = Arc::new(Filter::new(&text, metrics, store::sources_of(&config), scheduler));
         fetcher::begin(&filter, config, host);
         if is_watched {
             if !clock::watch(&filter) {

@@ -22,6 +22,7 @@
 //! | `crypto` | RSA and ECDSA, and the signatures that were verified |
 //! | `metadata` | JSON as dynamic metadata |
 //! | `metrics` | counters and gauges |
+//! | `source` | keys and secrets in files and in the environment |
 //! | `text` | the text of a configuration, whoever has written it |
 //! | `route` | the configuration of a route |
 //! | `logger` | Envoy's log |
@@ -40,6 +41,7 @@ mod logger;
 mod metadata;
 mod metrics;
 mod route;
+mod source;
 mod store;
 mod stream;
 mod text;

@@ -42,7 +42,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Config, Box<ConfigError>> {
 }
 
 /// Whether JSON has white space between its values.
-fn has_white_space(json: &[u8]) -> bool {
+pub(crate) fn has_white_space(json: &[u8]) -> bool {
     let (mut in_string, mut is_escaped) = (false, false);
     json.iter().any(|byte| {
         match (in_string, byte) {
@@ -104,7 +104,7 @@ fn is_double(text: &str) -> bool {
 }
 
 /// A name as JSON.
-fn write_text(text: &str, to: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &str, to: &mut Vec<u8>) {
     to.push(b'"');
     for character in text.chars() {
         match character {
