@@ -151,8 +151,8 @@ mod token {
 mod verify {
     use super::*;
 
-    /// A signature, in the module's own code. What EdDSA takes here says nothing about the module: natively
-    /// its crate chooses vector instructions, which do it no good when compiled for size.
+    /// A signature, in the module's own code. The figure for EdDSA does not hold for the module: natively its
+    /// crate chooses vector instructions, which are slow when compiled for size.
     #[divan::bench(args = Algorithm::ALL)]
     fn sandbox(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
         let world = World::get();

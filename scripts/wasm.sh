@@ -146,9 +146,9 @@ flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")
 # LLVM leaves an eighth of the bytes to win. Which features the module uses, Binaryen reads in the module
 # itself.
 built=${CARGO_TARGET_DIR:-target}/$target/$profile/${package//-/_}.wasm
-# The second round finds what the first has made possible. Functions and locals in the order of their use have
-# shorter numbers. A function that is called once stays one: V8 compiles a large function slower and with far
-# more memory than its halves.
+# The second round finds optimizations that the first has made possible. Functions and locals in the order of
+# their use have shorter numbers. A function that is called once stays one: V8 compiles a large function
+# slower and with far more memory than its halves.
 passes=(-Oz -Oz --reorder-functions --reorder-locals --const-hoisting --one-caller-inline-max-function-size=0 --strip-debug --strip-producers --strip-target-features)
 stamp="$(sha256sum <"$built") $(wasm-opt --version) ${passes[*]}"
 if [ ! -e $module ] || [ "$stamp $(sha256sum <$module)" != "$(cat .build/$name-stamp 2>/dev/null)" ]; then

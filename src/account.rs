@@ -66,7 +66,7 @@ impl<'a> Account<'a> {
         )
     }
 
-    /// The provider, the rule and what was expected, bounded and on one line.
+    /// The provider, the rule and the expected value, bounded and on one line.
     #[must_use]
     pub fn circumstances(&self) -> String {
         let mut text = String::new();

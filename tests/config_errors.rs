@@ -1,5 +1,5 @@
-//! Faulty configurations and the exact message for each: where the fault is, what it is, and the nearest
-//! thing that would do.
+//! Faulty configurations and the exact message for each: the place of the fault, the fault, and the nearest
+//! valid value.
 //!
 //! `config_errors.golden` has a block for each: changes to a good configuration, `/path = JSON` to set and
 //! `/path -` to take away, then the message of each fault after `> `. `make bless` rewrites the messages;

@@ -4,8 +4,8 @@
 //! Configurations and requests come from a seeded generator and from directed cases. The test compares the
 //! results of both filters for a request in full: the decision, the status of a refusal, and the request at
 //! the upstream. Each difference has to belong to a deviation of the list in `differential/deviations.rs`,
-//! which gives the reason; any other fails with what is needed to see it again. `DIFF_SEED` and `DIFF_COUNT`
-//! choose the seed and the number of configurations.
+//! which gives the reason; any other difference fails with all that is needed to reproduce it. `DIFF_SEED`
+//! and `DIFF_COUNT` choose the seed and the number of configurations.
 
 #![cfg(test)]
 #![allow(

@@ -5,7 +5,7 @@
 //! a change that makes every request more expensive, on a loaded machine as on an idle one.
 //!
 //! Clock, chance, keys and tokens are always the same, and so are the figures; another compiler moves them by
-//! a few per cent, which the budgets leave room for. Whoever makes something cheaper lowers its budget.
+//! a few per cent, which the budgets leave room for. A change that makes a request cheaper lowers its budget.
 //! `PROFILE=warm` prints which functions execute the instructions of that row.
 
 #![cfg(test)]
@@ -46,7 +46,7 @@ const fn budget(what: &'static str, instructions: u64, host_calls: u64) -> Budge
     }
 }
 
-/// Up to a tenth above what it costs today: the test prints what that is. A configuration has room for
+/// The budget is up to a tenth above the current cost, which the test prints. A configuration has room for
 /// metrics.
 const BUDGETS: &[Budget] = &[
     budget("start", 2_400, 0),

@@ -544,7 +544,7 @@ fn mixed_traffic_for_a_long_time() {
         .collect();
     assert!(crashes.is_empty(), "{crashes:?}");
     assert!(!envoy.log().contains("Uncaught"), "{}", envoy.log());
-    // The least of a span: what is given back between two updates is not lost.
+    // The minimum of a span: memory that is released between two updates is not a leak.
     let span = |from: Duration, to: Duration| {
         let within = samples.iter().filter(|(at, ..)| (from..=to).contains(at));
         within.fold((usize::MAX, usize::MAX), |(resident, descriptors), sample| {

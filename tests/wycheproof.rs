@@ -125,7 +125,7 @@ fn rsa_pss() {
                     run(&name, &key, algorithm, &test.msg, &test.sig, test.result);
                     count += 1;
                 } else if test.result == TestResult::Valid {
-                    // What is invalid there may be so only because its parameters are ours.
+                    // A vector may be invalid there only because its parameters differ from ours.
                     run(&name, &key, algorithm, &test.msg, &test.sig, TestResult::Invalid);
                     foreign += 1;
                 }

@@ -485,7 +485,7 @@ fn vary_path(path: &mut Vec<u8>, is_prefix: bool, bytes: &mut Bytes<'_>) {
             let strange = escaped(bytes.pick::<&[u8]>(STRANGE));
             put(end..end, strange.as_bytes());
         }
-        // Who leaves such bytes out.
+        // The servers that drop such bytes.
         20 if is_in_name => {
             put(
                 at..at,
@@ -650,7 +650,8 @@ mod tests {
                 *count += usize::from(plainly);
             }
         }
-        // More credentials, more requests; all of them together, all requests but for other tenants'.
+        // More credentials permit more requests. All of them together permit all requests except those of
+        // other tenants.
         assert!(
             passing[0] > 50 && passing[1] > passing[0] && passing[2] > passing[1],
             "{passing:?}"

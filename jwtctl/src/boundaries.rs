@@ -51,8 +51,8 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
     }
     let mut seen: HashSet<Shape> = HashSet::new();
     singles.retain(|shape| seen.insert(shape.clone()));
-    // What both an old and a new rule take, or one of them and another rule. A single policy is shown without
-    // it.
+    // Requests that match both an old and a new rule, or one of them and another rule. A single policy is
+    // shown without it.
     let mut pairs: Vec<Shape> = Vec::new();
     if all.len() > 1 {
         let mut ignored = Alternatives::default();
@@ -70,8 +70,8 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
         }
         pairs.retain(|shape| seen.insert(shape.clone()));
     }
-    // What both a prefix and a pattern may take: the pattern's example, with the prefix in the place of its
-    // beginning.
+    // Paths that may match both a prefix and a pattern: the pattern's example, whose beginning is replaced by
+    // the prefix.
     let mut spliced: Vec<String> = Vec::new();
     for prefix in &alternatives.prefixes {
         for example in &alternatives.examples {

@@ -127,7 +127,7 @@ pub(crate) fn waives_token(config: &Config, rule: usize) -> bool {
     rule.is_some_and(|rule| !rule.demand.requirement.needs_token())
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decided {
     /// The rule or name that selected the requirement, as in the access log.

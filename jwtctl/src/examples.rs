@@ -1,6 +1,7 @@
 //! Texts that a pattern matches.
 
-/// Texts that a pattern takes: of each group another alternative, and what is optional left out or there.
+/// Texts that a pattern matches: each uses another alternative of each group, with and without the optional
+/// parts.
 pub(crate) fn examples(pattern: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for variant in 0..4 {
@@ -44,7 +45,7 @@ fn example_of(pattern: &str, variant: usize) -> Option<String> {
                 match class.strip_prefix('^') {
                     Some(_) => "a".to_owned(),
                     None => {
-                        // Of a range, its ends.
+                        // The ends of a range.
                         let ends: Vec<char> = class.chars().filter(|letter| *letter != '-').collect();
                         ends.get(variant.checked_rem(ends.len())?)?.to_string()
                     }

@@ -286,7 +286,7 @@ pub(crate) fn from_curl(command: &str, variables: Variables<'_>) -> Result<Reque
     // The value of an option that is not known here has no scheme.
     let url = urls.iter().find(|url| url.contains("://")).or(urls.first());
     let url = url.ok_or("the curl command has no URL")?;
-    // Without a scheme, curl takes what comes first for the host.
+    // Without a scheme, curl takes the first part for the host.
     let mut request = match url.contains("://") {
         true => from_url(url)?,
         false => from_url(&format!("http://{url}"))?,

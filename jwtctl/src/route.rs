@@ -253,7 +253,7 @@ impl Change {
     }
 }
 
-/// What the two configurations answer otherwise, of all requests at their boundaries.
+/// The requests at the boundaries of two configurations that the two decide differently.
 #[derive(Debug)]
 struct Changes {
     all: Vec<Change>,

@@ -38,7 +38,7 @@ fn mint(more: &[&str]) -> String {
     ran.out.trim().to_owned()
 }
 
-/// The examples of the page: a name, what is asked, and what it comes to.
+/// The examples of the page: name, question and answer.
 fn examples() -> Vec<(&'static str, Value, &'static str)> {
     let config = example_file("orders.yaml");
     let keys = example_file("keys.json");

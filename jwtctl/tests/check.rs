@@ -440,7 +440,7 @@ fn rules_that_never_apply_and_waivers_that_are_wide_are_found() {
         let rules = format!("{rules}- match: {{path: /y}}\n  {need}\n");
         assert!(unreachable(&rules), "{rules}");
     }
-    // What matters most: a waiver before what would have asked for a token.
+    // The most important case: a waiver before a rule that requires a token.
     let waived = format!("- match: {{prefix: /api}}\n- match: {{prefix: /api/admin}}\n  {need}\n");
     let found = with_rules(&waived);
     assert!(found.contains(&"error unreachable-rule".to_owned()), "{found:?}");

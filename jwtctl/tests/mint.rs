@@ -139,9 +139,9 @@ fn each_bad_token_is_refused_with_the_reason_that_it_is_named_after() {
     assert_eq!(listed, seen, "{list}");
 }
 
-/// How each reason of the documentation comes about that no `--bad` is named after: a change of the
-/// configuration, and what `explain` is told of the request. `None`: it depends on requests before this one,
-/// which `explain` does not know.
+/// A way to cause each documented reason without a `--bad` of that name: a change of the configuration, and
+/// the arguments of `explain` for the request. `None`: it depends on requests before this one, which
+/// `explain` does not know.
 fn recipe(reason: &str, world: &World) -> Option<(Value, Vec<String>)> {
     let mut config = world.value.clone();
     let args = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<String>>();

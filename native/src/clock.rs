@@ -14,11 +14,6 @@ use crate::filter::Filter;
 use crate::logger::now;
 use alarm::Alarm;
 
-/// The lock and the condition of `alarm`. A test puts those of loom in their place (native/tests/loom.rs).
-mod sync {
-    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
-}
-
 #[derive(Debug)]
 struct Watched {
     filters: Vec<Weak<Filter>>,

@@ -33,12 +33,6 @@ use std::sync::{LazyLock, OnceLock};
 
 use verified::{Signed, VerifiedSignatures};
 
-/// The locks and numbers of `verified`. A test puts those of loom in their place (native/tests/loom.rs).
-mod sync {
-    pub(super) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-    pub(super) use std::sync::{Mutex, MutexGuard};
-}
-
 /// The signatures that the workers of the process have verified.
 static VERIFIED: LazyLock<VerifiedSignatures> = LazyLock::new(|| VerifiedSignatures::new(1024, 4096));
 

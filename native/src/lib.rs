@@ -23,6 +23,7 @@
 //! | `metadata` | JSON as dynamic metadata |
 //! | `metrics` | counters and gauges |
 //! | `source` | keys and secrets in files and in the environment |
+//! | `sync` | the locks and numbers that loom replaces in a test |
 //! | `text` | the text of a configuration, whoever has written it |
 //! | `route` | the configuration of a route |
 //! | `logger` | Envoy's log |
@@ -44,6 +45,7 @@ mod route;
 mod source;
 mod store;
 mod stream;
+mod sync;
 mod text;
 mod worker;
 

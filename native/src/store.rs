@@ -18,12 +18,6 @@ use shared::{Shared, lock};
 
 pub(crate) use shared::Source;
 
-/// The locks and numbers of `shared`. A test puts those of loom in their place (native/tests/loom.rs).
-mod sync {
-    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
-    pub(super) use std::sync::{Mutex, MutexGuard};
-}
-
 /// Each part of the used proofs has its own lock, so that workers seldom wait for each other.
 const PARTS: u16 = 256;
 

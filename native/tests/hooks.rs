@@ -30,7 +30,7 @@ use proxy_wasm_jwt::jose::JwkSet;
 /// Events of one run.
 const EVENTS: usize = 600;
 
-/// One test at a time: they count what the process does.
+/// The tests run one at a time, because they count events of the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,8 +1,8 @@
 //! The data that the workers share, under each order of their steps that the memory model allows.
 //!
 //! This compiles three files of the module with loom's locks and numbers in place of the standard library's:
-//! the store (`native/src/store/shared.rs`), the clock's sleep (`native/src/clock/alarm.rs`), and the memory of
-//! signatures (`native/src/crypto/verified.rs`).
+//! the store (`native/src/store/shared.rs`), the clock's sleep (`native/src/clock/alarm.rs`), and the memory
+//! of signatures (`native/src/crypto/verified.rs`).
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -165,8 +165,8 @@ fn all_who_hold_a_source_hold_the_same_one_while_others_let_go() {
 
 // --- the clock
 
-/// The clock with its alarm, and the time at which work is due. Its sleep never ends by itself: loom has no time,
-/// and reports a clock that nothing wakes as a deadlock.
+/// The clock with its alarm, and the time at which work is due. Its sleep never ends by itself: loom has no
+/// time, and reports a clock that nothing wakes as a deadlock.
 struct Clock {
     alarm: Alarm,
     work: AtomicU64,
@@ -190,8 +190,8 @@ impl Clock {
         })
     }
 
-    /// The turns of the clock, until it has seen work for this time or an earlier one. Returns whether there was
-    /// news.
+    /// The turns of the clock, until it has seen work for this time or an earlier one. Returns whether there
+    /// was news.
     fn run(&self, until: u64) -> bool {
         let mut had_news = false;
         loop {

@@ -1,4 +1,4 @@
-//! What the page in the browser calls: three functions over one buffer in the memory of the module.
+//! The three functions that the page in the browser calls. They use one buffer in the memory of the module.
 //!
 //! The page calls [`input`] for a place of so many bytes, writes its question there, calls [`answer`], which
 //! returns the length of the answer, and reads that many bytes at [`output`]. [`jwtctl::page`] says what

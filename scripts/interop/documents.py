@@ -215,8 +215,9 @@ BESIDE = ", beside a good one"
 #: How many requests without their tokens a policy gets at most.
 MOST_TARGETS = 16
 
-#: The reasons that the filter may give where the original gives this one. A token of another issuer is `issuer_unknown`
-#: for the filter: jwt_authn reads only tokens of the issuer, or verifies the token for another provider first.
+#: The reasons that the filter may give where the original gives this one. A token of another issuer is
+#: `issuer_unknown` for the filter: jwt_authn reads only tokens of the issuer, or verifies the token for
+#: another provider first.
 REASONS = {
     "Jwt is missing": ["token_missing", "issuer_unknown"],
     "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections": ["token_malformed"],
@@ -312,8 +313,8 @@ class Comparison:
             fault = passed != passes
             if not passed and not passes:
                 pairs.setdefault(before[1], set()).add(after[1])
-                # Two that refuse for different reasons may agree by chance. Where nobody may pass, the filter does not
-                # read the token.
+                # Two that refuse for different reasons may agree by chance. If no client may pass, the filter
+                # does not read the token.
                 reasons = REASONS.get(before[1], []) + ["token_multiple"] * has_two + ["route_denied"] * self.has_policy
                 fault = after[1] not in reasons
             if fault:

@@ -330,7 +330,7 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="gateway-"))
     (folder / "idp").mkdir()
     if "INSIDE" not in os.environ:
-        # Downloads what the issuer needs, while there is a network.
+        # Downloads the programs of the issuer while the network is available.
         OidcProvider(folder / "idp").install()
         mesh.Tools()
         shutil.rmtree(folder)

@@ -7,7 +7,7 @@ class Idp:
     """A real server. Its methods are the only ones that know how it is installed, configured and rotated."""
 
     name = ""
-    #: What it needs that takes long: a build, or a download of hundreds of megabytes. Not run unless it is
+    #: The slow part of its setup: a build, or a download of hundreds of megabytes. Not run unless it is
     #: named.
     slow = ""
     algorithms = ["RS256"]

@@ -333,7 +333,7 @@ def try_gateway(istiod, envoy, shipped, idp, upstream):
     proxy.stop()
 
 
-#: What istiod needs in order to serve waypoints.
+#: The resources that istiod needs in order to serve waypoints.
 AMBIENT = {"PILOT_ENABLE_AMBIENT": "true", "PILOT_ENABLE_GATEWAY_API": "true"}
 #: Where ztunnel and others reach a waypoint.
 HBONE_PORT = 15008
@@ -560,7 +560,7 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="istio-"))
     (folder / "idp").mkdir()
     if "INSIDE" not in os.environ:
-        # Downloads what the issuer needs, while there is a network.
+        # Downloads the programs of the issuer while the network is available.
         OidcProvider(folder / "idp").install()
         shutil.rmtree(folder)
         enter_network()

@@ -26,7 +26,7 @@ def plural(kind):
     return word + ("es" if word.endswith("s") else "s")
 
 
-#: Kinds that istiod looks for and that nobody applies here.
+#: Kinds that istiod lists and that no test applies.
 OTHERS = [
     "ConfigMap", "Deployment", "EndpointSlice", "Endpoints", "HorizontalPodAutoscaler", "Ingress", "IngressClass", "Lease",
     "MutatingWebhookConfiguration", "Namespace", "Node", "Pod", "PodDisruptionBudget", "Secret", "Service", "ServiceAccount",

@@ -30,7 +30,8 @@ def claim(name, *values):
     return {f"request.auth.claims[{name}]": {"values": list(values)}}
 
 
-#: RequestAuthentication and AuthorizationPolicy: the rules of the first, and the actions of the second with their rules.
+#: RequestAuthentication and AuthorizationPolicy: the rules of the first, and the actions of the second with
+#: their rules.
 ISTIO = {
     "one subject": (
         [{"issuer": MAIL}],
@@ -244,7 +245,7 @@ GATEWAY = {
     ),
 }  # fmt: skip
 
-#: What projects publish and the filter does not have: the name of the field, which the error has to name.
+#: Published features that the filter does not have: the error must contain this name of the field.
 REFUSED = {
     "the identity of a workload beside a claim": (
         "principals",

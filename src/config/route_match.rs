@@ -233,7 +233,7 @@ fn refuse_other_spellings(node: &Node<'_>, path: &[u8], is_prefix: bool) -> Resu
             ));
         }
     }
-    // An escape that stands for a plain character. The case of its digits makes no difference.
+    // An escape of a plain character. The case of its digits makes no difference.
     match normal.len() < path.len() {
         true => Err(node.invalid(format!(
             "a normalized path does not encode a plain character; write `{}`",

@@ -16,7 +16,7 @@ pub(super) fn to_json(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(json)
 }
 
-/// `Struct { map<string, Value> fields = 1; }`. Of a repeated name the last value counts.
+/// `Struct { map<string, Value> fields = 1; }`. If a name is repeated, the last value counts.
 fn write_struct(mut message: &[u8], depth: usize, json: &mut Vec<u8>) -> Option<()> {
     let mut members: Vec<(&str, &[u8])> = Vec::new();
     while !message.is_empty() {

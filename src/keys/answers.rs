@@ -107,7 +107,7 @@ impl RemoteKeys {
         discovery::read(answer.body, &discovery.issuer).map_err(FetchError::Discovery)
     }
 
-    /// The discovery document has arrived, or has not. Continues with the keys if they are due.
+    /// The discovery document has arrived, or the fetch has failed. Continues with the keys if they are due.
     fn handle_document(
         &mut self,
         in_flight: InFlight,

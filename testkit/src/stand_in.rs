@@ -57,11 +57,11 @@ struct Source {
 }
 
 impl StandIns {
-    /// Reads a configuration of Envoy, or one of the filter alone, and starts what it needs. Requests that
-    /// are let through reach `upstream`; the first listener is bound to `port` of 127.0.0.1.
+    /// Reads a configuration of Envoy, or one of the filter alone, and starts the servers that it needs.
+    /// Requests that are let through reach `upstream`; the first listener is bound to `port` of 127.0.0.1.
     ///
     /// # Errors
-    /// Says what the configuration lacks, or which key could not be had.
+    /// Fails with the missing part of the configuration, or with the key that could not be made.
     pub fn start(
         path: &Path,
         upstream: SocketAddr,

@@ -1,4 +1,4 @@
-//! A configuration made for other machines, with its addresses and files changed to what is here.
+//! A configuration for other machines, whose addresses and files are replaced by those of this machine.
 
 use std::net::SocketAddr;
 use std::path::Path;

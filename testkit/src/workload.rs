@@ -7,8 +7,8 @@ pub fn workload_issuer(number: usize) -> String {
     format!("https://idp-{number}.example.com/realms/main")
 }
 
-/// A configuration with ten providers, whose keys are all `jwks`, and a hundred rules; the last is the one
-/// for `/`, and asks for a token of the first provider.
+/// A configuration with ten providers, whose keys are all `jwks`, and a hundred rules; the last one is for
+/// `/`, and requires a token of the first provider.
 pub fn workload(jwks: &Value) -> Value {
     let jwks = jwks.to_string();
     let provider = |number: usize| {

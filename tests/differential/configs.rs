@@ -1,4 +1,4 @@
-//! Configurations: jwt_authn's, with what ours needs beside it.
+//! Configurations of jwt_authn, with the additional fields of this filter.
 
 use proxy_wasm_jwt::config::Config;
 use serde_json::{Map, Value, json};

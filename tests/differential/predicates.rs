@@ -60,7 +60,7 @@ pub(crate) fn theirs_is(case: &Case<'_>, expected: u16, word: &str) -> bool {
     matches!(&case.theirs, Outcome::Denied { status, details } if *status == expected && details.contains(word))
 }
 
-/// The key sets of the configuration: the documents, or for remote ones what tells them apart.
+/// The key sets of the configuration: the documents, or for remote ones the part that distinguishes them.
 pub(crate) fn key_sets<'c>(case: &Case<'c>) -> impl Iterator<Item = String> {
     case.providers()
         .filter_map(|provider| match provider.pointer("/local_jwks/inline_string") {

@@ -15,7 +15,7 @@ const AT_ONCE: usize = 40;
 /// removed.
 pub(crate) fn smallest(trial: &Trial, kind: &str) -> Option<(String, Trial)> {
     let mut best = None;
-    // The place of the last success: everything before it was tried in vain.
+    // The place of the last success: no earlier part can be removed.
     let mut start = 0;
     for _ in 0..ROUNDS {
         let now = best.as_ref().map_or(trial, |(_, trial)| trial);

@@ -131,7 +131,7 @@ fn provider_names(config: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A token of any provider for what no rule matches.
+/// A request that no rule matches needs a token of any provider.
 fn with_last_rule(config: &Value, mut rules: Vec<Value>) -> Value {
     rules.push(json!({"match": {"prefix": "/"}, "requires": any_of(&provider_names(config))}));
     let mut closed = config.clone();

@@ -318,7 +318,7 @@ pub(crate) fn is_strict_base64(token: &str) -> bool {
 }
 
 fn decode(segment: &str) -> Vec<u8> {
-    // Bits, since the flawed ones are to be readable as well.
+    // Bits, so that Envoy can read the flawed tokens as well.
     let mut bits = 0_u32;
     let mut held = 0;
     let mut out = Vec::new();

@@ -225,7 +225,7 @@ fn every_block_is_of_a_kind_that_is_checked() {
     }
 }
 
-/// The message without what the host writes before it.
+/// The message without the host's prefix.
 fn message(block: &Block) -> &str {
     block
         .text

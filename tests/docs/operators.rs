@@ -314,7 +314,7 @@ fn an_upgrade_costs_no_fetch() {
         Listener::new("jwt").filter(filter.build())
     };
     let module = testkit::module_path();
-    // The same with a custom section: other code to Envoy, which asks for nothing but the bytes.
+    // The same module with a custom section: Envoy compares only the bytes, so this is other code.
     let upgraded = std::env::temp_dir().join(format!("docs-{}.wasm", std::process::id()));
     let mut bytes = std::fs::read(&module).expect("the module; `make wasm` builds it");
     bytes.extend_from_slice(&[0, 5, 1, b'x', 1, 2, 3]);

@@ -56,7 +56,7 @@ impl Reference {
         Self(tables.collect())
     }
 
-    /// The least that may be at a place: what is required, and one of what is required in turn.
+    /// The smallest valid object at a place: its required fields, and one of each group of alternatives.
     fn least(&self, place: &[String]) -> Value {
         let mut object = match place.last().map(String::as_str) {
             Some("<name>") => json!({"remote_jwks": {"http_uri": sample("http_uri")}}),

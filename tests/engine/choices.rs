@@ -285,7 +285,8 @@ fn a_request_that_meets_a_demand_meets_no_other_one_by_it() {
         );
         rules.remove(number);
     }
-    // What is only tried out refuses nothing, and does not vouch for the same demand where it is enforced.
+    // A demand in shadow mode refuses no request, and its result does not count for the same demand in
+    // another rule that enforces it.
     rules
         .iter_mut()
         .take(20)

@@ -9,7 +9,7 @@ use testkit::{
 use super::assert_alive;
 use crate::scenarios::{filter_state, world};
 
-/// Whether the page shows this line, but for its time.
+/// Whether the page shows this line, apart from its time.
 fn documented(line: &str) -> bool {
     let page = std::fs::read_to_string(workspace_root().join("docs/authorization.md")).expect("the page");
     let timeless = |line: &str| {

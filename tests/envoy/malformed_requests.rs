@@ -93,7 +93,7 @@ fn malformed_heads(good: &str) -> Vec<(String, Vec<u8>)> {
         )
         .as_bytes(),
     );
-    // Every byte as the token and in the scheme, but for line ends, which end the header.
+    // Every byte as the token and in the scheme, except for line ends, which end the header.
     for byte in (0..=255_u8).filter(|byte| !matches!(byte, b'\r' | b'\n')) {
         add(
             &format!("byte {byte:#04x}"),

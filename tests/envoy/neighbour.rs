@@ -110,7 +110,7 @@ fn a_module_under_the_same_vm_id_plants_no_key_and_stops_no_request() {
         is_noticed,
         "{log}"
     );
-    // Three VMs, and a `kid` that the issuer does not have: each asks for itself.
+    // Three VMs, and a `kid` that the issuer does not have: each VM fetches for itself.
     let fetches = stack.issuer.fetches("/jwks");
     println!("neighbour: {fetches} fetches");
     assert!((1..=12).contains(&fetches), "{fetches} fetches");

@@ -201,8 +201,7 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps what a test's panic says for the report, which names the test, in place of a line between the lines
-/// of others.
+/// Keeps the message of a test's panic for the report, which names the test.
 fn keep_panics() {
     let default = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

@@ -25,7 +25,7 @@ fn details(stream: &Stream) -> (u32, &str) {
     (reply.status, &reply.details)
 }
 
-/// Ends a stream; what it was.
+/// Ends a stream, and returns its outcome.
 fn ended(vm: &mut Vm, id: u32) -> Stream {
     vm.finish(id);
     stub::with(|host| host.past.pop()).expect("the stream has ended")

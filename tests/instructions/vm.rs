@@ -18,8 +18,8 @@ const PAUSE: u32 = 1;
 /// The resources that a call has used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// WebAssembly instructions, but for those that only shape blocks. Those that copy or fill memory count
-    /// by its size, too.
+    /// WebAssembly instructions, except for those that only delimit blocks. Those that copy or fill memory
+    /// count by its size, too.
     pub(crate) instructions: u64,
     /// The same for each executed function.
     by_function: BTreeMap<&'static str, u64>,

@@ -101,7 +101,7 @@ fn a_route_has_a_configuration_of_its_own() {
     );
     assert_eq!(client.get("/open").status, 200);
 
-    // A route that asks for nothing still takes a claim header only from the filter.
+    // On a route that needs no token, the upstream still gets a claim header only from the filter.
     let forged = Request::get("/off")
         .header("x-jwt-sub", "root")
         .header("X_Jwt_Sub", "root");

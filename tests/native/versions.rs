@@ -1,5 +1,5 @@
-//! What has to work in each Envoy that the module is for: `make native-versions` runs this in all of them,
-//! and the whole binary in the pinned one.
+//! The features that must work in each supported Envoy. `make native-versions` runs these tests in all of
+//! them, and the whole binary in the pinned one.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ fn decisions_waiting_keys_and_metrics_work() {
         .serve_jwks("/jwks", &[&world().rsa, &world().rsa_next]);
     assert_eq!(stack.status(&token_of(&world().rsa_next).mint()), 200);
     assert_eq!(stack.issuer.fetches("/jwks"), 2);
-    // Envoy 1.38 shows what the main thread counts with a later request.
+    // Envoy 1.38 shows the counts of the main thread after a later request.
     let begun = Instant::now();
     while stack.envoy.stat("wasmcustom.jwt.provider.corp.fetch_success") != 2 {
         assert!(begun.elapsed() < Duration::from_secs(5), "{}", stack.envoy.log());

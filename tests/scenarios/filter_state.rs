@@ -11,7 +11,7 @@ pub(crate) const NAMES: [&str; 5] = ["decision", "reason", "rule", "provider", "
 /// A request, and its states in the order of [`NAMES`]; empty: none.
 pub(crate) type Expected = (Request, [&'static str; 5]);
 
-/// All of it is asked for.
+/// A configuration that sets every filter state.
 pub(crate) fn config() -> Value {
     let other = json!({"issuer": "https://other.example", "from_headers": [{"name": "x-tok"}]});
     json!({
@@ -302,7 +302,7 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
     ]
 }
 
-/// Whether it is the detail, but for seconds that have passed since the tokens were made.
+/// Whether it is the detail, apart from the seconds that have passed since the tokens were made.
 pub(crate) fn is_detail(seen: &str, expected: &str) -> bool {
     let (seen, expected): (Vec<_>, Vec<_>) = (seen.split(' ').collect(), expected.split(' ').collect());
     let is_word = |(seen, expected): (&&str, &&str)| {

@@ -459,7 +459,7 @@ fn a_rotated_key_is_learnt_in_a_flood_of_new_kids_that_come_again() {
             assert!(learnt < secs(5), "{times} {at}: {learnt:?}");
         }
     }
-    // Many that come in turn are as good as new ones, until the issuer was asked for all of them.
+    // Many kids in turn count as new ones, until the filter has fetched for all of them.
     for at in [0, 1_000, 10_100, 29_000, 45_100, 62_000, 68_000] {
         let (learnt, _) = rotation_in_a_flood(|number| number % 50, Duration::from_millis(at));
         println!("50 kids in turn, rotation {at} ms into the flood: {learnt:?}");

@@ -5,11 +5,11 @@ use crate::core::Request;
 use crate::examples::examples;
 use crate::source::{Node, Value, snake_case};
 
-/// What rules look at, each with all values that tell one of them from another.
+/// The parts of requests that rules read, each with all values that distinguish rules.
 #[derive(Debug, Default)]
 pub(super) struct Alternatives {
     pub(super) paths: Vec<String>,
-    /// Of these paths, those that patterns take, and the prefixes.
+    /// The paths of this list that match patterns, and the prefixes.
     pub(super) examples: Vec<String>,
     pub(super) prefixes: Vec<String>,
     pub(super) methods: Vec<String>,
@@ -19,7 +19,7 @@ pub(super) struct Alternatives {
     pub(super) parameters: Vec<(String, Vec<Option<String>>)>,
 }
 
-/// A request that a match takes, by its parts. What is `None` is left open.
+/// A request that a match takes, by its parts. `None` leaves a part open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     pub(super) path: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// What this has, and of the other what is open here.
+    /// This shape, with the parts of the other one that are open here.
     pub(super) fn with(&self, other: &Self) -> Self {
         let mut both = self.clone();
         both.path = both.path.or_else(|| other.path.clone());
@@ -76,7 +76,7 @@ impl Shape {
     }
 }
 
-/// Adds what a match looks at; returns a request that it takes, as far as can be told.
+/// Adds the alternatives of a match. Returns a request that probably matches.
 fn look(matcher: &Node, alternatives: &mut Alternatives) -> Shape {
     let mut shape = Shape::default();
     let texts = |name: &str| -> Vec<String> {

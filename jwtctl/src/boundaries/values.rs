@@ -3,8 +3,8 @@
 use crate::examples::example;
 use crate::source::{Node, Value};
 
-/// A value that a matcher of headers or parameters takes, `None` for absence, as far as can be told; and all
-/// that tell it apart.
+/// A value that a matcher of headers or parameters probably accepts (`None`: the absence), and all values
+/// that distinguish it.
 pub(super) fn values_for(matcher: &Node) -> (Option<String>, Vec<Option<String>>) {
     let is = |name: &str, wanted: bool| matcher.get(name).and_then(Node::bool) == Some(wanted);
     let named = value_for(matcher).unwrap_or_else(|| "x".to_owned());

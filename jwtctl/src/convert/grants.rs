@@ -433,7 +433,7 @@ pub(super) fn rules(grants: &[Grant], providers: &Providers, otherwise: &Need, n
             });
         }
     }
-    // Of two that a request matches, the one with more rules comes first.
+    // If a request matches two cases, the one with more rules comes first.
     cases.sort_by_key(|case| {
         (
             std::cmp::Reverse(case.grants.len()),

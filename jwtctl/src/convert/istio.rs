@@ -747,8 +747,8 @@ fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
 /// The characters that a wildcard of Envoy's path templates takes.
 const SEGMENT: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=-";
 
-/// The paths without those below another of them: `/a/**` is for paths that begin with `/a/*`, and `/a/*` is for all of
-/// these.
+/// The paths without those below another of them: `/a/**` is for paths that begin with `/a/*`, and `/a/*` is
+/// for all of these.
 fn without_narrower(paths: &Node) -> Vec<&Node> {
     let paths: Vec<&Node> = paths.elements().iter().collect();
     let is_narrower = |path: &Node| {

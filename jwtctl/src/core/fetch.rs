@@ -43,11 +43,11 @@ pub(crate) struct Ask {
 pub(crate) enum NoAnswer {
     TimedOut,
     TooLarge,
-    /// In the words of whoever tried.
+    /// The message of the client.
     Failed(String),
 }
 
-/// A document that was asked for.
+/// A request for a document, and its outcome.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) url: String,
@@ -55,7 +55,7 @@ pub(crate) struct Exchange {
     pub(crate) outcome: Result<Answer, NoAnswer>,
 }
 
-/// What came of a fetch.
+/// The result of a fetch.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
     pub(crate) exchanges: Vec<Exchange>,

@@ -75,7 +75,7 @@ pub(crate) struct Way {
     pub(crate) is_shadowed: bool,
     pub(crate) tokens: Vec<TokenSeen>,
     pub(crate) providers: Vec<ProviderSteps>,
-    /// What must never be printed.
+    /// Texts that must never be printed.
     pub(crate) secrets: Vec<Vec<u8>>,
 }
 

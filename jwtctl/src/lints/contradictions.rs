@@ -2,7 +2,7 @@
 
 use crate::source::{Node, Place};
 
-/// What a test asks of a text.
+/// The requirement of a test on a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Exact,
@@ -34,11 +34,13 @@ struct Found {
     place: Place,
 }
 
-/// The first test of a match that no request passes together with an earlier one: its place, and what is wrong.
+/// The first test of a match that no request passes together with an earlier one: its place, and what is
+/// wrong.
 pub(super) fn contradiction(matcher: &Node) -> Option<(Place, String)> {
     let of = |field: &str| matcher.get(field).map_or(&[][..], Node::elements);
     let mut headers: Vec<Found> = of("headers").iter().filter_map(header).collect();
-    // The list of methods is a test of the same field. If there are several, one of them has to pass the others.
+    // The list of methods is a test of the same field. If there are several, one of them has to pass the
+    // others.
     let methods = matcher.get("methods");
     if let Some(methods) = methods {
         let all: Vec<&str> = methods

@@ -302,7 +302,7 @@ impl Lints {
         }
         let any_start = bare.strip_prefix(".*").or_else(|| bare.strip_prefix("/.*"));
         if let Some(ending) = any_start.filter(|ending| !ending.is_empty()) {
-            // Of a group the first alternative.
+            // The first alternative of a group.
             let ending = ending.replace("(?:", "(").replace('\\', "");
             let ending = match (ending.split_once('('), ending.split_once(')')) {
                 (Some((before, group)), Some((_, after))) => {

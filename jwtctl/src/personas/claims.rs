@@ -107,8 +107,8 @@ fn longer_values(condition: &Node) -> Vec<Json> {
         .collect()
 }
 
-/// Adds claims with which no condition holds, as far as can be told: of a condition that is inverted, a value
-/// that it names, and of each other one, another value.
+/// Adds claims that probably fail every condition: for an inverted condition a value that it names, and for
+/// each other condition another value.
 pub(super) fn refuse(authorize: &Node, claims: &mut Map<String, Json>) {
     let Some(conditions) = authorize.get("claims") else {
         return;

@@ -9,9 +9,9 @@ use crate::core;
 use crate::policy::Loaded;
 use crate::source::Node;
 
-/// What two policies may tell apart: the same clients, and for each provider as each configuration expects
-/// its tokens, and for each `authorize`, a client that has what it asks for. Each of these also with one
-/// claim otherwise: each value, each scope, each audience, another one, and none.
+/// The clients that two policies may distinguish: those of [`personas`], for each provider those with the
+/// tokens that each configuration expects, and for each `authorize` one with the claims that it requires.
+/// Each of these also with one claim otherwise: each value, each scope, each audience, another one, and none.
 pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
     const MOST_PERSONAS: usize = 400;
     let mut found = personas(all);
@@ -108,7 +108,7 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
             .map(|loaded| core::limits_of_exp(&loaded.config, &provider))
             .collect();
         limits.dedup();
-        // Where they agree, they tell nothing apart.
+        // Equal limits distinguish no clients.
         for seconds in limits.iter().filter(|_| limits.len() > 1).flatten() {
             add(Persona {
                 name: format!("{provider}, exp in {seconds} s"),
@@ -197,7 +197,7 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
             add(persona);
         }
     }
-    // What one `authorize` asks for, without what others do.
+    // The claims that one `authorize` requires, without those of others.
     let mut seen: Vec<Map<String, Json>> = Vec::new();
     for loaded in all {
         let mut found = Vec::new();

@@ -415,7 +415,7 @@ fn clients(random: &mut Random, issuers: &Issuers, all: &[&Loaded], now: i64) ->
     clients
 }
 
-/// What tells changes apart: the rules that decide, and what becomes of the request. Two reasons of one
+/// The parts that distinguish changes: the deciding rules, and the outcome of the request. Two reasons of one
 /// status are one kind: an expired token is no other client for a rule than a forged one.
 fn kind(before: &Decided, after: &Decided) -> [String; 4] {
     let answer = |decided: &Decided| match &decided.verdict {
@@ -463,7 +463,7 @@ fn what_changes_is_reported_and_what_is_reported_changes() {
         let found = super::changes(&old, &new, &issuers, now);
         let mut reported: BTreeMap<[String; 4], &Change> = BTreeMap::new();
         for change in &found.all {
-            // Decided anew: nothing that was remembered from another request counts.
+            // Decides each request with a new engine, so that no memory of another request counts.
             let client = &found.clients[change.client];
             let before = core::decide(&old.config, &with_token(&change.request, client, &old), now);
             let after = core::decide(&new.config, &with_token(&change.request, client, &new), now);

@@ -125,7 +125,7 @@ pub(crate) fn started(listener: Value, upstream: &Upstream) -> (EnvoyProcess, Cl
     (envoy, client)
 }
 
-/// Whether the two let the same requests pass; how many were allowed by the way.
+/// Checks that both let the same requests pass. Returns the numbers of allowed and denied requests.
 pub(crate) fn compare(
     original: &Client,
     converted: &Client,

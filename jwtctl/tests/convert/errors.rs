@@ -168,7 +168,7 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
                 .any(|(at, what)| *at == line && what.contains(message)),
             "{text}\n{found:#?}"
         );
-        // What could be carried over, where that is asked for.
+        // With `--partial`, the command prints the part that it could carry over.
         assert!(
             jwtctl_with(&["convert", "-", "--partial"], &text)
                 .out

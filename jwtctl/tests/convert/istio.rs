@@ -187,7 +187,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                 }),
             )],
         ),
-        // Rules for the same requests, with what they are not for; each may allow.
+        // Several rules for the same requests, with exceptions. Each of them may allow a request.
         (
             vec![authorization_policy(
                 "ALLOW",
@@ -237,7 +237,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                 })
             })],
         ),
-        // Denials with conditions, which come before what is allowed.
+        // Denials with conditions, which Istio applies before its permissions.
         (
             vec![
                 authorization_policy(

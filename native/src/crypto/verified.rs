@@ -8,7 +8,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::PoisonError;
 
-use super::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// The number of places in a set.
 pub(crate) const PLACES: usize = 4;

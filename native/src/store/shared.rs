@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use proxy_wasm_jwt::jose::ParsedJwkSet;
 use proxy_wasm_jwt::store::{Entry, StoreKey, SwapError};
 
-use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,7 +145,7 @@ impl Shared {
         }
     }
 
-    /// Writes the value if nobody has written since `seen`.
+    /// Writes the value if no other thread has written since `seen`.
     pub(crate) fn swap(&self, key: StoreKey<'_>, seen: u64, value: &[u8]) -> Result<(), SwapError> {
         let outcome = self
             .with(key, |cell| cell.swap(seen, value))

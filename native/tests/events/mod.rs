@@ -155,7 +155,8 @@ impl Worker {
         }
     }
 
-    /// Each token that is good passes, and each other is refused, as is one of another issuer's key.
+    /// Each good token passes. The filter refuses every other token, and a token that another issuer's key
+    /// has signed.
     pub(crate) fn decide_each_token(&self) {
         for (index, token) in issuer().tokens.iter().enumerate() {
             let envoy = Box::new(Stream {

@@ -7,7 +7,7 @@ import sqlite3
 from idp import Idp
 from kit import Failure, Process, accepts, expect, free_port, http, run, token_of, unpack_debian
 
-#: What rnbyc, Glewlwyd's own tool, calls the keys of these algorithms.
+#: The names that rnbyc, Glewlwyd's own tool, gives to the keys of these algorithms.
 KEYS = {
     "RS256": "RSA2048",
     "PS256": "RSA2048",

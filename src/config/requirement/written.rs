@@ -1,4 +1,4 @@
-//! The fields of which a requirement has one, and those that may be beside it.
+//! The fields of a requirement, of which it has one, and the fields that may accompany it.
 
 use crate::config::error::ConfigError;
 use crate::config::field::Reader as _;

@@ -152,7 +152,7 @@ pub(crate) enum Crypto {
     Envoys,
     /// Takes every signature.
     SaysYes,
-    /// Answers what is no message.
+    /// Answers with bytes that are not a message.
     Babbles,
     /// There is none.
     None,

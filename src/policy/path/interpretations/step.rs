@@ -187,8 +187,8 @@ fn without_controls(mut path: &[u8]) -> Vec<u8> {
     left
 }
 
-/// The path in normal form, with each segment as [`trimmed`] leaves it. Of three dots or more, Windows leaves
-/// nothing at the end of a path, and a name within it.
+/// The path in normal form, with each segment as [`trimmed`] leaves it. Windows drops three dots or more at
+/// the end of a path, and keeps them as a name within it.
 fn with_trimmed_segments(path: &[u8]) -> Vec<u8> {
     let last = memchr::memchr_iter(b'/', path).count();
     let mut left = Vec::with_capacity(path.len());

@@ -67,7 +67,7 @@ fn largest_vm_kib(pid: u32) -> u64 {
     largest
 }
 
-/// Start, end and what is allowed.
+/// Start, end and permissions.
 fn mapping(line: &str) -> Option<(u64, u64, &str)> {
     let (addresses, rest) = line.split_once(' ')?;
     let (start, end) = addresses.split_once('-')?;

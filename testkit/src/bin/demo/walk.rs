@@ -65,7 +65,7 @@ fn take(screen: &Screen, world: &World, number: usize, step: &Step) -> bool {
     faults.is_empty()
 }
 
-/// The request as a command to type, but for its tokens.
+/// The request as a command to type, without its tokens.
 fn curl(base: &str, ask: &Ask) -> String {
     // curl normalizes paths by default.
     let flag = if ask.request.path.contains("/..") {
