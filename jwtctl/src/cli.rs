@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::explanation::hide;
+use crate::output::Outcome;
 use crate::{check, convert, expect, explain, issuer, mint, report, route, schema};
 
 /// Check, explain, test and convert configurations of proxy-wasm-jwt.
@@ -38,23 +39,6 @@ enum Command {
     },
 }
 
-/// How a result is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-/// The result of a command.
-pub(crate) enum Outcome {
-    /// All is well.
-    Fine,
-    /// There is a finding, or the filter refuses a request.
-    Found,
-}
-
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
@@ -79,19 +63,5 @@ pub fn main() -> ExitCode {
             eprintln!("jwtctl: {}", hide(&report::printable(&message), &[]));
             ExitCode::from(2)
         }
-    }
-}
-
-/// Prints one or more lines, without tokens, which may be in URLs, in headers, and in text at a wrong place.
-pub(crate) fn print(text: &str) {
-    print_whole(&hide(text, &[]));
-}
-
-/// Prints the result unchanged. It is no fault if the reader has closed the pipe.
-pub(crate) fn print_whole(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
     }
 }

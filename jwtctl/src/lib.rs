@@ -36,6 +36,8 @@ mod issuer;
 #[cfg(feature = "cli")]
 mod mint;
 #[cfg(feature = "cli")]
+mod output;
+#[cfg(feature = "cli")]
 mod personas;
 #[cfg(feature = "cli")]
 mod route;
@@ -49,4 +51,4 @@ mod yaml;
 #[cfg(feature = "cli")]
 pub use cli::main;
 #[cfg(feature = "cli")]
-use cli::{Outcome, Output, print, print_whole};
+use output::{Outcome, Output, print, print_whole};

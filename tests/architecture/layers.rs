@@ -233,6 +233,15 @@ fn the_files_of_a_module_use_each_other_in_no_circle() {
 }
 
 #[test]
+fn the_files_of_the_tool_use_each_other_in_no_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("jwtctl/src/lib.rs");
+    let arrows = Crate::read(&root).arrows();
+    assert!(arrows.len() > 30, "only {} arrows were found", arrows.len());
+    let found = circle(&arrows);
+    assert!(found.is_none(), "{found:?}");
+}
+
+#[test]
 fn the_page_for_contributors_lists_the_modules_in_this_order() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/design.md");
     let page = std::fs::read_to_string(path).expect("the page");
