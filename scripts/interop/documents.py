@@ -358,7 +358,9 @@ def policy_requests(name, found, tokens, headers, places):
     """Requests of a policy: some of all, with the token in each place and where no rule looks for it."""
     names = {"authorization": "Bearer "}
     for one in (one for all in headers for one in all):
-        names[one["name"].lower()] = one.get("prefix", one.get("valuePrefix", ""))
+        prefix = one.get("prefix", one.get("valuePrefix", ""))
+        # Clients send the scheme as they always do, also where the policy names it without the space.
+        names[one["name"].lower()] = prefix + " " * (prefix[-1:].isalpha())
     cookies = {one for place in places for one in place.get("fromCookies", place.get("cookies", []))}
     targets = list(policies.targets_of(found))
     for verb, target, more in random.Random(name).sample(targets, min(len(targets), MOST_TARGETS)):

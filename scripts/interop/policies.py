@@ -150,6 +150,18 @@ ISTIO = {
          {"issuer": B, "forwardOriginalToken": True, "outputClaimToHeaders": [{"header": "user-id", "claim": "sub"}]}],
         [("DENY", [rule(without=["*"], to={"notPaths": ["/login/*", "/login/**", "/oauth2/*"]})])],
     ),
+    "the scheme without a space, and every method": (
+        [{"issuer": B, "audiences": ["api"], "fromHeaders": [{"name": "Authorization", "prefix": "Bearer"}]}],
+        [
+            (
+                "ALLOW",
+                [
+                    rule(principals=[f"{B}/*"], when=claim("role", "admin")),
+                    rule(to={"methods": ["GET", "POST", "PUT", "DELETE"], "paths": ["/open/*", "*/open"]}),
+                ],
+            )
+        ],
+    ),
     "roles by the beginning of a path": (
         [{"issuer": A, "audiences": ["api", "mobile"]}],
         [

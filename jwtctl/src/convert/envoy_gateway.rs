@@ -308,6 +308,13 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
                 "jwt" => {
                     notes.only(part, &["provider", "scopes", "claims"], "principal.jwt");
                     let name = part.text_at(&["provider"]).unwrap_or_default().to_owned();
+                    if !providers.iter().any(|(known, _)| *known == name) {
+                        let place = part.get("provider").map_or(&part.place, |node| &node.place);
+                        notes.lost(
+                            place,
+                            format!("`jwt.providers` has no `{name}`, so no token meets this rule; write the name of a provider"),
+                        );
+                    }
                     need = need.and(&Need::one_of(vec![Test::Provider(name, true)]));
                     for scope in part.get("scopes").map_or(&[][..], Node::elements) {
                         need = need.and(&Need::one_of(scope_tests(&SCOPES, scope)));

@@ -264,7 +264,8 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
             "local_jwks",
             map(vec![("inline_string", jwks.clone())]),
         );
-    } else if let Some(uri) = rule.get("jwksUri") {
+    // Istio takes both spellings of this one field.
+    } else if let Some(uri) = rule.get("jwksUri").or_else(|| rule.get("jwks_uri")) {
         let cluster = super::cluster_of(uri.text().unwrap_or_default());
         notes.look(
             &uri.place,
@@ -448,6 +449,16 @@ fn grant(
                 key => claim_path(key),
             };
             if let Some(path) = claim {
+                if let [name] = path.as_slice()
+                    && name.contains(['/', '.'])
+                    && !name.contains(':')
+                {
+                    let parts = name.replace(['/', '.'], "][");
+                    let message = format!(
+                        "Istio reads a claim of the name `{name}`; a member of an object is `request.auth.claims[{parts}]`"
+                    );
+                    notes.look(&place, message);
+                }
                 let tests = claim_tests(&path, &place, values, split);
                 let found = Need::one_of(tests);
                 need = need.and(&if holds { found } else { found.negated() });
@@ -579,11 +590,19 @@ fn principals(values: &Node, issuers: &Providers, notes: &mut Notes) -> Need {
     for value in values.elements() {
         let found = value.text().unwrap_or_default();
         let one = principal(found, value, issuers).unwrap_or_else(|issuer| {
+            // People leave out a slash at the end of the issuer, or write `*` for the rest of its path.
+            let meant = issuers
+                .iter()
+                .map(|(_, known)| known)
+                .find(|known| found.strip_suffix("/*").is_some_and(|start| known.starts_with(start)));
+            let advice = match meant {
+                Some(known) => format!("write `{known}/*` for `{known}`"),
+                None => "add that RequestAuthentication, or remove this value".to_owned(),
+            };
             notes.lost(
                 &value.place,
                 format!(
-                    "no RequestAuthentication here has the issuer {issuer}, the text before the last slash; add \
-                     that RequestAuthentication, or remove this value"
+                    "no RequestAuthentication here has the issuer {issuer}, the text before the last slash; {advice}"
                 ),
             );
             Need::never()

@@ -179,3 +179,53 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
     assert_eq!(jwtctl_with(&["convert", "-"], "a: 1").code, 2);
     assert_eq!(jwtctl_with(&["convert", "-"], "a: [").code, 2);
 }
+
+#[test]
+fn names_that_miss_by_a_little_are_pointed_out() {
+    let text = "\
+kind: RequestAuthentication
+spec:
+  jwtRules: [{issuer: 'https://a.example.com/', jwks_uri: 'https://keys.example.com/k'}]
+---
+kind: AuthorizationPolicy
+spec:
+  rules:
+  - from: [{source: {requestPrincipals: ['https://a.example.com/*']}}]
+    when: [{key: 'request.auth.claims[realm_access/roles]', values: [admin]}]
+  - when: [{key: 'request.auth.claims[https://a.example.com/roles]', values: [admin]}]
+";
+    let ran = jwtctl_with(&["convert", "-", "--findings", "json"], text);
+    assert_eq!(ran.code, 1);
+    let found = errors(&ran);
+    assert!(
+        found
+            .iter()
+            .any(|(_, what)| what.contains("write `https://a.example.com//*`")),
+        "{found:?}"
+    );
+    assert!(
+        ran.err.contains("`request.auth.claims[realm_access][roles]`"),
+        "{}",
+        ran.err
+    );
+    assert!(!ran.err.contains("[https:]"), "{}", ran.err);
+    // The spelling of the field is not lost, as it was.
+    let ran = jwtctl_with(&["convert", "-", "--bare", "--partial"], text);
+    assert!(ran.out.contains("uri: https://keys.example.com/k"), "{}", ran.out);
+    let text = "\
+kind: SecurityPolicy
+spec:
+  jwt: {providers: [{name: corp, issuer: 'https://a.example.com', audiences: [a]}]}
+  authorization:
+    rules:
+    - {action: Allow, principal: {jwt: {provider: crop, scopes: [a]}}}
+    - {action: Allow, principal: {jwt: {provider: corp, scopes: [a]}}}
+";
+    let ran = jwtctl_with(&["convert", "-", "--findings", "json"], text);
+    let found = errors(&ran);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found.iter().any(|(_, what)| what.contains("has no `crop`")),
+        "{found:?}"
+    );
+}
