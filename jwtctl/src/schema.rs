@@ -20,7 +20,8 @@ pub(crate) fn run(_: &Arguments) -> Result<Outcome, String> {
     Ok(Outcome::Fine)
 }
 
-/// The objects of which the filter refuses `null`: a template without its value would leave out a test or a requirement.
+/// The objects of which the filter refuses `null`: a template without its value would leave out a test or a
+/// requirement.
 const DECIDING: [&str; 9] = [
     "requirement_map.<name>",
     "rules[]",

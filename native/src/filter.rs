@@ -30,7 +30,8 @@ const AGAIN: u64 = 20;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Filter {
-    /// The configuration as Envoy passed it, with the contents of its files. Each worker parses it for itself.
+    /// The configuration as Envoy passed it, with the contents of its files. Each worker parses it for
+    /// itself.
     pub(crate) text: Box<[u8]>,
     pub(crate) metrics: Metrics,
     /// Lives as long as the configuration.

@@ -1,5 +1,5 @@
-//! Envoy's `DataSource` in a file or in the environment, for keys and secrets: only a module without a sandbox can
-//! read them.
+//! Envoy's `DataSource` in a file or in the environment, for keys and secrets: only a module without a
+//! sandbox can read them.
 //!
 //! The core reads bytes in the configuration itself. So the module puts the bytes into the text, once for all
 //! workers, before anything reads it.

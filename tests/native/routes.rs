@@ -140,8 +140,8 @@ fn the_nearest_configuration_counts() {
     assert_alive(&envoy);
 }
 
-/// Envoy gives the filter the configuration of a route whatever module has made it. To read the memory of another
-/// module would end Envoy.
+/// Envoy gives the filter the configuration of a route whatever module has made it. To read the memory of
+/// another module would end Envoy.
 #[test]
 fn a_configuration_of_another_module_is_not_read() {
     let name = format!("libjwt-{}.so", std::process::id());

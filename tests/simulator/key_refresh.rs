@@ -467,8 +467,8 @@ fn a_rotated_key_is_learnt_in_a_flood_of_new_kids_that_come_again() {
     }
 }
 
-/// Six fetches a minute cannot be less than 10 s apart on the average, so nothing helps against a client whose `kid`s all
-/// look like the one of a rotated key.
+/// Six fetches a minute cannot be less than 10 s apart on the average, so nothing helps against a client
+/// whose `kid`s all look like the one of a rotated key.
 #[test]
 fn a_rotated_key_is_learnt_in_a_flood_of_kids_that_last() {
     for (kids, seconds) in [(20, 3), (50, 5), (100, 4)] {
