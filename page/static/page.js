@@ -129,10 +129,25 @@ const MARKS = new Map([
 function table(caption, headings, rows) {
   const head = make("tr", {}, ...headings.map((heading) => make("th", { scope: "col" }, heading)));
   const body = make("tbody", {}, ...rows.map((cells) => make("tr", {}, ...cells)));
+  // On a narrow screen the cells of a row are below each other: each needs its heading, and what is no table for the
+  // layout stays one for a screen reader.
+  for (const cells of rows) {
+    cells.forEach((cell, column) => {
+      cell.dataset.heading = headings[column];
+      cell.setAttribute("role", column === 0 ? "rowheader" : "cell");
+    });
+  }
+  for (const cell of head.children) {
+    cell.setAttribute("role", "columnheader");
+  }
+  for (const row of [head, ...body.children]) {
+    row.setAttribute("role", "row");
+  }
+  body.setAttribute("role", "rowgroup");
   return make(
     "div",
     { className: "scroll", tabIndex: 0, role: "region", "aria-label": caption },
-    make("table", {}, make("thead", {}, head), body),
+    make("table", { role: "table" }, make("thead", { role: "rowgroup" }, head), body),
   );
 }
 

@@ -385,6 +385,21 @@ test("a narrow screen does not scroll sideways", async () => {
   }
 });
 
+test("on a narrow screen each cell of a table has room for its text", async () => {
+  await page.setViewportSize({ width: 360, height: 800 });
+  for (const name of ["A token that has expired", "A good token"]) {
+    await loadExample(name);
+    const cells = await page.evaluate(() => [...document.querySelectorAll("tbody td:nth-child(n + 3):not(:empty)")].map((cell) => {
+      const { left, right } = cell.getBoundingClientRect();
+      return [cell.textContent, right - left, right];
+    }));
+    assert.ok(cells.length > 5, `${cells.length} cells`);
+    for (const [text, width, right] of cells) {
+      assert.ok(width > 200 && right <= 360, `${name}, ${text}: ${width} wide, to ${right}`);
+    }
+  }
+});
+
 test("everything can be done with the keyboard", async () => {
   const reached = [];
   for (let presses = 0; presses < 12; presses += 1) {
