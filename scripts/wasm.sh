@@ -42,7 +42,7 @@ rustup_build() (
     export WASM_LD CARGO_TARGET_WASM32_WASIP1_LINKER=$linker
     WASM_LD=$(rustup_linker)
     rustflags "${flags[@]}"
-    cargo rustc "${build[@]}"
+    cargo rustc "${build[@]}" -- "${last[@]}"
 )
 
 # Debian's Wasm linker must be of the compiler's own LLVM version: an older linker may not read the objects.
@@ -67,7 +67,7 @@ debian_build() (
     WASM_LD=$(debian_linker)
     # No start-up objects in this wasi-libc; the SDK's `main!` defines `_initialize`.
     rustflags "${flags[@]}" -C link-self-contained=no -L native=/usr/lib/wasm32-wasi
-    with_debian_rust /usr/bin/cargo rustc -Z build-std=std,panic_abort "${build[@]}"
+    with_debian_rust /usr/bin/cargo rustc -Z build-std=std,panic_abort "${build[@]}" -- "${last[@]}"
 )
 
 # --- choose
@@ -137,6 +137,9 @@ flags=("--remap-path-prefix=$PWD=" -C target-feature=+simd128)
 for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags+=("--remap-path-prefix=$directory=")
 done
+# For the last crate, so for the optimization across crates: only small functions that are marked `#[inline]` are
+# copied into their callers. V8 compiles every copy when Envoy starts, and needs some 40 bytes for each byte of it.
+last=(-C llvm-args=-inlinehint-threshold=100)
 linker=$PWD/scripts/wasm-ld.sh
 flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")
 "${choice}_build"

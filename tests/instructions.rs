@@ -457,7 +457,7 @@ const WORST: &[Budget] = &[
     budget("1000 parts of a header", 5_140_000, 7),
     budget("1000 matchers of 90 values", 13_600_000, 7),
     budget("20 parameters", 31_600_000, 8),
-    budget("20 cookies", 20_200_000, 8),
+    budget("20 cookies", 23_200_000, 8),
     budget("10,000 rules with a token", 6_500_000, 9),
     budget("1000 rules with scopes of their own", 40_400_000, 9),
     budget("1000 named requirements", 5_900_000, 9),
