@@ -5,7 +5,6 @@ use super::error::{ConfigError, ConfigProblem};
 use super::fields::ProviderObject;
 use super::node::Node;
 use super::reader::Fields;
-use super::remote;
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 use crate::json::Kind;
 
@@ -38,9 +37,9 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
     let mut pattern = None;
     for spelling in &spellings {
         let issuer = spelling.name()?;
-        if remote::is_discovery_document(&issuer) {
+        if issuer.contains("/.well-known/") {
             return Err(spelling
-                .invalid("is the URL of the discovery document; write that document's member `issuer`"));
+                .invalid("is the URL of a document; write the `issuer` that the discovery document names"));
         }
         if issuers.contains(&issuer) {
             return Err(spelling.invalid(format!("`{issuer}` is in the list twice")));

@@ -43,7 +43,7 @@ pub(super) fn in_name(text: &str) -> Option<String> {
 /// The fault of a text that is a part of a value. Its spaces may be intended.
 pub(super) fn placeholder(text: &str) -> Option<String> {
     let is_name = |name: &[u8]| {
-        let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b" _-.".contains(byte);
+        let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b" _-.,:/".contains(byte);
         !name.is_empty() && name.iter().all(is_letter)
     };
     let is_left = match text.as_bytes() {
@@ -97,6 +97,7 @@ mod tests {
             "${A:-b}",
             "{{ .Values.a }}",
             "<your-issuer>",
+            "<your issuer, such as https://login.example.com/>",
             "$ISSUER",
             "%ISSUER%",
         ] {

@@ -105,7 +105,7 @@ pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
 }
 
 /// Whether an address, or the path of one, is a discovery document's.
-pub(super) fn is_discovery_document(address: &str) -> bool {
+fn is_discovery_document(address: &str) -> bool {
     address.ends_with("/.well-known/openid-configuration")
         || address.ends_with("/.well-known/oauth-authorization-server")
 }
