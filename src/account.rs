@@ -150,7 +150,7 @@ impl<'a> Account<'a> {
                     ""
                 })
             }
-            Shortfall::Scope => {
+            Shortfall::Scope { missing } => {
                 let authorization = match self.denial.reason {
                     Reason::TokenRejected => self
                         .provider()
@@ -166,7 +166,14 @@ impl<'a> Account<'a> {
                 } else {
                     "needs one of "
                 })?;
-                write_list(to, scopes.wanted.iter(), |to, scope| to.write_str(scope))
+                write_list(to, scopes.wanted.iter(), |to, scope| to.write_str(scope))?;
+                if !scopes.all || scopes.wanted.len() < 2 || missing == 0 {
+                    return Ok(());
+                }
+                to.write_str("; lacks ")?;
+                write_list(to, scopes.words.selected(missing), |to, scope| {
+                    to.write_str(scope)
+                })
             }
         }
     }

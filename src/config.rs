@@ -166,8 +166,6 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     for patterns in names.patterns.values() {
         patterns.finish();
     }
-    // The module has no room for this check.
-    #[cfg(not(target_family = "wasm"))]
     reach::warn_of_hidden(&policy, &mut names.warnings);
     let distinguishes_clients = policy.distinguishes_clients();
     let reads_certificate = providers

@@ -174,8 +174,11 @@ pub struct Denial {
 /// The condition that a valid token does not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortfall {
-    /// A scope.
-    Scope,
+    /// Scopes.
+    Scope {
+        /// A bit for each of the first 64 wanted scopes, in order of the text, that the token lacks.
+        missing: u64,
+    },
     /// A condition on a claim.
     Condition {
         /// The condition.
@@ -203,7 +206,7 @@ impl Denial {
     #[must_use]
     pub const fn lacking(shortfall: Shortfall) -> Self {
         let reason = match shortfall {
-            Shortfall::Scope => Reason::ScopeInsufficient,
+            Shortfall::Scope { .. } => Reason::ScopeInsufficient,
             Shortfall::Condition { .. } => Reason::ClaimRejected,
         };
         Self::new(reason).short_of(shortfall)

@@ -6,7 +6,6 @@
 mod authorize;
 mod candidates;
 mod header;
-#[cfg(not(target_family = "wasm"))]
 mod hidden;
 mod host;
 mod likeness;

@@ -6,7 +6,12 @@
 //! read them before you commit them.
 
 #![cfg(test)]
-#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly, and reads the clock"
+)]
 
 use proxy_wasm_jwt::config::{Config, ConfigError};
 use serde_json::{Value, json};
@@ -62,6 +67,32 @@ fn faults_have_the_order_of_the_text() {
 #[test]
 fn the_good_configuration_is_good() {
     Config::parse(good().to_string().as_bytes()).expect("what the faults are made from");
+}
+
+/// Every worker searches for hidden rules when it reads a configuration. Without a bound, one of these took
+/// more than a minute.
+#[test]
+fn very_many_rules_end_the_search_for_hidden_ones() {
+    let rule = |name: String, value: String| {
+        let header = json!({"name": name, "string_match": {"exact": value}});
+        json!({"match": {"headers": [header]}, "requires": {"provider_name": "corp"}})
+    };
+    let numbers = 0..5_000;
+    let of_one_field = numbers.clone().map(|at| rule("x".into(), at.to_string()));
+    let of_many_fields = numbers.map(|at| rule(format!("x{at}"), "1".into()));
+    for rules in [of_one_field.collect::<Vec<_>>(), of_many_fields.collect()] {
+        let mut config = good();
+        config["rules"] = json!(rules);
+        let before = std::time::Instant::now();
+        let config = Config::parse(config.to_string().as_bytes()).expect("a good configuration");
+        assert!(
+            !config
+                .warnings
+                .iter()
+                .any(|warning| warning.contains("never matches"))
+        );
+        assert!(before.elapsed().as_secs() < 30, "{:?}", before.elapsed());
+    }
 }
 
 /// The block with the message that its configuration gets.

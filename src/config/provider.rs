@@ -45,8 +45,6 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
     let headers = fields.or_default(read_header_rules(&fields, names));
     fields.or_default(read_jwt_cache(&fields));
     let keys = fields.keep(key_source::read(&fields, &claims.issuers, names.read_keys));
-    // The module has no room for this check.
-    #[cfg(not(target_family = "wasm"))]
     if let (Some(node), Some(KeySource::Local(parsed))) = (written_algorithms, &keys)
         && !parsed
             .set

@@ -243,7 +243,6 @@ const fn kind(paths: Paths, ignore_case: bool) -> char {
 }
 
 /// Warns of rules that earlier rules hide together.
-#[cfg(not(target_family = "wasm"))]
 pub(super) fn warn_of_hidden(policy: &Policy, warnings: &mut Vec<String>) {
     for (rule, part, by) in policy.hidden() {
         let mut place = format!("rules[{}]", rule.index());

@@ -56,7 +56,6 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
             Test::Regex => {
                 let pattern = string_matcher::read_regex(found)?;
                 refuse_useless_pattern(found)?;
-                #[cfg(not(target_family = "wasm"))]
                 warn_of_open_pattern(found, names)?;
                 reach.pattern(found.value().text().into(), &pattern);
                 Some(PathTest::Pattern(names.patterns("path").add(pattern)))
@@ -287,9 +286,7 @@ fn is_optional(next: Option<u8>) -> bool {
     matches!(next, Some(b'?' | b'*' | b'{'))
 }
 
-/// Warns of a pattern that other products would search for in the path. The module has no room for this
-/// check.
-#[cfg(not(target_family = "wasm"))]
+/// Warns of a pattern that other products would search for in the path.
 fn warn_of_open_pattern(node: &Node<'_>, names: &mut Names) -> Result<(), Box<ConfigError>> {
     let fields = node.fields(RegexObject)?;
     let node = fields.require(RegexObject::regex)?;

@@ -53,7 +53,6 @@ impl StringMatcher {
     }
 
     /// The only text that it matches, if there is one.
-    #[cfg(not(target_family = "wasm"))]
     #[must_use]
     pub fn only(&self) -> Option<&[u8]> {
         match &self.test {

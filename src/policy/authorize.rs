@@ -111,6 +111,12 @@ impl Words {
         all
     }
 
+    /// The texts whose bits are set, in order.
+    pub fn selected(&self, bits: u64) -> impl Iterator<Item = &Box<str>> {
+        let words = (0..64).zip(&self.0);
+        words.filter_map(move |(at, word)| (bits >> at & 1 == 1).then_some(word))
+    }
+
     fn place(&self, word: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|known| (**known).cmp(word))
     }
@@ -203,10 +209,8 @@ impl Authorization {
         request: &RequestHead,
         effort: &mut Effort,
     ) -> Result<(), Shortfall> {
-        if let Some(scopes) = &self.scopes
-            && !scopes.are_held(jwt, effort)
-        {
-            return Err(Shortfall::Scope);
+        if let Some(scopes) = &self.scopes {
+            scopes.check(jwt, effort)?;
         }
         match self
             .conditions
@@ -223,7 +227,7 @@ impl Authorization {
 }
 
 impl Scopes {
-    fn are_held(&self, jwt: &VerifiedJwt<'_>, effort: &mut Effort) -> bool {
+    fn check(&self, jwt: &VerifiedJwt<'_>, effort: &mut Effort) -> Result<(), Shortfall> {
         let mut held = vec![false; self.words.0.len()];
         let mut hold = |scope: &str| {
             let held = self.words.find(scope).and_then(|index| held.get_mut(index));
@@ -248,10 +252,16 @@ impl Scopes {
                 Kind::Null | Kind::Bool | Kind::Number | Kind::Object => {}
             }
         }
-        match self.all {
+        let is_enough = match self.all {
             true => held.iter().all(|held| *held),
             false => held.iter().any(|held| *held),
+        };
+        if is_enough {
+            return Ok(());
         }
+        let bits = held.iter().take(64).rev();
+        let missing = bits.fold(0, |bits, held| bits << 1 | u64::from(!held));
+        Err(Shortfall::Scope { missing })
     }
 }
 

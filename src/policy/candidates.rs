@@ -176,6 +176,12 @@ impl RuleIndex {
 }
 
 impl Candidates<'_> {
+    /// Leaves the rules with patterns out, and returns the number of the others that it has collected.
+    pub(super) fn skip_patterns(&mut self) -> usize {
+        self.by_pattern = Some(Vec::new());
+        self.found.len()
+    }
+
     /// The first candidate at or after this rule. The function tries patterns only if one of them could be
     /// the first.
     #[inline(never)]

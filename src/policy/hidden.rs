@@ -15,8 +15,15 @@ use crate::request::RequestHead;
 /// A value that represents all values that no rule names.
 const OTHER: &[u8] = b"zqxj";
 
-/// The most requests that the search tries.
-const MOST_REQUESTS: usize = 20_000;
+/// The most steps of the searches for one configuration. Each compares a rule with a request. Every worker
+/// does this when it reads the configuration.
+const MOST_STEPS: usize = 200_000;
+
+/// The steps for one further request, whose path has to be read.
+const REQUEST_STEPS: usize = 8;
+
+/// The most paths, fields, and values of a field that one search distinguishes.
+const MOST_VALUES: usize = 64;
 
 /// The values of a field that rules distinguish. An empty value means that the field is absent.
 type Axis = (FieldId, Vec<Vec<u8>>);
@@ -30,7 +37,10 @@ struct Search<'p> {
     axes: Vec<Axis>,
     /// The rules that match its requests, in order.
     by: Vec<RuleId>,
+    /// The steps that are left. With none, the search is not sure.
     left: usize,
+    /// There are more paths, fields or values than the search distinguishes.
+    is_beyond: bool,
 }
 
 impl Search<'_> {
@@ -71,21 +81,27 @@ impl Search<'_> {
     }
 
     fn add_path(&mut self, path: &[u8]) {
-        if !self.paths.iter().any(|known| known == path) {
+        if !self.is_beyond && !self.paths.iter().any(|known| known == path) {
+            self.is_beyond |= self.paths.len() >= MOST_VALUES;
             self.paths.push(path.to_vec());
         }
     }
 
     #[inline(never)]
     fn add(&mut self, field: FieldId, other: &[u8], value: &[u8]) {
+        if self.is_beyond {
+            return;
+        }
         let known = self.axes.iter().position(|(known, _)| *known == field);
         let at = known.unwrap_or(self.axes.len());
         if known.is_none() {
+            self.is_beyond |= at >= MOST_VALUES;
             self.axes.push((field, vec![other.to_vec()]));
         }
         if let Some((_, values)) = self.axes.get_mut(at)
             && !values.iter().any(|known| known == value)
         {
+            self.is_beyond |= values.len() >= MOST_VALUES;
             values.push(value.to_vec());
         }
     }
@@ -104,17 +120,19 @@ impl Search<'_> {
         while let Some(path) = self.paths.get(at).cloned() {
             at = at.saturating_add(1);
             let is_own = path.starts_with(own) && !(is_whole && path != own);
-            let mut next = 0;
-            let mut is_taken = !is_own;
-            while is_own && let Some(id) = self.next_rule(next, &path) {
-                is_taken = true;
-                next = id.index().saturating_add(1);
-                let rule = self.policy.rules.get(id.index());
-                for part in rule.into_iter().flat_map(|rule| &rule.matcher.0) {
-                    self.take(part);
-                }
+            if !is_own {
+                continue;
             }
-            if !is_taken {
+            let mut is_taken = false;
+            let (request, read) = (RequestHead::new(), RequestPath::new(&path));
+            self.visit(&Matched::new(&request), &read, &mut |search, _, matcher| {
+                is_taken = true;
+                for part in &matcher.0 {
+                    search.take(part);
+                }
+                search.is_beyond
+            });
+            if !is_taken || self.is_beyond {
                 return false;
             }
         }
@@ -125,28 +143,46 @@ impl Search<'_> {
             .iter()
             .all(|path| self.covers(path, &axes, &RequestHead::new()))
             && !self.by.is_empty()
+            && self.left > 0
     }
 
-    /// The first earlier rule from this one on that may match a request with this path, if the tried requests
-    /// show all that its tests can match.
-    fn next_rule(&self, from: usize, path: &[u8]) -> Option<RuleId> {
-        let request = RequestHead::new();
-        let (matched, path) = (Matched::new(&request), RequestPath::new(path));
-        let mut next = u32::try_from(from).ok()?;
-        let mut candidates = self.policy.index.candidates(&path);
-        loop {
-            if let Some(candidates) = &mut candidates {
-                next = candidates.from(next, &path, &matched)?;
-            }
-            let rule = RuleId::new(usize::try_from(next).ok()?);
-            next = next.saturating_add(1);
-            if rule >= self.rule {
-                return None;
-            }
-            if is_plain(&self.policy.rules.get(rule.index())?.matcher) {
-                return Some(rule);
-            }
+    /// Shows each earlier rule that may match a request with this path, in order, until the caller has seen
+    /// enough. Leaves out the rules that distinguish more than the tried requests show.
+    fn visit<'r>(
+        &mut self,
+        matched: &Matched<'r>,
+        path: &RequestPath<'r>,
+        is_enough: &mut dyn FnMut(&mut Self, RuleId, &AnyMatcher) -> bool,
+    ) {
+        let mut candidates = self.policy.index.candidates(path);
+        if let Some(candidates) = &mut candidates {
+            self.spend(candidates.skip_patterns());
         }
+        let mut next = 0;
+        while self.left > 0 {
+            if let Some(candidates) = &mut candidates {
+                let Some(found) = candidates.from(next, path, matched) else {
+                    return;
+                };
+                next = found;
+            }
+            let Ok(id) = usize::try_from(next).map(RuleId::new) else {
+                return;
+            };
+            let rule = self.policy.rules.get(id.index());
+            let Some(rule) = rule.filter(|_| id < self.rule) else {
+                return;
+            };
+            self.spend(rule.matcher.0.len());
+            if is_plain(&rule.matcher) && is_enough(self, id, &rule.matcher) {
+                return;
+            }
+            next = next.saturating_add(1);
+        }
+    }
+
+    fn spend(&mut self, steps: usize) {
+        self.left = self.left.saturating_sub(steps);
     }
 
     /// Whether earlier rules match all requests of the part with this path.
@@ -160,26 +196,20 @@ impl Search<'_> {
                 self.covers(path, axes, &request)
             });
         }
+        self.spend(REQUEST_STEPS);
         let (matched, read) = (Matched::new(request), RequestPath::new(path));
         if self.part.matches(&matched, &read) != Match::YES {
-            return true;
+            return self.left > 0;
         }
-        let Some(left) = self.left.checked_sub(1) else {
-            return false;
-        };
-        self.left = left;
-        let mut next = 0;
-        while let Some(id) = self.next_rule(next, path) {
-            next = id.index().saturating_add(1);
-            let rule = self.policy.rules.get(id.index());
-            if rule.is_some_and(|rule| rule.matcher.matches(&matched, &read) == Match::YES) {
-                if let Err(at) = self.by.binary_search(&id) {
-                    self.by.insert(at, id);
-                }
-                return true;
+        let mut is_covered = false;
+        self.visit(&matched, &read, &mut |search, id, matcher| {
+            is_covered = matcher.matches(&matched, &read) == Match::YES;
+            if is_covered && let Err(at) = search.by.binary_search(&id) {
+                search.by.insert(at, id);
             }
-        }
-        false
+            is_covered
+        });
+        is_covered
     }
 }
 
@@ -213,7 +243,7 @@ impl Policy {
     #[must_use]
     pub fn hidden(&self) -> Vec<(RuleId, usize, Vec<RuleId>)> {
         let mut found = Vec::new();
-        let mut left = MOST_REQUESTS;
+        let mut left = MOST_STEPS;
         for (index, rule) in self.rules.iter().enumerate() {
             for (position, part) in rule.matcher.0.iter().enumerate() {
                 let mut search = Search {
@@ -224,11 +254,15 @@ impl Policy {
                     axes: Vec::new(),
                     by: Vec::new(),
                     left,
+                    is_beyond: false,
                 };
                 if search.is_hidden() {
                     found.push((search.rule, position, std::mem::take(&mut search.by)));
                 }
                 left = search.left;
+                if left == 0 {
+                    return found;
+                }
             }
         }
         found

@@ -147,7 +147,6 @@ impl PathPattern {
         &self.test
     }
 
-    #[cfg(not(target_family = "wasm"))]
     pub(super) const fn ignores_case(&self) -> bool {
         self.ignore_case
     }

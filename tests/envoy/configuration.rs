@@ -1,15 +1,18 @@
 //! Envoy refuses an invalid configuration with the reason in the log, and keeps the running one.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 use testkit::{
     Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter,
 };
 
 use super::{Stack, assert_alive, replaceable};
-use crate::scenarios::{config, local_provider, token, with};
+use crate::scenarios::{config, local_provider, token, with, world};
 
 #[test]
 fn envoy_does_not_start_with_a_faulty_configuration() {
+    let only_ed25519 = testkit::jwks(&[&world().ed25519]).to_string();
     for (config, message) in [
         (
             json!({}),
@@ -33,6 +36,13 @@ fn envoy_does_not_start_with_a_faulty_configuration() {
             "configuration refused: rules[0].authorize.claims[0].equals: a google.protobuf.Struct has no whole numbers beyond 2^53",
         ),
         (
+            config(with(
+                local_provider(),
+                json!({"algorithms": ["RS256"], "local_jwks": {"inline_string": only_ed25519}}),
+            )),
+            "providers.corp.algorithms: no token can be accepted: no key of `local_jwks` is for one of these",
+        ),
+        (
             config(with(local_provider(), json!({"isuer": "x"}))),
             "configuration refused: providers.corp: unknown field `isuer`; did you mean `issuer`?",
         ),
@@ -53,6 +63,29 @@ fn envoy_does_not_start_with_a_faulty_configuration() {
         let log =
             EnvoyProcess::try_start(&bootstrap, &EnvoyOptions::default()).expect_err("Envoy has started");
         assert!(log.contains(&message), "{message}\n{log}");
+    }
+}
+
+#[test]
+fn rules_without_effect_are_in_the_log() {
+    let rule = |matcher: Value| json!({"match": matcher, "requires": {"provider_name": "corp"}});
+    let rules = [
+        rule(json!({"prefix": "/a", "methods": ["GET"]})),
+        rule(json!({"prefix": "/a", "not": {"methods": ["GET"]}})),
+        rule(json!({"prefix": "/a/b"})),
+        rule(json!({"safe_regex": {"regex": "^/x"}})),
+    ];
+    let stack = Stack::start(with(config(local_provider()), json!({"rules": rules})));
+    for line in [
+        "rules[2]: never matches: rules[0] and rules[1] take every request that this matches",
+        "rules[3].match.safe_regex.regex: the pattern has to match the whole path",
+    ] {
+        let patience = Duration::from_secs(10);
+        assert!(
+            stack.envoy.wait_for_log(line, patience),
+            "{line}\n{}",
+            stack.envoy.log()
+        );
     }
 }
 

@@ -282,7 +282,7 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
         (
             get("/scoped").bearer(&good().claim("scope", "orders:read").mint()),
             "scope_insufficient",
-            "needs all of orders:read, orders:write",
+            "needs all of orders:read, orders:write; lacks orders:write",
         ),
         (
             get("/admin").bearer(&good().mint()),

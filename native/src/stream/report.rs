@@ -28,7 +28,7 @@ impl Stream {
         host.set_filter_state("wasm.jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
             Some(Shortfall::Condition { id, .. }) => config.conditions.get(id.index()),
-            Some(Shortfall::Scope) | None => None,
+            Some(Shortfall::Scope { .. }) | None => None,
         };
         if let Some(condition) = condition {
             host.set_filter_state("wasm.jwt.condition", condition.as_bytes());

@@ -43,7 +43,7 @@ impl Filter {
             Some(Shortfall::Condition { id, .. }) => {
                 self.config.conditions.get(id.index()).map(String::as_str)
             }
-            Some(Shortfall::Scope) | None => None,
+            Some(Shortfall::Scope { .. }) | None => None,
         };
         if let Some(condition) = condition {
             let _ = abi::set_filter_state("jwt.condition", condition.as_bytes());
