@@ -17,6 +17,7 @@ pub(super) fn list() -> Vec<Scenario> {
             .token(nested(33), denied("token_malformed"))
             .token(nested(1000), denied("token_malformed")),
         as_issuers_write_them(),
+        extreme_times(),
         Scenario::local("the issuer is compared exactly")
             .token(
                 token().claim("iss", "https://evil.example").mint(),
@@ -178,6 +179,58 @@ pub(super) fn list() -> Vec<Scenario> {
             denied("claim_missing"),
         ),
     ]
+}
+
+/// RFC 7519 section 2: a NumericDate is any JSON number.
+fn extreme_times() -> Scenario {
+    let claiming = |name: &str, number: &str| {
+        let exp = match name {
+            "exp" => String::new(),
+            _ => format!(r#""exp":{},"#, testkit::unix_now() + 600),
+        };
+        let payload = format!(r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}",{exp}"{name}":{number}}}"#);
+        token().raw_payload(payload.as_bytes()).mint()
+    };
+    let far = ["253402300800", "9223372036854775", "9.2e15"];
+    let past = ["0", "0e999", "1.5", "1e2", "1E+2", "100e-1", "1e-308"];
+    // Before the epoch, or beyond 64 bits of milliseconds. No issuer means either.
+    let refused = [
+        "-0",
+        "-0.0",
+        "-1",
+        "-1e-308",
+        "-9223372036854775809",
+        "-1e308",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "1e19",
+        "1e308",
+    ];
+    // JSON whose numbers not every reader can hold is no token.
+    let unreadable = ["1e309", "-1e999999999999999999999"];
+    let mut scenario = Scenario::local("times at the ends of what a number can be");
+    for number in far {
+        scenario = scenario
+            .token(claiming("exp", number), forwarded())
+            .token(claiming("nbf", number), denied("token_not_yet_valid"))
+            .token(claiming("iat", number), denied("token_not_yet_valid"));
+    }
+    for number in past {
+        scenario = scenario
+            .token(claiming("exp", number), denied("token_expired"))
+            .token(claiming("nbf", number), forwarded())
+            .token(claiming("iat", number), forwarded());
+    }
+    for name in ["exp", "nbf", "iat"] {
+        for number in refused {
+            scenario = scenario.token(claiming(name, number), denied("claim_malformed"));
+        }
+        for number in unreadable {
+            scenario = scenario.token(claiming(name, number), denied("token_malformed"));
+        }
+    }
+    scenario
 }
 
 fn dated(exp: &str) -> String {
