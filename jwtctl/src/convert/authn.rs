@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use super::{Converted, Notes, default_locations, flag, list, map, member, set, text};
+use super::notes::{Converted, Notes};
+use super::provider::{default_locations, without_repeats};
+use super::tree::{flag, list, map, member, set, text};
 use crate::lints::covers::covers;
 use crate::source::{Node, Value};
 
@@ -398,7 +400,7 @@ fn translate_provider(
         );
         set(provider, "require_expiration", flag(false));
     }
-    super::without_repeats(provider);
+    without_repeats(provider);
     let is_empty = |field: &str| provider.get(field).is_none_or(|node| node.elements().is_empty());
     if ["from_headers", "from_params", "from_cookies"]
         .iter()

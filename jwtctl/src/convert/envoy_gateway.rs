@@ -4,7 +4,12 @@ use std::rc::Rc;
 
 use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request};
 use super::istio::of_kind;
-use super::{Converted, Notes, any_of, default_locations, flag, list, map, set, text};
+use super::notes::{Converted, Notes};
+use super::provider::{
+    any_of, claims_to_headers, default_locations, keys_to_write, provider_name, set_audiences,
+    without_repeats,
+};
+use super::tree::{flag, list, map, set, text};
 use crate::source::{Node, Place, Value};
 
 pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converted> {
@@ -111,7 +116,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
 
 /// One of these, or no token, or one that none of these accepts.
 fn any_of_failing(names: &[String], place: &Place) -> Node {
-    let mut all: Vec<Node> = names.iter().map(|name| super::provider_name(name)).collect();
+    let mut all: Vec<Node> = names.iter().map(|name| provider_name(name)).collect();
     let nothing = Node::new(Value::Map(Vec::new()), place.clone());
     all.push(map(vec![("allow_missing_or_failed", nothing)]));
     map(vec![("requires_any", map(vec![("requirements", list(all))]))])
@@ -163,7 +168,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
             );
         }
     }
-    super::set_audiences(&mut node, provider, &place, notes);
+    set_audiences(&mut node, provider, &place, notes);
     if let Some(remote) = provider.get("remoteJWKS") {
         notes.only(
             remote,
@@ -222,7 +227,7 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
                     &local.place,
                     "a module cannot read a ConfigMap: write the keys into `inline`",
                 );
-                set(&mut node, "remote_jwks", super::keys_to_write());
+                set(&mut node, "remote_jwks", keys_to_write());
             }
         }
     } else {
@@ -275,11 +280,11 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
             }
         }
     }
-    super::without_repeats(&mut node);
+    without_repeats(&mut node);
     // Envoy Gateway leaves the token in the request.
     set(&mut node, "forward", flag(true));
     if let Some(claims) = provider.get("claimToHeaders") {
-        set(&mut node, "claim_to_headers", super::claims_to_headers(claims));
+        set(&mut node, "claim_to_headers", claims_to_headers(claims));
     }
     if let Some(recompute) = provider.get("recomputeRoute") {
         set(&mut node, "clear_route_cache", recompute.clone());

@@ -3,7 +3,9 @@
 //! For each combination of rules that a request can match, the filter gets a rule of its own, the narrowest
 //! first. The requirement of that rule is the result of the combination.
 
-use super::{Notes, any_of, flag, list, map, set, text};
+use super::notes::Notes;
+use super::provider::any_of;
+use super::tree::{flag, list, map, set, text};
 use crate::lints::covers::covers;
 use crate::source::{Node, Place, Value};
 

@@ -3,7 +3,12 @@
 use std::rc::Rc;
 
 use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request, quote};
-use super::{Converted, Notes, default_locations, flag, list, map, set, text};
+use super::notes::{Converted, Notes};
+use super::provider::{
+    claims_to_headers, cluster_of, default_locations, free_name, issuer_name, keys_to_write, set_audiences,
+    without_repeats,
+};
+use super::tree::{flag, list, map, set, text};
 use crate::source::{Node, Place};
 
 /// Every resource of this kind, those in a list included.
@@ -190,8 +195,8 @@ fn one(authentications: &[&Node], policies: &[&Node], notes: &mut Notes) -> Opti
         );
         for rule in spec.get("jwtRules").map_or(&[][..], Node::elements) {
             let issuer = rule.text_at(&["issuer"]).unwrap_or_default().to_owned();
-            let base = super::issuer_name(&issuer);
-            let name = super::free_name(&base, |name| providers.iter().any(|(known, ..)| known == name));
+            let base = issuer_name(&issuer);
+            let name = free_name(&base, |name| providers.iter().any(|(known, ..)| known == name));
             let node = provider(rule, &issuer, notes);
             providers.push((name, node, issuer));
             let names = rule.get("spaceDelimitedClaims");
@@ -257,7 +262,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
         .get("issuer")
         .map_or(rule.place.clone(), |node| node.place.clone());
     let mut node = map(vec![("issuer", text(issuer, &place))]);
-    super::set_audiences(&mut node, rule, &place, notes);
+    set_audiences(&mut node, rule, &place, notes);
     if let Some(jwks) = rule.get("jwks") {
         set(
             &mut node,
@@ -266,7 +271,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
         );
     // Istio takes both spellings of this one field.
     } else if let Some(uri) = rule.get("jwksUri").or_else(|| rule.get("jwks_uri")) {
-        let cluster = super::cluster_of(uri.text().unwrap_or_default());
+        let cluster = cluster_of(uri.text().unwrap_or_default());
         notes.look(
             &uri.place,
             format!(
@@ -284,9 +289,9 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
             "the rule has neither `jwks` nor `jwksUri`, and Istio cannot find metadata because the issuer is not a URL; Istio refuses every token of this issuer",
         );
         // A place for the keys that the filter accepts, so that this is the only message.
-        set(&mut node, "remote_jwks", super::keys_to_write());
+        set(&mut node, "remote_jwks", keys_to_write());
     } else {
-        let cluster = super::cluster_of(issuer);
+        let cluster = cluster_of(issuer);
         notes.look(
             &place,
             format!(
@@ -331,7 +336,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
     if !has_locations {
         default_locations(&mut node);
     }
-    super::without_repeats(&mut node);
+    without_repeats(&mut node);
     if let Some(forward) = rule.get("forwardOriginalToken") {
         set(&mut node, "forward", forward.clone());
     }
@@ -339,7 +344,7 @@ fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
         set(&mut node, "forward_payload_header", header.clone());
     }
     if let Some(claims) = rule.get("outputClaimToHeaders") {
-        set(&mut node, "claim_to_headers", super::claims_to_headers(claims));
+        set(&mut node, "claim_to_headers", claims_to_headers(claims));
     }
     node
 }
