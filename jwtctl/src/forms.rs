@@ -4,12 +4,17 @@
 mod curl;
 mod log_line;
 mod shell;
+mod time;
+mod url;
 
 pub(crate) use self::curl::from_curl;
+use self::curl::is_curl;
 pub(crate) use self::log_line::from_log_line;
 use self::log_line::is_status;
+pub(crate) use self::shell::Variables;
+pub(crate) use self::time::parse_time;
+pub(crate) use self::url::{add_header, from_url};
 use crate::core::{self, Config, Request, UnixTime};
-use crate::report;
 
 /// The parts of a request besides its method, its URL and its headers.
 #[derive(Clone, Debug, Default)]
@@ -50,9 +55,6 @@ pub(crate) fn bare(token: &str) -> &str {
     token.strip_prefix("Bearer ").unwrap_or(token)
 }
 
-/// The value of a variable of the shell, or what is wrong.
-pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Result<String, String>;
-
 /// A request in any of these forms: a curl command, a line of an access log, or a method and a URL, with
 /// header fields on the lines that follow.
 pub(crate) fn from_text(text: &str, variables: Variables<'_>) -> Result<(Request, Option<UnixTime>), String> {
@@ -90,129 +92,9 @@ pub(crate) fn from_text(text: &str, variables: Variables<'_>) -> Result<(Request
     Ok((request, None))
 }
 
-/// Whether a text is a curl command.
-fn is_curl(text: &str) -> bool {
-    matches!(text.split_whitespace().next(), Some("curl" | "curl.exe"))
-}
-
-/// A request for a URL or a path.
-pub(crate) fn from_url(url: &str) -> Result<Request, String> {
-    let mut request = Request::new("GET", "/");
-    let rest = match url.split_once("://") {
-        Some((scheme @ ("http" | "https"), rest)) => {
-            scheme.clone_into(&mut request.scheme);
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            let (authority, target) = rest.split_at(end);
-            let authority = authority.rsplit('@').next().unwrap_or_default();
-            authority.clone_into(&mut request.authority);
-            target
-        }
-        Some((scheme, _)) if !url.starts_with('/') => return Err(format!("{scheme}: is not http or https")),
-        _ => url,
-    };
-    let rest = rest.split('#').next().unwrap_or_default();
-    request.target = match rest.starts_with('/') || rest == "*" {
-        true => rest.to_owned(),
-        false => format!("/{rest}"),
-    };
-    Ok(request)
-}
-
-pub(crate) fn add_header(request: &mut Request, header: &str) -> Result<(), String> {
-    let (name, value) = header.split_once(':').ok_or_else(|| {
-        format!(
-            "`{}` is not a header field; write `name: value`",
-            report::printable(header)
-        )
-    })?;
-    let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
-    match &*name {
-        "host" => value.clone_into(&mut request.authority),
-        _ => request.headers.push((name, value.as_bytes().to_vec())),
-    }
-    Ok(())
-}
-
-/// A time: RFC 3339 in UTC or with an offset, or seconds since 1970.
-pub(crate) fn parse_time(text: &str) -> Result<UnixTime, String> {
-    let fault =
-        || format!("`{text}` is not a time; write it as in 2026-01-31T12:00:00Z, or as seconds since 1970");
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(UnixTime::from_secs(seconds));
-    }
-    let number = |range: std::ops::Range<usize>| -> Result<i64, String> {
-        text.get(range)
-            .and_then(|digits| digits.parse().ok())
-            .ok_or_else(fault)
-    };
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    let bytes = text.as_bytes();
-    let is_sound = separators.iter().all(|(at, byte)| {
-        bytes
-            .get(*at)
-            .is_some_and(|found| found.eq_ignore_ascii_case(byte) || *at == 10 && *found == b' ')
-    }) && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 61;
-    if !is_sound {
-        return Err(fault());
-    }
-    let zone = text
-        .get(19..)
-        .unwrap_or_default()
-        .trim_start_matches(|letter: char| letter == '.' || letter.is_ascii_digit());
-    let offset = match zone.split_at_checked(1) {
-        Some(("Z" | "z", "")) => 0,
-        Some((sign @ ("+" | "-"), zone)) => {
-            let (hours, minutes) = zone.split_once(':').ok_or_else(fault)?;
-            let hours: i64 = hours.parse().map_err(|_| fault())?;
-            let minutes: i64 = minutes.parse().map_err(|_| fault())?;
-            (hours * 60 + minutes) * if sign == "-" { -1 } else { 1 }
-        }
-        _ => return Err(fault()),
-    };
-    // Howard Hinnant's `days_from_civil`.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
-    u64::try_from(seconds)
-        .map(UnixTime::from_secs)
-        .map_err(|_| fault())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_in_every_form() {
-        for (text, seconds) in [
-            ("0", 0),
-            ("1970-01-01T00:00:00Z", 0),
-            ("2026-01-31T12:00:00Z", 1_769_860_800),
-            ("2026-01-31T13:30:00.123+01:30", 1_769_860_800),
-            ("2024-02-29 23:59:59z", 1_709_251_199),
-        ] {
-            assert_eq!(parse_time(text), Ok(UnixTime::from_secs(seconds)), "{text}");
-        }
-        for text in [
-            "",
-            "yesterday",
-            "2026-13-01T00:00:00Z",
-            "2026-01-01",
-            "2026-01-01T00:00:00",
-            "é026-01-01T00:00:00Z",
-        ] {
-            assert!(parse_time(text).is_err(), "{text}");
-        }
-    }
 
     fn none(name: &str) -> Result<String, String> {
         Err(format!("no {name}"))

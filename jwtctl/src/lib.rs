@@ -10,6 +10,7 @@ mod explanation;
 mod faults;
 mod findings;
 mod forms;
+mod inline_keys;
 mod input;
 mod lints;
 pub mod page;

@@ -11,7 +11,7 @@ use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 
 use super::{Config, parse, providers};
-use crate::policy::set_keys;
+use crate::inline_keys::set_keys;
 use crate::source::Node;
 
 /// An answer to a request for a document.

@@ -6,46 +6,25 @@
 mod conditions;
 mod keys;
 mod rules;
+mod step;
 mod token;
 
 use std::rc::Rc;
 
-use proxy_wasm_jwt::account::Account;
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::credential::{self, Location};
-use proxy_wasm_jwt::denial::{Denial, Reason};
+use proxy_wasm_jwt::denial::Reason;
 use proxy_wasm_jwt::ids::{Choice, LocationId};
 use proxy_wasm_jwt::jose::UnverifiedJwt;
 use proxy_wasm_jwt::policy::{Mode, Requirement};
 use proxy_wasm_jwt::time::UnixTime;
 
 use self::rules::{in_words, rules};
+use self::step::failed;
+pub(crate) use self::step::{RuleStep, Step};
 use self::token::Walker;
 use super::Request;
 use crate::source::Node;
-
-/// One check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) name: String,
-    /// `None` if the filter did not reach the step, or if the step only informs.
-    pub(crate) passed: Option<bool>,
-    pub(crate) seen: String,
-    pub(crate) expected: String,
-    /// The reason code, if the step failed.
-    pub(crate) reason: Option<&'static str>,
-}
-
-/// A rule that was looked at.
-#[derive(Clone, Debug)]
-pub(crate) struct RuleStep {
-    pub(crate) name: String,
-    /// Its match, as in the configuration.
-    pub(crate) matcher: String,
-    pub(crate) taken: bool,
-    /// The reason why the rule does not apply, or the part that is uncertain.
-    pub(crate) because: Vec<String>,
-}
 
 /// A token, taken apart.
 #[derive(Clone, Debug)]
@@ -252,30 +231,4 @@ fn authorize_node(node: &Node, config: &Config, choice: Choice) -> Option<(Node,
     };
     let authorize = object.get("authorize")?.clone();
     Some((authorize, path))
-}
-
-fn failed(
-    name: &str,
-    denial: Denial,
-    seen: String,
-    expected: String,
-    config: &Config,
-    now: UnixTime,
-) -> Step {
-    let account = Account {
-        config,
-        denial: &denial,
-        now,
-    };
-    let seen = match (seen.is_empty(), account.detail()) {
-        (true, detail) => detail,
-        (false, _) => seen,
-    };
-    Step {
-        name: name.to_owned(),
-        passed: Some(false),
-        seen,
-        expected,
-        reason: Some(denial.reason.label()),
-    }
 }

@@ -1,7 +1,7 @@
 //! A curl command in the form in which browsers and shells write it.
 
-use super::shell::{is_for_windows, without_carets, words};
-use super::{Variables, add_header, from_url, is_curl};
+use super::shell::{Variables, is_for_windows, without_carets, words};
+use super::url::{add_header, from_url};
 use crate::core::Request;
 
 /// Options of curl of one letter that take no value.
@@ -59,6 +59,11 @@ const IGNORED: [&str; 49] = [
     "--unix-socket",
     "--write-out",
 ];
+
+/// Whether a text is a curl command.
+pub(super) fn is_curl(text: &str) -> bool {
+    matches!(text.split_whitespace().next(), Some("curl" | "curl.exe"))
+}
 
 /// A curl command in the form in which browsers and shells write it.
 pub(crate) fn from_curl(command: &str, variables: Variables<'_>) -> Result<Request, String> {

@@ -1,6 +1,7 @@
 //! A line of Envoy's access log.
 
-use super::{from_url, parse_time};
+use super::time::parse_time;
+use super::url::from_url;
 use crate::core::{Request, UnixTime};
 
 pub(super) fn is_status(word: &str) -> bool {

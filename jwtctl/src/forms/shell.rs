@@ -1,6 +1,7 @@
 //! A command line, split into words as a shell splits it.
 
-use super::Variables;
+/// The value of a variable of the shell, or what is wrong.
+pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Result<String, String>;
 
 /// Whether a command is for cmd.exe, in which `^` escapes a letter and, at the end of a line, the line break.
 pub(super) fn is_for_windows(command: &str) -> bool {

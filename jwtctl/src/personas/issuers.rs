@@ -6,7 +6,8 @@ use minting::{Algorithm, SigningKey, Token, jwks};
 use serde_json::{Map, Value as Json};
 
 use crate::core::{self, Config};
-use crate::policy::{self, Loaded};
+use crate::inline_keys::set_keys;
+use crate::policy::Loaded;
 use crate::source::Node;
 
 /// The issuers of a configuration, with keys of our own instead of theirs.
@@ -53,7 +54,7 @@ impl Issuers {
         let all: Vec<&SigningKey> = self.keys.iter().map(|(_, key)| key).collect();
         let document = jwks(&all).to_string();
         for name in core::providers(&loaded.config) {
-            policy::set_keys(&mut node, &name, &document);
+            set_keys(&mut node, &name, &document);
         }
         let config = core::parse(&node, false).map_err(|error| format!("with keys of its own: {error}"))?;
         Ok(Loaded {

@@ -5,8 +5,8 @@ use proxy_wasm_jwt::denial::Reason;
 use proxy_wasm_jwt::json::Json;
 use proxy_wasm_jwt::pattern::Effort;
 
-use super::Step;
 use super::rules::{object, with_rule};
+use super::step::Step;
 use super::token::{Walker, shorten};
 use crate::source::{Node, Value};
 

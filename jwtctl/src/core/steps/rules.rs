@@ -6,7 +6,7 @@ use proxy_wasm_jwt::ids::Choice;
 use proxy_wasm_jwt::policy::{Match, Matched, ProviderRequirement, RequestPath, Requirement};
 use proxy_wasm_jwt::request::RequestHead;
 
-use super::RuleStep;
+use super::step::RuleStep;
 use crate::core::{Request, parse};
 use crate::source::{Key, Node, Value, snake_case};
 

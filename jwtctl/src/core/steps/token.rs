@@ -12,7 +12,7 @@ use proxy_wasm_jwt::provider::Provider;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::time::UnixTime;
 
-use super::{Step, failed};
+use super::step::{Step, failed};
 use crate::core::Request;
 use crate::source::Node;
 
