@@ -44,7 +44,7 @@ mod process;
 mod scheduler;
 mod stream;
 
-pub(crate) use config::ConfigHost;
+pub(crate) use config::{CallResult, ConfigHost};
 pub(crate) use declarations::{Attribute, Map, NotSent};
 pub(crate) use metrics::{LabelledId, MetricId, counts_without_stream};
 pub(crate) use process::{is_validation, log, log_enabled};

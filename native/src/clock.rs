@@ -10,18 +10,23 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use crate::filter::Filter;
 use crate::logger::now;
 use alarm::Alarm;
 
-#[derive(Debug)]
+/// Something with threads that the clock wakes.
+pub(crate) trait Wake: Send + Sync {
+    /// Calls the threads that are due, and returns the time of the next one, in milliseconds. After news,
+    /// every waiting request is due.
+    fn wake_due(&self, now: u64, has_news: bool) -> u64;
+}
+
 struct Watched {
-    filters: Vec<Weak<Filter>>,
+    sleepers: Vec<Weak<dyn Wake>>,
     is_running: bool,
 }
 
 static WATCHED: Mutex<Watched> = Mutex::new(Watched {
-    filters: Vec::new(),
+    sleepers: Vec::new(),
     is_running: false,
 });
 
@@ -30,10 +35,11 @@ static ALARM: LazyLock<Alarm> = LazyLock::new(Alarm::new);
 /// The longest sleep, in milliseconds.
 const LONGEST: u64 = 1000;
 
-/// A configuration needs the clock from now on. False if the system provides no thread.
-pub(crate) fn watch(filter: &Arc<Filter>) -> bool {
+/// Wakes these threads from now on, until the value is dropped. False if the system provides no thread for
+/// the clock.
+pub(crate) fn watch(sleeper: Weak<dyn Wake>) -> bool {
     let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-    watched.filters.push(Arc::downgrade(filter));
+    watched.sleepers.push(sleeper);
     if watched.is_running {
         ALARM.due(0);
         return true;
@@ -65,15 +71,15 @@ fn run() {
 /// Wakes the threads that are due, and sleeps until the next one is.
 fn wake() {
     let has_news = ALARM.begin();
-    let filters: Vec<Arc<Filter>> = {
+    let sleepers: Vec<Arc<dyn Wake>> = {
         let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.filters.retain(|filter| filter.strong_count() > 0);
-        watched.filters.iter().filter_map(Weak::upgrade).collect()
+        watched.sleepers.retain(|sleeper| sleeper.strong_count() > 0);
+        watched.sleepers.iter().filter_map(Weak::upgrade).collect()
     };
     let now_is = now().as_millis();
     let mut next = now_is.saturating_add(LONGEST);
-    for filter in filters {
-        next = next.min(filter.wake_due(now_is, has_news));
+    for sleeper in sleepers {
+        next = next.min(sleeper.wake_due(now_is, has_news));
     }
     ALARM.sleep(next, || {
         Duration::from_millis(next.saturating_sub(now().as_millis()).max(1))

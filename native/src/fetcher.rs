@@ -14,10 +14,9 @@ use proxy_wasm_jwt::keys::{FetchError, FetchId, FetchRequest, Fetched};
 use proxy_wasm_jwt::settings::{Config, SignatureBackend};
 use proxy_wasm_jwt::time::{UnixTime, millis};
 
-use crate::binding::{ConfigHost, NotSent};
+use crate::binding::{CallResult, ConfigHost, NotSent};
 use crate::crypto;
 use crate::filter::Filter;
-use crate::hooks::CallResult;
 use crate::logger::now;
 use crate::metrics::Context;
 use crate::store::ProcessStore;
@@ -88,7 +87,7 @@ impl Fetcher {
             SignatureBackend::Sandbox => 0,
             SignatureBackend::Auto | SignatureBackend::Host => crypto::SERVES.len(),
         };
-        let context = Context::Main(host, filter);
+        let context = Context::Main(host, &filter.metrics);
         filter.metrics.core.show_backend(&context, count);
         self.engine(|engine| engine.handle_shared(now(), &ProcessStore));
         self.report_events(filter, host);
@@ -164,7 +163,7 @@ impl Fetcher {
         };
         let now = now();
         if let Some(metrics) = filter.metrics.core.provider(fetch.provider()) {
-            metrics.fetched(&Context::Main(host, filter), now.since(sent));
+            metrics.fetched(&Context::Main(host, &filter.metrics), now.since(sent));
         }
         let body: Vec<u8>;
         let outcome = match answer {
@@ -210,7 +209,9 @@ impl Fetcher {
     fn settle(&self, filter: &Filter, host: ConfigHost<'_>, now: UnixTime) {
         self.report_events(filter, host);
         filter.sum_up_refusals(&self.config, now);
-        filter.metrics.settle_refused(Context::Main(host, filter));
+        filter
+            .metrics
+            .settle_refused(Context::Main(host, &filter.metrics));
         if now.since(self.gauges_shown_at.get()) >= Duration::from_millis(IDLE) {
             self.show_gauges(filter, host, now);
         }
@@ -221,7 +222,7 @@ impl Fetcher {
 
     /// Counts and logs what has happened.
     fn report_events(&self, filter: &Filter, host: ConfigHost<'_>) {
-        let context = Context::Main(host, filter);
+        let context = Context::Main(host, &filter.metrics);
         loop {
             let event = self.engine(Authenticator::poll_event);
             let Some(event) = event else { return };
@@ -246,7 +247,7 @@ impl Fetcher {
                 filter.metrics.core.provider(id),
                 self.engine(|engine| engine.key_gauges(id, now)),
             ) {
-                metrics.show(&Context::Main(host, filter), gauges);
+                metrics.show(&Context::Main(host, &filter.metrics), gauges);
             }
         }
     }

@@ -8,21 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use proxy_wasm_jwt::account::RefusalSummary;
 use proxy_wasm_jwt::authenticator::Event;
 use proxy_wasm_jwt::denial::Denial;
-use proxy_wasm_jwt::metrics::Change;
 use proxy_wasm_jwt::settings::Config;
 use proxy_wasm_jwt::time::UnixTime;
 
-use crate::binding::{ConfigScheduler, Host, MetricId, Scheduler};
+use crate::binding::{ConfigScheduler, Scheduler};
 use crate::clock;
-use crate::metrics::{self, Context, Metrics};
+use crate::metrics::Metrics;
 use crate::store::Source;
 
 /// The most events on their way to the main thread. A flood of invented `kid`s displaces none of them. A
 /// later request reports an omitted event again.
 const MOST_EVENTS: usize = 1024;
-
-/// The most changes of metrics that wait for a stream: one for each metric, and the durations of fetches.
-const MOST_PENDING: usize = 4096;
 
 /// The delay before another stream is woken, if the first one had no effect: it may just have ended.
 const AGAIN: u64 = 20;
@@ -43,9 +39,6 @@ pub(crate) struct Filter {
     waiting: Mutex<Waiting>,
     /// Keys and clusters that workers report, for the engine that fetches.
     for_main: Mutex<Vec<Event>>,
-    /// Changes of metrics for which a stream is necessary: see [`Metrics`].
-    pending: Mutex<Vec<(MetricId, Change)>>,
-    has_pending: AtomicBool,
     is_gone: AtomicBool,
     /// The refusals of all workers, for the log.
     refusals: Mutex<RefusalSummary>,
@@ -81,8 +74,6 @@ impl Filter {
             main_due: AtomicU64::new(u64::MAX),
             waiting: Mutex::default(),
             for_main: Mutex::default(),
-            pending: Mutex::default(),
-            has_pending: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             refusals: Mutex::default(),
         }
@@ -162,9 +153,25 @@ impl Filter {
         clock::due(at);
     }
 
-    /// Calls the threads that are due, and returns the time of the next one. After news, every waiting stream
-    /// is due.
-    pub(crate) fn wake_due(&self, now: u64, has_news: bool) -> u64 {
+    // --- the log
+
+    /// Counts a request that was refused, or that shadow mode let through.
+    pub(crate) fn note_refusal(&self, denial: &Denial, is_shadowed: bool, now: UnixTime) {
+        lock(&self.refusals).note(denial, is_shadowed, now);
+    }
+
+    /// Logs the refusals that are due.
+    pub(crate) fn sum_up_refusals(&self, config: &Config, now: UnixTime) {
+        loop {
+            let due = lock(&self.refusals).next_due(now);
+            let Some(refusals) = due else { return };
+            log::info!("{}", refusals.line(config));
+        }
+    }
+}
+
+impl clock::Wake for Filter {
+    fn wake_due(&self, now: u64, has_news: bool) -> u64 {
         let mut next = self.main_due.load(Ordering::SeqCst);
         if next <= now {
             // If the main thread sets another time meanwhile, that time counts.
@@ -191,52 +198,6 @@ impl Filter {
             true
         });
         next
-    }
-
-    // --- the log
-
-    /// Counts a request that was refused, or that shadow mode let through.
-    pub(crate) fn note_refusal(&self, denial: &Denial, is_shadowed: bool, now: UnixTime) {
-        lock(&self.refusals).note(denial, is_shadowed, now);
-    }
-
-    /// Logs the refusals that are due.
-    pub(crate) fn sum_up_refusals(&self, config: &Config, now: UnixTime) {
-        loop {
-            let due = lock(&self.refusals).next_due(now);
-            let Some(refusals) = due else { return };
-            log::info!("{}", refusals.line(config));
-        }
-    }
-
-    // --- metrics
-
-    /// Leaves a change of a metric to the next stream.
-    pub(crate) fn leave(&self, id: MetricId, change: Change) {
-        let mut pending = lock(&self.pending);
-        if pending.len() >= MOST_PENDING {
-            return;
-        }
-        let mut of_same = pending.iter_mut().filter(|(known, _)| *known == id);
-        if !of_same.any(|(_, earlier)| metrics::join(earlier, change)) {
-            pending.push((id, change));
-        }
-        self.has_pending.store(true, Ordering::Release);
-    }
-
-    /// Leaves the refusals that the metrics have kept to the next stream.
-    pub(crate) fn leave_refused(&self) {
-        self.has_pending.store(true, Ordering::Release);
-    }
-
-    /// Carries out the waiting changes.
-    pub(crate) fn carry_out_changes(&self, host: &Host<'_>) {
-        if self.has_pending.load(Ordering::Acquire) && self.has_pending.swap(false, Ordering::AcqRel) {
-            self.metrics.settle_refused(Context::Stream(host));
-            for (id, change) in std::mem::take(&mut *lock(&self.pending)) {
-                metrics::carry_out(host, id, change);
-            }
-        }
     }
 }
 

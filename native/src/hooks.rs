@@ -7,9 +7,9 @@
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use crate::binding::{self, ConfigHost, Host};
+use crate::binding::{self, CallResult, ConfigHost, Host};
 use crate::clock;
 use crate::fetcher;
 use crate::filter::Filter;
@@ -20,19 +20,6 @@ use crate::source;
 use crate::store;
 use crate::stream::{Progress, Stream};
 use crate::text;
-
-/// The outcome of a request for keys.
-#[derive(Debug)]
-pub(crate) enum CallResult<'c> {
-    Answer {
-        fields: Vec<(&'c [u8], &'c [u8])>,
-        chunks: Vec<&'c [u8]>,
-    },
-    /// The connection broke, or there was no response in time.
-    Reset,
-    /// The body was longer than Envoy accepts.
-    TooLarge,
-}
 
 /// The used values of `envoy_dynamic_module_type_on_http_filter_request_headers_status`.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +104,8 @@ pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Opt
         let filter = Arc::new(Filter::new(&text, metrics, store::sources_of(&config), scheduler));
         fetcher::begin(&filter, config, host);
         if is_watched {
-            if !clock::watch(&filter) {
+            let sleeper: Weak<Filter> = Arc::downgrade(&filter);
+            if !clock::watch(sleeper) {
                 log::error!("configuration refused: the system gives no thread for the clock");
                 return None;
             }

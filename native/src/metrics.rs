@@ -3,8 +3,8 @@
 //!
 //! Envoy 1.38 changes metrics only with a stream: the main thread leaves its changes to the next stream.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::metrics::{self, Change, Meter, Metric, MetricKind};
@@ -12,13 +12,15 @@ use proxy_wasm_jwt::settings::Config;
 use proxy_wasm_jwt::time::UnixTime;
 
 use crate::binding::{self, ConfigHost, Host, LabelledId, MetricId};
-use crate::filter::Filter;
+
+/// The most changes of metrics that wait for a stream: one for each metric, and the durations of fetches.
+const MOST_PENDING: usize = 4096;
 
 /// The context in which a metric changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Context<'t, 'h> {
     Stream(&'t Host<'h>),
-    Main(ConfigHost<'h>, &'t Filter),
+    Main(ConfigHost<'h>, &'t Metrics),
 }
 
 impl Meter for Context<'_, '_> {
@@ -27,14 +29,14 @@ impl Meter for Context<'_, '_> {
     fn change(&self, id: MetricId, change: Change) {
         match *self {
             Self::Stream(host) => carry_out(host, id, change),
-            Self::Main(host, filter) => {
+            Self::Main(host, metrics) => {
                 let is_done = match change {
                     Change::Add(count) => host.count(id, count),
                     Change::Set(value) => host.set_gauge(id, value),
                     Change::Record(value) => host.record(id, value),
                 };
                 if !is_done {
-                    filter.leave(id, change);
+                    metrics.pending.leave(id, change);
                 }
             }
         }
@@ -42,7 +44,7 @@ impl Meter for Context<'_, '_> {
 }
 
 /// Changes a metric with a stream.
-pub(crate) fn carry_out(host: &Host<'_>, id: MetricId, change: Change) {
+fn carry_out(host: &Host<'_>, id: MetricId, change: Change) {
     match change {
         Change::Add(count) => host.count(id, count),
         Change::Set(value) => host.set_gauge(id, value),
@@ -51,7 +53,7 @@ pub(crate) fn carry_out(host: &Host<'_>, id: MetricId, change: Change) {
 }
 
 /// Combines a change with a later one of the same metric. False if both have to be kept.
-pub(crate) fn join(earlier: &mut Change, later: Change) -> bool {
+fn join(earlier: &mut Change, later: Change) -> bool {
     match (earlier, later) {
         (Change::Add(sum), Change::Add(more)) => *sum = sum.saturating_add(more),
         (Change::Set(value), Change::Set(newer)) => *value = newer,
@@ -66,6 +68,31 @@ pub(crate) struct Metrics {
     pub(crate) core: metrics::Metrics<MetricId>,
     pub(crate) panicked: Metric<MetricId>,
     refused: Option<Refused>,
+    pending: Pending,
+}
+
+/// The changes for which a stream is necessary.
+#[derive(Debug, Default)]
+struct Pending {
+    changes: Mutex<Vec<(MetricId, Change)>>,
+    /// Whether a stream has something to do: a change, or the refusals that [`Refused`] has kept.
+    is_due: AtomicBool,
+}
+
+impl Pending {
+    /// Leaves a change to the next stream.
+    fn leave(&self, id: MetricId, change: Change) {
+        // Only complete values are written under this lock, so they are consistent after a panic.
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if changes.len() >= MOST_PENDING {
+            return;
+        }
+        let mut of_same = changes.iter_mut().filter(|(known, _)| *known == id);
+        if !of_same.any(|(_, earlier)| join(earlier, change)) {
+            changes.push((id, change));
+        }
+        self.is_due.store(true, Ordering::Release);
+    }
 }
 
 impl Metrics {
@@ -88,6 +115,7 @@ impl Metrics {
             refused: host
                 .labelled_counter(&format!("{prefix}.refused"), &["reason", "provider"])
                 .map(|id| Refused::new(id, config)),
+            pending: Pending::default(),
         }
     }
 
@@ -99,6 +127,18 @@ impl Metrics {
         }
     }
 
+    /// Carries out the changes that the main thread has left to a stream.
+    pub(crate) fn carry_out_pending(&self, host: &Host<'_>) {
+        let Pending { changes, is_due } = &self.pending;
+        if is_due.load(Ordering::Acquire) && is_due.swap(false, Ordering::AcqRel) {
+            self.settle_refused(Context::Stream(host));
+            let changes = std::mem::take(&mut *changes.lock().unwrap_or_else(PoisonError::into_inner));
+            for (id, change) in changes {
+                carry_out(host, id, change);
+            }
+        }
+    }
+
     /// Adds the refusals that [`Refused`] has kept. The main thread does it once a second.
     pub(crate) fn settle_refused(&self, context: Context<'_, '_>) {
         let Some(refused) = &self.refused else { return };
@@ -106,7 +146,9 @@ impl Metrics {
             Context::Stream(host) => {
                 refused.settle(|labels, count| host.count_labelled(refused.id, labels, count));
             }
-            Context::Main(_, filter) if !binding::counts_without_stream() => filter.leave_refused(),
+            Context::Main(_, metrics) if !binding::counts_without_stream() => {
+                metrics.pending.is_due.store(true, Ordering::Release);
+            }
             Context::Main(host, _) => {
                 refused.settle(|labels, count| host.count_labelled(refused.id, labels, count));
             }

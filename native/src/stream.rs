@@ -5,82 +5,21 @@ mod decision;
 mod head;
 mod reply;
 mod report;
+mod state;
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::sync::Arc;
-
-use proxy_wasm_jwt::authenticator::{Allowed, Decision};
+use proxy_wasm_jwt::authenticator::Decision;
 use proxy_wasm_jwt::reply::LocalReply;
-use proxy_wasm_jwt::request::RequestHead;
-use proxy_wasm_jwt::time::UnixTime;
 
 use self::decision::malformed;
 use self::head::applied_config;
 use self::reply::send;
+pub(crate) use self::state::{Progress, Stream};
 use crate::binding::{Host, Map};
-use crate::filter::Filter;
 use crate::metrics::Context;
 use crate::route::{Applied, RouteConfig};
-use crate::worker::{self, Held, Outcome, Worker};
-
-/// The progress of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// The engine has not decided, or the request waits.
-    Held,
-    /// Envoy forwards it to the upstream.
-    Forwarded,
-    /// The module has answered it.
-    Answered,
-}
-
-/// A request. Envoy calls its hooks from within its own callbacks too: nothing may be borrowed during those.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    filter: Arc<Filter>,
-    /// `None` if this thread could not read the configuration: then no request passes.
-    worker: Option<Rc<Worker>>,
-    stream_id: u32,
-    progress: Cell<Progress>,
-    held: RefCell<Option<Rc<Held>>>,
-    /// The request as its client sent it, if it may still take another route.
-    request: RefCell<Option<RequestHead>>,
-    /// How it was allowed, and when.
-    forward: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
-}
+use crate::worker::{self, Outcome};
 
 impl Stream {
-    pub(crate) fn new(host: &Host<'_>, filter: Arc<Filter>) -> Self {
-        let worker = worker::of_this_thread(&filter, host);
-        Self {
-            stream_id: worker.as_ref().map_or(0, |worker| worker.next_stream()),
-            filter,
-            worker,
-            progress: Cell::new(Progress::Held),
-            held: RefCell::default(),
-            request: RefCell::default(),
-            forward: RefCell::default(),
-        }
-    }
-
-    /// A stream that refuses every request.
-    pub(crate) fn broken(filter: Arc<Filter>) -> Self {
-        Self {
-            stream_id: 0,
-            filter,
-            worker: None,
-            progress: Cell::new(Progress::Held),
-            held: RefCell::default(),
-            request: RefCell::default(),
-            forward: RefCell::default(),
-        }
-    }
-
-    pub(crate) fn progress(&self) -> Progress {
-        self.progress.get()
-    }
-
     /// A hook has panicked: the stream answers the request, and the engine is replaced.
     pub(crate) fn fail(&self, host: &mut Host<'_>) {
         self.filter.metrics.panicked.increment(&Context::Stream(host));
@@ -90,8 +29,6 @@ impl Stream {
             worker.rebuild(&self.filter);
         }
     }
-
-    // --- events
 
     pub(crate) fn handle_headers(&self, host: &mut Host<'_>) {
         #[cfg(feature = "test-trap")]
@@ -194,12 +131,6 @@ impl Stream {
             && let Some(worker) = &self.worker
         {
             worker.handle_cancel(&self.filter, self.stream_id);
-        }
-    }
-
-    fn end_wait(&self) {
-        if let Some(held) = self.held.take() {
-            self.filter.end_wait(held.wait_id);
         }
     }
 }

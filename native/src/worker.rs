@@ -277,7 +277,7 @@ impl Worker {
 
     /// Counts and logs what has happened.
     pub(crate) fn report_events(&self, filter: &Filter, host: &Host<'_>) {
-        filter.carry_out_changes(host);
+        filter.metrics.carry_out_pending(host);
         let context = Context::Stream(host);
         let counts = self.engine(Authenticator::take_cache_counts);
         filter.metrics.core.cache(&context, counts);

@@ -11,6 +11,19 @@ use super::declarations::{
 };
 use super::scheduler::ConfigScheduler;
 
+/// The outcome of a request for keys.
+#[derive(Debug)]
+pub(crate) enum CallResult<'c> {
+    Answer {
+        fields: Vec<(&'c [u8], &'c [u8])>,
+        chunks: Vec<&'c [u8]>,
+    },
+    /// The connection broke, or there was no response in time.
+    Reset,
+    /// The body was longer than Envoy accepts.
+    TooLarge,
+}
+
 /// One configuration, during one call of Envoy's on its main thread (rule 1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConfigHost<'h> {

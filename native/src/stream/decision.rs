@@ -12,7 +12,7 @@ use proxy_wasm_jwt::time::UnixTime;
 use super::head::route_requirement;
 use super::reply::{send, send_to};
 use super::report::{METADATA, show_decision, show_provider, show_rule, show_subject};
-use super::{Progress, Stream};
+use super::state::{Progress, Stream};
 use crate::binding::{Host, Map};
 use crate::metadata;
 use crate::metrics::Context;

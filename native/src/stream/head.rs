@@ -4,7 +4,7 @@ use std::sync::Once;
 
 use proxy_wasm_jwt::request::RequestHead;
 
-use super::Stream;
+use super::state::Stream;
 use crate::binding::{Attribute, Host, Map};
 use crate::route::{self, Applied};
 use crate::worker::Worker;

@@ -6,7 +6,7 @@ use proxy_wasm_jwt::host::text_on_one_line;
 use proxy_wasm_jwt::ids::{Choice, ProviderId};
 use proxy_wasm_jwt::request::RequestHead;
 
-use super::Stream;
+use super::state::Stream;
 use crate::binding::{Host, Map};
 use crate::metadata;
 use crate::worker::Worker;

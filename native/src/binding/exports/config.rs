@@ -8,7 +8,7 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::binding::buffer::{Buffer, Field};
-use crate::binding::config::ConfigHost;
+use crate::binding::config::{CallResult, ConfigHost};
 use crate::filter::Filter;
 use crate::hooks;
 
@@ -91,12 +91,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     // SAFETY: as above.
     let chunks = chunks.iter().map(|chunk| unsafe { chunk.bytes() });
     let answer = match result {
-        0 => hooks::CallResult::Answer {
+        0 => CallResult::Answer {
             fields: fields.collect(),
             chunks: chunks.collect(),
         },
-        2 => hooks::CallResult::TooLarge,
-        _ => hooks::CallResult::Reset,
+        2 => CallResult::TooLarge,
+        _ => CallResult::Reset,
     };
     // SAFETY: rule 4.
     hooks::config_call_done(host, unsafe { &*filter.cast::<Filter>() }, id, &answer);
