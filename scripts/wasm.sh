@@ -137,8 +137,9 @@ flags=("--remap-path-prefix=$PWD=" -C target-feature=+simd128)
 for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags+=("--remap-path-prefix=$directory=")
 done
-# For the last crate, so for the optimization across crates: only small functions that are marked `#[inline]` are
-# copied into their callers. V8 compiles every copy when Envoy starts, and needs some 40 bytes for each byte of it.
+# For the last crate, and so for the optimization across crates: the compiler copies only small functions that
+# are marked `#[inline]` into their callers. V8 compiles every copy when Envoy starts, and needs some 40 bytes
+# of memory for each byte of it.
 last=(-C llvm-args=-inlinehint-threshold=100)
 linker=$PWD/scripts/wasm-ld.sh
 flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")

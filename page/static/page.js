@@ -129,8 +129,8 @@ const MARKS = new Map([
 function table(caption, headings, rows) {
   const head = make("tr", {}, ...headings.map((heading) => make("th", { scope: "col" }, heading)));
   const body = make("tbody", {}, ...rows.map((cells) => make("tr", {}, ...cells)));
-  // On a narrow screen the cells of a row are below each other: each needs its heading, and what is no table for the
-  // layout stays one for a screen reader.
+  // On a narrow screen the cells of a row are below each other. Each cell then needs its heading, and the
+  // roles tell a screen reader that this is still a table.
   for (const cells of rows) {
     cells.forEach((cell, column) => {
       cell.dataset.heading = headings[column];
