@@ -294,3 +294,77 @@ fn the_page_for_contributors_lists_the_modules_in_this_order() {
     }
     assert_eq!(listed.len() + 1, ARROWS.len());
 }
+
+/// The page for contributors, from one heading to the next.
+fn section(heading: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/design.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let (_, rest) = page
+        .split_once(&format!("\n## {heading}\n"))
+        .expect("the heading");
+    rest.split("\n## ").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn each_call_on_the_way_of_a_request_leads_to_the_next() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let section = section("The way of a request, and of a fetch");
+    let mut lengths = Vec::new();
+    for table in section.split("| --- | --- | --- |\n").skip(1) {
+        let calls: Vec<(&str, String)> = table
+            .lines()
+            .take_while(|line| line.starts_with('|'))
+            .map(|row| {
+                let names: Vec<&str> = row.split('`').collect();
+                let text = std::fs::read_to_string(root.join(names[3])).expect(names[3]);
+                (
+                    names[1],
+                    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned(),
+                )
+            })
+            .collect();
+        for (name, text) in &calls {
+            let is_there = [format!("fn {name}("), format!("fn {name}<")]
+                .iter()
+                .any(|start| text.contains(start));
+            assert!(is_there, "no function {name} in its file");
+        }
+        for pair in calls.windows(2) {
+            let [(from, text), (to, _)] = pair else { continue };
+            let calls_it = [format!(".{to}("), format!("::{to}(")]
+                .iter()
+                .any(|call| text.contains(call));
+            assert!(calls_it, "{from} does not lead to {to}");
+        }
+        lengths.push(calls.len());
+    }
+    assert_eq!(
+        lengths,
+        [9, 4, 5],
+        "the page says how deep the signature check is"
+    );
+}
+
+#[test]
+fn the_types_of_the_glossary_exist() {
+    let mut code = String::new();
+    for path in crate::sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        code.push_str(&std::fs::read_to_string(path).expect("a source"));
+    }
+    let words: BTreeSet<&str> = code
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .collect();
+    let section = section("Glossary: one word, one meaning");
+    let mut checked = 0;
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        // The names between the marks of code: types, their variants, functions, modules.
+        for name in row.split('`').skip(1).step_by(2) {
+            assert!(
+                words.contains(name),
+                "the glossary has {name}, and the code does not"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 25, "only {checked} names were checked");
+}
