@@ -322,7 +322,7 @@ fn read_policy(
 fn read_changes_nothing(fields: &Fields<'_, TopObject>, policy: &Policy) -> Result<bool, Box<ConfigError>> {
     let changes_nothing = fields.value(TopObject::shadow_changes_nothing)?;
     match fields.get(TopObject::shadow_changes_nothing) {
-        Some(node) if changes_nothing && policy.enforces() => Err(node.invalid(
+        Some(node) if changes_nothing && policy.enforces() => Err(node.lacks(
             "needs `mode: shadow` for every rule and every client; where the filter enforces a rule, it has to \
              remove the claim headers that a client sends",
         )),

@@ -33,7 +33,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<Co
         && let Some(element) = read_element(node)?
     {
         if mtls == Check::Off {
-            return Err(node.invalid("needs `mtls: if_present` or `mtls: required`"));
+            return Err(node.lacks("needs `mtls: if_present` or `mtls: required`"));
         }
         forwarded = Some(Forwarded {
             field: names.field("x-forwarded-client-cert"),

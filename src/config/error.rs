@@ -56,6 +56,19 @@ pub(super) struct Faults {
     first: RefCell<Vec<ConfigError>>,
     count: Cell<usize>,
     homes: &'static [Home],
+    /// The addresses of values in and around objects with unknown fields, in order.
+    marks: RefCell<Vec<(usize, Mark)>>,
+}
+
+/// Why a fault of a value may only follow from an unknown field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    /// An object with an unknown field, which may be a misspelt one of the absent fields.
+    Unsound,
+    /// A field beside an unknown one.
+    Beside,
+    /// An unknown field that is read as the one that it probably means.
+    Guess,
 }
 
 /// The names of an object's fields, the place of the object in words, and whether its fields decide what a
@@ -87,7 +100,11 @@ impl Faults {
 
     #[allow(clippy::boxed_local, reason = "as every reader returns it")]
     pub(super) fn add(&self, fault: Box<ConfigError>) {
-        if !fault.is_reported() {
+        // What such an object lacks may be the field that is unknown. A value of another type may mean
+        // another field.
+        let only_follows = self.has(fault.at, Mark::Unsound)
+            || (self.has(fault.at, Mark::Guess) && matches!(fault.problem, ConfigProblem::WrongType { .. }));
+        if !fault.is_reported() && !only_follows {
             self.count.set(self.count.get().saturating_add(1));
             let mut first = self.first.borrow_mut();
             let place = first.partition_point(|other| other.at <= fault.at);
@@ -96,6 +113,22 @@ impl Faults {
                 first.truncate(ConfigError::MOST);
             }
         }
+    }
+
+    pub(super) fn mark(&self, address: usize, mark: Mark) {
+        let mut marks = self.marks.borrow_mut();
+        if let Err(place) = marks.binary_search(&(address, mark)) {
+            marks.insert(place, (address, mark));
+        }
+    }
+
+    pub(super) fn has(&self, address: usize, mark: Mark) -> bool {
+        self.marks.borrow().binary_search(&(address, mark)).is_ok()
+    }
+
+    /// Whether no object so far has an unknown field.
+    pub(super) fn all_are_sound(&self) -> bool {
+        self.marks.borrow().is_empty()
     }
 
     pub(super) fn count(&self) -> usize {

@@ -87,8 +87,9 @@ pub(super) fn read_preferred(
         .filter(|id| names.locations.get(**id).is_some_and(is_of_kind))
         .copied()
         .collect();
-    if preferred.is_empty() || preferred.len() == locations.len() {
-        return Err(node.invalid(
+    // Without any, the locations have a fault of their own.
+    if !locations.is_empty() && (preferred.is_empty() || preferred.len() == locations.len()) {
+        return Err(node.lacks(
             "has no effect: list locations of this kind and of another in `from_headers`, `from_params`, `from_cookies`",
         ));
     }

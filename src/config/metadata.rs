@@ -23,7 +23,7 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Metadata, Box<
             .fields(NormalizeObject)?
             .names(NormalizeObject::space_delimited_claims)?;
         if payload.is_none() {
-            return Err(node.invalid("needs `payload_in_metadata`"));
+            return Err(node.lacks("needs `payload_in_metadata`"));
         }
     }
     Ok(Metadata {

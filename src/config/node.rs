@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::duration;
-use super::error::{ConfigError, ConfigProblem, Faults, advice, form, meant, nearest, rewritten};
+use super::error::{ConfigError, ConfigProblem, Faults, Mark, advice, form, meant, nearest, rewritten};
 use super::leftover::{self, has_any, has_part};
 use super::place::Place;
 use crate::json::{Json, Kind, Object};
@@ -283,60 +283,98 @@ impl<'a> Node<'a> {
         self.value.as_object().ok_or_else(|| self.wrong_type("an object"))
     }
 
-    /// The members of an object with these names, in snake_case or lowerCamelCase.
+    /// The members of an object with these names, in snake_case or lowerCamelCase. Records the other members
+    /// as faults; a member with a misspelt name is read as the field that it probably means.
     pub(super) fn found(&self, known: &'static [&'static str]) -> Result<Found<'_>, Box<ConfigError>> {
+        let object = self.object()?;
+        let faults = self.place.faults();
         let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
+        let mut guesses: Vec<(&'static str, Node<'_>)> = Vec::new();
         let mut is_sound = true;
-        for (written, value) in self.object()?.members() {
-            let Some(field) = known
-                .iter()
-                .find(|field| **field == written || is_lower_camel_case(written, field))
-            else {
+        // Some objects are read twice.
+        let is_new = self.is_sound();
+        for (written, value) in object.members() {
+            let node = |field| Node {
+                place: Place::Member(&self.place, field),
+                value,
+            };
+            let is_it = |field: &str| field == written || is_lower_camel_case(written, field);
+            let Some(field) = known.iter().find(|field| is_it(field)) else {
                 let problem = match advice(written, known) {
                     Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
                     None => {
-                        let is_it = |field: &str| field == written || is_lower_camel_case(written, field);
                         // A field of a rule does not belong to the address of keys.
-                        let home = self.place.faults().home(is_it);
+                        let home = faults.home(is_it);
                         let home =
                             home.filter(|home| !known.contains(&"cluster") || has_part(home, "provider"));
+                        let nearest = meant(written, known, home.is_some());
+                        let field = known.iter().find(|field| nearest == Some(field));
+                        guesses.extend(field.map(|field| (*field, node(field))));
                         ConfigProblem::UnknownField {
                             name: written.to_owned(),
-                            nearest: meant(written, known, home.is_some()),
+                            nearest,
                             home,
                             known,
                         }
                     }
                 };
-                self.report(self.place.error(problem, value.address()));
+                if is_new {
+                    self.report(self.place.error(problem, value.address()));
+                }
                 is_sound = false;
                 continue;
             };
-            let node = Node {
-                place: Place::Member(&self.place, field),
-                value,
-            };
-            if entries.iter().any(|(name, _)| name == field) {
+            let node = node(field);
+            if is_among(&entries, field) {
                 self.report(node.error(ConfigProblem::GivenTwice));
-                is_sound = false;
-                continue;
-            }
-            if value.kind() != Kind::Null {
+            } else if value.kind() != Kind::Null {
                 entries.push((field, node));
-            } else if self.place.faults().decides(field, known) {
-                self.report(node.invalid("is null; give it a value, or leave it out"));
+            } else if faults.decides(field, known) {
+                if is_new {
+                    self.report(node.invalid("is null; give it a value, or leave it out"));
+                }
                 is_sound = false;
             }
         }
-        // An unknown field may be a misspelt one of the fields that are absent.
+        for (field, node) in guesses {
+            if node.value.kind() != Kind::Null && !is_among(&entries, field) {
+                faults.mark(node.value.address(), Mark::Guess);
+                entries.push((field, node));
+            }
+        }
         if !is_sound {
-            return Err(ConfigError::reported());
+            faults.mark(self.value.address(), Mark::Unsound);
+            for (_, node) in &entries {
+                faults.mark(node.value.address(), Mark::Beside);
+            }
         }
         Ok(Found {
             place: &self.place,
             at: self.value.address(),
             entries,
         })
+    }
+
+    /// Whether this is no object with an unknown field, which may be a misspelt one of the absent fields.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.is_marked(Mark::Unsound)
+    }
+
+    fn is_marked(&self, mark: Mark) -> bool {
+        self.place.faults().has(self.value.address(), mark)
+    }
+
+    /// Whether no object that was read has an unknown field.
+    pub(super) fn all_are_sound(&self) -> bool {
+        self.place.faults().all_are_sound()
+    }
+
+    /// The fault of a field that needs another one beside it. An unknown field there may be that one.
+    pub(super) fn lacks(&self, what: &'static str) -> Box<ConfigError> {
+        match self.is_marked(Mark::Beside) {
+            true => ConfigError::reported(),
+            false => self.invalid(what),
+        }
     }
 
     /// No members, in place of an object.
@@ -375,6 +413,10 @@ impl<'a> Node<'a> {
             None => self.invalid(format!("expected a string: {}", allowed.join(", "))),
         }
     }
+}
+
+fn is_among(entries: &[(&'static str, Node<'_>)], field: &str) -> bool {
+    entries.iter().any(|(name, _)| *name == field)
 }
 
 /// A number of tenths in decimal notation. The library's own writer for doubles would add 19 KB.

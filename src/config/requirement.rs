@@ -176,17 +176,17 @@ impl Known<'_> {
     /// The demand of no requirement.
     fn plain_beside(&self, beside: Beside<'_, '_>) -> Result<Rc<Demand>, Box<ConfigError>> {
         if let Some(node) = beside.authorize {
-            return Err(node.invalid("only a token has claims; write `requires` beside it"));
+            return Err(node.lacks("only a token has claims; write `requires` beside it"));
         }
         if let Some(node) = beside.mode.or(beside.shadow_percent) {
-            return Err(node.invalid(
+            return Err(node.lacks(
                     "no token is required here, whatever the mode; write a requirement beside it: `requires` in a rule, \
                      `provider_name` or another in requirement_map",
                 ));
         }
         if let Some(node) = beside.resource {
             return Err(
-                node.invalid("only a resource that needs a token is protected; write `requires` beside it")
+                node.lacks("only a resource that needs a token is protected; write `requires` beside it")
             );
         }
         Ok(self.plain_demand(Requirement::Nothing))
@@ -304,7 +304,11 @@ impl Known<'_> {
                 }
             });
         }
-        Ok(found)
+        match found {
+            // The unknown field may be the requirement.
+            None if !node.is_sound() => Err(ConfigError::reported()),
+            found => Ok(found),
+        }
     }
 
     fn read_all(&self, node: &Node<'_>) -> Result<Vec<Requirement>, Box<ConfigError>> {
@@ -439,6 +443,10 @@ impl Known<'_> {
 }
 
 fn dangling(node: &Node<'_>, kind: &'static str, name: &str, known: &[&str]) -> Box<ConfigError> {
+    // The names may be in an unknown field.
+    if known.is_empty() && !node.all_are_sound() {
+        return ConfigError::reported();
+    }
     node.error(ConfigProblem::Dangling {
         kind,
         nearest: nearest(name, known).map(str::to_owned),

@@ -128,6 +128,10 @@ fn read_one(node: &Node<'_>, names: &mut Names) -> Result<(RequestMatcher, Reach
         reach.test("not", node.value().text());
         matcher.not = Some(not);
     }
+    if !node.is_sound() {
+        // The unknown field may make it narrower, so that it hides no later rule.
+        return Err(ConfigError::reported());
+    }
     let says_nothing = !is_any_path
         && matcher.not.is_none()
         && matcher.path.is_none()

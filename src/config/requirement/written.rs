@@ -105,6 +105,6 @@ pub(in crate::config) fn read_mode(
     let percent = u8::try_from(RuleObject::shadow_percent.reader.read(node)?).unwrap_or(100);
     match mode {
         Some(Mode::Shadow { .. }) => Ok(Some(Mode::Shadow { percent })),
-        _ => Err(node.invalid("needs `mode: shadow` beside it")),
+        _ => Err(node.lacks("needs `mode: shadow` beside it")),
     }
 }
