@@ -35,12 +35,10 @@ fi
 link=$PWD/.build/native-link
 mkdir -p "$link"
 echo 'INPUT(-l:libgcc_eh.a -l:libgcc.a)' >"$link/libgcc_s.so"
-# The module does not contain the paths of the builder's directories. With `-z now`, the loader reports a
-# symbol that Envoy does not have when it loads the module, and not at the first call.
-flags=("--remap-path-prefix=$PWD=" -L "native=$link" -C link-arg=-Wl,-z,now,-z,relro,-z,noexecstack)
-for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
-    flags+=("--remap-path-prefix=$directory=")
-done
+# With `-z now`, the loader reports a symbol that Envoy does not have when it loads the module, and not at the
+# first call.
+flags=(-L "native=$link" -C link-arg=-Wl,-z,now,-z,relro,-z,noexecstack)
+hide_paths rustc
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}")
 export CARGO_ENCODED_RUSTFLAGS
 cargo build --quiet --locked "${build[@]}" --package proxy-wasm-jwt-native --lib

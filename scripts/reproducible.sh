@@ -24,7 +24,7 @@ done
 say "reproducible: ${sums[0]}"
 [ "${sums[0]}" = "${sums[1]}" ] || fail "reproducible: the second folder gives ${sums[1]}"
 # If the released module was built from the same sources, it must equal this one.
-if [ -e envoy/jwt.wasm ] && git diff --quiet HEAD -- src Cargo.toml Cargo.lock scripts/wasm.sh scripts/wasm-ld.sh; then
+if [ -e envoy/jwt.wasm ] && git diff --quiet HEAD -- src Cargo.toml Cargo.lock scripts/lib.sh scripts/wasm.sh scripts/wasm-ld.sh; then
     here=$(sha256sum <envoy/jwt.wasm | cut -d' ' -f1)
     [ "$here" = "${sums[0]}" ] || fail "reproducible: envoy/jwt.wasm is $here; \`make wasm\` builds it again"
 fi

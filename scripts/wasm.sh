@@ -129,14 +129,12 @@ else
 fi
 # If Cargo builds both crate types at once, it does not optimize across crates.
 build+=(--target "$target" --package "$package" --lib --crate-type cdylib)
-# The module does not contain the paths of the builder's directories, so that the same compiler gives the same
-# bytes anywhere. This includes the directories of the registry, whose names depend on the source of the
-# crates.
 cargo fetch --quiet --locked --target "$target"
-flags=("--remap-path-prefix=$PWD=" -C target-feature=+simd128)
-for directory in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
-    flags+=("--remap-path-prefix=$directory=")
-done
+flags=(-C target-feature=+simd128)
+case $choice in
+rustup) hide_paths rustc ;;
+debian) hide_paths /usr/bin/rustc ;;
+esac
 # For the last crate, and so for the optimization across crates: the compiler copies only small functions that
 # are marked `#[inline]` into their callers. V8 compiles every copy when Envoy starts, and needs some 40 bytes
 # of memory for each byte of it.

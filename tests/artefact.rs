@@ -1,4 +1,5 @@
-//! The module that `make wasm` builds: its size, its exports and its imports.
+//! The module that `make wasm` builds: its size, its exports and its imports. Neither module names a directory
+//! of its builder.
 
 #![cfg(test)]
 #![allow(
@@ -137,6 +138,27 @@ fn it_is_as_small_as_was_promised() {
     println!("{} bytes", module.size);
     assert!(module.size <= BUDGET, "{} bytes", module.size);
     assert!(module.custom.is_empty(), "left inside: {:?}", module.custom);
+}
+
+/// The messages of panics name files of the sources. If a directory of the builder is in such a name, others
+/// do not get the same bytes, and everybody reads it.
+#[test]
+fn neither_module_names_a_directory_of_its_builder() {
+    let checkout = format!("{}/src/", testkit::workspace_root().display());
+    let directories = ["/lib/rustlib/src/", "/registry/src/", &checkout];
+    for path in [testkit::module_path(), testkit::native_module_path()] {
+        let bytes =
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make test`", path.display()));
+        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(
+            has("src/policy.rs") || has("src/config.rs"),
+            "{} names files",
+            path.display()
+        );
+        for directory in directories {
+            assert!(!has(directory), "{} contains {directory}", path.display());
+        }
+    }
 }
 
 #[test]
