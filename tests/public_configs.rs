@@ -46,7 +46,7 @@ fn public_configurations_load_or_say_why_not() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// An unknown field may be any of the absent ones. No fault may follow from that alone, wherever the field is.
+/// An unknown field may be any of the absent ones. No fault may follow from that alone.
 #[test]
 fn an_unknown_field_is_the_only_fault() {
     const UNKNOWN: &str = "zzz";

@@ -89,12 +89,12 @@ fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, Box<ConfigE
     })
 }
 
-/// RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+/// RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ). A comma in it would separate scopes.
 pub(super) fn read_scope(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> {
     let scope = node.name()?;
     if scope
         .bytes()
-        .all(|byte| (0x21..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\'))
+        .all(|byte| (0x21..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\' | b','))
     {
         Ok(scope)
     } else {

@@ -2,6 +2,7 @@
 
 use super::error::ConfigError;
 use super::fields::{ClaimStepObject, ClaimToHeaderObject};
+use super::leftover::has_any;
 use super::node::Node;
 use super::{Names, header_name};
 use crate::claims::ClaimPath;
@@ -36,6 +37,9 @@ pub(super) fn read_claim(
                 return Err(
                     node.invalid("is an expression; write the claim's name, as in realm_access.roles")
                 );
+            }
+            if has_any(&name, ",") {
+                return Err(node.invalid(format!("`{name}` is one claim; write an entry for each")));
             }
             Ok(ClaimPath::Name(name))
         }

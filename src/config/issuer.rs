@@ -3,6 +3,7 @@
 
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::ProviderObject;
+use super::leftover::{has_any, has_part};
 use super::node::Node;
 use super::reader::Fields;
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
@@ -40,6 +41,11 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
         if issuer.contains("/.well-known/") {
             return Err(spelling
                 .invalid("is the URL of a document; write the `issuer` that the discovery document names"));
+        }
+        if has_part(&issuer, ",http") || has_any(&issuer, " ") {
+            return Err(spelling.invalid(format!(
+                "`{issuer}` is one issuer; write a provider for each, or a list for several spellings of one"
+            )));
         }
         if issuers.contains(&issuer) {
             return Err(spelling.invalid(format!("`{issuer}` is in the list twice")));

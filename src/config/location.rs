@@ -35,7 +35,7 @@ pub(super) fn read(
     if let Some(node) = fields.get(ProviderObject::from_params) {
         for element in node.list()? {
             let name = element.name()?;
-            if has_any(&name, "?&=#") {
+            if has_any(&name, "?&=#, ") {
                 return Err(element.invalid("is not a parameter's name; write it alone, as in access_token"));
             }
             let location = Location::Parameter {

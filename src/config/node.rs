@@ -268,7 +268,13 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn names(&self) -> Result<Vec<Box<str>>, Box<ConfigError>> {
-        read_each(&self.list()?, |node| node.name())
+        read_each(&self.list()?, |node| {
+            let name = node.name()?;
+            match has_any(&name, ",") {
+                true => Err(node.invalid(format!("`{name}` is one element; write a list, as in [a, b]"))),
+                false => Ok(name),
+            }
+        })
     }
 
     /// The members of an object under names that the operator chooses.
@@ -300,7 +306,12 @@ impl<'a> Node<'a> {
             };
             let is_it = |field: &str| field == written || is_lower_camel_case(written, field);
             let Some(field) = known.iter().find(|field| is_it(field)) else {
-                let problem = match advice(written, known) {
+                // Some write the address of the keys where the keys belong.
+                let is_address = written == "jwks" && {
+                    let text = value.text();
+                    has_part(text, "://") && !has_part(text, "\"keys\"")
+                };
+                let problem = match advice(if is_address { "jwks_uri" } else { written }, known) {
                     Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
                     None => {
                         // A field of a rule does not belong to the address of keys.

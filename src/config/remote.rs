@@ -101,6 +101,9 @@ pub(super) fn read_uri(node: &Node<'_>) -> Result<HttpUri, Box<ConfigError>> {
     if has_any(&uri, "{}") {
         return Err(node.invalid("variables are not replaced here; write one URL, the same for every tenant"));
     }
+    if has_part(&uri, ",http") {
+        return Err(node.invalid(format!("`{uri}` is one URL; write one alone")));
+    }
     HttpUri::parse(&uri).map_err(|fault| node.invalid(format!("`{uri}` {fault}")))
 }
 

@@ -157,6 +157,23 @@ pub(crate) const ALL: &[Refusal] = &[
         says: "a variable in it would match only itself",
     },
     Refusal {
+        id: "path-that-is-not-normalized",
+        what: "An empty segment, `.`, `..` or an escape of a plain character in `path` or `prefix` (`/a//b`, `/%61dmin`)",
+        theirs: "compares the path as it is written, which Envoy's normalization has changed.",
+        why: "Such a rule leaves the usual spelling of its path to the next one.",
+        config: || ruled(json!({"match": {"prefix": "/%61dmin"}, "requires": {"provider_name": "corp"}})),
+        says: "write `/admin`",
+    },
+    Refusal {
+        id: "several-values-in-one",
+        what: "A comma in an element of `audiences`, or two addresses with one in `issuer` or `uri`",
+        theirs: "compares or fetches the text as one.",
+        why: "It is usually a list from an environment variable, and equals no `aud`. For an `aud` with a comma, write \
+              `[\"*\"]` and a condition on `aud` under `authorize`.",
+        config: || one(json!({"audiences": ["orders-api,billing-api"]})),
+        says: "is one element; write a list",
+    },
+    Refusal {
         id: "null-in-a-rule",
         what: "`null` in a rule, a requirement, a `match` or a condition, and for a provider's checks such as `subjects`",
         theirs: "takes the field for absent: `requires: {provider_name: null}` needs no token.",
@@ -166,7 +183,7 @@ pub(crate) const ALL: &[Refusal] = &[
     },
     Refusal {
         id: "leftovers",
-        what: "White space at the ends of a name, quotes around it, a placeholder such as `${ISSUER}` or `{{ .Values.issuer }}`",
+        what: "White space at the ends of a name, quotes around it, a placeholder: `${ISSUER}`, `$ISSUER`, `%ISSUER%`, `{{ .Values.issuer }}`, `<your-issuer>`",
         theirs: "compares them as they are.",
         why: "Such a text equals nothing in a token or a request, or it is a name that every attacker knows.",
         config: || one(json!({"issuer": "${ISSUER}"})),
@@ -178,7 +195,7 @@ pub(crate) const ALL: &[Refusal] = &[
         theirs: "fetches it, finds no keys and refuses every token.",
         why: "The message says what to write.",
         config: || one(json!({"issuer": "https://idp.example.com/.well-known/openid-configuration"})),
-        says: "is the URL of the discovery document",
+        says: "is the URL of a document",
     },
     Refusal {
         id: "providers-with-one-metric-name",
