@@ -14,7 +14,8 @@ if [ -n "${NATIVE:-}" ]; then
     modules=()
     [ ! -e envoy/libjwt.so ] || [ "$(uname -m)" != x86_64 ] || modules+=("amd64=envoy/libjwt.so")
     [ ! -e envoy/libjwt.so ] || [ "$(uname -m)" != aarch64 ] || modules+=("arm64=envoy/libjwt.so")
-    [ ! -e envoy/libjwt-aarch64.so ] || modules+=("arm64=envoy/libjwt-aarch64.so")
+    other=${NATIVE_ARM64:-envoy/libjwt-aarch64.so}
+    [ ! -e "$other" ] || modules+=("arm64=$other")
     [ "${#modules[@]}" -gt 0 ] || fail "image: no native module is in envoy/; \`make native\` builds it"
     digest=$(python3 scripts/release/image.py make-native "$layout" "$version" "${modules[@]}")
     say "image: ${modules[*]}"

@@ -49,6 +49,9 @@ built=${CARGO_TARGET_DIR:-target}/$profile/libjwt.so
 if ! cmp -s "$built" "$module"; then
     cp "$built" .build/built.so
     mv .build/built.so "$module"
+else
+    # `make release` sees by the time whether the module is older than its sources.
+    touch "$module"
 fi
 glibc=$("${tools}objdump" -T "$module" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1)
 needed=$("${tools}readelf" -d "$module" | sed -n 's/.*NEEDED.*\[\(.*\)\].*/\1/p' | paste -sd ' ')

@@ -20,24 +20,27 @@ digest=$(sha256sum <"$dist/jwt.wasm" | cut -d' ' -f1)
 # Envoy does not read a loaded file again, so each version has its own file name.
 native=libjwt-$version-linux-$(uname -m).so
 cp envoy/libjwt.so "$dist/$native"
-if [ -e envoy/libjwt-aarch64.so ]; then
-    cp envoy/libjwt-aarch64.so "$dist/libjwt-$version-linux-aarch64.so"
-else
-    say "release: no envoy/libjwt-aarch64.so, which make native-arm64 leaves"
-fi
-for processor in x86_64 aarch64; do
-    made=.build/static/jwtctl-$processor-linux
-    if [ -e "$made" ]; then
-        cp "$made" "$dist/jwtctl-$version-linux-$processor"
+# Takes a file that another command makes, unless that command ran before the last change of the sources.
+take() {
+    local made=$1 name=$2 command=$3
+    shift 3
+    if [ ! -e "$made" ]; then
+        say "release: no $made, which $command leaves"
+    elif [ "$(stat -c %Y "$made")" -lt "$(git log -1 --format=%ct -- Cargo.toml Cargo.lock src "$@" 2>/dev/null || echo 0)" ]; then
+        say "release: left out $made, which is older than its sources; $command makes it again"
     else
-        say "release: no $made, which make static leaves"
+        cp "$made" "$dist/$name"
     fi
+}
+take envoy/libjwt-aarch64.so "libjwt-$version-linux-aarch64.so" "make native-arm64" native
+for processor in x86_64 aarch64; do
+    take ".build/static/jwtctl-$processor-linux" "jwtctl-$version-linux-$processor" "make static" jwtctl
 done
 image=$(LAYOUT="$dist/oci" MODULE="$dist/jwt.wasm" scripts/image.sh)
 # The image is one file too, because a release on a forge contains files and no folders.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci" -cf "$dist/proxy-wasm-jwt-$version-oci.tar" \
     oci-layout index.json blobs
-LAYOUT="$dist/oci-native" NATIVE=1 scripts/image.sh >/dev/null
+LAYOUT="$dist/oci-native" NATIVE=1 NATIVE_ARM64="$dist/libjwt-$version-linux-aarch64.so" scripts/image.sh >/dev/null
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci-native" \
     -cf "$dist/proxy-wasm-jwt-native-$version-oci.tar" oci-layout index.json blobs
 python3 scripts/release/sbom.py "$dist/jwt.wasm" >"$dist/sbom.cdx.json"
@@ -55,7 +58,7 @@ debian) compiler=$(/usr/bin/rustc --version) ;;
 *) compiler=$(rustc --version) ;;
 esac
 python3 scripts/release/notes.py "$version" "$digest" "$image" "$compiler ($toolchain) with $(wasm-opt --version)" \
-    "$native" >"$dist/RELEASE_NOTES.md"
+    "$dist" >"$dist/RELEASE_NOTES.md"
 # The checksums come last, and cover every other file.
 (cd "$dist" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum >SHA256SUMS)
 say "release: $version in $dist/"

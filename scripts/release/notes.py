@@ -1,5 +1,5 @@
 """Prints the section of CHANGELOG.md about this version, or Unreleased, and how to check what was released.
-Arguments: the version, the SHA-256 of the module, the digest of the image, the toolchain, the file of the native module."""
+Arguments: the version, the SHA-256 of the module, the digest of the image, the toolchain, the folder of the files."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,17 @@ def section(version):
     return chosen, "\n".join(found[chosen]).strip()
 
 
-def main(version, digest, image, toolchain, native):
+def programs(version, folder):
+    """A row for each native module and each `jwtctl` in the folder."""
+    for file in sorted(Path(folder).glob(f"*-{version}-linux-*")):
+        processor = file.name.removesuffix(".so").rpartition("-")[2]
+        if file.suffix == ".so":
+            yield f"| `{file.name}` | the native module for Envoy 1.38 to 1.40 on {processor} (docs/native.md) |"
+        else:
+            yield f"| `{file.name}` | the command-line tool for {processor}, without a C library (docs/jwtctl.md) |"
+
+
+def main(version, digest, image, toolchain, folder):
     chosen, text = section(version)
     if chosen != version:
         print(f"notes: CHANGELOG.md has no section {version}; taking {chosen}", file=sys.stderr)
@@ -33,11 +43,11 @@ def main(version, digest, image, toolchain, native):
 | file | content |
 | --- | --- |
 | `jwt.wasm` | the module, SHA-256 `{digest}` |
-| `{native}` | the native module for Envoy 1.38 to 1.40 on this processor (docs/native.md) |
+{chr(10).join(programs(version, folder))}
 | `oci/` and `proxy-wasm-jwt-{version}-oci.tar` | the image of the module as an OCI layout, digest `{image}` |
 | `oci-native/` and `proxy-wasm-jwt-native-{version}-oci.tar` | the image of the native module, for each processor |
 | `sbom.cdx.json`, `sbom-native-<processor>.cdx.json` | the bills of materials of the modules, CycloneDX 1.5 |
-| `THIRD-PARTY-LICENSES.md`, `THIRD-PARTY-LICENSES-native.md` | the licenses of the code in the modules |
+| `THIRD-PARTY-LICENSES.md`, `-native.md`, `-jwtctl.md` | the licenses of the code in the modules and in the tool |
 | `SHA256SUMS` | the checksums of these files |
 
 `jwt.wasm` is reproducible: {toolchain} gives the same bytes from the same sources (RELEASING.md says how).""")

@@ -203,6 +203,15 @@ class Release(unittest.TestCase):
         self.assertIn("### Added", text)
         self.assertNotIn("## [", text.replace("### ", ""))
 
+    def test_the_notes_list_the_programs_that_are_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("libjwt-1.2.3-linux-x86_64.so", "jwtctl-1.2.3-linux-aarch64", "jwt.wasm"):
+                (Path(folder) / name).touch()
+            rows = list(notes.programs("1.2.3", folder))
+        self.assertEqual(len(rows), 2)
+        self.assertIn("the command-line tool for aarch64", rows[0])
+        self.assertIn("on x86_64", rows[1])
+
 
 if __name__ == "__main__":
     unittest.main()
