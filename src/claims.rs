@@ -33,7 +33,8 @@ pub struct UnverifiedClaims<'a> {
 
 impl<'a> UnverifiedClaims<'a> {
     /// Reads the payload. Fails unless it is a JSON object in UTF-8 without duplicate members ("The Claim
-    /// Names within a JWT Claims Set MUST be unique", RFC 7519 section 4) and with bounded depth.
+    /// Names within a JWT Claims Set MUST be unique", [RFC 7519 section
+    /// 4](https://www.rfc-editor.org/rfc/rfc7519#section-4)) and with bounded depth.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! RFC 6750 section 2: the places in which a request carries its token, and the removal of the token from the
-//! request.
+//! [RFC 6750 section 2](https://www.rfc-editor.org/rfc/rfc6750#section-2): the places in which a request
+//! carries its token, and the removal of the token from the request.
 
 mod cookie;
 mod location;

@@ -19,16 +19,20 @@ pub enum Reason {
     TokenMultiple,
     /// The filter cannot parse the request.
     RequestMalformed,
-    /// Not a compact JWS of three parts with a JSON header and JSON claims (RFC 7515 section 7.1, RFC 7519
-    /// section 7.2).
+    /// Not a compact JWS of three parts with a JSON header and JSON claims ([RFC 7515 section
+    /// 7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1), [RFC 7519 section
+    /// 7.2](https://www.rfc-editor.org/rfc/rfc7519#section-7.2)).
     TokenMalformed,
     /// Longer than `limits.max_token_bytes`.
     TokenTooLarge,
-    /// `typ` is not one of `token_types` (RFC 8725 section 3.11).
+    /// `typ` is not one of `token_types` ([RFC 8725 section
+    /// 3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
     TypeRejected,
-    /// `alg` is not allowed, or does not fit the key that `kid` names (RFC 8725 section 3.1).
+    /// `alg` is not allowed, or does not fit the key that `kid` names ([RFC 8725 section
+    /// 3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)).
     AlgorithmRejected,
-    /// `crit` names an extension. The filter implements none (RFC 7515 section 4.1.11).
+    /// `crit` names an extension. The filter implements none ([RFC 7515 section
+    /// 4.1.11](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)).
     CriticalHeader,
     /// `iss` is absent, or not that of a provider.
     IssuerUnknown,
@@ -36,13 +40,16 @@ pub enum Reason {
     KeyUnknown,
     /// No key verifies the signature.
     SignatureInvalid,
-    /// `exp` has passed (RFC 7519 section 4.1.4).
+    /// `exp` has passed ([RFC 7519 section 4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
     TokenExpired,
-    /// `nbf` or `iat` is in the future (RFC 7519 sections 4.1.5, 4.1.6).
+    /// `nbf` or `iat` is in the future ([RFC 7519 section
+    /// 4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5),
+    /// [4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
     TokenNotYetValid,
     /// `exp` is further in the future than `max_lifetime`.
     LifetimeTooLong,
-    /// `aud` contains none of `audiences` (RFC 7519 section 4.1.3).
+    /// `aud` contains none of `audiences` ([RFC 7519 section
+    /// 4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
     AudienceMismatch,
     /// `sub` does not match `subjects`.
     SubjectRejected,
@@ -55,9 +62,11 @@ pub enum Reason {
     /// The token is not bound to its client, although the provider requires it or the token says so (`cnf`,
     /// RFC 7800).
     BindingMismatch,
-    /// The proof of possession is absent or invalid (RFC 9449 section 4.3).
+    /// The proof of possession is absent or invalid ([RFC 9449 section
+    /// 4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3)).
     ProofInvalid,
-    /// The proof of possession contains no current nonce of this filter (RFC 9449 section 9).
+    /// The proof of possession contains no current nonce of this filter ([RFC 9449 section
+    /// 9](https://www.rfc-editor.org/rfc/rfc9449#section-9)).
     ProofNonce,
     /// The proof of possession was used before.
     ProofReplayed,

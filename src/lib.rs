@@ -40,8 +40,8 @@
 //! | [`denial`] | the reasons for which a request is refused |
 //! | [`request`] | the header fields of a request that the configuration needs |
 //! | [`edits`] | changes to a request's header fields |
-//! | [`jose`] | RFC 7515, 7517, 7518, 8037: the parts of tokens, keys, signatures |
 //! | [`store`] | the data that all workers of a process share, with compare-and-swap |
+//! | [`jose`] | RFC 7515, 7517, 7518, 8037: the parts of tokens, keys, signatures |
 //! | [`seal`] | MACs over entries that other modules can write |
 //! | [`http`] | URLs, authorities, percent-encoding, names |
 //! | [`json`] | JSON, read strictly and without copying |

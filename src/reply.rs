@@ -1,4 +1,5 @@
-//! The form of a refusal on the wire: status, challenge (RFC 6750 section 3), body.
+//! The form of a refusal on the wire: status, challenge ([RFC 6750 section
+//! 3](https://www.rfc-editor.org/rfc/rfc6750#section-3)), body.
 //!
 //! One exhaustive match turns a reason into its reply. Replies depend on the configuration only, so they are
 //! written once, when it is loaded.
@@ -25,15 +26,18 @@ pub struct Refusal {
     pub denial: Denial,
     /// The rule that applied, if one was chosen.
     pub rule: Option<Choice>,
-    /// The URL of the resource's metadata (`resource_metadata`, RFC 9728 section 5.1).
+    /// The URL of the resource's metadata (`resource_metadata`, [RFC 9728 section
+    /// 5.1](https://www.rfc-editor.org/rfc/rfc9728#section-5.1)).
     pub metadata_url: Option<Rc<str>>,
-    /// The nonce for the client's next proof (RFC 9449 section 9).
+    /// The nonce for the client's next proof ([RFC 9449 section
+    /// 9](https://www.rfc-editor.org/rfc/rfc9449#section-9)).
     pub nonce: Option<String>,
     /// The required scopes.
     pub scope: Option<ScopesId>,
     /// Only a token with a proof of possession would be accepted.
     pub needs_proof: bool,
-    /// The credential is for a proxy (RFC 9110 section 11.7).
+    /// The credential is for a proxy ([RFC 9110 section
+    /// 11.7](https://www.rfc-editor.org/rfc/rfc9110#section-11.7)).
     pub for_proxy: bool,
     /// `sub` of the verified token without sufficient rights, if the configuration asks for it.
     pub subject: Option<Rc<str>>,

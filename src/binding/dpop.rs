@@ -63,7 +63,8 @@ fn invalid(detail: &'static str) -> Denial {
 
 impl Dpop {
     /// Checks that the client has the key with this thumbprint (`cnf.jkt`), for this token. Returns the
-    /// proof, which must not be used again. The numbers beside the checks are those of RFC 9449 section 4.3.
+    /// proof, which must not be used again. The numbers beside the checks are those of [RFC 9449 section
+    /// 4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3).
     ///
     /// # Errors
     ///

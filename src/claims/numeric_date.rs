@@ -17,7 +17,8 @@ pub struct NumericDate {
 }
 
 impl NumericDate {
-    /// Reads the text of a JSON number (RFC 8259 section 6). `None` for a date before the epoch, and for a
+    /// Reads the text of a JSON number ([RFC 8259 section
+    /// 6](https://www.rfc-editor.org/rfc/rfc8259#section-6)). `None` for a date before the epoch, and for a
     /// date beyond 64 bits of milliseconds: no issuer means either.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

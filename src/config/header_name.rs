@@ -1,4 +1,5 @@
-//! Names of header fields (RFC 9110 section 5.1), in lower case as HTTP/2 and Envoy have them.
+//! Names of header fields ([RFC 9110 section 5.1](https://www.rfc-editor.org/rfc/rfc9110#section-5.1)), in
+//! lower case as HTTP/2 and Envoy have them.
 
 use super::error::ConfigError;
 use super::node::Node;

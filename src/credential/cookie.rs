@@ -1,4 +1,4 @@
-//! RFC 6265 section 4.2: the `cookie` field.
+//! [RFC 6265 section 4.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.2): the `cookie` field.
 
 use std::borrow::Cow;
 

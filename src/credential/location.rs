@@ -45,7 +45,8 @@ impl Location {
         }
     }
 
-    /// Whether its tokens are for a proxy, and not for the server behind it (RFC 9110 section 11.7.2).
+    /// Whether its tokens are for a proxy, and not for the server behind it ([RFC 9110 section
+    /// 11.7.2](https://www.rfc-editor.org/rfc/rfc9110#section-11.7.2)).
     #[must_use]
     pub fn is_for_proxy(&self) -> bool {
         matches!(self, Self::Header { name, .. } if **name == *"proxy-authorization")

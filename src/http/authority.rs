@@ -1,4 +1,5 @@
-//! The authority of a request or a URL (RFC 3986 section 3.2).
+//! The authority of a request or a URL ([RFC 3986 section
+//! 3.2](https://www.rfc-editor.org/rfc/rfc3986#section-3.2)).
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,7 +18,9 @@ enum Host<'a> {
     Address(Ipv6Addr),
 }
 
-/// Ports that a client leaves out (RFC 9110 sections 4.2.1 and 4.2.2).
+/// Ports that a client leaves out ([RFC 9110 section
+/// 4.2.1](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.1) and
+/// [4.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.2)).
 pub const DEFAULT_PORTS: [u16; 2] = [80, 443];
 
 impl<'a> Authority<'a> {

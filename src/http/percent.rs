@@ -58,8 +58,9 @@ pub fn split_first(text: &[u8]) -> Option<(u8, bool, &[u8])> {
     Some((*first, false, rest))
 }
 
-/// RFC 3986 sections 6.2.2.1 and 6.2.2.2: "normalized by decoding any percent-encoded octet that corresponds
-/// to an unreserved character"; the other escapes in upper case.
+/// [RFC 3986 section 6.2.2.1](https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.1) and
+/// [6.2.2.2](https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.2): "normalized by decoding any
+/// percent-encoded octet that corresponds to an unreserved character"; the other escapes in upper case.
 #[must_use]
 pub fn normalize(mut text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -28,7 +28,8 @@ pub enum HttpUriFault {
     TooLong,
 }
 
-/// Scheme, authority, and path with query and fragment, as written (RFC 3986 section 3).
+/// Scheme, authority, and path with query and fragment, as written ([RFC 3986 section
+/// 3](https://www.rfc-editor.org/rfc/rfc3986#section-3)).
 #[must_use]
 pub fn split_url(url: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
@@ -48,7 +49,8 @@ impl fmt::Display for HttpUriFault {
 }
 
 impl HttpUri {
-    /// Parses a URL, without its fragment, which is never sent (RFC 3986 section 3.5).
+    /// Parses a URL, without its fragment, which is never sent ([RFC 3986 section
+    /// 3.5](https://www.rfc-editor.org/rfc/rfc3986#section-3.5)).
     ///
     /// # Errors
     ///

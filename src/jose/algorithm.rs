@@ -34,7 +34,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm, in the order of RFC 7518 section 3.1.
+    /// Every algorithm, in the order of [RFC 7518 section
+    /// 3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1).
     pub const ALL: [Self; 10] = [
         Self::Rs256,
         Self::Rs384,

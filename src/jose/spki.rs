@@ -1,5 +1,5 @@
-//! SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7): the form of public keys in X.509 and in the host's
-//! BoringSSL.
+//! SubjectPublicKeyInfo ([RFC 5280 section 4.1.2.7](https://www.rfc-editor.org/rfc/rfc5280#section-4.1.2.7)):
+//! the form of public keys in X.509 and in the host's BoringSSL.
 //!
 //! It must not know JSON or JWK.
 

@@ -8,7 +8,7 @@ pub const MAX_DEPTH: usize = 33;
 /// The reason for which a text is not a JSON object as required.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JsonError {
-    /// The bytes are not UTF-8 (RFC 8259 section 8.1).
+    /// The bytes are not UTF-8 ([RFC 8259 section 8.1](https://www.rfc-editor.org/rfc/rfc8259#section-8.1)).
     NotUtf8,
     /// The text breaks the grammar, continues after its value, or contains a string with a lone surrogate or
     /// a number beyond the range of a double.

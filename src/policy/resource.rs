@@ -20,7 +20,8 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 /// `%RESPONSE_CODE_DETAILS%` of a document that the filter serves.
 const DETAILS: &str = "jwt_protected_resource_metadata";
 
-/// The metadata of RFC 9728 section 2, without `resource`.
+/// The metadata of [RFC 9728 section 2](https://www.rfc-editor.org/rfc/rfc9728#section-2), without
+/// `resource`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ResourceMetadata {
     /// "JSON array containing a list of OAuth authorization server issuer identifiers".

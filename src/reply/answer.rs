@@ -2,7 +2,7 @@
 
 use crate::denial::Reason;
 
-/// The error codes of RFC 6750 section 3.1.
+/// The error codes of [RFC 6750 section 3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BearerError {
     /// "The request is missing a required parameter, includes an unsupported parameter […] or is otherwise

@@ -21,7 +21,8 @@ pub enum BodyFormat {
 /// The form of replies: `response` and `strip_failure_response`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyStyle {
-    /// The protection space of the challenge (RFC 9110 section 11.5).
+    /// The protection space of the challenge ([RFC 9110 section
+    /// 11.5](https://www.rfc-editor.org/rfc/rfc9110#section-11.5)).
     pub realm: String,
     /// The body's form.
     pub body: BodyFormat,

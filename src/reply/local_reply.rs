@@ -31,7 +31,8 @@ impl LocalReply {
         }
     }
 
-    /// The filter itself is at fault (RFC 9110 section 15.6.1).
+    /// The filter itself is at fault ([RFC 9110 section
+    /// 15.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.1)).
     #[must_use]
     pub fn fault(details: &str) -> Self {
         Self {

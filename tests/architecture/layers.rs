@@ -293,6 +293,35 @@ fn the_page_for_contributors_lists_the_modules_in_this_order() {
         }
     }
     assert_eq!(listed.len() + 1, ARROWS.len());
+    assert_eq!(
+        rows_of("src/lib.rs"),
+        listed,
+        "the map of the crate has the same order"
+    );
+}
+
+/// The modules in the table at the beginning of a crate.
+fn rows_of(root: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(root)).expect("a crate");
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("//! | ") && line.contains('`'));
+    rows.filter_map(|row| Some(row.split('`').nth(1)?.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_map_of_the_native_module_has_each_of_its_modules() {
+    let root = "native/src/lib.rs";
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(root)).expect("a crate");
+    let mut modules: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    let mut listed = rows_of(root);
+    modules.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, modules);
 }
 
 /// The page for contributors, from one heading to the next.

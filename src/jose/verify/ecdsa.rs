@@ -1,5 +1,5 @@
-//! ES256, ES384 and ES512 (RFC 7518 section 3.4) for jwt-compact: ECDSA on P-256, P-384 and P-521, each with
-//! its hash.
+//! ES256, ES384 and ES512 ([RFC 7518 section 3.4](https://www.rfc-editor.org/rfc/rfc7518#section-3.4)) for
+//! jwt-compact: ECDSA on P-256, P-384 and P-521, each with its hash.
 //!
 //! One implementation of jwt-compact's trait for the three crates.
 

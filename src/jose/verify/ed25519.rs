@@ -1,4 +1,5 @@
-//! EdDSA on Ed25519 (RFC 8037 section 3.1) for jwt-compact.
+//! EdDSA on Ed25519 ([RFC 8037 section 3.1](https://www.rfc-editor.org/rfc/rfc8037#section-3.1)) for
+//! jwt-compact.
 //!
 //! It has the key, with tables for a key that is used often, and an implementation of jwt-compact's trait. It
 //! must not know JSON. All values are public, so the computation need not take constant time.
