@@ -300,7 +300,7 @@ impl Policy {
                 });
             }
         }
-        // The last field is the literal one. It always ends the search.
+        // The search by the path as written always ends with a choice.
         first.unwrap_or(Choice::Otherwise)
     }
 

@@ -226,7 +226,7 @@ impl Fetcher {
         loop {
             let event = self.engine(Authenticator::poll_event);
             let Some(event) = event else { return };
-            // The workers have counted unknown `kid`s.
+            // The workers count unknown `kid`s themselves.
             let Event::Keys(id, event) = event else { continue };
             let (Some(provider), Some(metrics)) =
                 (self.config.provider(id), filter.metrics.core.provider(id))

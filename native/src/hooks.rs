@@ -119,7 +119,7 @@ pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Opt
 pub(crate) fn config_destroy(filter: Arc<Filter>) {
     let _ = guard(|| {
         filter.end();
-        // On the main thread, its part ends too.
+        // The main thread drops the fetcher of a filter that is gone when it looks for it.
         fetcher::of(&filter);
         drop(filter);
     });
@@ -196,7 +196,7 @@ pub(crate) fn response_headers(host: &mut Host<'_>, stream: &Stream) -> HeadersS
     guard_stream(host, stream, |host| stream.handle_response(host));
     match before == stream.progress() {
         true => HeadersStatus::Continue,
-        // It was answered otherwise.
+        // The module has answered the request instead of the upstream.
         false => HeadersStatus::StopIteration,
     }
 }

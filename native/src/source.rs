@@ -34,7 +34,7 @@ pub(crate) fn resolve(text: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     };
     let mut resolved = Vec::with_capacity(text.len());
     if has_white_space(text) {
-        // The text remains one that an operator has written.
+        // The white space marks the text as an operator's own: see `text`.
         resolved.push(b' ');
     }
     write(json, "", &mut resolved)?;
@@ -95,7 +95,7 @@ fn read(source: &Object<'_>) -> Result<Option<Vec<u8>>, String> {
         },
         "environment_variable" | "environmentVariable" => match std::env::var(&*name) {
             Ok(text) => Ok(Some(text.into_bytes())),
-            // The error itself shows the value.
+            // The error's own text would show the value.
             Err(_) => Err(format!(
                 "the environment variable `{}` is not set, or is not UTF-8",
                 name.escape_debug()

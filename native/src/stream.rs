@@ -49,9 +49,9 @@ impl Stream {
         let mut is_grpc = None;
         let decision = match self.read_head(worker, host, named, &mut request) {
             Some(()) => {
-                // It is known if all fields were read.
+                // The protocol is known only if the module has read all fields.
                 is_grpc = (!worker.reads_by_name).then_some(request.is_grpc == Some(true));
-                // Only then can another route have another requirement.
+                // Without a `requirement_map`, no other route has another requirement.
                 if !worker.config.policy.requirement_map.is_empty() {
                     self.request.replace(Some(request.clone()));
                 }

@@ -130,7 +130,7 @@ impl Outcome {
                     self.proof = other.proof;
                 }
             }
-            // After its wait, the request may be allowed.
+            // The request still waits for the first rule; the second one does not refuse it.
             (Decision::Wait, Decision::Allow(_) | Decision::Wait) => {}
             _ => *self = other,
         }

@@ -141,7 +141,7 @@ impl Authenticator {
         };
         let budget = Budget::default();
         let mut outcome: Option<Outcome> = None;
-        // The kinds of demands that the request meets.
+        // For each kind of demand, whether the request meets it.
         let mut kinds_met: Vec<bool> = Vec::new();
         for choice in all {
             let kind = config.policy.demand(choice).map(|demand| demand.kind);
@@ -216,7 +216,7 @@ impl Authenticator {
             }
         }
         let checked = self.check(rule, &credentials, time, budget, shared);
-        // Nothing of it would be used.
+        // The first rule has made the edits: a further rule that allows the request adds nothing.
         if let Some(met) = shared.and_then(|shared| shared.met)
             && !is_cached
             && demand.mode == Mode::Enforce

@@ -123,7 +123,7 @@ impl<'c> RequirementCheck<'c> {
         for token in self.tokens {
             for id in token.issuer().into_iter().flat_map(|issuer| issuers.of(issuer)) {
                 for place in providers.places_of(id) {
-                    // In order, and each once.
+                    // The list stays sorted, and has each place once.
                     if let Err(at) = asked.binary_search(&place) {
                         asked.insert(at, place);
                     }
@@ -205,7 +205,7 @@ impl<'c> RequirementCheck<'c> {
     }
 
     fn meet_provider(&mut self, named: &'c ProviderRequirement) -> Result<(), Failure> {
-        // Any of these providers gives the same answer.
+        // Every provider misses the token in the same words.
         if self.tokens.is_empty() {
             return Err(Denial::new(Reason::TokenMissing).into());
         }

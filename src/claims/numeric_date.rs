@@ -22,7 +22,7 @@ impl NumericDate {
     /// date beyond 64 bits of milliseconds: no issuer means either.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // The form in nearly every token. 32 bits last until 2106.
+        // Nearly every token has whole seconds, and 32 bits suffice until 2106.
         if let Ok(seconds) = text.parse::<u32>() {
             let floor_millis = i64::from(seconds).saturating_mul(1000);
             return Some(Self {
@@ -50,7 +50,7 @@ impl NumericDate {
             }
             position = position.saturating_add(1);
         }
-        // Trailing zeros that come from the exponent. After 19 of them only zero is in range.
+        // The exponent may add zeros at the end. After 19 of them only zero is in range.
         let zeros = point.saturating_sub(position).clamp(0, 20);
         for _ in 0..zeros {
             millis = millis.checked_mul(10)?;

@@ -32,7 +32,7 @@ pub(super) fn read_claim(
     match (name, path) {
         (Some(node), None) => {
             let name = node.name()?;
-            // The expressions of JSONPath, JSON Pointer, jq and Istio.
+            // JSONPath, JSON Pointer, jq and Istio write expressions in these forms.
             if name.starts_with(['$', '.', '/']) || name.ends_with([']', '*']) {
                 return Err(
                     node.invalid("is an expression; write the claim's name, as in realm_access.roles")

@@ -62,7 +62,7 @@ pub(super) fn read(
             .ok()
             .filter(|_| !issuer.contains(['?', '#', '{']))
             .ok_or_else(|| match issuer {
-                // It has a fault of its own.
+                // An empty issuer was reported at its own field.
                 "" => ConfigError::reported(),
                 _ => node.invalid(format!(
                     "`{issuer}` is not an http or https URL; write the URL of the document as `uri`"

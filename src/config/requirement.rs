@@ -47,7 +47,7 @@ impl Known<'_> {
             "" => next.to_string(),
             text => text.to_owned(),
         };
-        // No text of JSON contains it.
+        // No JSON text contains this byte, so it separates the two parts.
         key.push('\0');
         key.push_str(authorize.map_or("", |node| node.value().text()));
         *kinds.entry(key).or_insert(next)
@@ -112,8 +112,8 @@ impl Known<'_> {
         for named in requirement.providers() {
             let provider = self.providers.get(named.provider.index());
             for location in provider.into_iter().flat_map(|provider| &provider.locations) {
-                // In order, each once. The lists are short, and a sort would cost the module more than it
-                // saves.
+                // The list stays sorted, and has each location once. The lists are short, and a sort would
+                // cost the module more than it saves.
                 if let Err(place) = locations.binary_search(location) {
                     locations.insert(place, *location);
                 }

@@ -236,7 +236,7 @@ fn refuse_other_spellings(node: &Node<'_>, path: &[u8], is_prefix: bool) -> Resu
             ));
         }
     }
-    // An escape of a plain character. The case of its digits makes no difference.
+    // The path is longer only if it escapes a plain character. Digits of either case have the same length.
     match normal.len() < path.len() {
         true => Err(node.invalid(format!(
             "a normalized path does not encode a plain character; write `{}`",

@@ -142,7 +142,7 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     let fields = node.fields(RegexObject)?;
     let pattern = fields.require(RegexObject::regex)?;
     if let Some(node) = fields.get(RegexObject::google_re2) {
-        // Accepted, without effect.
+        // The field is read to find faults in it, and has no effect.
         let _ = node
             .fields(GoogleRe2Object)?
             .get(GoogleRe2Object::max_program_size);

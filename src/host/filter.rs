@@ -291,7 +291,7 @@ impl Filter {
     /// next tick handles the remaining requests.
     fn decide_waiting(&self) {
         let mut carried_out = 0;
-        // The time of the current event. The clock is read again only for a second decision.
+        // This is the time of the current event. The clock is read again only for a second decision.
         let begun = self.last_seen.get();
         let has_time = || {
             let took = self.now().map(|now| millis(now.since(begun)));

@@ -47,7 +47,7 @@ impl<'a> JoseHeader<'a> {
                     }
                     algorithm = Some(known);
                 }
-                // As serializers write a member that is not set.
+                // Some serializers write null for a member that is not set.
                 "typ" | "cty" if value.kind() == Kind::Null => {}
                 "kid" => key_id = Some(string(value, "kid")?),
                 "typ" => token_type = Some(string(value, "typ")?),

@@ -38,7 +38,7 @@ impl<'a> UnverifiedJwt<'a> {
                 _ => TokenFault::Parts,
             });
         }
-        // All but the signature and the period before it.
+        // The signing input ends before the signature and the period before it.
         let signed = token.len().checked_sub(signature.len().saturating_add(1));
         let signing_input = signed.and_then(|end| token.get(..end)).ok_or(TokenFault::Parts)?;
 

@@ -133,7 +133,7 @@ impl Classes {
             split(&[(0x0a, 0x0a)]);
             split(&[(0x30, 0x39), (0x41, 0x5a), (0x5f, 0x5f), (0x61, 0x7a)]);
         }
-        // The remaining ones, without gaps.
+        // Numbers the remaining classes without gaps.
         let mut known: BTreeMap<u32, u32> = BTreeMap::new();
         let mut sides = Vec::new();
         let mut numbered = Vec::with_capacity(starts.len());
@@ -230,7 +230,7 @@ impl Compiler {
             sets: &sets,
             classes: &classes,
         };
-        // Each branch after its successors.
+        // Writes each branch after its successors, because it refers to their places.
         let mut starts = vec![0_u32; self.tree.len()];
         for (number, branch) in self.tree.iter().enumerate().rev() {
             let mut start = 0;

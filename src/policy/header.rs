@@ -65,7 +65,7 @@ impl HeaderMatcher {
         let found = match values {
             [] => match self.missing_is_empty {
                 true => Match::sure(self.passes(&Reading::new(Text::Borrowed(&[])), matched)),
-                // Inverted or not.
+                // An absent field does not match, even if the matcher is inverted.
                 false => return Match::NO,
             },
             // The caller passes one interpretation of the path at a time.

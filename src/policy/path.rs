@@ -269,7 +269,7 @@ impl<'a> RequestPath<'a> {
                 (b'/', Some(NAME)) => None,
                 (b'.', before) => Some(before.unwrap_or(0).saturating_add(1).min(NAME)),
                 (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return PathAmbiguity::Beyond,
-                // The name of a stream behind a dot segment.
+                // Windows reads a colon after a dot segment as the beginning of a stream's name.
                 (b':', Some(1 | 2)) => return PathAmbiguity::Beyond,
                 (byte, _) if interpretations::is_plain(byte) => Some(NAME),
                 // Parameters of an empty segment or of a dot segment, or dots before characters that some

@@ -148,7 +148,7 @@ impl<'r> ValueReadings<'r> {
                 let bare = without_spaces(value);
                 readings.spelt = (bare.len() < value.len()).then(|| Reading::borrowed(bare));
                 let mut elements = value.split(|byte| *byte == b',').map(without_spaces);
-                // Two show whether the value is its only element.
+                // At least two elements are taken: they show whether the value has more than one.
                 let first: Vec<&'r [u8]> = elements.by_ref().take((*room).max(2)).collect();
                 readings.is_cut = elements.next().is_some();
                 // A single element is the value itself.
@@ -177,7 +177,7 @@ pub(super) fn without_spaces(mut value: &[u8]) -> &[u8] {
     loop {
         value = match value {
             [rest @ .., 0xc2, 0x85 | 0xa0] | [rest @ .., 0..=b' '] => rest,
-            // The last byte of a character in UTF-8.
+            // The byte ends another character in UTF-8.
             [.., 0x80..=0xff, 0x85 | 0xa0] => return value,
             [rest @ .., 0x85 | 0xa0] => rest,
             _ => return value,

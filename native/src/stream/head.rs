@@ -32,7 +32,7 @@ impl Stream {
         }) {
             return None;
         }
-        // By the client's own route, with the original fields.
+        // Envoy has chosen this route by the fields as the client sent them.
         request.route_requirement = named.or_else(|| requirement_in_metadata(host));
         if let Some(rules) = &config.policy.filter_state_rules {
             request.filter_state = host.filter_state(&rules.name);

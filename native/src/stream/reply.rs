@@ -20,7 +20,8 @@ pub(super) fn send_to(host: &mut Host<'_>, reply: &LocalReply, client_is_grpc: O
     let (reply, status) = match client_is_grpc {
         true => {
             of_grpc = reply.for_grpc();
-            // Without it, Envoy would report OK for every status. Other clients do not know the field.
+            // Without `grpc-status`, Envoy would report OK for every status. Only clients of gRPC know the
+            // field.
             (&of_grpc, Some(of_grpc.grpc_status.unwrap_or(2).to_string()))
         }
         false => (reply, None),

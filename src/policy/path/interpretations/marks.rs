@@ -29,7 +29,7 @@ pub(super) fn marks_of(path: &[u8]) -> u16 {
     let mut rest = path;
     while let Some((byte, mut after)) = rest.split_first() {
         found |= match byte {
-            // The name of a stream follows.
+            // On Windows, the name of a stream begins here.
             b':' if after.first() == Some(&b'$') => TRIMMED,
             byte if is_plain(*byte) => 0,
             b'%' => match (escape(rest), after) {

@@ -69,7 +69,7 @@ pub(in crate::policy::path) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
 pub(super) fn loosely(mut path: &[u8]) -> (Vec<u8>, bool) {
     let mut made = Vec::with_capacity(path.len());
     let mut is_structural = false;
-    // Only an escape can change.
+    // Everything but an escape stays as it is.
     while let Some((plain, escaped)) = path.split_at_checked(memchr::memchr(b'%', path).unwrap_or(path.len()))
     {
         made.extend_from_slice(plain);
@@ -171,7 +171,7 @@ pub(super) fn escape(path: &[u8]) -> Option<(u8, &[u8])> {
 /// the nearest character, and how often it occurs.
 const fn compatible(character: u32) -> Option<(u8, usize)> {
     let ascii = match character {
-        // Full-width forms.
+        // The full-width forms of ASCII.
         0xff01..=0xff5e => character.wrapping_sub(0xfee0).to_le_bytes()[0],
         0x2025 => return Some((b'.', 2)),
         0x2026 => return Some((b'.', 3)),

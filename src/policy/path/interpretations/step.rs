@@ -220,7 +220,8 @@ fn trimmed(segment: &[u8]) -> &[u8] {
     if let Some(end) = trimmed.windows(3).position(|three| three == b"%00") {
         trimmed = trimmed.get(..end).unwrap_or_default();
     }
-    // A dot segment may have the name of a stream, too: `..:$I30:$INDEX_ALLOCATION`. Three dots are none.
+    // A dot segment may have the name of a stream, too: `..:$I30:$INDEX_ALLOCATION`. Three dots are not a
+    // dot segment.
     let is_dots =
         |trimmed: &[u8]| matches!(trimmed, b"." | b"..") && segment.get(trimmed.len()) != Some(&b'.');
     while let Some(before) = without_last_blank(trimmed).filter(|_| !is_dots(trimmed)) {
@@ -255,7 +256,7 @@ const BLANKS: [&[u8]; 10] = [
 fn without_last_blank(segment: &[u8]) -> Option<&[u8]> {
     match segment {
         [before @ .., b'.'] | [before @ .., b'%', b'0' | b'1', _] => Some(before),
-        // U+2000 to U+200B.
+        // The spaces from U+2000 to U+200B, escaped.
         [
             before @ ..,
             b'%',
