@@ -75,8 +75,8 @@ with_debian_rust() (
 
 # Adds compiler flags to the array `flags` that keep the paths of the builder's directories out of a program,
 # so that the same compiler gives the same bytes anywhere: those of the checkout, those of the registry (their
-# names depend on the source of the crates), and that of the source of the standard library. The compiler names
-# the last one if it is installed, and else the path that this sets. The argument is the compiler.
+# names depend on the source of the crates), and that of the source of the standard library. The compiler
+# names the last one if it is installed, and else the path that this sets. The argument is the compiler.
 hide_paths() {
     local compiler=$1 directory version
     flags+=("--remap-path-prefix=$PWD=")

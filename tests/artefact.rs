@@ -1,5 +1,5 @@
-//! The module that `make wasm` builds: its size, its exports and its imports. Neither module names a directory
-//! of its builder.
+//! The module that `make wasm` builds: its size, its exports and its imports. Neither module names a
+//! directory of its builder.
 
 #![cfg(test)]
 #![allow(
