@@ -3,7 +3,7 @@
 
 use super::error::{ConfigError, ConfigProblem};
 use super::fields::ProviderObject;
-use super::leftover::{has_any, has_part};
+use super::leftover::has_part;
 use super::node::Node;
 use super::reader::Fields;
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
@@ -42,7 +42,7 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
             return Err(spelling
                 .invalid("is the URL of a document; write the `issuer` that the discovery document names"));
         }
-        if has_part(&issuer, ",http") || has_any(&issuer, " ") {
+        if has_part(&issuer, ",http") || has_part(&issuer, " http") {
             return Err(spelling.invalid(format!(
                 "`{issuer}` is one issuer; write a provider for each, or a list for several spellings of one"
             )));
@@ -117,5 +117,21 @@ fn read_pattern(
     match claims.first() {
         None => Ok(Some(IssuerPattern::new(segments))),
         Some((variable, _)) => Err(issuer.invalid(format!("has no variable {{{variable}}}; {EXAMPLE}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn an_issuer_that_is_not_a_url_may_hold_spaces_and_commas() {
+        for issuer in ["Example, Inc.", "the tokens of our own"] {
+            let text = format!(
+                r#"{{"providers":{{"p":{{"issuer":"{issuer}","audiences":["*"],"discovery":{{
+                "cluster":"c","uri":"https://idp.example.com/.well-known/openid-configuration"}}}}}}}}"#
+            );
+            assert!(Config::parse(text.as_bytes()).is_ok(), "{issuer}");
+        }
     }
 }
