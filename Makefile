@@ -60,6 +60,10 @@ interop: wasm envoy ## the filter with real identity providers, and a table of t
 documents: wasm envoy jwtctl ## published configurations of jwt_authn, Istio and Envoy Gateway beside what jwtctl convert makes of them
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/documents.py
 
+.PHONY: dashboard
+dashboard: wasm envoy ## draws the panels of the dashboard with the answers of a real Prometheus, at docs/dashboard.png
+	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/dashboard.py docs/dashboard.png
+
 .PHONY: gateway
 gateway: wasm native envoy jwtctl ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/gateway.py

@@ -1,6 +1,7 @@
 """The alert rules by promtool, and the dashboard's queries by a real Prometheus that scrapes the demo."""
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -20,14 +21,18 @@ FOLDER = ROOT / "envoy/observability"
 DEMO = ("cargo", "run", "--quiet", "--package", "testkit", "--bin", "demo", "--")
 
 
+def filled(query):
+    """A query of the dashboard with its variables filled in."""
+    return query.replace("$filter", ".*").replace("$instance", ".*").replace("$__rate_interval", "30s")
+
+
 def queries():
     """Each query of the dashboard with its variables filled in, with the panel's title."""
     board = json.loads((FOLDER / "dashboard.json").read_text())
     found = []
     for panel in board["panels"]:
         for target in panel["targets"]:
-            query = target["expr"].replace("$filter", ".*").replace("$instance", ".*").replace("$__rate_interval", "30s")
-            found.append((panel["title"], query))
+            found.append((panel["title"], filled(target["expr"])))
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
             metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"]).groups()
@@ -60,7 +65,8 @@ class Rules(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self._scrape(Path(folder))
 
-    def _scrape(self, folder):
+    def start(self, folder):
+        """The demo and a Prometheus that scrapes it: the port of the latter, and a function that sends requests."""
         subprocess.run(["cargo", "build", "--quiet", "--package", "testkit", "--bin", "demo"], cwd=ROOT, check=True)
         # Its working directory is the repository: it keeps its key below it.
         demo = Process("demo", [*DEMO, "run", "--port", "0"], folder / "demo.log", cwd=ROOT)
@@ -88,13 +94,21 @@ class Rules(unittest.TestCase):
         self.addCleanup(prometheus.stop)
         prometheus.wait_until("its port", lambda: accepts(port))
 
-        def traffic():
-            for path, value in (
+        def traffic(share=1.0):
+            """Sends each request with a chance that falls by `share` from one to the next."""
+            for place, (path, value) in enumerate((
                 ("/orders", token), ("/orders", token), ("/orders", broken(token)), ("/orders", expired),
                 ("/orders", None), ("/healthz", None), ("/payments", None), ("/reports", token),
-            ):  # fmt: skip
+            )):  # fmt: skip
+                if random.random() > share**place:
+                    continue
                 headers = {"authorization": f"Bearer {value}"} if value else {}
                 http("GET", main + path, headers)
+
+        return port, traffic
+
+    def _scrape(self, folder):
+        port, traffic = self.start(folder)
 
         def ask(query):
             reply = http("GET", f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}").json()
