@@ -32,6 +32,8 @@ mod fields;
 #[path = "envoy/guides.rs"]
 mod guides;
 mod harness;
+#[path = "envoy/hostile.rs"]
+mod hostile;
 #[path = "envoy/http2.rs"]
 mod http2;
 #[path = "envoy/load.rs"]
