@@ -347,9 +347,18 @@ fn is_bare(document: &Node) -> bool {
     }) || matches!(&document.value, Value::Map(members) if members.is_empty())
 }
 
-/// Whether one of these is a rule of this filter; other filters have rules as well.
+/// Whether one of these is a rule of this filter; other filters have rules as well. A rule of jwt_authn's
+/// first version contains its issuer's keys.
 fn has_rules(rules: &Node) -> bool {
-    let names = ["match", "requires", "requirement_name", "authorize", "deny"];
+    let names = [
+        "match",
+        "requires",
+        "requirement_name",
+        "authorize",
+        "deny",
+        "remote_jwks",
+        "local_jwks",
+    ];
     let mut rules = rules.elements().iter();
     rules.any(|rule| names.iter().any(|name| rule.get(name).is_some()))
 }

@@ -166,7 +166,7 @@ pub(crate) const ALL: &[Refusal] = &[
     },
     Refusal {
         id: "several-values-in-one",
-        what: "A comma in an element of `audiences`, or two addresses with one in `issuer` or `uri`",
+        what: "A comma in an element of `audiences`, or two addresses with a comma between them in `issuer` or `uri`",
         theirs: "compares or fetches the text as one.",
         why: "It is usually a list from an environment variable, and equals no `aud`. For an `aud` with a comma, write \
               `[\"*\"]` and a condition on `aud` under `authorize`.",
