@@ -129,6 +129,14 @@ pub fn declarations() -> reference::ObjectReference {
     TopObject::reference()
 }
 
+/// Whether the filter refuses `null` for this field of an object with these names, instead of taking the
+/// field for an absent one: a template without its value would leave out a check.
+#[cfg(not(target_family = "wasm"))]
+#[must_use]
+pub fn refuses_null(names: &[&str], field: &str) -> bool {
+    Faults::new(HOMES).decides(field, names)
+}
+
 impl Config {
     /// [`parse`], for tests and tools.
     ///

@@ -12,10 +12,10 @@ use proxy_wasm_jwt::account::Account;
 use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Basis as EngineBasis, Decision, StreamId};
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
 #[cfg(feature = "cli")]
-pub(crate) use proxy_wasm_jwt::config::declarations;
-#[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReference, Shape};
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
+#[cfg(feature = "cli")]
+pub(crate) use proxy_wasm_jwt::config::{declarations, refuses_null};
 use proxy_wasm_jwt::credential::Location;
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::http::is_grpc;

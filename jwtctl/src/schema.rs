@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::core::{FieldReference, ObjectReference, Shape, declarations};
+use crate::core::{FieldReference, ObjectReference, Shape, declarations, refuses_null};
 use crate::{Outcome, print_whole, source};
 
 /// Print the JSON Schema of the configuration, for editors
@@ -19,32 +19,6 @@ pub(crate) fn run(_: &Arguments) -> Result<Outcome, String> {
     print_whole(&format!("{:#}\n", schema()));
     Ok(Outcome::Fine)
 }
-
-/// The objects of which the filter refuses `null`: a template without its value would leave out a test or a
-/// requirement.
-const DECIDING: [&str; 9] = [
-    "requirement_map.<name>",
-    "rules[]",
-    "rules[].authorize",
-    "rules[].authorize.claims[]",
-    "rules[].authorize.scopes",
-    "rules[].match",
-    "rules[].match.headers[]",
-    "rules[].match.query_parameters[]",
-    "rules[].requires",
-];
-
-/// The same for fields of other objects.
-const CHECKS: [&str; 8] = [
-    "algorithms",
-    "authorize",
-    "binding",
-    "max_lifetime",
-    "profile",
-    "required_claims",
-    "subjects",
-    "token_types",
-];
 
 /// The schema of a whole configuration.
 pub(crate) fn schema() -> Value {
@@ -84,7 +58,7 @@ fn object(object: &ObjectReference) -> Value {
     let mut conditions = Vec::new();
     for field in &object.fields {
         let camel = camel_case(field.name);
-        properties.insert(field.name.to_owned(), described(object.place, field));
+        properties.insert(field.name.to_owned(), described(object.names, field));
         if camel != field.name {
             properties.insert(
                 camel.clone(),
@@ -128,9 +102,9 @@ fn pointer(place: &str) -> String {
     text
 }
 
-fn described(place: &str, field: &FieldReference) -> Value {
+fn described(names: &[&str], field: &FieldReference) -> Value {
     let mut schema = value(&field.shape);
-    let needs_value = field.is_required || DECIDING.contains(&place) || CHECKS.contains(&field.name);
+    let needs_value = field.is_required || refuses_null(names, field.name);
     // `null` counts as an absent field.
     if !needs_value {
         schema = json!({"anyOf": [schema, {"type": "null"}]});

@@ -107,6 +107,7 @@ macro_rules! object {
             fn reference() -> $crate::config::reference::ObjectReference {
                 $crate::config::reference::ObjectReference {
                     place: $place,
+                    names: Self::NAMES,
                     fields: [
                         $($crate::config::reference::FieldReference::of(
                             Self::$name.name,

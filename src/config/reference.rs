@@ -13,6 +13,8 @@ pub struct ObjectReference {
     /// Its place, as in `providers.<name>.from_headers[]`; empty for the whole configuration. Objects of the
     /// same form share one place.
     pub place: &'static str,
+    /// The names of all its fields.
+    pub names: &'static [&'static str],
     /// Its fields, without those that the filter knows only to refuse them.
     pub fields: Vec<FieldReference>,
 }
