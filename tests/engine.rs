@@ -20,6 +20,8 @@ mod scenarios;
 
 #[path = "engine/choices.rs"]
 mod choices;
+#[path = "engine/clock.rs"]
+mod clock;
 #[path = "engine/depth.rs"]
 mod depth;
 #[path = "engine/reroutes.rs"]

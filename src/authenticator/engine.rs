@@ -34,6 +34,10 @@ const HURRIED: Duration = Duration::from_millis(5);
 /// The longest interval otherwise: a worker gets no notice of another worker's write.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// A clock that was set back by less than this counts as one that stands still. Otherwise, a fetch from
+/// before the step would seem to have begun after a request that comes after it.
+const SMALL_STEP: Duration = Duration::from_secs(5);
+
 /// The number of waiting requests that one call evaluates without a result.
 const LOOKS_PER_CALL: u32 = 16;
 
@@ -128,7 +132,7 @@ impl Authenticator {
         now: UnixTime,
         store: &dyn SharedStore,
     ) -> Decision {
-        self.now = now;
+        let now = self.advance(now);
         self.look_up_backends(context, now);
         self.serial = self.serial.wrapping_add(1).max(1);
         let time = EvalTime {
@@ -259,7 +263,7 @@ impl Authenticator {
     /// Another engine replaces this one: [`Self::poll_decision`] decides every waiting request with the
     /// present keys.
     pub fn handle_end(&mut self, now: UnixTime) {
-        self.now = now;
+        self.advance(now);
         self.waiting.end();
     }
 
@@ -300,6 +304,14 @@ impl Authenticator {
     }
 
     // --- inside ---
+
+    /// The time of this event, which the host's clock gives.
+    pub(super) fn advance(&mut self, clock: UnixTime) -> UnixTime {
+        if clock >= self.now || self.now.since(clock) >= SMALL_STEP {
+            self.now = clock;
+        }
+        self.now
+    }
 
     pub(super) fn keys(&self, provider: ProviderId) -> Option<&RemoteKeys> {
         self.remote.get(provider.index())?.as_ref()

@@ -21,14 +21,15 @@ impl Authenticator {
     #[must_use]
     pub fn handle_tick(&mut self, now: UnixTime, store: &dyn SharedStore) -> Vec<FetchRequest> {
         self.handle_shared(now, store);
-        self.with_keys(now, |_, keys, news| {
+        let now = self.now;
+        self.with_keys(|_, keys, news| {
             keys.handle_timeout(now, &mut news.events);
             news.has_changed = !news.events.is_empty();
         });
         let mut requests = Vec::new();
         if self.fetches {
             let mut last = self.last_fetch;
-            self.with_keys(now, |provider, keys, news| {
+            self.with_keys(|provider, keys, news| {
                 if keys.is_fetch_due(now) {
                     last = last.next(provider);
                     requests.extend(keys.begin_fetch(last, store, now, news));
@@ -46,9 +47,9 @@ impl Authenticator {
     /// The shared store may have changed: the engine adopts what other workers have stored. It begins no
     /// fetch.
     pub fn handle_shared(&mut self, now: UnixTime, store: &dyn SharedStore) {
-        self.now = now;
+        let now = self.advance(now);
         let fetches = self.fetches;
-        self.with_keys(now, |_, keys, news| {
+        self.with_keys(|_, keys, news| {
             keys.read_shared(store, now, news);
             if news.has_changed && !fetches {
                 // The engine that fetches has begun or ended a fetch. Requests whose key is still missing ask
@@ -68,11 +69,11 @@ impl Authenticator {
         now: UnixTime,
         store: &dyn SharedStore,
     ) -> Option<FetchRequest> {
-        self.now = now;
+        let now = self.advance(now);
         let is_cluster_missing = matches!(answer, Err(FetchError::ClusterMissing));
         let mut answer = Some(answer);
         let mut next = None;
-        self.with_keys(now, |provider, keys, news| {
+        self.with_keys(|provider, keys, news| {
             if provider == id.provider()
                 && keys.is_fetching(id)
                 && let Some(answer) = answer.take()
@@ -93,6 +94,7 @@ impl Authenticator {
     /// not have ([`Event::KeyWanted`]), or a cluster ([`Event::BackendNamed`]). Other events change nothing
     /// here.
     pub fn handle_event(&mut self, event: &Event, now: UnixTime) {
+        let now = self.advance(now);
         match event {
             Event::KeyWanted(wanted) => {
                 if let Some(keys) = self.keys_mut(wanted.provider)
@@ -171,7 +173,7 @@ impl Authenticator {
 
     /// Calls `run` for each provider with remote keys, reports the events, and evaluates the waiting requests
     /// again if the keys have changed.
-    fn with_keys(&mut self, now: UnixTime, mut run: impl FnMut(ProviderId, &mut RemoteKeys, &mut News)) {
+    fn with_keys(&mut self, mut run: impl FnMut(ProviderId, &mut RemoteKeys, &mut News)) {
         for (index, keys) in self.remote.iter_mut().enumerate() {
             let Some(keys) = keys else { continue };
             let mut news = News::default();
@@ -181,7 +183,6 @@ impl Authenticator {
             self.events
                 .extend(events.map(|event| Event::Keys(provider, event)));
             if news.has_changed {
-                self.now = now;
                 self.waiting.look_again();
             }
         }
