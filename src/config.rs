@@ -3,6 +3,7 @@
 //! It ignores nothing: it refuses unknown fields, impossible values, and names without a definition, each
 //! with its path. It also computes every value that does not depend on a request.
 
+mod advice;
 mod algorithms;
 mod authorize;
 mod binding;
@@ -11,6 +12,7 @@ mod data_source;
 mod discovery;
 mod duration;
 mod error;
+mod faults;
 mod field;
 mod fields;
 mod header_name;
@@ -44,7 +46,7 @@ use std::collections::BTreeMap;
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{Options, ReadKeys};
 
-use self::error::{Faults, Home};
+use self::faults::{Faults, Home};
 use self::field::Object as _;
 use self::fields::{
     AuthorizeObject, ConditionObject, EntryObject, FilterStateObject, HeaderMatcherObject, KeyCacheObject,
@@ -52,7 +54,8 @@ use self::fields::{
     RuleObject, ScopesObject, SharedDataObject, SharedSecretObject, TopObject,
 };
 use self::names::Names;
-use self::node::{Members, Node};
+use self::node::Node;
+use self::node::members::Members;
 use self::reader::Fields;
 use self::requirement::Known;
 use crate::claims::issuers_overlap;

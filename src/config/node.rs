@@ -4,35 +4,21 @@
 //! A `google.protobuf.Struct` reaches the module as JSON in which every number is a double: 600 and 600.0 are
 //! the same whole number here. `null` counts as an absent field, as in proto3 JSON.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
+pub(super) mod members;
+pub(super) mod numbers;
 
-use super::duration;
-use super::error::{ConfigError, ConfigProblem, Faults, Mark, advice, form, meant, nearest, rewritten};
-use super::leftover::{self, has_any, has_part};
+use super::advice::{form, nearest, rewritten};
+use super::error::{ConfigError, ConfigProblem};
+use super::faults::{Faults, Mark};
+use super::leftover::{self, has_any};
 use super::place::Place;
-use crate::json::{Json, Kind, Object};
+use crate::json::{Json, Kind};
 
 /// A value of the configuration, and its place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node<'a> {
     place: Place<'a>,
     value: Json<'a>,
-}
-
-/// The members of an object under names that the operator chooses.
-#[derive(Debug)]
-pub(super) struct Members<'a> {
-    place: &'a Place<'a>,
-    object: Object<'a>,
-}
-
-/// The fields of an object of any type.
-pub(super) struct Found<'a> {
-    place: &'a Place<'a>,
-    /// The place of the object's text.
-    at: usize,
-    entries: Vec<(&'static str, Node<'a>)>,
 }
 
 impl<'a> Node<'a> {
@@ -133,102 +119,6 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, Box<ConfigError>> {
-        let (text, number) = self.number("a whole number")?;
-        if number.fract() != 0.0 {
-            return Err(self.invalid(format!("must be a whole number, not {text}")));
-        }
-        // Exact: every whole double in the permitted ranges (below 2^53) converts without loss.
-        let whole = if number >= 0.0 { number as u64 } else { 0 };
-        if number < 0.0 || !range.contains(&whole) {
-            return Err(self.invalid(format!(
-                "must be from {} to {}, not {text}",
-                range.start(),
-                range.end()
-            )));
-        }
-        Ok(whole)
-    }
-
-    /// A whole number, positive or negative.
-    pub(super) fn signed(&self) -> Result<i64, Box<ConfigError>> {
-        let text = self
-            .value
-            .as_number_text()
-            .ok_or_else(|| self.wrong_type("a whole number"))?;
-        let whole = text.strip_suffix(".0").unwrap_or(text);
-        whole
-            .parse()
-            .map_err(|_| self.invalid(format!("must be a whole number of 64 bits, not {text}")))
-    }
-
-    /// A number as written, and the nearest double.
-    pub(super) fn number(&self, expected: &'static str) -> Result<(&'a str, f64), Box<ConfigError>> {
-        let text = self
-            .value
-            .as_number_text()
-            .ok_or_else(|| self.wrong_type(expected))?;
-        // Not the library's own reader, which would add 15 KB: this one is present for JSON anyway, and the
-        // last binary digit does not matter here.
-        match serde_json::from_str(text) {
-            Ok(number) => Ok((text, number)),
-            Err(_) => Err(self.invalid(format!("the number {text} is out of range"))),
-        }
-    }
-
-    /// A number between two numbers of tenths.
-    pub(super) fn share(&self, low: u8, high: u8) -> Result<f64, Box<ConfigError>> {
-        let (text, number) = self.number("a number between 0 and 1")?;
-        let bound = |tenths: u8| f64::from(tenths) / 10.0;
-        if !(bound(low)..=bound(high)).contains(&number) {
-            return Err(self.invalid(format!(
-                "must be from {} to {}, not {text}",
-                tenths(low),
-                tenths(high)
-            )));
-        }
-        Ok(number)
-    }
-
-    /// `"10s"`, `"1.5s"`, `"500ms"`, `"5m"`, `"1h"`, `"1d"`, a number of seconds, or `{seconds, nanos}`.
-    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, Box<ConfigError>> {
-        const EXPECTED: &str = "a duration such as \"10s\", \"5m\", \"1h\" or a number of seconds";
-        let parsed = match self.value.kind() {
-            Kind::String => {
-                let text = self.text()?;
-                duration::parse(&text).ok_or_else(|| {
-                    self.invalid(format!(
-                        "`{text}` is not a duration; write it as in \"10s\", \"5m\", \"1h\", or as a number of seconds"
-                    ))
-                })?
-            }
-            Kind::Number => {
-                let (text, seconds) = self.number(EXPECTED)?;
-                duration::from_secs(seconds)
-                    .ok_or_else(|| self.invalid(format!("{text} seconds is not a duration")))?
-            }
-            Kind::Object => {
-                let parts = self.found(&["seconds", "nanos"])?;
-                let part = |name: &str, most| match parts.get(name) {
-                    Some(node) => node.integer(0..=most),
-                    None => Ok(0),
-                };
-                let nanos = Duration::from_nanos(part("nanos", 999_999_999)?);
-                Duration::from_secs(part("seconds", 315_576_000_000)?).saturating_add(nanos)
-            }
-            Kind::Null | Kind::Bool | Kind::Array => return Err(self.wrong_type(EXPECTED)),
-        };
-        if range.contains(&parsed) {
-            Ok(parsed)
-        } else {
-            Err(self.invalid(format!(
-                "must be from {} to {}",
-                duration::display(*range.start()),
-                duration::display(*range.end())
-            )))
-        }
-    }
-
     /// A list. A text counts as a list with one element, as in protobuf's JSON for repeated fields.
     pub(super) fn list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         if self.value.kind() == Kind::String {
@@ -277,95 +167,6 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The members of an object under names that the operator chooses.
-    pub(super) fn map(&self) -> Result<Members<'_>, Box<ConfigError>> {
-        Ok(Members {
-            place: &self.place,
-            object: self.object()?,
-        })
-    }
-
-    fn object(&self) -> Result<Object<'a>, Box<ConfigError>> {
-        self.value.as_object().ok_or_else(|| self.wrong_type("an object"))
-    }
-
-    /// The members of an object with these names, in snake_case or lowerCamelCase. Records the other members
-    /// as faults; a member with a misspelt name is read as the field that it probably means.
-    pub(super) fn found(&self, known: &'static [&'static str]) -> Result<Found<'_>, Box<ConfigError>> {
-        let object = self.object()?;
-        let faults = self.place.faults();
-        let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
-        let mut guesses: Vec<(&'static str, Node<'_>)> = Vec::new();
-        let mut is_sound = true;
-        // Some objects are read twice.
-        let is_new = self.is_sound();
-        for (written, value) in object.members() {
-            let node = |field| Node {
-                place: Place::Member(&self.place, field),
-                value,
-            };
-            let is_it = |field: &str| field == written || is_lower_camel_case(written, field);
-            let Some(field) = known.iter().find(|field| is_it(field)) else {
-                // Some write the address of the keys where the keys belong.
-                let is_address = written == "jwks" && {
-                    let text = value.text();
-                    has_part(text, "://") && !has_part(text, "\"keys\"")
-                };
-                let problem = match advice(if is_address { "jwks_uri" } else { written }, known) {
-                    Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
-                    None => {
-                        // A field of a rule does not belong to the address of keys.
-                        let home = faults.home(is_it);
-                        let home =
-                            home.filter(|home| !known.contains(&"cluster") || has_part(home, "provider"));
-                        let nearest = meant(written, known, home.is_some());
-                        let field = known.iter().find(|field| nearest == Some(field));
-                        guesses.extend(field.map(|field| (*field, node(field))));
-                        ConfigProblem::UnknownField {
-                            name: written.to_owned(),
-                            nearest,
-                            home,
-                            known,
-                        }
-                    }
-                };
-                if is_new {
-                    self.report(self.place.error(problem, value.address()));
-                }
-                is_sound = false;
-                continue;
-            };
-            let node = node(field);
-            if is_among(&entries, field) {
-                self.report(node.error(ConfigProblem::GivenTwice));
-            } else if value.kind() != Kind::Null {
-                entries.push((field, node));
-            } else if faults.decides(field, known) {
-                if is_new {
-                    self.report(node.invalid("is null; give it a value, or leave it out"));
-                }
-                is_sound = false;
-            }
-        }
-        for (field, node) in guesses {
-            if node.value.kind() != Kind::Null && !is_among(&entries, field) {
-                faults.mark(node.value.address(), Mark::Guess);
-                entries.push((field, node));
-            }
-        }
-        if !is_sound {
-            faults.mark(self.value.address(), Mark::Unsound);
-            for (_, node) in &entries {
-                faults.mark(node.value.address(), Mark::Beside);
-            }
-        }
-        Ok(Found {
-            place: &self.place,
-            at: self.value.address(),
-            entries,
-        })
-    }
-
     /// Whether this is no object with an unknown field, which may be a misspelt one of the absent fields.
     pub(super) fn is_sound(&self) -> bool {
         !self.is_marked(Mark::Unsound)
@@ -386,20 +187,6 @@ impl<'a> Node<'a> {
             true => ConfigError::reported(),
             false => self.invalid(what),
         }
-    }
-
-    /// No members, in place of an object.
-    pub(super) fn no_fields(&self) -> Found<'_> {
-        Found {
-            place: &self.place,
-            at: self.value.address(),
-            entries: Vec::new(),
-        }
-    }
-
-    /// An object without members.
-    pub(super) fn empty(&self) -> Result<(), Box<ConfigError>> {
-        self.found(&[]).map(drop)
     }
 
     /// The allowed value that is present.
@@ -426,18 +213,6 @@ impl<'a> Node<'a> {
     }
 }
 
-fn is_among(entries: &[(&'static str, Node<'_>)], field: &str) -> bool {
-    entries.iter().any(|(name, _)| *name == field)
-}
-
-/// A number of tenths in decimal notation. The library's own writer for doubles would add 19 KB.
-pub(super) fn tenths(number: u8) -> String {
-    match (number / 10, number % 10) {
-        (whole, 0) => whole.to_string(),
-        (whole, rest) => format!("{whole}.{rest}"),
-    }
-}
-
 /// The result for each of the nodes; all faults are kept. A loop, because `collect` compiles to a function
 /// for every type.
 pub(super) fn read_each<T>(
@@ -452,77 +227,4 @@ pub(super) fn read_each<T>(
         return Err(ConfigError::reported());
     }
     Ok(all)
-}
-
-impl Members<'_> {
-    pub(super) fn len(&self) -> usize {
-        self.object.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Node<'_>)> {
-        self.object.members().map(|(name, value)| {
-            let place = Place::Member(self.place, name);
-            (name, Node { place, value })
-        })
-    }
-}
-
-// Not inlined: each of these would otherwise be in the module once for each field.
-impl<'a> Found<'a> {
-    #[inline(never)]
-    pub(super) fn report(&self, fault: Box<ConfigError>) {
-        self.place.faults().add(fault);
-    }
-
-    #[inline(never)]
-    pub(super) fn get(&self, field: &str) -> Option<&Node<'a>> {
-        let mut entries = self.entries.iter();
-        entries.find_map(|(name, node)| (*name == field).then_some(node))
-    }
-
-    #[inline(never)]
-    pub(super) fn require(
-        &self,
-        field: &'static str,
-        fix: &'static str,
-    ) -> Result<&Node<'a>, Box<ConfigError>> {
-        match self.get(field) {
-            Some(node) => Ok(node),
-            None => Err(self.place.error(ConfigProblem::Missing { field, fix }, self.at)),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub(super) fn error(&self, problem: ConfigProblem) -> Box<ConfigError> {
-        self.place.error(problem, self.at)
-    }
-
-    /// The fields of an absent object at this place.
-    pub(super) const fn absent(&self) -> Self {
-        Self {
-            place: self.place,
-            at: self.at,
-            entries: Vec::new(),
-        }
-    }
-}
-
-fn is_lower_camel_case(written: &str, snake: &str) -> bool {
-    let mut written = written.bytes();
-    let mut is_start = false;
-    let is_equal = snake.bytes().all(|byte| {
-        if byte == b'_' {
-            is_start = true;
-            return true;
-        }
-        let expected = match std::mem::take(&mut is_start) {
-            true => byte.to_ascii_uppercase(),
-            false => byte,
-        };
-        written.next() == Some(expected)
-    });
-    is_equal && written.next().is_none()
 }

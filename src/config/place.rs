@@ -1,6 +1,7 @@
 //! The place of a value in the configuration.
 
-use super::error::{ConfigError, ConfigProblem, Faults};
+use super::error::{ConfigError, ConfigProblem};
+use super::faults::Faults;
 
 /// The place of a value, as steps and not as text. Few values have a fault, and every function would have to
 /// free the text at its end.

@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 
 use super::error::{ConfigError, ConfigProblem};
 use super::field::{Field, Names, Nested, Object as Declared, Preset, Reader};
-use super::node::{Found, Node};
+use super::node::Node;
+use super::node::members::Found;
 use crate::json::Kind;
 
 /// The fields of an object of type `O` that are present. All of them are declared.

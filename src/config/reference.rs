@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::duration;
-use super::node::tenths;
+use super::node::numbers::tenths;
 
 /// An object of the configuration, and its fields.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::error::{ConfigError, ConfigProblem, nearest};
+use super::advice::nearest;
+use super::error::{ConfigError, ConfigProblem};
 use super::fields::{
     EntryObject, ProviderAndAudiencesObject, RequirementObject, RequirementsObject, RuleObject,
 };

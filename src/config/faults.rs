@@ -1,0 +1,117 @@
+//! The faults of a configuration, collected while it is read.
+
+use std::cell::{Cell, RefCell};
+
+use super::error::{ConfigError, ConfigProblem};
+
+/// The faults found so far, while the rest of the configuration is read: the first ones in the order of the
+/// text, and their number.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    first: RefCell<Vec<ConfigError>>,
+    count: Cell<usize>,
+    homes: &'static [Home],
+    /// The addresses of values in and around objects with unknown fields, in order.
+    marks: RefCell<Vec<(usize, Mark)>>,
+}
+
+/// Why a fault of a value may only follow from an unknown field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    /// An object with an unknown field, which may be a misspelt one of the absent fields.
+    Unsound,
+    /// A field beside an unknown one.
+    Beside,
+    /// An unknown field that is read as the one that it probably means.
+    Guess,
+}
+
+/// The names of an object's fields, the place of the object in words, and whether its fields decide what a
+/// request needs.
+pub(super) type Home = (&'static [&'static str], &'static str, bool);
+
+impl Faults {
+    /// No fault yet, in a configuration with these objects.
+    pub(super) fn new(homes: &'static [Home]) -> Self {
+        Self {
+            homes,
+            ..Self::default()
+        }
+    }
+
+    /// The place where a field of this name belongs, in either spelling.
+    pub(super) fn home(&self, is_it: impl Fn(&str) -> bool) -> Option<&'static str> {
+        let mut homes = self.homes.iter().filter(|(_, home, _)| !home.is_empty());
+        let found = homes.find(|(fields, _, _)| fields.iter().any(|field| is_it(field)));
+        found.map(|(_, home, _)| *home)
+    }
+
+    /// Whether a check or a requirement would be missing without this field: a template without its value
+    /// writes null.
+    pub(super) fn decides(&self, field: &str, known: &[&str]) -> bool {
+        let mut deciding = self.homes.iter().filter(|(_, _, decides)| *decides);
+        CHECKS.contains(&field) || deciding.any(|(fields, _, _)| *fields == known)
+    }
+
+    #[allow(clippy::boxed_local, reason = "as every reader returns it")]
+    pub(super) fn add(&self, fault: Box<ConfigError>) {
+        // What such an object lacks may be the field that is unknown. A value of another type may mean
+        // another field.
+        let only_follows = self.has(fault.at, Mark::Unsound)
+            || (self.has(fault.at, Mark::Guess) && matches!(fault.problem, ConfigProblem::WrongType { .. }));
+        if !fault.is_reported() && !only_follows {
+            self.count.set(self.count.get().saturating_add(1));
+            let mut first = self.first.borrow_mut();
+            let place = first.partition_point(|other| other.at <= fault.at);
+            if place < ConfigError::MOST {
+                first.insert(place, *fault);
+                first.truncate(ConfigError::MOST);
+            }
+        }
+    }
+
+    pub(super) fn mark(&self, address: usize, mark: Mark) {
+        let mut marks = self.marks.borrow_mut();
+        if let Err(place) = marks.binary_search(&(address, mark)) {
+            marks.insert(place, (address, mark));
+        }
+    }
+
+    pub(super) fn has(&self, address: usize, mark: Mark) -> bool {
+        self.marks.borrow().binary_search(&(address, mark)).is_ok()
+    }
+
+    /// Whether no object so far has an unknown field.
+    pub(super) fn all_are_sound(&self) -> bool {
+        self.marks.borrow().is_empty()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// All faults as one error, if there are any.
+    pub(super) fn into_error(self) -> Option<Box<ConfigError>> {
+        let mut all = self.first.into_inner();
+        let omitted = self.count.get().saturating_sub(all.len());
+        let others = all.split_off(all.len().min(1));
+        let first = all.pop()?;
+        Some(Box::new(ConfigError {
+            others,
+            omitted,
+            ..first
+        }))
+    }
+}
+
+/// The fields of a provider without which it would check less.
+const CHECKS: &[&str] = &[
+    "algorithms",
+    "authorize",
+    "binding",
+    "max_lifetime",
+    "profile",
+    "required_claims",
+    "subjects",
+    "token_types",
+];
