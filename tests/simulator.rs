@@ -10,6 +10,8 @@
 
 #[path = "simulator/fleet.rs"]
 mod fleet;
+#[path = "simulator/floods.rs"]
+mod floods;
 #[path = "simulator/key_refresh.rs"]
 mod key_refresh;
 #[path = "simulator/memory.rs"]

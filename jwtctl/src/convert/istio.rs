@@ -1,6 +1,14 @@
 //! Istio's RequestAuthentication and AuthorizationPolicy.
 
+mod operations;
+mod principals;
+mod workloads;
+
 use std::rc::Rc;
+
+use self::operations::{operations, set_of, with_header};
+use self::principals::principals;
+use self::workloads::Workloads;
 
 use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request, quote};
 use super::notes::{Converted, Notes};
@@ -23,90 +31,6 @@ pub(super) fn of_kind<'d>(documents: &'d [Rc<Node>], kind: &str) -> Vec<&'d Node
         );
     }
     all
-}
-
-/// The namespace whose policies are for every namespace.
-const ROOT_NAMESPACE: &str = "istio-system";
-
-/// The workloads of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Workloads {
-    namespace: String,
-    labels: Vec<(String, String)>,
-    /// `targetRef` and `targetRefs`.
-    targets: Vec<String>,
-}
-
-impl Workloads {
-    fn of(policy: &Node) -> Self {
-        let text = |path: &[&str]| policy.text_at(path).unwrap_or_default().to_owned();
-        let labels = policy.at(&["spec", "selector", "matchLabels"]);
-        let mut labels: Vec<(String, String)> = labels
-            .map_or(&[][..], Node::members)
-            .iter()
-            .map(|(key, value)| (key.name.clone(), value.to_json().to_string()))
-            .collect();
-        labels.sort();
-        let target = policy.at(&["spec", "targetRef"]);
-        let targets = policy.at(&["spec", "targetRefs"]).map_or(&[][..], Node::elements);
-        let mut targets: Vec<String> = target
-            .into_iter()
-            .chain(targets)
-            .map(|target| {
-                let part = |name: &str| target.text_at(&[name]).unwrap_or_default().to_owned();
-                format!("{} {}", part("kind"), part("name"))
-            })
-            .collect();
-        targets.sort();
-        Self {
-            namespace: text(&["metadata", "namespace"]),
-            labels,
-            targets,
-        }
-    }
-
-    fn are_all(&self) -> bool {
-        self.labels.is_empty() && self.targets.is_empty()
-    }
-
-    /// Whether a policy for these applies to all of those as well.
-    fn contain(&self, those: &Self) -> bool {
-        let is_root = self.namespace == ROOT_NAMESPACE;
-        (is_root || self.namespace == those.namespace)
-            && self.targets.iter().all(|target| those.targets.contains(target))
-            && self.labels.iter().all(|label| those.labels.contains(label))
-    }
-
-    /// Whether some workload may belong to both, judged by the labels.
-    fn may_overlap(&self, those: &Self) -> bool {
-        let is_root = |one: &Self| one.namespace == ROOT_NAMESPACE;
-        let differs = |(name, value): &(String, String)| {
-            those
-                .labels
-                .iter()
-                .any(|(other, text)| other == name && text != value)
-        };
-        (is_root(self) || is_root(those) || self.namespace == those.namespace)
-            && self.targets.is_empty() == those.targets.is_empty()
-            && !self.labels.iter().any(differs)
-    }
-}
-
-impl std::fmt::Display for Workloads {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &*self.namespace {
-            "" => write!(to, "the namespace of the policies")?,
-            ROOT_NAMESPACE if self.are_all() => write!(to, "every namespace")?,
-            namespace => write!(to, "namespace {namespace}")?,
-        }
-        for (name, value) in &self.labels {
-            write!(to, ", {name}={}", value.trim_matches('"'))?;
-        }
-        for target in &self.targets {
-            write!(to, ", {target}")?;
-        }
-        Ok(())
-    }
 }
 
 /// A configuration for each set of workloads that has policies of its own.
@@ -500,33 +424,10 @@ fn grant(
     })
 }
 
-fn set_of(mut node: Node, name: &str, value: Node) -> Node {
-    set(&mut node, name, value);
-    node
-}
-
 /// `request.auth.claims[a][b]`.
 fn claim_path(key: &str) -> Option<Vec<String>> {
     let rest = key.strip_prefix("request.auth.claims[")?.strip_suffix(']')?;
     Some(rest.split("][").map(str::to_owned).collect())
-}
-
-/// The requests with this value in a header: `*` for any, `abc*`, `*abc` or `abc`.
-fn with_header(name: &str, place: &Place, value: &Node, ignores_case: bool) -> Node {
-    let found = value.text().unwrap_or_default();
-    let matcher = match (found.strip_prefix('*'), found.strip_suffix('*')) {
-        (Some(""), _) => None,
-        (Some(suffix), _) => Some(("suffix", text(suffix, &value.place))),
-        (None, Some(prefix)) => Some(("prefix", text(prefix, &value.place))),
-        (None, None) => Some(("exact", value.clone())),
-    };
-    let test = match matcher {
-        None => ("present_match", flag(true)),
-        Some(matcher) if ignores_case => ("string_match", map(vec![matcher, ("ignore_case", flag(true))])),
-        Some(matcher) => ("string_match", map(vec![matcher])),
-    };
-    let header = map(vec![("name", text(name, place)), test]);
-    set_of(every_request(), "headers", list(vec![header]))
 }
 
 /// Tests of a claim, one for each value. Istio splits these claims at spaces.
@@ -587,238 +488,4 @@ fn claim_tests(path: &[String], place: &Place, values: &Node, split: &[String]) 
         all.push(Test::Claim(map(vec![claim(), ("any_of", list(exact))])));
     }
     all
-}
-
-/// `<issuer>/<subject>`, with a wildcard at one end.
-fn principals(values: &Node, issuers: &Providers, notes: &mut Notes) -> Need {
-    let mut any = Need::never();
-    for value in values.elements() {
-        let found = value.text().unwrap_or_default();
-        let one = principal(found, value, issuers).unwrap_or_else(|issuer| {
-            // People leave out a slash at the end of the issuer, or write `*` for the rest of its path.
-            let meant = issuers
-                .iter()
-                .map(|(_, known)| known)
-                .find(|known| found.strip_suffix("/*").is_some_and(|start| known.starts_with(start)));
-            let advice = match meant {
-                Some(known) => format!("write `{known}/*` for `{known}`"),
-                None => "add that RequestAuthentication, or remove this value".to_owned(),
-            };
-            notes.lost(
-                &value.place,
-                format!(
-                    "no RequestAuthentication here has the issuer {issuer}, the text before the last slash; {advice}"
-                ),
-            );
-            Need::never()
-        });
-        any = any.or(&one);
-    }
-    any
-}
-
-/// A text, or one of those with a certain beginning or end.
-#[derive(Clone, Copy)]
-enum Pattern<'t> {
-    Any,
-    Exact(&'t str),
-    Prefix(&'t str),
-    Suffix(&'t str),
-}
-
-impl Pattern<'_> {
-    fn matches(self, found: &str) -> bool {
-        match self {
-            Self::Any => !found.is_empty(),
-            Self::Exact(text) => found == text,
-            Self::Prefix(text) => found.starts_with(text),
-            Self::Suffix(text) => found.ends_with(text),
-        }
-    }
-}
-
-/// Issuer and subject as istiod separates them: at the last slash, because an issuer may be a URL.
-fn principal_parts(found: &str) -> (Pattern<'_>, Pattern<'_>) {
-    match found.rsplit_once('/') {
-        _ if found == "*" => (Pattern::Any, Pattern::Any),
-        Some(("*", subject)) => (Pattern::Any, Pattern::Exact(subject)),
-        Some((issuer, subject)) => match (issuer.strip_prefix('*'), subject.strip_suffix('*')) {
-            (Some(issuer), _) => (Pattern::Suffix(issuer), Pattern::Exact(subject)),
-            (None, Some("")) => (Pattern::Exact(issuer), Pattern::Any),
-            (None, Some(subject)) => (Pattern::Exact(issuer), Pattern::Prefix(subject)),
-            (None, None) => (Pattern::Exact(issuer), Pattern::Exact(subject)),
-        },
-        None => match (found.strip_prefix('*'), found.strip_suffix('*')) {
-            (Some(subject), _) => (Pattern::Any, Pattern::Suffix(subject)),
-            (None, Some(issuer)) => (Pattern::Prefix(issuer), Pattern::Any),
-            (None, None) => (Pattern::Exact(found), Pattern::Exact("")),
-        },
-    }
-}
-
-/// The need for a principal. Fails with a description of the issuer if no provider has it.
-fn principal(found: &str, value: &Node, issuers: &Providers) -> Result<Need, String> {
-    let (issuer, subject) = principal_parts(found);
-    let of_issuer: Vec<Test> = issuers
-        .iter()
-        .filter(|(_, known)| issuer.matches(known))
-        .map(|(name, _)| Test::Provider(name.clone(), true))
-        .collect();
-    if of_issuer.is_empty() {
-        return Err(match issuer {
-            Pattern::Any => "anything".to_owned(),
-            Pattern::Exact(text) => format!("`{text}`"),
-            Pattern::Prefix(text) => format!("`{text}…`"),
-            Pattern::Suffix(text) => format!("`…{text}`"),
-        });
-    }
-    let (name, wanted) = match subject {
-        // A token without a subject has no principal.
-        Pattern::Any => ("regex", ".+"),
-        Pattern::Exact("") => return Ok(Need::never()),
-        Pattern::Exact(text) => ("any_of", text),
-        Pattern::Prefix(text) => ("prefix", text),
-        Pattern::Suffix(text) => ("suffix", text),
-    };
-    let wanted = text(wanted, &value.place);
-    let test = match name {
-        "any_of" => vec![(name, list(vec![wanted]))],
-        _ => vec![(name, wanted), ("strings_only", flag(true))],
-    };
-    let claim = vec![("claim_name", text("sub", &value.place))];
-    let of_subject = Need::one_of(vec![Test::Claim(map(claim.into_iter().chain(test).collect()))]);
-    Ok(match of_issuer.len() == issuers.len() {
-        true => of_subject,
-        false => Need::one_of(of_issuer).and(&of_subject),
-    })
-}
-
-/// The requests to which the operations of a rule apply.
-fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
-    let to = rule.get("to").map_or(&[][..], Node::elements);
-    if to.is_empty() {
-        let mut matcher = every_request();
-        matcher.place = rule.place.clone();
-        return vec![matcher];
-    }
-    let mut all = Vec::new();
-    for operation in to {
-        let nothing = map(Vec::new());
-        let operation = operation.get("operation").unwrap_or(&nothing);
-        let mut matcher = every_request();
-        matcher.place = rule.place.clone();
-        let mut matches = vec![matcher];
-        for (key, values) in operation.members() {
-            let (name, holds) = match &*key.name {
-                "paths" => ("paths", true),
-                "notPaths" => ("paths", false),
-                "methods" => ("methods", true),
-                "notMethods" => ("methods", false),
-                "hosts" => ("hosts", true),
-                "notHosts" => ("hosts", false),
-                name => {
-                    notes.lost(
-                        &key.place,
-                        format!("`{name}` is not in a request; keep this in an AuthorizationPolicy of Istio"),
-                    );
-                    continue;
-                }
-            };
-            if values.elements().is_empty() {
-                continue;
-            }
-            let is_any = values.elements().iter().any(|value| value.text() == Some("*"));
-            let part = match name {
-                _ if is_any => vec![every_request()],
-                "paths" => without_narrower(values)
-                    .into_iter()
-                    .map(|path| map(vec![path_match(path, notes)]))
-                    .collect(),
-                name => {
-                    let (field, ignores_case) = match name {
-                        "hosts" => (":authority", true),
-                        _ => (":method", false),
-                    };
-                    // Istio compares a host with its port, and so without other spellings: as a header.
-                    let is_plain = |value: &&Node| {
-                        name != "hosts" && !value.text().is_some_and(|text| text.contains('*'))
-                    };
-                    let (plain, other): (Vec<&Node>, Vec<&Node>) =
-                        values.elements().iter().partition(is_plain);
-                    let other = other
-                        .into_iter()
-                        .map(|value| with_header(field, &value.place, value, ignores_case));
-                    let mut part: Vec<Node> = other.collect();
-                    if !plain.is_empty() {
-                        let plain = list(plain.into_iter().cloned().collect());
-                        part.push(set_of(every_request(), name, plain));
-                    }
-                    part
-                }
-            };
-            matches = match holds {
-                true => all_of(&matches, &part),
-                // No request remains.
-                false if is_any => Vec::new(),
-                false => all_of(&matches, &[set_of(every_request(), "not", list(part))]),
-            };
-        }
-        all.extend(matches);
-    }
-    all
-}
-
-/// The characters that a wildcard of Envoy's path templates takes.
-const SEGMENT: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=-";
-
-/// The paths without those below another of them: `/a/**` is for paths that begin with `/a/*`, and `/a/*` is
-/// for all of these.
-fn without_narrower(paths: &Node) -> Vec<&Node> {
-    let paths: Vec<&Node> = paths.elements().iter().collect();
-    let is_narrower = |path: &Node| {
-        let found = path.text().unwrap_or_default();
-        let is_template = found.contains("{*}") || found.contains("{**}");
-        // A prefix is not below itself, and an exact path is below the prefix of the same text.
-        let begins = |other: &str| match found.strip_suffix('*') {
-            Some(prefix) => prefix.starts_with(other) && prefix != other,
-            None => found.starts_with(other),
-        };
-        let prefixes = paths.iter().filter_map(|other| other.text()?.strip_suffix('*'));
-        let mut prefixes = prefixes.filter(|other| !other.starts_with('*') && !other.contains('{'));
-        !is_template && !found.starts_with('*') && prefixes.any(begins)
-    };
-    paths.iter().copied().filter(|path| !is_narrower(path)).collect()
-}
-
-/// A path of Istio: exact, `/a*`, `*/a`, `*`, or a template with `{*}` and `{**}`.
-fn path_match(path: &Node, notes: &mut Notes) -> (&'static str, Node) {
-    let found = path.text().unwrap_or_default();
-    let pattern = |regex: String| ("safe_regex", map(vec![("regex", text(regex, &path.place))]));
-    if found.contains("{*}") || found.contains("{**}") {
-        let segment = format!("[{SEGMENT}]+");
-        let parts: Vec<String> = found
-            .split("{**}")
-            .map(|part| part.split("{*}").map(quote).collect::<Vec<_>>().join(&segment))
-            .collect();
-        return pattern(parts.join(&format!("[{SEGMENT}/]*")));
-    }
-    match (found.strip_prefix('*'), found.strip_suffix('*')) {
-        (Some(""), _) => ("prefix", text("/", &path.place)),
-        (Some(suffix), _) => pattern(format!(".*{}", quote(suffix))),
-        (None, rest) => {
-            let literal = rest.unwrap_or(found);
-            if literal.contains('*') {
-                let message = format!(
-                    "Istio reads `*` only at one end of a path, so this is for paths with the text `{literal}`"
-                );
-                notes.look(&path.place, message);
-                let end = if rest.is_some() { ".*" } else { "" };
-                return pattern(format!("{}{end}", quote(literal)));
-            }
-            match rest {
-                Some(prefix) => ("prefix", text(prefix, &path.place)),
-                None => ("path", path.clone()),
-            }
-        }
-    }
 }
