@@ -17,6 +17,7 @@ mod query;
 mod readings;
 mod requirement;
 mod resource;
+mod spelling;
 mod template;
 
 use std::borrow::Cow;
@@ -32,12 +33,12 @@ pub use likeness::Match;
 pub use matched::Matched;
 pub use matcher::{AnyMatcher, RequestMatcher};
 pub use parameter::ParameterMatcher;
-pub(crate) use path::in_normal_form;
 pub use path::{PathAmbiguity, PathPattern, PathTest, RequestPath};
 pub use query::Query;
 pub use readings::FieldKind;
 pub use requirement::{Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
+pub(crate) use spelling::in_normal_form;
 pub use template::PathTemplate;
 
 use crate::denial::{Denial, Reason};

@@ -98,6 +98,25 @@ fn every_source_says_what_it_owns() {
 }
 
 #[test]
+fn the_engine_has_few_public_methods() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/authenticator");
+    let mut methods = Vec::new();
+    for path in sources(&root) {
+        let text = std::fs::read_to_string(&path).expect("a source that can be read");
+        // From the head of each block to the brace at the beginning of a line.
+        for block in text.split("\nimpl Authenticator {").skip(1) {
+            let block = block.split("\n}").next().unwrap_or_default();
+            let names = block
+                .lines()
+                .filter_map(|line| line.trim_start().strip_prefix("pub fn "));
+            methods.extend(names.map(|name| name.split('(').next().unwrap_or_default().to_owned()));
+        }
+    }
+    assert!(methods.iter().any(|name| name == "handle_request"), "{methods:?}");
+    assert!(methods.len() <= 16, "{}: {methods:?}", methods.len());
+}
+
+#[test]
 fn what_is_shipped_fails_closed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
     let mut checked = 0;

@@ -2,11 +2,9 @@
 
 mod interpretations;
 
-pub(crate) use interpretations::in_normal_form;
-pub(super) use interpretations::is_deceptive;
-
 use super::likeness::Match;
 use super::matched::Matched;
+use super::spelling::{self, in_normal_form};
 use crate::http;
 use crate::pattern::Member;
 
@@ -271,7 +269,7 @@ impl<'a> RequestPath<'a> {
                 (b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f, _) => return PathAmbiguity::Beyond,
                 // Windows reads a colon after a dot segment as the beginning of a stream's name.
                 (b':', Some(1 | 2)) => return PathAmbiguity::Beyond,
-                (byte, _) if interpretations::is_plain(byte) => Some(NAME),
+                (byte, _) if spelling::is_plain(byte) => Some(NAME),
                 // Parameters of an empty segment or of a dot segment, or dots before characters that some
                 // servers drop.
                 (b';', None) | (_, Some(1 | 2)) => return PathAmbiguity::Beyond,
@@ -284,10 +282,10 @@ impl<'a> RequestPath<'a> {
         // A character from another script that resembles a dot or a slash, or a longer encoding of one.
         if !is_ascii
             && (self.path.len() > interpretations::MOST
-                || interpretations::is_deceptive(self.path)
-                || interpretations::decoded_loosely(self.path).1
+                || spelling::is_deceptive(self.path)
+                || spelling::decoded_loosely(self.path).1
                 // A segment that contains only dots, or bytes that are not UTF-8.
-                || interpretations::without_invalid(self.path)
+                || spelling::without_invalid(self.path)
                     .is_some_and(|path| RequestPath::new(&path).ambiguity() == PathAmbiguity::Beyond))
         {
             return PathAmbiguity::Beyond;

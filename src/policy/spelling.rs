@@ -3,7 +3,7 @@
 use crate::http::{self, percent};
 
 /// Whether a byte of a path always means itself (RFC 3986 section 3.3: `pchar` without `;`).
-pub(in crate::policy::path) const fn is_plain(byte: u8) -> bool {
+pub(super) const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -59,9 +59,10 @@ pub(super) fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
     }
     spelt
 }
+
 /// The path in normal form, with each character replaced by its compatible ASCII characters; and whether any
 /// of these is neither a letter nor a digit.
-pub(in crate::policy::path) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
+pub(super) fn decoded_loosely(path: &[u8]) -> (Vec<u8>, bool) {
     loosely(&in_normal_form(path))
 }
 
@@ -92,7 +93,7 @@ pub(super) fn loosely(mut path: &[u8]) -> (Vec<u8>, bool) {
 }
 
 /// The path in normal form without the bytes that are not UTF-8; `None` if it has none of them.
-pub(in crate::policy::path) fn without_invalid(path: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn without_invalid(path: &[u8]) -> Option<Vec<u8>> {
     let normal = in_normal_form(path);
     let left = without_invalid_if_normal(&normal);
     (left.len() < normal.len()).then_some(left)
@@ -122,7 +123,7 @@ pub(super) fn without_invalid_if_normal(mut path: &[u8]) -> Vec<u8> {
 
 /// Whether the path contains an overlong form of UTF-8 or a `%u002e`. No client needs these, and some servers
 /// decode them to any character.
-pub(in crate::policy) fn is_deceptive(path: &[u8]) -> bool {
+pub(super) fn is_deceptive(path: &[u8]) -> bool {
     is_deceptive_if_normal(&in_normal_form(path))
 }
 

@@ -1,17 +1,14 @@
 //! The interpretations of a path: the paths that servers may derive from it before they use it.
 
 mod marks;
-mod spelling;
 mod step;
 
 use std::borrow::Cow;
 
 use marks::marks_of;
-pub(crate) use spelling::in_normal_form;
-pub(in crate::policy) use spelling::is_deceptive;
-use spelling::is_deceptive_if_normal;
-pub(super) use spelling::{decoded_loosely, is_plain, without_invalid};
 use step::STEPS;
+
+use crate::policy::spelling::{in_normal_form, is_deceptive_if_normal};
 
 /// Whether servers may drop all characters of the segment.
 pub(super) fn is_blank(segment: Option<&[u8]>) -> bool {

@@ -1,6 +1,6 @@
 //! Marks: features of a path that some step changes.
 
-use super::spelling::{escape, is_plain};
+use crate::policy::spelling::{escape, is_plain};
 
 /// A path without this mark is in normal form.
 pub(super) const NOT_NORMAL: u16 = 1;

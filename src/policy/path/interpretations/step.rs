@@ -1,7 +1,7 @@
 //! The steps by which servers change a path.
 
 use super::marks;
-use super::spelling::{is_plain, loosely, respell, without_invalid_if_normal};
+use crate::policy::spelling::{is_plain, loosely, respell, without_invalid_if_normal};
 
 /// The changes that servers make to a path, one step each. Proxies and frameworks follow each other, and each
 /// applies some of these steps in its own order. The interpretations of a path are therefore the results of

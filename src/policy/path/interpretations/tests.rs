@@ -4,6 +4,7 @@ use super::super::{PathAmbiguity, RequestPath};
 use super::step::Step;
 use super::*;
 use crate::http::{self, percent};
+use crate::policy::spelling::is_deceptive;
 
 fn interpretations(path: &str) -> Option<Vec<String>> {
     let found = RequestPath::new(path.as_bytes()).interpretations()?;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::Samples;
 use crate::cases::{Case, Side};
+use crate::figures::median;
 use crate::load::Sample;
 use crate::pump;
-use crate::report::median;
 use crate::stack::{Stack, Times};
 use crate::tokens::{Files, Kind};
 

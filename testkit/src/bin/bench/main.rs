@@ -6,6 +6,7 @@
 
 mod bare;
 mod cases;
+mod figures;
 mod latency;
 mod load;
 mod memory;

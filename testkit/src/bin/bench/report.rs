@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cases::{Case, Side};
+use crate::figures::{Verdict, median, rounded};
 use crate::latency::{self, Latency};
 use crate::load::Sample;
 use crate::memory::{self, Reading};
@@ -30,16 +31,6 @@ pub(crate) struct Report<'r> {
     pub(crate) proofs: Option<proofs::Cost>,
     pub(crate) rounds: usize,
     pub(crate) seconds: u32,
-}
-
-/// A goal in words, its figure, and whether it is reached.
-pub(crate) type Verdict = (String, f64, bool);
-
-/// The middle of the values; of two in the middle the lower.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[(sorted.len() - 1) / 2]
 }
 
 impl Report<'_> {
@@ -308,10 +299,6 @@ impl Report<'_> {
         }
         results
     }
-}
-
-pub(crate) fn rounded(figure: f64) -> f64 {
-    (figure * 1000.0).round() / 1000.0
 }
 
 fn goal((words, figure, is_reached): Verdict) -> Value {

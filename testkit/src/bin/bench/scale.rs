@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use testkit::{Bootstrap, EnvoyProcess, Listener, Token, WasmFilter};
 
 use crate::cases::Side;
+use crate::figures::{median, rounded};
 use crate::load::{Load, Sample};
-use crate::report::{median, rounded};
 use crate::stack::{Times, answer, cache, jwt_authn_filter, module, pin, provider};
 use crate::tokens::{AUDIENCE, ISSUER, Keys};
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Bootstrap, EnvoyOptions, EnvoyProcess};
 
 use crate::cases::Side;
-use crate::report::{Verdict, median};
+use crate::figures::{Verdict, median};
 use crate::stack::{Times, listener, resident_kib};
 use crate::tokens::Keys;
 
