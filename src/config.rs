@@ -31,6 +31,8 @@ mod reach;
 mod reader;
 #[cfg(not(target_family = "wasm"))]
 pub mod reference;
+#[cfg(not(target_family = "wasm"))]
+pub mod relation;
 mod remote;
 mod requirement;
 mod resource;

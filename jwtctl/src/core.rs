@@ -13,6 +13,7 @@ use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Basis as EngineBasis
 use proxy_wasm_jwt::binding::nonce::NonceSecret;
 #[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReference, Shape};
+pub(crate) use proxy_wasm_jwt::config::relation::{Given, Relation};
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
 #[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::{declarations, refuses_null};

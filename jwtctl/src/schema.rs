@@ -4,6 +4,8 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::core::{FieldReference, ObjectReference, Shape, declarations, refuses_null};
+
+mod relations;
 use crate::{Outcome, print_whole, source};
 
 /// Print the JSON Schema of the configuration, for editors
@@ -69,13 +71,14 @@ fn object(object: &ObjectReference) -> Value {
             }
             conditions.push(json!({"not": {"required": [field.name, camel]}}));
         }
-        if field.is_required && !is_one_of_several(object.place, field.name) {
+        if field.is_required && !is_one_of_several(field.name) {
             conditions.push(match camel == field.name {
                 true => json!({"required": [field.name]}),
                 false => json!({"anyOf": [{"required": [field.name]}, {"required": [camel]}]}),
             });
         }
     }
+    conditions.extend(object.relations.iter().map(relations::schema));
     let mut schema = json!({"type": "object", "properties": properties, "additionalProperties": false});
     if !conditions.is_empty() {
         schema["allOf"] = conditions.into();
@@ -84,7 +87,7 @@ fn object(object: &ObjectReference) -> Value {
 }
 
 /// The reference lists the first of two forms of bytes as required, although either suffices.
-fn is_one_of_several(_place: &str, name: &str) -> bool {
+fn is_one_of_several(name: &str) -> bool {
     name == "inline_string"
 }
 
@@ -140,6 +143,10 @@ fn value(shape: &Shape) -> Value {
             let text = json!({"type": "string", "minLength": 1});
             json!({"anyOf": [{"type": "array", "items": text, "minItems": 1}, text]})
         }
+        // YAML 1.1 reads `off` without quotation marks as false.
+        Shape::Words(words) if words.contains(&"off") => {
+            json!({"anyOf": [{"enum": words}, {"const": false}]})
+        }
         Shape::Words(words) => json!({"enum": words}),
         Shape::Whole(low, high) => json!({"type": "integer", "minimum": low, "maximum": high}),
         Shape::Signed => json!({"type": "integer"}),
@@ -179,6 +186,7 @@ fn value(shape: &Shape) -> Value {
         Shape::Empty => json!({"type": "object", "maxProperties": 0}),
         Shape::Opaque => json!({"type": "object"}),
         Shape::TextOr(of) => json!({"anyOf": [{"type": "string", "minLength": 1}, value(of)]}),
+        Shape::OffOr(of) => json!({"anyOf": [value(of), {"enum": ["off", false]}]}),
         Shape::FlagOr(of) => json!({"anyOf": [{"type": "boolean"}, value(of)]}),
         Shape::Refused => json!(false),
     }

@@ -94,6 +94,22 @@ impl Schema {
             "maxProperties" => value
                 .as_object()
                 .is_none_or(|all| all.len() as u64 <= means.as_u64().expect("a length")),
+            "minProperties" => value
+                .as_object()
+                .is_none_or(|all| all.len() as u64 >= means.as_u64().expect("a length")),
+            "maxItems" => value
+                .as_array()
+                .is_none_or(|all| all.len() as u64 <= means.as_u64().expect("a length")),
+            "contains" => value
+                .as_array()
+                .is_none_or(|all| all.iter().any(|value| self.accepts(means, value))),
+            "const" => value == means,
+            "oneOf" => {
+                let schemas = means.as_array().expect("schemas").iter();
+                schemas.filter(|schema| self.accepts(schema, value)).count() == 1
+            }
+            "if" => !self.accepts(means, value) || self.accepts(&keywords["then"], value),
+            "then" => true,
             "items" => value
                 .as_array()
                 .is_none_or(|all| all.iter().all(|value| self.accepts(means, value))),
@@ -307,4 +323,312 @@ fn what_has_a_wrong_form_both_refuse() {
         }
     }
     assert!(refused > 500 && kept > 50, "{refused} {kept}");
+}
+
+/// One object of a configuration that has each object with relations between its fields.
+struct Related {
+    /// The place of the object, as a JSON pointer.
+    place: &'static str,
+    /// The fields that it always has.
+    base: Value,
+    /// Fields that are fine by themselves, with a value.
+    fields: Value,
+}
+
+const KEYS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+fn whole() -> Value {
+    json!({
+        "providers": {"corp": {
+            "issuer": "https://idp.example.com",
+            "audiences": ["api"],
+            "discovery": {"cluster": "idp"},
+            "claim_to_headers": [{"header_name": "x-jwt-a", "claim_name": "a"}],
+        }},
+        "rules": [{
+            "match": {"prefix": "/x", "headers": [{"name": "x-b"}], "query_parameters": [{"name": "c"}]},
+            "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}]}},
+            "authorize": {
+                "scopes": {"any": ["read"]},
+                "claims": [{"claim_name": "tenant", "equals_request": {"header": "x-tenant"}}],
+            },
+        }],
+        "requirement_map": {"named": {"provider_name": "corp"}},
+    })
+}
+
+fn related() -> Vec<Related> {
+    let object = |place, base, fields| Related { place, base, fields };
+    let corp = json!({"provider_name": "corp"});
+    let resource = json!({"resource": "https://api.example.com/mcp"});
+    let secret = "0123456789abcdef0123456789abcdef";
+    let encoded = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let forms = json!([
+        ["provider_name", "corp"],
+        ["provider_and_audiences", {"provider_name": "corp", "audiences": ["b"]}],
+        ["requires_any", {"requirements": [corp]}],
+        ["requires_all", {"requirements": [corp]}],
+        ["allow_missing", {}],
+        ["allow_missing_or_failed", {}],
+    ]);
+    let beside = json!([
+        ["authorize", {"scopes": {"any": ["read"]}}],
+        ["mode", "shadow"],
+        ["mode", "enforce"],
+        ["shadow_percent", 100],
+        ["protected_resource", resource],
+    ]);
+    let with = |one: &Value, other: Value| {
+        let parts = [one.clone(), other].map(|part| part.as_array().expect("fields").clone());
+        Value::Array(parts.concat())
+    };
+    vec![
+        object(
+            "",
+            whole(),
+            json!([
+                ["mode", "shadow"], ["mode", "enforce"], ["shadow_percent", 100], ["strip_failure_response", true],
+                ["shadow_changes_nothing", true], ["shadow_changes_nothing", false], ["providers", {}],
+                ["providers", {"corp": {"issuer": "https://a.example", "audiences": "a", "local_jwks": {"inline_string": KEYS},
+                    "binding": {"dpop": {"nonce": true}}}}],
+            ]),
+        ),
+        object(
+            "/providers/corp",
+            json!({"issuer": "https://idp.example.com", "audiences": ["api"]}),
+            json!([
+                ["discovery", {"cluster": "idp"}], ["local_jwks", {"inline_string": KEYS}],
+                ["remote_jwks", {"http_uri": {"uri": "https://idp.example.com/keys", "cluster": "idp"}}],
+                ["key_cache", {"refresh_ahead": 0.5}], ["profile", "rfc9068"], ["token_types", ["at+jwt"]],
+                ["token_types", []], ["normalize_payload_in_metadata", {}], ["payload_in_metadata", "jwt"],
+                ["payload_in_metadata", ""], ["binding", "off"], ["binding", false], ["audiences", []],
+                ["authorize", {"scopes": {"any": ["a"]}}], ["authorize", {"scopes": {"any": ["a"]}, "optional": true}],
+                ["authorize", {"claims": [{"claim_name": "a", "equals_request": {"host": true}}]}],
+                ["issuer", ["https://a.example", "https://b.example"]],
+                ["issuer", ["a:1", "a:2", "a:3", "a:4", "a:5", "a:6", "a:7", "a:8", "a:9"]], ["issuer_claims", {}],
+            ]),
+        ),
+        object(
+            "/providers/corp/claim_to_headers/0",
+            json!({"header_name": "x-jwt-a"}),
+            json!([["claim_name", "a"], ["claim_path", [{"key": "a"}]], ["format", "json"]]),
+        ),
+        object(
+            "/providers/corp/subjects",
+            json!({}),
+            json!([
+                ["exact", "a"], ["prefix", "a"], ["suffix", "a"], ["contains", "a"], ["safe_regex", {"regex": "a+"}],
+                ["ignore_case", true], ["ignore_case", false],
+            ]),
+        ),
+        object(
+            "/providers/corp/binding",
+            json!({}),
+            json!([
+                ["mtls", "off"], ["mtls", false], ["mtls", "if_present"], ["mtls", "required"], ["trust_xfcc", true],
+                ["trust_xfcc", false], ["trust_xfcc", {"trusted_hops": 1}], ["dpop", {}], ["dpop", "off"],
+                ["dpop", false], ["dpop", {"required": true}],
+            ]),
+        ),
+        object(
+            "/providers/corp/local_jwks",
+            json!({}),
+            json!([["inline_string", KEYS], ["inline_string", null]]),
+        ),
+        object(
+            "/providers/corp/binding/dpop/nonce/secret",
+            json!({}),
+            json!([
+                ["inline_string", secret],
+                ["inline_bytes", encoded],
+                ["inline_bytes", null]
+            ]),
+        ),
+        object(
+            "/shared_data/secret",
+            json!({}),
+            json!([
+                ["inline_string", secret],
+                ["inline_bytes", encoded],
+                ["inline_bytes", null]
+            ]),
+        ),
+        object(
+            "/protected_resource",
+            json!({}),
+            json!([
+                ["resource", "https://api.example.com/mcp"],
+                ["resource_from_host", true],
+                ["resource_from_host", false],
+                ["resource_path", "/mcp"],
+                ["scopes_supported", ["read"]],
+            ]),
+        ),
+        object(
+            "/rules/0",
+            json!({"match": {"prefix": "/x"}}),
+            with(
+                &beside,
+                json!([
+                    ["requires", corp],
+                    ["requires", {}],
+                    ["requires", null],
+                    ["requirement_name", "named"],
+                    ["deny", true],
+                    ["deny", false],
+                    ["name", "orders"],
+                ]),
+            ),
+        ),
+        object("/rules/0/requires", json!({}), forms.clone()),
+        object(
+            "/rules/0/requires/requires_any",
+            json!({}),
+            json!([
+                ["requirements", [corp]],
+                ["requirements", [{}]],
+                ["requirements", [corp, {}]],
+                ["requirements", []]
+            ]),
+        ),
+        object("/requirement_map/named", json!({}), with(&forms, beside)),
+        object(
+            "/rules/0/authorize",
+            json!({}),
+            json!([
+                ["scopes", {"all": "a"}], ["claims", [{"claim_name": "a", "exists": true}]], ["claims", null],
+                ["optional", false],
+            ]),
+        ),
+        object(
+            "/rules/0/authorize/scopes",
+            json!({}),
+            json!([["any", ["a"]], ["all", ["b"]], ["claim_names", ["scp"]]]),
+        ),
+        object(
+            "/rules/0/authorize/claims/0",
+            json!({}),
+            json!([
+                ["claim_name", "a"], ["claim_path", [{"key": "a"}]], ["equals", 5], ["any_of", ["a"]],
+                ["all_of", ["a"]], ["prefix", "a"], ["suffix", "a"], ["contains", "a"], ["regex", "a+"],
+                ["exists", true], ["equals_request", {"host": true}], ["strings_only", true], ["invert", true],
+                ["any", [{"claim_name": "b", "exists": true}]],
+            ]),
+        ),
+        object(
+            "/rules/0/authorize/claims/0/equals_request",
+            json!({}),
+            json!([
+                ["path_template", "/t/{tenant}/**"],
+                ["variable", "tenant"],
+                ["header", "x-tenant"],
+                ["host", true],
+                ["host", false],
+            ]),
+        ),
+        object(
+            "/rules/0/match",
+            json!({}),
+            json!([
+                ["path", "/a"], ["prefix", "/b"], ["path_separated_prefix", "/c"], ["safe_regex", {"regex": "/d/.+"}],
+                ["connect_matcher", {}], ["methods", ["GET"]], ["hosts", ["a.example"]], ["headers", [{"name": "x-b"}]],
+                ["headers", []], ["query_parameters", [{"name": "c"}]], ["query_parameters", []],
+                ["not", {"prefix": "/e"}], ["case_sensitive", false],
+            ]),
+        ),
+        object(
+            "/rules/0/match/headers/0",
+            json!({"name": "x-b"}),
+            json!([
+                ["present_match", true], ["string_match", {"exact": "a"}], ["range_match", {"start": 1, "end": 5}],
+                ["exact_match", "a"], ["prefix_match", "a"], ["suffix_match", "a"], ["contains_match", "a"],
+                ["safe_regex_match", {"regex": "a+"}], ["invert_match", true], ["treat_missing_header_as_empty", true],
+            ]),
+        ),
+        object(
+            "/rules/0/match/query_parameters/0",
+            json!({"name": "c"}),
+            json!([["string_match", {"prefix": "a"}], ["present_match", true], ["present_match", false]]),
+        ),
+    ]
+}
+
+/// The value at the place, with the objects that lead to it.
+fn at<'a>(config: &'a mut Value, place: &str) -> &'a mut Value {
+    let mut value = config;
+    for step in place.split('/').skip(1) {
+        value = match step.parse::<usize>() {
+            Ok(index) => &mut value[index],
+            Err(_) => &mut value[step],
+        };
+    }
+    value
+}
+
+fn camel_case(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (first, rest) = part.split_at(1);
+        camel += &(first.to_ascii_uppercase() + rest);
+    }
+    camel
+}
+
+/// All selections of at most three of so many things.
+fn selections(count: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![vec![]];
+    for first in 0..count {
+        all.push(vec![first]);
+        for second in first + 1..count {
+            all.push(vec![first, second]);
+            all.extend((second + 1..count).map(|third| vec![first, second, third]));
+        }
+    }
+    all
+}
+
+#[test]
+fn of_what_fields_say_about_each_other_schema_and_filter_say_the_same() {
+    let schema = schema();
+    for Related { place, base, fields } in related() {
+        let fields = fields.as_array().expect("fields");
+        let (mut refused, mut kept) = (0, 0);
+        for chosen in selections(fields.len()) {
+            for is_camel in [false, true] {
+                let mut object = base.clone();
+                for field in &chosen {
+                    let name = fields[*field][0].as_str().expect("a name");
+                    let name = if is_camel {
+                        camel_case(name)
+                    } else {
+                        name.to_owned()
+                    };
+                    object[name] = fields[*field][1].clone();
+                }
+                // The base may have the same field in the other spelling.
+                if is_camel && !base.as_object().is_none_or(serde_json::Map::is_empty) {
+                    continue;
+                }
+                let mut config = whole();
+                *at(&mut config, place) = object;
+                if place == "/providers/corp/local_jwks" {
+                    config["providers"]["corp"]["discovery"] = Value::Null;
+                }
+                let is_valid = schema.is_valid(&config);
+                match Config::parse(config.to_string().as_bytes()) {
+                    Ok(_) => {
+                        kept += 1;
+                        assert!(is_valid, "{place}: the schema refuses {config:#}");
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        assert!(!is_valid, "{place}: the schema accepts {config:#}: {error}");
+                    }
+                }
+            }
+        }
+        assert!(refused > 0 && kept > 0, "{place}: {refused} refused, {kept} kept");
+    }
 }

@@ -252,7 +252,7 @@ def table(rows):
     lines = [COLUMNS, tuple("---" for _ in COLUMNS)]
     for row in rows:
         if row.skipped or row.fault:
-            verdict = f"not run: {row.skipped}" if row.skipped else "FAILED: " + row.fault.splitlines()[0]
+            verdict = ("not run: " + row.skipped if row.skipped else "FAILED: " + row.fault).splitlines()[0]
             lines.append((row.name, row.version, verdict, "", "", "", ""))
             continue
         cells = [row.cells.get(name, "-") for name in ("algorithms", "claims", "rotation", "outage")]

@@ -54,17 +54,20 @@ def expect(condition, text):
 
 def run(*command, cwd=None, env=None, timeout=600, stdin=None):
     """Runs a command to its end; its output is shown only if it fails."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=env and {**os.environ, **env},
-        timeout=timeout,
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=cwd,
+            env=env and {**os.environ, **env},
+            timeout=timeout,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Failure(f"{' '.join(map(str, command))} did not end within {timeout} s") from late
     if done.returncode != 0:
         raise Failure(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-4000:]}")
     return done.stdout

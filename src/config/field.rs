@@ -67,7 +67,8 @@ pub(super) trait Preset: Reader {
 /// A field has a doc comment for the reference, a name, the type of its reader, and the reader. After these,
 /// a required field has `required` with the advice for its absence, and a field that is required only
 /// sometimes has `fix`. If the reader does not provide the default and the values for the reference, the
-/// field has them too.
+/// field has them too. `relations` after the fields says what they have to do with each other, for tools; see
+/// [`super::relation`].
 macro_rules! object {
     (
         $(#[$object_doc:meta])*
@@ -81,6 +82,7 @@ macro_rules! object {
                     $(, values $values:literal)?;
             )*
         }
+        $(relations [$($relation:expr),* $(,)?])?
     ) => {
         $(#[$object_doc])*
         #[derive(Clone, Copy)]
@@ -121,6 +123,11 @@ macro_rules! object {
                     .into_iter()
                     .flatten()
                     .collect(),
+                    relations: {
+                        #[allow(unused_imports, reason = "most objects have no relations")]
+                        use $crate::config::relation::*;
+                        vec![$($($relation),*)?]
+                    },
                 }
             }
         }
@@ -341,6 +348,8 @@ nests! {
     Nested: |object| object;
     /// A string that is not empty, or an object.
     NameOrNested: |object| Shape::TextOr(Box::new(object));
+    /// An object, or `off`, which YAML may have read as `false`.
+    NestedOrOff: |object| Shape::OffOr(Box::new(object));
     /// Such strings or objects under names of the operator's own.
     MapOfNameOrNested: |object| Shape::Map(Box::new(Shape::TextOr(Box::new(object))));
     /// An object, or true or false.

@@ -10,12 +10,12 @@ use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 use crate::json::Kind;
 
 /// No issuer needs more.
-const MAX_VARIABLES: usize = 8;
+pub(super) const MAX_VARIABLES: usize = 8;
 
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
 
 /// The most names of one issuer.
-const MAX_SPELLINGS: usize = 8;
+pub(super) const MAX_SPELLINGS: usize = 8;
 
 /// Values of `iss`, and the pattern if the only value has variables.
 type Issuers = (Vec<Box<str>>, Option<IssuerPattern>);

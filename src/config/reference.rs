@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::duration;
 use super::node::numbers::tenths;
+use super::relation::Relation;
 
 /// An object of the configuration, and its fields.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct ObjectReference {
     pub names: &'static [&'static str],
     /// Its fields, without those that the filter knows only to refuse them.
     pub fields: Vec<FieldReference>,
+    /// What these fields say about each other.
+    pub relations: Vec<Relation>,
 }
 
 /// A field of an object.
@@ -84,6 +87,8 @@ pub enum Shape {
     Opaque,
     /// `true` or `false`, or this.
     FlagOr(Box<Self>),
+    /// `off`, which YAML may have read as `false`, or this.
+    OffOr(Box<Self>),
     /// A string that is not empty, or this.
     TextOr(Box<Self>),
     /// No value: the filter knows the field only to refuse it.
@@ -117,7 +122,7 @@ impl Shape {
             Self::Map(_) => "map",
             Self::OneOrSome(_) => "object or list",
             Self::TextOr(_) => "string or object",
-            Self::Object(_) | Self::Empty | Self::Opaque | Self::FlagOr(_) => "object",
+            Self::Object(_) | Self::Empty | Self::Opaque | Self::FlagOr(_) | Self::OffOr(_) => "object",
             Self::Refused => "",
         }
     }
@@ -218,6 +223,7 @@ impl Shape {
             Self::List { of, .. }
             | Self::Map(of)
             | Self::FlagOr(of)
+            | Self::OffOr(of)
             | Self::OneOrSome(of)
             | Self::TextOr(of) => of.object(),
             _ => None,

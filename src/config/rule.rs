@@ -10,7 +10,7 @@ use super::route_match;
 use crate::ids::RuleId;
 use crate::policy::{FilterStateRules, Rule};
 
-const MAX_RULES: usize = 10_000;
+pub(super) const MAX_RULES: usize = 10_000;
 
 /// The rules, and the index of the one that matches every request, if there is one.
 pub(super) fn read(

@@ -22,10 +22,14 @@ def build(folder):
     say(f"  building Dex at {VERSION}; this takes some minutes")
     sources = folder / ".sources"
     try:
-        run("git", "clone", "--quiet", "--no-checkout", REPOSITORY, sources)
+        # A server that asks for a password has no sources for this command either.
+        run("git", "clone", "--quiet", "--no-checkout", REPOSITORY, sources, env={"GIT_TERMINAL_PROMPT": "0"})
         run("git", "checkout", "--quiet", VERSION, cwd=sources)
     except Failure as failure:
-        raise Unavailable(f"{REPOSITORY} has no sources: {failure}") from failure
+        raise Unavailable(
+            f"git cannot get commit {VERSION} of {REPOSITORY}; DEX_REPOSITORY names another copy, as a URL or a folder"
+            f" ({failure})"
+        ) from failure
     run("go", "build", "-o", folder / "dex", "./cmd/dex", cwd=sources, timeout=7200)
     shutil.rmtree(sources)
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::binding::Check;
 use crate::binding::replay::WIDEST_WINDOW;
 use crate::config::field::{
-    Flag, FlagOrNested, Nested, Or, Refused, SomeStrings, Span, Text, Whole, WordOr, object,
+    Flag, FlagOrNested, Nested, NestedOrOff, Or, Refused, SomeStrings, Span, Text, Whole, WordOr, object,
 };
 
 const CHECKS: &[(&str, Check)] = &[
@@ -23,8 +23,11 @@ object! {
         /// for `mtls` only
         trust_xfcc: FlagOrNested<TrustXfccObject> = FlagOrNested::NEW, default "false";
         /// how the filter checks [proofs of possession](authorization.md#tokens-bound-to-a-client)
-        dpop: Nested<DpopObject> = Nested::NEW;
+        dpop: NestedOrOff<DpopObject> = NestedOrOff::NEW;
     }
+    relations [
+        needs(on(Self::trust_xfcc), [word(Self::mtls, ["if_present", "required"])]),
+    ]
 }
 
 object! {
@@ -72,4 +75,7 @@ object! {
         environment_variable: Refused = Refused;
         watched_directory: Refused = Refused;
     }
+    relations [
+        some([present(Self::inline_string), present(Self::inline_bytes)]),
+    ]
 }

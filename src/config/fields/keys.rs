@@ -105,6 +105,9 @@ object! {
         environment_variable: Refused = Refused;
         watched_directory: Refused = Refused;
     }
+    relations [
+        some([present(Self::inline_string), present(Self::inline_bytes)]),
+    ]
 }
 
 object! {

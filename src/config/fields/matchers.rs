@@ -22,6 +22,16 @@ object! {
         ignore_case: Or<Flag> = Or(Flag, false);
         custom: Refused = Refused;
     }
+    relations [
+        one([
+            present(Self::exact),
+            present(Self::prefix),
+            present(Self::suffix),
+            present(Self::contains),
+            present(Self::safe_regex),
+        ]),
+        without(present(Self::safe_regex), [yes(Self::ignore_case)]),
+    ]
 }
 
 object! {
@@ -68,6 +78,28 @@ object! {
         filter_state: Refused = Refused;
         cookies: Refused = Refused;
     }
+    relations [
+        at_most_one([
+            present(Self::path),
+            present(Self::prefix),
+            present(Self::path_separated_prefix),
+            present(Self::safe_regex),
+            present(Self::connect_matcher),
+        ]),
+        without(present(Self::connect_matcher), [present(Self::methods)]),
+        some([
+            present(Self::path),
+            present(Self::prefix),
+            present(Self::path_separated_prefix),
+            present(Self::safe_regex),
+            present(Self::connect_matcher),
+            present(Self::methods),
+            present(Self::hosts),
+            filled(Self::headers),
+            filled(Self::query_parameters),
+            present(Self::not),
+        ]),
+    ]
 }
 
 object! {
@@ -96,6 +128,18 @@ object! {
         /// an absent header counts as empty text
         treat_missing_header_as_empty: Or<Flag> = Or(Flag, false);
     }
+    relations [
+        at_most_one([
+            present(Self::present_match),
+            present(Self::string_match),
+            present(Self::range_match),
+            present(Self::exact_match),
+            present(Self::prefix_match),
+            present(Self::suffix_match),
+            present(Self::contains_match),
+            present(Self::safe_regex_match),
+        ]),
+    ]
 }
 
 object! {
@@ -118,6 +162,9 @@ object! {
         /// whether it must be present; not together with `string_match`
         present_match: Or<Flag> = Or(Flag, true);
     }
+    relations [
+        at_most_one([present(Self::string_match), present(Self::present_match)]),
+    ]
 }
 
 object! {

@@ -9,8 +9,8 @@ use super::rules::AuthorizeObject;
 use super::shared::ClaimStepObject;
 use crate::claims::Profile;
 use crate::config::field::{
-    Flag, Form, ListOf, Mapped, Name, Names, Nested, Or, SomeForms, SomeOf, SomeStrings, Span, Strings, Text,
-    Whole, Word, WordOr, object,
+    Flag, Form, ListOf, Mapped, Name, Names, Nested, NestedOrOff, Or, SomeForms, SomeOf, SomeStrings, Span,
+    Strings, Text, Whole, Word, WordOr, object,
 };
 use crate::forward::ValueFormat;
 
@@ -80,7 +80,7 @@ object! {
         profile: Word<Profile> = Word(PROFILES);
         /// how the filter checks that tokens are [bound to their
         /// clients](authorization.md#tokens-bound-to-a-client)
-        binding: Nested<BindingObject> = Nested::NEW, default "{}", values "or `off`";
+        binding: NestedOrOff<BindingObject> = NestedOrOff::NEW, default "{}", values "or `off`";
         /// [headers that may hold the token](#where-the-filter-looks-for-tokens)
         from_headers: ListOf<FromHeaderObject> = ListOf::NEW, default "[{name: authorization, value_prefix: \"Bearer \"}]";
         /// query parameters that may hold the token
@@ -111,6 +111,20 @@ object! {
         /// accepted for compatibility with jwt_authn, no effect
         jwt_cache_config: Nested<JwtCacheObject> = Nested::NEW;
     }
+    relations [
+        one([present(Self::discovery), present(Self::remote_jwks), present(Self::local_jwks)]),
+        without(present(Self::local_jwks), [present(Self::key_cache)]),
+        without(present(Self::profile), [filled(Self::token_types)]),
+        needs(present(Self::normalize_payload_in_metadata), [filled(Self::payload_in_metadata)]),
+        never(within(Self::authorize, yes(super::AuthorizeObject::optional))),
+        never(within(
+            Self::authorize,
+            among(super::AuthorizeObject::claims, present(super::ConditionObject::equals_request)),
+        )),
+        count(Self::issuer, 1, Some(crate::config::issuer::MAX_SPELLINGS)),
+        count(Self::issuer_claims, 1, Some(crate::config::issuer::MAX_VARIABLES)),
+        count(Self::audiences, 1, None),
+    ]
 }
 
 object! {
@@ -153,4 +167,7 @@ object! {
         /// [the format of the claim](#formats)
         format: WordOr<ValueFormat> = WordOr(FORMATS, ValueFormat::Auto);
     }
+    relations [
+        one([present(Self::claim_name), present(Self::claim_path)]),
+    ]
 }

@@ -31,6 +31,22 @@ object! {
         /// overrides the filter's `protected_resource`, in the same form; only with a requirement
         protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
     }
+    relations [
+        at_most_one([present(Self::requires), present(Self::requirement_name), yes(Self::deny)]),
+        without(
+            present(Self::requirement_name),
+            [
+                present(Self::authorize),
+                present(Self::mode),
+                present(Self::shadow_percent),
+                present(Self::protected_resource),
+            ],
+        ),
+        needs(present(Self::authorize), [filled(Self::requires)]),
+        needs(present(Self::protected_resource), [filled(Self::requires)]),
+        needs(present(Self::mode), [filled(Self::requires), yes(Self::deny)]),
+        needs(present(Self::shadow_percent), [word(Self::mode, ["shadow"])]),
+    ]
 }
 
 object! {
@@ -50,6 +66,16 @@ object! {
         allow_missing_or_failed: Empty = Empty;
         extract_only_without_validation: Refused = Refused;
     }
+    relations [
+        at_most_one([
+            present(Self::provider_name),
+            present(Self::provider_and_audiences),
+            present(Self::requires_any),
+            present(Self::requires_all),
+            present(Self::allow_missing),
+            present(Self::allow_missing_or_failed),
+        ]),
+    ]
 }
 
 object! {
@@ -68,6 +94,9 @@ object! {
         /// requirements; none of them may be empty
         requirements: SomeOf<RequirementObject> = SomeOf::NEW, required "write the list of requirements";
     }
+    relations [
+        never(among(Self::requirements, Given::Empty)),
+    ]
 }
 
 object! {
@@ -81,6 +110,9 @@ object! {
         /// conditions apply to a token that is present
         optional: Or<Flag> = Or(Flag, false);
     }
+    relations [
+        some([present(Self::scopes), present(Self::claims)]),
+    ]
 }
 
 object! {
@@ -93,6 +125,9 @@ object! {
         /// the claims that may contain scopes, as space-separated text or as a list
         claim_names: SomeNames = SomeNames, default "[scope, scp]";
     }
+    relations [
+        one([present(Self::all), present(Self::any)]),
+    ]
 }
 
 object! {
@@ -127,6 +162,31 @@ object! {
         /// conditions, one of which must be true
         any: SomeOf<ConditionObject> = SomeOf::NEW;
     }
+    relations [
+        one([present(Self::claim_name), present(Self::claim_path), present(Self::any)]),
+        one([
+            present(Self::equals),
+            present(Self::any_of),
+            present(Self::all_of),
+            present(Self::prefix),
+            present(Self::suffix),
+            present(Self::contains),
+            present(Self::regex),
+            present(Self::exists),
+            present(Self::equals_request),
+            present(Self::any),
+        ]),
+        without(present(Self::any), [present(Self::strings_only), present(Self::invert)]),
+        needs(
+            yes(Self::strings_only),
+            [
+                present(Self::prefix),
+                present(Self::suffix),
+                present(Self::contains),
+                present(Self::regex),
+            ],
+        ),
+    ]
 }
 
 object! {
@@ -142,6 +202,11 @@ object! {
         /// `true`: `:authority` without its port, in lower case
         host: Flag = Flag;
     }
+    relations [
+        one([present(Self::path_template), present(Self::header), yes(Self::host)]),
+        needs(present(Self::path_template), [present(Self::variable)]),
+        needs(present(Self::variable), [present(Self::path_template)]),
+    ]
 }
 
 object! {
@@ -169,4 +234,48 @@ object! {
         /// overrides the filter's `protected_resource`, in the same form; only with a requirement
         protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
     }
+    relations [
+        at_most_one([
+            present(Self::provider_name),
+            present(Self::provider_and_audiences),
+            present(Self::requires_any),
+            present(Self::requires_all),
+            present(Self::allow_missing),
+            present(Self::allow_missing_or_failed),
+        ]),
+        needs(
+            present(Self::authorize),
+            [
+                present(Self::provider_name),
+                present(Self::provider_and_audiences),
+                present(Self::requires_any),
+                present(Self::requires_all),
+                present(Self::allow_missing),
+                present(Self::allow_missing_or_failed),
+            ],
+        ),
+        needs(
+            present(Self::mode),
+            [
+                present(Self::provider_name),
+                present(Self::provider_and_audiences),
+                present(Self::requires_any),
+                present(Self::requires_all),
+                present(Self::allow_missing),
+                present(Self::allow_missing_or_failed),
+            ],
+        ),
+        needs(
+            present(Self::protected_resource),
+            [
+                present(Self::provider_name),
+                present(Self::provider_and_audiences),
+                present(Self::requires_any),
+                present(Self::requires_all),
+                present(Self::allow_missing),
+                present(Self::allow_missing_or_failed),
+            ],
+        ),
+        needs(present(Self::shadow_percent), [word(Self::mode, ["shadow"])]),
+    ]
 }

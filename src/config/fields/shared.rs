@@ -27,6 +27,10 @@ object! {
         /// `resource_documentation` in the metadata
         resource_documentation: Form = Form, values "an http or https URL";
     }
+    relations [
+        one([present(Self::resource), yes(Self::resource_from_host)]),
+        needs(present(Self::resource_path), [yes(Self::resource_from_host)]),
+    ]
 }
 
 object! {

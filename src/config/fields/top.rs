@@ -77,6 +77,19 @@ object! {
         /// modules
         shared_data: Nested<SharedDataObject> = Nested::NEW, default "{}";
     }
+    relations [
+        count(Self::providers, 1, Some(crate::config::MAX_PROVIDERS)),
+        count(Self::rules, 0, Some(crate::config::rule::MAX_RULES)),
+        needs(present(Self::shadow_percent), [word(Self::mode, ["shadow"])]),
+        needs(yes(Self::shadow_changes_nothing), [word(Self::mode, ["shadow"])]),
+        without(
+            yes(Self::strip_failure_response),
+            [among(
+                Self::providers,
+                within(ProviderObject::binding, within(super::BindingObject::dpop, on(super::DpopObject::nonce))),
+            )],
+        ),
+    ]
 }
 
 object! {
@@ -151,4 +164,7 @@ object! {
         environment_variable: Refused = Refused;
         watched_directory: Refused = Refused;
     }
+    relations [
+        some([present(Self::inline_string), present(Self::inline_bytes)]),
+    ]
 }
