@@ -49,7 +49,7 @@ pub fn report(provider: &str, event: &KeyEvent) {
             ..
         } => log::warn!(
             "provider {provider}: reading the discovery document has failed since {since}: {asked}: {error}; \
-             the keys are where it said before"
+             the keys come from the previous URL"
         ),
         KeyEvent::Failed {
             document,
