@@ -44,43 +44,18 @@ pub(super) type Forms<'f, 'n> = [(Form, &'static str, Option<&'f Node<'n>>); 7];
 /// The fields of an object, of which a requirement has one.
 macro_rules! forms {
     ($fields:expr, $object:ident) => {
-        [
-            (
-                Form::Provider,
-                $object::provider_name.name,
-                $fields.get($object::provider_name),
-            ),
-            (
-                Form::ProviderAndAudiences,
-                $object::provider_and_audiences.name,
-                $fields.get($object::provider_and_audiences),
-            ),
-            (
-                Form::Any,
-                $object::requires_any.name,
-                $fields.get($object::requires_any),
-            ),
-            (
-                Form::All,
-                $object::requires_all.name,
-                $fields.get($object::requires_all),
-            ),
-            (
-                Form::AllowMissing,
-                $object::allow_missing.name,
-                $fields.get($object::allow_missing),
-            ),
-            (
-                Form::AllowMissingOrFailed,
-                $object::allow_missing_or_failed.name,
-                $fields.get($object::allow_missing_or_failed),
-            ),
-            (
-                Form::Unverified,
-                $object::extract_only_without_validation.name,
-                $fields.get($object::extract_only_without_validation),
-            ),
-        ]
+        forms!($fields, $object:
+            Provider provider_name,
+            ProviderAndAudiences provider_and_audiences,
+            Any requires_any,
+            All requires_all,
+            AllowMissing allow_missing,
+            AllowMissingOrFailed allow_missing_or_failed,
+            Unverified extract_only_without_validation,
+        )
+    };
+    ($fields:expr, $object:ident: $($form:ident $field:ident,)*) => {
+        [$((Form::$form, $object::$field.name, $fields.get($object::$field))),*]
     };
 }
 
