@@ -291,7 +291,7 @@ mod tests {
             format!("Hash=\"{hash}\""),
             format!("Subject=\"Hash={hash}\""),
             format!("Subject=\"a\";Hash={hash},By=\"b\""),
-            // A client that tries to make the proxy's element a part of its own last element.
+            // A client tries to make the proxy's element a part of its own last element.
             format!("Hash={hash};Subject=\",By=b;Hash={}", "cd".repeat(32)),
             format!("Hash={hash};Subject=\",Hash={};Subject=\"b\"", "cd".repeat(32)),
         ] {

@@ -110,13 +110,13 @@ impl Replies {
     pub fn to(&self, refusal: &Refusal) -> Cow<'_, LocalReply> {
         let reason = refusal.denial.reason;
         let reply = match (reason, refusal.denial.provider) {
-            // The provider is known only if a token of another one is there.
+            // The provider is known only if a token of another provider is present.
             (Reason::TokenMissing, Some(_)) => &self.one_missing,
             _ => self.by_reason.get(reason.index()).unwrap_or(&self.last_resort),
         };
         // RFC 6750 section 3: "The 'scope' attribute […] describing the required scope of the access token
-        // for accessing the requested resource": what a client without a good token has to ask for. More
-        // scopes mend no other claim.
+        // for accessing the requested resource": a client without a valid token has to request these. More
+        // scopes do not help against any other refusal.
         let names_scope = reply.status == 401 || reason == Reason::ScopeInsufficient;
         let scope = refusal
             .scope

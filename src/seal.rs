@@ -2,7 +2,8 @@
 //! key that only the configuration provides.
 //!
 //! Every module with the same `vm_id` reads and writes Envoy's shared data. A seal proves that a VM with the
-//! same key wrote the entry, under this name. It hides nothing, and cannot prevent that an entry is erased.
+//! same key wrote the entry, under this name. It hides nothing, and cannot prevent another module from
+//! erasing an entry.
 
 use std::fmt;
 

@@ -44,9 +44,9 @@ impl Kind {
 /// One line of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalsOfAKind {
-    /// The number of requests
+    /// The number of requests.
     pub count: u64,
-    /// within this time.
+    /// The time within which they came.
     pub within: Duration,
     /// The filter allowed them, because the rule is in shadow mode.
     pub is_shadowed: bool,

@@ -14,16 +14,16 @@ use crate::json::{Json, Kind, Object};
 use crate::request::RequestHead;
 use crate::settings::Config;
 
-/// The most tokens of a request that are shown,
+/// The largest number of tokens of a request that the filter shows.
 const MOST_TOKENS: usize = 2;
 
-/// the most values of a list, such as `aud`,
+/// The largest number of values of a list, such as `aud`.
 const MOST_VALUES: usize = 4;
 
-/// about the most bytes of each string,
+/// The approximate limit of each string, in bytes.
 const LONGEST_STRING: usize = 128;
 
-/// and the most digits of a number.
+/// The largest number of digits of a number.
 const LONGEST_NUMBER: usize = 32;
 
 /// The tokens in the locations of the rule, each as a JSON object; empty if the request has none.

@@ -14,7 +14,7 @@ const REPORT_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct WantedBackends {
     /// The host looks these up in the route of the next request.
     pub(super) aliases: Vec<Box<str>>,
-    /// The aliases that a route did not name, as the log reports.
+    /// The aliases for which the log has reported that a route names no cluster.
     missing: Vec<Box<str>>,
     /// The time of the last report of an engine that does not fetch.
     pub(super) reported_at: UnixTime,

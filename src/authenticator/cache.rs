@@ -60,10 +60,10 @@ pub(super) enum Known {
     Checked(Checked),
 }
 
-/// The numbers of tokens for which the cache had a valid result, and had none.
+/// The numbers of tokens that the cache knew, and did not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounts {
-    /// The cache had one.
+    /// The cache had a valid result.
     pub hits: u64,
     /// The cache had no result, and the filter checked the token in full.
     pub misses: u64,
@@ -79,7 +79,7 @@ impl Caches {
         }
     }
 
-    /// How often the cache was asked since the last call.
+    /// How often the engine has asked the cache since the last call.
     pub(super) fn take_counts(&mut self) -> CacheCounts {
         std::mem::take(&mut self.counts)
     }

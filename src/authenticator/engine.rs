@@ -246,8 +246,8 @@ impl Authenticator {
         None
     }
 
-    /// Whether a fetch may tell about a `kid` earlier than a waiting request was told: another request has
-    /// named the same `kid`.
+    /// Whether a waiting request may get its key earlier than it seemed when it arrived, because another
+    /// request has named the same `kid`.
     fn is_kid_urgent(&self, now: UnixTime) -> bool {
         let mut remote = self.remote.iter().flatten();
         remote.any(|keys| keys.is_awaited(now) || keys.wants() >= Wants::Again)
@@ -291,7 +291,7 @@ impl Authenticator {
         Some(next.map_or(latest, |next| next.min(latest)))
     }
 
-    /// How often the cache of tokens was asked since the last call.
+    /// How often the engine has asked the cache of tokens since the last call.
     #[must_use]
     pub fn take_cache_counts(&mut self) -> CacheCounts {
         self.caches.take_counts()

@@ -166,7 +166,7 @@ impl Authenticator {
         self.look_for_backends();
     }
 
-    /// After a change of the known clusters.
+    /// Finds the aliases that still lack a cluster. Call this when the known clusters have changed.
     fn look_for_backends(&mut self) {
         self.backends.aliases = WantedBackends::of(&self.remote).aliases;
     }

@@ -58,8 +58,8 @@ pub enum Entered {
     New(Vec<u8>),
     /// It was used before.
     Used,
-    /// There is no room for the proof, of this client or of any. Or the record may have forgotten it, because
-    /// the clock was set back, or because a filter with a narrower window did.
+    /// The record has no room for a proof of this client, or for any proof. Or the record may have forgotten
+    /// it, because the clock was set back, or because a filter with a narrower window did.
     NoRoom,
 }
 
@@ -93,9 +93,10 @@ impl ProofId {
         // With this window, a proof is out of time earlier than with the widest.
         let now = now.after(WIDEST_WINDOW.saturating_sub(self.window));
         let now = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
-        // The begin of the record: until when the latest forgotten proof was valid. A proof that is valid no
-        // longer than that may have been forgotten, if the clock was set back, or by a filter with a narrower
-        // window. If it is further ahead than any proof lasts, the clock was wrong then.
+        // The beginning of the record: the time until which the latest forgotten proof was valid. A proof
+        // that is valid no longer than that may have been forgotten, if the clock was set back, or by a
+        // filter with a narrower window. If it is further ahead than any proof lasts, the clock was wrong
+        // then.
         let (forgotten, entries) = record
             .split_first_chunk::<TIME>()
             .map_or((0, record), |(time, entries)| {

@@ -1,4 +1,4 @@
-//! What the author of a fault probably meant: the advice, examples and nearest names that messages give.
+//! The advice in messages: the field that the author probably meant, an example, or the nearest name.
 
 /// Words for fields that have another name here: the word, the field, and the advice.
 const MEANT: &[(&str, &str, &str)] = &[

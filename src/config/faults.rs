@@ -55,7 +55,7 @@ impl Faults {
 
     #[allow(clippy::boxed_local, reason = "as every reader returns it")]
     pub(super) fn add(&self, fault: Box<ConfigError>) {
-        // What such an object lacks may be the field that is unknown. A value of another type may mean
+        // The unknown field may be the one that such an object lacks. A value of another type may mean
         // another field.
         let only_follows = self.has(fault.at, Mark::Unsound)
             || (self.has(fault.at, Mark::Guess) && matches!(fault.problem, ConfigProblem::WrongType { .. }));

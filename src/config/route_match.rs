@@ -285,7 +285,7 @@ fn needs_question_mark(pattern: &str) -> bool {
     false
 }
 
-/// Whether this byte after a part of a pattern says that the part may be left out.
+/// Whether this byte makes the part of the pattern before it optional.
 fn is_optional(next: Option<u8>) -> bool {
     matches!(next, Some(b'?' | b'*' | b'{'))
 }

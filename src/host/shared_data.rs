@@ -18,7 +18,7 @@ use crate::store::{Entry, SharedStore, StoreKey, SwapError};
 #[derive(Debug)]
 pub(super) struct HostStore {
     seal: SealKey,
-    /// The key sources for which the operator was warned that a foreign module writes their entries.
+    /// The key sources for which the filter has warned that a foreign module writes their entries.
     reported: RefCell<Vec<String>>,
 }
 

@@ -29,9 +29,9 @@ mod blocks {
         v128_and, v128_or,
     };
 
-    /// The characters of a block,
+    /// The number of characters of a block.
     const TEXT: usize = 16;
-    /// and its bytes.
+    /// The number of its bytes.
     const BYTES: usize = 12;
 
     /// Decodes whole blocks. Returns the rest of the text, the rest of the room, and the number of bytes so

@@ -25,11 +25,11 @@ pub enum KeyEvent {
         asked: String,
         /// The cause.
         error: FetchError,
-        /// The begin of the first failed fetch since the last success.
+        /// When the first failed fetch since the last success began.
         since: UnixTime,
         /// The consequence for requests.
         state: KeyState,
-        /// Until when that is the consequence.
+        /// The time until which this consequence lasts.
         until: UnixTime,
         /// Whether no worker of the process has reported this to the operator before.
         is_news: bool,
@@ -38,7 +38,7 @@ pub enum KeyEvent {
     Recovered {
         /// The document.
         document: Document,
-        /// The begin of the first failed fetch.
+        /// When the first failed fetch began.
         since: UnixTime,
     },
     /// The discovery document contains this URL, and a different one before.

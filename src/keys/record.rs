@@ -74,7 +74,7 @@ pub(super) struct Discovered {
 /// it, once. The names in the store are those of the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Outage {
-    /// The begin of the first failure.
+    /// When the first failure began.
     pub(super) since: u64,
     #[serde(rename = "standing")]
     pub(super) state: KeyState,
@@ -174,7 +174,7 @@ impl KeyRecord {
     /// The earliest time at which an unknown `kid` may cause a fetch. There are at most six fetches in two
     /// windows. Whatever clients send, the next fetch may begin 71/160 of a window (13.3 s of 30 s) after the
     /// last one at the latest. Even pauses would take 10 s, but then every flood of made-up `kid`s could make
-    /// a rotated key wait so long. So two of the pauses may be short: one for a `kid` that has come before,
+    /// a rotated key wait that long. So two of the pauses may be short: one for a `kid` that has come before,
     /// and for which the filter has not asked the issuer yet, and another only for one that comes again and
     /// again for two seconds. A client that invents a `kid` for each token, repeats each a few times or
     /// repeats the same few does not use up the fetch that a rotated key needs.
@@ -213,7 +213,7 @@ impl KeyRecord {
     }
 }
 
-/// The end of a pause that began at this time. `None` if it never began, or if its begin is in the future
+/// The end of a pause that began at this time. `None` if it never began, or if it begins in the future
 /// because the clock was set back.
 fn after(begun: u64, pause: Duration, now: UnixTime) -> Option<UnixTime> {
     let began = (1..=now.as_millis()).contains(&begun);

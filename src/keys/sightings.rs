@@ -9,7 +9,7 @@ use super::record::Wants;
 /// cannot choose which.
 const CAPACITY: usize = 1024;
 
-/// For how long, in milliseconds, requests have named a `kid` that lasts.
+/// A `kid` that requests still name after this time, in milliseconds, counts as lasting.
 const LASTING: u64 = 2000;
 
 /// The hashes of the `kid`s of the last few requests that named a missing key.
@@ -124,7 +124,7 @@ mod tests {
         // The keys were fetched at 1200, without it.
         assert_eq!(sightings.wants("a", 3, 1200, 1300), Wants::InVain);
         assert_eq!(sightings.note("a", 3, 1200, 9000), Wants::InVain);
-        // Another one is not held to that.
+        // This does not affect another `kid`.
         assert_eq!(sightings.note("b", 4, 1200, 1300), Wants::Once);
         assert_eq!(sightings.wants("b", 5, 1200, 1300), Wants::Again);
         assert_eq!(sightings.wants("b", 5, 1200, 3299), Wants::Again);

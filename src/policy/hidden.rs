@@ -1,7 +1,8 @@
 //! Parts of rules that earlier rules hide together, such as one for `GET` and one for all other methods.
 //!
-//! Tries requests that represent all others: with each path, method, host and field that the earlier rules
-//! distinguish, and with a value that they do not know. If it cannot be sure, it reports nothing.
+//! The search tries requests that represent all others: with each path, method, host and field that the
+//! earlier rules distinguish, and with a value that they do not know. If the search is not sure, it reports
+//! nothing.
 
 use super::header::HeaderTest;
 use super::host::HostPattern;

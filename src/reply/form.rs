@@ -107,7 +107,7 @@ pub(super) fn write_answer(reason: Reason, answer: &Answer, style: &ReplyStyle) 
     reply
 }
 
-/// RFC 6750 section 3: the scheme, then `realm`, then the error where a credential was sent.
+/// RFC 6750 section 3: the scheme, then `realm`, then the error if the client sent a credential.
 fn challenge(scheme: &str, answer: &Answer, style: &ReplyStyle) -> String {
     let mut challenge = scheme.to_owned();
     challenge.push_str("realm=");

@@ -1,4 +1,4 @@
-//! The steps beside what servers do, and beside a search without short cuts.
+//! Compares the steps with known servers, and with a search without shortcuts.
 
 use super::super::{PathAmbiguity, RequestPath};
 use super::step::Step;
@@ -104,7 +104,7 @@ fn an_ordinary_path_has_few_interpretations() {
     );
 }
 
-/// Paths made of what makes them hard to read.
+/// Paths of the characters that servers interpret differently.
 fn paths() -> impl Iterator<Item = Vec<u8>> {
     const PIECES: [&str; 27] = [
         "/", "/", "/", "a", "b", ".", "..", ";", "\\", "%", "%2f", "%2E", "%5c", "%25", "%252e", "%3b",
@@ -148,7 +148,7 @@ fn the_interpretations_of_a_canonical_path_have_its_segments() {
                 segments(&interpretation) == segments(&path) || shown.contains("%3f"),
                 "{shown}"
             );
-            // Decoded, each segment is the beginning of what it was.
+            // Each decoded segment is a prefix of the original segment, decoded.
             let decoded =
                 |path: &[u8]| percent::decode(path, http::percent::Plus::Plus).map(|path| path.into_owned());
             for (one, other) in interpretation
