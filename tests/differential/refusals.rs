@@ -159,7 +159,7 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "path-that-is-not-normalized",
         what: "An empty segment, `.`, `..` or an escape of a plain character in `path` or `prefix` (`/a//b`, `/%61dmin`)",
-        theirs: "compares the path as it is written, which Envoy's normalization has changed.",
+        theirs: "compares this text with a path that Envoy has normalized, so that it never matches.",
         why: "Such a rule leaves the usual spelling of its path to the next one.",
         config: || ruled(json!({"match": {"prefix": "/%61dmin"}, "requires": {"provider_name": "corp"}})),
         says: "write `/admin`",
@@ -176,7 +176,7 @@ pub(crate) const ALL: &[Refusal] = &[
     Refusal {
         id: "null-in-a-rule",
         what: "`null` in a rule, a requirement, a `match` or a condition, and for a provider's checks such as `subjects`",
-        theirs: "takes the field for absent: `requires: {provider_name: null}` needs no token.",
+        theirs: "treats the field as absent: `requires: {provider_name: null}` needs no token.",
         why: "Templates write `null` for a value that they do not have.",
         config: || ruled(json!({"match": {"prefix": "/"}, "requires": {"provider_name": null}})),
         says: "is null; give it a value",
