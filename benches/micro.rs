@@ -104,7 +104,7 @@ impl World {
     }
 }
 
-/// As the host reads it.
+/// The request as the host reads it.
 fn head(config: &Config, path: &str, token: Option<&str>) -> RequestHead {
     let authorization = token.map(|token| format!("Bearer {token}"));
     let fields = [
@@ -129,14 +129,14 @@ fn name_of(algorithm: Algorithm) -> testkit::Algorithm {
 mod token {
     use super::*;
 
-    /// Taken apart and decoded.
+    /// Splits and decodes a token.
     #[divan::bench]
     fn decode(bencher: Bencher<'_, '_>) {
         let token = World::get().token(testkit::Algorithm::Rs256);
         bencher.bench_local(|| UnverifiedJwt::decode(black_box(token.as_bytes())).is_ok());
     }
 
-    /// The same with header and claims read.
+    /// The same, and reads its header and its claims.
     #[divan::bench]
     fn parse(bencher: Bencher<'_, '_>) {
         let token = World::get().token(testkit::Algorithm::Rs256);
@@ -269,7 +269,7 @@ mod engine {
         let mut number: u64 = 0;
         bencher
             .with_inputs(|| {
-                // Another signature of the same length: tokens differ only in it here.
+                // Another signature of the same length. Here, tokens differ only in their signature.
                 number += 1;
                 let token = format!("{input}.{number:012}{}", signature.get(12..).unwrap_or_default());
                 head(&config, "/orders", Some(&token))
@@ -340,7 +340,7 @@ mod configuration {
         bencher.bench_local(|| Config::parse(black_box(config.as_bytes())).is_ok());
     }
 
-    /// As Envoy hands it over.
+    /// The configuration as Envoy passes it.
     #[divan::bench]
     fn message(bencher: Bencher<'_, '_>) {
         let config = testkit::struct_message(&testkit::workload(&jwks()));
@@ -354,8 +354,8 @@ mod configuration {
     }
 }
 
-/// The most expensive requests of a client at Envoy's limit for header fields: what would grow with a product
-/// of a list of the configuration and a length that the client chooses.
+/// The most expensive requests of a client at Envoy's limit for header fields. Without bounds, their cost
+/// would grow with the product of a list in the configuration and a length that the client chooses.
 mod worst {
     use super::*;
 
@@ -421,7 +421,7 @@ mod worst {
         );
     }
 
-    /// A token for so many rules, all of which the request has to meet.
+    /// A token for this many rules, all of which the request has to meet.
     #[divan::bench(args = [1, 1000, 10_000])]
     fn rules_with_a_token(bencher: Bencher<'_, '_>, rules: usize) {
         let token = format!("Bearer {}", World::get().token(testkit::Algorithm::EdDsa));
@@ -437,7 +437,7 @@ mod worst {
         (0..20).map(|number| format!("p{number}")).collect()
     }
 
-    /// 20 parameters that may hold a token.
+    /// 20 parameters that may contain a token.
     #[divan::bench(args = ["a&", "q0=a&", "x%61=&", "a;"])]
     fn parameters(bencher: Bencher<'_, '_>, part: &str) {
         let engine = engine(Vec::new(), json!({"from_params": names()}));
@@ -445,7 +445,7 @@ mod worst {
         measure(bencher, engine, &[(":path", &path)]);
     }
 
-    /// 20 cookies that may.
+    /// 20 cookies that may contain a token.
     #[divan::bench(args = ["a;", "q0=a;", "=", "q0=a "])]
     fn cookies(bencher: Bencher<'_, '_>, part: &str) {
         let engine = engine(Vec::new(), json!({"from_cookies": names()}));
@@ -456,7 +456,7 @@ mod worst {
         );
     }
 
-    /// So many patterns on a path that visits as many states as it can.
+    /// This many patterns on a path that visits as many states as possible.
     #[divan::bench(args = [1, 20, 100])]
     fn patterns(bencher: Bencher<'_, '_>, patterns: usize) {
         let rules = (0..patterns).map(|number| {

@@ -20,11 +20,11 @@ struct Asked {
     /// One, or several of which a server takes one.
     hosts: Vec<Vec<u8>>,
     path: Vec<u8>,
-    /// Its rule is for whatever begins so.
+    /// The rule is for every path with this prefix.
     is_prefix: bool,
     /// The text between path and query.
     mark: &'static str,
-    /// Each with what separates it from the one before.
+    /// Each parameter, with the separator before it.
     pairs: Vec<(u8, Vec<u8>, Vec<u8>)>,
     headers: Vec<(&'static str, Vec<u8>)>,
 }
@@ -361,7 +361,7 @@ impl Asked {
             1 => encode(value, bytes),
             2 => {
                 let other = bytes.below(count);
-                // The order of those of one name is another matter.
+                // The order of parameters with the same name matters, so it does not change.
                 let is_one = |pair: &(u8, Vec<u8>, Vec<u8>)| {
                     self.pairs.iter().filter(|other| other.1 == pair.1).count() == 1
                 };

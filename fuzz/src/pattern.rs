@@ -26,7 +26,7 @@ impl Both {
         }
     }
 
-    /// Both between the same texts.
+    /// Both patterns, between the same texts.
     fn wrapped(self, before: &str, after: &str) -> Self {
         Self {
             ours: format!("{before}{}{after}", self.ours),

@@ -88,7 +88,7 @@ fn head(config: &Config, bytes: &[u8]) -> RequestHead {
             continue;
         };
         let (name, value) = (&line[..at], with_token(&line[at + 2..]));
-        // Envoy hands no such field over.
+        // Envoy passes no such field to a filter.
         if breaks_a_field(&value) {
             continue;
         }

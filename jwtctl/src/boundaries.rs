@@ -81,7 +81,7 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
         }
     }
     alternatives.paths.extend(spliced.into_iter().take(MOST / 40));
-    // A parameter that comes twice, with the values of two rules.
+    // A parameter that occurs twice, with the values of two rules.
     for (name, values) in &mut alternatives.parameters {
         let single = |value: &&String| !value.is_empty() && !value.contains('&');
         let named: Vec<String> = values.iter().flatten().filter(single).cloned().collect();
@@ -94,7 +94,7 @@ pub(crate) fn boundaries(all: &[&Loaded]) -> Vec<Request> {
             }
         }
     }
-    // Beside all that rules name.
+    // A value that no rule names.
     let mut elsewhere = Shape::default();
     if alternatives.hosts.len() > 1 {
         elsewhere.host = Some("jwtctl-another.example".to_owned());

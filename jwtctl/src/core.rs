@@ -169,18 +169,18 @@ pub(crate) enum Basis {
     Verified(String),
     /// The rule accepts a request without a token, and checks a token that is present.
     Anonymous,
-    /// The rule wants none.
+    /// The rule needs no token.
     Bypassed,
 }
 
-/// What happens to a header field.
+/// The edit of a header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Removed,
     Set,
 }
 
-/// What a client gets.
+/// The reply to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,

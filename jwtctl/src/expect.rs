@@ -63,7 +63,7 @@ struct Ran {
     file: String,
     line: usize,
     name: String,
-    /// Why it is not as expected.
+    /// The differences from the expected result.
     faults: Vec<String>,
 }
 
@@ -338,7 +338,7 @@ fn token(
     issuers: &Issuers,
     now: UnixTime,
 ) -> Result<String, String> {
-    // A token as it is.
+    // A token that the file contains as it is.
     if let Some(text) = node.text() {
         return Ok(text.to_owned());
     }
@@ -387,7 +387,7 @@ fn token(
         // An expired token was made earlier than the request.
         token = token.claim("iat", seconds.min(seconds.saturating_add(lifetime)));
     }
-    // `null` takes a claim out.
+    // `null` removes a claim.
     for (name, value) in members("claims") {
         token = if value.is_null() {
             token.without_claim(&name)

@@ -49,7 +49,7 @@ impl Around {
     }
 }
 
-/// A token without what people copy with it.
+/// A token without the text that people copy with it, such as quotes.
 pub(crate) fn bare(token: &str) -> &str {
     let token = token.trim();
     token.strip_prefix("Bearer ").unwrap_or(token)

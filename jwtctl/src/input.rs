@@ -12,7 +12,7 @@ use crate::source::{self, Node, Place, SyntaxError, Value, snake_case};
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) file: Rc<File>,
-    /// Its surroundings.
+    /// The file around the configuration.
     pub(crate) holder: Holder,
     /// The object that loads the module, or the configuration itself if it is bare.
     pub(crate) object: Node,
@@ -20,9 +20,9 @@ pub(crate) struct Found {
     pub(crate) config: Node,
     /// Envoy passes it as a message, in which every number is a double.
     pub(crate) is_struct: bool,
-    /// The document that it is in.
+    /// The document that contains it.
     pub(crate) document: Rc<Node>,
-    /// The HTTP connection manager that it is in.
+    /// The HTTP connection manager that contains it.
     pub(crate) manager: Option<Node>,
 }
 

@@ -220,7 +220,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
                 return Err("a `kid` is one line".to_owned());
             }
             let key = key.with_kid(Some(&kid));
-            // RFC 7468 section 5.2: text before the first line is for people.
+            // RFC 7468 section 5.2 permits text before the first line, for people.
             let text = format!("kid: {kid}\nalg: {}\n{}", key.algorithm().name(), key.to_pem());
             let file = std::fs::OpenOptions::new()
                 .write(true)

@@ -15,7 +15,7 @@ pub(crate) enum Output {
 
 /// The result of a command.
 pub(crate) enum Outcome {
-    /// All is well.
+    /// The command found nothing.
     Fine,
     /// There is a finding, or the filter refuses a request.
     Found,

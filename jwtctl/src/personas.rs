@@ -21,9 +21,9 @@ pub(crate) struct Persona {
     pub(crate) provider: Option<String>,
     pub(crate) claims: Map<String, Json>,
     pub(crate) is_forged: bool,
-    /// `exp` in seconds from now, where it is another than that of a fresh token.
+    /// `exp` in seconds from now, if it differs from that of a fresh token.
     pub(crate) expires_in: Option<i64>,
-    /// Which of the configurations its issuer is that of, where they expect different tokens.
+    /// The configuration whose issuer makes the token, if the configurations expect different tokens.
     pub(crate) of: usize,
 }
 

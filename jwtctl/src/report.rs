@@ -15,11 +15,11 @@ pub(crate) use self::sarif::to_sarif;
 pub(crate) use self::text::{colours_stdout, is_coloured, summary, to_text};
 use crate::source::{Place, line_and_column};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub(crate) enum Level {
-    /// Worth knowing.
+    /// A fact that may help.
     #[cfg_attr(feature = "cli", value(alias = "notes"))]
     Note,
     /// A setting that works, but is probably a mistake or not safe.
@@ -51,14 +51,14 @@ pub(crate) struct File {
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) level: Level,
-    /// A stable word for it.
+    /// A stable word for the finding.
     pub(crate) code: &'static str,
     pub(crate) message: String,
     pub(crate) file: Rc<File>,
     pub(crate) place: Place,
     /// Its place in the configuration, as in Envoy's log; empty if it is outside the configuration.
     pub(crate) path: String,
-    /// What to do.
+    /// The advice.
     pub(crate) help: Option<String>,
     /// Another place that it is about.
     pub(crate) related: Option<(Place, String)>,

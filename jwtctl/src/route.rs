@@ -231,7 +231,7 @@ pub(crate) fn in_columns(table: &[Vec<String>]) -> String {
     text
 }
 
-/// A request whose answer is another one with the new configuration.
+/// A request that gets another answer with the new configuration.
 #[derive(Debug)]
 struct Change {
     request: Request,

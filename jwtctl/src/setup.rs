@@ -39,7 +39,7 @@ pub(crate) struct Keys {
     pub(crate) ca: Option<String>,
 }
 
-/// Reads a configuration that has no faults; faults are printed.
+/// Reads a configuration. If it has faults, prints them.
 pub(crate) fn load(name: &str, keys: &Keys, now: UnixTime) -> Result<Loaded, String> {
     let file = input::read(name)?;
     let contents = input::search(&file);

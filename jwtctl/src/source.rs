@@ -118,7 +118,7 @@ impl Node {
         }
     }
 
-    /// The text of the member of this name.
+    /// The text of the member with this name.
     pub(crate) fn text_at(&self, path: &[&str]) -> Option<&str> {
         self.at(path)?.text()
     }
@@ -608,7 +608,7 @@ fn align(file: &str, outer: &Node, inner: &str) -> Option<Vec<usize>> {
             if quote == Some('"') && found == '\\' {
                 let kind = rest.chars().nth(1)?;
                 if kind.is_whitespace() {
-                    // A line that goes on.
+                    // The text continues on the next line.
                     offset += 1 + kind.len_utf8();
                     continue;
                 }

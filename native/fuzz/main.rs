@@ -1,5 +1,5 @@
 //! The exported functions of the native module in orders of events that LLVM's fuzzer chooses, with the
-//! stand-in for Envoy of the module's own tests. Arguments are libFuzzer's.
+//! stand-in for Envoy of the module's own tests. The arguments are those of libFuzzer.
 
 #![no_main]
 #![allow(

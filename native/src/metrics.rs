@@ -159,9 +159,9 @@ impl Metrics {
 /// The counter of refusals with the labels `reason` and `provider`.
 ///
 /// Envoy looks a counter with labels up by their texts, which takes longer than everything else that the
-/// module does to count a refusal. A refusal that comes soon after another one of its kind is therefore added
-/// later, with others: when a further one comes after [`LABELLED_EVERY`], or when the main thread is next
-/// called.
+/// module does to count a refusal. If a refusal comes soon after another one of its kind, the module
+/// therefore adds it later, with others: when a further one comes after [`LABELLED_EVERY`], or when Envoy
+/// next calls the main thread.
 #[derive(Debug)]
 struct Refused {
     id: LabelledId,

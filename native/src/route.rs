@@ -45,7 +45,7 @@ impl Applied {
 /// request, but also hands out the pointers of other modules. The module reads no memory behind either.
 static IN_USE: RwLock<BTreeMap<NonZeroUsize, Arc<RouteConfig>>> = RwLock::new(BTreeMap::new());
 
-/// Keeps a configuration, and returns its number: the address of memory that nobody else has meanwhile.
+/// Keeps a configuration, and returns its number: the address of memory that nothing else uses meanwhile.
 pub(crate) fn keep(config: RouteConfig) -> Option<NonZeroUsize> {
     let config = Arc::new(config);
     let number = NonZeroUsize::new(Arc::as_ptr(&config).addr())?;

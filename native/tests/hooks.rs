@@ -1,6 +1,6 @@
 //! The exported functions of the module under a stand-in for Envoy that is as hostile as Envoy's interface
-//! allows: what it hands out is freed as soon as the interface says that it may be, and what it is called
-//! with is checked.
+//! allows: it frees the memory that it hands out as soon as the interface permits, and checks the arguments
+//! of each call.
 //!
 //! The order of events is drawn from a seed, so that a failure can be seen again; `NATIVE_FUZZ_SECONDS` runs
 //! further seeds. `scripts/native-asan.sh` runs the same under AddressSanitizer.
@@ -83,7 +83,7 @@ fn parses_during(run: impl FnOnce()) -> u64 {
     number() - before - 1
 }
 
-/// A good token of each kind of key passes each of four workers, and a bad one none.
+/// A good token of each kind of key passes each of four workers, and a bad one passes none.
 fn four_workers_decide(main: &events::Main) {
     let workers: Vec<_> = (0..4).map(|worker| Worker::new(main, worker)).collect();
     std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
 //! The three functions that the page in the browser calls. They use one buffer in the memory of the module.
 //!
-//! The page calls [`input`] for a place of so many bytes, writes its question there, calls [`answer`], which
+//! The page calls [`input`] for room for that many bytes, writes its question there, calls [`answer`], which
 //! returns the length of the answer, and reads that many bytes at [`output`]. [`jwtctl::page`] says what
 //! questions and answers are.
 

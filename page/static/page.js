@@ -379,7 +379,7 @@ async function begin() {
       byId("form").requestSubmit();
     }
   });
-  // An answer to another question would mislead.
+  // The answer to an earlier question would be misleading.
   byId("form").addEventListener("input", (event) => {
     if (FIELDS.includes(event.target.id) && answerArea.childElementCount > 0) {
       answerArea.replaceChildren();

@@ -17,7 +17,7 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// Nothing yet.
+    /// A bootstrap without clusters and listeners.
     pub fn new() -> Self {
         Self::default()
     }
@@ -27,7 +27,7 @@ impl Bootstrap {
         self.cluster_value(static_cluster(name, addr))
     }
 
-    /// Adds a cluster written by hand.
+    /// Adds a cluster that the caller has written.
     pub fn cluster_value(mut self, cluster: Value) -> Self {
         self.clusters.push(cluster);
         self
@@ -38,7 +38,7 @@ impl Bootstrap {
         self.listener_value(listener.build())
     }
 
-    /// Adds a listener written by hand.
+    /// Adds a listener that the caller has written.
     pub fn listener_value(mut self, listener: Value) -> Self {
         self.listeners.push(listener);
         self
@@ -181,7 +181,7 @@ impl Listener {
 pub struct WasmFilter {
     /// The module file.
     pub module: PathBuf,
-    /// The plugin's name in logs and statistics.
+    /// The name of the plugin in logs and statistics.
     pub name: String,
     /// Plugins of one `vm_id` and one module share a VM and its shared data.
     pub vm_id: String,

@@ -28,7 +28,7 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// A fresh one.
+    /// Makes a new authority.
     pub fn generate() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut params = named("test authority");
@@ -87,8 +87,8 @@ impl Authority {
         socket
     }
 
-    /// The transport socket of a listener that shows this certificate, and asks clients for theirs without
-    /// insisting.
+    /// The transport socket of a listener that shows this certificate, and requests certificates of clients
+    /// without requiring them.
     pub fn downstream(&self, server: &Certificate) -> Value {
         let mut context = self.context(Some(server));
         context["@type"] =

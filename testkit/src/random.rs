@@ -36,7 +36,7 @@ impl Random {
         usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
     }
 
-    /// True in this many of a hundred cases.
+    /// Returns true in this percentage of cases.
     pub fn percent(&mut self, share: usize) -> bool {
         self.below(100) < share
     }

@@ -139,7 +139,7 @@ async fn answer(
 ) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
-        // Broken off: an incomplete request does not count.
+        // The client broke off: an incomplete request does not count.
         let mut response = hyper::Response::new(Full::default());
         *response.status_mut() = hyper::StatusCode::BAD_REQUEST;
         return Ok(response);

@@ -1,4 +1,4 @@
-//! A real Envoy between client and upstream, with nothing but its router.
+//! A real Envoy between client and upstream, with its router as the only filter.
 
 use std::time::Duration;
 

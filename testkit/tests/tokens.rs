@@ -1,4 +1,4 @@
-//! Keys and tokens, judged by AWS-LC.
+//! AWS-LC verifies the keys and tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -121,7 +121,7 @@ fn tokens_can_lie() {
 
 #[test]
 fn thumbprints_are_those_of_rfc_7638() {
-    // The ordering and the members are what can go wrong; the hash is compared with one made by hand.
+    // The order and the choice of members can be wrong, so the hash is compared with one computed by hand.
     let key = SigningKey::generate(Algorithm::EdDsa, Some("k"));
     let x = key.public_jwk()["x"].as_str().expect("text").to_owned();
     let document = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);

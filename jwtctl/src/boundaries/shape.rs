@@ -170,7 +170,7 @@ fn look(matcher: &Node, alternatives: &mut Alternatives) -> Shape {
     for parameter in matcher.get("query_parameters").map_or(&[][..], Node::elements) {
         let name = parameter.text_at(&["name"]).unwrap_or_default();
         let (taken, mut values) = values_for(parameter);
-        // Twice, with different values, of which servers take the first or the last.
+        // The parameter occurs twice, with different values. Servers take the first or the last.
         if let Some(named) = values
             .iter()
             .rev()

@@ -21,7 +21,7 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes, module: &str) -
         let mut configs = Vec::new();
         let reads_metadata = reads_metadata(document);
         rewrite(&mut rewritten, notes, module, reads_metadata, &mut configs);
-        // Several filters of one document: with the document around each, the output would repeat it.
+        // A document with several filters: the output would otherwise repeat the document around each.
         let mut rewritten = Some(rewritten);
         for config in configs {
             all.push(Converted {

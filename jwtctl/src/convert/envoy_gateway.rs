@@ -114,7 +114,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
     })
 }
 
-/// One of these, or no token, or one that none of these accepts.
+/// A token of one of these providers, no token, or a token that none of them accepts.
 fn any_of_failing(names: &[String], place: &Place) -> Node {
     let mut all: Vec<Node> = names.iter().map(|name| provider_name(name)).collect();
     let nothing = Node::new(Value::Map(Vec::new()), place.clone());

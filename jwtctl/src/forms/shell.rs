@@ -1,6 +1,6 @@
 //! A command line, split into words as a shell splits it.
 
-/// The value of a variable of the shell, or what is wrong.
+/// The value of a variable of the shell, or an error message.
 pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Result<String, String>;
 
 /// Whether a command is for cmd.exe, in which `^` escapes a letter and, at the end of a line, the line break.
@@ -128,7 +128,7 @@ pub(super) fn words(command: &str, variables: Variables<'_>) -> Result<Vec<Strin
             {
                 break;
             }
-            // The file after a redirection is none of curl's arguments.
+            // The file after a redirection is not an argument of curl.
             '>' | '<' => {
                 let is_descriptor = |word: &String| word.bytes().all(|digit| digit.is_ascii_digit());
                 words.extend(word.take().filter(|word| !is_descriptor(word)));

@@ -2,7 +2,7 @@
 
 use crate::source::{Node, Place};
 
-/// The requirement of a test on a text.
+/// The requirement that a test makes of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Exact,

@@ -67,7 +67,7 @@ pub(crate) fn covers(wide: &Node, narrow: &Node) -> bool {
                     _ => false,
                 },
                 (None, None) => kind == other && text == narrower,
-                // A pattern that begins with a text matches nothing beside it.
+                // A pattern that begins with a text matches only texts with this beginning.
                 (Some(text), None) if other == "safe_regex" => {
                     let beginning = narrower
                         .text_at(&["regex"])

@@ -87,7 +87,7 @@ impl Lints {
                     .find(|known| known.text_at(&["name"]) == Some(name))
                 {
                     None if cluster.place.is_empty() || name == "stand-in" => {}
-                    // Envoy Gateway makes it.
+                    // Envoy Gateway creates this cluster.
                     None if cluster.get("backend").is_some() => {}
                     None => {
                         let level = if clusters.is_all {

@@ -239,7 +239,7 @@ impl Lints {
         }
     }
 
-    /// A rule that waives the token for all but one path: it waives it below that path, too.
+    /// A rule that waives the token for all paths but one: it also waives the token below that path.
     fn narrow_exclusion(
         &mut self,
         number: usize,

@@ -6,7 +6,7 @@ use crate::examples::example;
 use crate::policy::Loaded;
 use crate::source::{Node, Value};
 
-/// The value, within objects of these names.
+/// Puts the value into objects with these names.
 pub(super) fn nested(path: &[String], value: Json) -> Json {
     path.iter()
         .rev()
@@ -94,7 +94,7 @@ fn condition_values(condition: &Node) -> Vec<Json> {
 }
 
 /// Texts that a condition's `prefix`, `suffix` or `contains` accepts, longer than the text that it names:
-/// what another condition says of that text itself does not decide them.
+/// another condition may name that text itself.
 fn longer_values(condition: &Node) -> Vec<Json> {
     let of = |name: &str| condition.text_at(&[name]);
     let prefix = of("prefix").map(|text| format!("{text}jwtctl"));

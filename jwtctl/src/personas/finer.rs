@@ -65,7 +65,7 @@ pub(crate) fn finer(all: &[&Loaded]) -> Vec<Persona> {
         audiences.dedup();
         audiences
     };
-    // For every audience that any rule accepts, so that what else differs shows.
+    // The token has every audience that any rule accepts, so that other differences show.
     let for_all = |mut persona: Persona| {
         let accepted = audiences(persona.provider.as_deref().unwrap_or_default());
         if !accepted.is_empty() {

@@ -1,4 +1,4 @@
-//! `diff` beside many requests of every kind: what changes is reported, and what is reported changes.
+//! Compares `diff` with many requests of every kind: it reports each change, and only changes.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -215,7 +215,7 @@ fn policy(random: &mut Random) -> Value {
     })
 }
 
-/// The policy with one change, as somebody would make it.
+/// The policy with one change, as an operator would make it.
 fn mutated(random: &mut Random, policy: &Value) -> Value {
     let mut policy = policy.clone();
     if random.percent(20) {
@@ -416,7 +416,7 @@ fn clients(random: &mut Random, issuers: &Issuers, all: &[&Loaded], now: i64) ->
 }
 
 /// The parts that distinguish changes: the deciding rules, and the outcome of the request. Two reasons of one
-/// status are one kind: an expired token is no other client for a rule than a forged one.
+/// status are one kind: a rule treats an expired token like a forged one.
 fn kind(before: &Decided, after: &Decided) -> [String; 4] {
     let answer = |decided: &Decided| match &decided.verdict {
         Verdict::Refused { reply, .. } => format!("refused {}", reply.status),

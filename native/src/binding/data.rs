@@ -26,7 +26,7 @@ impl Host<'_> {
             return Ok(None);
         }
         let mut keys = vec![Buffer::EMPTY; count];
-        // SAFETY: rules 1 and 2; Envoy writes as many keys as it has just said that there are.
+        // SAFETY: rules 1 and 2; Envoy writes as many keys as it has just counted.
         let is_read = unsafe {
             envoy_dynamic_module_callback_http_get_metadata_keys(
                 self.filter,

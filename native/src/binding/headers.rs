@@ -37,7 +37,7 @@ impl Host<'_> {
         if count == 0 {
             return true;
         }
-        // SAFETY: rule 1; Envoy writes as many fields as it has just said that there are.
+        // SAFETY: rule 1; Envoy writes as many fields as it has just counted.
         let is_read = unsafe {
             envoy_dynamic_module_callback_http_get_headers(self.filter, map as c_int, fields.as_mut_ptr())
         };

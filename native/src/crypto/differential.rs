@@ -1,5 +1,5 @@
-//! AWS-LC beside the core's own implementation: on Project Wycheproof's vectors and on made-up signatures
-//! both say the same.
+//! Compares AWS-LC with the core's own implementation, on Project Wycheproof's vectors and on generated
+//! signatures.
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;

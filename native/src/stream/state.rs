@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     pub(super) held: RefCell<Option<Rc<Held>>>,
     /// The request as its client sent it, if it may still take another route.
     pub(super) request: RefCell<Option<RequestHead>>,
-    /// How it was allowed, and when.
+    /// The decision that allowed it, and its time.
     pub(super) forward: RefCell<Option<(Rc<Allowed>, UnixTime)>>,
 }
 

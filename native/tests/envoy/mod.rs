@@ -110,7 +110,7 @@ extern "C" fn envoy_dynamic_module_callback_log(level: c_int, message: Buffer) {
     assert!((0..=5).contains(&level));
     let text = String::from_utf8(message.read()).expect("a line of text");
     if text.contains("a fault of the module") {
-        // It is in the midst of a panic, where another would say nothing.
+        // The thread is panicking already, so a second panic would hide the first.
         let _ = std::io::stderr().write_all(text.as_bytes());
         std::process::abort();
     }

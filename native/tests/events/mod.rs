@@ -34,7 +34,7 @@ unsafe extern "C" {
     safe fn envoy_dynamic_module_on_http_filter_destroy(ours: *const c_void);
 }
 
-/// An issuer of the core's own tests would do; any token that names it is looked at, and none is good.
+/// The filter checks every token that names this issuer, and refuses each.
 const CONFIG: &str = r#"{
     "providers": {"corp": {
         "issuer": "https://issuer.example", "audiences": ["a"],
@@ -53,7 +53,7 @@ const CONFIG: &str = r#"{
 /// The keys of an issuer, and its tokens: two valid ones, one with an unpublished key, one that has expired.
 struct Issuer {
     keys: String,
-    /// The same and one more.
+    /// The same keys and one more.
     later_keys: String,
     tokens: Vec<String>,
 }
@@ -235,7 +235,7 @@ impl Chance<'_> {
     fn next(&mut self) -> u64 {
         if let Some(one) = self.given.next() {
             let other = self.given.next().unwrap_or(&0);
-            // The place in which the callers look: from bit 33 on, and in the third and the fourth byte.
+            // The callers use the bits from 33 on, and the third and the fourth byte.
             let (one, other) = (u64::from(*one), u64::from(*other));
             return one << 33 | other << 41 | one << 16 | other << 24;
         }
@@ -563,7 +563,8 @@ fn run_by(mut chance: Chance<'_>, number: u64, goes_on: impl Fn(&Chance<'_>, usi
     })
     .filter(|route| !route.is_null())
     .collect();
-    // Envoy also hands out what other modules have made for a route, which nobody else may read.
+    // Envoy also hands out the configuration that another module has made for a route. Only that module may
+    // read it.
     let foreign = [ptr::without_provenance(1), ptr::from_ref(&chance).cast()];
     let lent: Vec<*const c_void> = routes.iter().copied().chain(foreign).collect();
     let mut world = World {

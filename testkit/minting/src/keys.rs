@@ -91,7 +91,7 @@ impl Algorithm {
         }
     }
 
-    /// How AWS-LC verifies it.
+    /// The verification algorithm of AWS-LC.
     pub fn verification(self) -> &'static dyn VerificationAlgorithm {
         match self {
             Self::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,

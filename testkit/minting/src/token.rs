@@ -70,7 +70,7 @@ impl Token {
         self.without_header("kid")
     }
 
-    /// Writes `alg` into the header without signing any differently: a lie.
+    /// Writes another `alg` into the header than that of the signature.
     pub fn alg(self, name: &str) -> Self {
         self.header("alg", name)
     }

@@ -123,7 +123,7 @@ pub struct BodySender {
 }
 
 impl BodySender {
-    /// Sends a piece; waits while too many are under way. False if the exchange is over.
+    /// Sends a piece. Waits if too many pieces are in transit. False if the exchange is over.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         block_on(self.sender.send_data(Bytes::copy_from_slice(bytes))).is_ok()
     }

@@ -1,4 +1,5 @@
-//! A real Envoy as a child of this process: started, asked through its admin port, ended with its handle.
+//! Runs a real Envoy as a child of this process, with access to its admin port. The process ends with its
+//! handle.
 
 mod spawn;
 
@@ -68,7 +69,7 @@ impl EnvoyOptions {
     }
 }
 
-/// A live Envoy. Dropping it ends the process, and so does the end of this process, however it comes.
+/// A live Envoy. Dropping it ends the process, and so does any end of this process.
 #[derive(Debug)]
 pub struct EnvoyProcess {
     child: Child,
@@ -312,7 +313,7 @@ pub fn load_yaml(text: &str) -> Result<Value, String> {
     yaml_serde::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Moved into place, because Envoy reads the file again only when it is replaced.
+/// This moves the file into place, because Envoy reads it again only when it is replaced.
 fn write_listeners(dir: &Path, listeners: &[Value]) {
     let typed = listeners.iter().map(|listener| {
         let mut listener = listener.clone();

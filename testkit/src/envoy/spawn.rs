@@ -30,7 +30,7 @@ pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
         .arg(options.concurrency.to_string())
         .arg("--log-level")
         .arg(&options.log_level)
-        // Configuration from files asks for a name of the node.
+        // Envoy requires a name of the node for configuration from files.
         .args(["--service-node", "testkit", "--service-cluster", "testkit"])
         // `main` prints a long list of extension names at the start.
         .arg("--component-log-level")
@@ -39,9 +39,9 @@ pub(super) fn spawn(dir: &Path, options: &EnvoyOptions) -> Child {
                 .join(",")
                 .trim_end_matches(','),
         )
-        // Many run side by side, and none is replaced: they need no shared memory.
+        // Many Envoys run at the same time, and none is replaced, so they need no shared memory.
         .arg("--disable-hot-restart")
-        // The access log, at once.
+        // Writes the access log at once.
         .args(["--file-flush-interval-msec", "20"])
         .args(if has_flush_size(&binary) {
             &["--file-flush-min-size-kb", "1"][..]

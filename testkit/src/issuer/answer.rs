@@ -22,7 +22,7 @@ pub(crate) enum Ending {
     Truncate(usize),
 }
 
-/// One scripted answer. Starts as a plain 200; the builder methods add headers and faults.
+/// One scripted response. It begins as a plain 200; the builder methods add headers and faults.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub(crate) status: u16,
@@ -62,7 +62,7 @@ impl Answer {
         Self::json(&jwks(keys))
     }
 
-    /// A JWK Set that is right in everything but its size: padded with spaces to `bytes`.
+    /// A valid JWK Set, padded with spaces to `bytes`.
     pub fn padded_jwks(keys: &[&SigningKey], bytes: usize) -> Self {
         let mut body = jwks(keys).to_string().into_bytes();
         assert!(body.len() <= bytes, "the set alone takes {} bytes", body.len());
@@ -125,7 +125,7 @@ impl Answer {
         self
     }
 
-    /// Comes when the gate is opened, and not before.
+    /// Sends the response when the gate is opened, and not before.
     pub fn behind(mut self, gate: &Gate) -> Self {
         self.gate = Some(gate.clone());
         self

@@ -22,10 +22,10 @@ pub use answer::{Answer, Gate};
 use crate::rt::{block_on, runtime};
 use minting::SigningKey;
 
-/// One request that the issuer took.
+/// One request that the issuer received.
 #[derive(Debug, Clone)]
 pub struct Fetch {
-    /// When its head was complete.
+    /// The time when its head was complete.
     pub at: Instant,
     /// Its method.
     pub method: String,
@@ -86,7 +86,7 @@ impl Shared {
 #[derive(Debug)]
 enum Door {
     Open(JoinHandle<()>),
-    /// Nothing listens: connections are refused.
+    /// Nothing listens, so connections are refused.
     Closed,
 }
 
@@ -181,7 +181,7 @@ impl Issuer {
         self.fetch_log(path).len()
     }
 
-    /// When they came.
+    /// The times of these requests.
     pub fn fetch_times(&self, path: &str) -> Vec<Instant> {
         self.fetch_log(path).iter().map(|fetch| fetch.at).collect()
     }
@@ -213,7 +213,7 @@ impl Issuer {
             .timed_out()
     }
 
-    /// Starts counting from nothing again.
+    /// Sets the counts to zero.
     pub fn clear_fetches(&self) {
         self.shared.lock().fetches.clear();
     }

@@ -13,13 +13,13 @@ use super::answer::Ending;
 use super::{Fetch, Shared};
 use crate::upstream::latin1;
 
-/// Takes connections until it is aborted.
+/// Accepts connections until it is aborted.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        // Held while spawning, so that a stop sees this connection or its task never came to be.
+        // Held while the task is spawned: a stop then sees this connection, or the task does not exist.
         let mut state = shared.lock();
         let connection = tokio::spawn(converse(stream, Arc::clone(&shared)));
         state
@@ -106,7 +106,7 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<O
     }
 }
 
-/// Reads past a request's body, which a fetch of a document has no business to have.
+/// Skips a request's body. A fetch of a document should not have one.
 async fn skip_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, fetch: &Fetch) -> io::Result<()> {
     let length = fetch
         .header("content-length")

@@ -2,7 +2,7 @@
 
 use crate::source::Node;
 
-/// The namespace whose policies are for every namespace.
+/// The namespace whose policies apply to every namespace.
 const ROOT_NAMESPACE: &str = "istio-system";
 
 /// The workloads of a policy.

@@ -17,7 +17,7 @@ pub(crate) struct Step {
     pub(crate) reason: Option<&'static str>,
 }
 
-/// A rule that was looked at.
+/// A rule that the filter tried.
 #[derive(Clone, Debug)]
 pub(crate) struct RuleStep {
     pub(crate) name: String,

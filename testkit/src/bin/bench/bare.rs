@@ -44,7 +44,7 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
-    /// A text as long as that of a token, signed with this key.
+    /// A text of a token's length, signed with this key.
     pub(crate) fn new(key: &SigningKey) -> Self {
         let text = vec![b'e'; 480];
         let signature = key.sign(key.algorithm(), &text);

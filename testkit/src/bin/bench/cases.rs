@@ -2,12 +2,12 @@
 
 use crate::tokens::Kind;
 
-/// A listener.
+/// The listener of a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
-    /// No filter at all.
+    /// Without any filter.
     None,
-    /// This filter, as it comes.
+    /// This filter with its defaults.
     Ours,
     /// This filter without its cache of tokens.
     Uncached,
@@ -21,19 +21,19 @@ pub(crate) enum Side {
     WarmCalls,
     /// The same for a new RS256 token.
     Rs256Calls,
-    /// for one of ES256,
+    /// The same for a new ES256 token.
     Es256Calls,
     /// The same for the refusal of a request without a token.
     MissingCalls,
-    /// one with an expired token,
+    /// The same for the refusal of an expired token.
     ExpiredCalls,
     /// The same for a token with an invalid RS256 signature.
     BadRs256Calls,
-    /// and one of ES256.
+    /// The same for an invalid ES256 signature.
     BadEs256Calls,
     /// This filter as a dynamic module.
     Module,
-    /// jwt_authn, as it comes.
+    /// jwt_authn with its defaults.
     JwtAuthn,
     /// jwt_authn with `jwt_cache_config`.
     JwtAuthnCached,

@@ -3,7 +3,7 @@
 /// A goal in words, its figure, and whether it is reached.
 pub(crate) type Verdict = (String, f64, bool);
 
-/// The middle of the values; of two in the middle the lower.
+/// The median: the middle value, or the lower of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -15,8 +15,8 @@ pub(crate) struct Load {
     pub(crate) offset: usize,
 }
 
-/// The figures of wrk. Times are in µs. There is no latency among them: at full load, a latency only shows
-/// the length of the queue.
+/// The figures that wrk reports. Times are in µs. There is no latency among them: at full load, a latency
+/// only shows the length of the queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,

@@ -100,7 +100,7 @@ fn main() {
     for round in 0..rounds {
         for (number, case) in cases.iter().enumerate() {
             let mut sides = case.sides.to_vec();
-            // No one always comes first.
+            // The order changes, so that no side is always first.
             sides.rotate_left(round % case.sides.len());
             let stack = paired.as_ref().filter(|_| case.workers > 1).unwrap_or(&stack);
             for side in sides {

@@ -93,7 +93,7 @@ pub(crate) fn measure(keys: &Keys) -> Cost {
         let cost = |name: &str| {
             let before = Times::of_process(envoy.pid());
             let mut requests = requests.iter();
-            // Each is answered with 200, or this fails.
+            // Fails unless each response is 200.
             pump::flood(envoy.port(name), PROOFS as u64, |_| {
                 requests.next().expect("there are as many").clone()
             });

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use testkit::Random;
 
-/// More than are ever busy at half load.
+/// More connections than are ever busy at half load.
 const PACED_CONNECTIONS: usize = 64;
 const FLOOD_CONNECTIONS: usize = 16;
 /// How long any answer may take.

@@ -71,7 +71,7 @@ pub(crate) fn resident_kib(pid: u32) -> u64 {
 pub(crate) struct Times {
     /// Processor time: what other processes take from the machine is not in it.
     pub(crate) cpu: f64,
-    /// While they could have run and something else did.
+    /// The time in which they could have run, but another process ran.
     pub(crate) waited: f64,
 }
 
@@ -205,7 +205,7 @@ pub(crate) fn module(config: Value) -> Value {
     WasmFilter::new(config).build_native(&native_module_path())
 }
 
-/// As many entries as ours has.
+/// Its cache has as many entries as that of this filter.
 pub(crate) fn cache() -> Value {
     json!({"jwt_cache_size": 1000})
 }
@@ -237,7 +237,7 @@ fn ours(side: Side, keys: &Keys) -> Value {
     config
 }
 
-/// Ours with these rules.
+/// This filter with these rules.
 pub(crate) fn ours_rules(keys: &Keys, rules: &[Value]) -> Value {
     let mut config = ours(Side::Ours, keys);
     config["rules"] = rules.into();

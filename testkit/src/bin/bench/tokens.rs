@@ -32,7 +32,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// How many there are, where a cold case has this many.
+    /// The number of tokens, if a cold case has this many.
     fn count(self, cold: usize) -> usize {
         match self {
             Self::Warm | Self::BadAgain | Self::ExpiredAgain => 100,
@@ -123,7 +123,7 @@ impl Keys {
     }
 }
 
-/// The files, gone with this.
+/// The files. They are deleted when this value is dropped.
 pub(crate) struct Files {
     dir: tempfile::TempDir,
 }

@@ -11,7 +11,7 @@ use crate::tokens::Keys;
 
 pub(crate) const NAME: &str = "worst request";
 
-/// How often each is sent, one after the other.
+/// How often the bench sends each, one after the other.
 const TIMES: u32 = 15;
 const LENGTH: usize = 57_000;
 

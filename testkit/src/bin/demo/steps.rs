@@ -86,7 +86,7 @@ pub(crate) struct Expect {
     pub(crate) challenge: Challenge,
     /// Whether there is a `retry-after`.
     pub(crate) retry_after: bool,
-    /// Headers of the request at the upstream; None: the request must not arrive there.
+    /// Headers of the request at the upstream; `None` means that the request must not arrive there.
     pub(crate) upstream: Vec<(&'static str, Option<&'static str>)>,
     /// The number of fetches of the issuer's keys during the step.
     pub(crate) fetches: Option<usize>,
