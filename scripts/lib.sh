@@ -67,8 +67,8 @@ install_debian_rust() {
 with_debian_rust() (
     unset RUSTUP_TOOLCHAIN RUSTUP_HOME CARGO RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER LD_LIBRARY_PATH
     export PATH=/usr/bin:/bin:$PATH RUSTC=/usr/bin/rustc
-    # build-std is not stable yet. It needs a compiler and a library source of the same version, and these
-    # are.
+    # build-std is not stable yet. It needs a compiler and a library source of the same version, which
+    # Debian's packages have.
     export RUSTC_BOOTSTRAP=1
     "$@"
 )

@@ -37,7 +37,7 @@ for processor in x86_64 aarch64; do
     take ".build/static/jwtctl-$processor-linux" "jwtctl-$version-linux-$processor" "make static" jwtctl
 done
 image=$(LAYOUT="$dist/oci" MODULE="$dist/jwt.wasm" scripts/image.sh)
-# The image is one file too, because a release on a forge contains files and no folders.
+# The image is one file too, because a release on a forge contains no folders.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$dist/oci" -cf "$dist/proxy-wasm-jwt-$version-oci.tar" \
     oci-layout index.json blobs
 LAYOUT="$dist/oci-native" NATIVE=1 NATIVE_ARM64="$dist/libjwt-$version-linux-aarch64.so" scripts/image.sh >/dev/null

@@ -39,7 +39,7 @@ for target in "${targets[@]}"; do
     fi
     made=.build/static/jwtctl-${target%%-*}-linux
     cp "${CARGO_TARGET_DIR:-target}/$target/release/jwtctl" "$made"
-    # A binary that needs a dynamic loader is a failure here.
+    # Fails if a binary needs a dynamic loader.
     if readelf --program-headers --wide "$made" | grep -q INTERP; then
         fail "static: $made needs a dynamic loader"
     fi

@@ -145,8 +145,8 @@ flags+=(-C "link-arg=--keep-exports=$(IFS=,; echo "${exports[*]}")")
 
 # --- make small
 
-# LLVM leaves an eighth of the bytes to win. Which features the module uses, Binaryen reads in the module
-# itself.
+# wasm-opt removes a further eighth of the bytes. It reads in the module itself which features the module
+# uses.
 built=${CARGO_TARGET_DIR:-target}/$target/$profile/${package//-/_}.wasm
 # The second round finds optimizations that the first has made possible. Functions and locals in the order of
 # their use have shorter numbers. A function that is called once stays one: V8 compiles a large function
@@ -154,7 +154,8 @@ built=${CARGO_TARGET_DIR:-target}/$target/$profile/${package//-/_}.wasm
 passes=(-Oz -Oz --reorder-functions --reorder-locals --const-hoisting --one-caller-inline-max-function-size=0 --strip-debug --strip-producers --strip-target-features)
 stamp="$(sha256sum <"$built") $(wasm-opt --version) ${passes[*]}"
 if [ ! -e $module ] || [ "$stamp $(sha256sum <$module)" != "$(cat .build/$name-stamp 2>/dev/null)" ]; then
-    # Replaced in one step, and only when it changed: a running Envoy may be reading it.
+    # The script replaces the file in one step, and only if it changed, because a running Envoy may be reading
+    # it.
     wasm-opt "${passes[@]}" "$built" -o .build/built.wasm
     chmod 644 .build/built.wasm
     cmp -s .build/built.wasm $module || mv .build/built.wasm $module

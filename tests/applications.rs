@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testkit::{EnvoyProcess, Request, SigningKey, StandIns, Token, unix_now, workspace_root};
 
-/// An application that runs; it ends with this value.
+/// A running application. It ends when this value is dropped.
 struct Application {
     child: Child,
     addr: SocketAddr,

@@ -150,7 +150,7 @@ fn orders() -> Request {
         .header("x-jwt-sub", "root")
 }
 
-/// Everything of [`BUDGETS`], in its order.
+/// Measures each row of [`BUDGETS`], in their order.
 fn measure() -> Vec<Cost> {
     let keys = keys();
     let good = orders().bearer(token("RS256"));
@@ -308,7 +308,7 @@ fn with_key_set(set: String) -> Value {
     in_the_module(config)
 }
 
-/// The most checks that a hostile issuer and a hostile client can cause with one request.
+/// The most signature checks that a hostile issuer and a hostile client can cause with one request.
 fn forgeries() -> [Cost; 2] {
     let modulus = |number: u8| {
         let mut bytes = [0xa5; 512];

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use common::{Folder, jwtctl, root};
 use serde_json::{Value, json};
 
-/// In the life of the examples' tokens.
+/// A time at which the examples' tokens are valid.
 const TIME: &str = "2026-01-31T12:01:00Z";
 
 fn ask(question: &Value) -> Value {

@@ -56,7 +56,7 @@ impl World {
         arguments.extend(more);
         let ran = jwtctl_with(&arguments, token);
         hides(&ran, token);
-        // The same for people.
+        // The same command with the output for people.
         let text: Vec<&str> = arguments
             .iter()
             .map(|argument| if *argument == "json" { "text" } else { argument })
@@ -516,7 +516,7 @@ fn without_keys_it_says_so_and_with_fetch_it_asks_the_issuer() {
     world.folder.write("remote.json", &config.to_string());
     let ran = jwtctl_with(&arguments, &token);
     assert_eq!(ran.code, 0, "{ran:?}");
-    // It says why there are no keys.
+    // The output says why there are no keys.
     issuer.serve("/jwks", testkit::Answer::new("text/html", "<html>"));
     let ran = jwtctl_with(&arguments, &token);
     assert_eq!((ran.code, &*reason(&ran)), (1, "keys_unavailable"));
@@ -557,7 +557,7 @@ fn a_curl_command_may_have_variables_of_the_shell() {
             ran.err
         );
     }
-    // A signature in other places, by a variable.
+    // A signature in other places, from a variable.
     for command in [
         "curl https://api.example.com/orders/$JWTCTL_TOKEN",
         "curl https://$JWTCTL_TOKEN/orders -b \"session=$JWTCTL_TOKEN; x=y\"",
@@ -571,7 +571,7 @@ fn a_curl_command_may_have_variables_of_the_shell() {
     }
 }
 
-/// Every command with a token wherever people paste one, also where it does not belong.
+/// Each command with a token in each place in which people paste one, including wrong places.
 #[test]
 fn no_command_prints_a_token_or_a_signature() {
     let folder = Folder::new("explain-secrets");

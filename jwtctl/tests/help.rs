@@ -10,7 +10,7 @@ use std::process::Command;
 use common::{Folder, jwtctl, root};
 use testkit::{Algorithm, Issuer, SigningKey};
 
-/// What other programs print in the examples.
+/// The output of other programs in the examples.
 const OTHERS: [(&str, &str); 3] = [
     ("helm", "cat envoy.yaml"),
     ("kubectl", "cat istio.yaml"),
@@ -98,7 +98,7 @@ tests:
                 .output()
                 .expect("bash");
             let err = String::from_utf8_lossy(&ran.stderr);
-            // 1 is an answer: a refusal, a finding, a difference.
+            // The exit code 1 is an answer too: a refusal, a finding, a difference.
             assert!(
                 matches!(ran.status.code(), Some(0 | 1)),
                 "{line}: {:?} {err}",
@@ -109,7 +109,7 @@ tests:
         }
     }
     assert!(count >= 19, "{count} examples");
-    // The completions are ones that the shell reads.
+    // The shell can read the completions.
     let script = folder.write("completions.bash", &jwtctl(&["completions", "bash"]).out);
     assert!(
         Command::new("bash")

@@ -44,7 +44,7 @@ fn keys_are_found_and_skipped_as_the_filter_does() {
         found["configuration"]["providers"]["issuer"]["discovery"],
         json!({"cluster": "idp"})
     );
-    // The configuration in the text output is one that the filter accepts.
+    // The filter accepts the configuration in the text output.
     let text = jwtctl(&["issuer", name, "--audience", "orders-api"]).out;
     let (_, config) = text.split_once("# the configuration\n").expect("a configuration");
     let (config, clusters) = config.split_once("\n# clusters of Envoy\n").expect("clusters");
@@ -128,7 +128,7 @@ fn serve_bytes(answer: impl Fn(&str, &str) -> Vec<u8> + Send + Sync + 'static) -
                 let is_silent = bytes.is_empty();
                 let _ = stream.write_all(&bytes);
                 if is_silent {
-                    // The client gives up before.
+                    // The client gives up earlier.
                     let _ = stream.read(&mut [0; 1]);
                 }
             });
@@ -325,7 +325,7 @@ fn odd_issuers_get_clear_answers() {
     );
 }
 
-/// An issuer that speaks TLS, for as many connections.
+/// An issuer with TLS, for this many connections.
 fn serve_tls(authority: &Authority, connections: usize) -> u16 {
     let certificate = authority.issue_for(&["localhost".to_owned()]);
     let read = |path: &std::path::Path| std::fs::read(path).expect("a file");

@@ -1,4 +1,4 @@
-//! `jwtctl mint`, on the real binary; what it makes is judged by `jwtctl explain`.
+//! `jwtctl mint`, on the real binary. `jwtctl explain` checks its tokens.
 
 #![cfg(test)]
 
@@ -227,7 +227,7 @@ fn every_reason_of_the_documentation_can_be_brought_about_and_is_named() {
     let (mut named, mut left) = (0, Vec::new());
     for line in page.lines().filter(|line| line.starts_with("| `")) {
         let reason = line.split('`').nth(1).expect("a reason");
-        // The others are made by the test above.
+        // The test above makes the others.
         if help.contains(&format!("- {reason}:")) {
             named += 1;
             continue;

@@ -1,6 +1,5 @@
-//! docs/jwtctl.md, run: each console block's commands, in `examples/`, print what the page shows.
-//!
-//! `BLESS=1` writes what they print into the page.
+//! Runs the commands of each console block of docs/jwtctl.md in `examples/`, and compares their output with
+//! the page. `BLESS=1` writes the output into the page.
 
 #![cfg(test)]
 
@@ -23,7 +22,7 @@ fn blocks(page: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// The block as it should be: each command with what it prints.
+/// The expected block: each command with its output.
 fn run(block: &str) -> String {
     let mut shown = String::new();
     let mut lines = block.lines().peekable();

@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration: it is what `jwtctl schema` prints, and agrees with the filter.
+//! The JSON Schema of the configuration: `jwtctl schema` prints it, and the filter agrees with it.
 
 #![cfg(test)]
 
@@ -26,7 +26,7 @@ fn the_file_is_what_the_command_prints() {
     );
 }
 
-/// A schema, with as much of JSON Schema as it uses; another keyword is a fault of this test.
+/// Evaluates the part of JSON Schema that the schema uses. Another keyword fails this test.
 struct Schema(Value);
 
 impl Schema {

@@ -209,7 +209,7 @@ fn nothing_but_the_host_uses_the_configuration_s_text() {
         .map(|(from, _)| *from)
         .collect();
     assert_eq!(users, ["host"]);
-    // A short form that tests use, and that no arrow shows.
+    // No arrow shows this short form, which tests use.
     let found = crate::offenders(|path, text| {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         !path.starts_with("src/config") && code.contains("Config::parse(")
@@ -232,7 +232,7 @@ fn the_files_of_a_module_use_each_other_in_no_circle() {
     assert!(circles.is_empty(), "{circles:?}");
 }
 
-/// The arrows between the files of another crate of this repository, which form no circle.
+/// The arrows between the files of another crate of this repository. Fails if they form a circle.
 fn arrows_without_circle(root: &str) -> BTreeSet<(Module, Module)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let arrows = Crate::read(&root).arrows();

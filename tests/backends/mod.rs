@@ -26,7 +26,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// The header fields of a reply that was ours.
+    /// The header fields of a reply of the filter.
     fn into_reply(self) -> Option<Vec<(String, String)>> {
         match self {
             Self::Answered { headers, .. } => Some(headers),
@@ -44,7 +44,7 @@ pub(crate) trait Running {
     fn fetches(&mut self, path: &str) -> usize;
 }
 
-/// Carries out a scenario's steps; the faults it finds, none if all is as expected.
+/// Carries out a scenario's steps, and returns the faults that it finds.
 pub(crate) fn run(scenario: &Scenario, running: &mut dyn Running) -> Vec<String> {
     let mut faults = Vec::new();
     let mut last_reply = Vec::new();

@@ -127,7 +127,7 @@ impl<'c> Case<'c> {
             .flat_map(|all| all.values())
     }
 
-    /// The values of a header of the request.
+    /// The values of a header in the request.
     pub(crate) fn sent(&self, name: &str) -> Vec<String> {
         self.request
             .headers
@@ -138,7 +138,7 @@ impl<'c> Case<'c> {
     }
 }
 
-/// Sends the request and waits.
+/// Sends the request and waits for the outcome.
 pub(crate) fn outcome(client: &Client, request: &Request) -> Outcome {
     let response = client
         .try_request(request.clone())

@@ -83,7 +83,7 @@ pub(crate) const ALL: &[Deviation] = &[
                 parameters(&ours.path) == parameters(&theirs.path)
                     && is_cut_from(&ours.path, &case.request.path)
             }),
-            // A space, or a byte that is no ASCII, is not encoded again: no path at all.
+            // A space, or a byte beyond ASCII, is not encoded again, so the text is not a valid path.
             _ => theirs_is(case, 400, "") && escapes_what_no_path_has(&case.request.path),
         },
     },

@@ -47,7 +47,8 @@ pub(crate) fn judge<'c>(case: Case<'c>, theirs: &Client, stricter: &[(&'static s
             return judged;
         }
     }
-    // Or theirs would decide as ours does for another spelling of the path that servers treat alike.
+    // Or jwt_authn would make our filter's decision for another spelling of the path, which servers treat
+    // alike.
     let clients = std::iter::once((deviations::READINGS, theirs));
     for (id, client) in clients.chain(stricter.iter().map(|(id, client)| (*id, client))) {
         for request in respelt(judged.case.request) {

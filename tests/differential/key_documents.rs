@@ -50,7 +50,7 @@ fn trial(name: &str, document: String) -> Trial {
         "async_fetch": {"fast_listener": true},
     });
     let mut config = one(json!({"local_jwks": null, "remote_jwks": remote}));
-    // A request waits for a document without keys, but for less than the default time.
+    // The wait of a request for a document without keys, which is shorter than the default.
     config["limits"] = json!({"max_wait": "2s"});
     let mut requests: Vec<Request> = idps()[0]
         .keys

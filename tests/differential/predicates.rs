@@ -37,7 +37,7 @@ pub(crate) fn issuers_are_shared(case: &Case<'_>) -> bool {
     issuers.len() < count
 }
 
-/// More than one requirement may be asked about a token.
+/// More than one requirement may evaluate a token.
 fn has_alternatives(case: &Case<'_>) -> bool {
     case.providers().count() > 1 || case.config.to_string().contains("provider_and_audiences")
 }
@@ -47,7 +47,7 @@ pub(crate) fn tolerant(case: &Case<'_>) -> bool {
     case.config.to_string().contains("allow_missing_or_failed")
 }
 
-/// It is about whether the request passes, or how it is refused.
+/// The difference concerns whether the request passes, or how a filter refuses it.
 pub(crate) fn decided(aspect: &Aspect) -> bool {
     matches!(aspect, Aspect::Decision | Aspect::Status)
 }
@@ -120,7 +120,7 @@ pub(crate) fn header_locations<'c>(case: &Case<'c>) -> Vec<(String, &'c str)> {
     found
 }
 
-/// Whether the value of a header that is looked at, and its prefix, are so.
+/// Whether the value of a header in which a provider looks, and its prefix, meet this condition.
 pub(crate) fn prefixed(case: &Case<'_>, is_so: impl Fn(&str, &str) -> bool) -> bool {
     // Envoy joins the values of `authorization` with a comma.
     header_locations(case)
@@ -128,7 +128,7 @@ pub(crate) fn prefixed(case: &Case<'_>, is_so: impl Fn(&str, &str) -> bool) -> b
         .any(|(name, prefix)| is_so(&case.sent(name).join(","), prefix))
 }
 
-/// In how many of the places where anyone looks something is.
+/// The number of locations of any provider that contain something.
 pub(crate) fn places(case: &Case<'_>) -> usize {
     let mut headers = header_locations(case);
     headers.sort_unstable();
@@ -181,7 +181,7 @@ pub(crate) fn owned(case: &Case<'_>, name: &str) -> bool {
     })
 }
 
-/// Whether some servers take the name for one of the configuration's headers, which it is not.
+/// Whether the name is another spelling of a header of the configuration to some servers.
 pub(crate) fn is_other_spelling(case: &Case<'_>, name: &str) -> bool {
     let fold = |name: &str| -> String {
         name.chars()
@@ -281,7 +281,7 @@ pub(crate) fn audiences<'c>(config: &'c Value, found: &mut Vec<&'c str>) {
     }
 }
 
-/// Ours are theirs without the cookies that providers look at.
+/// Our cookies are theirs without the cookies in which providers look.
 pub(crate) fn cookies_without_tokens(case: &Case<'_>, ours: &[String], theirs: &[String]) -> bool {
     let names: Vec<&str> = case
         .providers()
@@ -352,7 +352,7 @@ pub(crate) fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Whether the path is the other with some parameters taken out, and nothing else.
+/// Whether the path equals the other one without some of its parameters.
 pub(crate) fn is_cut_from(cut: &str, whole: &str) -> bool {
     let parts = |path: &str| -> Vec<String> { path.split(['?', '&']).map(str::to_owned).collect() };
     let mut left = parts(whole).into_iter();

@@ -53,7 +53,7 @@ const QUERIES: &[&str] = &[
 /// No UTF-8.
 const STRANGE: &[&[u8]] = &[b"\xff", b"\xc3", b"\xa9x", b"\xed\xa0\x80", b"\xf8\x88\x80"];
 
-/// The value, now and then with bytes before or behind it that are no text.
+/// The value, sometimes with bytes before or after it that are not UTF-8.
 fn strange(value: &str, random: &mut Random) -> Vec<u8> {
     let strange = match random.percent(12) {
         true => random.pick(STRANGE),
@@ -193,7 +193,7 @@ fn token(config: &Value, random: &mut Random) -> String {
     )
 }
 
-/// Mostly where some provider looks, now and then elsewhere.
+/// Usually a place in which some provider looks, sometimes another.
 fn place(config: &Value, random: &mut Random) -> Place {
     let mut places = Vec::new();
     for provider in config["providers"].as_object().expect("providers").values() {

@@ -17,7 +17,7 @@ use crate::world::{KeySet, idps};
 #[derive(Clone, Debug)]
 pub(crate) struct Trial {
     pub(crate) name: String,
-    /// Ours; theirs follows from it.
+    /// The configuration of our filter. That of jwt_authn follows from it.
     pub(crate) config: Value,
     pub(crate) requests: Vec<Request>,
     /// Further fields of the route, metadata for instance.
@@ -34,7 +34,7 @@ impl Trial {
         }
     }
 
-    /// With this request and no other.
+    /// The trial with this request only.
     pub(crate) fn alone(&self, request: &Request) -> Self {
         Self {
             requests: vec![request.clone()],

@@ -52,7 +52,7 @@ pub(crate) fn smallest(trial: &Trial, kind: &str) -> Option<(String, Trial)> {
     best
 }
 
-/// Everything that has one thing less, and that ours still takes.
+/// Each trial with one part less that our filter still accepts.
 fn smaller(trial: &Trial) -> Vec<Trial> {
     let requests = smaller_requests(&trial.requests[0])
         .into_iter()

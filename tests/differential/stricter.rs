@@ -51,8 +51,8 @@ fn needs_token(requirement: &Value) -> bool {
     requirement.get("provider_name").is_some() || requirement.get("provider_and_audiences").is_some()
 }
 
-/// The requirement for requests that may not go on without a token; `spoken_of`: the providers that an
-/// `allow_missing` in this place speaks of.
+/// The requirement for requests that need a token. `spoken_of` are the providers to which an `allow_missing`
+/// in this place refers.
 fn without_waiver(requirement: &Value, spoken_of: &[String]) -> Option<Value> {
     if let Some(parts) = parts(requirement, "requires_any") {
         let needing: Vec<Value> = parts.iter().filter(|part| needs_token(part)).cloned().collect();
@@ -103,7 +103,7 @@ pub(crate) fn named(requirement: &Value) -> Vec<String> {
     found
 }
 
-/// jwt_authn wants two members at least in a group.
+/// jwt_authn requires at least two members in a group.
 fn group(name: &str, mut parts: Vec<Value>) -> Option<Value> {
     match parts.len() {
         0 => None,

@@ -54,8 +54,8 @@ pub(crate) fn claims() -> Value {
 
 type Flaw = fn(Maker<'_>) -> String;
 
-/// Ways to make a token, by name. Times keep well away from the edges, so that a slow test does not move a
-/// verdict.
+/// Ways to make a token, by name. Times are far from the limits, so that a slow test does not change a
+/// result.
 pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("rs384", |m| m.good().signed_with(Algorithm::Rs384).mint()),
     ("ps256", |m| m.good().signed_with(Algorithm::Ps256).mint()),
@@ -249,13 +249,13 @@ pub(crate) const FLAWS: &[(&str, Flaw)] = &[
     ("too large", |m| m.good().claim("pad", "x".repeat(20_000)).mint()),
 ];
 
-/// The token that the flaw of this name makes.
+/// The token with the flaw of this name.
 pub(crate) fn flawed(name: &str, maker: Maker<'_>) -> String {
     let found = FLAWS.iter().find(|(known, _)| *known == name);
     found.unwrap_or_else(|| panic!("no flaw is named {name:?}")).1(maker)
 }
 
-/// Mostly good tokens, and each flaw now and then.
+/// Mostly good tokens, and sometimes each flaw.
 pub(crate) fn generate(maker: Maker<'_>, random: &mut Random) -> String {
     if random.percent(40) {
         maker.good().mint()
@@ -312,7 +312,7 @@ pub(crate) fn seen(request: &Request) -> Vec<SeenToken> {
     found
 }
 
-/// Whether the parts have no bits that say nothing.
+/// Whether the parts have no unused bits.
 pub(crate) fn is_strict_base64(token: &str) -> bool {
     token.split('.').all(|part| encode_segment(&decode(part)) == part)
 }

@@ -1,4 +1,4 @@
-//! The issuers: their names, their keys, and the key sets that a configuration may get to see of them.
+//! The issuers: their names, their keys, and the key sets that they publish.
 
 use std::sync::OnceLock;
 

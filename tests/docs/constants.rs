@@ -1,4 +1,4 @@
-//! Numbers on the pages that are in the code as constants.
+//! Compares the numbers on the pages with the constants in the code.
 
 use crate::markdown::{codes, pages, root};
 

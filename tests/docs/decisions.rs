@@ -72,7 +72,7 @@ fn claims_become_the_documented_headers() {
     let now = u64::try_from(testkit::unix_now()).expect("a time after the epoch");
     for row in &table.rows {
         let claim = code(&row[0]).expect("a claim");
-        // As text, so that nothing on the way to the token reads the claim and writes it again.
+        // The claim is text, so that no library on the way to the token parses and rewrites it.
         let payload = format!(
             r#"{{"iss":"https://idp.example.com","aud":"orders-api","exp":{},"c":{claim}}}"#,
             now + 600

@@ -1,4 +1,4 @@
-//! Every fenced YAML block, and every configuration under `envoy/`, is loaded.
+//! Loads every fenced YAML block, and every configuration under `envoy/`.
 
 use std::path::Path;
 use std::process::Command;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::markdown::{Page, codes, page, pages, prose_pages, root};
 
-/// As GitHub makes them.
+/// The anchors that GitHub makes.
 fn anchor(heading: &str) -> String {
     heading
         .to_lowercase()

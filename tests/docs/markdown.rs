@@ -1,4 +1,4 @@
-//! As much of Markdown as the pages use: headings, fenced blocks, tables.
+//! Reads the part of Markdown that the pages use: headings, fenced blocks, tables.
 
 use std::path::{Path, PathBuf};
 

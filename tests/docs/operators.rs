@@ -147,7 +147,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// With the documented access log, and two providers: `corp`, whose keys cannot be had at first, and
+    /// With the documented access log, and two providers: `corp`, whose keys are not available at first, and
     /// `found` by discovery. Keys are fresh for a second, so that they are fetched often.
     fn start() -> Self {
         let (issuer, upstream) = (Issuer::start(), Upstream::start());
@@ -260,7 +260,7 @@ fn metrics_access_log_and_log_are_as_documented() {
     stack.issuer.serve("/jwks", Answer::status(500));
     stack.wait_for_log("the keys are fresh until");
     stack.wait_for_log("the keys are past their lifetime");
-    // Keys that are gone from their address are looked for in the document.
+    // If the keys are no longer at their address, the filter looks for them in the document.
     stack.issuer.serve("/found", Answer::status(404));
     stack
         .issuer
@@ -278,7 +278,7 @@ fn metrics_access_log_and_log_are_as_documented() {
         .expect("the table of lines");
     assert!(table.rows.len() >= 10);
     for row in &table.rows {
-        // Behind a space: `denied: …` is not the end of another word.
+        // After a space, so that `denied: …` is not the end of another word.
         let form = format!(" {}", code(&row[1]).expect("a line"));
         let level = format!("[{}]", row[0]);
         assert!(
@@ -333,7 +333,7 @@ fn an_upgrade_costs_no_fetch() {
             .status
     };
     assert_eq!(status(), 200);
-    // Without tags, the name that the page says.
+    // Without tags, the metric has the name on the page.
     let reason = "jwt_denied_token_expired";
     assert!(operating().prose.contains(reason));
     assert!(

@@ -1,9 +1,8 @@
 //! The reference of fields: the tables come from the declarations, and every row of every table is tried on
 //! the parser.
 //!
-//! A table under a heading such as `rules[].match` is about the object at that place. Its rows say type,
-//! default and range; each is provoked: a value of another type, the default written out, a value out of
-//! range.
+//! A table under a heading such as `rules[].match` is about the object at that place. Its rows give type,
+//! default and range. The test tries each: a value of another type, the default, a value out of range.
 
 use std::collections::BTreeSet;
 
@@ -162,7 +161,7 @@ fn set(object: &mut Value, field: &str, value: Value) {
             members.retain(|name, _| !group.contains(&name.as_str()));
         }
     }
-    // Fields that another goes with.
+    // Fields that need another field.
     if matches!(field, "mode" | "shadow_percent" | "protected_resource") && members.contains_key("match") {
         members.insert("requires".into(), json!({"provider_name": "corp"}));
     }
@@ -196,7 +195,7 @@ fn set(object: &mut Value, field: &str, value: Value) {
     members.insert(field.into(), value);
 }
 
-/// A value for a field that has to be there.
+/// A value for a required field.
 fn sample(field: &str) -> Value {
     match field {
         "providers" => with_provider_fields(&json!({}))["providers"].clone(),

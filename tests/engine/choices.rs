@@ -26,7 +26,7 @@ fn text(chance: &mut Random, most: usize) -> String {
     (0..chance.below(most)).map(|_| chance.pick(&PIECES)).collect()
 }
 
-/// Something to match requests with.
+/// A random match.
 fn matcher(chance: &mut Random, depth: usize) -> Value {
     let mut matcher = json!({});
     let path = format!("/{}", text(chance, 4).trim_start_matches('/'));

@@ -1,4 +1,4 @@
-//! The number of nested functions at a signature check: a reader who follows a request has to remember them.
+//! The number of nested calls at a signature check. A reader who follows a request has to remember them.
 
 use std::backtrace::Backtrace;
 use std::cell::RefCell;

@@ -52,7 +52,7 @@ fn what_is_not_remembered_any_more_has_to_meet_every_requirement() {
             // The 257th kind is one too many.
             let is_remembered = passes_on || number < 256;
             assert_eq!(matches!(there, Decision::Allow(_)), is_remembered, "{number}");
-            // Those that are remembered take the routes that they take.
+            // The engine remembers the routes of the known kinds.
             assert!(matches!(decide(&mut engine, 7), Decision::Allow(_)), "{number}");
         }
         match decide(&mut engine, 299) {

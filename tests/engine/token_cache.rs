@@ -58,7 +58,7 @@ fn every_scenario_goes_as_without() {
         let mut pair = Pair::new(&scenario);
         for (_, step) in &scenario.steps {
             match step {
-                // Every request may come again.
+                // Each request may be sent again.
                 Step::Request(request, _) => {
                     for _ in 0..3 {
                         pair.requests(std::slice::from_ref(request));

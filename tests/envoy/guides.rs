@@ -1,4 +1,4 @@
-//! `envoy/issuers/`: each file as shipped, with TLS to a played issuer, behind a CORS filter.
+//! `envoy/issuers/`: each file as shipped, with TLS to a simulated issuer, behind a CORS filter.
 
 use serde_json::Value;
 use testkit::{

@@ -20,7 +20,7 @@ fn gated_issuer() -> (Issuer, Gate) {
     (issuer, gate)
 }
 
-/// A configuration whose requests wait for it.
+/// A configuration whose requests wait for that issuer.
 fn patient() -> Value {
     let mut config = config(remote_provider());
     config["providers"]["corp"]["remote_jwks"]["http_uri"]["timeout"] = json!("30s");

@@ -11,7 +11,7 @@ use testkit::EnvoyOptions;
 use super::{Stack, assert_alive};
 use crate::scenarios::{local_provider, remote_provider, token, with};
 
-/// RFC 9113 section 6: the frames that are written or looked at here.
+/// RFC 9113 section 6: the frames that this test writes or reads.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;

@@ -30,7 +30,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Longer than a test has to wait under any load.
+    /// The longest time that a test waits, under any load.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn wait(&self, what: &str, is_there: impl Fn(&[usize], usize) -> bool) {

@@ -100,7 +100,7 @@ fn malformed_heads(good: &str) -> Vec<(String, Vec<u8>)> {
             &[b"Bearer ", [byte].as_slice()].concat(),
         );
     }
-    // A good token, spoiled at many places.
+    // A good token, damaged in many places.
     let bytes = good.as_bytes();
     for at in (0..bytes.len()).step_by(7) {
         let mut spoiled = bytes.to_vec();

@@ -368,7 +368,7 @@ fn pauses_between_attempts_double_and_are_jittered() {
         println!("cold: {pauses:.0?}");
         for (step, pause) in pauses.iter().enumerate() {
             let full = Duration::from_millis(200 << step).min(Duration::from_secs(5));
-            // The issuer also sees the tick and the transmission, and more delay on a busy machine.
+            // For the issuer, the tick and the transmission add to the pause, and so does a busy machine.
             assert!(
                 (full / 2 - Duration::from_millis(20)..full + Duration::from_millis(700)).contains(pause),
                 "{step}: {pauses:?}"

@@ -128,7 +128,7 @@ fn the_filter_alone_is_replaced_under_load_without_a_refusal_or_a_fetch() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Moved into place, since Envoy looks again only when the file is replaced.
+/// The test moves the file into place, because Envoy reads it again only when it is replaced.
 fn write_filter(file: &Path, config: Value) {
     let document = json!({"resources": [{
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",

@@ -234,7 +234,7 @@ pub(crate) fn resident_bytes(envoy: &EnvoyProcess) -> usize {
     kilobytes * 1024
 }
 
-/// The module that crashes at a certain header. `make test` builds it.
+/// The module that crashes if a request has a certain header. `make test` builds it.
 pub(crate) fn trap_module() -> PathBuf {
     let name = match testkit::uses_native_module() {
         true => ".build/libjwt-trap.so",
@@ -243,7 +243,7 @@ pub(crate) fn trap_module() -> PathBuf {
     testkit::workspace_root().join(name)
 }
 
-/// The module that is shipped.
+/// The released module.
 pub(crate) fn release_module() -> PathBuf {
     match testkit::uses_native_module() {
         true => testkit::native_module_path(),

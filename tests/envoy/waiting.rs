@@ -244,7 +244,7 @@ fn waits_leave_no_memory_behind() {
         let mut pending: Vec<_> = (0..AT_ONCE)
             .map(|_| stack.client.start(Request::get("/orders").bearer(&good)))
             .collect();
-        // Some leave while they wait.
+        // Some clients disconnect while their requests wait.
         pending.truncate(AT_ONCE - AT_ONCE / 10);
         for pending in pending {
             let response = pending.try_wait();
@@ -327,7 +327,7 @@ fn one_address_cannot_keep_others_from_waiting_for_the_first_keys() {
         json!({"limits": {"max_waiting_requests": PLACES, "max_wait": "10s"}}),
     );
     let issuer = Issuer::start();
-    // No keys until all have come.
+    // The issuer publishes no keys until all requests have arrived.
     issuer.serve("/jwks", Answer::status(500));
     let stack = Stack::start_around(issuer, Listener::wasm("jwt", limited), &EnvoyOptions::default());
     let client = |last: u8| testkit::Client::from_address(stack.client.addr(), [127, 0, 0, last].into());

@@ -57,7 +57,7 @@ impl Tests {
         tests
     }
 
-    /// This many tests at a time, unless the caller asks for another number.
+    /// This many tests run at a time, unless the caller sets another number.
     pub(crate) fn at_once(mut self, threads: usize) -> Self {
         self.arguments.test_threads.get_or_insert(threads);
         self
@@ -175,7 +175,7 @@ fn tests_in(path: &Path) -> usize {
 }
 
 /// The file, and the words of the name: `keys::rotated_key_is_learnt_from_its_first_token`. The file's own
-/// name and an article are left out at the begin.
+/// name and an article are left out at the beginning.
 fn test_name(scenario: &Scenario) -> String {
     let file = scenario.at.file().rsplit('/').next().unwrap_or_default();
     let file = file.trim_end_matches(".rs");

@@ -69,7 +69,7 @@ fn its_key_leaves_the_set() {
     while stub::with(|host| host.calls.is_empty()) {
         vm.pass(Duration::from_millis(500));
     }
-    // A request in the same millisecond as the request to the issuer already has its answer.
+    // If a request arrives in the millisecond in which the fetch begins, the fetch counts as its answer.
     vm.pass(Duration::from_millis(10));
     serve(&mut vm, &world().rsa_next);
     // The issuer has just withdrawn the key.

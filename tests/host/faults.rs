@@ -116,7 +116,8 @@ impl Traffic {
         }
     }
 
-    /// Another request that must never pass: without `iat` and `nbf`, only the clock shows that it is old.
+    /// Another request that must never pass: its token has no `iat` and no `nbf`, so only the clock shows
+    /// that it is old.
     fn with_an_undated_token(mut self) -> Self {
         let token = token().without_claim("iat").expires_in(-600);
         self.bad.push(get("/orders").bearer(&token.mint()));

@@ -179,7 +179,7 @@ fn the_cluster_of_an_extension_backend_is_learnt_from_requests_and_learnt_anew()
         let property = "xds.route_metadata.filter_metadata.gateway.envoyproxy.io/extension-backends.idp";
         stub::with(|host| host.properties.insert(property.to_owned(), cluster.to_vec()));
     };
-    // Good until the end of the test, more than an hour later.
+    // The token is valid until the end of the test, more than an hour later.
     let good = || get("/orders").bearer(&token().expires_in(7200).mint());
     let asked_through = || stub::with(|host| host.calls.front().map(|call| call.cluster.clone()));
     vm.pass(std::time::Duration::from_secs(5));

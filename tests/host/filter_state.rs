@@ -105,7 +105,7 @@ fn a_refused_token_says_what_it_is_only_where_it_is_asked_for() {
         assert!(line.ends_with(&format!("] {text}")), "{line}");
         assert!(!line.contains(expired.rsplit('.').next().expect("a part")));
     }
-    // A query is no better a place than a header.
+    // The filter treats a token in a query like one in a header.
     let path = format!("/orders?access_token={expired}");
     expected(&vm.request(&get(&path)).filter_state);
     // The filter writes nothing for requests that pass, or that have no token.

@@ -18,8 +18,8 @@ fn forget() {
     });
 }
 
-/// Calls `once` until everything with a limit is full, and then as often again. Returns the growth of the
-/// memory in the second part.
+/// Calls `once` until everything with a limit is full, and then the same number of times again. Returns the
+/// growth of the memory in the second part.
 fn growth(mut once: impl FnMut()) -> isize {
     const TIMES: usize = 300;
     let mut often = || {

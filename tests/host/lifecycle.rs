@@ -192,7 +192,7 @@ fn a_client_that_leaves_is_forgotten() {
     let (leaves, stays) = (vm.open(&good()), vm.open(&good()));
     vm.pass_to_tick();
     assert_eq!(ended(&mut vm, leaves).state, State::Open);
-    // Its place is another's now.
+    // Another request has its place now.
     let comes = vm.open(&good());
     assert_eq!(vm::state(comes), State::Open);
     stub::with(|host| host.story.clear());

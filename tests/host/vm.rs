@@ -104,7 +104,7 @@ impl Vm {
         stub::with(|host| host.now = end);
     }
 
-    /// Goes on to the next tick.
+    /// Moves the clock to the next tick.
     pub(crate) fn pass_to_tick(&mut self) {
         let next = next_tick().expect("ticks are on");
         stub::with(|host| host.now = host.now.max(next));

@@ -150,7 +150,7 @@ fn a_third_that_comes_later_has_the_keys_before_its_first_request() {
     first.run(Vm::pass_to_tick);
     first.run(|vm| vm.answer_next(&Answer::document(&document())));
     drop(first);
-    // Only the data remains, as after a restart of the VM.
+    // Only the shared data remains, as after a restart of the VM.
     let third = Worker::start(&process);
     assert_eq!(third.state(third.open()), State::Forwarded);
     third.pass(Duration::from_secs(60));

@@ -51,7 +51,7 @@ impl Outcome {
 }
 
 impl Host {
-    /// To be called before anything else: the memory, and its allocator.
+    /// Call this first: it sets the memory and its allocator.
     pub(crate) fn attach(&mut self, memory: Memory, allocate: TypedFunc<u32, u32>) {
         self.vm = Some((memory, allocate));
     }
@@ -130,7 +130,7 @@ pub(crate) fn define(linker: &mut Linker<Host>, module: &Module) -> Result<(), E
         let refuse = move |_: Caller<'_, Host>, _: &[wasmi::Val], _: &mut [wasmi::Val]| {
             Err(Error::new(format!("{name} is not there")))
         };
-        // One that is defined already stays.
+        // A function that is already defined stays.
         let _ = linker.func_new(import.module(), import.name(), kind.clone(), refuse);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The dearest requests that a client can send.
+//! The most expensive requests that a client can send.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn candidates(patterns: usize, ends: &[&str]) -> String {
     text
 }
 
-/// The dearest of the requests, each sent to a VM of its own that has seen an ordinary one.
+/// The most expensive of the requests. Each goes to a VM of its own, after an ordinary request.
 fn dearest(matchers: impl Iterator<Item = Value>, requests: &[Request]) -> Cost {
     let mut config = config(&keys());
     let ruled = |matcher| json!({"match": matcher, "requires": {"provider_name": "corp"}});
@@ -52,7 +52,7 @@ fn dearest(matchers: impl Iterator<Item = Value>, requests: &[Request]) -> Cost 
     costs.max_by_key(|cost| cost.instructions).expect("a request")
 }
 
-/// Everything of [`WORST`], in its order.
+/// Measures each row of [`WORST`], in their order.
 fn worst() -> Vec<Cost> {
     let pattern = |number: usize| json!({"regex": format!("/.*/svc{number}/.*")});
     let field = |test: Value| json!({"prefix": "/", "headers": [{"name": "x-env", "string_match": test}]});
@@ -171,7 +171,7 @@ fn without_paths() -> [Cost; 4] {
     let rules = |matcher: &dyn Fn(usize) -> Value| (0..5000).map(matcher).collect::<Vec<_>>().into_iter();
     let field = |name: &str, test: Value| json!({"headers": [{"name": name, "string_match": test}]});
     let get = |path: &str| Request::get(path);
-    // All as long as the rules' values, so that each comparison reads both.
+    // All values have the length of the rules' values, so that each comparison reads both.
     let elements = (0..16).fold(get("/"), |request, _| {
         request.header("x-env", "tenant-zzzz,".repeat(15))
     });
@@ -204,7 +204,7 @@ fn without_paths() -> [Cost; 4] {
     ]
 }
 
-/// The dearest of some requests, where any of 20 names may hold a token and the request holds none.
+/// The most expensive of some requests without a token, if any of 20 names may contain one.
 fn in_names(names: &str, request: &dyn Fn(&str) -> Request, parts: &[&str]) -> Cost {
     let mut config = config(&keys());
     let all: Vec<String> = (0..20).map(|number| format!("p{number}")).collect();

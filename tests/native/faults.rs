@@ -63,7 +63,7 @@ fn requests_that_waited_for_the_engine_are_answered() {
     }
     assert_eq!(stack.upstream.count(), 0);
     gate.open();
-    // The main thread's fetch was not the worker's, and its keys are there.
+    // The main thread has fetched, and not the worker, so its keys are there.
     assert_eq!(stack.status(&good), 200);
     assert_eq!(stack.issuer.fetches("/jwks"), 1);
 }

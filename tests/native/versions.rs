@@ -40,7 +40,7 @@ fn decisions_waiting_keys_and_metrics_work() {
         );
     let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
     let good = token().claim("sub", "alice").mint();
-    // It waits for its keys, with its body.
+    // The request waits for its keys, with its body.
     let echo = stack
         .client
         .request(Request::post("/orders", "a body").bearer(&good))

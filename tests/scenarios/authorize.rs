@@ -112,7 +112,7 @@ pub(super) fn list() -> Vec<Scenario> {
             config
         })
         .request(get("/s000//a/%2e%2e/").bearer(&long(1200)), forwarded())
-        // Each of them is nevertheless checked.
+        // The filter still checks each of them.
         .request(get(&"//a/%2e%2e/".repeat(300)).bearer(&long(1200)), denied("claim_rejected")),
         authorizing(
             "a long list of texts is looked through for each of a token's",
@@ -392,7 +392,7 @@ pub(super) fn list() -> Vec<Scenario> {
         Scenario::new("the token that meets the conditions is whom the upstream hears of", two_tenants("requires_any"))
             .request(both("/tenants/evil/x", "acme", "evil"), forwarded().header("x-sub", "bob").header("x-tenant", "evil"))
             .request(both("/tenants/acme/x", "acme", "evil"), forwarded().header("x-sub", "alice").header("x-tenant", "acme"))
-            // The order of the requirement, where both do.
+            // If both do, the order of the requirement decides.
             .request(both("/tenants/acme/x", "acme", "acme"), forwarded().header("x-sub", "alice"))
             .request(both("/tenants/other/x", "acme", "evil"), denied("claim_rejected"))
             // Claims that the first token lacks may come from the other.

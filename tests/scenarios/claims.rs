@@ -207,7 +207,7 @@ fn extreme_times() -> Scenario {
         "1e19",
         "1e308",
     ];
-    // JSON whose numbers not every reader can hold is no token.
+    // JSON with numbers that some parsers cannot represent is not a token.
     let unreadable = ["1e309", "-1e999999999999999999999"];
     let mut scenario = Scenario::local("times at the ends of what a number can be");
     for number in far {

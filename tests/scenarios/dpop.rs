@@ -225,7 +225,7 @@ pub(super) fn list() -> Vec<Scenario> {
                     .into(),
             )),
         )
-        // Any provider will do.
+        // A token of any provider suffices.
         .request(
             get("//"),
             denied("token_missing").reply(ReplyHas::OneOf(
@@ -342,7 +342,7 @@ fn record(thumbprint: &str, jti: &str) -> [u8; 2] {
 
 /// Names of proofs that all go into this record.
 fn names_in(wanted: [u8; 2], key: &SigningKey, count: usize) -> Vec<String> {
-    // Thousands are tried for each, whenever the list of scenarios is made.
+    // The test tries thousands of names for each, whenever it makes the list of scenarios.
     let thumbprint = key.thumbprint();
     (0_u32..)
         .map(|number| format!("flood {number}"))

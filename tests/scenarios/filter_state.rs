@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::dpop::Client;
 use super::*;
 
-/// The filter states that are looked at.
+/// The filter states that these scenarios check.
 pub(crate) const NAMES: [&str; 5] = ["decision", "reason", "rule", "provider", "sub"];
 
 /// A request, and its states in the order of [`NAMES`]; empty: none.
@@ -90,7 +90,7 @@ pub(crate) fn detailed() -> Value {
             "corp": with(local_provider(), corp),
             "other": with(local_provider(), other),
             "third": with(local_provider(), subject),
-            // It could be the issuer of any token, until its pattern is looked at.
+            // This provider could be the issuer of any token, until the filter compares its pattern.
             "tenants": with(
                 local_provider(),
                 json!({"issuer": "https://tenants.example/{tid}/v2", "issuer_claims": {"tid": "tid"}}),

@@ -38,7 +38,7 @@ fn set(mut object: Value, name: &str, value: Value) -> Value {
     object
 }
 
-/// Keys of the world with members that say nothing.
+/// Keys of the world with members without a value.
 fn accepted() -> Vec<Scenario> {
     let world = world();
     let rsa = || world.rsa.public_jwk();
@@ -120,7 +120,7 @@ fn accepted() -> Vec<Scenario> {
     scenarios
 }
 
-/// Members and neighbours of keys that mean nothing to the filter.
+/// Members of keys, and further elements, that have no meaning for the filter.
 fn of_strangers() -> Vec<Scenario> {
     let world = world();
     let rsa = || world.rsa.public_jwk();
@@ -352,7 +352,7 @@ fn certificates() -> Vec<Scenario> {
             token_of(&world.rsa_next).header("kid", "mixed").mint(),
             denied("key_unknown"),
         ),
-        // The key itself decides where a certificate contradicts it.
+        // If a certificate contradicts the key, the key decides.
         local(
             "a certificate beside the key is not read",
             &keys(&[set(world.rsa.public_jwk(), "x5c", chain(&world.rsa_next))]),
@@ -406,7 +406,8 @@ fn issuers() -> Vec<Scenario> {
             "a key serves the issuer that it names",
             config(local),
         ))
-        // From an issuer, each of these would be a reason to ask again, which is bounded.
+        // With keys from an issuer, each of these would cause a further fetch, and the number of fetches is
+        // limited.
         .token(of(&world.es256, "blue"), denied("key_unknown"))
         .token(of(&world.es512, "red"), denied("key_unknown")),
         steps(

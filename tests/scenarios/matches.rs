@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Requests that match need no token; all others do.
+/// Requests that match need no token, and all others need one.
 fn matching(name: &'static str, matcher: Value) -> Scenario {
     Scenario::new(
         name,

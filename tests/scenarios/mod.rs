@@ -76,7 +76,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     scenarios
 }
 
-/// A configuration, an issuer, and a sequence of events.
+/// A scenario: a configuration, an issuer, and a sequence of events.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,

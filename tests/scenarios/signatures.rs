@@ -204,7 +204,7 @@ fn an_ed25519_key_has_one_encoding() -> Scenario {
     (beyond[0], beyond[31]) = (0xed + 4, 0x7f);
     let mut all_ones = [0xff; 32];
     all_ones[31] = 0x7f;
-    // y = 1, the neutral element: whatever R = [S]B, its holder has signed everything.
+    // y = 1 is the neutral element: with it, every R = [S]B is a signature of every message.
     let mut neutral = [0; 32];
     neutral[0] = 1;
     let mut scenario = Scenario::local_with(

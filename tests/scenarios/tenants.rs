@@ -1,5 +1,4 @@
-//! `issuer_claims`: one provider for all tenants of an issuer, and several issuers that share what they may
-//! not.
+//! `issuer_claims`: one provider for all tenants of an issuer, and several issuers that share a `kid`.
 
 use serde_json::json;
 

@@ -183,7 +183,7 @@ fn golden_what_an_issuer_sees_of_a_fleet() {
 
 #[test]
 fn a_process_alone_is_never_in_step_with_its_neighbours() {
-    // The same day twice: the seed determines everything.
+    // Simulates the same day twice: the seed determines everything.
     let (once, again) = (simulate(50), simulate(50));
     assert_eq!(once.per_second, again.per_second);
     let spread = Duration::from_millis(once.last_recovery);

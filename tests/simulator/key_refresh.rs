@@ -167,7 +167,7 @@ fn an_unchanged_document_is_neither_sent_nor_written_nor_parsed_again() {
     process.pass(HOUR);
     assert!(process.fetches.iter().skip(1).all(|fetch| fetch.asked_again));
     assert_eq!(process.shared.documents_written(), 1);
-    // Without an entity tag the same document is sent, and known for the same.
+    // Without an entity tag the issuer sends the same document again, and the filter recognizes it.
     let mut process = warm(&remote(), 2, set(&[&keys.first]));
     process.pass(HOUR);
     assert!(process.count("/jwks") >= 7);

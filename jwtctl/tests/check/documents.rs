@@ -186,7 +186,7 @@ http_filters:
           }
 "#;
     assert!(has(&check(text), "error", "unknown-field", 14));
-    // The filter would get YAML, which it does not read.
+    // The filter would receive YAML, which it cannot read.
     let (before, _) = text.split_once("          {\n").expect("a block");
     let yaml = format!("{before}          providers:\n            corp: {{issuer: a, audiences: [b]}}\n");
     assert!(

@@ -13,7 +13,7 @@ fn exit_codes_are_conventional() {
     assert_eq!(jwtctl(&["check", &good]).code, 0);
     assert_eq!(jwtctl(&["check", &weak]).code, 0);
     assert_eq!(jwtctl(&["check", "--deny", "warnings", &weak]).code, 1);
-    // Hidden findings count nevertheless.
+    // Hidden findings still count for the exit code.
     assert_eq!(
         jwtctl(&["check", "--deny", "warnings", "--level", "error", &weak]).code,
         1

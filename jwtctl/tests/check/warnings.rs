@@ -51,7 +51,7 @@ fn rules_that_never_apply_and_waivers_that_are_wide_are_found() {
         let rules = format!("- match: {{{earlier}}}\n  {need}\n- match: {{{later}}}\n  {need}\n");
         assert!(!unreachable(&rules), "{rules}");
     }
-    // A rule with a faulty test hides no later rule, and one that lacks its `match` neither.
+    // A rule with a faulty test hides no later rule. Neither does a rule without `match`.
     for faulty in [
         "match: {prefix: /admin/*}",
         "match: {prefix: 7}",
@@ -95,7 +95,7 @@ fn rules_that_never_apply_and_waivers_that_are_wide_are_found() {
             format!("- match: {{safe_regex: {{regex: '{pattern}'}}}}\n- match: {{prefix: /}}\n  {need}\n");
         let found = with_rules(&rules).contains(&"warning wide-waiver".to_owned());
         assert_eq!(found, is_wide, "{pattern}");
-        // With a token there is nothing to waive.
+        // If the rule needs a token, it waives nothing.
         let needed = format!("- match: {{safe_regex: {{regex: '{pattern}'}}}}\n  {need}\n");
         assert!(
             !with_rules(&needed).contains(&"warning wide-waiver".to_owned()),

@@ -52,7 +52,7 @@ pub(crate) fn jwtctl_in(arguments: &[&str], input: &str, variables: &[(&str, &st
         .stderr(Stdio::piped())
         .spawn()
         .expect("jwtctl starts");
-    // It may end without reading.
+    // The command may end before it has read the input.
     let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("jwtctl ends");
     Ran {
@@ -69,7 +69,7 @@ pub(crate) fn root() -> PathBuf {
         .to_path_buf()
 }
 
-/// A folder of its own, which goes with the value.
+/// A folder of the test's own, which is deleted with the value.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {

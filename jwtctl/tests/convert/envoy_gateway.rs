@@ -40,7 +40,7 @@ fn a_policy_of_envoy_gateway_becomes_what_it_says() {
         .claim("groups", json!(["users"]))
         .mint();
     assert_eq!(explain("GET", &good), "allowed");
-    // No rule allows it, whatever the token says.
+    // No rule allows the request, whatever its token contains.
     assert_eq!(explain("POST", &good), "route_denied");
     assert_eq!(
         explain("GET", &keys.corp().claim("groups", json!(["users"])).mint()),
@@ -218,7 +218,7 @@ fn a_policy_of_envoy_gateway_reads_claims_as_envoy_gateway_does() {
             true,
         ),
         (scopes, json!({"scope": "read"}), "/", false),
-        // A dot leads into an object, and is no letter of a name.
+        // A dot leads into an object, and is not a part of a name.
         (claim("a.b", "String", "x"), json!({"a": {"b": "x"}}), "/", true),
         (claim("a.b", "String", "x"), json!({"a.b": "x"}), "/", false),
         (
@@ -288,7 +288,7 @@ fn a_policy_of_envoy_gateway_reads_claims_as_envoy_gateway_does() {
             explained.out
         );
     }
-    // A bad token is no hindrance.
+    // A bad token does not prevent that.
     let ran = jwtctl_with(
         &["convert", "-"],
         &policy(Value::Null, json!({"failOpen": true})).to_string(),

@@ -103,7 +103,7 @@ fn what_cannot_be_carried_over_is_an_error_with_its_place() {
             7,
             "the issuer `…c`",
         ),
-        // Before the last slash is the issuer.
+        // The issuer is the text before the last slash.
         (
             istio("from: [{source: {requestPrincipals: ['https://a/team/x']}}]"),
             7,
@@ -209,7 +209,7 @@ spec:
         ran.err
     );
     assert!(!ran.err.contains("[https:]"), "{}", ran.err);
-    // The spelling of the field is not lost, as it was.
+    // The result keeps the spelling of the field.
     let ran = jwtctl_with(&["convert", "-", "--bare", "--partial"], text);
     assert!(ran.out.contains("uri: https://keys.example.com/k"), "{}", ran.out);
     let text = "\

@@ -1,4 +1,4 @@
-//! Policies of Istio, beside what istiod makes of them.
+//! Compares policies of Istio with the filters that istiod makes of them.
 
 use serde_json::{Value, json};
 use testkit::{Listener, SigningKey, Upstream, jwks, load_yaml, route, wasm_filter};
@@ -7,7 +7,7 @@ use crate::clients::{CORP, Keys, OTHER, compare, converted, started};
 use crate::common::{Folder, jwtctl, jwtctl_with};
 use crate::jwt_authn::authn_listener;
 
-/// jwt_authn and RBAC as istiod makes them of a RequestAuthentication of two issuers and an
+/// jwt_authn and RBAC, as istiod generates them from a RequestAuthentication of two issuers and an
 /// AuthorizationPolicy.
 fn istiod(keys: &Keys, rbac: &[(&str, Value)]) -> Value {
     let provider = |issuer: &str, key: &SigningKey, audiences: &[&str]| json!({"issuer": issuer, "audiences": audiences, "local_jwks": {"inline_string": jwks(&[key]).to_string()}, "payload_in_metadata": "payload", "normalize_payload_in_metadata": {"space_delimited_claims": ["scope", "permission"]}});
@@ -155,7 +155,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                 }),
             )],
         ),
-        // The usual way to demand a token, beside something that is always denied.
+        // The usual way to require a token, and a rule that always denies.
         (
             vec![authorization_policy(
                 "DENY",
@@ -278,7 +278,7 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
                 ),
             ],
         ),
-        // A denial of all requests, and one of none.
+        // A rule that denies all requests, and one that denies none.
         (
             vec![
                 authorization_policy("DENY", json!([])),

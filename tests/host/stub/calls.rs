@@ -1,4 +1,4 @@
-//! A host call: what is passed, what is handed over, what fails, and its line in the story.
+//! A host call: its arguments, its results, its faults, and its line in the record.
 
 use std::ptr::null_mut;
 
@@ -22,7 +22,8 @@ pub(super) fn passed_text(data: *const u8, size: usize) -> String {
     String::from_utf8_lossy(&passed(data, size)).into_owned()
 }
 
-/// Hands bytes over, which the filter owns from then on. Envoy allocates nothing for none.
+/// Passes bytes to the filter, which owns them from then on. Like Envoy, it allocates nothing for empty
+/// bytes.
 pub(super) fn give(bytes: &[u8], data: &mut *mut u8, size: &mut usize) -> u32 {
     *data = null_mut();
     *size = bytes.len();

@@ -81,7 +81,7 @@ impl HeaderMap {
         bytes
     }
 
-    /// The other way; `None` where the bytes are no map that ends where it should.
+    /// The reverse; `None` if the bytes are not exactly one map.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let number = |at: usize| {
             let bytes = bytes.get(at..at + 4)?;

@@ -49,7 +49,7 @@ pub(crate) struct Host {
     /// There only during `proxy_on_configure`.
     pub(crate) configuration: Option<Vec<u8>>,
     pub(crate) streams: BTreeMap<u32, Stream>,
-    /// Streams that are over.
+    /// Streams that have ended.
     pub(crate) past: Vec<Stream>,
     /// Calls without an answer yet.
     pub(crate) calls: VecDeque<Call>,
@@ -102,7 +102,7 @@ pub(crate) struct Stream {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// No one has decided; the headers may be changed.
+    /// The filter has not decided, and may change the headers.
     Open,
     Forwarded,
     Answered,
@@ -158,7 +158,7 @@ pub(crate) enum Crypto {
     None,
 }
 
-/// A host call that fails from now on.
+/// A host call that fails from this moment on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     /// The call; `*`: every one that `src/host` makes itself.

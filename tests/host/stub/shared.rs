@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{CAS_MISMATCH, OK};
 
-/// Values and their numbers. One counter runs over all keys.
+/// Values and their numbers. One counter numbers the writes of all keys.
 #[derive(Debug, Default)]
 pub(crate) struct SharedData {
     values: HashMap<String, (Vec<u8>, u32)>,

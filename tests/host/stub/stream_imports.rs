@@ -11,7 +11,7 @@ impl Host {
                 .stream()
                 .filter(|stream| stream.state != State::Forwarded)
                 .map(|stream| &mut stream.headers),
-            // Those are held by themselves.
+            // Envoy holds these by itself.
             1 => self.stream().map(|stream| &mut stream.trailers),
             6 => self.answer.as_mut().map(|(headers, _)| headers),
             _ => None,
