@@ -26,7 +26,7 @@ pub use presented::Presented;
 use replay::ProofId;
 
 /// `binding` of a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Binding {
     /// `binding: off`: anyone with the token may use it, whatever its `cnf` contains.
     Off,
@@ -91,22 +91,22 @@ const METHODS: [&str; 7] = ["jwk", "jwe", "kid", "jku", CERTIFICATE, "osc", KEY]
 impl Binding {
     /// The requirements on proofs of possession, if the filter checks them.
     #[must_use]
-    pub const fn dpop(self) -> Option<Dpop> {
+    pub const fn dpop(&self) -> Option<&Dpop> {
         match self {
             Self::Off => None,
-            Self::Checked { dpop, .. } => dpop,
+            Self::Checked { dpop, .. } => dpop.as_ref(),
         }
     }
 
     /// The requirements on nonces, if proofs must contain one.
     #[must_use]
-    pub fn nonces(self) -> Option<Nonces> {
-        self.dpop()?.nonce
+    pub fn nonces(&self) -> Option<&Nonces> {
+        self.dpop()?.nonce.as_ref()
     }
 
     /// Whether the check needs the client's certificate.
     #[must_use]
-    pub const fn needs_certificate(self) -> bool {
+    pub const fn needs_certificate(&self) -> bool {
         matches!(
             self,
             Self::Checked {
@@ -118,8 +118,8 @@ impl Binding {
 
     /// Whether the result for one request does not apply to the next request.
     #[must_use]
-    pub fn asks_each_request(self, jwt: &VerifiedJwt<'_>) -> bool {
-        self != Self::Off && jwt.members().any(|(name, _)| name == "cnf")
+    pub fn asks_each_request(&self, jwt: &VerifiedJwt<'_>) -> bool {
+        *self != Self::Off && jwt.members().any(|(name, _)| name == "cnf")
     }
 
     /// Checks that the client is the one to which the token was issued. Returns the proof, which must not be
@@ -129,7 +129,7 @@ impl Binding {
     ///
     /// Fails with the denial of the first check that fails.
     pub fn check(
-        self,
+        &self,
         jwt: &VerifiedJwt<'_>,
         presented: Presented<'_>,
         checks: Checks<'_>,
@@ -156,7 +156,7 @@ impl Binding {
         // an unknown method.
         if let Some(object) = &confirmation {
             let is_checked = |name: &str| match name {
-                CERTIFICATE => mtls != Check::Off,
+                CERTIFICATE => *mtls != Check::Off,
                 KEY => dpop.is_some(),
                 _ => false,
             };
@@ -168,11 +168,11 @@ impl Binding {
             }
         }
         match member(CERTIFICATE) {
-            None if mtls == Check::Required => return mismatch("no certificate in cnf"),
+            None if *mtls == Check::Required => return mismatch("no certificate in cnf"),
             None => {}
             Some(expected) => {
                 let expected = expected.as_str().ok_or_else(malformed)?;
-                let Some(shown) = certificate_hash(forwarded, presented.request) else {
+                let Some(shown) = certificate_hash(*forwarded, presented.request) else {
                     return mismatch("no client certificate");
                 };
                 // RFC 8705 section 3.1: "the base64url-encoded SHA-256 hash […] of the DER encoding of the

@@ -45,8 +45,9 @@ mod struct_message;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+pub use data_source::check_secret;
 pub use error::{ConfigError, ConfigProblem};
-pub use options::{Options, ReadKeys};
+pub use options::{FindSecret, Options, ReadKeys};
 
 use self::faults::{Faults, Home};
 use self::field::Object as _;
@@ -168,6 +169,7 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     let mut names = Names {
         has_doubles: options.has_doubles,
         read_keys: options.read_keys,
+        find_secret: options.find_secret,
         ..Names::default()
     };
     let (providers, faulty) = read_providers(&fields, &mut names)?;

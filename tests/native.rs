@@ -53,6 +53,8 @@ mod native_metadata;
 mod native_metrics;
 #[path = "native/routes.rs"]
 mod native_routes;
+#[path = "native/secrets.rs"]
+mod native_secrets;
 #[path = "native/sources.rs"]
 mod native_sources;
 #[path = "native/versions.rs"]

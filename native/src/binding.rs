@@ -9,6 +9,7 @@
 //! | `data` | its metadata, filter state and attributes |
 //! | `config` | the handle of a configuration: requests for keys |
 //! | `metrics` | counters, gauges and histograms |
+//! | `secrets` | secrets that Envoy gets |
 //! | `scheduler` | handles that any thread may use |
 //! | `process` | the log, the mode, and the loaded library |
 //! | `exports` | the functions that Envoy calls |
@@ -44,9 +45,11 @@ mod process;
 mod scheduler;
 mod stream;
 
+mod secrets;
 pub(crate) use config::{CallResult, ConfigHost};
 pub(crate) use declarations::{Attribute, Map, NotSent};
 pub(crate) use metrics::{LabelledId, MetricId, counts_without_stream};
 pub(crate) use process::{is_validation, log, log_enabled};
 pub(crate) use scheduler::{ConfigScheduler, Scheduler};
 pub(crate) use stream::Host;
+pub(crate) use secrets::{SecretId, has_secrets};

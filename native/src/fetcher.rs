@@ -89,6 +89,7 @@ impl Fetcher {
         };
         let context = Context::Main(host, &filter.metrics);
         filter.metrics.core.show_backend(&context, count);
+        filter.secrets.refresh(host);
         self.engine(|engine| engine.handle_shared(now(), &ProcessStore));
         self.report_events(filter, host);
     }
@@ -105,6 +106,7 @@ impl Fetcher {
     /// Time has passed, or a worker needs a key.
     pub(crate) fn tick(&self, filter: &Filter, host: ConfigHost<'_>) {
         let now = now();
+        filter.secrets.refresh(host);
         for event in filter.take_events() {
             self.engine(|engine| engine.handle_event(&event, now));
         }
@@ -216,7 +218,10 @@ impl Fetcher {
             self.show_gauges(filter, host, now);
         }
         let idle = now.after(Duration::from_millis(IDLE));
-        let next = self.engine(|engine| engine.next_timeout(now)).unwrap_or(idle);
+        let mut next = self.engine(|engine| engine.next_timeout(now)).unwrap_or(idle);
+        if !filter.secrets.is_empty() {
+            next = next.min(idle);
+        }
         filter.call_main_at(next.as_millis());
     }
 

@@ -14,6 +14,7 @@ use proxy_wasm_jwt::time::UnixTime;
 use crate::binding::{ConfigScheduler, Scheduler};
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::secrets::Secrets;
 use crate::store::Source;
 
 /// The most events on their way to the main thread. A flood of invented `kid`s displaces none of them. A
@@ -30,6 +31,7 @@ pub(crate) struct Filter {
     /// itself.
     pub(crate) text: Box<[u8]>,
     pub(crate) metrics: Metrics,
+    pub(crate) secrets: Secrets,
     /// Lives as long as the configuration.
     _sources: Vec<Arc<Source>>,
     /// The scheduler of the main thread; gone with the configuration.
@@ -63,12 +65,14 @@ impl Filter {
     pub(crate) fn new(
         text: &[u8],
         metrics: Metrics,
+        secrets: Secrets,
         sources: Vec<Arc<Source>>,
         scheduler: Option<ConfigScheduler>,
     ) -> Self {
         Self {
             text: text.into(),
             metrics,
+            secrets,
             _sources: sources,
             scheduler: Mutex::new(scheduler),
             main_due: AtomicU64::new(u64::MAX),

@@ -16,6 +16,7 @@ use crate::filter::Filter;
 use crate::logger::{self, now};
 use crate::metrics::Metrics;
 use crate::route::{self, RouteConfig};
+use crate::secrets::Secrets;
 use crate::source;
 use crate::store;
 use crate::stream::{Progress, Stream};
@@ -95,13 +96,26 @@ pub(crate) fn config_new(host: ConfigHost<'_>, _name: &[u8], text: &[u8]) -> Opt
         for warning in &config.warnings {
             log::warn!("configuration: {warning}");
         }
+        let secrets = match Secrets::subscribe(&config, host) {
+            Ok(secrets) => secrets,
+            Err(fault) => {
+                log::error!("configuration refused: {fault}");
+                return None;
+            }
+        };
         let metrics = Metrics::define(&config, host);
         let scheduler = match binding::is_validation() {
             true => None,
             false => host.scheduler(),
         };
         let is_watched = scheduler.is_some();
-        let filter = Arc::new(Filter::new(&text, metrics, store::sources_of(&config), scheduler));
+        let filter = Arc::new(Filter::new(
+            &text,
+            metrics,
+            secrets,
+            store::sources_of(&config),
+            scheduler,
+        ));
         fetcher::begin(&filter, config, host);
         if is_watched {
             let sleeper: Weak<Filter> = Arc::downgrade(&filter);

@@ -22,6 +22,7 @@
 //! | `crypto` | RSA and ECDSA, and the signatures that were verified |
 //! | `metadata` | JSON as dynamic metadata |
 //! | `metrics` | counters and gauges |
+//! | `secrets` | secrets that Envoy gets |
 //! | `source` | keys and secrets in files and in the environment |
 //! | `sync` | the locks and numbers that loom replaces in a test |
 //! | `text` | the text of a configuration, whoever has written it |
@@ -42,6 +43,7 @@ mod logger;
 mod metadata;
 mod metrics;
 mod route;
+mod secrets;
 mod source;
 mod store;
 mod stream;

@@ -55,6 +55,7 @@ impl Stream {
                 if !worker.config.policy.requirement_map.is_empty() {
                     self.request.replace(Some(request.clone()));
                 }
+                self.filter.secrets.complete(host);
                 worker.handle_request(host, self.stream_id, request)
             }
             None => Decision::Deny(malformed("headers")),

@@ -10,7 +10,7 @@ use proxy_wasm_jwt::config::{self, ConfigError, Options, ReadKeys};
 use proxy_wasm_jwt::json::{Json, Kind};
 use proxy_wasm_jwt::settings::Config;
 
-use crate::store;
+use crate::{secrets, store};
 
 /// The largest whole number up to which every whole number is a double.
 const DENSE: i128 = 1 << 53;
@@ -19,6 +19,7 @@ const DENSE: i128 = 1 << 53;
 const OF_TEXT: Options = Options {
     has_doubles: false,
     read_keys: ReadKeys(store::local_keys),
+    find_secret: Some(secrets::find),
 };
 
 /// Reads a configuration.

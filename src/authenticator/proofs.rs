@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use super::decision::{Decision, Outcome};
 use super::engine::Authenticator;
-use crate::binding::nonce::{NonceSecret, Nonces};
+use crate::binding::nonce::{NonceSecret, Nonces, SecretSource};
 use crate::binding::replay::{Entered, ProofId};
 use crate::denial::Reason;
 use crate::request::RequestHead;
@@ -53,7 +53,7 @@ impl Authenticator {
     /// Finds the secret of all workers for nonces, if a provider requires nonces and has no secret of its
     /// own. Until the engine knows it, it refuses proofs that need it.
     pub(super) fn agree_on_nonces(&mut self, store: &dyn SharedStore) {
-        let lacks_secret = |nonces: Nonces| nonces.secret.is_none();
+        let lacks_secret = |nonces: &Nonces| nonces.secret == SecretSource::Process;
         let mut providers = self.config.providers.iter();
         if self.nonce_secret.is_some()
             || !providers.any(|provider| provider.binding.nonces().is_some_and(lacks_secret))

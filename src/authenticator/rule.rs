@@ -136,7 +136,7 @@ impl Authenticator {
         });
         let fresh_nonce = || {
             let nonces = self.config.provider(denial.provider?)?.binding.nonces()?;
-            Some(nonces.secret.or(self.nonce_secret)?.issue(now))
+            Some(nonces.secret(self.nonce_secret.as_ref())?.issue(now))
         };
         Refusal {
             denial: denial.under(rule.choice),

@@ -22,7 +22,7 @@ use crate::request::RequestHead;
 use crate::time::UnixTime;
 
 /// `binding.dpop`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dpop {
     /// Every token must be bound to a key.
     pub required: bool,
@@ -150,14 +150,14 @@ impl Dpop {
         // Also before the signature, but after every fault that a nonce would not repair.
         if let Some(nonces) = &self.nonce {
             let required = |detail| Denial::new(Reason::ProofNonce).with_detail(detail);
-            let secret = nonces.secret.as_ref().or(presented.nonce_secret);
+            let secret = nonces.secret(presented.nonce_secret);
             // The challenge needs the nonce as well, so the client is not at fault.
             let secret = secret
                 .ok_or_else(|| Denial::new(Reason::KeysUnavailable).with_detail("no secret for nonces"))?;
             if claims.member("nonce").is_none() {
                 return Err(required("no nonce"));
             }
-            if !nonces.accept(&text("nonce")?, secret, now) {
+            if !nonces.accept(&text("nonce")?, &secret, now) {
                 return Err(required("a nonce that is old, or not ours"));
             }
         }

@@ -5,6 +5,7 @@
 //! comes from [`crate::config`] or from the host.
 
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,12 +16,35 @@ use sha2::{Digest as _, Sha256};
 use crate::time::UnixTime;
 
 /// `binding.dpop.nonce`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nonces {
     /// The lifetime of a nonce.
     pub lifetime: Duration,
-    /// `secret`; without it the process generates one.
-    pub secret: Option<NonceSecret>,
+    /// `secret`.
+    pub secret: SecretSource,
+}
+
+/// The origin of the secret of nonces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The process generates it.
+    Process,
+    /// It is in the configuration.
+    Configured(NonceSecret),
+    /// The host gets it under a name.
+    Named(NamedSecret),
+}
+
+/// A secret that the host gets under a name, at any time, and may replace. All engines that have this value
+/// see the same secret.
+#[derive(Clone, Debug)]
+pub struct NamedSecret(Arc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    name: Box<str>,
+    sds_config: Option<Box<str>>,
+    current: RwLock<Option<NonceSecret>>,
 }
 
 /// The secret from which nonces are made.
@@ -33,6 +57,56 @@ const TAG: usize = 16;
 
 /// The prefix of the text under the MAC: a MAC with the same secret for another purpose is no nonce.
 const PURPOSE: &[u8] = b"proxy-wasm-jwt/1/nonce/";
+
+impl NamedSecret {
+    /// A secret with this name that did not arrive yet. `sds_config` is Envoy's `ConfigSource` as JSON.
+    #[must_use]
+    pub fn new(name: &str, sds_config: Option<&str>) -> Self {
+        Self(Arc::new(Named {
+            name: name.into(),
+            sds_config: sds_config.map(Box::from),
+            current: RwLock::default(),
+        }))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Envoy's `ConfigSource` for it, as JSON.
+    #[must_use]
+    pub fn sds_config(&self) -> Option<&str> {
+        self.0.sds_config.as_deref()
+    }
+
+    /// Whether anything else has this secret.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// The secret as it last arrived.
+    #[must_use]
+    pub fn current(&self) -> Option<NonceSecret> {
+        // A secret is written as a whole, so it is complete even after a panic.
+        *self.0.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the secret. The nonces that were made with the previous one are no longer valid.
+    pub fn replace(&self, secret: NonceSecret) {
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = Some(secret);
+    }
+}
+
+impl PartialEq for NamedSecret {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for NamedSecret {}
 
 impl NonceSecret {
     /// The length of a secret.
@@ -85,6 +159,16 @@ impl fmt::Debug for NonceSecret {
 }
 
 impl Nonces {
+    /// The secret. `of_process` is the one that the process has generated.
+    #[must_use]
+    pub fn secret(&self, of_process: Option<&NonceSecret>) -> Option<NonceSecret> {
+        match &self.secret {
+            SecretSource::Process => of_process.copied(),
+            SecretSource::Configured(secret) => Some(*secret),
+            SecretSource::Named(named) => named.current(),
+        }
+    }
+
     /// Whether the nonce was made with this secret, and is not too old. A nonce from a clock ahead of this
     /// one is valid for as long.
     #[must_use]
@@ -110,7 +194,7 @@ mod tests {
 
     const NONCES: Nonces = Nonces {
         lifetime: Duration::from_secs(10),
-        secret: None,
+        secret: SecretSource::Process,
     };
 
     fn secret() -> NonceSecret {
@@ -178,5 +262,25 @@ mod tests {
     #[test]
     fn a_secret_is_not_shown() {
         assert_eq!(format!("{:?}", secret()), "NonceSecret(…)");
+        let named = NamedSecret::new("nonces", None);
+        named.replace(secret());
+        assert!(!format!("{named:?}").contains('7'));
+    }
+
+    #[test]
+    fn a_named_secret_is_that_of_its_host_and_never_that_of_the_process() {
+        let named = NamedSecret::new("nonces", None);
+        let nonces = Nonces {
+            secret: SecretSource::Named(named.clone()),
+            ..NONCES
+        };
+        assert_eq!(nonces.secret(Some(&secret())), None);
+        let now = UnixTime::from_secs(100);
+        let [old, new] = [1, 2].map(|byte| NonceSecret([byte; 32]));
+        named.replace(old);
+        assert_eq!(nonces.secret(Some(&secret())), Some(old));
+        named.replace(new);
+        assert_eq!(nonces.secret(None), Some(new));
+        assert!(!nonces.accept(&old.issue(now), &new, now));
     }
 }

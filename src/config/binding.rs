@@ -6,8 +6,9 @@ use super::node::Node;
 use super::reader::FlagOrFields;
 use super::{Names, algorithms, data_source};
 use crate::binding::dpop::{Dpop, DpopFields};
-use crate::binding::nonce::{NonceSecret, Nonces};
+use crate::binding::nonce::{NonceSecret, Nonces, SecretSource};
 use crate::binding::{Binding, Check, Element, Forwarded};
+use crate::json::Kind;
 use crate::provider::Provider;
 
 /// Envoy reads `off` without quotation marks in YAML as `false`.
@@ -63,7 +64,7 @@ fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError
     let required = fields.value(DpopObject::required)?;
     let window = fields.value(DpopObject::window)?;
     let nonce = match fields.get(DpopObject::nonce) {
-        Some(node) => read_nonces(node)?,
+        Some(node) => read_nonces(node, names)?,
         None => None,
     };
     let algorithms = algorithms::read(fields.get(DpopObject::algorithms))?;
@@ -96,7 +97,7 @@ pub(super) fn remember_for_widest_window(providers: &mut [Provider]) {
     }
 }
 
-fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, Box<ConfigError>> {
+fn read_nonces(node: &Node<'_>, names: &Names) -> Result<Option<Nonces>, Box<ConfigError>> {
     let fields = match node.flag_or_fields(NonceObject)? {
         FlagOrFields::Flag(false) => return Ok(None),
         FlagOrFields::Flag(true) => node.without_fields(NonceObject),
@@ -104,16 +105,39 @@ fn read_nonces(node: &Node<'_>) -> Result<Option<Nonces>, Box<ConfigError>> {
     };
     Ok(Some(Nonces {
         lifetime: fields.value(NonceObject::lifetime)?,
-        secret: fields.get(NonceObject::secret).map(read_secret).transpose()?,
+        secret: match fields.get(NonceObject::secret) {
+            Some(node) => read_secret(node, names)?,
+            None => SecretSource::Process,
+        },
     }))
 }
 
-fn read_secret(node: &Node<'_>) -> Result<NonceSecret, Box<ConfigError>> {
+/// Envoy's `DataSource` in the configuration itself, or its `SdsSecretConfig`.
+fn read_secret(node: &Node<'_>, names: &Names) -> Result<SecretSource, Box<ConfigError>> {
+    let instead =
+        "write the secret into `inline_string`, or leave `secret` out: then each process makes its own";
+    let fields = node.fields(NonceSecretObject)?;
+    let sds_config = fields.get(NonceSecretObject::sds_config);
+    if let Some(node) = fields.get(NonceSecretObject::name).or(sds_config) {
+        let Some(find) = names.find_secret else {
+            return Err(node.invalid(format!(
+                "only the native module gets secrets from Envoy; {instead}"
+            )));
+        };
+        let name = fields.require(NonceSecretObject::name)?.text()?;
+        if fields.len() > 1_usize.saturating_add(usize::from(sds_config.is_some())) {
+            return Err(node.invalid("excludes all fields but `sds_config`"));
+        }
+        let sds_config = match sds_config {
+            Some(node) if node.value().kind() != Kind::Object => return Err(node.wrong_type("object")),
+            node => node.map(Node::value),
+        };
+        return Ok(SecretSource::Named(find(
+            &name,
+            sds_config.map(|json| json.text()),
+        )));
+    }
     let written = data_source::written!(node, NonceSecretObject);
-    let secret = data_source::read_secret(
-        node,
-        written,
-        "write the secret into `inline_string`, or leave `secret` out: then each process makes its own",
-    )?;
-    Ok(NonceSecret::derive(&secret))
+    let secret = data_source::read_secret(node, written, instead)?;
+    Ok(SecretSource::Configured(NonceSecret::derive(&secret)))
 }

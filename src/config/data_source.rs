@@ -72,12 +72,21 @@ pub(super) fn read_secret(
     instead: &str,
 ) -> Result<Vec<u8>, Box<ConfigError>> {
     let (inline, secret) = read(node, written, instead)?;
+    check_secret(&secret).map_err(|fault| inline.invalid(fault))?;
+    Ok(secret)
+}
+
+/// Checks that a secret of the operator is long enough, and no placeholder.
+///
+/// # Errors
+///
+/// Fails with the fault, which does not contain the secret.
+pub fn check_secret(secret: &[u8]) -> Result<(), &'static str> {
     if secret.starts_with(b"${") || secret.starts_with(b"{{") {
-        // The message omits the text, because it may be a secret.
-        return Err(inline.invalid("is a placeholder that was not replaced"));
+        return Err("is a placeholder that was not replaced");
     }
     if secret.len() < SHORTEST_SECRET {
-        return Err(inline.invalid("must hold at least 32 bytes, made at random: openssl rand -base64 32"));
+        return Err("must hold at least 32 bytes, made at random: openssl rand -base64 32");
     }
-    Ok(secret)
+    Ok(())
 }

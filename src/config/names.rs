@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::locations::Locations;
-use super::options::ReadKeys;
+use super::options::{FindSecret, ReadKeys};
 use crate::forward::OwnedHeaders;
 use crate::ids::{ConditionId, FieldId, MatcherId, ScopesId};
 use crate::pattern::PatternSet;
@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) has_doubles: bool,
     /// The reader of `local_jwks`.
     pub(super) read_keys: ReadKeys,
+    /// The finder of secrets that the host gets under a name.
+    pub(super) find_secret: Option<FindSecret>,
     pub(super) wanted: WantedFields,
     pub(super) locations: Locations,
     pub(super) owned_headers: OwnedHeaders,

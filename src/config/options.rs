@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::binding::nonce::NamedSecret;
 use crate::jose::{JwkSet, JwksFault, ParsedJwkSet};
 
 /// How a host reads a configuration.
@@ -11,6 +12,8 @@ pub struct Options {
     pub has_doubles: bool,
     /// The reader of `local_jwks`.
     pub read_keys: ReadKeys,
+    /// The finder of secrets that the host gets under a name. A host without one refuses their names.
+    pub find_secret: Option<FindSecret>,
 }
 
 impl Options {
@@ -21,6 +24,9 @@ impl Options {
         }
     }
 }
+
+/// Finds a secret by its name and by Envoy's `ConfigSource` for it, as JSON.
+pub type FindSecret = fn(&str, Option<&str>) -> NamedSecret;
 
 /// Reads a JWKS document. A host whose engines share memory hands in a function that returns the keys of a
 /// document which another engine has read, so that it is parsed once.

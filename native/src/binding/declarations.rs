@@ -83,6 +83,10 @@ unsafe extern "C" {
 pub(super) type ChangeMetric = unsafe extern "C" fn(*mut c_void, usize, *const Buffer, usize, u64) -> c_int;
 /// `(filter, namespace, serialized google.protobuf.Struct)`: `..._set_dynamic_metadata_struct`.
 pub(super) type SetStruct = unsafe extern "C" fn(*mut c_void, Buffer, Buffer);
+/// `(config, name, ConfigSource as JSON or nothing)`: `..._config_generic_secret_subscribe`.
+pub(super) type SubscribeSecret = unsafe extern "C" fn(*mut c_void, Buffer, Buffer) -> usize;
+/// `(filter or config, id, result)`: `..._get_generic_secret` and `..._config_get_generic_secret`.
+pub(super) type GetSecret = unsafe extern "C" fn(*mut c_void, usize, *mut Buffer) -> bool;
 
 /// Functions that only newer versions of Envoy export. An older Envoy could not resolve them as linked
 /// symbols, and would not load the module. The module looks them up by name, once.
@@ -96,6 +100,12 @@ pub(super) struct Newer {
     pub(super) record: Option<ChangeMetric>,
     /// From 1.40 on.
     pub(super) set_metadata: Option<SetStruct>,
+    /// From 1.40 on.
+    pub(super) subscribe_secret: Option<SubscribeSecret>,
+    /// From 1.40 on.
+    pub(super) config_secret: Option<GetSecret>,
+    /// From 1.40 on.
+    pub(super) stream_secret: Option<GetSecret>,
 }
 
 pub(super) fn newer() -> &'static Newer {
@@ -110,6 +120,10 @@ pub(super) fn newer() -> &'static Newer {
             // SAFETY: Envoy's functions of these names have this type in every version that has them.
             find(name).map(|found| unsafe { std::mem::transmute::<NonNull<c_void>, ChangeMetric>(found) })
         };
+        let secret = |name| {
+            // SAFETY: as above.
+            find(name).map(|found| unsafe { std::mem::transmute::<NonNull<c_void>, GetSecret>(found) })
+        };
         Newer {
             increment_counter: metric(c"envoy_dynamic_module_callback_http_filter_config_increment_counter"),
             set_gauge: metric(c"envoy_dynamic_module_callback_http_filter_config_set_gauge"),
@@ -118,6 +132,15 @@ pub(super) fn newer() -> &'static Newer {
                 // SAFETY: as above.
                 |found| unsafe { std::mem::transmute::<NonNull<c_void>, SetStruct>(found) },
             ),
+            subscribe_secret: find(
+                c"envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe",
+            )
+            .map(
+                // SAFETY: as above.
+                |found| unsafe { std::mem::transmute::<NonNull<c_void>, SubscribeSecret>(found) },
+            ),
+            config_secret: secret(c"envoy_dynamic_module_callback_http_filter_config_get_generic_secret"),
+            stream_secret: secret(c"envoy_dynamic_module_callback_http_filter_get_generic_secret"),
         }
     })
 }

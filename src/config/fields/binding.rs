@@ -74,6 +74,8 @@ object! {
         filename: Refused = Refused;
         environment_variable: Refused = Refused;
         watched_directory: Refused = Refused;
+        name: Refused = Refused, fix "write the name of the secret";
+        sds_config: Refused = Refused;
     }
     relations [
         some([present(Self::inline_string), present(Self::inline_bytes)]),
