@@ -223,7 +223,12 @@ pub(crate) fn stream_complete(stream: &Stream) {
     let _ = guard(|| stream.handle_end());
 }
 
-pub(crate) fn stream_destroy(stream: Box<Stream>) {
+/// A hook has returned. If Envoy has ended the stream meanwhile, this is the last reference.
+pub(crate) fn stream_release(stream: Rc<Stream>) {
+    let _ = guard(|| drop(stream));
+}
+
+pub(crate) fn stream_destroy(stream: Rc<Stream>) {
     let _ = guard(|| {
         stream.handle_end();
         drop(stream);

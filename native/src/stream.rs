@@ -94,6 +94,8 @@ impl Stream {
         let held = self.held.borrow().clone();
         let Some(held) = held else { return };
         worker.decide_waiting(&self.filter);
+        // Before the outcome: Envoy may end the stream while it is carried out.
+        worker.report_events(&self.filter, host);
         match held.outcome.take() {
             Outcome::Waiting => {}
             Outcome::Decided(decision) => {
@@ -108,7 +110,6 @@ impl Stream {
                 send(host, &LocalReply::fault("jwt_panic"));
             }
         }
-        worker.report_events(&self.filter, host);
         // The last action: Envoy continues the request within this call.
         if self.progress.get() == Progress::Forwarded {
             host.resume();

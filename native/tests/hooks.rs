@@ -21,11 +21,65 @@
 mod envoy;
 mod events;
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use events::Worker;
 use proxy_wasm_jwt::jose::JwkSet;
+
+/// An allocator that sees a later use of freed memory without a sanitizer, too. It spoils what is freed, and
+/// keeps it for a while to see whether anybody writes there.
+struct Spoiling;
+
+/// A byte that no address and no length consists of.
+const SPOILT: u8 = 0xdd;
+
+/// The module's part of a stream is smaller.
+const LARGEST_KEPT: usize = 256;
+
+/// The memory that was freed last, as addresses.
+static FREED: Mutex<Freed> = Mutex::new(Freed {
+    next: 0,
+    all: [None; 512],
+});
+
+struct Freed {
+    next: usize,
+    all: [Option<(usize, Layout)>; 512],
+}
+
+unsafe impl GlobalAlloc for Spoiling {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        unsafe { memory.write_bytes(SPOILT, layout.size()) };
+        if layout.size() > LARGEST_KEPT {
+            return unsafe { System.dealloc(memory, layout) };
+        }
+        let oldest = {
+            let mut freed = FREED.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = freed.next;
+            freed.next = (next + 1) % freed.all.len();
+            freed.all[next].replace((memory.expose_provenance(), layout))
+        };
+        let Some((address, layout)) = oldest else { return };
+        let memory = std::ptr::with_exposed_provenance_mut::<u8>(address);
+        let bytes = unsafe { std::slice::from_raw_parts(memory, layout.size()) };
+        if bytes.iter().any(|byte| *byte != SPOILT) {
+            // The test's own output would allocate memory.
+            let _ = std::io::stderr().write_all(b"memory was written after it was freed\n");
+            std::process::abort();
+        }
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static SPOILING: Spoiling = Spoiling;
 
 /// Events of one run.
 const EVENTS: usize = 600;

@@ -40,13 +40,16 @@ fn decisions_waiting_keys_and_metrics_work() {
         );
     let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
     let good = token().claim("sub", "alice").mint();
-    // The request waits for its keys, with its body.
+    // Two requests wait for their keys, one of them with its body.
+    let forged = [&good[..good.len() - 8], "AAAAAAAA"].concat();
+    let refused = stack.client.start(Request::get("/orders").bearer(&forged));
     let echo = stack
         .client
         .request(Request::post("/orders", "a body").bearer(&good))
         .echo();
     let sub = echo.headers.iter().find(|(name, _)| name == "x-jwt-sub");
     assert_eq!(sub.map(|(_, value)| value.as_str()), Some("alice"));
+    assert_eq!(refused.wait().reason().as_deref(), Some("signature_invalid"));
     assert_eq!(stack.client.get("/orders").status, 401);
     assert_eq!(stack.status(&token().expires_in(-600).mint()), 401);
     let grpc = Request::post("/pkg.Service/Method", "").header("content-type", "application/grpc");
@@ -69,7 +72,7 @@ fn decisions_waiting_keys_and_metrics_work() {
     }
     assert!(stack.envoy.stat("wasmcustom.jwt.allowed") >= 2);
 
-    let lines = stack.envoy.wait_for_access_log(5);
+    let lines = stack.envoy.wait_for_access_log(6);
     let metadata = if minor(&stack) >= 40 { "alice" } else { "-" };
     let expected = format!("200 via_upstream corp {metadata}");
     assert!(lines.contains(&expected), "{expected} is not in {lines:?}");

@@ -1,10 +1,11 @@
 //! The callbacks that Envoy exports, with the least behind them that the interface promises.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int, c_void};
 use std::io::Write as _;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use std::slice;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Clone, Copy)]
@@ -49,6 +50,9 @@ pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 /// A key of the dynamic metadata and the value that it was given, if any.
 pub(crate) type Metadata = (Vec<u8>, Option<Vec<u8>>);
 
+/// What Envoy does within a call of the module that answers a request (`true`) or lets it continue.
+pub(crate) type Within = fn(&Stream, bool);
+
 /// A stream as this Envoy has it.
 #[derive(Default)]
 pub(crate) struct Stream {
@@ -59,6 +63,14 @@ pub(crate) struct Stream {
     pub(crate) route: RefCell<Option<*const c_void>>,
     pub(crate) metadata: RefCell<Vec<Metadata>>,
     pub(crate) worker: u32,
+    /// The module's part of it.
+    pub(crate) ours: Cell<Option<*const c_void>>,
+    /// Done once, within the next such call.
+    pub(crate) within: Cell<Option<Within>>,
+    /// The module must not call anything with the stream any more.
+    pub(crate) has_ended: Cell<bool>,
+    /// Envoy has no scheduler for it.
+    pub(crate) has_no_scheduler: bool,
     /// Results that the module may read until the hook returns.
     pub(crate) lent: RefCell<Vec<Vec<u8>>>,
 }
@@ -68,6 +80,13 @@ impl Stream {
     pub(crate) fn take_back(&self) {
         for mut bytes in self.lent.borrow_mut().drain(..) {
             bytes.fill(b'#');
+        }
+    }
+
+    /// Goes on within a call of the module.
+    fn go_on(&self, is_answered: bool) {
+        if let Some(run) = self.within.take() {
+            run(self, is_answered);
         }
     }
 
@@ -94,11 +113,28 @@ pub(crate) static SCHEDULERS: AtomicUsize = AtomicUsize::new(0);
 #[derive(Default)]
 pub(crate) struct Config {
     pub(crate) calls: RefCell<Vec<u64>>,
+    /// The module's part of it.
+    pub(crate) ours: Cell<Option<*const c_void>>,
+    /// What Envoy does within a request for keys that it cannot send.
+    pub(crate) within: Cell<Option<fn(&Self)>>,
     last_call: RefCell<u64>,
+    /// Results that the module may read until the hook returns.
+    lent: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Config {
+    /// Frees what was handed out: the hook has returned.
+    pub(crate) fn take_back(&self) {
+        for mut bytes in self.lent.borrow_mut().drain(..) {
+            bytes.fill(b'#');
+        }
+    }
 }
 
 fn stream<'s>(stream: *mut c_void) -> &'s Stream {
-    unsafe { &*stream.cast::<Stream>() }
+    let stream = unsafe { &*stream.cast::<Stream>() };
+    assert!(!stream.has_ended.get(), "a call with a stream that has ended");
+    stream
 }
 
 fn write(to: *mut Buffer, value: Buffer) {
@@ -212,6 +248,7 @@ extern "C" fn envoy_dynamic_module_callback_http_send_response(
     assert!(details.read().starts_with(b"jwt_"));
     stream.responses.borrow_mut().push(status);
     stream.take_back();
+    stream.go_on(true);
 }
 
 #[unsafe(no_mangle)]
@@ -320,7 +357,9 @@ extern "C" fn envoy_dynamic_module_callback_get_most_specific_route_config(
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_callback_http_filter_continue_decoding(filter: *mut c_void) {
-    *stream(filter).resumed.borrow_mut() += 1;
+    let stream = stream(filter);
+    *stream.resumed.borrow_mut() += 1;
+    stream.go_on(false);
 }
 
 /// A scheduler is a box, so that a sanitizer sees it used after it was deleted.
@@ -339,8 +378,11 @@ fn scheduler_delete(scheduler: *mut c_void) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_callback_http_filter_scheduler_new(_: *mut c_void) -> *mut c_void {
-    scheduler_new()
+extern "C" fn envoy_dynamic_module_callback_http_filter_scheduler_new(filter: *mut c_void) -> *mut c_void {
+    match stream(filter).has_no_scheduler {
+        true => null_mut(),
+        false => scheduler_new(),
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -391,7 +433,12 @@ extern "C" fn envoy_dynamic_module_callback_http_filter_config_http_callout(
     }
     match cluster.read().as_slice() {
         b"absent" => 2,
-        b"full" => 4,
+        b"full" => {
+            if let Some(run) = config.within.get() {
+                run(config);
+            }
+            4
+        }
         _ => {
             let mut last = config.last_call.borrow_mut();
             *last += 1;
@@ -442,7 +489,8 @@ macro_rules! take_values {
         $(
             #[unsafe(no_mangle)]
             extern "C" fn $name(filter: *mut c_void, id: usize, _: *const Buffer, count: usize, _: u64) -> c_int {
-                assert!(id > 0 && count == 0 && !filter.is_null());
+                assert!(id > 0 && count == 0);
+                stream(filter);
                 0
             }
         )*
@@ -462,9 +510,108 @@ extern "C" fn envoy_dynamic_module_callback_http_filter_increment_counter(
     count: usize,
     value: u64,
 ) -> c_int {
-    assert!(id > 0 && value > 0 && !filter.is_null());
+    assert!(id > 0 && value > 0);
+    stream(filter);
     for index in 0..count {
         assert!(!unsafe { *labels.add(index) }.read().is_empty());
     }
     0
+}
+
+// --- functions that the module looks up by name
+
+/// How often each of them was called: a test that reaches none of them proves nothing.
+pub(crate) static NEWER: [AtomicUsize; 5] = [const { AtomicUsize::new(0) }; 5];
+
+/// The secret that this Envoy has. Empty before it has arrived.
+pub(crate) static SECRET: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+fn config<'c>(config: *mut c_void) -> &'c Config {
+    unsafe { &*config.cast::<Config>() }
+}
+
+/// The three callbacks that change a metric without a stream.
+macro_rules! change_metrics {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name(
+                handle: *mut c_void,
+                id: usize,
+                labels: *const Buffer,
+                count: usize,
+                _: u64,
+            ) -> c_int {
+                assert!(id > 0);
+                config(handle);
+                for index in 0..count {
+                    assert!(!unsafe { *labels.add(index) }.read().is_empty());
+                }
+                NEWER[0].fetch_add(1, Ordering::Relaxed);
+                0
+            }
+        )*
+    };
+}
+
+change_metrics! {
+    envoy_dynamic_module_callback_http_filter_config_increment_counter
+    envoy_dynamic_module_callback_http_filter_config_set_gauge
+    envoy_dynamic_module_callback_http_filter_config_record_histogram_value
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_set_dynamic_metadata_struct(
+    filter: *mut c_void,
+    namespace: Buffer,
+    message: Buffer,
+) {
+    stream(filter);
+    assert_eq!(namespace.read(), b"envoy.filters.http.jwt_authn");
+    // A map's entry is a message in field 1.
+    assert_eq!(message.read().first(), Some(&0x0a));
+    NEWER[1].fetch_add(1, Ordering::Relaxed);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(
+    handle: *mut c_void,
+    name: Buffer,
+    source: Buffer,
+) -> usize {
+    assert!(
+        config(handle).ours.get().is_none(),
+        "only while the configuration is made"
+    );
+    assert!(source.pointer.is_null() || source.read().starts_with(b"{"));
+    NEWER[2].fetch_add(1, Ordering::Relaxed);
+    usize::from(name.read().starts_with(b"nonces"))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_config_get_generic_secret(
+    handle: *mut c_void,
+    id: usize,
+    value: *mut Buffer,
+) -> bool {
+    assert_eq!(id, 1);
+    NEWER[3].fetch_add(1, Ordering::Relaxed);
+    let secret = SECRET.lock().unwrap().clone();
+    let is_there = !secret.is_empty();
+    write(value, Buffer::of(&secret));
+    config(handle).lent.borrow_mut().push(secret);
+    is_there
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_filter_get_generic_secret(
+    filter: *mut c_void,
+    id: usize,
+    value: *mut Buffer,
+) -> bool {
+    assert_eq!(id, 1);
+    NEWER[4].fetch_add(1, Ordering::Relaxed);
+    let secret = SECRET.lock().unwrap().clone();
+    write(value, stream(filter).lend(&secret));
+    !secret.is_empty()
 }

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use minting::{Algorithm, SigningKey, Token, jwks};
 
-use crate::envoy::{Buffer, Config, Field, Fields, SCHEDULERS, Stream};
+use crate::envoy::{Buffer, Config, Field, Fields, NEWER, SCHEDULERS, SECRET, Stream};
 
 // The crate that exports these functions; the name links it.
 use jwt as _;
@@ -42,6 +42,7 @@ const CONFIG: &str = r#"{
         "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
         "from_params": ["access_token"],
         "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
+        "binding": {"dpop": {"nonce": {"secret": {"name": "nonces", "sds_config": {"ads": {}}}}}},
         "payload_in_metadata": "claims", "failed_status_in_metadata": "failure"
     }},
     "rules": [{"match": {"path": "/open"}}, {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}],
@@ -193,6 +194,7 @@ pub(crate) struct Reached {
     resumed: AtomicUsize,
     refused_later: AtomicUsize,
     answers: AtomicUsize,
+    ended_within: AtomicUsize,
 }
 
 pub(crate) static REACHED: LazyLock<Reached> = LazyLock::new(Reached::default);
@@ -207,9 +209,14 @@ impl Reached {
             ("resumed", &self.resumed),
             ("refused after a wait", &self.refused_later),
             ("answers to fetches", &self.answers),
+            ("ended within a call", &self.ended_within),
         ] {
             let count = count.load(Ordering::Relaxed);
             assert!(count >= 3, "{what}: {count}");
+        }
+        for (index, count) in NEWER.iter().enumerate() {
+            let count = count.load(Ordering::Relaxed);
+            assert!(count >= 3, "function {index} that the module looks up: {count}");
         }
     }
 }
@@ -343,10 +350,12 @@ impl Open {
             route: RefCell::new(route.filter(|_| chance.below(4) == 0)),
             metadata: RefCell::new(metadata),
             worker,
+            has_no_scheduler: chance.below(16) == 0,
             ..Stream::default()
         });
         let ours = envoy_dynamic_module_on_http_filter_new(filter, Self::pointer(&envoy));
         assert!(!ours.is_null(), "older Envoys go on with a null");
+        envoy.ours.set(Some(ours));
         Self {
             envoy,
             ours,
@@ -371,7 +380,19 @@ impl Open {
         assert!(responses == 0 || resumed == 0, "answered and resumed");
     }
 
+    /// Decides what Envoy does within the next call of the module.
+    fn prepare(&self, chance: &mut Chance<'_>) {
+        self.envoy.within.set(match chance.below(4) {
+            0 => Some(continue_within),
+            1 => Some(end_within),
+            _ => None,
+        });
+    }
+
     fn event(&mut self, chance: &mut Chance<'_>) {
+        if self.envoy.has_ended.get() {
+            return;
+        }
         if !self.has_headers {
             self.has_headers = true;
             let status = envoy_dynamic_module_on_http_filter_request_headers(self.stream(), self.ours, false);
@@ -416,6 +437,7 @@ impl Open {
                 assert!(!trailers.iter().any(|(name, _)| name == b"x-jwt-sub"));
             }
             2 if !is_over => {
+                self.prepare(chance);
                 envoy_dynamic_module_on_http_filter_response_headers(self.stream(), self.ours, false);
             }
             3 => {
@@ -423,6 +445,7 @@ impl Open {
                 envoy_dynamic_module_on_http_filter_response_trailers(self.stream(), self.ours);
             }
             _ => {
+                self.prepare(chance);
                 let before = (self.envoy.responses.borrow().len(), *self.envoy.resumed.borrow());
                 envoy_dynamic_module_on_http_filter_scheduled(self.stream(), self.ours, chance.next());
                 let after = (self.envoy.responses.borrow().len(), *self.envoy.resumed.borrow());
@@ -433,16 +456,61 @@ impl Open {
                 }
             }
         }
+        self.envoy.within.set(None);
         self.check();
     }
 
     fn close(self, chance: &mut Chance<'_>) {
+        if self.envoy.has_ended.get() {
+            return;
+        }
         if chance.below(2) == 0 {
             envoy_dynamic_module_on_http_filter_stream_complete(self.stream(), self.ours);
         }
         envoy_dynamic_module_on_http_filter_destroy(self.ours);
         self.check();
     }
+}
+
+/// The filters behind this one take the request, and the upstream responds, while the module still waits for
+/// its call to return.
+fn continue_within(envoy: &Stream, is_answered: bool) {
+    let (stream, ours) = (Open::pointer(envoy), envoy.ours.get().expect("a stream"));
+    if !is_answered {
+        let status = envoy_dynamic_module_on_http_filter_request_body(stream, ours, false);
+        assert_eq!(status, 0, "the body of a request that continues");
+        envoy_dynamic_module_on_http_filter_request_trailers(stream, ours);
+        envoy_dynamic_module_on_http_filter_response_headers(stream, ours, true);
+    }
+}
+
+/// The same, and the stream ends: Envoy gives the module its part back.
+fn end_within(envoy: &Stream, is_answered: bool) {
+    continue_within(envoy, is_answered);
+    let (stream, ours) = (Open::pointer(envoy), envoy.ours.get().expect("a stream"));
+    envoy_dynamic_module_on_http_filter_stream_complete(stream, ours);
+    envoy_dynamic_module_on_http_filter_destroy(ours);
+    envoy.has_ended.set(true);
+    note(&REACHED.ended_within);
+}
+
+/// Envoy answers a request for keys itself, while the module still waits for its number.
+fn answer_within(config: &Config) {
+    let Some(filter) = config.ours.get() else { return };
+    let status = Field {
+        name: Buffer::of(b":status"),
+        value: Buffer::of(b"503"),
+    };
+    envoy_dynamic_module_on_http_filter_config_http_callout_done(
+        config_pointer(config),
+        filter,
+        1,
+        0,
+        &raw const status,
+        1,
+        null(),
+        0,
+    );
 }
 
 /// A configuration, its streams and its requests for keys.
@@ -457,18 +525,23 @@ fn config_pointer(config: &Config) -> *mut c_void {
 }
 
 fn new_filter(config: &Config, text: &[u8]) -> *const c_void {
-    envoy_dynamic_module_on_http_filter_config_new(
+    config.ours.set(None);
+    let filter = envoy_dynamic_module_on_http_filter_config_new(
         config_pointer(config),
         Buffer::of(b"jwt"),
         Buffer::of(text),
-    )
+    );
+    config.take_back();
+    config.ours.set((!filter.is_null()).then_some(filter));
+    filter
 }
 
-/// A different path for each world, so that none finds the keys of another.
+/// A different path and secret for each world, so that none finds those of another.
 fn text(cluster: &str, world: u64) -> String {
     CONFIG
         .replace("CLUSTER", cluster)
         .replace("/jwks", &format!("/jwks-{world}"))
+        .replace("nonces", &format!("nonces-{world}"))
 }
 
 impl World {
@@ -518,6 +591,7 @@ impl World {
             chunks,
             chunk_count,
         );
+        self.config.take_back();
     }
 }
 
@@ -540,6 +614,8 @@ pub(crate) fn run_given(bytes: &[u8]) {
 
 fn run_by(mut chance: Chance<'_>, number: u64, goes_on: impl Fn(&Chance<'_>, usize) -> bool) {
     assert!(!envoy_dynamic_module_on_program_init().is_null());
+    // It arrives later, or never.
+    SECRET.lock().unwrap().clear();
     let cluster = chance.one(&["idp", "idp", "absent", "full"]).to_owned();
     let config = Box::new(Config::default());
     // Spoiled, it may or may not be a configuration.
@@ -550,6 +626,7 @@ fn run_by(mut chance: Chance<'_>, number: u64, goes_on: impl Fn(&Chance<'_>, usi
     }
     let filter = new_filter(&config, text(&cluster, number).as_bytes());
     assert!(!filter.is_null());
+    config.within.set(Some(answer_within));
     let routes: Vec<*const c_void> = [
         r#"{"requirement_name":"corp"}"#,
         r#"{"disabled":true}"#,
@@ -580,11 +657,18 @@ fn run_by(mut chance: Chance<'_>, number: u64, goes_on: impl Fn(&Chance<'_>, usi
                 let route = (chance.below(8) > 0).then(|| lent[chance.below(lent.len())]);
                 world.open.push(Open::new(world.filter, 0, &mut chance, route));
             }
-            2 => envoy_dynamic_module_on_http_filter_config_scheduled(
-                config_pointer(&world.config),
-                world.filter,
-                chance.next(),
-            ),
+            2 => {
+                if chance.below(4) == 0 {
+                    // Most are long enough for a secret.
+                    *SECRET.lock().unwrap() = chance.bytes().repeat(3);
+                }
+                envoy_dynamic_module_on_http_filter_config_scheduled(
+                    config_pointer(&world.config),
+                    world.filter,
+                    chance.next(),
+                );
+                world.config.take_back();
+            }
             3 => world.answer(&mut chance),
             4 if !world.open.is_empty() => {
                 let index = chance.below(world.open.len());

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::binding::stream::Host;
@@ -25,9 +26,8 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
     unsafe { Arc::increment_strong_count(filter) };
     // SAFETY: the count that was added above.
     let filter = unsafe { Arc::from_raw(filter) };
-    Box::into_raw(Box::new(hooks::stream_new(&host, filter)))
-        .cast_const()
-        .cast()
+    // Rule 4.
+    Rc::into_raw(Rc::new(hooks::stream_new(&host, filter))).cast()
 }
 
 /// Runs a hook of a stream.
@@ -40,8 +40,15 @@ fn of_stream<T>(
         filter,
         call: PhantomData,
     };
-    // SAFETY: rule 4.
-    run(&mut host, unsafe { &*stream.cast::<Stream>() })
+    let stream = stream.cast::<Stream>();
+    // SAFETY: rule 4: made by `into_raw` above, and counted once more, for this hook. When the hook answers a
+    // request or lets it continue, Envoy may end the stream and call `..._destroy` within that call.
+    unsafe { Rc::increment_strong_count(stream) };
+    // SAFETY: the count that was added above.
+    let stream = unsafe { Rc::from_raw(stream) };
+    let outcome = run(&mut host, &stream);
+    hooks::stream_release(stream);
+    outcome
 }
 
 /// The request's header fields.
@@ -106,5 +113,5 @@ extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *const c_void) {
     // SAFETY: rule 4: made by `into_raw` above, and given back for the last time.
-    hooks::stream_destroy(unsafe { Box::from_raw(stream.cast_mut().cast::<Stream>()) });
+    hooks::stream_destroy(unsafe { Rc::from_raw(stream.cast::<Stream>()) });
 }
