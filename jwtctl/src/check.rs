@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 
+use crate::input::{Found, Holder, Host};
 use crate::report::{self, Finding, Level};
 use crate::{Outcome, findings, input, lints, print};
 
@@ -23,6 +24,10 @@ pub(crate) struct Arguments {
     /// The files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
+    /// The module that a bare configuration is for. Only the native module reads keys and secrets from files,
+    /// from its environment and from Envoy
+    #[arg(long, value_enum, value_name = "MODULE", default_value = "wasm")]
+    host: Host,
     /// Exit with 1 for findings of this level too; without this option, for errors only
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     deny: Level,
@@ -48,7 +53,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     let mut findings = Vec::new();
     let mut configurations = 0;
     for name in &arguments.files {
-        let contents = input::search(&input::read(name)?);
+        let mut contents = input::search(&input::read(name)?);
+        if arguments.host == Host::Native {
+            let bare = |found: &&mut Found| found.holder == Holder::Bare;
+            let all = contents.found.iter_mut().filter(bare);
+            all.for_each(|found| found.holder = Holder::Native);
+        }
         findings.extend(findings::find(&contents).0);
         configurations += contents.found.len();
     }

@@ -10,11 +10,12 @@ use std::rc::Rc;
 
 use proxy_wasm_jwt::account::Account;
 use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Basis as EngineBasis, Decision, StreamId};
-use proxy_wasm_jwt::binding::nonce::NonceSecret;
+use proxy_wasm_jwt::binding::nonce::{NamedSecret, NonceSecret};
 #[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReference, Shape};
 pub(crate) use proxy_wasm_jwt::config::relation::{Given, Relation};
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
+use proxy_wasm_jwt::config::{Options, parse_with};
 #[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::{declarations, refuses_null};
 use proxy_wasm_jwt::credential::Location;
@@ -34,13 +35,30 @@ pub(crate) use proxy_wasm_jwt::time::UnixTime;
 pub(crate) use self::accepted::{
     Expected, algorithms, audiences, expected, is_reason, limits_of_exp, requirements,
 };
+use crate::input::Host;
 use crate::source::Node;
 
-/// Reads a configuration as the filter does: JSON text, or the message that Envoy makes of a Struct.
+/// Reads a configuration as the native module does, which takes everything that the other module takes.
 pub(crate) fn parse(config: &Node, is_struct: bool) -> Result<Config, Box<ConfigError>> {
+    parse_for(Host::Native, config, is_struct)
+}
+
+/// Reads a configuration as this module does: JSON text, or the message that Envoy makes of a Struct.
+pub(crate) fn parse_for(host: Host, config: &Node, is_struct: bool) -> Result<Config, Box<ConfigError>> {
+    let options = Options {
+        find_secret: match host {
+            Host::Wasm => None,
+            Host::Native => Some(|name, sds_config| {
+                let secret = NamedSecret::new(name, sds_config);
+                secret.replace(NonceSecret::new(NONCE_SECRET));
+                secret
+            }),
+        },
+        ..Options::default()
+    };
     match config.to_struct().filter(|_| is_struct) {
-        Some(message) if !message.is_empty() => Config::parse(&message),
-        _ => Config::parse(config.to_json().as_bytes()),
+        Some(message) if !message.is_empty() => parse_with(&message, options),
+        _ => parse_with(config.to_json().as_bytes(), options),
     }
 }
 

@@ -42,6 +42,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
         &arguments.policy.keys,
         given.unwrap_or_else(setup::now),
     )?;
+    for name in &loaded.unread_keys {
+        eprintln!(
+            "jwtctl: only Envoy can read the keys of {0}, so none of its tokens is valid here; add --keys {0}=FILE",
+            report::printable(name)
+        );
+    }
     let (request, at) = arguments.request.request(&loaded.config)?;
     let now = given.or(at).unwrap_or_else(setup::now);
     let mut way = steps::walk(&loaded.node, &loaded.config, &request, now);

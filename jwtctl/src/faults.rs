@@ -7,7 +7,8 @@
 use std::rc::Rc;
 
 use crate::core::{self, Config, ConfigError, ConfigProblem};
-use crate::input::Found;
+use crate::inline_keys::fill_sources;
+use crate::input::{Found, Host};
 use crate::report::{Finding, Level};
 use crate::source::{Key, Node, Place, Value, snake_case};
 
@@ -17,11 +18,17 @@ const MOST: usize = 500;
 /// The header of the test that keeps a corrected matcher from hiding others.
 const STAND_IN_HEADER: &str = "x-jwtctl-stand-in";
 
+/// A key set that is also long enough for a secret.
+const STAND_IN_KEYS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
 /// The faults, the configuration without them, and the filter's result for that.
 pub(crate) struct Faults {
     pub(crate) findings: Vec<Finding>,
     pub(crate) config: Node,
     pub(crate) parsed: Option<Rc<Config>>,
+    /// The providers with keys in a file or a variable of Envoy's environment, which only Envoy can read.
+    pub(crate) unread_keys: Vec<String>,
 }
 
 /// One step of a path.
@@ -40,14 +47,19 @@ pub(crate) fn find(found: &Found) -> Faults {
         emptied: Vec::new(),
     };
     search.take_duplicates();
+    let mut unread_keys = Vec::new();
+    if found.host() == Host::Native {
+        unread_keys = fill_sources(&mut search.config, STAND_IN_KEYS);
+    }
     let mut last: Option<Box<ConfigError>> = None;
     for _ in 0..MOST {
-        let error = match core::parse(&search.config, found.is_struct) {
+        let error = match core::parse_for(found.host(), &search.config, found.is_struct) {
             Ok(parsed) => {
                 return Faults {
                     findings: search.findings,
                     config: search.config,
                     parsed: Some(Rc::new(parsed)),
+                    unread_keys,
                 };
             }
             Err(error) => error,
@@ -67,6 +79,7 @@ pub(crate) fn find(found: &Found) -> Faults {
         findings: search.findings,
         config: search.config,
         parsed: None,
+        unread_keys,
     }
 }
 
@@ -436,9 +449,7 @@ fn stand_in(field: &str) -> Option<Value> {
         "uri" => text("https://stand-in.invalid/keys"),
         "cluster" => text("stand-in"),
         "claim_name" => text("sub"),
-        "inline_string" => text(
-            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
-        ),
+        "inline_string" => text(STAND_IN_KEYS),
         "match" => Some(Value::Map(vec![(
             Key {
                 name: "prefix".to_owned(),

@@ -41,6 +41,26 @@ pub(crate) enum Holder {
     EnvoyGateway,
 }
 
+/// The module that reads a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub(crate) enum Host {
+    /// `jwt.wasm`
+    Wasm,
+    /// `libjwt.so`
+    Native,
+}
+
+impl Found {
+    /// The module that reads it. A bare configuration may be for both modules.
+    pub(crate) fn host(&self) -> Host {
+        match self.holder {
+            Holder::Native => Host::Native,
+            Holder::Bare | Holder::Envoy | Holder::Istio | Holder::EnvoyGateway => Host::Wasm,
+        }
+    }
+}
+
 /// A fault of the file, before any configuration is read.
 #[derive(Debug)]
 pub(crate) struct Unread {

@@ -92,15 +92,15 @@ impl Question<'_> {
     fn explain(&self, contents: &Contents, faults: Vec<Faults>) -> Result<Value, Fault> {
         let position = self.choose(contents)?;
         let nothing = || of("config")("the configuration is missing".to_owned());
-        let found = contents.found.get(position).ok_or_else(nothing)?;
         let faults = faults.into_iter().nth(position).ok_or_else(nothing)?;
         let parsed = faults.parsed.filter(|_| faults.findings.is_empty());
         let config = parsed
             .ok_or_else(|| "the filter refuses this configuration".to_owned())
             .map_err(of("config"))?;
         let loaded = Loaded {
-            node: found.config.clone(),
+            node: faults.config,
             config,
+            unread_keys: faults.unread_keys,
         };
         let (loaded, missing) = self.with_keys(loaded)?;
         let (request, at) = self.request(&loaded)?;

@@ -12,6 +12,8 @@ pub(crate) struct Loaded {
     /// With the keys in place.
     pub(crate) node: Node,
     pub(crate) config: Rc<Config>,
+    /// The providers with keys that only Envoy can read.
+    pub(crate) unread_keys: Vec<String>,
 }
 
 impl Loaded {
@@ -21,6 +23,7 @@ impl Loaded {
             return Ok(self);
         }
         for (name, document) in given {
+            self.unread_keys.retain(|unread| *unread != name);
             set_keys(&mut self.node, &name, &document);
         }
         let config = core::parse(&self.node, false).map_err(|error| format!("with these keys: {error}"))?;

@@ -2,14 +2,12 @@
 //! time.
 
 use std::io::Read as _;
-use std::rc::Rc;
 
 use clap::Args;
 
 use crate::core::{self, Config, Request, UnixTime};
 use crate::forms::{self, add_header, from_curl, from_log_line, from_url};
 use crate::policy::Loaded;
-use crate::source::Node;
 use crate::{faults, http, input, report};
 
 /// The arguments for the configuration and the keys.
@@ -79,13 +77,18 @@ pub(crate) fn load(name: &str, keys: &Keys, now: UnixTime) -> Result<Loaded, Str
         return Err(format!("{}: the filter refuses this configuration", file.name));
     }
     let config = faults.parsed.ok_or("the filter refuses this configuration")?;
-    with_keys(&found.config, config, keys, now)
+    let loaded = Loaded {
+        node: faults.config,
+        config,
+        unread_keys: faults.unread_keys,
+    };
+    with_keys(loaded, keys, now)
 }
 
 /// Replaces the keys that the filter would fetch.
-fn with_keys(node: &Node, config: Rc<Config>, keys: &Keys, now: UnixTime) -> Result<Loaded, String> {
-    let node = node.clone();
-    let remote = core::remote_providers(&config);
+fn with_keys(loaded: Loaded, keys: &Keys, now: UnixTime) -> Result<Loaded, String> {
+    let Loaded { node, config, .. } = &loaded;
+    let remote = core::remote_providers(config);
     let mut given: Vec<(String, String)> = Vec::new();
     let mut read_stdin = None;
     for argument in &keys.keys {
@@ -120,7 +123,7 @@ fn with_keys(node: &Node, config: Rc<Config>, keys: &Keys, now: UnixTime) -> Res
             .cloned()
             .collect::<Vec<_>>()
         {
-            let fetched = core::fetch::fetch(&node, &name, now, |ask| http::send(&agent, ask));
+            let fetched = core::fetch::fetch(node, &name, now, |ask| http::send(&agent, ask));
             let Some(fetched) = fetched else { continue };
             match (fetched.document, fetched.fault) {
                 (Some(document), _) => given.push((name, String::from_utf8_lossy(&document).into_owned())),
@@ -131,7 +134,7 @@ fn with_keys(node: &Node, config: Rc<Config>, keys: &Keys, now: UnixTime) -> Res
             }
         }
     }
-    Loaded { node, config }.with_keys(given)
+    loaded.with_keys(given)
 }
 
 /// A request from the command line.

@@ -119,3 +119,57 @@ fn public_configurations_have_the_faults_that_the_filter_names() {
 
 const PROVIDERS: &str =
     "providers: {corp: {issuer: 'https://i.example.com', audiences: [a], discovery: {cluster: idp}}}\n";
+
+const BY_ENVOY: &str = "\
+providers:
+  corp:
+    issuer: https://idp.example.com
+    audiences: [orders]
+    local_jwks: {filename: /etc/jwt/keys.json}
+    binding:
+      dpop:
+        required: true
+        nonce: {secret: {name: nonces, sds_config: {path_config_source: {path: /etc/jwt/sds.yaml}}}}
+  other:
+    issuer: https://other.example.com
+    audiences: [orders]
+    localJwks: {environmentVariable: KEYS}
+    binding: {dpop: {required: true, nonce: {secret: {filename: /etc/jwt/nonces}}}}
+";
+
+/// The same, in a filter of Envoy.
+fn in_native_filter() -> String {
+    let config: String = BY_ENVOY.lines().map(|line| format!("        {line}\n")).collect();
+    format!(
+        "http_filters:\n- typed_config:\n    \
+         '@type': type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter\n    \
+         filter_config:\n      '@type': type.googleapis.com/google.protobuf.Struct\n      value:\n{config}"
+    )
+}
+
+#[test]
+fn files_and_secrets_that_only_the_native_module_reads_are_no_faults_for_it() {
+    // Both fields of the secret of SDS.
+    let refused = ["error invalid"; 5];
+    assert_eq!(codes(BY_ENVOY), refused);
+    let native = jwtctl_with(&["check", "--host", "native", "--output", "json", "-"], BY_ENVOY);
+    assert_eq!((native.code, native.findings()), (0, Vec::new()), "{native:?}");
+    let native = in_native_filter();
+    assert_eq!(codes(&native), [""; 0], "{native}");
+    // `watched_directory` is refused by both modules, and a faulty source is a fault for both.
+    for (from, to) in [
+        (
+            "{filename: /etc/jwt/keys.json}",
+            "{filename: /k, watched_directory: {path: /etc/jwt}}",
+        ),
+        ("{filename: /etc/jwt/keys.json}", "{filename: 7}"),
+        ("{name: nonces, ", "{"),
+        ("{name: nonces, ", "{name: nonces, inline_string: x, "),
+        ("{filename: /etc/jwt/nonces}", "{inline_string: short}"),
+    ] {
+        let text = BY_ENVOY.replace(from, to);
+        assert_ne!(text, BY_ENVOY);
+        let ran = jwtctl_with(&["check", "--host", "native", "--output", "json", "-"], &text);
+        assert_eq!(ran.code, 1, "{to}: {ran:?}");
+    }
+}

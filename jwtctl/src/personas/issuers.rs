@@ -60,6 +60,7 @@ impl Issuers {
         Ok(Loaded {
             node,
             config: Rc::new(config),
+            unread_keys: Vec::new(),
         })
     }
 

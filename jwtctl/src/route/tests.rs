@@ -18,6 +18,7 @@ fn load(config: &Value) -> Option<Loaded> {
     Some(Loaded {
         node,
         config: Rc::new(config),
+        unread_keys: Vec::new(),
     })
 }
 
