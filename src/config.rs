@@ -53,8 +53,8 @@ use self::faults::{Faults, Home};
 use self::field::Object as _;
 use self::fields::{
     AuthorizeObject, ConditionObject, EntryObject, FilterStateObject, HeaderMatcherObject, KeyCacheObject,
-    LimitsObject, MatchObject, ParameterMatcherObject, ProviderObject, RequirementObject, ResponseObject,
-    RuleObject, ScopesObject, SharedDataObject, SharedSecretObject, TopObject,
+    LimitsObject, MAX_PROVIDERS, MatchObject, ParameterMatcherObject, ProviderObject, RequirementObject,
+    ResponseObject, RuleObject, ScopesObject, SharedDataObject, SharedSecretObject, TopObject,
 };
 use self::names::Names;
 use self::node::Node;
@@ -74,8 +74,6 @@ use crate::request::HeaderFields;
 use crate::seal::SealKey;
 pub use crate::settings::Config;
 use crate::settings::{IssuerIndex, Limits, Shown};
-
-const MAX_PROVIDERS: usize = 1000;
 
 /// The objects whose fields are most often written in a wrong place, or must not be null.
 const HOMES: &[Home] = &[

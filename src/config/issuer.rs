@@ -2,20 +2,14 @@
 //! tenants of an issuer.
 
 use super::error::{ConfigError, ConfigProblem};
-use super::fields::ProviderObject;
+use super::fields::{MAX_SPELLINGS, MAX_VARIABLES, ProviderObject};
 use super::leftover::has_part;
 use super::node::Node;
 use super::reader::Fields;
 use crate::claims::{ClaimPath, IssuerPattern, IssuerSegment};
 use crate::json::Kind;
 
-/// No issuer needs more.
-pub(super) const MAX_VARIABLES: usize = 8;
-
 const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tenantid}/v2.0\"` with `issuer_claims: {tenantid: tid}`";
-
-/// The most names of one issuer.
-pub(super) const MAX_SPELLINGS: usize = 8;
 
 /// Values of `iss`, and the pattern if the only value has variables.
 type Issuers = (Vec<Box<str>>, Option<IssuerPattern>);

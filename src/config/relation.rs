@@ -1,8 +1,6 @@
 //! What the fields of an object say about each other, as data for tools. The module does not contain it: there
 //! the readers of the objects check the same. A test of `jwtctl schema` compares both.
 
-use super::field::Field;
-
 /// A rule about several fields of one object, or about the number of a field's elements.
 #[derive(Clone, Debug)]
 pub enum Relation {
@@ -44,38 +42,38 @@ pub enum Given {
 }
 
 /// [`Given::Present`].
-pub(super) fn present<O, R>(field: Field<O, R>) -> Given {
-    Given::Present(field.name)
+pub(super) const fn present(field: &'static str) -> Given {
+    Given::Present(field)
 }
 
 /// [`Given::Filled`].
-pub(super) fn filled<O, R>(field: Field<O, R>) -> Given {
-    Given::Filled(field.name)
+pub(super) const fn filled(field: &'static str) -> Given {
+    Given::Filled(field)
 }
 
 /// [`Given::True`].
-pub(super) fn yes<O, R>(field: Field<O, R>) -> Given {
-    Given::True(field.name)
+pub(super) const fn yes(field: &'static str) -> Given {
+    Given::True(field)
 }
 
 /// [`Given::On`].
-pub(super) fn on<O, R>(field: Field<O, R>) -> Given {
-    Given::On(field.name)
+pub(super) const fn on(field: &'static str) -> Given {
+    Given::On(field)
 }
 
 /// [`Given::Word`].
-pub(super) fn word<O, R, const N: usize>(field: Field<O, R>, words: [&'static str; N]) -> Given {
-    Given::Word(field.name, words.into())
+pub(super) fn word<const N: usize>(field: &'static str, words: [&'static str; N]) -> Given {
+    Given::Word(field, words.into())
 }
 
 /// [`Given::Within`].
-pub(super) fn within<O, R>(field: Field<O, R>, inner: Given) -> Given {
-    Given::Within(field.name, Box::new(inner))
+pub(super) fn within(field: &'static str, inner: Given) -> Given {
+    Given::Within(field, Box::new(inner))
 }
 
 /// [`Given::Among`].
-pub(super) fn among<O, R>(field: Field<O, R>, inner: Given) -> Given {
-    Given::Among(field.name, Box::new(inner))
+pub(super) fn among(field: &'static str, inner: Given) -> Given {
+    Given::Among(field, Box::new(inner))
 }
 
 /// [`Relation::One`].
@@ -109,6 +107,6 @@ pub(super) const fn never(given: Given) -> Relation {
 }
 
 /// [`Relation::Count`].
-pub(super) fn count<O, R>(field: Field<O, R>, least: usize, most: Option<usize>) -> Relation {
-    Relation::Count(field.name, least, most)
+pub(super) const fn count(field: &'static str, least: usize, most: Option<usize>) -> Relation {
+    Relation::Count(field, least, most)
 }

@@ -2,15 +2,13 @@
 
 use super::Names;
 use super::error::ConfigError;
-use super::fields::{FilterStateRulesObject, RuleObject};
+use super::fields::{FilterStateRulesObject, MAX_RULES, RuleObject};
 use super::node::{Node, read_each};
 use super::reach::{Earlier, Reach};
 use super::requirement::Known;
 use super::route_match;
 use crate::ids::RuleId;
 use crate::policy::{FilterStateRules, Rule};
-
-pub(super) const MAX_RULES: usize = 10_000;
 
 /// The rules, and the index of the one that matches every request, if there is one.
 pub(super) fn read(

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::camel_case;
+use super::spelling;
 use crate::core::{Given, Relation};
 
 /// The schema of an object that obeys the relation.
@@ -25,7 +25,7 @@ pub(super) fn schema(relation: &Relation) -> Value {
                 bounds.insert(format!("{keyword}Items"), (*bound).into());
                 bounds.insert(format!("{keyword}Properties"), (*bound).into());
             }
-            let properties: Map<String, Value> = spellings(name)
+            let properties: Map<String, Value> = spelling::both(name)
                 .into_iter()
                 .map(|name| (name, bounds.clone().into()))
                 .collect();
@@ -40,14 +40,6 @@ fn each(all: &[Given]) -> Vec<Value> {
 
 fn none(all: &[Given]) -> Value {
     json!({"not": {"anyOf": each(all)}})
-}
-
-fn spellings(name: &str) -> Vec<String> {
-    let camel = camel_case(name);
-    match camel == name {
-        true => vec![camel],
-        false => vec![name.to_owned(), camel],
-    }
 }
 
 /// The schema of an object of which this is true.
@@ -79,7 +71,7 @@ fn given(given: &Given) -> Value {
 
 /// The schema of an object with this member, in either spelling.
 fn member(name: &str, value: &Value) -> Value {
-    let mut choices: Vec<Value> = spellings(name)
+    let mut choices: Vec<Value> = spelling::both(name)
         .into_iter()
         .map(|name| {
             let required = [&name];

@@ -26,7 +26,7 @@ object! {
         dpop: NestedOrOff<DpopObject> = NestedOrOff::NEW;
     }
     relations [
-        needs(on(Self::trust_xfcc), [word(Self::mtls, ["if_present", "required"])]),
+        needs(on(Self::trust_xfcc.name), [word(Self::mtls.name, ["if_present", "required"])]),
     ]
 }
 
@@ -78,6 +78,6 @@ object! {
         sds_config: Refused = Refused;
     }
     relations [
-        some([present(Self::inline_string), present(Self::inline_bytes)]),
+        some([present(Self::inline_string.name), present(Self::inline_bytes.name)]),
     ]
 }

@@ -106,7 +106,7 @@ object! {
         watched_directory: Refused = Refused;
     }
     relations [
-        some([present(Self::inline_string), present(Self::inline_bytes)]),
+        some([present(Self::inline_string.name), present(Self::inline_bytes.name)]),
     ]
 }
 

@@ -24,13 +24,13 @@ object! {
     }
     relations [
         one([
-            present(Self::exact),
-            present(Self::prefix),
-            present(Self::suffix),
-            present(Self::contains),
-            present(Self::safe_regex),
+            present(Self::exact.name),
+            present(Self::prefix.name),
+            present(Self::suffix.name),
+            present(Self::contains.name),
+            present(Self::safe_regex.name),
         ]),
-        without(present(Self::safe_regex), [yes(Self::ignore_case)]),
+        without(present(Self::safe_regex.name), [yes(Self::ignore_case.name)]),
     ]
 }
 
@@ -80,24 +80,24 @@ object! {
     }
     relations [
         at_most_one([
-            present(Self::path),
-            present(Self::prefix),
-            present(Self::path_separated_prefix),
-            present(Self::safe_regex),
-            present(Self::connect_matcher),
+            present(Self::path.name),
+            present(Self::prefix.name),
+            present(Self::path_separated_prefix.name),
+            present(Self::safe_regex.name),
+            present(Self::connect_matcher.name),
         ]),
-        without(present(Self::connect_matcher), [present(Self::methods)]),
+        without(present(Self::connect_matcher.name), [present(Self::methods.name)]),
         some([
-            present(Self::path),
-            present(Self::prefix),
-            present(Self::path_separated_prefix),
-            present(Self::safe_regex),
-            present(Self::connect_matcher),
-            present(Self::methods),
-            present(Self::hosts),
-            filled(Self::headers),
-            filled(Self::query_parameters),
-            present(Self::not),
+            present(Self::path.name),
+            present(Self::prefix.name),
+            present(Self::path_separated_prefix.name),
+            present(Self::safe_regex.name),
+            present(Self::connect_matcher.name),
+            present(Self::methods.name),
+            present(Self::hosts.name),
+            filled(Self::headers.name),
+            filled(Self::query_parameters.name),
+            present(Self::not.name),
         ]),
     ]
 }
@@ -130,14 +130,14 @@ object! {
     }
     relations [
         at_most_one([
-            present(Self::present_match),
-            present(Self::string_match),
-            present(Self::range_match),
-            present(Self::exact_match),
-            present(Self::prefix_match),
-            present(Self::suffix_match),
-            present(Self::contains_match),
-            present(Self::safe_regex_match),
+            present(Self::present_match.name),
+            present(Self::string_match.name),
+            present(Self::range_match.name),
+            present(Self::exact_match.name),
+            present(Self::prefix_match.name),
+            present(Self::suffix_match.name),
+            present(Self::contains_match.name),
+            present(Self::safe_regex_match.name),
         ]),
     ]
 }
@@ -163,7 +163,7 @@ object! {
         present_match: Or<Flag> = Or(Flag, true);
     }
     relations [
-        at_most_one([present(Self::string_match), present(Self::present_match)]),
+        at_most_one([present(Self::string_match.name), present(Self::present_match.name)]),
     ]
 }
 

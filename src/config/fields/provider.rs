@@ -112,18 +112,18 @@ object! {
         jwt_cache_config: Nested<JwtCacheObject> = Nested::NEW;
     }
     relations [
-        one([present(Self::discovery), present(Self::remote_jwks), present(Self::local_jwks)]),
-        without(present(Self::local_jwks), [present(Self::key_cache)]),
-        without(present(Self::profile), [filled(Self::token_types)]),
-        needs(present(Self::normalize_payload_in_metadata), [filled(Self::payload_in_metadata)]),
-        never(within(Self::authorize, yes(super::AuthorizeObject::optional))),
+        one([present(Self::discovery.name), present(Self::remote_jwks.name), present(Self::local_jwks.name)]),
+        without(present(Self::local_jwks.name), [present(Self::key_cache.name)]),
+        without(present(Self::profile.name), [filled(Self::token_types.name)]),
+        needs(present(Self::normalize_payload_in_metadata.name), [filled(Self::payload_in_metadata.name)]),
+        never(within(Self::authorize.name, yes(AuthorizeObject::optional.name))),
         never(within(
-            Self::authorize,
-            among(super::AuthorizeObject::claims, present(super::ConditionObject::equals_request)),
+            Self::authorize.name,
+            among(AuthorizeObject::claims.name, present(super::rules::ConditionObject::equals_request.name)),
         )),
-        count(Self::issuer, 1, Some(crate::config::issuer::MAX_SPELLINGS)),
-        count(Self::issuer_claims, 1, Some(crate::config::issuer::MAX_VARIABLES)),
-        count(Self::audiences, 1, None),
+        count(Self::issuer.name, 1, Some(super::shared::MAX_SPELLINGS)),
+        count(Self::issuer_claims.name, 1, Some(super::shared::MAX_VARIABLES)),
+        count(Self::audiences.name, 1, None),
     ]
 }
 
@@ -168,6 +168,6 @@ object! {
         format: WordOr<ValueFormat> = WordOr(FORMATS, ValueFormat::Auto);
     }
     relations [
-        one([present(Self::claim_name), present(Self::claim_path)]),
+        one([present(Self::claim_name.name), present(Self::claim_path.name)]),
     ]
 }

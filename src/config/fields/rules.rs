@@ -32,20 +32,20 @@ object! {
         protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
     }
     relations [
-        at_most_one([present(Self::requires), present(Self::requirement_name), yes(Self::deny)]),
+        at_most_one([present(Self::requires.name), present(Self::requirement_name.name), yes(Self::deny.name)]),
         without(
-            present(Self::requirement_name),
+            present(Self::requirement_name.name),
             [
-                present(Self::authorize),
-                present(Self::mode),
-                present(Self::shadow_percent),
-                present(Self::protected_resource),
+                present(Self::authorize.name),
+                present(Self::mode.name),
+                present(Self::shadow_percent.name),
+                present(Self::protected_resource.name),
             ],
         ),
-        needs(present(Self::authorize), [filled(Self::requires)]),
-        needs(present(Self::protected_resource), [filled(Self::requires)]),
-        needs(present(Self::mode), [filled(Self::requires), yes(Self::deny)]),
-        needs(present(Self::shadow_percent), [word(Self::mode, ["shadow"])]),
+        needs(present(Self::authorize.name), [filled(Self::requires.name)]),
+        needs(present(Self::protected_resource.name), [filled(Self::requires.name)]),
+        needs(present(Self::mode.name), [filled(Self::requires.name), yes(Self::deny.name)]),
+        needs(present(Self::shadow_percent.name), [word(Self::mode.name, ["shadow"])]),
     ]
 }
 
@@ -68,12 +68,12 @@ object! {
     }
     relations [
         at_most_one([
-            present(Self::provider_name),
-            present(Self::provider_and_audiences),
-            present(Self::requires_any),
-            present(Self::requires_all),
-            present(Self::allow_missing),
-            present(Self::allow_missing_or_failed),
+            present(Self::provider_name.name),
+            present(Self::provider_and_audiences.name),
+            present(Self::requires_any.name),
+            present(Self::requires_all.name),
+            present(Self::allow_missing.name),
+            present(Self::allow_missing_or_failed.name),
         ]),
     ]
 }
@@ -95,7 +95,7 @@ object! {
         requirements: SomeOf<RequirementObject> = SomeOf::NEW, required "write the list of requirements";
     }
     relations [
-        never(among(Self::requirements, Given::Empty)),
+        never(among(Self::requirements.name, Given::Empty)),
     ]
 }
 
@@ -111,7 +111,7 @@ object! {
         optional: Or<Flag> = Or(Flag, false);
     }
     relations [
-        some([present(Self::scopes), present(Self::claims)]),
+        some([present(Self::scopes.name), present(Self::claims.name)]),
     ]
 }
 
@@ -126,7 +126,7 @@ object! {
         claim_names: SomeNames = SomeNames, default "[scope, scp]";
     }
     relations [
-        one([present(Self::all), present(Self::any)]),
+        one([present(Self::all.name), present(Self::any.name)]),
     ]
 }
 
@@ -163,27 +163,27 @@ object! {
         any: SomeOf<ConditionObject> = SomeOf::NEW;
     }
     relations [
-        one([present(Self::claim_name), present(Self::claim_path), present(Self::any)]),
+        one([present(Self::claim_name.name), present(Self::claim_path.name), present(Self::any.name)]),
         one([
-            present(Self::equals),
-            present(Self::any_of),
-            present(Self::all_of),
-            present(Self::prefix),
-            present(Self::suffix),
-            present(Self::contains),
-            present(Self::regex),
-            present(Self::exists),
-            present(Self::equals_request),
-            present(Self::any),
+            present(Self::equals.name),
+            present(Self::any_of.name),
+            present(Self::all_of.name),
+            present(Self::prefix.name),
+            present(Self::suffix.name),
+            present(Self::contains.name),
+            present(Self::regex.name),
+            present(Self::exists.name),
+            present(Self::equals_request.name),
+            present(Self::any.name),
         ]),
-        without(present(Self::any), [present(Self::strings_only), present(Self::invert)]),
+        without(present(Self::any.name), [present(Self::strings_only.name), present(Self::invert.name)]),
         needs(
-            yes(Self::strings_only),
+            yes(Self::strings_only.name),
             [
-                present(Self::prefix),
-                present(Self::suffix),
-                present(Self::contains),
-                present(Self::regex),
+                present(Self::prefix.name),
+                present(Self::suffix.name),
+                present(Self::contains.name),
+                present(Self::regex.name),
             ],
         ),
     ]
@@ -203,9 +203,9 @@ object! {
         host: Flag = Flag;
     }
     relations [
-        one([present(Self::path_template), present(Self::header), yes(Self::host)]),
-        needs(present(Self::path_template), [present(Self::variable)]),
-        needs(present(Self::variable), [present(Self::path_template)]),
+        one([present(Self::path_template.name), present(Self::header.name), yes(Self::host.name)]),
+        needs(present(Self::path_template.name), [present(Self::variable.name)]),
+        needs(present(Self::variable.name), [present(Self::path_template.name)]),
     ]
 }
 
@@ -236,46 +236,46 @@ object! {
     }
     relations [
         at_most_one([
-            present(Self::provider_name),
-            present(Self::provider_and_audiences),
-            present(Self::requires_any),
-            present(Self::requires_all),
-            present(Self::allow_missing),
-            present(Self::allow_missing_or_failed),
+            present(Self::provider_name.name),
+            present(Self::provider_and_audiences.name),
+            present(Self::requires_any.name),
+            present(Self::requires_all.name),
+            present(Self::allow_missing.name),
+            present(Self::allow_missing_or_failed.name),
         ]),
         needs(
-            present(Self::authorize),
+            present(Self::authorize.name),
             [
-                present(Self::provider_name),
-                present(Self::provider_and_audiences),
-                present(Self::requires_any),
-                present(Self::requires_all),
-                present(Self::allow_missing),
-                present(Self::allow_missing_or_failed),
+                present(Self::provider_name.name),
+                present(Self::provider_and_audiences.name),
+                present(Self::requires_any.name),
+                present(Self::requires_all.name),
+                present(Self::allow_missing.name),
+                present(Self::allow_missing_or_failed.name),
             ],
         ),
         needs(
-            present(Self::mode),
+            present(Self::mode.name),
             [
-                present(Self::provider_name),
-                present(Self::provider_and_audiences),
-                present(Self::requires_any),
-                present(Self::requires_all),
-                present(Self::allow_missing),
-                present(Self::allow_missing_or_failed),
+                present(Self::provider_name.name),
+                present(Self::provider_and_audiences.name),
+                present(Self::requires_any.name),
+                present(Self::requires_all.name),
+                present(Self::allow_missing.name),
+                present(Self::allow_missing_or_failed.name),
             ],
         ),
         needs(
-            present(Self::protected_resource),
+            present(Self::protected_resource.name),
             [
-                present(Self::provider_name),
-                present(Self::provider_and_audiences),
-                present(Self::requires_any),
-                present(Self::requires_all),
-                present(Self::allow_missing),
-                present(Self::allow_missing_or_failed),
+                present(Self::provider_name.name),
+                present(Self::provider_and_audiences.name),
+                present(Self::requires_any.name),
+                present(Self::requires_all.name),
+                present(Self::allow_missing.name),
+                present(Self::allow_missing_or_failed.name),
             ],
         ),
-        needs(present(Self::shadow_percent), [word(Self::mode, ["shadow"])]),
+        needs(present(Self::shadow_percent.name), [word(Self::mode.name, ["shadow"])]),
     ]
 }

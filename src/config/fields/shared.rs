@@ -3,6 +3,18 @@
 use crate::config::field::{Flag, Form, Name, Strings, Text, object};
 use crate::policy::Mode;
 
+/// The most providers.
+pub(in crate::config) const MAX_PROVIDERS: usize = 1000;
+
+/// The most rules.
+pub(in crate::config) const MAX_RULES: usize = 10_000;
+
+/// The most spellings of one issuer.
+pub(in crate::config) const MAX_SPELLINGS: usize = 8;
+
+/// The most variables of an issuer. None needs more.
+pub(in crate::config) const MAX_VARIABLES: usize = 8;
+
 /// `mode`.
 pub(in crate::config) const MODES: &[(&str, Mode)] = &[
     ("enforce", Mode::Enforce),
@@ -28,8 +40,8 @@ object! {
         resource_documentation: Form = Form, values "an http or https URL";
     }
     relations [
-        one([present(Self::resource), yes(Self::resource_from_host)]),
-        needs(present(Self::resource_path), [yes(Self::resource_from_host)]),
+        one([present(Self::resource.name), yes(Self::resource_from_host.name)]),
+        needs(present(Self::resource_path.name), [yes(Self::resource_from_host.name)]),
     ]
 }
 

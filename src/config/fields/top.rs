@@ -78,15 +78,21 @@ object! {
         shared_data: Nested<SharedDataObject> = Nested::NEW, default "{}";
     }
     relations [
-        count(Self::providers, 1, Some(crate::config::MAX_PROVIDERS)),
-        count(Self::rules, 0, Some(crate::config::rule::MAX_RULES)),
-        needs(present(Self::shadow_percent), [word(Self::mode, ["shadow"])]),
-        needs(yes(Self::shadow_changes_nothing), [word(Self::mode, ["shadow"])]),
+        count(Self::providers.name, 1, Some(super::shared::MAX_PROVIDERS)),
+        count(Self::rules.name, 0, Some(super::shared::MAX_RULES)),
+        needs(present(Self::shadow_percent.name), [word(Self::mode.name, ["shadow"])]),
+        needs(yes(Self::shadow_changes_nothing.name), [word(Self::mode.name, ["shadow"])]),
         without(
-            yes(Self::strip_failure_response),
+            yes(Self::strip_failure_response.name),
             [among(
-                Self::providers,
-                within(ProviderObject::binding, within(super::BindingObject::dpop, on(super::DpopObject::nonce))),
+                Self::providers.name,
+                within(
+                    ProviderObject::binding.name,
+                    within(
+                        super::binding::BindingObject::dpop.name,
+                        on(super::binding::DpopObject::nonce.name),
+                    ),
+                ),
             )],
         ),
     ]
@@ -165,6 +171,6 @@ object! {
         watched_directory: Refused = Refused;
     }
     relations [
-        some([present(Self::inline_string), present(Self::inline_bytes)]),
+        some([present(Self::inline_string.name), present(Self::inline_bytes.name)]),
     ]
 }
