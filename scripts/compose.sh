@@ -4,8 +4,10 @@
 # with images FROM scratch that contain the files which `make` has built: that needs root, but no image
 # registry.
 #
-#   NATIVE=1        with the native module: docker-compose.native.yaml changes that file
-#   PROMETHEUS=1 with Prometheus too, which has to count these requests; with podman it is Debian's Prometheus
+#   NATIVE=1       with the native module: docker-compose.native.yaml changes that file
+#   PROMETHEUS=1   with Prometheus too, which has to count these requests; without an engine that runs already,
+#                  it is Debian's Prometheus
+#   ENGINE=docker  if no engine runs, starts Debian's Docker engine in place of podman
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -46,7 +48,8 @@ walk() {
         local query='sum(jwt_denied{jwt_reason="token_expired"})' found=
         for _ in $(seq 60); do
             found=$(curl --silent --max-time 5 --get --data-urlencode "query=$query" http://127.0.0.1:9090/api/v1/query || true)
-            case $found in *'"value":'*) break ;; esac
+            # The first values may be older than the request.
+            case $found in *'"value":'*',"1"]'*) break ;; esac
             sleep 1
         done
         case $found in
@@ -70,35 +73,80 @@ if [ -z "${INSIDE:-}" ] && have docker && docker info >/dev/null 2>&1; then
     exit 0
 fi
 
-# --- podman
+# --- an engine in its own namespaces
 
+engine=${ENGINE:-podman}
 state=$PWD/.build/compose
+# from_kit <expression>: a path from scripts/interop/kit.py, which keeps the software of these commands
+from_kit() {
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=scripts/interop python3 -c "
+import contextlib, sys
+from kit import go_build, unpack_debian
+with contextlib.redirect_stdout(sys.stderr):
+    path = $1
+print(path)"
+}
 if [ -z "${INSIDE:-}" ]; then
-    say "compose: no Docker engine answers; taking podman"
-    [ "$(id -u)" -eq 0 ] || fail "compose: this way needs root"
-    apt_install podman crun netavark aardvark-dns catatonit uidmap iptables iproute2 python3-venv
+    say "compose: no Docker engine answers; taking $engine in namespaces of its own"
+    [ "$(id -u)" -eq 0 ] || fail "compose: this way needs root; with a Docker engine that runs, it does not"
     [ -x .venv/bin/envoy ] || fail "compose: .venv/bin/envoy is missing; \`make envoy\` gets it"
     mkdir -p "$state"
-    if [ ! -x "$state/venv/bin/podman-compose" ]; then
-        python3 -m venv "$state/venv"
-        "$state/venv/bin/pip" install --quiet --disable-pip-version-check podman-compose==1.6.0 >&2
-    fi
+    case $engine in
+    podman)
+        if have apt-get; then
+            apt_install podman crun netavark aardvark-dns catatonit uidmap iptables iproute2 python3-venv
+        fi
+        for program in podman crun iptables ip unshare python3; do
+            have "$program" || fail "compose: $program is missing; install it, or start a Docker engine"
+        done
+        if [ ! -x "$state/venv/bin/podman-compose" ]; then
+            python3 -m venv "$state/venv"
+            "$state/venv/bin/pip" install --quiet --disable-pip-version-check podman-compose==1.6.0 >&2
+        fi
+        ;;
+    docker)
+        apt_install iptables iproute2
+        export DOCKER_FILES DOCKER_COMPOSE
+        DOCKER_FILES=$(from_kit 'unpack_debian("docker.io", leave_out=("git.*", "apparmor", "criu", "needrestart.*"))[0]')
+        # Debian has version 1 only, which does not read this file.
+        DOCKER_COMPOSE=$(from_kit 'go_build("docker-compose", "github.com/docker/compose/v2", "v2.40.3", "./cmd")')/cmd
+        ;;
+    *) fail "compose: ENGINE is podman or docker, not $engine" ;;
+    esac
     cargo build --quiet --package testkit --bin demo
     if [ -n "${PROMETHEUS:-}" ]; then
         export PROMETHEUS_BINARY
-        PROMETHEUS_BINARY=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=scripts/interop python3 -c '
-from kit import unpack_debian
-print(unpack_debian("prometheus")[0] / "usr/bin/prometheus")' | tail -1)
+        PROMETHEUS_BINARY=$(from_kit 'unpack_debian("prometheus")[0]')/usr/bin/prometheus
     fi
     # The script has its own networks and mounts, which end with it.
     exec unshare --net --mount --pid --fork --kill-child --mount-proc env INSIDE=1 "$0" "$@"
 fi
 
 ip link set lo up
-umount /sys/fs/cgroup/unified 2>/dev/null || true
 work=$(mktemp -d)
-export CONTAINERS_CONF=$work/containers.conf CONTAINERS_STORAGE_CONF=$work/storage.conf
-cat >"$CONTAINERS_CONF" <<END
+start_docker() {
+    local library count=0
+    # The engine writes there, and must leave nothing behind.
+    mount -t tmpfs tmpfs /run
+    library=$(find "$DOCKER_FILES" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
+    export PATH=$DOCKER_FILES/usr/bin:$DOCKER_FILES/usr/sbin:$PATH LD_LIBRARY_PATH=$library
+    export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/docker
+    mkdir -p "$DOCKER_CONFIG/cli-plugins"
+    ln -s "$DOCKER_COMPOSE" "$DOCKER_CONFIG/cli-plugins/docker-compose"
+    dockerd --host "$DOCKER_HOST" --data-root "$work/storage" --exec-root "$work/run" --pidfile "$work/pid" \
+        --storage-driver vfs >"$work/engine.log" 2>&1 &
+    until docker info >/dev/null 2>&1; do
+        count=$((count + 1))
+        [ "$count" -lt 60 ] || { tail "$work/engine.log" >&2; fail "compose: the Docker engine does not start"; }
+        sleep 1
+    done
+    say "compose: $(docker --version), $(docker compose version)"
+    compose() { docker compose "${files[@]}" ${PROMETHEUS:+--profile observability} "$@" 2>>"$work/log"; }
+}
+start_podman() {
+    umount /sys/fs/cgroup/unified 2>/dev/null || true
+    export CONTAINERS_CONF=$work/containers.conf CONTAINERS_STORAGE_CONF=$work/storage.conf
+    cat >"$CONTAINERS_CONF" <<END
 [containers]
 cgroups = "disabled"
 default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
@@ -110,18 +158,24 @@ runtime = "crun"
 network_backend = "netavark"
 network_config_dir = "$work/networks"
 END
-cat >"$CONTAINERS_STORAGE_CONF" <<END
+    cat >"$CONTAINERS_STORAGE_CONF" <<END
 [storage]
 driver = "vfs"
 graphroot = "$work/storage"
 runroot = "$work/run"
 END
-compose() { "$state/venv/bin/podman-compose" "${files[@]}" ${PROMETHEUS:+--profile observability} "$@" 2>>"$work/log"; }
+    compose() { "$state/venv/bin/podman-compose" "${files[@]}" ${PROMETHEUS:+--profile observability} "$@" 2>>"$work/log"; }
+}
 down() {
     compose down >/dev/null || true
+    if [ -e "$work/pid" ]; then
+        kill "$(cat "$work/pid")"
+        wait || true
+    fi
     rm -rf "$work"
 }
 trap down EXIT
+"start_$engine"
 
 # image <name> <entry point> <user> <program>...: an image with only these programs and their libraries
 image() {
@@ -139,7 +193,7 @@ image() {
             cp -L "$library" "$root$library"
         done
     done
-    tar -C "$root" -c . | podman import --change "ENTRYPOINT $entry" --change 'ENV PATH=/usr/local/bin' \
+    tar -C "$root" -c . | "$engine" import --change "ENTRYPOINT $entry" --change 'ENV PATH=/usr/local/bin' \
         --change 'ENV DEMO_KEY_DIR=/var/lib/demo' - "$name" >&2
     rm -rf "$root"
 }
@@ -149,7 +203,10 @@ envoy=$(find .venv/lib/*/site-packages/envoy/_bin -name envoy -type f | head -1)
 [ -n "$envoy" ] || fail "compose: there is no binary of Envoy in .venv"
 image "docker.io/envoyproxy/envoy:v$version" '[]' "$envoy"
 strip -o "$work/demo" "${CARGO_TARGET_DIR:-target}/debug/demo"
-image localhost/proxy-wasm-jwt-demo '["demo"]' "$work/demo"
+# For a name without a registry, podman looks at localhost/ and Docker at its own registry.
+prefix=
+[ "$engine" = docker ] || prefix=localhost/
+image "${prefix}proxy-wasm-jwt-demo" '["demo"]' "$work/demo"
 services=(envoy issuer upstream)
 if [ -n "${PROMETHEUS:-}" ]; then
     image "$(sed -n 's/^ *image: \(prom\/prometheus:.*\)/docker.io\/\1/p' "$file")" '["prometheus"]' "$PROMETHEUS_BINARY"
