@@ -104,17 +104,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
                 }
                 notes.findings.push(finding);
             }
+            let title = one.title.as_deref().map(in_a_comment);
+            let title = title.map_or_else(String::new, |title| format!("# {title}\n"));
+            let document = one.document.filter(|_| !arguments.bare);
             if arguments.map {
+                map.push_str(&title);
                 map.push_str(&origins(&one.config, &file));
+                let mut name = |path: &str, node: &Node| {
+                    map.push_str(&format!("# {}: {}\n", in_a_comment(path), origin(node, &file)));
+                };
+                document
+                    .iter()
+                    .for_each(|document| authn::each_name(document, &mut name));
             }
-            let title = one
-                .title
-                .map(|title| format!("# {}\n", report::printable(&title)));
-            let text = match one.document.filter(|_| !arguments.bare) {
-                Some(document) => yaml::write(&document),
-                None => yaml::write(&one.config),
-            };
-            printed.push(title.unwrap_or_default() + &text);
+            match document {
+                Some(document) => printed.push(yaml::write(&document)),
+                None if one.is_within_another && !arguments.bare => {}
+                None => printed.push(title + &yaml::write(&one.config)),
+            }
         }
         notes.findings.sort_by_key(|finding| finding.place.start);
         // If a resource applies to several sets of workloads, it is translated for each set.
@@ -186,6 +193,20 @@ fn nearest(config: &Node, path: &str) -> Place {
     best
 }
 
+/// A text of the user's file for a comment: a line break in it would end the comment.
+fn in_a_comment(text: &str) -> String {
+    report::printable(text).replace('\n', "\\n")
+}
+
+/// The place of a value in the user's file.
+fn origin(node: &Node, file: &File) -> String {
+    if node.place.is_empty() {
+        return "added".to_owned();
+    }
+    let (line, column) = line_and_column(&file.text, node.place.start);
+    in_a_comment(&format!("{}:{line}:{column}", file.name))
+}
+
 /// The origin of each value of a configuration, as comments.
 fn origins(config: &Node, file: &File) -> String {
     fn walk(node: &Node, path: &str, file: &File, to: &mut String) {
@@ -205,16 +226,7 @@ fn origins(config: &Node, file: &File) -> String {
                     walk(node, &format!("{path}[{position}]"), file, to);
                 }
             }
-            _ => {
-                let origin = match node.place.is_empty() {
-                    true => "added".to_owned(),
-                    false => {
-                        let (line, column) = line_and_column(&file.text, node.place.start);
-                        format!("{}:{line}:{column}", file.name)
-                    }
-                };
-                to.push_str(&format!("# {path}: {}\n", report::printable(&origin)));
-            }
+            _ => to.push_str(&format!("# {}: {}\n", in_a_comment(path), origin(node, file))),
         }
     }
     let mut text = String::new();

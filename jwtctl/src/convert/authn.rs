@@ -6,7 +6,7 @@ use super::notes::{Converted, Notes};
 use super::provider::{default_locations, without_repeats};
 use super::tree::{flag, list, map, member, set, text};
 use crate::lints::covers::covers;
-use crate::source::{Node, Value};
+use crate::source::{Node, Place, Value, line_and_column};
 
 const AUTHN: &str = "filters.http.jwt_authn.v3.JwtAuthentication";
 const PER_ROUTE: &str = "filters.http.jwt_authn.v3.PerRouteConfig";
@@ -21,13 +21,16 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes, module: &str) -
         let mut configs = Vec::new();
         let reads_metadata = reads_metadata(document);
         rewrite(&mut rewritten, notes, module, reads_metadata, &mut configs);
+        let has_several = configs.len() > 1;
         // A document with several filters: the output would otherwise repeat the document around each.
         let mut rewritten = Some(rewritten);
         for config in configs {
+            let (line, _) = line_and_column(&notes.file.text, config.place.start);
             all.push(Converted {
                 config,
+                is_within_another: rewritten.is_none(),
                 document: rewritten.take(),
-                title: None,
+                title: has_several.then(|| format!("jwt_authn in {}, line {line}", notes.file.name)),
             });
         }
     }
@@ -88,7 +91,7 @@ fn rewrite(node: &mut Node, notes: &mut Notes, module: &str, reads_metadata: boo
 #[derive(Clone)]
 enum Setting {
     Named(Node),
-    Open,
+    Open(Place),
 }
 
 fn take_setting(node: &mut Node, notes: &mut Notes) -> Option<Setting> {
@@ -113,13 +116,9 @@ fn take_setting(node: &mut Node, notes: &mut Notes) -> Option<Setting> {
         members.remove(position);
     }
     let inner = setting.get("config").unwrap_or(&setting);
-    if setting
-        .get("disabled")
-        .or(inner.get("disabled"))
-        .and_then(Node::bool)
-        == Some(true)
-    {
-        return Some(Setting::Open);
+    let disabled = setting.get("disabled").or(inner.get("disabled"));
+    if let Some(disabled) = disabled.filter(|disabled| disabled.bool() == Some(true)) {
+        return Some(Setting::Open(disabled.place.clone()));
     }
     match inner.get("requirement_name") {
         Some(name) => Some(Setting::Named(name.clone())),
@@ -140,7 +139,7 @@ fn rewrite_manager(
     reads_metadata: bool,
     configs: &mut Vec<Node>,
 ) {
-    let mut is_open = false;
+    let mut opened: Option<Place> = None;
     let mut named: Vec<Node> = Vec::new();
     let filters = manager
         .get("http_filters")
@@ -207,9 +206,10 @@ fn rewrite_manager(
                     notes.lost(&place, "this is a setting of a weighted cluster: the filter decides before Envoy chooses the cluster");
                 }
                 let name = match setting {
-                    Some(Setting::Open) => {
-                        is_open = true;
-                        text(open.clone(), &(0..0))
+                    Some(Setting::Open(place)) => {
+                        let name = text(open.clone(), &place);
+                        opened.get_or_insert(place);
+                        name
                     }
                     Some(Setting::Named(name)) => {
                         named.push(name.clone());
@@ -246,11 +246,39 @@ fn rewrite_manager(
                 "the filter is `disabled`, and only routes enable it; the conversion keeps this",
             );
         }
-        let converted = translate(&config, is_open.then_some(open.as_str()), notes, reads_metadata);
+        let converted = translate(
+            &config,
+            opened.clone().map(|place| (open.as_str(), place)),
+            notes,
+            reads_metadata,
+        );
         set(filter, "typed_config", wasm(&converted, module));
         set(filter, "name", text(NAMESPACE, &filter.place.clone()));
         configs.push(converted);
     });
+}
+
+/// Runs over the names that the conversion has written into the metadata of routes, each with its path.
+pub(super) fn each_name(document: &Node, run: &mut dyn FnMut(&str, &Node)) {
+    fn walk(node: &Node, path: &str, run: &mut dyn FnMut(&str, &Node)) {
+        for (key, node) in node.members() {
+            let path = match path {
+                "" => key.name.clone(),
+                _ => format!("{path}.{}", key.name),
+            };
+            match node.at(&["filter_metadata", NAMESPACE, "requirement_name"]) {
+                Some(name) => run(
+                    &format!("{path}.filter_metadata.{NAMESPACE}.requirement_name"),
+                    name,
+                ),
+                None => walk(node, &path, run),
+            }
+        }
+        for (position, node) in node.elements().iter().enumerate() {
+            walk(node, &format!("{path}[{position}]"), run);
+        }
+    }
+    walk(document, "", run);
 }
 
 /// Runs over the elements of a list.
@@ -322,7 +350,7 @@ fn wasm(config: &Node, module: &str) -> Node {
 }
 
 /// The configuration of jwt_authn for this filter, with its defaults made explicit.
-fn translate(authn: &Node, open: Option<&str>, notes: &mut Notes, reads_metadata: bool) -> Node {
+fn translate(authn: &Node, open: Option<(&str, Place)>, notes: &mut Notes, reads_metadata: bool) -> Node {
     let mut config = authn.clone();
     if let Value::Map(members) = &mut config.value {
         members.retain(|(key, _)| key.name != "@type");
@@ -334,12 +362,12 @@ fn translate(authn: &Node, open: Option<&str>, notes: &mut Notes, reads_metadata
             }
         }
     }
-    if let Some(open) = open {
+    if let Some((open, place)) = open {
         let mut requirements = config
             .get("requirement_map")
             .cloned()
             .unwrap_or_else(|| map(Vec::new()));
-        set(&mut requirements, open, Node::new(Value::Map(Vec::new()), 0..0));
+        set(&mut requirements, open, Node::new(Value::Map(Vec::new()), place));
         set(&mut config, "requirement_map", requirements);
     }
     let all = map(vec![("prefix", text("/", &(0..0)))]);

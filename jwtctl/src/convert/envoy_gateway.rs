@@ -14,10 +14,14 @@ use crate::source::{Node, Place, Value};
 
 pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converted> {
     let policies = of_kind(documents, "SecurityPolicy");
-    policies
-        .into_iter()
-        .filter_map(|policy| one(policy, notes))
-        .collect()
+    let has_several = policies.len() > 1;
+    let mut all = Vec::new();
+    for policy in policies {
+        let name = policy.text_at(&["metadata", "name"]).unwrap_or_default();
+        let title = has_several.then(|| format!("SecurityPolicy {name}"));
+        all.extend(one(policy, notes).map(|converted| Converted { title, ..converted }));
+    }
+    all
 }
 
 fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
@@ -111,6 +115,7 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
         config: map(vec![("providers", map(members)), ("rules", rules)]),
         document: None,
         title: None,
+        is_within_another: false,
     })
 }
 

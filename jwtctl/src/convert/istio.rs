@@ -159,6 +159,7 @@ fn one(authentications: &[&Node], policies: &[&Node], notes: &mut Notes) -> Opti
         config: map(vec![("providers", map(members)), ("rules", rules)]),
         document: None,
         title: None,
+        is_within_another: false,
     })
 }
 

@@ -58,4 +58,6 @@ pub(crate) struct Converted {
     pub(crate) document: Option<Node>,
     /// Its workloads or route, if there are several.
     pub(crate) title: Option<String>,
+    /// Whether the document of another conversion contains this one.
+    pub(crate) is_within_another: bool,
 }

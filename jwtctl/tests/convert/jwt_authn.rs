@@ -137,3 +137,69 @@ fn each_value_says_where_it_comes_from() {
     );
     assert!(ran.out.contains("# rules[0].match.prefix: added"), "{}", ran.out);
 }
+
+#[test]
+fn several_filters_of_a_file_and_the_names_in_routes_have_origins_of_their_own() {
+    let authn = |issuer: &str| {
+        let keys = json!({"http_uri": {"uri": "https://a.example/keys", "cluster": "idp", "timeout": "1s"}});
+        json!({
+            "providers": {"corp": {"issuer": issuer, "audiences": ["a"], "remote_jwks": keys}},
+            "requirement_map": {"admin": {"provider_name": "corp"}},
+        })
+    };
+    let routes = vec![
+        per_route("/a", json!({"requirement_name": "admin"})),
+        per_route("/b", json!({"disabled": true})),
+    ];
+    let both = json!({"static_resources": {"listeners": [
+        authn_listener(&authn("https://one.example"), routes),
+        authn_listener(&authn("https://two.example"), vec![]),
+    ]}});
+    let text = format!("{both:#}");
+    let place = |part: &str| {
+        let line = text
+            .lines()
+            .position(|line| line.contains(part))
+            .expect("the part");
+        format!("<stdin>:{}:", line + 1)
+    };
+    let ran = jwtctl_with(&["convert", "-", "--map"], &text);
+    assert_eq!(ran.code, 0);
+    // One document, which Envoy can load, and comments.
+    let document = testkit::load_yaml(&ran.out).expect("one document");
+    assert_eq!(
+        document["static_resources"]["listeners"].as_array().map(Vec::len),
+        Some(2)
+    );
+    let comments: Vec<&str> = ran.out.lines().filter(|line| line.starts_with('#')).collect();
+    let titles = comments
+        .iter()
+        .filter(|line| line.starts_with("# jwt_authn in <stdin>, line "));
+    assert_eq!(titles.count(), 2, "{comments:#?}");
+    let has = |path: &str, place: &str| {
+        let mut found = comments.iter().filter(|line| line.contains(path));
+        assert!(
+            found.any(|line| line.contains(place)),
+            "{path} {place}: {comments:#?}"
+        );
+    };
+    has("providers.corp.issuer: ", &place("https://one.example"));
+    has("providers.corp.issuer: ", &place("https://two.example"));
+    has("requirement_map.open: ", &place("\"disabled\""));
+    has(
+        "routes[0].metadata.filter_metadata.proxy-wasm-jwt.requirement_name: ",
+        &place("\"requirement_name\""),
+    );
+    has(
+        "routes[1].metadata.filter_metadata.proxy-wasm-jwt.requirement_name: ",
+        &place("\"disabled\""),
+    );
+    let bare = jwtctl_with(&["convert", "-", "--bare"], &text);
+    assert_eq!(
+        bare.out.matches("# jwt_authn in <stdin>, line ").count(),
+        2,
+        "{}",
+        bare.out
+    );
+    assert_eq!(bare.out.matches("\nproviders:").count(), 2, "{}", bare.out);
+}
