@@ -403,8 +403,10 @@ fn read_seal(
         )?;
         return Ok(SealKey::from_secret(&secret));
     }
-    let fetches = |provider: &Provider| matches!(provider.keys, KeySource::Remote(_));
-    Ok(match providers.iter().any(fetches) {
+    let shares = |provider: &Provider| {
+        matches!(provider.keys, KeySource::Remote(_)) || provider.binding.dpop().is_some()
+    };
+    Ok(match providers.iter().any(shares) {
         // The author of a module with the same `vm_id` does not know this configuration.
         true => SealKey::from_configuration(root.value()),
         // There are no entries to protect.

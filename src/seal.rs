@@ -6,6 +6,7 @@
 //! erasing an entry.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,11 +16,12 @@ use sha2::{Digest as _, Sha256};
 use crate::json::{Json, Kind};
 
 /// The length of a key, and of the MAC before each entry.
-const SIZE: usize = 32;
+const SIZE: usize = SealKey::SIZE;
 
 /// The purpose of each derived key: no key reveals anything about another (`info` in RFC 5869 section 3.2).
 const FROM_SECRET: &[u8] = b"proxy-wasm-jwt/2/seal/from-secret";
 const FROM_CONFIGURATION: &[u8] = b"proxy-wasm-jwt/2/seal/from-configuration";
+const FROM_PROCESS: &[u8] = b"proxy-wasm-jwt/2/seal/from-process";
 const FOR_ENTRIES: &[u8] = b"proxy-wasm-jwt/2/seal/entries";
 const FOR_NAMES: &[u8] = b"proxy-wasm-jwt/2/seal/names";
 const FOR_NONCES: &[u8] = b"proxy-wasm-jwt/2/seal/nonces";
@@ -34,6 +36,9 @@ pub struct SealKey {
 }
 
 impl SealKey {
+    /// The length of a key.
+    pub const SIZE: usize = 32;
+
     /// The key from an operator's secret.
     #[must_use]
     pub fn from_secret(secret: &[u8]) -> Self {
@@ -47,6 +52,12 @@ impl SealKey {
         let mut hash = Sha256::new();
         digest(configuration, &mut hash);
         Self::derive(FROM_CONFIGURATION, &hash.finalize().into())
+    }
+
+    /// The key from random bytes of a process.
+    #[must_use]
+    pub fn from_process(random: &[u8; SIZE]) -> Self {
+        Self::derive(FROM_PROCESS, random)
     }
 
     fn derive(label: &[u8], material: &[u8; SIZE]) -> Self {
@@ -102,6 +113,39 @@ impl SealKey {
     pub fn secret_of(&self, random: &[u8]) -> [u8; SIZE] {
         mac(&self.nonces, &[random]).finalize().into_bytes().into()
     }
+
+    /// Bytes for an entry from which only this key gives the secret back. `random` must be new each time.
+    #[must_use]
+    pub fn hide(&self, secret: &[u8; SIZE], random: &[u8; SIZE]) -> Vec<u8> {
+        [*random, xor(secret, &self.secret_of(random))].concat()
+    }
+
+    /// The secret that these bytes [hide](Self::hide).
+    #[must_use]
+    pub fn reveal(&self, hidden: &[u8]) -> Option<[u8; SIZE]> {
+        let (random, masked) = hidden.split_first_chunk::<SIZE>()?;
+        Some(xor(masked.try_into().ok()?, &self.secret_of(random)))
+    }
+}
+
+fn xor(one: &[u8; SIZE], other: &[u8; SIZE]) -> [u8; SIZE] {
+    let mut result = *one;
+    for (byte, with) in result.iter_mut().zip(other) {
+        *byte ^= with;
+    }
+    result
+}
+
+/// Random bytes. The seed of a hasher contains 128 random bits of the system. The standard library has no
+/// other access to them.
+#[must_use]
+pub fn random_bytes() -> [u8; SIZE] {
+    let seed = RandomState::new();
+    let mut bytes = [0; SIZE];
+    for (number, eight) in (0_u32..).zip(bytes.chunks_exact_mut(8)) {
+        eight.copy_from_slice(&seed.hash_one(number).to_le_bytes());
+    }
+    bytes
 }
 
 // A key is never shown.
@@ -213,6 +257,21 @@ mod tests {
         ] {
             assert_ne!(key, of(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_hidden_secret_is_found_with_the_same_key_only() {
+        let (key, secret) = (SealKey::from_secret(b"one"), random_bytes());
+        let hidden = key.hide(&secret, &random_bytes());
+        assert_eq!(key.reveal(&hidden), Some(secret));
+        assert_ne!(SealKey::from_secret(b"other").reveal(&hidden), Some(secret));
+        assert_ne!(key.hide(&secret, &random_bytes())[SIZE..], hidden[SIZE..]);
+        assert_eq!(key.reveal(&hidden[1..]), None);
+        assert_eq!(key.reveal(&[&hidden[..], b"x"].concat()), None);
+        assert_ne!(
+            SealKey::from_process(&secret).id(),
+            SealKey::from_process(&random_bytes()).id()
+        );
     }
 
     #[test]

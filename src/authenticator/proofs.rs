@@ -1,14 +1,13 @@
 //! The part of proofs of possession ([RFC 9449](https://www.rfc-editor.org/rfc/rfc9449)) that a process
 //! remembers: the secret of its nonces, and the used proofs.
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use super::decision::{Decision, Outcome};
 use super::engine::Authenticator;
 use crate::binding::nonce::{NonceSecret, Nonces, SecretSource};
 use crate::binding::replay::{Entered, ProofId};
 use crate::denial::Reason;
 use crate::request::RequestHead;
+use crate::seal::random_bytes;
 use crate::store::{SharedStore, StoreKey, SwapError};
 use crate::time::UnixTime;
 
@@ -105,15 +104,4 @@ fn remember(proof: &ProofId, now: UnixTime, store: &dyn SharedStore) -> Remember
         }
     }
     Remembered::NoRoom
-}
-
-/// The seed of a hasher contains 128 random bits of the system. The standard library has no other access to
-/// them.
-fn random_bytes() -> [u8; NonceSecret::SIZE] {
-    let seed = RandomState::new();
-    let mut bytes = [0; NonceSecret::SIZE];
-    for (number, eight) in (0_u32..).zip(bytes.chunks_exact_mut(8)) {
-        eight.copy_from_slice(&seed.hash_one(number).to_le_bytes());
-    }
-    bytes
 }

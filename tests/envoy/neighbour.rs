@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fmt::Write as _, fs};
 
+use proxy_wasm_jwt::binding::nonce::NonceSecret;
+use proxy_wasm_jwt::binding::replay::ProofId;
 use proxy_wasm_jwt::config::Config;
 use proxy_wasm_jwt::keys::KeySource;
 use proxy_wasm_jwt::store::StoreKey;
+use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 use testkit::{EnvoyOptions, Issuer, Listener, WasmFilter};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, remote_provider, token, token_of, world};
+use crate::scenarios::{config, dpop, local_provider, remote_provider, token, token_of, with, world};
 
 /// The names of the record and the document of a filter with this configuration.
 fn names(config: &Value) -> [String; 2] {
@@ -132,5 +135,47 @@ fn a_neighbour_with_huge_entries_stops_no_request() {
     println!("a huge neighbour: the slowest request took {slowest:?}");
     // Mostly Envoy's copies of the entries, on a machine that runs other tests at the same time.
     assert!(slowest < Duration::from_secs(4), "{slowest:?}");
+    assert_alive(&stack.envoy);
+}
+
+#[test]
+fn a_neighbour_reaches_no_used_proof_and_no_nonce() {
+    let binding = json!({"binding": {"dpop": {"required": true, "nonce": true}}});
+    let config = config(with(local_provider(), binding));
+    let thumbprint = world().es256.thumbprint();
+    let list = |jti: &str| {
+        let (now, window) = (UnixTime::from_secs(0), Duration::from_secs(60));
+        StoreKey::UsedProofs(ProofId::new(&thumbprint, jti, now, window).record())
+    };
+    let proofs = ["a", "b", "c", "d"];
+    // The names without the id that a configuration or a secret gives them.
+    let names = proofs.map(|jti| format!("proxy-wasm-jwt/2/{}", list(jti)));
+    let mut planted: Vec<_> = names.into_iter().map(|name| (name, Vec::new())).collect();
+    let theirs = [7; NonceSecret::SIZE];
+    for format in 1..=2 {
+        let name = format!("proxy-wasm-jwt/{format}/{}", StoreKey::NonceSecret);
+        planted.push((name, theirs.to_vec()));
+    }
+    let stack = stack_beside(module("proof-neighbour", &planted, 0), config);
+    let client = dpop::Client::new(&world().es256);
+    let send = |jti: &str, claims: Value| {
+        stack
+            .client
+            .request(client.request(&client.proof(jti, claims).mint()))
+    };
+    let now = UnixTime::from_secs(u64::try_from(testkit::unix_now()).unwrap());
+    let forged = NonceSecret::new(theirs).issue(now);
+    let challenge = send("forged", json!({"nonce": forged}));
+    assert_eq!(challenge.reason().as_deref(), Some("proof_nonce"));
+    let nonce = challenge.header("dpop-nonce").expect("a nonce");
+    for jti in proofs {
+        let send = || send(jti, json!({"nonce": nonce}));
+        assert_eq!(send().status, 200, "{jti}");
+        for _ in 0..2 {
+            // The neighbour has overwritten its entries meanwhile.
+            std::thread::sleep(Duration::from_millis(20));
+            assert_eq!(send().reason().as_deref(), Some("proof_replayed"), "{jti}");
+        }
+    }
     assert_alive(&stack.envoy);
 }

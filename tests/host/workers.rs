@@ -497,6 +497,94 @@ fn used_proofs_that_a_neighbour_plants_refuse_nobody() {
     assert_eq!(spend(&process, &own).expect("a refusal").0, "jwt_proof_replayed");
 }
 
+/// Requests need a proof of possession with this algorithm, or another one.
+fn with_proofs(other: &str) -> Value {
+    let binding = json!({"binding": {"dpop": {"required": true, "algorithms": ["ES256", other]}}});
+    scenarios::config(scenarios::with(scenarios::local_provider(), binding))
+}
+
+/// The entry with the list of used proofs, of a process that has used one.
+fn list(process: &Process) -> (String, Vec<u8>) {
+    let mut lists = names_with(process, "/proofs/").into_iter();
+    let name = lists.next().expect("a list");
+    assert_eq!(lists.next(), None);
+    let (entry, _) = process.shared.lock().unwrap().get(&name).expect("its entry");
+    (name, entry)
+}
+
+fn names_with(process: &Process, part: &str) -> Vec<String> {
+    let shared = process.shared.lock().unwrap();
+    shared
+        .keys()
+        .filter(|name| name.contains(part))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn without_a_secret_no_neighbour_plants_used_proofs_or_finds_their_names() {
+    let client = Client::new(&world().es256);
+    let request = client.request(&client.proof("planted", json!({})).mint());
+    let spend = |process: &Process, config: Value| {
+        let worker = Worker::start_with(process, config, |_| {});
+        worker.reply(request.clone()).map(|(details, _)| details)
+    };
+    // The list of another process with the same configuration, with its MAC and without it.
+    let elsewhere = Process::new();
+    assert_eq!(spend(&elsewhere, with_proofs("EdDSA")), None);
+    let (name_elsewhere, sealed) = list(&elsewhere);
+    for planted in [sealed.clone(), sealed[32..].to_vec(), b"garbage".to_vec()] {
+        let process = Process::new();
+        assert_eq!(spend(&process, with_proofs("EdDSA")), None);
+        let (name, genuine) = list(&process);
+        assert_ne!(name, name_elsewhere, "the key of a process is random");
+        // A client with the same proof in a process whose list the neighbour overwrites, if it found its name.
+        put(&process, &[(name.clone(), planted)]);
+        assert_eq!(spend(&process, with_proofs("EdDSA")), None);
+        put(&process, &[(name, genuine)]);
+        let replayed = spend(&process, with_proofs("EdDSA"));
+        assert_eq!(replayed.as_deref(), Some("jwt_proof_replayed"));
+        // Nor does the entry with the key show it: with another configuration it is of no use.
+        let [entry] = &names_with(&process, "/process")[..] else {
+            panic!("one configuration");
+        };
+        let (hidden, _) = process.shared.lock().unwrap().get(entry).expect("its entry");
+        let other = seal(&with_proofs("PS256"));
+        assert_eq!(other.open(entry, &hidden), None);
+        let own = seal(&with_proofs("EdDSA"));
+        let content = own.open(entry, &hidden).expect("our MAC");
+        let of_process = |key: &SealKey| SealKey::from_process(&key.reveal(content).expect("a key"));
+        let used = names_with(&process, of_process(&own).id());
+        assert_eq!(used.len(), 1);
+        assert_eq!(names_with(&process, of_process(&other).id()).len(), 0);
+    }
+}
+
+#[test]
+fn a_proof_that_was_used_is_so_for_every_configuration_of_the_process() {
+    let client = Client::new(&world().es256);
+    let (before, after) = (|| with_proofs("EdDSA"), || with_proofs("PS256"));
+    let process = Process::new();
+    let first = Worker::start_with(&process, before(), |_| {});
+    let other = Worker::start_with(&process, before(), |_| {});
+    let request = |jti: &str| client.request(&client.proof(jti, json!({})).mint());
+    let [early, late, latest] = ["early", "late", "latest"].map(request);
+    assert_eq!(first.reply(early.clone()), None);
+    // Envoy tries the new configuration in a VM that knows nothing else, and throws that VM away.
+    drop(Worker::start_with(&process, after(), |_| {}));
+    assert!(first.run(move |vm| vm.configure(after().to_string())));
+    // The other worker still has the configuration before. The third VM replaces one that has crashed.
+    assert_eq!(other.reply(late.clone()), None);
+    let third = Worker::start_with(&process, after(), |_| {});
+    assert_eq!(third.reply(latest.clone()), None);
+    for (number, worker) in [&first, &other, &third].into_iter().enumerate() {
+        for used in [&early, &late, &latest] {
+            let (details, _) = worker.reply(used.clone()).expect("a refusal");
+            assert_eq!(details, "jwt_proof_replayed", "{number}");
+        }
+    }
+}
+
 #[test]
 fn workers_that_begin_at_once_agree_on_the_secret_of_nonces() {
     let client = Client::new(&world().es256);
@@ -543,8 +631,14 @@ fn a_secret_that_cannot_be_one_is_made_anew() {
     drop(Worker::start_with(&process, with_nonces(), |_| {}));
     let mut shared = process.shared.lock().unwrap();
     let keys: Vec<String> = shared.keys().map(str::to_owned).collect();
-    assert_eq!(keys, ["proxy-wasm-jwt/1/nonce-secret"]);
-    shared.set(&keys[0], b"short", 0);
+    assert_eq!(
+        keys.len(),
+        2,
+        "the key of the process, and the bytes for nonces: {keys:?}"
+    );
+    for key in &keys {
+        shared.set(key, b"short", 0);
+    }
     drop(shared);
     let worker = Worker::start_with(&process, with_nonces(), |_| {});
     let (_, reply) = worker.reply(unasked(&client)).expect("a challenge");

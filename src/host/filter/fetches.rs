@@ -7,8 +7,8 @@ use proxy_wasm::types::Status;
 use super::{Call, Filter, IDLE_TICK};
 use crate::authenticator::Authenticator;
 use crate::host::abi::{self, Buffer, Map};
+use crate::host::key_log;
 use crate::host::metrics::Envoy;
-use crate::host::{key_log, shared_data};
 use crate::keys::{FetchError, FetchId, FetchRequest, Fetched};
 use crate::time::UnixTime;
 
@@ -33,7 +33,9 @@ impl Filter {
     /// Adopts the keys that another VM, or an earlier one, has stored: the first request finds them.
     pub(in crate::host) fn begin(&self) {
         key_log::report_local_keys(&self.config);
-        shared_data::remember_seal(&self.config.seal);
+        let mut providers = self.config.providers.iter();
+        self.store
+            .begin(providers.any(|provider| provider.binding.dpop().is_some()));
         if let Some(now) = self.now() {
             self.engine(|engine| engine.handle_shared(now, &self.store));
         }
