@@ -198,6 +198,10 @@ impl WaitingRequests {
 /// standard library's parser would add several KB to the module.
 fn site(address: &[u8]) -> Option<[u16; 4]> {
     let text = std::str::from_utf8(address).ok()?;
+    // `::ffff:192.0.2.1`: otherwise all clients with IPv4 addresses would be one site.
+    if text.contains('.') {
+        return None;
+    }
     let (head, tail) = text.split_once("::").unwrap_or((text, ""));
     let mut groups = [0; 4];
     let mut given = head.split(':').filter(|group| !group.is_empty());
@@ -254,6 +258,8 @@ mod tests {
         ] {
             assert_eq!(site(address.as_bytes()), Some(expected), "{address}");
         }
+        assert_ne!(peer("[::ffff:192.0.2.1]:4"), peer("[::ffff:192.0.2.2]:4"));
+        assert_eq!(peer("[::ffff:192.0.2.1]:4"), peer("[::ffff:192.0.2.1]:5"));
         assert_eq!(site(b"::x:2:3:4:5:6:7"), None);
         assert_eq!(site(b"::1:2:3:4:5:6:7:8:9"), None);
         assert_eq!(peer("internal"), peer("internal"));

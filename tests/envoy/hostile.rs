@@ -1,6 +1,8 @@
-//! Attacks that only a real Envoy shows: tunnels, configurations that end while requests wait, and requests
-//! as large as Envoy can be told to accept.
+//! Attacks that only a real Envoy shows: tunnels, floods of resets, configurations that end while requests
+//! wait, and requests as large as Envoy can be told to accept.
 
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,6 +10,7 @@ use testkit::{
     Answer, Client, EnvoyOptions, Gate, Issuer, Listener, Request, raw_exchange, status_of, wasm_filter,
 };
 
+use super::http2::{DATA, END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame};
 use super::{Stack, assert_alive, replaceable};
 use crate::scenarios::{AUDIENCE, config, local_provider, remote_provider, token, with, world};
 
@@ -116,6 +119,77 @@ fn requests_that_wait_outlive_their_configuration() {
         assert_eq!(stack.issuer.fetches("/jwks"), 1, "{number}");
         assert_alive(&stack.envoy);
     }
+}
+
+/// Streams of a connection before Envoy would end it for its many resets.
+const STREAMS: u32 = 400;
+
+/// Many requests on one connection, each of them reset in another phase.
+fn reset_many(addr: SocketAddr, token: &str) {
+    let authorization = format!("Bearer {token}");
+    let fields = block(&[
+        (":method", b"POST"),
+        (":scheme", b"http"),
+        (":path", b"/orders"),
+        (":authority", b"a.example"),
+        ("authorization", authorization.as_bytes()),
+    ]);
+    let mut sent = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    for number in 0..STREAMS {
+        let stream = 2 * number + 1;
+        sent.extend(frame(HEADERS, END_HEADERS, stream, &fields));
+        if number % 3 == 1 {
+            sent.extend(frame(DATA, 0, stream, b"a part of the body"));
+        }
+        // RFC 9113 section 7: CANCEL. The others end with their connection.
+        if number % 4 != 0 {
+            sent.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        }
+    }
+    let mut socket = TcpStream::connect(addr).expect("a connection");
+    // Envoy may close it first.
+    let _ = socket.write_all(&sent);
+}
+
+#[test]
+fn thousands_of_requests_that_are_reset_leave_room_for_others() {
+    let (issuer, gate) = gated_issuer();
+    let listener = Listener::wasm("jwt", patient());
+    let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
+    let (addr, token) = (stack.client.addr(), token().mint());
+    let forged = testkit::tamper_signature(&token);
+    let idle = || {
+        let active = stack
+            .envoy
+            .wait_for_stat("http.jwt.downstream_rq_active", PATIENCE, |active| active == 0);
+        assert_eq!(active, Ok(0));
+    };
+    // While the keys are missing, when they come, and when they are there.
+    for _ in 0..8 {
+        reset_many(addr, &token);
+        reset_many(addr, &forged);
+    }
+    idle();
+    let before = stack.envoy.stat("wasmcustom.jwt.waiting");
+    assert!(before > 1000, "{before} waited");
+    let held: Vec<_> = (0..200)
+        .map(|_| stack.client.start(Request::get("/orders").bearer(&token)))
+        .collect();
+    wait_until_held(&stack, before + 200);
+    let flood = {
+        let token = token.clone();
+        std::thread::spawn(move || (0..4).for_each(|_| reset_many(addr, &token)))
+    };
+    gate.open();
+    for pending in held {
+        let response = pending.wait();
+        assert_eq!(response.status, 200, "{:?}", response.reason());
+    }
+    flood.join().expect("the flood");
+    reset_many(addr, &forged);
+    idle();
+    assert_eq!(stack.status(&token), 200);
+    assert_alive(&stack.envoy);
 }
 
 #[test]

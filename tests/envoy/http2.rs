@@ -12,16 +12,18 @@ use super::{Stack, assert_alive};
 use crate::scenarios::{local_provider, remote_provider, token, with};
 
 /// RFC 9113 section 6: the frames that this test writes or reads.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
+/// RFC 9113 section 3.4: how a client begins a connection.
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -51,7 +53,7 @@ fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     field
 }
 
-fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
     let fields = fields.iter();
     fields
         .flat_map(|(name, value)| literal(name.as_bytes(), value))
@@ -78,7 +80,7 @@ fn send(addr: SocketAddr, request: &[u8]) -> String {
     socket
         .set_read_timeout(Some(Duration::from_secs(10)))
         .expect("a timeout");
-    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let mut sent = PREFACE.to_vec();
     sent.extend(frame(SETTINGS, 0, 0, &[]));
     sent.extend_from_slice(request);
     socket.write_all(&sent).expect("it is sent");
