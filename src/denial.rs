@@ -8,152 +8,105 @@ pub use detail::Detail;
 
 use crate::ids::{Choice, ConditionId, ProviderId};
 
-/// The reason for which the filter refuses a request. Its [`label`](Self::label) is a stable interface:
-/// `reason` in the reply's body, the suffix of the metric, the filter state for the access log, and the word
-/// in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+/// Declares the reasons, each with its code, in the order of the documentation.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident $code:literal,)*) => {
+        /// The reason for which the filter refuses a request. Its [`label`](Self::label) is a stable interface:
+        /// `reason` in the reply's body, the suffix of the metric, the filter state for the access log, and the
+        /// word in the log.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: [Self; [$($code),*].len()] = [$(Self::$name),*];
+
+            /// The stable code, in snake case.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// No location of the configuration contains a credential.
-    TokenMissing,
+    TokenMissing "token_missing",
     /// More than one credential.
-    TokenMultiple,
+    TokenMultiple "token_multiple",
     /// The filter cannot parse the request.
-    RequestMalformed,
+    RequestMalformed "request_malformed",
     /// Not a compact JWS of three parts with a JSON header and JSON claims ([RFC 7515 section
     /// 7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1), [RFC 7519 section
     /// 7.2](https://www.rfc-editor.org/rfc/rfc7519#section-7.2)).
-    TokenMalformed,
+    TokenMalformed "token_malformed",
     /// Longer than `limits.max_token_bytes`.
-    TokenTooLarge,
+    TokenTooLarge "token_too_large",
     /// `typ` is not one of `token_types` ([RFC 8725 section
     /// 3.11](https://www.rfc-editor.org/rfc/rfc8725#section-3.11)).
-    TypeRejected,
+    TypeRejected "type_rejected",
     /// `alg` is not allowed, or does not fit the key that `kid` names ([RFC 8725 section
     /// 3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)).
-    AlgorithmRejected,
+    AlgorithmRejected "algorithm_rejected",
     /// `crit` names an extension. The filter implements none ([RFC 7515 section
     /// 4.1.11](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)).
-    CriticalHeader,
+    CriticalHeader "critical_header",
     /// `iss` is absent, or not that of a provider.
-    IssuerUnknown,
+    IssuerUnknown "issuer_unknown",
     /// The provider has no key with this `kid`, or none that fits.
-    KeyUnknown,
+    KeyUnknown "key_unknown",
     /// No key verifies the signature.
-    SignatureInvalid,
+    SignatureInvalid "signature_invalid",
     /// `exp` has passed ([RFC 7519 section 4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4)).
-    TokenExpired,
+    TokenExpired "token_expired",
     /// `nbf` or `iat` is in the future ([RFC 7519 section
     /// 4.1.5](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.5),
     /// [4.1.6](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.6)).
-    TokenNotYetValid,
+    TokenNotYetValid "token_not_yet_valid",
     /// `exp` is further in the future than `max_lifetime`.
-    LifetimeTooLong,
+    LifetimeTooLong "lifetime_too_long",
     /// `aud` contains none of `audiences` ([RFC 7519 section
     /// 4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3)).
-    AudienceMismatch,
+    AudienceMismatch "audience_mismatch",
     /// `sub` does not match `subjects`.
-    SubjectRejected,
+    SubjectRejected "subject_rejected",
     /// A valid token does not meet the conditions of its provider (`authorize` of the provider).
-    TokenRejected,
+    TokenRejected "token_rejected",
     /// A required claim is absent.
-    ClaimMissing,
+    ClaimMissing "claim_missing",
     /// A claim has the wrong type.
-    ClaimMalformed,
+    ClaimMalformed "claim_malformed",
     /// The token is not bound to its client, although the provider requires it or the token says so (`cnf`,
     /// RFC 7800).
-    BindingMismatch,
+    BindingMismatch "binding_mismatch",
     /// The proof of possession is absent or invalid ([RFC 9449 section
     /// 4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3)).
-    ProofInvalid,
+    ProofInvalid "proof_invalid",
     /// The proof of possession contains no current nonce of this filter ([RFC 9449 section
     /// 9](https://www.rfc-editor.org/rfc/rfc9449#section-9)).
-    ProofNonce,
+    ProofNonce "proof_nonce",
     /// The proof of possession was used before.
-    ProofReplayed,
+    ProofReplayed "proof_replayed",
     /// The filter cannot remember the proof of possession as used.
-    ProofStoreFull,
+    ProofStoreFull "proof_store_full",
     /// The token lacks a scope that `authorize` requires.
-    ScopeInsufficient,
+    ScopeInsufficient "scope_insufficient",
     /// A claim does not meet a condition of `authorize`.
-    ClaimRejected,
+    ClaimRejected "claim_rejected",
     /// There are no keys for the verification.
-    KeysUnavailable,
+    KeysUnavailable "keys_unavailable",
     /// The route names a requirement that is not in `requirement_map`.
-    RouteRequirementUnknown,
+    RouteRequirementUnknown "route_requirement_unknown",
     /// A rule refuses the request, whatever its token (`deny`).
-    RouteDenied,
+    RouteDenied "route_denied",
 }
 
 impl Reason {
-    /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 29] = [
-        Self::TokenMissing,
-        Self::TokenMultiple,
-        Self::RequestMalformed,
-        Self::TokenMalformed,
-        Self::TokenTooLarge,
-        Self::TypeRejected,
-        Self::AlgorithmRejected,
-        Self::CriticalHeader,
-        Self::IssuerUnknown,
-        Self::KeyUnknown,
-        Self::SignatureInvalid,
-        Self::TokenExpired,
-        Self::TokenNotYetValid,
-        Self::LifetimeTooLong,
-        Self::AudienceMismatch,
-        Self::SubjectRejected,
-        Self::TokenRejected,
-        Self::ClaimMissing,
-        Self::ClaimMalformed,
-        Self::BindingMismatch,
-        Self::ProofInvalid,
-        Self::ProofNonce,
-        Self::ProofReplayed,
-        Self::ProofStoreFull,
-        Self::ScopeInsufficient,
-        Self::ClaimRejected,
-        Self::KeysUnavailable,
-        Self::RouteRequirementUnknown,
-        Self::RouteDenied,
-    ];
-
-    /// The stable code, in snake case.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::TokenMissing => "token_missing",
-            Self::TokenMultiple => "token_multiple",
-            Self::RequestMalformed => "request_malformed",
-            Self::TokenMalformed => "token_malformed",
-            Self::TokenTooLarge => "token_too_large",
-            Self::TypeRejected => "type_rejected",
-            Self::AlgorithmRejected => "algorithm_rejected",
-            Self::CriticalHeader => "critical_header",
-            Self::IssuerUnknown => "issuer_unknown",
-            Self::KeyUnknown => "key_unknown",
-            Self::SignatureInvalid => "signature_invalid",
-            Self::TokenExpired => "token_expired",
-            Self::TokenNotYetValid => "token_not_yet_valid",
-            Self::LifetimeTooLong => "lifetime_too_long",
-            Self::AudienceMismatch => "audience_mismatch",
-            Self::SubjectRejected => "subject_rejected",
-            Self::TokenRejected => "token_rejected",
-            Self::ClaimMissing => "claim_missing",
-            Self::ClaimMalformed => "claim_malformed",
-            Self::BindingMismatch => "binding_mismatch",
-            Self::ProofInvalid => "proof_invalid",
-            Self::ProofNonce => "proof_nonce",
-            Self::ProofReplayed => "proof_replayed",
-            Self::ProofStoreFull => "proof_store_full",
-            Self::ScopeInsufficient => "scope_insufficient",
-            Self::ClaimRejected => "claim_rejected",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::RouteRequirementUnknown => "route_requirement_unknown",
-            Self::RouteDenied => "route_denied",
-        }
-    }
-
     /// The position in [`Self::ALL`], for tables with one entry for each reason.
     #[must_use]
     pub const fn index(self) -> usize {

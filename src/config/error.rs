@@ -134,24 +134,16 @@ impl fmt::Display for ConfigProblem {
             Self::NotJson(why) => write!(f, "the configuration is not a JSON object: {why}"),
             Self::UnknownField {
                 name,
-                nearest: Some(nearest),
-                ..
-            } => {
-                write!(f, "unknown field `{name}`; did you mean `{nearest}`?")
-            }
-            Self::UnknownField {
-                name,
-                nearest: None,
+                nearest,
                 home,
                 known,
             } => {
-                write!(f, "unknown field `{name}`")?;
-                if known.is_empty() {
-                    f.write_str("; this object has no fields")
-                } else if let Some(home) = home {
-                    write!(f, "; it belongs {home}")
-                } else {
-                    write!(f, "; known fields: {}", known.join(", "))
+                write!(f, "unknown field `{name}`; ")?;
+                match (nearest, home) {
+                    (Some(nearest), _) => write!(f, "did you mean `{nearest}`?"),
+                    _ if known.is_empty() => f.write_str("this object has no fields"),
+                    (None, Some(home)) => write!(f, "it belongs {home}"),
+                    (None, None) => write!(f, "known fields: {}", known.join(", ")),
                 }
             }
             Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase"),
@@ -171,41 +163,26 @@ impl fmt::Display for ConfigProblem {
             Self::Dangling {
                 kind,
                 name,
-                nearest: Some(nearest),
-                ..
-            } => {
-                write!(f, "no {kind} is named `{name}`; did you mean `{nearest}`?")
-            }
-            Self::Dangling {
-                kind,
-                name,
-                nearest: None,
+                nearest,
                 known,
             } => {
                 write!(f, "no {kind} is named `{name}`; ")?;
-                if known.is_empty() {
-                    f.write_str("there are none")
-                } else {
-                    write!(f, "defined: {}", known.join(", "))
+                match nearest {
+                    Some(nearest) => write!(f, "did you mean `{nearest}`?"),
+                    None if known.is_empty() => f.write_str("there are none"),
+                    None => write!(f, "defined: {}", known.join(", ")),
                 }
             }
             Self::NotOneOf {
                 value,
-                nearest: Some(nearest),
-                ..
-            } => {
-                write!(f, "`{value}` is not allowed here; did you mean `{nearest}`?")
-            }
-            Self::NotOneOf {
-                value,
-                nearest: None,
+                nearest,
                 allowed,
             } => {
-                write!(
-                    f,
-                    "`{value}` is not allowed here; allowed: {}",
-                    allowed.join(", ")
-                )
+                write!(f, "`{value}` is not allowed here; ")?;
+                match nearest {
+                    Some(nearest) => write!(f, "did you mean `{nearest}`?"),
+                    None => write!(f, "allowed: {}", allowed.join(", ")),
+                }
             }
             Self::Invalid(what) => f.write_str(what),
         }

@@ -6,89 +6,72 @@
 
 use std::fmt;
 
-/// A digital signature algorithm of JWS. There is no `none`, and no symmetric algorithm: a verifier with
-/// public keys only cannot take one of them for a shared secret.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u16)]
-pub enum Algorithm {
+/// Declares the algorithms, each with its bit in a set and its registered name.
+macro_rules! algorithms {
+    ($($(#[$doc:meta])* $algorithm:ident = $bit:literal $name:literal,)*) => {
+        /// A digital signature algorithm of JWS. There is no `none`, and no symmetric algorithm: a verifier with
+        /// public keys only cannot take one of them for a shared secret.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u16)]
+        pub enum Algorithm {
+            $($(#[$doc])* $algorithm = 1 << $bit,)*
+        }
+
+        impl Algorithm {
+            /// Every algorithm, in the order of [RFC 7518 section
+            /// 3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1).
+            pub const ALL: [Self; [$($bit),*].len()] = [$(Self::$algorithm),*];
+
+            /// The algorithm with this `alg`; `None` if the filter does not implement it. Case counts ([RFC
+            /// 7515 section 4.1.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.1): "The 'alg' value is a
+            /// case-sensitive ASCII string").
+            ///
+            /// `Ed25519` is the fully-specified name of RFC 9864 for `EdDSA` on Ed25519. The filter implements
+            /// no other curve, so the two are one algorithm here.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Some(match name {
+                    $($name => Self::$algorithm,)*
+                    "Ed25519" => Self::EdDsa,
+                    _ => return None,
+                })
+            }
+
+            /// The registered name, as in `alg`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$algorithm => $name,)*
+                }
+            }
+        }
+    };
+}
+
+algorithms! {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256 = 1 << 0,
+    Rs256 = 0 "RS256",
     /// RSASSA-PKCS1-v1_5 with SHA-384.
-    Rs384 = 1 << 1,
+    Rs384 = 1 "RS384",
     /// RSASSA-PKCS1-v1_5 with SHA-512.
-    Rs512 = 1 << 2,
+    Rs512 = 2 "RS512",
     /// RSASSA-PSS with SHA-256 and MGF1 with SHA-256.
-    Ps256 = 1 << 3,
+    Ps256 = 3 "PS256",
     /// RSASSA-PSS with SHA-384 and MGF1 with SHA-384.
-    Ps384 = 1 << 4,
+    Ps384 = 4 "PS384",
     /// RSASSA-PSS with SHA-512 and MGF1 with SHA-512.
-    Ps512 = 1 << 5,
+    Ps512 = 5 "PS512",
     /// ECDSA on P-256 with SHA-256.
-    Es256 = 1 << 6,
+    Es256 = 6 "ES256",
     /// ECDSA on P-384 with SHA-384.
-    Es384 = 1 << 7,
+    Es384 = 7 "ES384",
     /// ECDSA on P-521 with SHA-512.
-    Es512 = 1 << 8,
+    Es512 = 8 "ES512",
     /// EdDSA on Ed25519.
-    EdDsa = 1 << 9,
+    EdDsa = 9 "EdDSA",
 }
 
 impl Algorithm {
-    /// Every algorithm, in the order of [RFC 7518 section
-    /// 3.1](https://www.rfc-editor.org/rfc/rfc7518#section-3.1).
-    pub const ALL: [Self; 10] = [
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Ps256,
-        Self::Ps384,
-        Self::Ps512,
-        Self::Es256,
-        Self::Es384,
-        Self::Es512,
-        Self::EdDsa,
-    ];
-
-    /// The algorithm with this `alg`; `None` if the filter does not implement it. Case counts
-    /// ([RFC 7515 section 4.1.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.1): "The 'alg' value is a
-    /// case-sensitive ASCII string").
-    ///
-    /// `Ed25519` is the fully-specified name of RFC 9864 for `EdDSA` on Ed25519. The filter implements no
-    /// other curve, so the two are one algorithm here.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "RS256" => Self::Rs256,
-            "RS384" => Self::Rs384,
-            "RS512" => Self::Rs512,
-            "PS256" => Self::Ps256,
-            "PS384" => Self::Ps384,
-            "PS512" => Self::Ps512,
-            "ES256" => Self::Es256,
-            "ES384" => Self::Es384,
-            "ES512" => Self::Es512,
-            "EdDSA" | "Ed25519" => Self::EdDsa,
-            _ => return None,
-        })
-    }
-
-    /// The registered name, as in `alg`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Ps256 => "PS256",
-            Self::Ps384 => "PS384",
-            Self::Ps512 => "PS512",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::Es512 => "ES512",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-
     /// Whether it is RSASSA-PSS.
     #[must_use]
     pub const fn is_pss(self) -> bool {

@@ -43,36 +43,28 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    const fn invalid_request(description: &'static str) -> Self {
+    const fn new(status: u16, error: Option<BearerError>, description: &'static str) -> Self {
         Self {
-            status: 400,
-            error: Some(BearerError::InvalidRequest),
+            status,
+            error,
             description,
         }
+    }
+
+    const fn invalid_request(description: &'static str) -> Self {
+        Self::new(400, Some(BearerError::InvalidRequest), description)
     }
 
     const fn invalid_token(description: &'static str) -> Self {
-        Self {
-            status: 401,
-            error: Some(BearerError::InvalidToken),
-            description,
-        }
+        Self::new(401, Some(BearerError::InvalidToken), description)
     }
 
     const fn invalid_proof(description: &'static str) -> Self {
-        Self {
-            status: 401,
-            error: Some(BearerError::InvalidDpopProof),
-            description,
-        }
+        Self::new(401, Some(BearerError::InvalidDpopProof), description)
     }
 
     const fn insufficient_scope(description: &'static str) -> Self {
-        Self {
-            status: 403,
-            error: Some(BearerError::InsufficientScope),
-            description,
-        }
+        Self::new(403, Some(BearerError::InsufficientScope), description)
     }
 
     /// gRPC's status codes (google.rpc.Code), as in its mapping from HTTP except for 400, which gRPC maps to
@@ -92,11 +84,7 @@ impl Answer {
         match reason {
             // Section 3.1: "If the request lacks any authentication information […], the resource server
             // SHOULD NOT include an error code or other error information."
-            Reason::TokenMissing => Self {
-                status: 401,
-                error: None,
-                description: "the request carries no token",
-            },
+            Reason::TokenMissing => Self::new(401, None, "the request carries no token"),
             // Section 2: "Clients MUST NOT use more than one method to transmit the token in each request";
             // section 3.1: "invalid_request […] uses more than one method for including an access token […]
             // HTTP 400".
@@ -130,18 +118,14 @@ impl Answer {
             Reason::ProofInvalid => Self::invalid_proof("the DPoP proof is missing or not valid"),
             // RFC 9449 section 9: "an HTTP 401 (Unauthorized) error code with an accompanying
             // WWW-Authenticate: DPoP value and DPoP-Nonce value".
-            Reason::ProofNonce => Self {
-                status: 401,
-                error: Some(BearerError::UseDpopNonce),
-                description: "the DPoP proof must contain a current nonce issued by this server",
-            },
+            Reason::ProofNonce => Self::new(
+                401,
+                Some(BearerError::UseDpopNonce),
+                "the DPoP proof must contain a current nonce issued by this server",
+            ),
             Reason::ProofReplayed => Self::invalid_proof("the DPoP proof was used before"),
             // As with keys: the proof may be valid, and a new one may be accepted later.
-            Reason::ProofStoreFull => Self {
-                status: 503,
-                error: None,
-                description: "the server cannot record more DPoP proofs now",
-            },
+            Reason::ProofStoreFull => Self::new(503, None, "the server cannot record more DPoP proofs now"),
             // Section 3.1: "insufficient_scope: […] The resource server SHOULD respond with the HTTP 403
             // (Forbidden) status code and MAY include the 'scope' attribute with the scope necessary to
             // access the protected resource."
@@ -151,25 +135,17 @@ impl Answer {
             }
             // RFC 9110 section 15.6.4: the server is "temporarily unable to handle the request"; the token
             // may be good.
-            Reason::KeysUnavailable => Self {
-                status: 503,
-                error: None,
-                description: "the keys that verify the token are not available",
-            },
+            Reason::KeysUnavailable => {
+                Self::new(503, None, "the keys that verify the token are not available")
+            }
             // RFC 9110 section 15.6.1: the server "encountered an unexpected condition": the fault is the
             // operator's.
-            Reason::RouteRequirementUnknown => Self {
-                status: 500,
-                error: None,
-                description: "the route's requirement is not configured",
-            },
+            Reason::RouteRequirementUnknown => {
+                Self::new(500, None, "the route's requirement is not configured")
+            }
             // RFC 9110 section 15.5.4: "the server understood the request but refuses to fulfill it". Another
             // token would change nothing, so no error code asks for one.
-            Reason::RouteDenied => Self {
-                status: 403,
-                error: None,
-                description: "this request is not allowed",
-            },
+            Reason::RouteDenied => Self::new(403, None, "this request is not allowed"),
         }
     }
 }
