@@ -14,11 +14,11 @@ mod matcher;
 mod parameter;
 mod path;
 mod query;
-mod readings;
 mod requirement;
 mod resource;
 mod spelling;
 mod template;
+mod values;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -35,11 +35,11 @@ pub use matcher::{AnyMatcher, RequestMatcher};
 pub use parameter::ParameterMatcher;
 pub use path::{PathAmbiguity, PathPattern, PathTest, RequestPath};
 pub use query::Query;
-pub use readings::FieldKind;
 pub use requirement::{Demand, Mode, ProviderList, ProviderRequirement, Requirement, Strict};
 pub use resource::{ProtectedResource, ProtectedResources, ResourceIdentity, ResourceMetadata};
 pub(crate) use spelling::in_normal_form;
 pub use template::PathTemplate;
+pub use values::FieldKind;
 
 use crate::denial::{Denial, Reason};
 use crate::ids::{Choice, FieldId, FilterStateId, RequirementId, RuleId};

@@ -15,7 +15,7 @@ use crate::request::{Says, segment};
 
 /// The parts of a request that servers interpret in several ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Asked {
+struct PairRequest {
     method: Vec<u8>,
     /// One, or several of which a server takes one.
     hosts: Vec<Vec<u8>>,
@@ -202,7 +202,7 @@ fn credentials() -> Rc<[Fields]> {
     CREDENTIALS.with(Rc::clone)
 }
 
-impl Asked {
+impl PairRequest {
     /// A request that every server reads alike.
     fn plain(bytes: &mut Bytes<'_>) -> Self {
         let path = bytes.pick(&PATHS).as_bytes().to_vec();
@@ -534,9 +534,9 @@ fn encode(text: &mut Vec<u8>, bytes: &mut Bytes<'_>) {
 /// The most variations.
 const MOST: usize = 6;
 
-fn pair(bytes: &[u8]) -> (Asked, Asked) {
+fn pair(bytes: &[u8]) -> (PairRequest, PairRequest) {
     let mut bytes = Bytes(bytes);
-    let plain = Asked::plain(&mut bytes);
+    let plain = PairRequest::plain(&mut bytes);
     let mut variant = plain.clone();
     for _ in 0..MOST {
         if bytes.0.is_empty() {
@@ -548,10 +548,10 @@ fn pair(bytes: &[u8]) -> (Asked, Asked) {
 }
 
 /// For each of the credentials, whether the plain request and its variant pass.
-fn outcomes(plain: &Asked, variant: &Asked) -> Vec<(bool, bool)> {
+fn outcomes(plain: &PairRequest, variant: &PairRequest) -> Vec<(bool, bool)> {
     let config = config();
     let mut engine = Authenticator::new(config.clone(), 1).with_verifier(Rc::new(Says(true)));
-    let mut goes_on = |asked: &Asked, credentials: &[(&'static str, Vec<u8>)]| {
+    let mut goes_on = |asked: &PairRequest, credentials: &[(&'static str, Vec<u8>)]| {
         let mut head = asked.head(&config, credentials);
         match engine.handle_request(
             StreamId(1),
@@ -582,7 +582,7 @@ pub fn pairs(bytes: &[u8]) {
     }
 }
 
-fn shown(asked: &Asked) -> String {
+fn shown(asked: &PairRequest) -> String {
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
     let hosts: Vec<String> = asked.hosts.iter().map(|host| text(host)).collect();
     let pairs: Vec<String> = asked

@@ -3,7 +3,7 @@
 use super::likeness::Match;
 use super::matched::Matched;
 use super::path::RequestPath;
-use super::readings::{FieldKind, FieldReadings, Reading, ValueReadings};
+use super::values::{FieldInterpretations, FieldKind, Interpretation, ValueInterpretations};
 use crate::ids::FieldId;
 use crate::pattern::{StringMatcher, Text};
 
@@ -60,25 +60,29 @@ impl HeaderMatcher {
             let is_there = !self.is_owned && matched.request.first(self.field).is_some();
             return Match::sure(is_there == wanted).inverted(self.invert);
         }
-        let readings = matched.field(self.field, self.kind);
-        let values = if self.is_owned { &[] } else { &*readings.values };
+        let interpretations = matched.field(self.field, self.kind);
+        let values = if self.is_owned {
+            &[]
+        } else {
+            &*interpretations.values
+        };
         let found = match values {
             [] => match self.missing_is_empty {
-                true => Match::sure(self.passes(&Reading::new(Text::Borrowed(&[])), matched)),
+                true => Match::sure(self.passes(&Interpretation::new(Text::Borrowed(&[])), matched)),
                 // An absent field does not match, even if the matcher is inverted.
                 false => return Match::NO,
             },
             // The caller passes one interpretation of the path at a time.
             [_] if self.kind == FieldKind::Path => {
-                Match::sure(self.passes(&Reading::new(Text::Borrowed(path.field())), matched))
+                Match::sure(self.passes(&Interpretation::new(Text::Borrowed(path.field())), matched))
             }
-            [only] if readings.further.is_empty() => self.matches_value(only, matched),
+            [only] if interpretations.further.is_empty() => self.matches_value(only, matched),
             [first] => {
                 let found = self.matches_value(first, matched);
                 let passes = |value| self.passes(value, matched);
-                Match::sure(found.is_literal || readings.further.iter().any(passes)).unless(true)
+                Match::sure(found.is_literal || interpretations.further.iter().any(passes)).unless(true)
             }
-            values => self.matches_all(values, &readings, matched),
+            values => self.matches_all(values, &interpretations, matched),
         };
         found.inverted(self.invert)
     }
@@ -87,8 +91,8 @@ impl HeaderMatcher {
     /// section 5.3).
     fn matches_all<'r>(
         &self,
-        values: &[ValueReadings<'r>],
-        readings: &FieldReadings<'r>,
+        values: &[ValueInterpretations<'r>],
+        interpretations: &FieldInterpretations<'r>,
         matched: &Matched<'r>,
     ) -> Match {
         let (mut are_all, mut is_none, mut is_literal) = (true, true, false);
@@ -101,15 +105,20 @@ impl HeaderMatcher {
         if are_all {
             return Match::YES;
         }
-        let is_joined = || readings.joined().iter().any(|all| self.passes(all, matched));
+        let is_joined = || {
+            interpretations
+                .joined()
+                .iter()
+                .any(|all| self.passes(all, matched))
+        };
         Match::sure(is_literal).unless(!is_none || is_joined())
     }
 
     /// Whether a value passes the test. Not inlined, nor are the functions that it calls: the module would
     /// contain them several times.
     #[inline(never)]
-    fn matches_value<'r>(&self, value: &ValueReadings<'r>, matched: &Matched<'r>) -> Match {
-        let passes = |reading| self.passes(reading, matched);
+    fn matches_value<'r>(&self, value: &ValueInterpretations<'r>, matched: &Matched<'r>) -> Match {
+        let passes = |interpretation| self.passes(interpretation, matched);
         let literal = passes(&value.whole);
         if value.may_be_any || value.spelt.as_ref().is_some_and(|spelt| passes(spelt) != literal) {
             return Match::sure(literal).unless(true);
@@ -121,11 +130,11 @@ impl HeaderMatcher {
     }
 
     #[inline(never)]
-    fn passes<'r>(&self, reading: &Reading<'r>, matched: &Matched<'r>) -> bool {
+    fn passes<'r>(&self, interpretation: &Interpretation<'r>, matched: &Matched<'r>) -> bool {
         match &self.test {
             HeaderTest::Present(wanted) => *wanted,
-            HeaderTest::Text(matcher) => matched.passes(matcher, &reading.text),
-            HeaderTest::Range(start, end) => reading
+            HeaderTest::Text(matcher) => matched.passes(matcher, &interpretation.text),
+            HeaderTest::Range(start, end) => interpretation
                 .number()
                 .is_some_and(|number| (*start..*end).contains(&number)),
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::likeness::Match;
 use super::query::Query;
-use super::readings::{FieldKind, FieldReadings, is_method};
+use super::values::{FieldInterpretations, FieldKind, is_method};
 use crate::http::Authority;
 use crate::ids::{FieldId, MatcherId};
 use crate::pattern::{Hits, Member, PatternSet, Search, StringMatcher, Text};
@@ -22,7 +22,7 @@ pub struct Matched<'r> {
     is_method: OnceCell<bool>,
     search: RefCell<Search<'r>>,
     /// By the index of the field.
-    fields: RefCell<Vec<Option<Rc<FieldReadings<'r>>>>>,
+    fields: RefCell<Vec<Option<Rc<FieldInterpretations<'r>>>>>,
     /// The results of matchers apart from the path, by matcher, if the path has several interpretations.
     apart_from_path: RefCell<Vec<Option<Match>>>,
     gave_up: Cell<bool>,
@@ -62,22 +62,26 @@ impl<'r> Matched<'r> {
     }
 
     /// The interpretations of the values of a field, computed once for all rules.
-    pub(super) fn field(&self, field: FieldId, kind: FieldKind) -> Rc<FieldReadings<'r>> {
+    pub(super) fn field(&self, field: FieldId, kind: FieldKind) -> Rc<FieldInterpretations<'r>> {
         let known = self.fields.borrow().get(field.index()).cloned().flatten();
         known.unwrap_or_else(|| {
             let authority = match kind {
                 FieldKind::Authority => self.authority(field),
                 FieldKind::Method | FieldKind::Path | FieldKind::Other => None,
             };
-            let readings = Rc::new(FieldReadings::new(self.request.all(field), kind, authority));
+            let interpretations = Rc::new(FieldInterpretations::new(
+                self.request.all(field),
+                kind,
+                authority,
+            ));
             let mut fields = self.fields.borrow_mut();
             if fields.len() <= field.index() {
                 fields.resize(field.index().saturating_add(1), None);
             }
             if let Some(place) = fields.get_mut(field.index()) {
-                *place = Some(readings.clone());
+                *place = Some(interpretations.clone());
             }
-            readings
+            interpretations
         })
     }
 

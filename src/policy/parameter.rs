@@ -3,7 +3,7 @@
 use super::likeness::Match;
 use super::matched::Matched;
 use super::query::{Pair, Query};
-use super::readings::MAX_VALUES;
+use super::values::MAX_VALUES;
 use crate::pattern::{StringMatcher, Text};
 
 /// One of `query_parameters`.

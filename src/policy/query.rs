@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::readings::without_spaces;
 use super::spelling::is_deceptive;
+use super::values::without_spaces;
 use crate::http::percent;
 use crate::pattern::Text;
 

@@ -33,11 +33,14 @@ pub(crate) fn in_normal_form(path: &[u8]) -> Vec<u8> {
 
 /// The same, with separators decoded as well.
 pub(super) fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
-    let stands = |byte: u8| is_plain(byte) || matches!(byte, b';' | b'/' | b'\\');
+    let is_literal = |byte: u8| is_plain(byte) || matches!(byte, b';' | b'/' | b'\\');
     let mut spelt = Vec::with_capacity(path.len());
     loop {
         // Most bytes of a path need no change.
-        let end = path.iter().position(|byte| !stands(*byte)).unwrap_or(path.len());
+        let end = path
+            .iter()
+            .position(|byte| !is_literal(*byte))
+            .unwrap_or(path.len());
         let Some((plain, rest)) = path.split_at_checked(end) else {
             break;
         };
@@ -46,11 +49,11 @@ pub(super) fn respell(mut path: &[u8], separators: bool) -> Vec<u8> {
             break;
         };
         path = rest;
-        let stands = match octet {
+        let is_literal = match octet {
             b'/' | b'\\' | b'%' => separators || !is_escaped,
-            octet => stands(octet),
+            octet => is_literal(octet),
         };
-        if stands {
+        if is_literal {
             spelt.push(octet);
         } else {
             let digit = |half: u8| half.saturating_add(if half < 10 { b'0' } else { b'A' - 10 });

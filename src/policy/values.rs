@@ -25,20 +25,20 @@ pub enum FieldKind {
 
 /// A text, and its value as a number.
 #[derive(Debug)]
-pub(super) struct Reading<'r> {
+pub(super) struct Interpretation<'r> {
     pub(super) text: Text<'r>,
     number: OnceCell<Option<i64>>,
 }
 
 /// An interpretation of one value.
 #[derive(Debug)]
-pub(super) struct ValueReadings<'r> {
+pub(super) struct ValueInterpretations<'r> {
     /// As it is written.
-    pub(super) whole: Reading<'r>,
+    pub(super) whole: Interpretation<'r>,
     /// The value in another spelling.
-    pub(super) spelt: Option<Reading<'r>>,
+    pub(super) spelt: Option<Interpretation<'r>>,
     /// An interpretation of some servers only: one element of the value, or the value with another port.
-    pub(super) others: Vec<Reading<'r>>,
+    pub(super) others: Vec<Interpretation<'r>>,
     /// Some server may take it for anything.
     pub(super) may_be_any: bool,
     /// As above, but only servers that split the value into elements.
@@ -47,15 +47,15 @@ pub(super) struct ValueReadings<'r> {
 
 /// The interpretations of a field's values.
 #[derive(Debug)]
-pub(super) struct FieldReadings<'r> {
+pub(super) struct FieldInterpretations<'r> {
     /// The first values.
-    pub(super) values: Vec<ValueReadings<'r>>,
+    pub(super) values: Vec<ValueInterpretations<'r>>,
     /// The field has too many values, so the rest may contain anything.
-    pub(super) further: Vec<Reading<'r>>,
-    joined: OnceCell<[Reading<'r>; 2]>,
+    pub(super) further: Vec<Interpretation<'r>>,
+    joined: OnceCell<[Interpretation<'r>; 2]>,
 }
 
-impl<'r> Reading<'r> {
+impl<'r> Interpretation<'r> {
     pub(super) const fn new(text: Text<'r>) -> Self {
         Self {
             text,
@@ -79,7 +79,7 @@ impl<'r> Reading<'r> {
     }
 }
 
-impl<'r> FieldReadings<'r> {
+impl<'r> FieldInterpretations<'r> {
     /// The interpretations of these values of a request with this authority.
     pub(super) fn new(
         mut all: impl Iterator<Item = &'r [u8]>,
@@ -94,34 +94,34 @@ impl<'r> FieldReadings<'r> {
         Self {
             values: values
                 .iter()
-                .map(|value| ValueReadings::new(value, kind, authority, &mut room))
+                .map(|value| ValueInterpretations::new(value, kind, authority, &mut room))
                 .collect(),
             further: further
                 .iter()
                 .chain(&rest)
-                .map(|value| Reading::borrowed(value))
+                .map(|value| Interpretation::borrowed(value))
                 .collect(),
             joined: OnceCell::new(),
         }
     }
 
     /// All values joined (RFC 9110 section 5.3).
-    pub(super) fn joined(&self) -> &[Reading<'r>; 2] {
+    pub(super) fn joined(&self) -> &[Interpretation<'r>; 2] {
         self.joined.get_or_init(|| {
             let all: Vec<&[u8]> = self.values.iter().map(|value| &*value.whole.text).collect();
             [
-                Reading::owned(all.join(&b","[..])),
-                Reading::owned(all.join(&b", "[..])),
+                Interpretation::owned(all.join(&b","[..])),
+                Interpretation::owned(all.join(&b", "[..])),
             ]
         })
     }
 }
 
-impl<'r> ValueReadings<'r> {
+impl<'r> ValueInterpretations<'r> {
     /// `room` is the number of elements of the field that the filter still looks at.
     fn new(value: &'r [u8], kind: FieldKind, authority: Option<&Authority<'_>>, room: &mut usize) -> Self {
-        let mut readings = Self {
-            whole: Reading::borrowed(value),
+        let mut interpretations = Self {
+            whole: Interpretation::borrowed(value),
             spelt: None,
             others: Vec::new(),
             may_be_any: false,
@@ -131,34 +131,34 @@ impl<'r> ValueReadings<'r> {
             // The caller passes one interpretation of the path at a time.
             FieldKind::Path => {}
             FieldKind::Method => {
-                readings.may_be_any = !is_method(value);
+                interpretations.may_be_any = !is_method(value);
                 if value.iter().any(u8::is_ascii_lowercase) {
-                    readings.spelt = Some(Reading::owned(value.to_ascii_uppercase()));
+                    interpretations.spelt = Some(Interpretation::owned(value.to_ascii_uppercase()));
                 }
             }
             FieldKind::Authority => match authority {
                 Some(authority) => {
-                    let owned = |text: Cow<'_, [u8]>| Reading::owned(text.into_owned());
-                    readings.spelt = Some(authority.text()).filter(|text| **text != *value).map(owned);
-                    readings.others = authority.others().map(owned).collect();
+                    let owned = |text: Cow<'_, [u8]>| Interpretation::owned(text.into_owned());
+                    interpretations.spelt = Some(authority.text()).filter(|text| **text != *value).map(owned);
+                    interpretations.others = authority.others().map(owned).collect();
                 }
-                None => readings.may_be_any = true,
+                None => interpretations.may_be_any = true,
             },
             FieldKind::Other => {
                 let bare = without_spaces(value);
-                readings.spelt = (bare.len() < value.len()).then(|| Reading::borrowed(bare));
+                interpretations.spelt = (bare.len() < value.len()).then(|| Interpretation::borrowed(bare));
                 let mut elements = value.split(|byte| *byte == b',').map(without_spaces);
                 // At least two elements are taken: they show whether the value has more than one.
                 let first: Vec<&'r [u8]> = elements.by_ref().take((*room).max(2)).collect();
-                readings.is_cut = elements.next().is_some();
+                interpretations.is_cut = elements.next().is_some();
                 // A single element is the value itself.
                 if first.len() > 1 {
                     *room = room.saturating_sub(first.len());
-                    readings.others = first.into_iter().map(Reading::borrowed).collect();
+                    interpretations.others = first.into_iter().map(Interpretation::borrowed).collect();
                 }
             }
         }
-        readings
+        interpretations
     }
 }
 

@@ -89,6 +89,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "provider",
             "reply",
             "request",
+            "seal",
             "settings",
             "store",
             "time",

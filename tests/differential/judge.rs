@@ -73,18 +73,18 @@ pub(crate) fn judge<'c>(case: Case<'c>, theirs: &Client, stricter: &[(&'static s
 fn respelt(request: &Request) -> Vec<Request> {
     let path = RequestPath::new(request.path.as_bytes());
     let rest = request.path.get(path.bytes().len()..).unwrap_or_default();
-    let mut readings = path.interpretations().unwrap_or_default();
-    readings.push(path.bytes().to_vec());
-    let with_other_end = |reading: &Vec<u8>| match reading.strip_suffix(b"/") {
+    let mut interpretations = path.interpretations().unwrap_or_default();
+    interpretations.push(path.bytes().to_vec());
+    let with_other_end = |interpretation: &Vec<u8>| match interpretation.strip_suffix(b"/") {
         Some(path) if !path.is_empty() => path.to_vec(),
-        _ => [reading.as_slice(), b"/"].concat(),
+        _ => [interpretation.as_slice(), b"/"].concat(),
     };
-    let others: Vec<Vec<u8>> = readings.iter().map(with_other_end).collect();
-    readings
+    let others: Vec<Vec<u8>> = interpretations.iter().map(with_other_end).collect();
+    interpretations
         .into_iter()
         .chain(others)
-        .filter_map(|reading| {
-            let path = String::from_utf8(reading).ok()? + rest;
+        .filter_map(|interpretation| {
+            let path = String::from_utf8(interpretation).ok()? + rest;
             Some(Request {
                 path,
                 ..request.clone()

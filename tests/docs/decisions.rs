@@ -39,12 +39,14 @@ fn paths_that_are_called_another_spelling_are_read_so() {
     let (examples, _) = examples.split_once(". The filter").expect("their end");
     let spellings: Vec<&str> = examples.split('`').skip(1).step_by(2).collect();
     for spelling in &spellings {
-        let readings = RequestPath::new(spelling.as_bytes())
+        let interpretations = RequestPath::new(spelling.as_bytes())
             .interpretations()
-            .expect("few readings");
+            .expect("few interpretations");
         assert!(
-            readings.iter().any(|reading| reading == b"/orders"),
-            "{spelling}: {readings:?}"
+            interpretations
+                .iter()
+                .any(|interpretation| interpretation == b"/orders"),
+            "{spelling}: {interpretations:?}"
         );
     }
     assert!(spellings.len() >= 5);

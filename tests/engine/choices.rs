@@ -121,9 +121,9 @@ fn one_by_one(policy: &Policy, request: &RequestHead) -> (Choice, Vec<Choice>) {
         .flatten()
         .map(|path| [path, query.unwrap_or_default()].concat())
         .collect();
-    let mut readings = vec![(path, ambiguity != PathAmbiguity::Beyond)];
+    let mut paths = vec![(path, ambiguity != PathAmbiguity::Beyond)];
     if ambiguity != PathAmbiguity::None {
-        readings.extend(
+        paths.extend(
             interpretations
                 .iter()
                 .flatten()
@@ -141,7 +141,7 @@ fn one_by_one(policy: &Policy, request: &RequestHead) -> (Choice, Vec<Choice>) {
         _ if others.contains(&choice) => {}
         _ => others.push(choice),
     };
-    for (position, (path, is_canonical)) in readings.iter().enumerate() {
+    for (position, (path, is_canonical)) in paths.iter().enumerate() {
         let mut is_over = false;
         for (index, rule) in policy.rules.iter().enumerate() {
             let found = rule.matcher.matches(&Matched::new(request), path);

@@ -1,5 +1,5 @@
 //! Attacks that only a real Envoy shows: tunnels, floods of resets, configurations that end while requests
-//! wait, and requests as large as Envoy can be told to accept.
+//! wait, and requests as large as Envoy can accept.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};

@@ -252,7 +252,7 @@ pub(super) fn list() -> Vec<Scenario> {
         .request(get("/open/../partner").bearer(&good), denied("token_missing"))
         .request(get("/partner/../open").header("x-partner", &partner), forwarded()),
         Scenario::new(
-            "a path with too many readings may be any",
+            "a path with too many interpretations may be any",
             ruled(json!([
                 {"match": {"path": "/partner", "methods": ["POST"]}, "requires": {"provider_name": "partner"}},
                 {"match": {"prefix": "/healthz"}},
@@ -451,7 +451,7 @@ pub(super) fn list() -> Vec<Scenario> {
             without_token,
             &denied("token_missing"),
         ),
-        Scenario::new("a path is waited for in each of its readings", {
+        Scenario::new("a path waits for keys in each of its interpretations", {
             let mut config = config(with(remote_provider(), json!({"audiences": [AUDIENCE]})));
             config["rules"] = json!([needs("/reports", json!({})), {"match": {"prefix": "/"}}]);
             config
