@@ -4,7 +4,13 @@
 
 mod common;
 
+#[path = "explain/forms.rs"]
+mod forms;
+#[path = "explain/secrets.rs"]
+mod secrets;
+
 use common::{Folder, Ran, jwtctl, jwtctl_in, jwtctl_with};
+use secrets::hides;
 use serde_json::{Value, json};
 use testkit::{Algorithm, Issuer, SigningKey, Token, jwks, tamper_signature, unix_now};
 
@@ -95,21 +101,6 @@ fn config() -> Value {
         ],
         "limits": {"max_token_bytes": 4096},
     })
-}
-
-/// Neither a signature nor a whole token is in what was printed.
-fn hides(ran: &Ran, token: &str) {
-    for shown in [&ran.out, &ran.err] {
-        if token.len() >= 16 {
-            assert!(!shown.contains(token), "{shown}");
-        }
-        if let Some((_, signature)) = token
-            .rsplit_once('.')
-            .filter(|(_, signature)| signature.len() >= 16)
-        {
-            assert!(!shown.contains(signature), "{shown}");
-        }
-    }
 }
 
 fn reason(ran: &Ran) -> String {
@@ -320,139 +311,6 @@ fn the_upstreams_headers_are_shown_without_credentials() {
 }
 
 #[test]
-fn tokens_are_hidden_wherever_they_are() {
-    let world = World::new("hidden");
-    let token = world.token().mint();
-    let nested = Token::new(&world.key).claim("sub", "nested").mint();
-    let encoded = nested.replace('.', "%2E");
-    let outer = world.token().claim("act_token", nested.as_str()).mint();
-    for (path, header) in [
-        (
-            format!("/orders?access_token={token}"),
-            format!("x-token: {token}"),
-        ),
-        (
-            format!("/orders?t={encoded}"),
-            format!("x-forwarded-token: Bearer {nested}"),
-        ),
-        (format!("/{nested}"), format!("cookie: a={nested}")),
-    ] {
-        let ran = world.explain(&path, &outer, &["-H", &header]);
-        for hidden in [&token, &nested, &encoded] {
-            hides(&ran, hidden);
-        }
-    }
-}
-
-#[test]
-fn requests_come_as_curl_commands_and_as_log_lines() {
-    let world = World::new("forms");
-    let token = world.token().mint();
-    let command =
-        format!("curl 'https://api.example.com/orders?x=1' -X DELETE -H 'Authorization: Bearer {token}'");
-    let ran = jwtctl(&[
-        "explain",
-        &world.config,
-        "--keys",
-        &world.keys,
-        "--output",
-        "json",
-        "--curl",
-        &command,
-    ]);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    hides(&ran, &token);
-    assert_eq!(
-        ran.json()["request"],
-        json!({"method": "DELETE", "target": "/orders?x=1", "authority": "api.example.com"})
-    );
-    let line = "[2026-01-31T12:00:00.000Z] \"GET /healthz HTTP/1.1\" 200 - 0 0 1 - \"-\" \"a\" \"b\" \"h.example.com\" \"-\"";
-    let ran = jwtctl(&["explain", &world.config, "--output", "json", "--log-line", line]);
-    assert_eq!(
-        (ran.code, &ran.json()["time"]),
-        (0, &json!("2026-01-31T12:00:00Z"))
-    );
-    // As envoy/envoy.yaml and envoy/access-log.yaml write it.
-    for line in [
-        "DELETE /healthz?x=1 401 jwt_token_missing token_missing",
-        "DELETE /healthz?x=1 200 via_upstream -\n",
-        r#"{"time":"2026-01-31T12:00:00.000Z","method":"DELETE","path":"/healthz?x=1","status":401,"reason":null}"#,
-    ] {
-        let ran = jwtctl(&["explain", &world.config, "--output", "json", "--log-line", line]);
-        assert_eq!(ran.code, 0, "{ran:?}");
-        assert_eq!(ran.json()["request"]["method"], "DELETE", "{ran:?}");
-        assert_eq!(ran.json()["request"]["target"], "/healthz?x=1", "{ran:?}");
-    }
-    // A log without paths does not say which rule applied.
-    let ran = jwtctl(&[
-        "explain",
-        &world.config,
-        "--log-line",
-        "POST 401 jwt_token_missing token_missing",
-    ]);
-    assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.err.contains("no path"), "{ran:?}");
-    for (arguments, code) in [
-        (vec!["explain", &world.config], 2),
-        (vec!["explain", &world.config, "/", "--time", "tomorrow"], 2),
-        (vec!["explain", &world.config, "/", "--keys", "/absent"], 2),
-        (vec!["explain", &world.config, "/", "--keys", &world.config], 2),
-        (vec!["explain", &world.config, "/", "--keys", "nobody=/absent"], 2),
-        (vec!["explain", "/absent", "/"], 2),
-        (vec!["explain", &world.config, "/", "-H", "x"], 2),
-    ] {
-        let ran = jwtctl(&arguments);
-        assert_eq!(ran.code, code, "{ran:?}");
-        assert!(!ran.err.is_empty() && !ran.err.contains("panicked"), "{ran:?}");
-    }
-}
-
-/// The operators of a log format, as Envoy would fill them in.
-fn logged(format: &str) -> String {
-    [
-        ("%REQ(:METHOD)%", "DELETE"),
-        ("%REQ(:PATH)%", "/healthz?x=1"),
-        ("%PATH(NQ)%", "/healthz"),
-        ("%RESPONSE_CODE%", "401"),
-        ("%RESPONSE_CODE_DETAILS%", "jwt_token_missing"),
-        ("%FILTER_STATE(wasm.jwt.reason:PLAIN)%", "token_missing"),
-        ("%FILTER_STATE(wasm.jwt.decision:PLAIN)%", "denied"),
-        ("\\n", "\n"),
-    ]
-    .into_iter()
-    .fold(format.to_owned(), |line, (operator, value)| {
-        line.replace(operator, value)
-    })
-}
-
-#[test]
-fn lines_in_the_log_format_of_each_shipped_configuration_are_read() {
-    let world = World::new("formats");
-    let mut formats = 0;
-    for folder in ["envoy", "envoy/issuers"] {
-        for entry in std::fs::read_dir(common::root().join(folder)).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.extension().is_none_or(|ending| ending != "yaml") {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).expect("a file");
-            for format in text
-                .lines()
-                .filter_map(|line| line.trim().strip_prefix("inline_string: \"%REQ(:METHOD)%"))
-            {
-                formats += 1;
-                let line = logged(&format!("%REQ(:METHOD)%{}", format.trim_end_matches('"')));
-                let ran = jwtctl(&["explain", &world.config, "--output", "json", "--log-line", &line]);
-                assert_eq!(ran.code, 0, "{}: {line} {ran:?}", path.display());
-                let target = ran.json()["request"]["target"].to_string();
-                assert!(target.contains("/healthz"), "{}: {ran:?}", path.display());
-            }
-        }
-    }
-    assert!(formats >= 7, "{formats} formats");
-}
-
-#[test]
 fn time_is_an_argument() {
     let world = World::new("time");
     let token = world
@@ -526,140 +384,4 @@ fn without_keys_it_says_so_and_with_fetch_it_asks_the_issuer() {
         ran.err
     );
     assert!(ran.err.contains("an HTML or XML page"), "{}", ran.err);
-}
-
-#[test]
-fn a_curl_command_may_have_variables_of_the_shell() {
-    let world = World::new("variables");
-    let token = world.token().mint();
-    let signature = token.rsplit('.').next().expect("a signature");
-    let run = |command: &str, variables: &[(&str, &str)]| {
-        let arguments = ["explain", &world.config, "--keys", &world.keys, "--curl", command];
-        let ran = jwtctl_in(&arguments, "", variables);
-        for text in [&ran.out, &ran.err] {
-            assert!(!text.contains(signature), "{command}: {text}");
-        }
-        ran
-    };
-    for command in [
-        "curl https://api.example.com/orders -H \"Authorization: Bearer $JWTCTL_TOKEN\"",
-        "curl https://api.example.com/orders -H \"Authorization: Bearer ${JWTCTL_TOKEN}\"",
-        "curl https://api.example.com/orders --oauth2-bearer $JWTCTL_TOKEN",
-    ] {
-        let ran = run(command, &[("JWTCTL_TOKEN", &token)]);
-        assert_eq!(ran.code, 0, "{command}: {ran:?}");
-        let ran = run(command, &[]);
-        assert_eq!((ran.code, &*ran.out), (2, ""), "{command}");
-        assert!(
-            ran.err
-                .contains("`JWTCTL_TOKEN`, which is not in the environment; `export JWTCTL_TOKEN`"),
-            "{}",
-            ran.err
-        );
-    }
-    // A signature in other places, from a variable.
-    for command in [
-        "curl https://api.example.com/orders/$JWTCTL_TOKEN",
-        "curl https://$JWTCTL_TOKEN/orders -b \"session=$JWTCTL_TOKEN; x=y\"",
-        "curl -X $JWTCTL_TOKEN https://api.example.com/orders?access_token=$JWTCTL_TOKEN",
-        "curl https://api.example.com/orders -H \"$JWTCTL_TOKEN\"",
-        "curl https://api.example.com/orders -H \"x: ${JWTCTL_TOKEN:-$JWTCTL_TOKEN}\"",
-        "curl https://api.example.com/orders -H \"$JWTCTL_TOKEN: x\" 'unclosed",
-    ] {
-        let ran = run(command, &[("JWTCTL_TOKEN", &token)]);
-        assert_ne!(ran.code, 0, "{command}: {ran:?}");
-    }
-}
-
-/// Each command with a token in each place in which people paste one, including wrong places.
-#[test]
-fn no_command_prints_a_token_or_a_signature() {
-    let folder = Folder::new("explain-secrets");
-    let key = folder.path("key.pem");
-    assert_eq!(jwtctl(&["mint", "key", "ES256", "--out", &key]).code, 0);
-    let token = jwtctl(&["mint", "token", "--key", &key, "--iss", "https://idp.example.com"]).out;
-    let token = token.trim();
-    let signature = token.rsplit('.').next().expect("a signature");
-    let config = folder.write("config.json", &config().to_string());
-    let parameter = format!("/x?access_token={token}&other={token}");
-    let header = format!("authorization Bearer {token}");
-    let path = format!("/{token}");
-    let file = format!("@{token}");
-    let log_line = format!("{{\"path\": \"{parameter}\"}}");
-    let broken_line = format!("[{token}] \"GET /x\"");
-    let curl =
-        format!("curl 'https://a.example{parameter}' -b 'c={token}; d={token}x' -H 'x: Basic {token}'");
-    let broken_curl = format!("curl https://a.example/x -H '{header}'");
-    let issuer = format!("http://127.0.0.1:1/{token}");
-    let tests = folder.write(
-        "tests.yaml",
-        &format!(
-            "config: config.json\ntests:\n\
-             - {{request: GET /x, token: {token}, expect: {{upstream: {{authorization: x}}}}}}\n\
-             - {{request: {{path: /healthz, headers: {{authorization: 'Bearer {token}'}}}}, expect: {{upstream: {{authorization: x}}}}}}\n\
-             - {{request: 'GET {parameter}', expect: refused}}\n"
-        ),
-    );
-    let broken_tests = folder.write(
-        "broken.yaml",
-        &format!(
-            "config: config.json\ntests:\n- {{request: GET /x, token: {{{token}: 1}}, expect: {token}}}\n"
-        ),
-    );
-    let broken_config = folder.write(
-        "broken-config.yaml",
-        &format!(
-            "providers: {{{token}: {{issuer: {token}, {token}: 1, from_headers: [{{name: '{token}'}}]}}}}\n"
-        ),
-    );
-    let policy = folder.write(
-        "policy.yaml",
-        &format!("kind: SecurityPolicy\nspec: {{{token}: {{}}, jwt: {{providers: []}}}}\n"),
-    );
-    let explain = |more: &[&str]| [&["explain", &config], more].concat().join("\u{1f}");
-    let commands = [
-        explain(&["/x", "--token", token]),
-        explain(&["/x", "--token", token, "--brief"]),
-        explain(&["/x", "--token", &file]),
-        explain(&["/x", "--token", token, "--dpop", token]),
-        explain(&["/x", "-H", &header]),
-        explain(&["/x", "-X", token]),
-        explain(&["/x", "--time", token]),
-        explain(&["/x", "--requirement", token]),
-        explain(&["/x", "--keys", token]),
-        explain(&["/x", "--certificate", token]),
-        explain(&["/x", "--address", token]),
-        explain(&[&parameter]),
-        explain(&[&path]),
-        explain(&["--log-line", &log_line]),
-        explain(&["--log-line", &broken_line]),
-        explain(&["--curl", &curl]),
-        explain(&["--curl", &broken_curl]),
-        ["route", &config, &parameter, &path].join("\u{1f}"),
-        ["route", &config, "-X", token, "/x"].join("\u{1f}"),
-        ["diff", &config, token].join("\u{1f}"),
-        ["test", &tests].join("\u{1f}"),
-        ["test", &broken_tests].join("\u{1f}"),
-        ["check", &broken_config].join("\u{1f}"),
-        ["check", token].join("\u{1f}"),
-        ["convert", &policy].join("\u{1f}"),
-        ["issuer", &issuer].join("\u{1f}"),
-    ];
-    for command in &commands {
-        let arguments: Vec<&str> = command.split('\u{1f}').collect();
-        let outputs: &[&[&str]] = match arguments[0] {
-            "check" => &[&[], &["--output", "json"], &["--output", "sarif"]],
-            "test" => &[&[], &["--output", "json"], &["--output", "junit"]],
-            "convert" => &[&[], &["--findings", "json"]],
-            "explain" | "route" | "issuer" => &[&[], &["--output", "json"]],
-            _ => &[&[]],
-        };
-        for output in outputs {
-            let ran = jwtctl(&[&arguments[..], *output].concat());
-            for text in [&ran.out, &ran.err] {
-                assert!(!text.contains(signature), "{arguments:?} {output:?}\n{text}");
-            }
-            assert!(!ran.out.is_empty() || !ran.err.is_empty(), "{arguments:?}");
-        }
-    }
 }
