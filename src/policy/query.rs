@@ -133,22 +133,34 @@ impl<'q> Pair<'q> {
     }
 
     /// The hashes of the names under which a server may find it.
-    fn hashes(&self) -> [u32; 3] {
-        [self.name, &*self.decoded, self.short_name()].map(hash)
+    fn hashes(&self) -> [u32; 4] {
+        [self.name, &*self.decoded, self.whole_name(), self.short_name()].map(hash)
     }
 
-    /// Its name for servers that drop the part in brackets or after a NUL.
+    /// Its name for servers that drop white space or a question mark before it.
+    fn whole_name(&self) -> &[u8] {
+        let is_kept = |byte: &u8| !byte.is_ascii_whitespace() && *byte != b'?';
+        let begin = self.decoded.iter().position(is_kept);
+        begin
+            .and_then(|begin| self.decoded.get(begin..))
+            .unwrap_or_default()
+    }
+
+    /// Its name for servers that also drop the part in brackets or after a NUL, and white space at the end.
     fn short_name(&self) -> &[u8] {
-        let text = self.decoded.trim_ascii_start();
+        let text = self.whole_name();
         let end = text.iter().position(|byte| matches!(byte, b'[' | 0));
-        end.and_then(|end| text.get(..end)).unwrap_or(text)
+        end.and_then(|end| text.get(..end))
+            .unwrap_or(text)
+            .trim_ascii_end()
     }
 
-    /// Whether some server takes its name for this one. PHP replaces dots and spaces by underscores. PHP and
-    /// others drop the part in brackets. Some servers ignore the case of letters, or stop at a NUL.
+    /// Whether some server takes its name for this one. PHP replaces dots, spaces and an open bracket by
+    /// underscores. PHP and others drop the part in brackets. `URLSearchParams` drops a question mark before
+    /// the first name. Some servers ignore the case of letters, or stop at a NUL.
     pub(super) fn is_named(&self, name: &[u8]) -> bool {
         let is_alike = |text: &[u8]| text.iter().map(plain).eq(name.iter().map(plain));
-        is_alike(&self.decoded) || is_alike(self.short_name())
+        is_alike(&self.decoded) || is_alike(self.whole_name()) || is_alike(self.short_name())
     }
 }
 
@@ -183,7 +195,7 @@ impl<'q> Pairs<'q> {
 /// The representative of the characters that a server may treat alike in a name.
 fn plain(byte: &u8) -> u8 {
     match byte {
-        b'.' | b' ' => b'_',
+        b'.' | b' ' | b'[' => b'_',
         byte => byte.to_ascii_lowercase(),
     }
 }

@@ -97,6 +97,21 @@ pub(super) fn list() -> Vec<Scenario> {
             corp(of_all(&["mode=adm+in", "mode=user%20", "x=caf%c3%a9", "x=100%25", "x=%"])),
             &forwarded(),
         ),
+        all(
+            all(
+                strict(
+                    "a parameter is found under each name that some server takes for its own",
+                    json!({"prefix": "/", "query_parameters": [with(json!({"name": "is_admin"}), exact("1"))]}),
+                ),
+                corp(of_all(&[
+                    "?is_admin=1", "x=1&?is_admin=1", "%3fis_admin=1", "is[admin=1", "is.admin=1", "is+admin=1",
+                    "is_admin+=1", "is_admin%09=1", "+is_admin=1", "?is%5badmin=1", "?Is.Admin[]=1", "is_admin%00x=1",
+                ])),
+                &missing,
+            ),
+            corp(of_all(&["isadmin=1", "is-admin=1", "xis_admin=1", "is_admins=1", "is_admin=2", "?is_admin=2"])),
+            &forwarded(),
+        ),
         strict("a parameter that comes more than 16 times may hold anything", parameter(exact("admin")))
             .request(of(&"mode=user&".repeat(16)).bearer(&good), forwarded())
             .request(of(&"mode=user&".repeat(17)).bearer(&good), missing.clone())
