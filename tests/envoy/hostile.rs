@@ -158,24 +158,27 @@ fn thousands_of_requests_that_are_reset_leave_room_for_others() {
     let stack = Stack::start_around(issuer, listener, &EnvoyOptions::workers(2));
     let (addr, token) = (stack.client.addr(), token().mint());
     let forged = testkit::tamper_signature(&token);
-    let idle = || {
+    let active = |count: u64| {
+        let name = "http.jwt.downstream_rq_active";
         let active = stack
             .envoy
-            .wait_for_stat("http.jwt.downstream_rq_active", PATIENCE, |active| active == 0);
-        assert_eq!(active, Ok(0));
+            .wait_for_stat(name, PATIENCE, |active| active == count);
+        assert_eq!(active, Ok(count), "{name}");
     };
     // While the keys are missing, when they come, and when they are there.
     for _ in 0..8 {
         reset_many(addr, &token);
         reset_many(addr, &forged);
     }
-    idle();
-    let before = stack.envoy.stat("wasmcustom.jwt.waiting");
-    assert!(before > 1000, "{before} waited");
+    active(0);
+    let waited = stack
+        .envoy
+        .wait_for_stat("wasmcustom.jwt.waiting", PATIENCE, |waited| waited > 1000);
+    assert!(waited.is_ok(), "{waited:?}");
     let held: Vec<_> = (0..200)
         .map(|_| stack.client.start(Request::get("/orders").bearer(&token)))
         .collect();
-    wait_until_held(&stack, before + 200);
+    active(200);
     let flood = {
         let token = token.clone();
         std::thread::spawn(move || (0..4).for_each(|_| reset_many(addr, &token)))
@@ -187,7 +190,7 @@ fn thousands_of_requests_that_are_reset_leave_room_for_others() {
     }
     flood.join().expect("the flood");
     reset_many(addr, &forged);
-    idle();
+    active(0);
     assert_eq!(stack.status(&token), 200);
     assert_alive(&stack.envoy);
 }
