@@ -22,12 +22,12 @@
 //!    call. Envoy copies it.
 //! 3. *Results.* A buffer that Envoy fills is valid until the event hook returns or a field of the same map
 //!    is written. The module copies it before it calls anything else.
-//! 4. *Objects.* A `..._new` function returns a counted reference that was leaked with `into_raw`. Envoy gives
-//!    it back to the functions of the same kind, and to the `..._destroy` function last and once. In between,
-//!    the module makes shared references only, because Envoy calls a module again from within its own
-//!    callbacks. It may even call `..._destroy` of a stream there, on the same thread. So each hook of a stream
-//!    counts a reference of its own. A route's configuration is a number, because Envoy may hand out another
-//!    module's.
+//! 4. *Objects.* A `..._new` function returns a counted reference that was leaked with `into_raw`. Envoy
+//!    gives it back to the functions of the same kind, and to the `..._destroy` function last and once. In
+//!    between, the module makes shared references only, because Envoy calls a module again from within its
+//!    own callbacks. It may even call `..._destroy` of a stream there, on the same thread. So each hook of a
+//!    stream counts a reference of its own. A route's configuration is a number, because Envoy may hand out
+//!    another module's.
 //! 5. *Schedulers.* They may be committed from any thread until they are deleted; Envoy discards an event for
 //!    a stream or a configuration that has ended.
 //! 6. *Panics.* None leaves a function that Envoy calls: each runs in [`hooks`](crate::hooks), which catches

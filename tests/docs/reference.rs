@@ -415,6 +415,7 @@ fn every_field_that_is_refused_on_purpose_says_why() {
     for row in &table.rows {
         let place: &[&str] = match row[1].trim_matches('`') {
             "local_jwks" => &["providers", "<name>", "local_jwks"],
+            "nonce.secret" => &["providers", "<name>", "binding", "dpop", "nonce", "secret"],
             "requirements" => &["rules[]", "requires"],
             "string matchers" => &["providers", "<name>", "subjects"],
             "match" => &["rules[]", "match"],
