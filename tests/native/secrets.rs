@@ -23,7 +23,7 @@ fn filter(secret: &Value) -> Value {
 }
 
 /// An Envoy with this filter, and with these secrets of its own.
-fn start(
+pub(crate) fn start(
     secret: &Value,
     secrets: &Value,
     options: &EnvoyOptions,

@@ -7,7 +7,8 @@ use serde_json::json;
 use testkit::{Answer, EnvoyOptions, Issuer, Listener, Request, wasm_filter};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, remote_provider, token, token_of, with, world};
+use crate::native_secrets;
+use crate::scenarios::{config, local_provider, remote_provider, token, token_of, with, world};
 
 /// `1.40` of the Envoy that runs.
 fn minor(stack: &Stack) -> u32 {
@@ -81,4 +82,20 @@ fn decisions_waiting_keys_and_metrics_work() {
         "{lines:?}"
     );
     assert_alive(&stack.envoy);
+}
+
+#[test]
+fn an_envoy_without_secrets_for_modules_refuses_a_configuration_that_names_one() {
+    let has_secrets = minor(&Stack::start(config(local_provider()))) >= 40;
+    let secrets =
+        json!([{"name": "nonces", "generic_secret": {"secret": {"inline_string": "x".repeat(32)}}}]);
+    let started = native_secrets::start(&json!({"name": "nonces"}), &secrets, &EnvoyOptions::default());
+    match started {
+        Ok(_) => assert!(has_secrets),
+        Err(fault) => {
+            assert!(!has_secrets, "{fault}");
+            let reason = "this Envoy does not supply the secret `nonces` to a module; Envoy 1.40 does";
+            assert!(fault.contains(reason), "{fault}");
+        }
+    }
 }
