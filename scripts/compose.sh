@@ -128,6 +128,8 @@ start_docker() {
     local library count=0
     # The engine writes there, and must leave nothing behind.
     mount -t tmpfs tmpfs /run
+    made=(/sys/fs/cgroup/*/docker)
+    [ ! -e "${made[0]}" ] || made=()
     library=$(find "$DOCKER_FILES" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
     export PATH=$DOCKER_FILES/usr/bin:$DOCKER_FILES/usr/sbin:$PATH LD_LIBRARY_PATH=$library
     export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/docker
@@ -171,6 +173,7 @@ down() {
     if [ -e "$work/pid" ]; then
         kill "$(cat "$work/pid")"
         wait || true
+        [ "${#made[@]}" -eq 0 ] || rmdir /sys/fs/cgroup/*/docker 2>/dev/null || true
     fi
     rm -rf "$work"
 }
