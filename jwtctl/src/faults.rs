@@ -51,7 +51,7 @@ pub(crate) fn find(found: &Found) -> Faults {
     if found.host() == Host::Native {
         unread_keys = fill_sources(&mut search.config, STAND_IN_KEYS);
     }
-    let mut last: Option<Box<ConfigError>> = None;
+    let mut last: Option<(Box<ConfigError>, Option<Place>)> = None;
     for _ in 0..MOST {
         let error = match core::parse_for(found.host(), &search.config, found.is_struct) {
             Ok(parsed) => {
@@ -64,16 +64,28 @@ pub(crate) fn find(found: &Found) -> Faults {
             }
             Err(error) => error,
         };
-        // The correction had no effect.
-        let is_stuck = last
-            .as_ref()
-            .is_some_and(|last| last.path == error.path && last.problem == error.problem);
+        if search.emptied.is_empty() {
+            // Faults that a correction of the first one may hide, with the object around them.
+            for fault in error.all() {
+                let steps = resolve(&search.config, &fault.path);
+                if leads_to(&search.config, &steps, &fault.path)
+                    && let Some(finding) = search.describe(fault, &steps)
+                {
+                    search.add(finding);
+                }
+            }
+        }
         let steps = resolve(&search.config, &error.path);
+        let place = walk(&search.config, &steps).map(|node| node.place.clone());
+        // The correction had no effect. If it removed an element of a list, the next one has the same path.
+        let is_stuck = last.as_ref().is_some_and(|(last, at)| {
+            last.path == error.path && last.problem == error.problem && *at == place
+        });
         if !search.note(&error, &steps, is_stuck) {
             break;
         }
         search.narrow(&steps);
-        last = Some(error);
+        last = Some((error, place));
     }
     Faults {
         findings: search.findings,
@@ -134,6 +146,42 @@ impl Search<'_> {
         }
     }
 
+    /// The finding for a fault; `None` if there is nothing at its path.
+    fn describe(&self, error: &ConfigError, steps: &[Step]) -> Option<Finding> {
+        let node = walk(&self.config, steps)?;
+        let owner = node.place.clone();
+        let unknown = unknown_field(&error.problem);
+        let key = self.key_place(steps);
+        let place = match &error.problem {
+            _ if unknown.is_some() => {
+                let name = unknown.as_ref().map_or("", |(name, _)| name);
+                node.key_place(name).unwrap_or(owner)
+            }
+            ConfigProblem::Missing { .. } => key.unwrap_or_else(|| first_line(&owner, &self.found.file.text)),
+            ConfigProblem::GivenTwice => key.unwrap_or(owner),
+            _ => match node.value {
+                // The whole object would hide the message.
+                Value::Map(_) | Value::List(_) => {
+                    key.unwrap_or_else(|| first_line(&owner, &self.found.file.text))
+                }
+                _ => owner,
+            },
+        };
+        let path = self.original_path(steps, error);
+        let message = error.problem.to_string();
+        Some(self.finding(code(&error.problem), one_line(&message), place, path))
+    }
+
+    /// Keeps a finding, unless it is known.
+    fn add(&mut self, finding: Finding) {
+        let is_known = self.findings.iter().any(|known| {
+            known.place == finding.place && known.message == finding.message && known.path == finding.path
+        });
+        if !is_known {
+            self.findings.push(finding);
+        }
+    }
+
     /// Notes a fault and corrects the copy. `false` if that is impossible.
     fn note(&mut self, error: &ConfigError, steps: &[Step], is_stuck: bool) -> bool {
         let Some(node) = walk(&self.config, steps) else {
@@ -141,36 +189,13 @@ impl Search<'_> {
         };
         let owner = node.place.clone();
         let unknown = unknown_field(&error.problem);
-        let key = self.key_place(steps);
-        let place = match &error.problem {
-            _ if unknown.is_some() => {
-                let name = unknown.as_ref().map_or("", |(name, _)| name);
-                node.key_place(name).unwrap_or(owner.clone())
-            }
-            ConfigProblem::Missing { .. } => key.unwrap_or_else(|| first_line(&owner, &self.found.file.text)),
-            ConfigProblem::GivenTwice => key.unwrap_or(owner.clone()),
-            _ => match node.value {
-                // The whole object would hide the message.
-                Value::Map(_) | Value::List(_) => {
-                    key.unwrap_or_else(|| first_line(&owner, &self.found.file.text))
-                }
-                _ => owner.clone(),
-            },
-        };
         // Only a removed value is missing: the user cannot correct that.
         let is_aftermath = is_stuck
             || self.emptied.contains(&owner)
                 && unknown.is_none()
                 && error.problem != ConfigProblem::GivenTwice;
-        if !is_aftermath {
-            let path = self.original_path(steps, error);
-            let message = error.problem.to_string();
-            let finding = self.finding(code(&error.problem), one_line(&message), place, path);
-            if !self.findings.iter().any(|known| {
-                known.place == finding.place && known.message == finding.message && known.path == finding.path
-            }) {
-                self.findings.push(finding);
-            }
+        if !is_aftermath && let Some(finding) = self.describe(error, steps) {
+            self.add(finding);
         }
         if is_stuck {
             return self.remove(steps);
@@ -443,7 +468,22 @@ fn narrow_part(part: &mut Node) {
 /// A value that is valid for every field of this name, so that the rest can be read.
 fn stand_in(field: &str) -> Option<Value> {
     let text = |text: &str| Some(Value::Text(text.to_owned()));
+    // Without its only source of keys, a provider would have another fault, and no value for the others.
+    let object = |fields: &[&str]| {
+        let members = fields.iter().map(|name| {
+            let key = Key {
+                name: (*name).to_owned(),
+                place: 0..0,
+            };
+            Some((key, Node::new(stand_in(name)?, 0..0)))
+        });
+        members.collect::<Option<Vec<_>>>().map(Value::Map)
+    };
     match field {
+        "discovery" => object(&["cluster", "uri"]),
+        "remote_jwks" => object(&["http_uri"]),
+        "http_uri" => object(&["uri", "cluster"]),
+        "local_jwks" => object(&["inline_string"]),
         "issuer" => text("https://stand-in.invalid"),
         "audiences" => Some(Value::List(vec![Node::new(Value::Text("*".to_owned()), 0..0)])),
         "uri" => text("https://stand-in.invalid/keys"),
@@ -476,6 +516,19 @@ fn walk_mut<'n>(node: &'n mut Node, steps: &[Step]) -> Option<&'n mut Node> {
             (Step::Element(position), Value::List(elements)) => elements.get_mut(*position),
             _ => None,
         })
+}
+
+/// Whether the steps go to the end of the path. They do not if the filter has read a misspelt name as another.
+fn leads_to(root: &Node, steps: &[Step], path: &str) -> bool {
+    let Some((last, before)) = steps.split_last() else {
+        return path.is_empty();
+    };
+    match last {
+        Step::Member(position) => walk(root, before)
+            .and_then(|parent| parent.members().get(*position))
+            .is_some_and(|(key, _)| path.ends_with(&key.name) || path.ends_with(&snake_case(&key.name))),
+        Step::Element(_) => path.ends_with(']'),
+    }
 }
 
 /// The steps to the value at a path. Names may contain dots, so the longest match counts. A path may continue

@@ -83,6 +83,66 @@ stat_prefix: c
 }
 
 #[test]
+fn the_same_fault_in_each_element_of_a_list_is_found_in_each() {
+    let lists = [
+        "providers: {c: {issuer: 'https://a', audiences: b, discovery: {cluster: d}, claim_to_headers: [%]}}",
+        "providers: {c: {issuer: 'https://a', audiences: b, discovery: {cluster: d}, from_headers: [%]}}",
+        "rules: [%]",
+        "rules: [{match: {prefix: /, headers: [%]}}]",
+        "rules: [{match: {prefix: /, query_parameters: [%]}}]",
+        "rules: [{match: [%]}]",
+        "rules: [{match: {prefix: /}, requires: {provider_name: c}, authorize: {claims: [%]}}]",
+        "rules: [{match: {prefix: /}, requires: {provider_name: c}, authorize: {claims: [{any: [%]}]}}]",
+        "rules: [{match: {prefix: /}, requires: {requires_any: {requirements: [%]}}}]",
+        "rules: [{match: {prefix: /}, requires: {requires_all: {requirements: [%]}}}]",
+    ];
+    for list in lists {
+        for element in [
+            "{}",
+            "{claim_name: a}",
+            "{header_name: x-a}",
+            "7",
+            "{name: ''}",
+            "{name: [a]}",
+            "{zz: 1}",
+        ] {
+            let provider = "providers: {c: {issuer: 'https://a', audiences: b, discovery: {cluster: d}}}\n";
+            let provider = if list.starts_with("rules") { provider } else { "" };
+            let lines = |count: usize| vec![format!("\n  {element}"); count].join(",");
+            let errors = |count: usize| {
+                let found = check(&(provider.to_owned() + &list.replace('%', &lines(count)) + "\n"));
+                let errors: Vec<_> = found.into_iter().filter(|(level, ..)| level == "error").collect();
+                errors
+            };
+            let (one, three) = (errors(1), errors(3));
+            if one.is_empty() {
+                continue;
+            }
+            assert_eq!(three.len(), 3 * one.len(), "{list} {element}: {one:?} {three:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_hides_no_other_one_of_the_same_provider() {
+    let text = "\
+providers:
+  corp:
+    issuer: corp
+    audiences: [a]
+    discovery: {cluster: idp}
+    clock_skew_seconds: -5
+    claim_to_headers: [{header_name: x-a, claim_name: $.a}, {header_name: 'x y', claim_name: b}]
+";
+    let lines: Vec<u64> = check(text)
+        .into_iter()
+        .filter(|(level, ..)| level == "error")
+        .map(|(.., line)| line)
+        .collect();
+    assert_eq!(lines, [5, 6, 7, 7]);
+}
+
+#[test]
 fn public_configurations_have_the_faults_that_the_filter_names() {
     let folder = root().join("tests/public_configs");
     let mut refused = 0;
