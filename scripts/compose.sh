@@ -5,8 +5,8 @@
 # registry.
 #
 #   NATIVE=1       with the native module: docker-compose.native.yaml changes that file
-#   PROMETHEUS=1   with Prometheus too, which has to count these requests; without an engine that runs already,
-#                  it is Debian's Prometheus
+#   PROMETHEUS=1   with Prometheus too, which has to count these requests; unless an engine runs, it is
+#                  Debian's Prometheus
 #   ENGINE=docker  if no engine runs, starts Debian's Docker engine in place of podman
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"

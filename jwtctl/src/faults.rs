@@ -518,7 +518,8 @@ fn walk_mut<'n>(node: &'n mut Node, steps: &[Step]) -> Option<&'n mut Node> {
         })
 }
 
-/// Whether the steps go to the end of the path. They do not if the filter has read a misspelt name as another.
+/// Whether the steps go to the end of the path. If the filter has read a misspelt name as another, they do
+/// not.
 fn leads_to(root: &Node, steps: &[Step], path: &str) -> bool {
     let Some((last, before)) = steps.split_last() else {
         return path.is_empty();

@@ -1,5 +1,5 @@
-//! What the fields of an object say about each other, as data for tools. The module does not contain it: there
-//! the readers of the objects check the same. A test of `jwtctl schema` compares both.
+//! What the fields of an object say about each other, as data for tools. The module does not contain it: in
+//! it, the readers of the objects check the same. A test of `jwtctl schema` compares both.
 
 /// A rule about several fields of one object, or about the number of a field's elements.
 #[derive(Clone, Debug)]
