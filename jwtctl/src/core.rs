@@ -11,6 +11,7 @@ use std::rc::Rc;
 use proxy_wasm_jwt::account::Account;
 use proxy_wasm_jwt::authenticator::{Allowed, Authenticator, Basis as EngineBasis, Decision, StreamId};
 use proxy_wasm_jwt::binding::nonce::{NamedSecret, NonceSecret};
+use proxy_wasm_jwt::claims::UnverifiedClaims;
 #[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReference, Shape};
 pub(crate) use proxy_wasm_jwt::config::relation::{Given, Relation};
@@ -22,10 +23,11 @@ use proxy_wasm_jwt::credential::Location;
 use proxy_wasm_jwt::denial::{Denial, Reason};
 use proxy_wasm_jwt::http::is_grpc;
 use proxy_wasm_jwt::ids::Choice;
-use proxy_wasm_jwt::jose::JwkSet;
+use proxy_wasm_jwt::jose::{JwkSet, UnverifiedJwt};
 use proxy_wasm_jwt::keys::KeySource;
 pub(crate) use proxy_wasm_jwt::policy::Match;
 use proxy_wasm_jwt::policy::{Matched, RequestPath};
+use proxy_wasm_jwt::provider::Provider;
 use proxy_wasm_jwt::reply::LocalReply;
 use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::store::{InMemoryStore, SharedStore as _, StoreKey};
@@ -392,16 +394,15 @@ pub(crate) fn remote_providers(config: &Config) -> Vec<String> {
 
 /// Puts a token into a request, at the location in which the configuration looks for one.
 pub(crate) fn put_token(config: &Config, request: &mut Request, token: &str, by_dpop: bool) {
-    let all: Vec<&Location> = config
-        .providers
-        .iter()
-        .flat_map(|provider| {
-            provider
-                .locations
-                .iter()
-                .filter_map(|id| config.locations.get(id.index()))
-        })
-        .collect();
+    let locations = |providers: &mut dyn Iterator<Item = &Provider>| -> Vec<&Location> {
+        let ids = providers.flat_map(|provider| &provider.locations);
+        ids.filter_map(|id| config.locations.get(id.index())).collect()
+    };
+    let mut of_issuer = providers_of(config, token).into_iter();
+    let mut all = locations(&mut of_issuer);
+    if all.is_empty() {
+        all = locations(&mut config.providers.iter());
+    }
     let is_bearer = |location: &&&Location| matches!(location, Location::Header { name, .. } if &**name == "authorization");
     let location = all
         .iter()
@@ -424,6 +425,19 @@ pub(crate) fn put_token(config: &Config, request: &mut Request, token: &str, by_
         }
         None => {}
     }
+}
+
+/// The providers that a token of this issuer may be for.
+fn providers_of<'c>(config: &'c Config, token: &str) -> Vec<&'c Provider> {
+    let Ok(token) = UnverifiedJwt::decode(token.as_bytes()) else {
+        return Vec::new();
+    };
+    let Ok(claims) = UnverifiedClaims::parse(token.payload()) else {
+        return Vec::new();
+    };
+    let issuer = claims.unverified_issuer().ok().flatten();
+    let ids = issuer.iter().flat_map(|issuer| config.issuers.of(issuer));
+    ids.filter_map(|id| config.providers.get(id.index())).collect()
 }
 
 /// The names of the providers, in order.

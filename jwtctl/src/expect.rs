@@ -12,7 +12,7 @@ use crate::personas::Issuers;
 use crate::policy::Loaded;
 use crate::route::in_short;
 use crate::setup::{self, Keys};
-use crate::source::{self, Node, Value};
+use crate::source::{self, Key, Node, Value};
 use crate::{Outcome, forms, input, print, report};
 
 /// Run a file of expectations against a configuration
@@ -276,6 +276,9 @@ fn run_one(
 fn request(file: &report::File, node: &Node) -> Result<Request, String> {
     let bad = |error: String| fault(file, node, &error);
     if let Some(text) = node.text() {
+        if text.trim().is_empty() {
+            return Err(bad("expected a method and a path, as in `GET /orders`".to_owned()));
+        }
         let (method, url) = text.trim().split_once(' ').unwrap_or(("GET", text.trim()));
         let mut request = forms::from_url(url.trim()).map_err(bad)?;
         method.clone_into(&mut request.method);
@@ -296,15 +299,14 @@ fn request(file: &report::File, node: &Node) -> Result<Request, String> {
             "filter_state",
         ],
     )?;
-    let url = node.text_at(&["url"]).or(node.text_at(&["path"])).unwrap_or("/");
-    let mut request = forms::from_url(url).map_err(bad)?;
-    node.text_at(&["method"])
-        .unwrap_or("GET")
-        .clone_into(&mut request.method);
-    if let Some(host) = node.text_at(&["host"]) {
-        host.clone_into(&mut request.authority);
+    let of = |name: &str| text_of(file, node, name);
+    let url = of("url")?.or(of("path")?).unwrap_or_else(|| "/".to_owned());
+    let mut request = forms::from_url(&url).map_err(bad)?;
+    request.method = of("method")?.unwrap_or_else(|| "GET".to_owned());
+    if let Some(host) = of("host")? {
+        request.authority = host;
     }
-    for (key, value) in node.get("headers").map_or(&[][..], Node::members) {
+    for (key, value) in members_of(file, node, "headers")? {
         let values = match &value.value {
             Value::List(all) => all.iter().map(plain).collect(),
             _ => vec![plain(value)],
@@ -315,12 +317,36 @@ fn request(file: &report::File, node: &Node) -> Result<Request, String> {
                 .push((key.name.to_ascii_lowercase(), value.into_bytes()));
         }
     }
-    let of = |name: &str| node.text_at(&[name]).map(str::to_owned);
-    request.peer_certificate = of("certificate");
-    request.source_address = of("address");
-    request.route_requirement = of("requirement");
-    request.filter_state = of("filter_state");
+    request.peer_certificate = of("certificate")?;
+    request.source_address = of("address")?;
+    request.route_requirement = of("requirement")?;
+    request.filter_state = of("filter_state")?;
     Ok(request)
+}
+
+/// The text of a member; `None` if it is absent. A value of another type would count as absent, and its test
+/// could pass.
+fn text_of(file: &report::File, node: &Node, name: &str) -> Result<Option<String>, String> {
+    match node.get(name) {
+        None => Ok(None),
+        Some(node) => match &node.value {
+            Value::Text(text) | Value::Number(text) => Ok(Some(text.clone())),
+            Value::Null => Ok(None),
+            _ => Err(fault(file, node, "expected a text")),
+        },
+    }
+}
+
+/// The members of an object in a member; none if it is absent.
+fn members_of<'n>(file: &report::File, node: &'n Node, name: &str) -> Result<&'n [(Key, Node)], String> {
+    match node.get(name) {
+        None => Ok(&[]),
+        Some(inner) => match &inner.value {
+            Value::Map(members) => Ok(members),
+            Value::Null => Ok(&[]),
+            _ => Err(fault(file, inner, "expected an object")),
+        },
+    }
 }
 
 /// A scalar as a text.
@@ -363,15 +389,10 @@ fn token(
         None => names.first().map(String::as_str).unwrap_or_default(),
     };
     let seconds = i64::try_from(now.as_millis() / 1000).unwrap_or(i64::MAX);
-    let members = |name: &str| -> Vec<(String, Json)> {
-        let all = node.get(name).map_or(&[][..], Node::members).iter();
-        all.map(|(key, value)| {
-            (
-                key.name.clone(),
-                serde_json::from_str(&value.to_json()).unwrap_or(Json::Null),
-            )
-        })
-        .collect()
+    let members = |name: &str| -> Result<Vec<(String, Json)>, String> {
+        let all = members_of(file, node, name)?.iter();
+        let json = |value: &Node| serde_json::from_str(&value.to_json()).unwrap_or(Json::Null);
+        Ok(all.map(|(key, value)| (key.name.clone(), json(value))).collect())
     };
     let mut token = issuers
         .token(loaded, provider, &Map::new(), seconds)
@@ -388,14 +409,14 @@ fn token(
         token = token.claim("iat", seconds.min(seconds.saturating_add(lifetime)));
     }
     // `null` removes a claim.
-    for (name, value) in members("claims") {
+    for (name, value) in members("claims")? {
         token = if value.is_null() {
             token.without_claim(&name)
         } else {
             token.claim(&name, value)
         };
     }
-    for (name, value) in members("header") {
+    for (name, value) in members("header")? {
         token = if value.is_null() {
             token.without_header(&name)
         } else {
@@ -403,10 +424,14 @@ fn token(
         };
     }
     let text = token.mint();
-    Ok(match node.get("forged").and_then(Node::bool) {
-        Some(true) => tamper_signature(&text),
-        _ => text,
-    })
+    match node.get("forged") {
+        None => Ok(text),
+        Some(forged) => match forged.bool() {
+            Some(true) => Ok(tamper_signature(&text)),
+            Some(false) => Ok(text),
+            None => Err(fault(file, forged, "expected true or false")),
+        },
+    }
 }
 
 /// The differences from the expectation.
@@ -437,6 +462,14 @@ fn faults(file: &report::File, expect: &Node, decided: &Decided) -> Result<Vec<S
                     "decision", "reason", "status", "rule", "provider", "shadowed", "upstream",
                 ],
             )?;
+            if expect.members().is_empty() {
+                return Err(fault(
+                    file,
+                    expect,
+                    "the expectation says nothing; write allowed, refused, or a reason",
+                ));
+            }
+            let upstream = members_of(file, expect, "upstream")?;
             for name in ["decision", "reason"] {
                 if let Some(node) = expect.get(name) {
                     let text = node.text().unwrap_or_default();
@@ -480,7 +513,7 @@ fn faults(file: &report::File, expect: &Node, decided: &Decided) -> Result<Vec<S
                         },
                     );
                     equal("shadowed", shadowed.map(str::to_owned));
-                    for (key, value) in expect.get("upstream").map_or(&[][..], Node::members) {
+                    for (key, value) in upstream {
                         let found: Vec<String> = headers
                             .iter()
                             .filter(|(name, _)| *name == key.name.to_ascii_lowercase())

@@ -180,7 +180,7 @@ mod tests {
         assert_eq!((&*request.method, &*request.target), ("DELETE", "/p"));
         assert_eq!(request.headers.len(), 2);
         let request = from_curl(
-            "curl -sI -b jar -H 'X-Empty;' -H 'Accept:' -H @file https://a.example",
+            "curl -sI -b jar -H 'X-Empty;' -H 'Accept:' https://a.example",
             &none,
         )
         .expect("a request");

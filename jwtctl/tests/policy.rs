@@ -332,6 +332,38 @@ fn a_file_of_expectations_with_a_mistake_is_no_success() {
             "tests: [{request: /x, time: noon, expect: allowed}]",
             "is not a time",
         ),
+        (
+            "tests: [{request: '', expect: allowed}]",
+            "expected a method and a path",
+        ),
+        (
+            "tests: [{request: /x, expect: {}}]",
+            "the expectation says nothing",
+        ),
+        (
+            "tests: [{request: {path: /x, headers: [a]}, expect: refused}]",
+            "expected an object",
+        ),
+        (
+            "tests: [{request: {path: [/x]}, expect: refused}]",
+            "expected a text",
+        ),
+        (
+            "tests: [{request: /x, token: {claims: [sub]}, expect: allowed}]",
+            "expected an object",
+        ),
+        (
+            "tests: [{request: /x, token: {header: typ}, expect: allowed}]",
+            "expected an object",
+        ),
+        (
+            "tests: [{request: /x, token: {forged: 'no'}, expect: refused}]",
+            "expected true or false",
+        ),
+        (
+            "tests: [{request: /x, token: {}, expect: {upstream: x-sub}}]",
+            "expected an object",
+        ),
         ("a: [", ""),
     ] {
         let ran = jwtctl_with(&["test", "-", "--config", &config], text);
@@ -343,4 +375,39 @@ fn a_file_of_expectations_with_a_mistake_is_no_success() {
         jwtctl_with(&["test", "-"], "tests: [{request: /x, expect: allowed}]").code,
         2
     );
+}
+
+#[test]
+fn a_token_is_where_its_provider_looks_for_it() {
+    let folder = Folder::new("policy-locations");
+    let keys =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let provider =
+        |issuer: &str| json!({"issuer": issuer, "audiences": ["api"], "local_jwks": {"inline_string": keys}});
+    let mut bot = provider("https://bot.example");
+    bot["from_headers"] = json!([{"name": "x-bot"}]);
+    let mut page = provider("https://page.example");
+    page["from_cookies"] = json!(["session"]);
+    let config = json!({
+        "providers": {"corp": provider("https://corp.example"), "bot": bot, "page": page},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [
+            {"provider_name": "corp"}, {"provider_name": "bot"}, {"provider_name": "page"}]}}}],
+    });
+    let config = folder.write("config.json", &config.to_string());
+    let tests = "\
+tests:
+- {request: /, token: {provider: corp}, expect: {decision: allowed, provider: corp}}
+- {request: /, token: {provider: bot}, expect: {decision: allowed, provider: bot}}
+- {request: /, token: {provider: page}, expect: {decision: allowed, provider: page}}
+";
+    let ran = jwtctl_with(&["test", "-", "--config", &config], tests);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    let matrix = jwtctl(&["route", &config]);
+    for name in ["corp", "bot", "page"] {
+        assert!(
+            matrix.out.contains(&format!("allowed ({name})")),
+            "{name}: {}",
+            matrix.out
+        );
+    }
 }

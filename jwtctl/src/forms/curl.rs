@@ -8,7 +8,7 @@ use crate::core::Request;
 const FLAGS: &str = "#0123468BGIJLMNORSVZafghijklnpqsv";
 
 /// Long options of curl with a value that does not matter here. Each other one is taken for a flag.
-const IGNORED: [&str; 49] = [
+const IGNORED: [&str; 48] = [
     "--abstract-unix-socket",
     "--aws-sigv4",
     "--cacert",
@@ -16,7 +16,6 @@ const IGNORED: [&str; 49] = [
     "--cert",
     "--cert-type",
     "--ciphers",
-    "--config",
     "--connect-timeout",
     "--connect-to",
     "--continue-at",
@@ -82,6 +81,7 @@ pub(crate) fn from_curl(command: &str, variables: Variables<'_>) -> Result<Reque
     let mut data = Vec::new();
     let mut query = Vec::new();
     let mut puts_data_into_query = false;
+    let mut is_as_is = false;
     let mut implied = "GET";
     while let Some(word) = words.next() {
         let (name, mut value) = match word.strip_prefix("--") {
@@ -120,7 +120,13 @@ pub(crate) fn from_curl(command: &str, variables: Variables<'_>) -> Result<Reque
         };
         match &*name {
             "-X" | "--request" => method = Some(take()?),
-            "-H" | "--header" => headers.extend(header_of(take()?)),
+            "-H" | "--header" => headers.extend(header_of(take()?)?),
+            "--path-as-is" => is_as_is = true,
+            "-K" | "--config" => {
+                return Err(format!(
+                    "{name} names a file of options, which is not read; write them into the command"
+                ));
+            }
             "--url" => urls.insert(0, take()?),
             "-b" | "--cookie" => {
                 let cookies = take()?;
@@ -167,13 +173,20 @@ pub(crate) fn from_curl(command: &str, variables: Variables<'_>) -> Result<Reque
         }
     }
     // The value of an option that is not known here has no scheme.
-    let url = urls.iter().find(|url| url.contains("://")).or(urls.first());
+    let mut whole = urls.iter().filter(|url| url.contains("://"));
+    let url = whole.next().or(urls.first());
+    if whole.next().is_some() {
+        return Err("the curl command sends several requests; write one of its URLs".to_owned());
+    }
     let url = url.ok_or("the curl command has no URL")?;
     // Without a scheme, curl takes the first part for the host.
     let mut request = match url.contains("://") {
         true => from_url(url)?,
         false => from_url(&format!("http://{url}"))?,
     };
+    if !is_as_is {
+        request.target = without_dot_segments(&request.target);
+    }
     if puts_data_into_query {
         query.append(&mut data);
         if implied == "POST" {
@@ -189,6 +202,29 @@ pub(crate) fn from_curl(command: &str, variables: Variables<'_>) -> Result<Reque
         add_header(&mut request, &header)?;
     }
     Ok(request)
+}
+
+/// RFC 3986 section 5.2.4: curl sends `/b` for `/a/../b`. It leaves encoded dots as they are.
+fn without_dot_segments(target: &str) -> String {
+    let end = target.find('?').unwrap_or(target.len());
+    let (path, query) = target.split_at(end);
+    let Some(path) = path.strip_prefix('/') else {
+        return target.to_owned();
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut ends_in_slash = false;
+    for segment in path.split('/') {
+        ends_in_slash = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+    }
+    if ends_in_slash {
+        kept.push("");
+    }
+    format!("/{}{query}", kept.join("/"))
 }
 
 /// A part of a query as `--data-urlencode` writes it: the value after `=` is encoded, or all without a name.
@@ -211,11 +247,61 @@ fn url_encoded(part: &str) -> String {
 }
 
 /// A header field as curl sends it: `name;` is an empty one, and `name:` none. `@file` is not read.
-fn header_of(header: String) -> Option<String> {
-    match (header.split_once(':'), header.strip_suffix(';')) {
-        _ if header.starts_with('@') => None,
+fn header_of(header: String) -> Result<Option<String>, String> {
+    Ok(match (header.split_once(':'), header.strip_suffix(';')) {
+        _ if header.starts_with('@') => {
+            return Err("-H names a file of header fields, which is not read; write each as -H".to_owned());
+        }
         (Some((_, value)), _) if value.trim().is_empty() => None,
         (None, Some(name)) => Some(format!("{name}:")),
         _ => Some(header),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_sent_as_curl_sends_it() {
+        // What curl 7.88.1 sends.
+        for (written, sent) in [
+            ("/a/../b", "/b"),
+            ("/a/./b/.", "/a/b/"),
+            ("/a/%2e%2e/b", "/a/%2e%2e/b"),
+            ("/..//a//../b?x=/../y", "//a/b?x=/../y"),
+            ("/a/..", "/"),
+            ("/a/b/...", "/a/b/..."),
+            ("/a/..;/b", "/a/..;/b"),
+            ("/", "/"),
+            ("/a/", "/a/"),
+        ] {
+            let target = |command: &str| {
+                let request = from_curl(command, &|name| Err(name.to_owned()));
+                request.map(|request| request.target)
+            };
+            assert_eq!(
+                target(&format!("curl 'http://h{written}'")),
+                Ok(sent.to_owned()),
+                "{written}"
+            );
+            let as_is = target(&format!("curl --path-as-is 'http://h{written}'"));
+            assert_eq!(as_is, Ok(written.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_would_be_left_out_is_refused() {
+        for command in [
+            "curl http://h/a -H @headers.txt",
+            "curl -K options http://h/a",
+            "curl http://h/a http://h/b",
+            "curl http://h/a --next http://h/b",
+        ] {
+            assert!(
+                from_curl(command, &|name| Err(name.to_owned())).is_err(),
+                "{command}"
+            );
+        }
     }
 }

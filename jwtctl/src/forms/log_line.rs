@@ -12,11 +12,13 @@ pub(super) fn is_status(word: &str) -> bool {
 /// format of envoy/envoy.yaml, which begins with method, path and status.
 pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), String> {
     if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str::<serde_json::Value>(line) {
+        // Collectors of logs put the line into a member of theirs.
+        let within = fields.values().filter_map(|value| value.as_object());
+        let objects: Vec<_> = std::iter::once(&fields).chain(within).collect();
         let of = |names: &[&str]| {
-            names
-                .iter()
-                .find_map(|name| fields.get(*name)?.as_str().map(str::to_owned))
-                .filter(|text| text != "-")
+            let text = |name: &&str| objects.iter().find_map(|object| object.get(*name)?.as_str());
+            let mut found = names.iter().filter_map(text).filter(|text| *text != "-");
+            found.next().map(str::to_owned)
         };
         let path = of(&["path", ":path", "x-envoy-original-path", "request_path", "uri"])
             .ok_or("the line has no `path`; add `%PATH(NQ)%` to the log format, or give the URL instead")?;
@@ -54,15 +56,26 @@ pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), S
         "the line is not JSON, not in Envoy's default format, and not a method, a path and a status"
             .to_owned()
     };
+    // A container's log has the time and the stream in front of the line.
     let (time, rest) = line
-        .trim()
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
+        .split_once('[')
+        .filter(|(before, _)| !before.contains('"'))
+        .and_then(|(_, rest)| rest.split_once(']'))
         .ok_or_else(fault)?;
+    let time = parse_time(time).map_err(|_| fault())?;
     let quoted: Vec<&str> = rest.split('"').collect();
     let mut request_line = quoted.get(1).ok_or_else(fault)?.split(' ');
     let method = request_line.next().unwrap_or_default();
     let path = request_line.next().ok_or_else(fault)?;
+    let path = match (method, path) {
+        ("CONNECT", "-") => "/",
+        (_, "-") => {
+            return Err(
+                "the line has no path: Envoy could not read this request, and no filter saw it".to_owned(),
+            );
+        }
+        _ => path,
+    };
     let mut request = from_url(path)?;
     method.clone_into(&mut request.method);
     // After the flags: "x-forwarded-for" "user-agent" "x-request-id" "authority" "upstream".
@@ -74,5 +87,40 @@ pub(crate) fn from_log_line(line: &str) -> Result<(Request, Option<UnixTime>), S
     if let Some(authority) = authority.filter(|authority| !matches!(*authority, "" | "-")) {
         authority.clone_into(&mut request.authority);
     }
-    Ok((request, Some(parse_time(time)?)))
+    Ok((request, Some(time)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_may_have_a_collectors_frame() {
+        let line = r#"[2026-11-29T10:00:00.123Z] "GET /open HTTP/2" 401 - via_upstream - "-" 0 5 1 - "-" "curl" "id" "h" "-""#;
+        let plain = from_log_line(line).expect("the line");
+        assert_eq!(
+            (plain.0.target.as_str(), plain.0.authority.as_str()),
+            ("/open", "h")
+        );
+        let framed = from_log_line(&format!("2026-11-29T10:00:01Z stdout F {line}")).expect("the line");
+        assert_eq!((framed.0.target, framed.1), (plain.0.target, plain.1));
+        let (request, _) = from_log_line(
+            r#"{"severity":"INFO","jsonPayload":{"method":"PUT","path":"/a","authority":"h"}}"#,
+        )
+        .expect("the line");
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("PUT", "/a"));
+    }
+
+    #[test]
+    fn a_request_that_envoy_could_not_read_is_named() {
+        let fault = from_log_line(
+            r#"[2026-11-29T10:00:00.123Z] "- - HTTP/1.1" 400 DPE 0 11 0 - "-" "-" "-" "-" "-""#,
+        );
+        assert!(fault.is_err_and(|fault| fault.contains("could not read this request")));
+        let connect =
+            r#"[2026-11-29T10:00:00.123Z] "CONNECT - HTTP/2" 200 - 0 0 1 - "-" "-" "id" "h:443" "-""#;
+        assert!(from_log_line(connect).is_ok_and(|(request, _)| request.method == "CONNECT"));
+        let other = r#"127.0.0.1 - - [29/Nov/2026:10:00:00 +0000] "GET /open HTTP/1.1" 200 12 "-" "curl""#;
+        assert!(from_log_line(other).is_err_and(|fault| fault.contains("not in Envoy's default format")));
+    }
 }

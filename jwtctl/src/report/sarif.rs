@@ -55,9 +55,12 @@ pub(crate) fn to_sarif(findings: &[Finding], rules: &[(&'static str, &'static st
     })
 }
 
-/// A file's name as a relative reference.
+/// A file's name as a URI: a relative reference, or `file:` for an absolute path.
 fn uri(name: &str) -> String {
-    let mut uri = String::new();
+    let mut uri = match name.starts_with('/') {
+        true => "file://".to_owned(),
+        false => String::new(),
+    };
     for byte in name.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
