@@ -11,9 +11,9 @@ use crate::ids::{Choice, ConditionId, ProviderId};
 /// Declares the reasons, each with its code, in the order of the documentation.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident $code:literal,)*) => {
-        /// The reason for which the filter refuses a request. Its [`label`](Self::label) is a stable interface:
-        /// `reason` in the reply's body, the suffix of the metric, the filter state for the access log, and the
-        /// word in the log.
+        /// The reason for which the filter refuses a request. Its [`label`](Self::label) is a stable
+        /// interface: `reason` in the reply's body, the suffix of the metric, the filter state for the access
+        /// log, and the word in the log.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[$doc])* $name,)*

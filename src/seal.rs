@@ -1,8 +1,8 @@
 //! Seals for the data of a process that other modules can write: a MAC over each entry and its name. The key
 //! comes from the operator's secret, from the whole configuration, or from random bytes of the process.
 //!
-//! Every module with the same `vm_id` can read and write Envoy's shared data. A seal proves that a VM with the
-//! same key wrote the entry, under this name. A seal hides nothing, except a secret that was passed to
+//! Every module with the same `vm_id` can read and write Envoy's shared data. A seal proves that a VM with
+//! the same key wrote the entry, under this name. A seal hides nothing, except a secret that was passed to
 //! [`SealKey::hide`]. It cannot prevent another module that knows the name from erasing an entry.
 
 use std::fmt;

@@ -116,11 +116,10 @@ fn the_engine_has_few_public_methods() {
     assert!(methods.len() <= 16, "{}: {methods:?}", methods.len());
 }
 
-#[test]
-fn what_is_shipped_fails_closed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
-    let mut checked = 0;
-    let mut folders = vec![root];
+/// Every file in `envoy/` that Envoy or a control plane reads, with its text without comments.
+fn shipped() -> Vec<(std::path::PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -128,19 +127,63 @@ fn what_is_shipped_fails_closed() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "yaml") {
                 let text = std::fs::read_to_string(&path).expect("a text");
-                let opens = text.lines().any(|line| {
-                    line.split('#')
-                        .next()
-                        .unwrap_or_default()
-                        .to_ascii_uppercase()
-                        .contains("FAIL_OPEN")
-                });
-                assert!(!opens, "{} fails open", path.display());
-                checked += 1;
+                let lines = text
+                    .lines()
+                    .map(|line| line.split('#').next().unwrap_or_default());
+                let text = lines.collect::<Vec<_>>().join("\n");
+                found.push((path, text));
             }
         }
     }
-    assert!(checked > 5, "only {checked} files were checked");
+    found
+}
+
+#[test]
+fn what_is_shipped_fails_closed() {
+    let shipped = shipped();
+    for (path, text) in &shipped {
+        let opens = text.to_ascii_uppercase().contains("FAIL_OPEN");
+        assert!(!opens, "{} fails open", path.display());
+    }
+    assert!(shipped.len() > 5, "only {} files", shipped.len());
+}
+
+#[test]
+fn what_is_shipped_has_the_settings_of_the_security_model() {
+    const PATHS: [&str; 3] = [
+        "normalize_path: true",
+        "merge_slashes: true",
+        "path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT",
+    ];
+    let mut checked = 0;
+    for (path, text) in shipped() {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        // The listener of the compose files serves metrics only, without the filter.
+        if !text.contains("HttpConnectionManager") || name.starts_with("docker-compose") {
+            continue;
+        }
+        let mut settings = vec![
+            "headers_with_underscores_action: REJECT_REQUEST",
+            "strip_trailing_host_dot: true",
+            "max_request_headers_kb: 60",
+        ];
+        if text.contains("filters.http.wasm.v3.Wasm") {
+            settings.extend(["failure_policy: FAIL_RELOAD", "vm_id: "]);
+        }
+        // The demo shows the filter alone.
+        if !matches!(&*name, "envoy.yaml" | "envoy-native.yaml") {
+            settings.extend(PATHS);
+        }
+        for setting in settings {
+            assert!(text.contains(setting), "{} lacks {setting}", path.display());
+        }
+        checked += 1;
+    }
+    assert!(checked > 5, "only {checked} files");
 }
 
 #[test]

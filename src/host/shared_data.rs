@@ -5,8 +5,8 @@
 //! Entries with keys have the key of the configuration, or of the operator's secret.
 //!
 //! Used proofs and the bytes for nonces have to be the same for all configurations: if a new configuration
-//! could not read a list, it would not recognize used proofs. Without an operator's secret, the first VM makes
-//! a random key for them. For each configuration, an entry hides this key from everybody without the
+//! could not read a list, it would not recognize used proofs. Without an operator's secret, the first VM
+//! makes a random key for them. For each configuration, an entry hides this key from everybody without the
 //! configuration, so that VMs which start later find it. A VM that gets a new configuration still knows the
 //! key, and writes it for that configuration.
 //!

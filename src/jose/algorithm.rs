@@ -9,8 +9,8 @@ use std::fmt;
 /// Declares the algorithms, each with its bit in a set and its registered name.
 macro_rules! algorithms {
     ($($(#[$doc:meta])* $algorithm:ident = $bit:literal $name:literal,)*) => {
-        /// A digital signature algorithm of JWS. There is no `none`, and no symmetric algorithm: a verifier with
-        /// public keys only cannot take one of them for a shared secret.
+        /// A digital signature algorithm of JWS. There is no `none`, and no symmetric algorithm: a verifier
+        /// with public keys only cannot take one of them for a shared secret.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[repr(u16)]
         pub enum Algorithm {
@@ -26,8 +26,8 @@ macro_rules! algorithms {
             /// 7515 section 4.1.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.1): "The 'alg' value is a
             /// case-sensitive ASCII string").
             ///
-            /// `Ed25519` is the fully-specified name of RFC 9864 for `EdDSA` on Ed25519. The filter implements
-            /// no other curve, so the two are one algorithm here.
+            /// `Ed25519` is the fully-specified name of RFC 9864 for `EdDSA` on Ed25519. The filter
+            /// implements no other curve, so the two are one algorithm here.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 Some(match name {

@@ -538,7 +538,7 @@ fn without_a_secret_no_neighbour_plants_used_proofs_or_finds_their_names() {
         assert_eq!(spend(&process, with_proofs("EdDSA")), None);
         let (name, genuine) = list(&process);
         assert_ne!(name, name_elsewhere, "the key of a process is random");
-        // A client with the same proof in a process whose list the neighbour overwrites, if it found its name.
+        // A client with the same proof, after the neighbour has overwritten the list, if it found its name.
         put(&process, &[(name.clone(), planted)]);
         assert_eq!(spend(&process, with_proofs("EdDSA")), None);
         put(&process, &[(name, genuine)]);
