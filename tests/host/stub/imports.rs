@@ -12,7 +12,7 @@ use super::{BAD_ARGUMENT, Call, HOST, HeaderMap, INTERNAL_FAILURE, Line, Metric,
 /// Numbers of HTTP calls: never twice in a process, since the SDK keeps those that were never answered.
 static LAST_CALL: AtomicU32 = AtomicU32::new(0);
 
-/// A key without the fingerprint, which is another in each run.
+/// A key without the fingerprint, which differs in each run.
 fn key_name(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)
 }
