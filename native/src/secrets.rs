@@ -67,8 +67,9 @@ impl Secrets {
                 .subscribe_secret(named.name(), named.sds_config())
                 .ok_or_else(|| {
                     format!(
-                        "provider `{}`: Envoy has no generic secret `{name}`; write `sds_config`, or define the \
-                         secret in `static_resources.secrets`",
+                        "provider `{}`: Envoy does not supply the secret `{name}`, and its log says why; without `sds_config` \
+                         the secret must be in `static_resources.secrets`, and with it Envoy needs `node.id` and \
+                         `node.cluster`",
                         provider.name
                     )
                 })?;

@@ -161,10 +161,13 @@ fn without_its_secret_a_request_is_refused_and_no_other_secret_is_used() {
 #[test]
 fn a_secret_that_envoy_cannot_get_refuses_the_configuration() {
     for (secret, part) in [
-        (json!({"name": "nonces"}), "Envoy has no generic secret `nonces`"),
+        (
+            json!({"name": "nonces"}),
+            "Envoy does not supply the secret `nonces`",
+        ),
         (
             json!({"name": "nonces", "sds_config": {"no_such": 1}}),
-            "Envoy has no generic secret `nonces`",
+            "Envoy does not supply the secret `nonces`",
         ),
         (json!({"sds_config": {"ads": {}}}), "write the name of the secret"),
         (
