@@ -73,3 +73,15 @@ fn uri(name: &str) -> String {
     }
     uri
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_file_is_a_uri() {
+        assert_eq!(uri("envoy/a b#%.yaml"), "envoy/a%20b%23%25.yaml");
+        // A relative reference must not begin with a slash.
+        assert_eq!(uri("/etc/envoy.yaml"), "file:///etc/envoy.yaml");
+    }
+}
