@@ -154,8 +154,13 @@ impl Config {
 
 fn read_json(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigError>> {
     let faults = Faults::new(HOMES);
-    let read = root(bytes, &faults).and_then(|root| read_whole(&root, options));
-    let config = read.map_err(|fault| faults.add(fault)).ok();
+    let config = loop {
+        let read = root(bytes, &faults).and_then(|root| read_whole(&root, options));
+        let config = read.map_err(|fault| faults.add(fault)).ok();
+        if !faults.read_again() {
+            break config;
+        }
+    };
     match (faults.into_error(), config) {
         (None, Some(config)) => Ok(config),
         (error, _) => Err(error.unwrap_or_else(ConfigError::reported)),
@@ -170,7 +175,11 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
         find_secret: options.find_secret,
         ..Names::default()
     };
-    let (providers, faulty) = read_providers(&fields, &mut names)?;
+    let (mut providers, faulty) = fields.or_default(read_providers(&fields, &mut names));
+    fields.keep(remote::read_user_agent(
+        fields.get(TopObject::user_agent),
+        &mut providers,
+    ));
     let policy = read_policy(&fields, &providers, &faulty, &mut names);
     let style = read_style(&fields, &providers);
     let seal = fields.or_default(read_seal(root, &fields, &providers));
@@ -179,7 +188,9 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
     for patterns in names.patterns.values() {
         patterns.finish();
     }
-    reach::warn_of_hidden(&policy, &mut names.warnings);
+    if root.count_faults() == 0 {
+        reach::warn_of_hidden(&policy, &mut names.warnings);
+    }
     let distinguishes_clients = policy.distinguishes_clients();
     let reads_certificate = providers
         .iter()
@@ -248,10 +259,6 @@ fn read_providers(
         }
     }
     binding::remember_for_widest_window(&mut providers);
-    fields.keep(remote::read_user_agent(
-        fields.get(TopObject::user_agent),
-        &mut providers,
-    ));
     Ok((providers, faulty))
 }
 
@@ -268,20 +275,21 @@ fn read_policy(
     // Read before the requirements of rules, which come later in the text.
     let own_resource = fields
         .get(TopObject::protected_resource)
-        // Authorization servers may be issuers of providers with faults.
-        .filter(|node| node.count_faults() == 0)
         .and_then(|node| node.keep(resource::read(node, providers, &ids, names)));
     let mut known = Known {
         providers,
         faulty,
         requirement_map: &[],
+        has_faulty_map: false,
         mode,
         warnings: RefCell::default(),
         kinds: RefCell::default(),
     };
     let mut requirement_map = Vec::new();
     if let Some(node) = fields.get(TopObject::requirement_map) {
-        for (name, node) in fields.keep(node.map()).iter().flat_map(Members::iter) {
+        let map = fields.keep(node.map());
+        known.has_faulty_map = map.is_none();
+        for (name, node) in map.iter().flat_map(Members::iter) {
             // A rule that names a faulty requirement still finds it.
             let demand = node.keep(known.read_entry(&node, names));
             let demand = demand.unwrap_or_else(|| known.plain_demand(Requirement::Nothing));

@@ -13,7 +13,8 @@
     reason = "a test may fail loudly, and reads the clock"
 )]
 
-use proxy_wasm_jwt::config::{Config, ConfigError};
+use proxy_wasm_jwt::config::reference::{FieldReference, Shape};
+use proxy_wasm_jwt::config::{Config, ConfigError, declarations};
 use serde_json::{Value, json};
 
 const FILE: &str = "tests/config_errors.golden";
@@ -187,4 +188,175 @@ fn good() -> Value {
             {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}
         ]
     })
+}
+
+/// A field of an object of the configuration.
+struct Spot {
+    /// The JSON pointer of the object.
+    object: String,
+    /// The path of the field, as in a message.
+    path: String,
+    name: &'static str,
+    is_present: bool,
+    /// A value of another type.
+    wrong: Value,
+}
+
+impl Spot {
+    fn spoil(&self, config: &mut Value) {
+        config.pointer_mut(&self.object).expect("an object")[self.name] = self.wrong.clone();
+    }
+
+    fn remove(&self, config: &mut Value) {
+        let object = config.pointer_mut(&self.object).and_then(Value::as_object_mut);
+        object.expect("an object").remove(self.name);
+    }
+
+    fn is_named_by(&self, faults: &[(String, String)]) -> bool {
+        faults.iter().any(|(path, _)| {
+            let rest = path.strip_prefix(&self.path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+}
+
+/// The declared fields of each object in a configuration, object by object.
+fn spots(value: &Value, shape: &Shape, at: (&str, &str), all: &mut Vec<Vec<Spot>>) {
+    let (pointer, path) = at;
+    match (shape, value) {
+        (Shape::Object(reference), Value::Object(members)) => {
+            let fields = reference().fields;
+            let of_field = |field: &FieldReference| Spot {
+                object: pointer.to_owned(),
+                path: [path, field.name].join(if path.is_empty() { "" } else { "." }),
+                name: field.name,
+                is_present: members.contains_key(field.name),
+                wrong: match field.shape {
+                    Shape::Boolean | Shape::Whole(..) | Shape::Signed | Shape::Tenths(..) => json!("zz"),
+                    Shape::Duration(..) => json!(true),
+                    Shape::Scalar => json!([]),
+                    _ => json!(7),
+                },
+            };
+            let is_read = |field: &&FieldReference| !matches!(field.shape, Shape::Opaque);
+            all.push(fields.iter().filter(is_read).map(of_field).collect());
+            for field in &fields {
+                if let Some(value) = members.get(field.name) {
+                    let path = [path, field.name].join(if path.is_empty() { "" } else { "." });
+                    let pointer = format!("{pointer}/{}", field.name);
+                    spots(value, &field.shape, (&pointer, &path), all);
+                }
+            }
+        }
+        (Shape::Map(of), Value::Object(members)) => {
+            for (name, value) in members {
+                let at = (format!("{pointer}/{name}"), format!("{path}.{name}"));
+                spots(value, of, (&at.0, &at.1), all);
+            }
+        }
+        (Shape::List { of, .. } | Shape::OneOrSome(of), Value::Array(elements)) => {
+            for (index, value) in elements.iter().enumerate() {
+                let at = (format!("{pointer}/{index}"), format!("{path}[{index}]"));
+                spots(value, of, (&at.0, &at.1), all);
+            }
+        }
+        (Shape::OneOrSome(of) | Shape::FlagOr(of) | Shape::TextOr(of), Value::Object(_)) => {
+            spots(value, of, at, all);
+        }
+        _ => {}
+    }
+}
+
+/// The place and the message of each fault.
+fn faults(config: &Value) -> Vec<(String, String)> {
+    match Config::parse(config.to_string().as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(error) => error
+            .all()
+            .map(|fault| (fault.path.clone(), fault.to_string()))
+            .collect(),
+    }
+}
+
+/// Whether a message says that fields exclude each other: a field is superfluous, whatever its value.
+fn is_about_a_choice(faults: &[(String, String)]) -> bool {
+    let words = [
+        "one of",
+        "exactly one",
+        "has no other",
+        "leave one of the two out",
+        "already",
+        "or `resource_from_host",
+    ];
+    faults
+        .iter()
+        .any(|(_, message)| words.iter().any(|word| message.contains(word)))
+}
+
+/// One fault must not give another, and must not hide another one: the second report would come only after
+/// another deployment.
+#[test]
+fn every_fault_of_an_object_is_reported_at_once() {
+    let full = full();
+    assert_eq!(faults(&full), []);
+    let mut objects = Vec::new();
+    spots(&full, &Shape::Object(declarations), ("", ""), &mut objects);
+    let (mut wrong, mut pairs) = (Vec::new(), 0);
+    for object in &objects {
+        for (index, one) in object.iter().enumerate() {
+            let mut spoilt = full.clone();
+            one.spoil(&mut spoilt);
+            let found = faults(&spoilt);
+            let is_choice = !one.is_present && is_about_a_choice(&found);
+            if !is_choice && (found.len() != 1 || !one.is_named_by(&found)) {
+                wrong.push(format!("{} alone: {found:?}", one.path));
+            }
+            for other in object.iter().skip(index + 1) {
+                let mut config = spoilt.clone();
+                other.spoil(&mut config);
+                let found = faults(&config);
+                let both = one.is_named_by(&found) && other.is_named_by(&found);
+                let is_choice = !(one.is_present && other.is_present) && is_about_a_choice(&found);
+                if !both && !is_choice {
+                    wrong.push(format!("{} and {}: {found:?}", one.path, other.name));
+                }
+                pairs += 1;
+            }
+            if !one.is_present {
+                continue;
+            }
+            let mut without = full.clone();
+            one.remove(&mut without);
+            // Other faults compare it with a value that is spoilt here.
+            let mut expected = faults(&without);
+            expected.retain(|(_, message)| message.contains("is missing;"));
+            for other in object
+                .iter()
+                .filter(|other| other.is_present && other.name != one.name)
+            {
+                if expected.is_empty() || other.is_named_by(&expected) {
+                    continue;
+                }
+                let mut config = without.clone();
+                other.spoil(&mut config);
+                let found = faults(&config);
+                if !other.is_named_by(&found) || !expected.iter().all(|fault| found.contains(fault)) {
+                    wrong.push(format!("{} without {}: {found:?}", other.path, one.name));
+                }
+                pairs += 1;
+            }
+        }
+    }
+    assert!(pairs > 3_000, "only {pairs} pairs");
+    assert!(
+        wrong.is_empty(),
+        "{} of {pairs}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// A configuration with a value for each field of each object, or for one of those that exclude each other.
+fn full() -> Value {
+    serde_json::from_str(include_str!("config_errors/full.json")).expect("a configuration")
 }

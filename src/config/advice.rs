@@ -47,7 +47,7 @@ leeway clockskew skew|remote_jwks|write `clock_skew_seconds: 60`
 outputclaimtoheaders claimheaders|remote_jwks|write `claim_to_headers: [{claim_name: …, header_name: …}]`
 outputpayloadtoheader|remote_jwks|write `forward_payload_header`
 forwardoriginaltoken|remote_jwks|write `forward: true`
-extractfrom|remote_jwks|write `from_headers`, `from_params` or `from_cookies`
+extractfrom fromquery query querystring|remote_jwks|write `from_headers`, `from_params` or `from_cookies`
 recomputeroute|remote_jwks|write `clear_route_cache`
 scopes scopesrequired scope roles role claims|remote_jwks|write `authorize`, here or in a rule
 clientid azp|remote_jwks|write `audiences`, or `authorize: {claims: [{claim_name: azp, equals: …}]}`
@@ -56,9 +56,11 @@ tls insecureskipverify sslskipverify|remote_jwks|it belongs to the cluster's `tr
 cacheduration jwkscache cachettl ttl timeout jwkstimeout cluster|remote_jwks|it belongs in `remote_jwks` or `discovery`
 ttl|stale_if_error|write `cache_duration` in `remote_jwks` or `discovery`
 uri cluster|http_uri|it belongs in `http_uri`: `http_uri: {uri: …, cluster: …}`
+path file|inline_string|write the document itself into `inline_string`
+headers|cluster|the cluster's `credential_injector` adds them to each request
 uri|inline_string|to fetch keys, write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
 keys|inline_string|write the whole document as text: `inline_string: '{\"keys\": […]}'`
-paths|prefix|write a list: `match: [{path: /a}, {prefix: /b/}]`
+paths any or anyof|prefix|write a list: `match: [{path: /a}, {prefix: /b/}]`
 notpaths notmethods nothosts|prefix|write `not: {path: /a}`
 providers|provider_name|write `provider_name`, or `requires_any: {requirements: [{provider_name: …}]}`
 providers|requires|write `requires: {requires_any: {requirements: [{provider_name: …}]}}`

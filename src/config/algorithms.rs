@@ -24,6 +24,9 @@ pub(super) fn read(node: Option<&Node<'_>>) -> Result<AlgorithmSet, Box<ConfigEr
                 "`{name}` needs a secret shared with the issuer and is never accepted; ask the issuer for RS256, ES256 or EdDSA"
             )));
         }
+        if *name == *"Ed25519" {
+            return Err(element.invalid("write `EdDSA`: it accepts both names of this algorithm"));
+        }
         set.insert(element.one_of(&allowed)?);
     }
     Ok(set)

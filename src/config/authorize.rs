@@ -19,6 +19,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
     let fields = node.fields(AuthorizeObject)?;
     let scopes = fields.get(AuthorizeObject::scopes);
     let scopes = fields.keep(scopes.map(|node| read_scopes(node, names)).transpose());
+    let optional = fields.kept(AuthorizeObject::optional);
     let mut conditions = Vec::new();
     if let Some(node) = fields.get(AuthorizeObject::claims) {
         conditions = read_each(&node.some_list()?, |element| {
@@ -43,7 +44,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
     Ok(Authorization {
         scopes,
         conditions,
-        optional: fields.kept(AuthorizeObject::optional),
+        optional,
     })
 }
 
@@ -69,16 +70,16 @@ fn contradiction(conditions: &[(ConditionId, Condition)]) -> Option<usize> {
 
 fn read_scopes(node: &Node<'_>, names: &mut Names) -> Result<Scopes, Box<ConfigError>> {
     let fields = node.fields(ScopesObject)?;
+    let claims = match fields.or_default(fields.read(ScopesObject::claim_names)) {
+        Some(names) => names.into_iter().map(ClaimPath::Name).collect(),
+        None => vec![ClaimPath::Name("scope".into()), ClaimPath::Name("scp".into())],
+    };
     let (list, all) = match (fields.get(ScopesObject::any), fields.get(ScopesObject::all)) {
         (Some(node), None) => (node, false),
         (None, Some(node)) => (node, true),
         _ => return Err(node.invalid("write one of `any`, `all`")),
     };
     let wanted = read_each(&list.some_list()?, read_scope)?;
-    let claims = match fields.read(ScopesObject::claim_names)? {
-        Some(names) => names.into_iter().map(ClaimPath::Name).collect(),
-        None => vec![ClaimPath::Name("scope".into()), ClaimPath::Name("scp".into())],
-    };
     let challenge = names.scope(&wanted.join(" "));
     Ok(Scopes {
         words: Words::new(wanted.clone()),
@@ -113,12 +114,14 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
         let conditions = read_each(&any.some_list()?, |node| read_condition(node, names))?;
         return Ok(Condition::Any(conditions));
     }
-    let invert = fields.value(ConditionObject::invert)?;
+    let invert = fields.kept(ConditionObject::invert);
+    let is_for_strings = fields.kept(ConditionObject::strings_only);
     let claim = read_claim(
         node,
         fields.get(ConditionObject::claim_name),
         fields.get(ConditionObject::claim_path),
-    )?;
+    );
+    let claim = node.keep(claim);
     let tests = [
         (ConditionObject::equals.name, fields.get(ConditionObject::equals)),
         (ConditionObject::any_of.name, fields.get(ConditionObject::any_of)),
@@ -140,7 +143,7 @@ fn read_condition(node: &Node<'_>, names: &mut Names) -> Result<Condition, Box<C
     match (found.next(), found.next()) {
         (Some((name, found)), None) => {
             let mut test = read_test(name, found, names)?;
-            let is_for_strings = fields.value(ConditionObject::strings_only)?;
+            let claim = claim.ok_or_else(ConfigError::reported)?;
             match &mut test {
                 ClaimTest::Text { strings_only, .. } => *strings_only = is_for_strings,
                 _ if is_for_strings => {
@@ -217,12 +220,15 @@ const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 fn read_request_part(node: &Node<'_>, names: &mut Names) -> Result<RequestPart, Box<ConfigError>> {
     let fields = node.fields(RequestPartObject)?;
+    let variable = fields.keep(fields.read(RequestPartObject::variable));
+    // A faulty `host` is present, too.
+    let is_host = fields.keep(fields.read(RequestPartObject::host));
     match (
         fields.get(RequestPartObject::path_template),
         fields.get(RequestPartObject::header),
-        fields.read(RequestPartObject::host)?.unwrap_or_default(),
+        is_host.unwrap_or(Some(true)).unwrap_or_default(),
     ) {
-        (Some(template), None, false) => read_path_part(template, &fields, names),
+        (Some(template), None, false) => read_path_part(template, variable, &fields, names),
         (None, Some(_), false) | (None, None, true) if fields.get(RequestPartObject::variable).is_some() => {
             Err(node.invalid("`variable` needs `path_template`"))
         }
@@ -260,11 +266,16 @@ fn has_needless_escape(path: &str) -> bool {
 
 fn read_path_part(
     node: &Node<'_>,
+    variable: Option<Option<Box<str>>>,
     fields: &Fields<'_, RequestPartObject>,
     names: &mut Names,
 ) -> Result<RequestPart, Box<ConfigError>> {
-    let variable = fields.required(RequestPartObject::variable)?;
+    let variable = match variable {
+        Some(None) => fields.keep(fields.required(RequestPartObject::variable)),
+        read => read.flatten(),
+    };
     let text = node.name()?;
+    let variable = variable.ok_or_else(ConfigError::reported)?;
     match PathTemplate::parse(&text, &variable) {
         Some(_) if !RequestPath::new(text.as_bytes()).is_canonical() || has_needless_escape(&text) => {
             Err(node.invalid(

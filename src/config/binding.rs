@@ -23,17 +23,17 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<Co
     let fields = node.fields(BindingObject)?;
     let mut dpop = None;
     if let Some(node) = fields.get(BindingObject::dpop).filter(|node| !is_off(node)) {
-        dpop = Some(read_dpop(node, names)?);
+        dpop = node.keep(read_dpop(node, names));
     }
     let mtls = match fields.get(BindingObject::mtls) {
-        Some(node) if is_off(node) => Check::Off,
-        _ => fields.value(BindingObject::mtls)?,
+        Some(node) if is_off(node) => Some(Check::Off),
+        _ => fields.keep(fields.value(BindingObject::mtls)),
     };
     let mut forwarded = None;
     if let Some(node) = fields.get(BindingObject::trust_xfcc)
         && let Some(element) = read_element(node)?
     {
-        if mtls == Check::Off {
+        if mtls == Some(Check::Off) {
             return Err(node.lacks("needs `mtls: if_present` or `mtls: required`"));
         }
         forwarded = Some(Forwarded {
@@ -42,7 +42,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<Co
         });
     }
     Ok(Binding::Checked {
-        mtls,
+        mtls: mtls.ok_or_else(ConfigError::reported)?,
         forwarded,
         dpop,
     })

@@ -10,16 +10,19 @@ use crate::forward::ClaimToHeader;
 
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<ClaimToHeader, Box<ConfigError>> {
     let fields = node.fields(ClaimToHeaderObject)?;
-    let header = fields.require(ClaimToHeaderObject::header_name)?;
-    let header = names.owned_headers.index_of(&header_name::read_owned(header)?);
+    let format = fields.kept(ClaimToHeaderObject::format);
+    let header = fields.require(ClaimToHeaderObject::header_name);
+    let header = fields.keep(header.and_then(header_name::read_owned));
     let (name, path) = (
         fields.get(ClaimToHeaderObject::claim_name),
         fields.get(ClaimToHeaderObject::claim_path),
     );
+    let claim = read_claim(node, name, path)?;
+    let header = header.ok_or_else(ConfigError::reported)?;
     Ok(ClaimToHeader {
-        claim: read_claim(node, name, path)?,
-        header,
-        format: fields.value(ClaimToHeaderObject::format)?,
+        claim,
+        header: names.owned_headers.index_of(&header),
+        format,
     })
 }
 

@@ -55,6 +55,8 @@ pub(super) fn read<'a>(
             Ok((node, bytes))
         }
         (None, Some(node)) => Ok((node, node.any_text()?.into_boxed_bytes().into_vec())),
+        // The one that it had is left out.
+        (None, None) if !node.is_sound() => Err(ConfigError::reported()),
         (None, None) => Err(node.error(ConfigProblem::Missing {
             field: "inline_string",
             fix: written.fix,

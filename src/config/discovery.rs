@@ -32,7 +32,25 @@ pub(super) fn read(
     key_cache: KeyCache,
 ) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(DiscoveryObject)?;
-    let cluster = remote::read_cluster(fields.require(DiscoveryObject::cluster)?)?;
+    let timeout = fields.value(DiscoveryObject::timeout)?;
+    let cache_duration = fields.value(DiscoveryObject::cache_duration)?;
+    let mut clusters: Vec<(Box<str>, ClusterRef)> = Vec::new();
+    if let Some(node) = fields.get(DiscoveryObject::clusters) {
+        for (host, node) in node.map()?.iter() {
+            if host.is_empty() || host.contains('/') {
+                node.report(
+                    node.invalid("goes under a host, as in `keys.example.com` or `keys.example.com:8443`"),
+                );
+            }
+            if let Some(cluster) = node.keep(remote::read_cluster(&node)) {
+                // Sorted: the host may pass the members in any order.
+                let place = clusters.partition_point(|(before, _)| **before < *host);
+                clusters.insert(place, (host.into(), cluster));
+            }
+        }
+    }
+    let cluster = fields.require(DiscoveryObject::cluster);
+    let cluster = fields.keep(cluster.and_then(remote::read_cluster));
     // Of several spellings, the document contains one that is a URL.
     let of_tokens = issuers.iter().find(|issuer| HttpUri::parse(issuer).is_ok());
     let of_tokens = of_tokens
@@ -41,13 +59,6 @@ pub(super) fn read(
     let named = fields.read(DiscoveryObject::issuer)?;
     let issuer = named.as_deref().unwrap_or(of_tokens);
     let written = fields.get(DiscoveryObject::uri);
-    let fallback = match written {
-        Some(_) => None,
-        None => oauth_document(issuer).map(|uri| Endpoint {
-            cluster: cluster.clone(),
-            uri,
-        }),
-    };
     let uri = match written {
         Some(node) => {
             let uri = remote::read_uri(node)?;
@@ -69,21 +80,14 @@ pub(super) fn read(
                 )),
             })?,
     };
-    let timeout = fields.value(DiscoveryObject::timeout)?;
-    let cache_duration = fields.value(DiscoveryObject::cache_duration)?;
-    let mut clusters: Vec<(Box<str>, ClusterRef)> = Vec::new();
-    if let Some(node) = fields.get(DiscoveryObject::clusters) {
-        for (host, node) in node.map()?.iter() {
-            if host.is_empty() || host.contains('/') {
-                return Err(
-                    node.invalid("goes under a host, as in `keys.example.com` or `keys.example.com:8443`")
-                );
-            }
-            // Sorted: the host may pass the members in any order.
-            let place = clusters.partition_point(|(before, _)| **before < *host);
-            clusters.insert(place, (host.into(), remote::read_cluster(&node)?));
-        }
-    }
+    let cluster = cluster.ok_or_else(ConfigError::reported)?;
+    let fallback = match written {
+        Some(_) => None,
+        None => oauth_document(issuer).map(|uri| Endpoint {
+            cluster: cluster.clone(),
+            uri,
+        }),
+    };
     Ok(RemoteKeySource {
         location: KeyLocation::Discovery(Discovery {
             document: Endpoint { cluster, uri },

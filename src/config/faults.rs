@@ -11,19 +11,27 @@ pub(super) struct Faults {
     first: RefCell<Vec<ConfigError>>,
     count: Cell<usize>,
     homes: &'static [Home],
-    /// The addresses of values in and around objects with unknown fields, in order.
+    /// The addresses of faulty values, and of values in and around objects with unknown fields, in order.
     marks: RefCell<Vec<(usize, Mark)>>,
+    /// Whether the last reading found anything.
+    is_new: Cell<bool>,
 }
 
-/// Why a fault of a value may only follow from an unknown field.
+/// What an earlier fault means for a value. A fault of it may only follow from an unknown field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mark {
     /// An object with an unknown field, which may be a misspelt one of the absent fields.
     Unsound,
-    /// A field beside an unknown one.
+    /// An object without those of its fields that were faulty in an earlier reading.
+    Lacking,
+    /// A field beside an unknown one, or in such an object.
     Beside,
     /// An unknown field that is read as the one that it probably means.
     Guess,
+    /// A fault of an earlier reading, which is not reported again.
+    Known,
+    /// A faulty value that the next reading leaves out, because the rest of its object is not read with it.
+    LeftOut,
 }
 
 /// The names of an object's fields, the place of the object in words, and whether its fields decide what a
@@ -57,9 +65,14 @@ impl Faults {
     pub(super) fn add(&self, fault: Box<ConfigError>) {
         // The unknown field may be the one that such an object lacks. A value of another type may mean
         // another field.
+        let is_missing = matches!(fault.problem, ConfigProblem::Missing { .. });
         let only_follows = self.has(fault.at, Mark::Unsound)
+            || (self.has(fault.at, Mark::Lacking) && !is_missing)
             || (self.has(fault.at, Mark::Guess) && matches!(fault.problem, ConfigProblem::WrongType { .. }));
-        if !fault.is_reported() && !only_follows {
+        if self.has(fault.at, Mark::Known) {
+            self.mark(fault.at, Mark::LeftOut);
+        } else if !fault.is_reported() && !only_follows {
+            self.is_new.set(true);
             self.count.set(self.count.get().saturating_add(1));
             let mut first = self.first.borrow_mut();
             let place = first.partition_point(|other| other.at <= fault.at);
@@ -74,7 +87,27 @@ impl Faults {
         let mut marks = self.marks.borrow_mut();
         if let Err(place) = marks.binary_search(&(address, mark)) {
             marks.insert(place, (address, mark));
+            if mark == Mark::LeftOut {
+                self.is_new.set(true);
+            }
         }
+    }
+
+    /// Whether another reading, without the values that were faulty in this one, may find further faults:
+    /// some readers stop at the first fault of their object.
+    pub(super) fn read_again(&self) -> bool {
+        if !self.is_new.take() || self.count.get() >= ConfigError::MOST {
+            return false;
+        }
+        let mut marks = self.marks.borrow_mut();
+        marks.retain(|(_, mark)| matches!(mark, Mark::Known | Mark::LeftOut));
+        drop(marks);
+        for fault in &*self.first.borrow() {
+            self.mark(fault.at, Mark::Known);
+        }
+        // Only marks of a reading are news.
+        self.is_new.set(false);
+        true
     }
 
     pub(super) fn has(&self, address: usize, mark: Mark) -> bool {

@@ -16,6 +16,7 @@ type Issuers = (Vec<Box<str>>, Option<IssuerPattern>);
 
 /// The permitted values of `iss`, and the pattern if the value has variables.
 pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<ConfigError>> {
+    let claims = fields.keep(read_claims(fields));
     let node = fields.require(ProviderObject::issuer)?;
     let spellings = match node.value().kind() {
         Kind::Array => node.some_list()?,
@@ -44,7 +45,9 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
         if issuers.contains(&issuer) {
             return Err(spelling.invalid(format!("`{issuer}` is in the list twice")));
         }
-        let read = read_pattern(spelling, &issuer, fields)?;
+        // Without them, the variables have no claims.
+        let claims = claims.clone().ok_or_else(ConfigError::reported)?;
+        let read = read_pattern(spelling, &issuer, claims, fields)?;
         if read.is_some() && spellings.len() > 1 {
             return Err(spelling.invalid("an issuer with variables has no other spelling beside it"));
         }
@@ -54,14 +57,9 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
     Ok((issuers, pattern))
 }
 
-/// `None`: an issuer without variables.
-fn read_pattern(
-    issuer: &Node<'_>,
-    text: &str,
-    fields: &Fields<'_, ProviderObject>,
-) -> Result<Option<IssuerPattern>, Box<ConfigError>> {
-    let fault = |what: &str| issuer.invalid(format!("{what}; {EXAMPLE}"));
-    let mut claims: Vec<(String, ClaimPath)> = Vec::new();
+/// `issuer_claims`: the claims by the names of variables.
+fn read_claims(fields: &Fields<'_, ProviderObject>) -> Result<Vec<(String, ClaimPath)>, Box<ConfigError>> {
+    let mut claims = Vec::new();
     if let Some(node) = fields.get(ProviderObject::issuer_claims) {
         for (variable, node) in node.map()?.iter() {
             claims.push((variable.to_owned(), ClaimPath::Name(node.name()?)));
@@ -73,6 +71,17 @@ fn read_pattern(
             )));
         }
     }
+    Ok(claims)
+}
+
+/// `None`: an issuer without variables.
+fn read_pattern(
+    issuer: &Node<'_>,
+    text: &str,
+    mut claims: Vec<(String, ClaimPath)>,
+    fields: &Fields<'_, ProviderObject>,
+) -> Result<Option<IssuerPattern>, Box<ConfigError>> {
+    let fault = |what: &str| issuer.invalid(format!("{what}; {EXAMPLE}"));
     if text.contains('*') {
         return Err(fault("`*` matches only itself"));
     }

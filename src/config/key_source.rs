@@ -20,11 +20,14 @@ pub(super) fn read(
     let remote = fields.get(ProviderObject::remote_jwks);
     let local = fields.get(ProviderObject::local_jwks);
     let key_cache = fields.get(ProviderObject::key_cache);
-    let read_key_cache = || remote::read_key_cache(&fields.within(ProviderObject::key_cache, KeyCacheObject));
+    let read_key_cache = remote::read_key_cache(&match discovery.or(remote) {
+        Some(_) => fields.within(ProviderObject::key_cache, KeyCacheObject),
+        None => fields.absent(KeyCacheObject),
+    });
     let remote_source = |source| KeySource::Remote(Box::new(source));
     match (discovery, remote, local) {
-        (Some(node), None, None) => discovery::read(node, issuers, read_key_cache()).map(remote_source),
-        (None, Some(node), None) => remote::read(node, read_key_cache()).map(remote_source),
+        (Some(node), None, None) => discovery::read(node, issuers, read_key_cache).map(remote_source),
+        (None, Some(node), None) => remote::read(node, read_key_cache).map(remote_source),
         (None, None, Some(node)) => match &key_cache {
             Some(key_cache) => Err(key_cache.invalid(
                 "the filter never fetches `local_jwks`; `key_cache` applies only to `discovery` and `remote_jwks`",

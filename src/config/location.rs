@@ -107,13 +107,13 @@ fn authorization(prefix: &[u8], names: &mut Names) -> LocationId {
 
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<Location, Box<ConfigError>> {
     let fields = node.fields(FromHeaderObject)?;
+    // A blank at its end is a part of a scheme.
+    let prefix = fields.get(FromHeaderObject::value_prefix);
+    let prefix = prefix.map(Node::part).transpose()?.unwrap_or_default();
     let name = header_name::read(fields.require(FromHeaderObject::name)?)?;
     if name == "cookie" {
         return Err(node.invalid("contains all cookies; write `from_cookies: […]`"));
     }
-    // A blank at its end is a part of a scheme.
-    let prefix = fields.get(FromHeaderObject::value_prefix);
-    let prefix = prefix.map(Node::part).transpose()?.unwrap_or_default();
     Ok(Location::Header {
         field: names.field(&name),
         name: name.into(),

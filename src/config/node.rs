@@ -129,23 +129,39 @@ impl<'a> Node<'a> {
             return Ok(vec![*self]);
         }
         let elements = self.value.as_array().ok_or_else(|| self.wrong_type("a list"))?;
-        Ok(elements
-            .into_iter()
-            .enumerate()
-            .map(|(index, value)| Node {
-                place: Place::Element(&self.place, index),
-                value,
-            })
-            .collect())
+        let mut nodes = Vec::with_capacity(elements.len());
+        for (index, value) in elements.into_iter().enumerate() {
+            let place = Place::Element(&self.place, index);
+            let node = Node { place, value };
+            match node.is_left_out() {
+                true => self.place.faults().mark(self.value.address(), Mark::Unsound),
+                false => nodes.push(node),
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// Whether the value was faulty in an earlier reading. Of an object, other members may have faults.
+    fn is_left_out(&self) -> bool {
+        match self.value.kind() {
+            Kind::Object => self.is_marked(Mark::LeftOut),
+            _ => self.is_marked(Mark::Known),
+        }
     }
 
     /// A list with at least one element.
     pub(super) fn some_list(&self) -> Result<Vec<Node<'_>>, Box<ConfigError>> {
         let list = self.list()?;
-        if list.is_empty() {
-            Err(self.invalid("must not be empty"))
-        } else {
-            Ok(list)
+        match list.is_empty() {
+            false => Ok(list),
+            // The next reading leaves out the whole list, and reads what is behind it.
+            true if !self.is_sound() => {
+                let faults = self.place.faults();
+                faults.mark(self.value.address(), Mark::Known);
+                faults.mark(self.value.address(), Mark::LeftOut);
+                Err(ConfigError::reported())
+            }
+            true => Err(self.invalid("must not be empty")),
         }
     }
 
@@ -167,9 +183,10 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Whether this is no object with an unknown field, which may be a misspelt one of the absent fields.
+    /// Whether this is no object with an unknown field, which may be a misspelt one of the absent fields, and
+    /// no value is left out.
     pub(super) fn is_sound(&self) -> bool {
-        !self.is_marked(Mark::Unsound)
+        !self.is_marked(Mark::Unsound) && !self.is_marked(Mark::Lacking)
     }
 
     fn is_marked(&self, mark: Mark) -> bool {

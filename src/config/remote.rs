@@ -55,14 +55,13 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySour
     if let Some(node) = fields.get(RemoteJwksObject::retry_policy) {
         read_retry_policy(node)?;
     }
-    let uri_fields = fields
+    let cache_duration = fields.value(RemoteJwksObject::cache_duration)?;
+    let fields = fields
         .require(RemoteJwksObject::http_uri)?
         .fields(HttpUriObject)?;
-    let uri = uri_fields.require(HttpUriObject::uri)?;
-    let cluster = read_cluster(uri_fields.require(HttpUriObject::cluster)?)?;
-    let timeout = uri_fields.value(HttpUriObject::timeout)?;
-    let cache_duration = fields.value(RemoteJwksObject::cache_duration)?;
-    let node = uri;
+    let timeout = fields.value(HttpUriObject::timeout)?;
+    let cluster = fields.keep(fields.require(HttpUriObject::cluster).and_then(read_cluster));
+    let node = fields.require(HttpUriObject::uri)?;
     let uri = read_uri(node)?;
     if is_discovery_document(&uri.path) {
         return Err(node.invalid(
@@ -70,6 +69,7 @@ pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySour
              `jwks_uri` here",
         ));
     }
+    let cluster = cluster.ok_or_else(ConfigError::reported)?;
     Ok(RemoteKeySource {
         location: KeyLocation::Jwks(Endpoint { cluster, uri }),
         timeout,

@@ -26,6 +26,8 @@ pub(super) struct Known<'k> {
     /// The names of providers that could not be read.
     pub(super) faulty: &'k [Box<str>],
     pub(super) requirement_map: &'k [(Box<str>, Rc<Demand>)],
+    /// Whether the requirements could not be read at all.
+    pub(super) has_faulty_map: bool,
     /// The filter's own settings.
     pub(super) mode: Mode,
     /// See [`Names::warnings`].
@@ -131,7 +133,12 @@ impl Known<'_> {
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
         let beside = beside!(fields, RuleObject);
-        if fields.value(RuleObject::deny)? {
+        let is_denied = fields.value(RuleObject::deny);
+        if let (Err(_), Some(node)) = (&is_denied, fields.get(RuleObject::deny)) {
+            // The other fields have faults of their own.
+            return self.complete(is_denied.map(|_| Requirement::Denied), node, beside, names);
+        }
+        if is_denied? {
             let also = fields
                 .get(RuleObject::requires)
                 .or_else(|| fields.get(RuleObject::requirement_name));
@@ -147,7 +154,7 @@ impl Known<'_> {
             fields.get(RuleObject::requires),
             fields.get(RuleObject::requirement_name),
         ) {
-            (Some(node), None) => self.complete(self.read(node)?, node, beside, names),
+            (Some(node), None) => self.complete(self.read(node), node, beside, names),
             (None, Some(name)) => {
                 match beside.any() {
                     None => self.read_name(name),
@@ -155,7 +162,10 @@ impl Known<'_> {
                         .invalid("belongs to the requirement; write it into the entry of requirement_map")),
                 }
             }
-            (None, None) => self.plain_beside(beside),
+            (None, None) => match beside.any() {
+                None => Ok(self.plain_demand(Requirement::Nothing)),
+                Some(node) => self.complete(Ok(Requirement::Nothing), node, beside, names),
+            },
             (Some(_), Some(name)) => Err(name.invalid("write one of `requires`, `requirement_name`")),
         }
     }
@@ -168,49 +178,52 @@ impl Known<'_> {
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
         let fields = node.fields(EntryObject)?;
         let beside = beside!(fields, EntryObject);
-        let requirement = self
-            .read_forms(node, forms!(fields, EntryObject), None)?
-            .unwrap_or(Requirement::Nothing);
+        let requirement = self.read_forms(node, forms!(fields, EntryObject), None);
+        let requirement = requirement.map(|read| read.unwrap_or(Requirement::Nothing));
         self.complete(requirement, node, beside, names)
     }
 
-    /// The demand of no requirement.
-    fn plain_beside(&self, beside: Beside<'_, '_>) -> Result<Rc<Demand>, Box<ConfigError>> {
+    /// The fault of a field beside no requirement.
+    fn superfluous(beside: Beside<'_, '_>) -> Option<Box<ConfigError>> {
         if let Some(node) = beside.authorize {
-            return Err(node.lacks("only a token has claims; write `requires` beside it"));
+            return Some(node.lacks("only a token has claims; write `requires` beside it"));
         }
         if let Some(node) = beside.mode.or(beside.shadow_percent) {
-            return Err(node.lacks(
-                    "no token is required here, whatever the mode; write a requirement beside it: `requires` in a rule, \
-                     `provider_name` or another in requirement_map",
-                ));
+            return Some(node.lacks(
+                "no token is required here, whatever the mode; write a requirement beside it: `requires` in a rule, \
+                 `provider_name` or another in requirement_map",
+            ));
         }
-        if let Some(node) = beside.resource {
-            return Err(
-                node.lacks("only a resource that needs a token is protected; write `requires` beside it")
-            );
-        }
-        Ok(self.plain_demand(Requirement::Nothing))
+        let node = beside.resource?;
+        Some(node.lacks("only a resource that needs a token is protected; write `requires` beside it"))
     }
 
     /// The demand in `node`, or in `node` and the fields beside it.
     fn complete(
         &self,
-        requirement: Requirement,
+        requirement: Result<Requirement, Box<ConfigError>>,
         node: &Node<'_>,
-        beside: Beside<'_, '_>,
+        mut beside: Beside<'_, '_>,
         names: &mut Names,
     ) -> Result<Rc<Demand>, Box<ConfigError>> {
-        if requirement == Requirement::Nothing {
-            return self.plain_beside(beside);
+        let mut requirement = node.keep(requirement);
+        if requirement == Some(Requirement::Nothing) {
+            let Some(fault) = Self::superfluous(beside) else {
+                return Ok(self.plain_demand(Requirement::Nothing));
+            };
+            // The fields have faults of their own.
+            node.report(fault);
+            beside.shadow_percent = beside.shadow_percent.filter(|_| beside.mode.is_some());
+            requirement = None;
         }
+        let needs_token = requirement.as_ref().is_some_and(Requirement::needs_token);
         let kind = self.kind(node.value().text(), beside.authorize);
-        let mode = read_mode(beside.mode, beside.shadow_percent)?.unwrap_or(self.mode);
+        let mode = node.keep(read_mode(beside.mode, beside.shadow_percent));
         let authorization = beside
             .authorize
             .map(|node| {
                 let authorization = authorize::read(node, names)?;
-                match authorization.optional && requirement.needs_token() {
+                match authorization.optional && needs_token {
                     true => Err(node.invalid(
                         "`optional` is for requests without a token, and here every request needs one; leave it out, or \
                          write `allow_missing` into the requirement",
@@ -218,25 +231,30 @@ impl Known<'_> {
                     false => Ok(authorization),
                 }
             })
-            .transpose()?;
+            .transpose();
+        let authorization = node.keep(authorization);
         let resource = beside
             .resource
             .map(|node| {
-                let providers: Vec<ProviderId> = requirement
-                    .providers()
-                    .into_iter()
-                    .map(|named| named.provider)
-                    .collect();
+                let providers = requirement.iter().flat_map(Requirement::providers);
+                let providers: Vec<ProviderId> = providers.map(|named| named.provider).collect();
                 resource::read(node, self.providers, &providers, names)
             })
             .transpose()?;
-        Ok(self.demand(kind, requirement, authorization, mode, resource))
+        match (requirement, authorization, mode) {
+            (Some(requirement), Some(authorization), Some(mode)) => {
+                let mode = mode.unwrap_or(self.mode);
+                Ok(self.demand(kind, requirement, authorization, mode, resource))
+            }
+            _ => Err(ConfigError::reported()),
+        }
     }
 
     fn read_name(&self, node: &Node<'_>) -> Result<Rc<Demand>, Box<ConfigError>> {
         let name = node.name()?;
         match self.requirement_map.iter().find(|(known, _)| **known == *name) {
             Some((_, demand)) => Ok(demand.clone()),
+            None if self.has_faulty_map => Err(ConfigError::reported()),
             None => {
                 if self.providers.iter().any(|provider| *provider.name == *name) {
                     return Err(node.invalid("names a provider; write `requires: {provider_name: …}`"));
@@ -271,45 +289,58 @@ impl Known<'_> {
         siblings: Option<&Vec<ProviderRequirement>>,
     ) -> Result<Option<Requirement>, Box<ConfigError>> {
         let mut found: Option<Requirement> = None;
+        if forms.iter().filter(|(_, _, field)| field.is_some()).count() > 1 {
+            let names = forms.map(|(_, name, _)| name);
+            node.report(node.invalid(format!("a requirement takes exactly one of {}", names.join(", "))));
+        }
         for (form, _, field) in forms {
             let Some(field) = field else { continue };
-            if found.is_some() {
-                let names = forms.map(|(_, name, _)| name);
-                return Err(node.invalid(format!("a requirement takes exactly one of {}", names.join(", "))));
-            }
             let optional = || match siblings {
                 Some(siblings) if !siblings.is_empty() => self.list(siblings.clone()),
                 _ => self.all_providers(),
             };
-            found = Some(match form {
-                Form::Provider => Requirement::Provider(ProviderRequirement {
-                    provider: self.read_provider(field)?,
-                    audiences: None,
-                }),
-                Form::ProviderAndAudiences => Requirement::Provider(self.read_provider_and_audiences(field)?),
-                Form::Any => Requirement::Any(self.read_list(field, true)?),
-                Form::All => Requirement::All(self.read_all(field)?),
-                Form::AllowMissing => {
-                    field.empty()?;
-                    Requirement::AllowMissing(optional())
-                }
-                Form::AllowMissingOrFailed => {
-                    field.empty()?;
-                    Requirement::AllowMissingOrFailed(optional())
-                }
-                Form::Unverified => {
-                    return Err(field.invalid(
-                        "the filter does not forward claims of an unverified token; write allow_missing_or_failed \
-                         to use those of valid tokens and to let other requests pass without claims",
-                    ));
-                }
-            });
+            let read = self.read_form(form, field, optional);
+            found = node.keep(read).or(found);
         }
         match found {
             // The unknown field may be the requirement.
             None if !node.is_sound() => Err(ConfigError::reported()),
+            // Its fault is in one of them.
+            None if forms.iter().any(|(_, _, field)| field.is_some()) => Err(ConfigError::reported()),
             found => Ok(found),
         }
+    }
+
+    /// One of the forms of a requirement. `optional` are the providers of an optional token.
+    fn read_form(
+        &self,
+        form: Form,
+        field: &Node<'_>,
+        optional: impl FnOnce() -> ProviderList,
+    ) -> Result<Requirement, Box<ConfigError>> {
+        Ok(match form {
+            Form::Provider => Requirement::Provider(ProviderRequirement {
+                provider: self.read_provider(field)?,
+                audiences: None,
+            }),
+            Form::ProviderAndAudiences => Requirement::Provider(self.read_provider_and_audiences(field)?),
+            Form::Any => Requirement::Any(self.read_list(field, true)?),
+            Form::All => Requirement::All(self.read_all(field)?),
+            Form::AllowMissing => {
+                field.empty()?;
+                Requirement::AllowMissing(optional())
+            }
+            Form::AllowMissingOrFailed => {
+                field.empty()?;
+                Requirement::AllowMissingOrFailed(optional())
+            }
+            Form::Unverified => {
+                return Err(field.invalid(
+                    "the filter does not forward claims of an unverified token; write allow_missing_or_failed \
+                     to use those of valid tokens and to let other requests pass without claims",
+                ));
+            }
+        })
     }
 
     fn read_all(&self, node: &Node<'_>) -> Result<Vec<Requirement>, Box<ConfigError>> {
@@ -415,13 +446,13 @@ impl Known<'_> {
 
     fn read_provider_and_audiences(&self, node: &Node<'_>) -> Result<ProviderRequirement, Box<ConfigError>> {
         let fields = node.fields(ProviderAndAudiencesObject)?;
-        let name = fields.require(ProviderAndAudiencesObject::provider_name)?;
-        let provider = self.read_provider(name)?;
         let audiences = match fields.get(ProviderAndAudiencesObject::audiences) {
             // As in jwt_authn, an empty list does not override the provider's audiences.
             Some(node) if !node.list()?.is_empty() => Some(provider::read_audience_list(node)?),
             _ => None,
         };
+        let name = fields.require(ProviderAndAudiencesObject::provider_name)?;
+        let provider = self.read_provider(name)?;
         Ok(ProviderRequirement { provider, audiences })
     }
 
@@ -444,8 +475,8 @@ impl Known<'_> {
 }
 
 fn dangling(node: &Node<'_>, kind: &'static str, name: &str, known: &[&str]) -> Box<ConfigError> {
-    // The names may be in an unknown field.
-    if known.is_empty() && !node.all_are_sound() {
+    // The names may be in an unknown field. Without any provider, `providers` has a fault of its own.
+    if known.is_empty() && (kind == "provider" || !node.all_are_sound()) {
         return ConfigError::reported();
     }
     node.error(ConfigProblem::Dangling {

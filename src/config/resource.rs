@@ -21,7 +21,7 @@ pub(super) fn read(
     names: &mut Names,
 ) -> Result<ResourceId, Box<ConfigError>> {
     let fields = node.fields(ProtectedResourceObject)?;
-    let identity = read_identity(node, &fields, names)?;
+    let identity = node.keep(read_identity(node, &fields, names));
     let providers: Vec<&Provider> = ids.iter().filter_map(|id| providers.get(id.index())).collect();
 
     let mut authorization_servers = Vec::new();
@@ -47,9 +47,6 @@ pub(super) fn read(
             }
         }
     }
-    if authorization_servers.is_empty() {
-        return Err(node.invalid("no provider's issuer is a plain URL; write `authorization_servers`"));
-    }
     let mut scopes_supported = Vec::new();
     if let Some(node) = fields.get(ProtectedResourceObject::scopes_supported) {
         scopes_supported = read_each(&node.list()?, authorize::read_scope)?;
@@ -59,12 +56,18 @@ pub(super) fn read(
         remote::read_uri(node)?;
     }
     let metadata = ResourceMetadata {
-        authorization_servers,
-        scopes_supported,
-        bearer_methods_supported: bearer_methods(&providers, names),
         resource_name: fields.read(ProtectedResourceObject::resource_name)?,
         resource_documentation: documentation.map(|node| node.name()).transpose()?,
+        bearer_methods_supported: bearer_methods(&providers, names),
+        authorization_servers,
+        scopes_supported,
     };
+    let is_read = |provider: &&Provider| !provider.claims.issuers.is_empty();
+    // They may be issuers of providers with faults.
+    if metadata.authorization_servers.is_empty() && !providers.is_empty() && providers.iter().all(is_read) {
+        return Err(node.invalid("no provider's issuer is a plain URL; write `authorization_servers`"));
+    }
+    let identity = identity.ok_or_else(ConfigError::reported)?;
     // Two identical objects are one resource, because several rules may refer to it. Two documents with one
     // URL are a fault.
     let mut known = names.resources.iter().enumerate();
@@ -87,7 +90,11 @@ fn read_identity(
     names: &mut Names,
 ) -> Result<ResourceIdentity, Box<ConfigError>> {
     let path = fields.get(ProtectedResourceObject::resource_path);
-    match (fields.get(ProtectedResourceObject::resource), fields.read(ProtectedResourceObject::resource_from_host)?.unwrap_or_default()) {
+    let read_path = fields.keep(path.map(read_path).transpose());
+    // A faulty one is present, too.
+    let from_host = fields.keep(fields.read(ProtectedResourceObject::resource_from_host));
+    let from_host = from_host.unwrap_or(Some(true)).unwrap_or_default();
+    match (fields.get(ProtectedResourceObject::resource), from_host) {
         (Some(resource), false) => {
             if let Some(path) = path {
                 return Err(path.invalid("applies only to `resource_from_host`; `resource` has its path already"));
@@ -95,27 +102,25 @@ fn read_identity(
             read_url(resource)
         }
         (None, true) => {
-            let path = match path {
-                Some(node) => {
-                    let path = node.name()?;
-                    if !is_path(&path) {
-                        return Err(node.invalid(format!(
-                            "`{path}` is not a canonical path, which begins with `/`; write it as in /mcp"
-                        )));
-                    }
-                    path
-                }
-                None => Box::default(),
-            };
             Ok(ResourceIdentity::FromHost {
                 authority: names.field(":authority"),
                 scheme: names.field("x-forwarded-proto"),
-                path,
+                path: read_path.flatten().unwrap_or_default(),
             })
         }
         _ => Err(node.invalid(
             "write the resource's identifier as `resource: https://…`, or `resource_from_host: true` to take the request's own host",
         )),
+    }
+}
+
+fn read_path(node: &Node<'_>) -> Result<Box<str>, Box<ConfigError>> {
+    let path = node.name()?;
+    match is_path(&path) {
+        true => Ok(path),
+        false => Err(node.invalid(format!(
+            "`{path}` is not a canonical path, which begins with `/`; write it as in /mcp"
+        ))),
     }
 }
 

@@ -397,8 +397,9 @@ fn read_host(node: &Node<'_>) -> Result<HostPattern, Box<ConfigError>> {
 #[inline(never)]
 fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<ConfigError>> {
     let fields = node.fields(HeaderMatcherObject)?;
-    let name = read_header_name(fields.require(HeaderMatcherObject::name)?)?;
-    let set = names.patterns(&format!("header {name}"));
+    let name = fields.require(HeaderMatcherObject::name);
+    let name = fields.keep(name.and_then(read_header_name));
+    let set = names.patterns(&format!("header {}", name.as_deref().unwrap_or_default()));
     let invert = fields.value(HeaderMatcherObject::invert_match)?;
     let missing_is_empty = fields.value(HeaderMatcherObject::treat_missing_header_as_empty)?;
     let mut tests = Vec::new();
@@ -428,6 +429,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
         (Some(test), true) => test,
         (Some(_), false) => return Err(node.invalid("a header matcher takes one test")),
     };
+    let name = name.ok_or_else(ConfigError::reported)?;
     Ok(HeaderMatcher {
         field: names.field(&name),
         kind: match name.as_str() {
@@ -456,8 +458,8 @@ fn read_header_name(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
 #[inline(never)]
 fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher, Box<ConfigError>> {
     let fields = node.fields(ParameterMatcherObject)?;
-    let name = fields.required(ParameterMatcherObject::name)?;
-    let set = names.patterns(&format!("parameter {name}"));
+    let name = fields.keep(fields.required(ParameterMatcherObject::name));
+    let set = names.patterns(&format!("parameter {}", name.as_deref().unwrap_or_default()));
     let value = fields
         .get(ParameterMatcherObject::string_match)
         .map(|node| string_matcher::read(node, &set))
@@ -466,5 +468,6 @@ fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher
         Some(node) if value.is_some() => return Err(node.invalid("write one of string_match, present_match")),
         _ => fields.value(ParameterMatcherObject::present_match)?,
     };
+    let name = name.ok_or_else(ConfigError::reported)?;
     Ok(ParameterMatcher { name, value, present })
 }

@@ -48,7 +48,7 @@ fn read_rule(
 ) -> Result<(Rule, Vec<Reach>), Box<ConfigError>> {
     let fields = node.fields(RuleObject)?;
     let name = fields
-        .read(RuleObject::name)?
+        .or_default(fields.read(RuleObject::name))
         .unwrap_or_else(|| node.path().into());
     let matcher = fields
         .require(RuleObject::matcher)
@@ -73,12 +73,14 @@ pub(super) fn read_filter_state_rules(
     known: &Known<'_>,
 ) -> Result<FilterStateRules, Box<ConfigError>> {
     let fields = node.fields(FilterStateRulesObject)?;
-    let name = fields.required(FilterStateRulesObject::name)?;
+    let name = fields.keep(fields.required(FilterStateRulesObject::name));
     let mut demands = Vec::new();
     if let Some(node) = fields.get(FilterStateRulesObject::requires) {
         for (word, node) in node.map()?.iter() {
-            demands.push((word.into(), known.plain_demand(known.read(&node)?)));
+            let requirement = node.keep(known.read(&node));
+            demands.extend(requirement.map(|requirement| (word.into(), known.plain_demand(requirement))));
         }
     }
+    let name = name.ok_or_else(ConfigError::reported)?;
     Ok(FilterStateRules { name, demands })
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::error::ConfigError;
 use super::fields::{GoogleRe2Object, HeaderMatcherObject, RegexObject, StringMatcherObject};
+use super::leftover::has_any;
 use super::node::Node;
 use super::reader::Fields;
 use crate::pattern::{Member, Pattern, PatternSet, StringMatcher};
@@ -68,7 +69,7 @@ pub(super) fn read(node: &Node<'_>, set: &Rc<PatternSet>) -> Result<StringMatche
     if let Some(node) = fields.get(StringMatcherObject::custom) {
         return Err(node.invalid("the module cannot load another matcher; write safe_regex"));
     }
-    let ignore_case = fields.value(StringMatcherObject::ignore_case)?;
+    let ignore_case = fields.kept(StringMatcherObject::ignore_case);
     let mut matcher = None;
     for (form, node) in forms(&fields) {
         if let Some(node) = node {
@@ -158,6 +159,11 @@ fn read_pattern(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     }
     if text.ends_with('\n') {
         return Err(node.invalid("ends with a line break; in YAML write `|-` and not `|`"));
+    }
+    // JavaScript and others write a pattern between slashes.
+    let is_between_slashes = text.starts_with("/^") || (text.ends_with("$/") && !text.ends_with("\\$/"));
+    if is_between_slashes && !has_any(&text, "|") {
+        return Err(node.invalid("can never match: leave out the slashes around the pattern"));
     }
     Pattern::parse(&text).map_err(|fault| node.invalid(format!("the pattern cannot be read: {fault}")))
 }

@@ -92,7 +92,8 @@ impl JwkSet {
             }
             None => {
                 let is_pem = |value: Json<'_>| value.as_str().is_some_and(|text| certificate::is_pem(&text));
-                if !document.members().any(|(_, value)| is_pem(value)) {
+                // Cloud Foundry's UAA publishes a single key with a copy of it in PEM.
+                if document.member("kty").is_some() || !document.members().any(|(_, value)| is_pem(value)) {
                     return Err(match (document.member("jwks_uri"), document.member("kty")) {
                         (Some(_), _) => JwksFault::Other(OtherDocument::Discovery),
                         (None, Some(_)) => JwksFault::Other(OtherDocument::Key),
@@ -312,6 +313,10 @@ mod tests {
                 JwksFault::Other(OtherDocument::Address),
             ),
             (r#"{"kty":"RSA"}"#, JwksFault::Other(OtherDocument::Key)),
+            (
+                r#"{"kty":"RSA","value":"-----BEGIN PUBLIC KEY-----"}"#,
+                JwksFault::Other(OtherDocument::Key),
+            ),
             (r#"{"jwks_uri":"x"}"#, JwksFault::Other(OtherDocument::Discovery)),
             (
                 r#"{"keys":[],"keys":[]}"#,

@@ -50,6 +50,8 @@ pub(super) enum Look {
 /// The reason for which a pattern is invalid.
 pub type Fault = &'static str;
 
+const NO_LOOK_AROUND: Fault = "the flags of a group are i, m, s and U; there is no look-around";
+
 #[derive(Clone, Copy, Default)]
 struct Flags {
     ignore_case: bool,
@@ -265,6 +267,9 @@ impl<'p> Parser<'p> {
     fn group(&mut self) -> Result<Option<Node>, Fault> {
         const OPEN: Fault = "found open group without closing ')'";
         let before = self.flags;
+        if self.rest.starts_with("?<=") || self.rest.starts_with("?<!") {
+            return Err(NO_LOOK_AROUND);
+        }
         if self.take("?P<") || self.take("?<") {
             let name = self.until('>').ok_or("a group's name ends with '>'")?;
             let is_name = |char: char| char.is_alphanumeric() || char == '_';
@@ -282,7 +287,7 @@ impl<'p> Parser<'p> {
                     '-' if is_on => is_on = false,
                     ':' => break,
                     ')' => return Ok(None),
-                    _ => return Err("the flags of a group are i, m, s and U; there is no look-around"),
+                    _ => return Err(NO_LOOK_AROUND),
                 }
             }
         }

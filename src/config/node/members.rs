@@ -22,6 +22,8 @@ pub(in crate::config) struct Found<'a> {
     /// The place of the object's text.
     at: usize,
     entries: Vec<(&'static str, Node<'a>)>,
+    /// The fields whose values are left out.
+    left_out: Vec<&'static str>,
 }
 
 impl<'a> Node<'a> {
@@ -47,7 +49,8 @@ impl<'a> Node<'a> {
         let faults = self.place.faults();
         let mut entries: Vec<(&'static str, Node<'_>)> = Vec::new();
         let mut guesses: Vec<(&'static str, Node<'_>)> = Vec::new();
-        let mut is_sound = true;
+        let mut is_sound = !self.is_marked(Mark::Known);
+        let mut left_out = Vec::new();
         // Some objects are read twice.
         let is_new = self.is_sound();
         for (written, value) in object.members() {
@@ -65,10 +68,11 @@ impl<'a> Node<'a> {
                 let problem = match advice(if is_address { "jwks_uri" } else { written }, known) {
                     Some(advice) => ConfigProblem::Invalid(format!("unknown field `{written}`; {advice}")),
                     None => {
-                        // A field of a rule does not belong to the address of keys.
+                        // `headers` belongs in a match, but hardly where somebody wrote it into `response`.
+                        let mut around = AROUND_RULES.iter();
+                        let is_around = around.any(|field| known.contains(field));
                         let home = faults.home(is_it);
-                        let home =
-                            home.filter(|home| !known.contains(&"cluster") || has_part(home, "provider"));
+                        let home = home.filter(|home| is_around || !has_part(home, "in a rule"));
                         let nearest = meant(written, known, home.is_some());
                         let field = known.iter().find(|field| nearest == Some(field));
                         guesses.extend(field.map(|field| (*field, node(field))));
@@ -80,13 +84,17 @@ impl<'a> Node<'a> {
                         }
                     }
                 };
-                if is_new {
+                if is_new && !faults.has(value.address(), Mark::Known) {
                     self.report(self.place.error(problem, value.address()));
                 }
                 is_sound = false;
                 continue;
             };
             let node = node(field);
+            if node.is_left_out() {
+                left_out.push(*field);
+                continue;
+            }
             if is_among(&entries, field) {
                 self.report(node.error(ConfigProblem::GivenTwice));
             } else if value.kind() != Kind::Null {
@@ -106,6 +114,11 @@ impl<'a> Node<'a> {
         }
         if !is_sound {
             faults.mark(self.value.address(), Mark::Unsound);
+        }
+        if !left_out.is_empty() {
+            faults.mark(self.value.address(), Mark::Lacking);
+        }
+        if !self.is_sound() {
             for (_, node) in &entries {
                 faults.mark(node.value.address(), Mark::Beside);
             }
@@ -114,6 +127,7 @@ impl<'a> Node<'a> {
             place: &self.place,
             at: self.value.address(),
             entries,
+            left_out,
         })
     }
 
@@ -123,6 +137,7 @@ impl<'a> Node<'a> {
             place: &self.place,
             at: self.value.address(),
             entries: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -131,6 +146,16 @@ impl<'a> Node<'a> {
         self.found(&[]).map(drop)
     }
 }
+
+/// Fields of the objects in which a field of a rule may be misplaced.
+const AROUND_RULES: &[&str] = &[
+    "providers",
+    "issuer",
+    "match",
+    "prefix",
+    "provider_name",
+    "scopes",
+];
 
 fn is_among(entries: &[(&'static str, Node<'_>)], field: &str) -> bool {
     entries.iter().any(|(name, _)| *name == field)
@@ -170,6 +195,7 @@ impl<'a> Found<'a> {
     ) -> Result<&Node<'a>, Box<ConfigError>> {
         match self.get(field) {
             Some(node) => Ok(node),
+            None if self.left_out.contains(&field) => Err(ConfigError::reported()),
             None => Err(self.place.error(ConfigProblem::Missing { field, fix }, self.at)),
         }
     }
@@ -188,6 +214,7 @@ impl<'a> Found<'a> {
             place: self.place,
             at: self.at,
             entries: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 }

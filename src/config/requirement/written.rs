@@ -7,6 +7,7 @@ use crate::config::node::Node;
 use crate::policy::Mode;
 
 /// The fields that may accompany a requirement.
+#[derive(Clone, Copy)]
 pub(super) struct Beside<'f, 'n> {
     pub(super) authorize: Option<&'f Node<'n>>,
     pub(super) mode: Option<&'f Node<'n>>,
