@@ -8,7 +8,7 @@ mod query;
 mod spelling;
 
 use std::borrow::Cow;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 use crate::denial::{Denial, Detail, Reason};
@@ -91,7 +91,35 @@ pub fn find<'a>(
     for id in ids {
         all.extend(finder.find(*id)?);
     }
+    keep_innermost(&mut all);
     Ok(all)
+}
+
+/// Leaves out a token that contains the token of another location: of `Bearer eyJ…`, a location of the same
+/// header without a prefix reads the scheme too. They are one credential, and the other location reads it as
+/// its author meant it.
+pub fn keep_innermost(credentials: &mut Vec<Credential<'_>>) {
+    if credentials.len() < 2 {
+        return;
+    }
+    let all: Vec<_> = credentials
+        .iter()
+        .map(|credential| credential.token.as_ptr_range())
+        .collect();
+    credentials.retain(|credential| {
+        let own = credential.token.as_ptr_range();
+        let is_inside = |inner: &Range<*const u8>| {
+            let is_shorter = own.start < inner.start || inner.end < own.end;
+            is_shorter && own.start <= inner.start && inner.end <= own.end && inner.start < inner.end
+        };
+        !all.iter().any(is_inside)
+    });
+}
+
+/// Whether two locations have read the same bytes of the request, and not two copies.
+#[must_use]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.as_ptr_range() == other.as_ptr_range()
 }
 
 /// Looks for tokens at one location after another. It reads the query and the cookies once for all locations.

@@ -71,6 +71,7 @@ impl<'s> SharedTokens<'s> {
                 Some(None) | None => {}
             }
         }
+        credential::keep_innermost(&mut all);
         Ok(all)
     }
 }
@@ -255,7 +256,10 @@ impl Authenticator {
         let own: Vec<Token<'_>>;
         let tokens: Vec<&Token<'_>> = match shared {
             Some(shared) => {
-                let is_here = |token: &&Token<'_>| demand.locations.contains(&token.location);
+                let is_here = |token: &&Token<'_>| {
+                    let mut here = credentials.iter();
+                    here.any(|credential| credential.location == token.location)
+                };
                 shared.tokens.iter().filter(is_here).collect()
             }
             None => {

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::token::{AcceptedToken, Elsewhere, Learnt, Token, TokenCheck, UnknownKid};
 use crate::claims::TimeLimits;
-use crate::credential::Location;
+use crate::credential::{Location, is_same};
 use crate::denial::{Denial, Detail, Reason};
 use crate::ids::{LocationId, ProviderId};
 use crate::policy::{ProviderList, ProviderRequirement, Requirement};
@@ -181,7 +181,12 @@ impl<'c> RequirementCheck<'c> {
     pub(super) fn leave_none_unverified(&mut self, requirement: &'c Requirement) -> Result<(), Failure> {
         for token in self.tokens {
             let location = token.location;
-            if self.accepted.iter().any(|accepted| accepted.covers(location)) {
+            // The same bytes of the same header, which two locations read, are one token.
+            let is_covered = |accepted: &AcceptedToken| {
+                let mut alike = self.tokens.iter().filter(|other| is_same(other.text, token.text));
+                accepted.covers(location) || alike.any(|other| accepted.covers(other.location))
+            };
+            if self.accepted.iter().any(is_covered) {
                 continue;
             }
             if requirement.tolerates_failure() {

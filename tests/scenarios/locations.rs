@@ -15,6 +15,30 @@ fn for_proxy(reason: &'static str, challenge: &str) -> Expect {
     }
 }
 
+fn token_of(issuer: &str) -> String {
+    token().claim("iss", issuer).mint()
+}
+
+fn bearer_of(issuer: &str) -> Request {
+    get("/orders").bearer(&token_of(issuer))
+}
+
+/// Two providers that read one header, each with its prefix.
+fn shared_header_config(prefixes: [&str; 2]) -> Value {
+    let place = |prefix: &str| json!({"from_headers": [{"name": "authorization", "value_prefix": prefix}]});
+    let other = with(local_provider(), json!({"issuer": "https://b.example"}));
+    json!({
+        "providers": {"corp": with(local_provider(), place(prefixes[0])), "b": with(other, place(prefixes[1]))},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": [
+            {"provider_name": "corp"}, {"provider_name": "b"},
+        ]}}}],
+    })
+}
+
+fn shared_header(name: &'static str, prefixes: [&str; 2]) -> Scenario {
+    Scenario::new(name, shared_header_config(prefixes))
+}
+
 pub(super) fn list() -> Vec<Scenario> {
     let good = token().mint();
     let escaped = good.replace('.', "%2E");
@@ -74,6 +98,58 @@ pub(super) fn list() -> Vec<Scenario> {
             denied("token_multiple"),
         )
         .request(get("/orders").header("x-token", &good).header("x-token", "bad"), denied("token_multiple")),
+        shared_header("of one header, a prefix and none are one place", ["Bearer ", ""])
+            .request(bearer_of(ISSUER), forwarded().no_header("authorization"))
+            .request(
+                get("/orders").header("authorization", token_of("https://b.example")),
+                forwarded().no_header("authorization"),
+            )
+            .request(bearer_of("https://b.example"), denied("issuer_unknown"))
+            .request(get("/orders").header("authorization", "Bearer"), denied("token_malformed"))
+            .request(get("/orders").header("authorization", format!("JWT {good}")), denied("token_malformed")),
+        shared_header("of one header, two spellings of a scheme are one place", ["Bearer ", "bearer "])
+            .request(bearer_of(ISSUER), forwarded().no_header("authorization"))
+            .request(bearer_of("https://b.example"), forwarded().no_header("authorization"))
+            .request(
+                get("/orders").header("authorization", format!("BEARER {good}")),
+                forwarded().no_header("authorization"),
+            )
+            .request(bearer_of("https://c.example"), denied("issuer_unknown"))
+            .request(get("/orders").bearer(&format!("{good}x")), denied("token_malformed")),
+        shared_header("of one header, two spellings of another scheme are one place", ["JWT ", "jwt "])
+            .request(
+                get("/orders").header("authorization", format!("JWT {good}")),
+                forwarded().no_header("authorization"),
+            )
+            .request(
+                get("/orders").header("authorization", format!("jwt {}", token_of("https://b.example"))),
+                forwarded().no_header("authorization"),
+            ),
+        Scenario::local_with(
+            "one provider reads a header with a prefix and without",
+            json!({"from_headers": [{"name": "x-t"}, {"name": "x-t", "value_prefix": "v1."}]}),
+        )
+        .request(get("/orders").header("x-t", &good), forwarded().no_header("x-t"))
+        .request(get("/orders").header("x-t", format!("v1.{good}")), forwarded().no_header("x-t"))
+        .request(get("/orders").header("x-t", format!("v1.v1.{good}")), denied("token_malformed"))
+        .request(
+            get("/orders").header("x-t", format!("v1.{good}")).header("x-t", "rubbish"),
+            denied("token_multiple"),
+        ),
+        // The rule for one path knows only the location without a prefix.
+        Scenario::new("a place of another rule's provider takes no token from this rule", {
+            let mut config = shared_header_config(["Bearer ", ""]);
+            config["rules"] = json!([
+                {"match": {"path": "/b"}, "requires": {"requires_any": {"requirements": [
+                    {"provider_name": "b"}, {"allow_missing": {}},
+                ]}}},
+                {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
+            ]);
+            config
+        })
+        .request(get("/b").bearer(&good), denied("token_malformed"))
+        .request(get("/b/").bearer(&good), denied("token_malformed"))
+        .request(get("/b"), forwarded()),
         Scenario::local_with("a parameter is decoded, and taken out of the path", json!({"from_params": ["access_token"]}))
             .request(get(&format!("/orders?access_token={good}")), forwarded().path("/orders"))
             .request(
