@@ -100,6 +100,22 @@ impl<'a> Account<'a> {
                 Reason::SubjectRejected => to.write_str("sub"),
                 _ => Ok(()),
             },
+            Detail::Unread(location) => {
+                self.write_searched(to)?;
+                let Some(Location::Header { name, prefix, .. }) = self.config.locations.get(location.index())
+                else {
+                    return Ok(());
+                };
+                let prefix = std::str::from_utf8(prefix).unwrap_or_default().trim();
+                write_all(
+                    to,
+                    &["; header ", name, " is there, but does not begin with ", prefix],
+                )
+            }
+            Detail::Parts { bytes, periods } => {
+                write!(to, "not three parts: {bytes} bytes with {periods} periods")
+            }
+            Detail::Json(part, fault) => write!(to, "{part}: {fault}"),
             Detail::Word(word) => to.write_str(word),
             Detail::Passed(date) => {
                 to.reserve(USUAL_LENGTH);
@@ -150,7 +166,7 @@ impl<'a> Account<'a> {
                     ""
                 })
             }
-            Shortfall::Scope { missing } => {
+            Shortfall::Scope { missing, is_absent } => {
                 let authorization = match self.denial.reason {
                     Reason::TokenRejected => self
                         .provider()
@@ -167,6 +183,10 @@ impl<'a> Account<'a> {
                     "needs one of "
                 })?;
                 write_list(to, scopes.wanted.iter(), |to, scope| to.write_str(scope))?;
+                if is_absent {
+                    to.write_str("; the token has none of the claims ")?;
+                    return write_list(to, scopes.claims.iter(), write_claim);
+                }
                 if !scopes.all || scopes.wanted.len() < 2 || missing == 0 {
                     return Ok(());
                 }

@@ -140,6 +140,8 @@ pub enum Shortfall {
     Scope {
         /// A bit for each of the first 64 wanted scopes, in order of the text, that the token lacks.
         missing: u64,
+        /// The token has none of the claims that may contain scopes.
+        is_absent: bool,
     },
     /// A condition on a claim.
     Condition {

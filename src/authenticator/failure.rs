@@ -1,6 +1,6 @@
 //! The reasons for which a check fails, finally or for the present.
 
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Detail, Reason};
 use crate::ids::ProviderId;
 use crate::jose::TokenFault;
 use crate::time::UnixTime;
@@ -47,13 +47,14 @@ impl From<Denial> for Failure {
 
 impl Failure {
     /// Of several failures the engine reports the one with the highest rank: missing keys, then a fault of a
-    /// token, then a token of another issuer, then no token.
+    /// token, then a token of another issuer, then no token. If the provider of an unknown issuer is known,
+    /// only the claims of its tenant are wrong.
     pub(super) const fn rank(&self) -> u8 {
         match self {
             Self::KeysMissing(_) => 3,
             Self::Denied(denial) => match denial.reason {
                 Reason::TokenMissing => 0,
-                Reason::IssuerUnknown => 1,
+                Reason::IssuerUnknown if denial.provider.is_none() => 1,
                 _ => 2,
             },
         }
@@ -96,7 +97,9 @@ pub(super) fn malformed(fault: TokenFault) -> Denial {
     let (reason, detail) = match fault {
         TokenFault::Parts => (Reason::TokenMalformed, "not three parts"),
         TokenFault::HeaderEncoding => (Reason::TokenMalformed, "header encoding"),
-        TokenFault::HeaderJson(_) => (Reason::TokenMalformed, "header"),
+        TokenFault::HeaderJson(fault) => {
+            return Denial::new(Reason::TokenMalformed).because(Detail::Json("header", fault));
+        }
         TokenFault::HeaderMember(member) => (Reason::TokenMalformed, member),
         TokenFault::AlgorithmMissing => (Reason::AlgorithmRejected, "no alg"),
         TokenFault::CriticalHeader => (Reason::CriticalHeader, "crit"),

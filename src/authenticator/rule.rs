@@ -10,7 +10,7 @@ use super::engine::Authenticator;
 use super::failure::Failure;
 use super::token::{AcceptedToken, Elsewhere};
 use crate::credential::{self, Location};
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Detail, Reason};
 use crate::edits::HeaderEdits;
 use crate::forward;
 use crate::ids::{Choice, LocationId, ProviderId};
@@ -42,7 +42,7 @@ impl Authenticator {
         let is_shadowed = is_shadowed(rule.demand.mode, subject.as_deref(), rule.request);
         let denial = match checked.failure {
             None => None,
-            Some(Failure::Denied(denial)) => Some(denial),
+            Some(Failure::Denied(denial)) => Some(self.with_unread(rule, denial)),
             Some(Failure::KeysMissing(missing)) => {
                 return Outcome {
                     missing: Some(missing),
@@ -77,6 +77,29 @@ impl Authenticator {
         Outcome {
             proof,
             ..Decision::Allow(Rc::new(allowed)).into()
+        }
+    }
+
+    /// A missing token whose header is there, without the scheme or with another one.
+    #[inline(never)]
+    fn with_unread(&self, rule: Rule<'_>, denial: Denial) -> Denial {
+        if denial.reason != Reason::TokenMissing || denial.detail != Detail::None {
+            return denial;
+        }
+        let provider = denial.provider.and_then(|id| self.config.provider(id));
+        let mut ids = provider
+            .map_or(&rule.demand.locations, |provider| &provider.locations)
+            .iter();
+        let is_there = |id: &&LocationId| {
+            let location = self.config.locations.get(id.index());
+            location.is_some_and(|location| match location {
+                Location::Header { field, .. } => rule.request.first(*field).is_some(),
+                Location::Parameter { .. } | Location::Cookie { .. } => false,
+            })
+        };
+        match ids.find(is_there) {
+            Some(id) => denial.because(Detail::Unread(*id)),
+            None => denial,
         }
     }
 

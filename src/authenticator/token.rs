@@ -16,7 +16,7 @@ use crate::credential::{Location, NO_TOKEN};
 use crate::denial::{Denial, Detail, Reason, Shortfall};
 use crate::forward::{self, ClaimValue, StateEntry};
 use crate::ids::{LocationId, ProviderId};
-use crate::jose::{Algorithm, AlgorithmSet, Checks, JoseHeader, JwkSet, UnverifiedJwt};
+use crate::jose::{Algorithm, AlgorithmSet, Checks, JoseHeader, JwkSet, TokenFault, UnverifiedJwt};
 use crate::keys::KeySource;
 use crate::keys::RemoteKeys;
 use crate::pattern::Effort;
@@ -159,6 +159,12 @@ impl<'a> FoundToken<'a> {
             false => {
                 UnverifiedJwt::decode(&credential.token).map_err(|fault| match oddity(&credential.token) {
                     Some(oddity) => Denial::new(Reason::TokenMalformed).with_detail(oddity),
+                    None if fault == TokenFault::Parts => {
+                        Denial::new(Reason::TokenMalformed).because(Detail::Parts {
+                            bytes: credential.token.len(),
+                            periods: memchr::memchr_iter(b'.', &credential.token).count(),
+                        })
+                    }
                     None => malformed(fault),
                 })
             }
@@ -194,7 +200,7 @@ impl<'t> Parts<'t> {
             .algorithm
             .ok_or_else(|| Denial::new(Reason::AlgorithmRejected).with_detail(header.algorithm_fault))?;
         let claims = UnverifiedClaims::parse(token.payload())
-            .map_err(|_| Denial::new(Reason::TokenMalformed).with_detail("claims"))?;
+            .map_err(|fault| Denial::new(Reason::TokenMalformed).because(Detail::Json("claims", fault)))?;
         let issuer = claims
             .unverified_issuer()?
             .ok_or(Denial::new(Reason::IssuerUnknown).with_detail("the token has no iss"))?;
@@ -370,7 +376,16 @@ impl TokenCheck<'_> {
         let rejected = Denial::new(Reason::AlgorithmRejected).by(id);
         let denial = match checked {
             SignatureCheck::Verified(_) | SignatureCheck::Invalid => match parts.key_id() {
-                Some(_) => invalid.with_detail("the key that kid names does not verify it"),
+                Some(kid) => {
+                    let signature = parts.token.signature();
+                    let mut named = set.keys().iter().filter(|key| key.key_id() == Some(kid));
+                    invalid.with_detail(
+                        match named.any(|key| key.signature_len(parts.algorithm) == signature.len()) {
+                            true => "the key that kid names does not verify it",
+                            false => "the signature has not the length of the key that kid names",
+                        },
+                    )
+                }
                 None => invalid.because(Detail::NoKid(parts.algorithm)),
             },
             SignatureCheck::AlgorithmMismatch => rejected.because(mismatch(set, parts)),
@@ -381,11 +396,17 @@ impl TokenCheck<'_> {
             }
             SignatureCheck::KeyNotFound { tried } => {
                 let denial = match tried {
-                    true => invalid,
+                    true => {
+                        invalid.with_detail("no key has this kid, and those without one do not verify it")
+                    }
                     false => Denial::new(Reason::KeyUnknown).by(id),
                 };
                 let Some(kid) = parts.key_id() else {
                     return learnt.lasting(id, times, denial.because(Detail::NoKid(parts.algorithm)));
+                };
+                let denial = match set.has_kid(kid) {
+                    true => denial.with_detail("kid, which names a key of another issuer"),
+                    false => denial,
                 };
                 learnt.unknown.push(UnknownKid {
                     provider: id,

@@ -2,6 +2,7 @@
 
 use crate::ids::{LocationId, RequiredClaimId};
 use crate::jose::Algorithm;
+use crate::json::JsonError;
 use crate::time::UnixTime;
 
 /// The fault of a refused request, in numbers and in words of the configuration or of the program. It never
@@ -36,4 +37,15 @@ pub enum Detail {
     Twice(LocationId),
     /// Two locations hold different tokens.
     Both(LocationId, LocationId),
+    /// The request has this header, but its value does not begin as a token there does.
+    Unread(LocationId),
+    /// Not three parts: the length of the token, and the number of its periods.
+    Parts {
+        /// The length.
+        bytes: usize,
+        /// The number.
+        periods: usize,
+    },
+    /// This part of the token is not a JSON object as required.
+    Json(&'static str, JsonError),
 }

@@ -235,7 +235,9 @@ impl Scopes {
                 *held = true;
             }
         };
+        let mut is_absent = true;
         let claims = self.claims.iter().filter_map(|claim| jwt.claim(claim));
+        let claims = claims.inspect(|_| is_absent = false);
         for claim in claims.filter(|claim| effort.spend(claim.text().len()).is_some()) {
             match claim.kind() {
                 Kind::String => {
@@ -261,7 +263,7 @@ impl Scopes {
         }
         let bits = held.iter().take(64).rev();
         let missing = bits.fold(0, |bits, held| bits << 1 | u64::from(!held));
-        Err(Shortfall::Scope { missing })
+        Err(Shortfall::Scope { missing, is_absent })
     }
 }
 

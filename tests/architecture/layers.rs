@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["jose"]),
     ("edits", &[]),
     ("request", &["bytes", "http", "ids"]),
-    ("denial", &["ids", "jose", "time"]),
+    ("denial", &["ids", "jose", "json", "time"]),
     ("reply", &["denial", "ids"]),
     ("claims", &["denial", "ids", "jose", "json", "pattern", "time"]),
     ("credential", &["denial", "edits", "http", "ids", "request"]),

@@ -85,6 +85,9 @@ pub(crate) fn detailed() -> Value {
     });
     let other = json!({"issuer": "https://other.example", "from_headers": [{"name": "x-tok"}]});
     let subject = json!({"subjects": {"exact": "bob"}, "issuer": "https://third.example"});
+    // Keys of another issuer with the same key set, as in Entra's common document.
+    let mut foreign = testkit::jwks(&[&world().rsa]);
+    foreign["keys"][0]["issuer"] = "https://tenants.example/{tid}/v3".into();
     json!({
         "providers": {
             "corp": with(local_provider(), corp),
@@ -93,7 +96,10 @@ pub(crate) fn detailed() -> Value {
             // This provider could be the issuer of any token, until the filter compares its pattern.
             "tenants": with(
                 local_provider(),
-                json!({"issuer": "https://tenants.example/{tid}/v2", "issuer_claims": {"tid": "tid"}}),
+                json!({
+                    "issuer": "https://tenants.example/{tid}/v2", "issuer_claims": {"tid": "tid"},
+                    "local_jwks": {"inline_string": foreign.to_string()},
+                }),
             ),
         },
         "limits": {"max_token_bytes": 4000},
@@ -107,6 +113,9 @@ pub(crate) fn detailed() -> Value {
             {"match": {"prefix": "/admin"}, "requires": {"provider_name": "corp"},
              "authorize": {"claims": [{"claim_name": "role", "equals": "admin"}]}},
             {"match": {"prefix": "/third"}, "requires": {"provider_name": "third"}},
+            {"match": {"prefix": "/any"}, "requires": {"requires_any": {"requirements": [
+                {"provider_name": "corp"}, {"provider_name": "tenants"},
+            ]}}},
             {"match": {"prefix": "/new"}, "requires": {"provider_name": "corp"}, "mode": "shadow"},
             {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
         ],
@@ -123,6 +132,16 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
         |token: testkit::Token| get("/third").bearer(&token.claim("iss", "https://third.example").mint());
     let places = "looked in header authorization (Bearer), parameter access_token, cookie session";
     let expired = of(good().expires_in(-600).mint());
+    let of_tenant = |tid: &str| {
+        let claims = json!({"iss": "https://tenants.example/a/v2", "tid": tid});
+        get("/any").bearer(&token().claims(claims).mint())
+    };
+    let unread = "looked in header authorization (Bearer), parameter access_token, cookie session; header \
+                  authorization is there, but does not begin with Bearer";
+    let cut = |by: usize| {
+        let token = good().mint();
+        of(token.get(..token.len() - by).unwrap_or_default().to_owned())
+    };
     vec![
         (get("/orders"), "token_missing", places),
         (get("/new"), "token_missing", places),
@@ -154,7 +173,38 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
             "different ones in header authorization (Bearer) and cookie session",
         ),
         (get("/orders?access_token=%zz"), "request_malformed", "query"),
-        (of("opaque".into()), "token_malformed", "not three parts"),
+        (
+            get("/orders").header("authorization", "Basic YWxpY2U6c2VjcmV0"),
+            "token_missing",
+            unread,
+        ),
+        (
+            get("/orders").header("authorization", good().mint()),
+            "token_missing",
+            unread,
+        ),
+        (
+            of("undefined".into()),
+            "token_malformed",
+            "not three parts: 9 bytes with 0 periods",
+        ),
+        (
+            of("a.b.c.d".into()),
+            "token_malformed",
+            "not three parts: 7 bytes with 3 periods",
+        ),
+        (cut(1), "token_malformed", "signature encoding"),
+        (
+            cut(2),
+            "signature_invalid",
+            "the signature has not the length of the key that kid names",
+        ),
+        (of_tenant("b"), "issuer_unknown", "issuer_claims"),
+        (
+            of_tenant("a"),
+            "key_unknown",
+            "kid, which names a key of another issuer",
+        ),
         (
             of(format!("\"{}\"", good().mint())),
             "token_malformed",
@@ -175,7 +225,21 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
             "token_malformed",
             "empty, or written so that only some servers read it",
         ),
-        (of(good().raw_payload(b"[]").mint()), "token_malformed", "claims"),
+        (
+            of(good().raw_payload(b"[]").mint()),
+            "token_malformed",
+            "claims: not a JSON object",
+        ),
+        (
+            of(good().raw_payload(br#"{"sub":"a","sub":"b"}"#).mint()),
+            "token_malformed",
+            "claims: a JSON member is named twice",
+        ),
+        (
+            of("W10.e30.AAAA".into()),
+            "token_malformed",
+            "header: not a JSON object",
+        ),
         (of("a".repeat(4001)), "token_too_large", "longer than 4000 bytes"),
         (of(good().header("typ", "at+jwt").mint()), "type_rejected", "typ"),
         (
@@ -283,6 +347,11 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
             get("/scoped").bearer(&good().claim("scope", "orders:read").mint()),
             "scope_insufficient",
             "needs all of orders:read, orders:write; lacks orders:write",
+        ),
+        (
+            get("/scoped").bearer(&good().claim("scopes", "orders:read").mint()),
+            "scope_insufficient",
+            "needs all of orders:read, orders:write; the token has none of the claims scope, scp",
         ),
         (
             get("/admin").bearer(&good().mint()),
