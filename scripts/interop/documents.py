@@ -27,6 +27,7 @@ from differential import JWTCTL, Client, Signer  # noqa: E402
 from kit import (  # noqa: E402
     ENVOY,
     MODULE,
+    ROOT,
     Envoy,
     Failure,
     Unavailable,
@@ -159,6 +160,43 @@ DOCUMENTS = {
 }  # fmt: skip
 
 
+#: Configurations that a test loads, here beside jwt_authn: what they ask for is by paths, and the original takes
+#: them as they are.
+PUBLISHED = [
+    "a-rule-by-requirement-name",
+    "ai-router-patch-policy",
+    "another-proxys-tests",
+    "apigee-adapter",
+    "blog-two-vendors",
+    "chat-open-methods",
+    "compiled-policy",
+    "envoy-api-requirements",
+    "envoy-docs-group-requirement",
+    "envoy-docs-single-requirement-fixed",
+    "guide-three-places",
+    "health-after-the-api",
+    "helm-numbered-providers",
+    "istio-cluster-names",
+    "login-paths-first",
+    "loki-helm-chart",
+    "mia-platform-auth0",
+    "tenant-headers",
+    "three-tokens-in-three-headers",
+    "transcoder-one-claim",
+    "tutorial-cookies-and-parameters",
+    "tutorial-grpc-paths",
+    "tutorial-two-providers-and-admin",
+]
+
+
+def published():
+    """The name, the providers and the rest of each of them."""
+    for name in PUBLISHED:
+        text = (ROOT / "tests/public_configs" / f"{name}.yaml").read_text()
+        config = yaml().safe_load(text)
+        yield f"published, {name}", config.pop("providers"), config
+
+
 def tokens_of(providers, signer, stranger):
     """Good and faulty tokens of each provider, by name."""
     now = int(time.time())
@@ -249,6 +287,7 @@ def filter_of(providers, rest, jwks):
     """The original filter, with keys of this run."""
     providers = copy.deepcopy(providers)
     for provider in providers.values():
+        provider.pop("remote_jwks", None)
         provider["local_jwks"] = {"inline_string": jwks}
     kind = f"{policies.JWT_AUTHN}.JwtAuthentication"
     return {"name": "envoy.filters.http.jwt_authn", "typed_config": {"@type": kind, "providers": providers} | rest}
@@ -330,6 +369,11 @@ def comparisons(signer, stranger):
     """Each document with what is made of it."""
     now, jwks = int(time.time()), signer.jwks()
     for name, (providers, rest) in DOCUMENTS.items():
+        original = filter_of(providers, rest, jwks)
+        tokens = tokens_of(providers, signer, stranger)
+        config = converted({"http_filters": [original]})
+        yield Comparison(name, [original], {}, config, requests(providers, rest["rules"], tokens))
+    for name, providers, rest in published():
         original = filter_of(providers, rest, jwks)
         tokens = tokens_of(providers, signer, stranger)
         config = converted({"http_filters": [original]})
