@@ -160,8 +160,8 @@ DOCUMENTS = {
 }  # fmt: skip
 
 
-#: Configurations that a test loads, here beside jwt_authn: what they ask for is by paths, and the original takes
-#: them as they are.
+#: Configurations that a test also loads, here compared with jwt_authn: their rules are for paths, and the
+#: original accepts them unchanged.
 PUBLISHED = [
     "a-rule-by-requirement-name",
     "another-proxys-tests",
