@@ -134,7 +134,19 @@ impl<'q> Pair<'q> {
 
     /// The hashes of the names under which a server may find it.
     fn hashes(&self) -> [u32; 4] {
-        [self.name, &*self.decoded, self.whole_name(), self.short_name()].map(hash)
+        let decoded = hash(&self.decoded);
+        let name = match self.decoded {
+            Cow::Borrowed(_) => decoded,
+            Cow::Owned(_) => hash(self.name),
+        };
+        // Each of these is a part of the one before, and mostly all of it.
+        let unless_all = |text: &[u8], all: &[u8], of_all| match text.len() == all.len() {
+            true => of_all,
+            false => hash(text),
+        };
+        let whole = unless_all(self.whole_name(), &self.decoded, decoded);
+        let short = unless_all(self.short_name(), self.whole_name(), whole);
+        [name, decoded, whole, short]
     }
 
     /// Its name for servers that drop white space or a question mark before it.
@@ -167,7 +179,11 @@ impl<'q> Pair<'q> {
 impl<'q> Pairs<'q> {
     fn push(&mut self, pair: Pair<'q>) {
         let index = self.list.len();
+        let mut last = None;
         for hash in pair.hashes() {
+            if last.replace(hash) == Some(hash) {
+                continue;
+            }
             // The lists are short, and a sort costs the module more bytes than it saves time.
             let place = self.by_name.partition_point(|known| *known < (hash, index));
             if self.by_name.get(place) != Some(&(hash, index)) {
