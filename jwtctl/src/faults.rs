@@ -45,6 +45,7 @@ pub(crate) fn find(found: &Found) -> Faults {
         config: found.config.clone(),
         findings: Vec::new(),
         emptied: Vec::new(),
+        renamed: Vec::new(),
     };
     search.take_duplicates();
     let mut unread_keys = Vec::new();
@@ -67,10 +68,15 @@ pub(crate) fn find(found: &Found) -> Faults {
         if search.emptied.is_empty() {
             // Faults that a correction of the first one may hide, with the object around them.
             for fault in error.all() {
-                let steps = resolve(&search.config, &fault.path);
-                if leads_to(&search.config, &steps, &fault.path)
-                    && let Some(finding) = search.describe(fault, &steps)
+                let written = path_in_file(&error, fault);
+                let path = written.as_ref().unwrap_or(&fault.path);
+                let steps = resolve(&search.config, path);
+                if leads_to(&search.config, &steps, path)
+                    && let Some(mut finding) = search.describe(fault, &steps)
                 {
+                    if written.is_some() {
+                        finding.path = one_line(&fault.path);
+                    }
                     search.add(finding);
                 }
             }
@@ -101,6 +107,8 @@ struct Search<'f> {
     findings: Vec<Finding>,
     /// The places of objects from which a value was removed: the lack of that value is not the user's fault.
     emptied: Vec<Place>,
+    /// The places of values under misspelt names, which the copy has under the names that were probably meant.
+    renamed: Vec<Place>,
 }
 
 impl Search<'_> {
@@ -146,10 +154,14 @@ impl Search<'_> {
         }
     }
 
-    /// The finding for a fault; `None` if there is nothing at its path.
+    /// The finding for a fault; `None` if there is nothing at its path, or if the fault only follows from a
+    /// guess: a value of another type may mean another field.
     fn describe(&self, error: &ConfigError, steps: &[Step]) -> Option<Finding> {
         let node = walk(&self.config, steps)?;
         let owner = node.place.clone();
+        if self.renamed.contains(&owner) && matches!(error.problem, ConfigProblem::WrongType { .. }) {
+            return None;
+        }
         let unknown = unknown_field(&error.problem);
         let key = self.key_place(steps);
         let place = match &error.problem {
@@ -220,8 +232,9 @@ impl Search<'_> {
                 match members.iter().position(|(key, _)| key.name == name) {
                     // Its content is checked as well, and nothing seems to be missing.
                     Some(position) if is_free => {
-                        if let Some((key, _)) = members.get_mut(position) {
+                        if let Some((key, value)) = members.get_mut(position) {
                             key.name = meant.unwrap_or_default().to_owned();
+                            self.renamed.push(value.place.clone());
                         }
                         true
                     }
@@ -516,6 +529,16 @@ fn walk_mut<'n>(node: &'n mut Node, steps: &[Step]) -> Option<&'n mut Node> {
             (Step::Element(position), Value::List(elements)) => elements.get_mut(*position),
             _ => None,
         })
+}
+
+/// The path of a fault with the name in the file, if the filter has read a misspelt field as this one.
+fn path_in_file(error: &ConfigError, fault: &ConfigError) -> Option<String> {
+    let (parent, field) = fault.path.rsplit_once('.')?;
+    let misspelt = error.all().find_map(|other| {
+        let (name, nearest) = unknown_field(&other.problem).filter(|_| other.path == parent)?;
+        (nearest == Some(field)).then_some(name)
+    })?;
+    Some(format!("{parent}.{misspelt}"))
 }
 
 /// Whether the steps go to the end of the path. If the filter has read a misspelt name as another, they do

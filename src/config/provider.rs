@@ -142,7 +142,9 @@ fn read_header_rules(
     }
     if let Some(node) = fields.get(ProviderObject::claim_to_headers) {
         for element in node.list()? {
-            let entry = claim_to_header::read(&element, names)?;
+            let Some(entry) = element.keep(claim_to_header::read(&element, names)) else {
+                continue;
+            };
             let mut taken = rules
                 .payload
                 .into_iter()

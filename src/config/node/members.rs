@@ -84,8 +84,11 @@ impl<'a> Node<'a> {
                         }
                     }
                 };
-                if is_new && !faults.has(value.address(), Mark::Known) {
-                    self.report(self.place.error(problem, value.address()));
+                // Before the value: that the name is unknown is not a fault of the value, which may have one
+                // as well.
+                let at = value.address().saturating_sub(1);
+                if is_new && !faults.has(at, Mark::Known) {
+                    self.report(self.place.error(problem, at));
                 }
                 is_sound = false;
                 continue;
