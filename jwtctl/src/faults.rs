@@ -107,7 +107,7 @@ struct Search<'f> {
     findings: Vec<Finding>,
     /// The places of objects from which a value was removed: the lack of that value is not the user's fault.
     emptied: Vec<Place>,
-    /// The places of values under misspelt names, which the copy has under the names that were probably meant.
+    /// The places of values with a misspelt name. The copy has the name that was probably meant instead.
     renamed: Vec<Place>,
 }
 
