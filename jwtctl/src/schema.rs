@@ -4,9 +4,11 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::core::{FieldReference, ObjectReference, Shape, declarations, refuses_null};
+use crate::input::Host;
 use crate::{Outcome, print_whole, source};
 
 mod relations;
+mod sources;
 mod spelling;
 
 use spelling::camel_case;
@@ -16,22 +18,32 @@ use spelling::camel_case;
 #[command(after_help = "\
 Examples:
   jwtctl schema > jwt.schema.json
+  # For the native module, which also reads keys and secrets from other sources:
+  jwtctl schema --host native > jwt-native.schema.json
   # In a file with a configuration, for the YAML language server:
   #   yaml-language-server: $schema=./jwt.schema.json")]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// The module that reads the configuration
+    #[arg(long, value_enum, default_value_t = Host::Wasm)]
+    host: Host,
+}
 
-pub(crate) fn run(_: &Arguments) -> Result<Outcome, String> {
-    print_whole(&format!("{:#}\n", schema()));
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
+    print_whole(&format!("{:#}\n", schema(arguments.host)));
     Ok(Outcome::Fine)
 }
 
-/// The schema of a whole configuration.
-pub(crate) fn schema() -> Value {
+/// The schema of a whole configuration for this module.
+pub(crate) fn schema(host: Host) -> Value {
     let whole = declarations();
     let mut schema = object(&whole);
     let mut definitions = Map::new();
     for object in whole.all().iter().filter(|object| !object.place.is_empty()) {
-        definitions.insert(object.place.to_owned(), self::object(object));
+        let mut definition = self::object(object);
+        if host == Host::Native {
+            sources::accept(&mut definition, object);
+        }
+        definitions.insert(object.place.to_owned(), definition);
     }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "proxy-wasm-jwt".into();

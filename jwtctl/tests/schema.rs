@@ -26,6 +26,61 @@ fn the_file_is_what_the_command_prints() {
     );
 }
 
+#[test]
+fn for_the_native_module_the_schema_has_its_sources() {
+    let [of_wasm, of_native] = [schema(), Schema(jwtctl(&["schema", "--host", "native"]).json())];
+    let with = |keys: &Value, secret: &Value| {
+        let nonce = match secret.is_null() {
+            true => json!({}),
+            false => json!({"secret": secret}),
+        };
+        json!({"providers": {"corp": {
+            "issuer": "https://a", "audiences": ["a"], "local_jwks": keys,
+            "binding": {"dpop": {"required": true, "nonce": nonce}},
+        }}})
+    };
+    let file = json!({"filename": "/etc/jwt/keys.json"});
+    let long = "x".repeat(32);
+    let configs = [
+        (&file, Value::Null),
+        (&json!({"environment_variable": "KEYS"}), Value::Null),
+        (&json!({"environmentVariable": "KEYS"}), Value::Null),
+        (&json!({"filename": 7}), Value::Null),
+        (
+            &json!({"filename": "/k", "environment_variable": "KEYS"}),
+            Value::Null,
+        ),
+        (
+            &json!({"filename": "/k", "watched_directory": {"path": "/"}}),
+            Value::Null,
+        ),
+        (&json!({}), Value::Null),
+        (&file, json!({"name": "nonces"})),
+        (&file, json!({"name": "nonces", "sds_config": {"ads": {}}})),
+        (&file, json!({"name": "nonces", "sdsConfig": {"ads": {}}})),
+        (&file, json!({"sds_config": {"ads": {}}})),
+        (&file, json!({"name": ""})),
+        (&file, json!({"name": "nonces", "inline_string": long})),
+        (&file, json!({"name": "nonces", "filename": "/etc/jwt/nonces"})),
+        (&file, json!({"filename": "/etc/jwt/nonces"})),
+        (&file, json!({"inline_string": long})),
+        (
+            &file,
+            json!({"inline_string": long, "filename": "/etc/jwt/nonces"}),
+        ),
+    ];
+    let mut accepted = 0;
+    for (keys, secret) in &configs {
+        let config = with(keys, secret);
+        let checked = common::jwtctl_with(&["check", "--host", "native", "-"], &config.to_string());
+        let is_valid = of_native.is_valid(&config);
+        assert_eq!(is_valid, checked.code == 0, "{config:#}: {}", checked.out);
+        accepted += usize::from(is_valid);
+        assert!(!of_wasm.is_valid(&config), "{config:#}");
+    }
+    assert_eq!(accepted, 8);
+}
+
 /// Evaluates the part of JSON Schema that the schema uses. Another keyword fails this test.
 struct Schema(Value);
 

@@ -124,7 +124,7 @@ fn read_secret(node: &Node<'_>, names: &Names) -> Result<SecretSource, Box<Confi
                 "only the native module gets secrets from Envoy; {instead}"
             )));
         };
-        let name = fields.require(NonceSecretObject::name)?.text()?;
+        let name = fields.require(NonceSecretObject::name)?.name()?;
         if fields.len() > 1_usize.saturating_add(usize::from(sds_config.is_some())) {
             return Err(node.invalid("excludes all fields but `sds_config`"));
         }
