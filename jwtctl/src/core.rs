@@ -14,6 +14,7 @@ use proxy_wasm_jwt::binding::nonce::{NamedSecret, NonceSecret};
 use proxy_wasm_jwt::claims::UnverifiedClaims;
 #[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::reference::{FieldReference, ObjectReference, Shape};
+#[cfg(feature = "cli")]
 pub(crate) use proxy_wasm_jwt::config::relation::{Given, Relation};
 pub(crate) use proxy_wasm_jwt::config::{Config, ConfigError, ConfigProblem};
 use proxy_wasm_jwt::config::{Options, parse_with};
