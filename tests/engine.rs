@@ -16,7 +16,6 @@ extern crate testkit_macros;
 
 mod backends;
 mod harness;
-mod scenarios;
 
 #[path = "engine/choices.rs"]
 mod choices;

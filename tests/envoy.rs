@@ -58,7 +58,6 @@ mod reroutes;
 mod rotation;
 #[path = "envoy/routes.rs"]
 mod routes;
-mod scenarios;
 #[path = "envoy/stack.rs"]
 mod stack;
 #[path = "envoy/virtual_hosts.rs"]

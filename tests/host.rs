@@ -23,7 +23,6 @@ extern crate testkit_macros;
 
 mod backends;
 mod harness;
-mod scenarios;
 
 #[path = "host/cache.rs"]
 mod cache;

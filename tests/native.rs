@@ -75,7 +75,6 @@ mod reroutes;
 mod rotation;
 #[path = "envoy/routes.rs"]
 mod routes;
-mod scenarios;
 #[path = "envoy/stack.rs"]
 mod stack;
 #[path = "envoy/waiting.rs"]

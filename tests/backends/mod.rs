@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::Request;
 
-use crate::scenarios::{Expect, ReplyHas, Says, Scenario, Seen, Step};
+use scenarios::{Expect, ReplyHas, Says, Scenario, Seen, Step};
 
 /// The outcome of a request.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 use testkit::Random;
 
-use super::scenarios::{local_provider, token, with};
+use scenarios::{local_provider, token, with};
 
 const PIECES: [&str; 34] = [
     "/", "/", "/", "a", "b", "A", "api", "api/", "/api", "/a", "/b", "svc1", "svc12", "svc", "-", "1", ".",

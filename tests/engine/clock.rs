@@ -6,7 +6,7 @@ use testkit::Request;
 
 use super::Engine;
 use super::backends::{Outcome, Running as _};
-use super::scenarios::{Says, Scenario, config, remote_provider, token, world};
+use scenarios::{Says, Scenario, config, remote_provider, token, world};
 
 /// The status of a request with the token.
 fn status(engine: &mut Engine, token: &str) -> u16 {

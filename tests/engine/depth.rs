@@ -11,7 +11,7 @@ use proxy_wasm_jwt::request::RequestHead;
 use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 
-use super::scenarios::{config, local_provider, token};
+use scenarios::{config, local_provider, token};
 
 /// Records the functions on the stack.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use proxy_wasm_jwt::store::InMemoryStore;
 use proxy_wasm_jwt::time::UnixTime;
 use serde_json::{Value, json};
 
-use super::scenarios::{config, local_provider, token, with};
+use scenarios::{config, local_provider, token, with};
 
 const ROUTES: usize = 300;
 

@@ -7,7 +7,7 @@ use testkit::{Random, Request, SigningKey, Token, tamper_signature};
 
 use super::Engine;
 use super::backends::{Outcome, Running};
-use super::scenarios::{
+use scenarios::{
     self, AUDIENCE, ISSUER, Says, Scenario, Step, get, local_provider, remote_provider, token_of, with, world,
 };
 

@@ -7,7 +7,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{filter_state, world};
+use scenarios::{filter_state, world};
 
 /// Whether the page shows this line, apart from its time.
 fn documented(line: &str) -> bool {

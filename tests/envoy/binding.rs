@@ -6,7 +6,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{config, local_provider, token, with};
+use scenarios::{config, local_provider, token, with};
 
 #[test]
 fn a_token_is_good_only_with_its_own_client_certificate() {

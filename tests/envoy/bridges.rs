@@ -7,7 +7,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{config, local_provider, token, with};
+use scenarios::{config, local_provider, token, with};
 
 /// The filters of the page's blocks, in its order: those that hold all of these words.
 fn shown(words: &[&str]) -> Vec<Value> {

@@ -8,7 +8,7 @@ use testkit::{
 };
 
 use super::{Stack, assert_alive, replaceable};
-use crate::scenarios::{config, local_provider, token, with, world};
+use scenarios::{config, local_provider, token, with, world};
 
 #[test]
 fn envoy_does_not_start_with_a_faulty_configuration() {

@@ -10,7 +10,7 @@ use testkit::{
 
 use super::stack::EXTENSION_BACKENDS;
 use super::{Stack, assert_alive};
-use crate::scenarios::{AUDIENCE, ISSUER, config, token, token_of, with, world};
+use scenarios::{AUDIENCE, ISSUER, config, token, token_of, with, world};
 
 const DOCUMENT: &str = "/realms/main/.well-known/openid-configuration";
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::{Client, EnvoyOptions, Issuer, Listener, Response, wasm_filter};
 
 use super::{Stack, assert_alive, replaceable};
-use crate::scenarios::{self, AUDIENCE, dpop, local_provider, world};
+use scenarios::{self, AUDIENCE, dpop, local_provider, world};
 
 /// A client with its key, its token and the nonce that it was given last.
 struct Holder {

@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::{Bootstrap, EnvoyProcess, Issuer, Listener, Request, Upstream, WasmFilter};
 
 use super::assert_alive;
-use crate::scenarios::{config, local_provider, remote_provider, token, with, world};
+use scenarios::{config, local_provider, remote_provider, token, with, world};
 
 #[test]
 fn trailers_that_servers_take_for_headers_never_arrive() {
@@ -70,8 +70,8 @@ fn no_token_forges_a_line_of_the_access_log() {
     let envoy = EnvoyProcess::start(&bootstrap);
     let payload = format!(
         "{{\n\"iss\":\"{}\",\r\n\"aud\":\"{}\",\"exp\":9999999999,\"sub\":\"a\\nFORGED root\u{2028}\u{85}\u{7f}\"}}",
-        crate::scenarios::ISSUER,
-        crate::scenarios::AUDIENCE
+        scenarios::ISSUER,
+        scenarios::AUDIENCE
     );
     let forged = token().raw_payload(payload.as_bytes()).mint();
     let client = envoy.client("jwt");

@@ -12,7 +12,7 @@ use testkit::{
 
 use super::http2::{DATA, END_HEADERS, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame};
 use super::{Stack, assert_alive, replaceable};
-use crate::scenarios::{AUDIENCE, config, local_provider, remote_provider, token, with, world};
+use scenarios::{AUDIENCE, config, local_provider, remote_provider, token, with, world};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

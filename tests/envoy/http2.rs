@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testkit::EnvoyOptions;
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{local_provider, remote_provider, token, with};
+use scenarios::{local_provider, remote_provider, token, with};
 
 /// RFC 9113 section 6: the frames that this test writes or reads.
 pub(super) const DATA: u8 = 0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use testkit::{raw_exchange, status_of};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, local_provider, token, with};
+use scenarios::{config, local_provider, token, with};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 

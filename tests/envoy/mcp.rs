@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Answer, Client, Issuer, Listener, Request, Response};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{AUDIENCE, config, local_provider, token, with, world};
+use scenarios::{AUDIENCE, config, local_provider, token, with, world};
 
 /// The parts of a URL.
 fn split(url: &str) -> (SocketAddr, String) {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use testkit::{EnvoyOptions, Issuer, Listener, WasmFilter};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, dpop, local_provider, remote_provider, token, token_of, with, world};
+use scenarios::{config, dpop, local_provider, remote_provider, token, token_of, with, world};
 
 /// The names of the record and the document of a filter with this configuration.
 fn names(config: &Value) -> [String; 2] {

@@ -8,7 +8,7 @@ use testkit::{
 };
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{local_provider, remote_provider, token, with};
+use scenarios::{local_provider, remote_provider, token, with};
 
 #[test]
 fn metrics_access_log_and_log_show_each_event_and_no_token() {
@@ -88,7 +88,7 @@ fn metrics_access_log_and_log_show_each_event_and_no_token() {
 
 #[test]
 fn grpc_and_head_requests_get_replies_of_their_own_kind() {
-    let stack = Stack::start(crate::scenarios::config(crate::scenarios::local_provider()));
+    let stack = Stack::start(scenarios::config(scenarios::local_provider()));
     let head = stack.client.request(Request::new("HEAD", "/orders"));
     assert_eq!(head.status, 401);
     assert!(head.body.is_empty() && head.header("www-authenticate").is_some());
@@ -110,7 +110,7 @@ fn envoy_proves_to_know_what_its_interface_has() {
     // The native module has a library for RSA-PSS, too.
     let all = if testkit::uses_native_module() { 9 } else { 6 };
     for (backend, served) in [("auto", all), ("host", all), ("sandbox", 0)] {
-        let mut config = crate::scenarios::config(remote_provider());
+        let mut config = scenarios::config(remote_provider());
         config["signature_backend"] = backend.into();
         let stack = Stack::start(config);
         assert_eq!(stack.status(&token().mint()), 200, "{backend}");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Answer, Bootstrap, Client, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Upstream};
 
 use super::assert_alive;
-use crate::scenarios::{AUDIENCE, ISSUER, token, with, world};
+use scenarios::{AUDIENCE, ISSUER, token, with, world};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 const MAX_WAIT: Duration = Duration::from_millis(700);
@@ -310,7 +310,7 @@ fn serve_until_stale(case: &Case, client: &Client, good: &str) -> Result<(), Str
 #[test]
 fn one_broken_key_among_good_ones_costs_only_itself() {
     let provider = with(
-        crate::scenarios::remote_provider(),
+        scenarios::remote_provider(),
         json!({"key_cache": {"unknown_kid_cooldown": "1s"}}),
     );
     let issuer = Issuer::start();
@@ -319,7 +319,7 @@ fn one_broken_key_among_good_ones_costs_only_itself() {
     issuer.serve("/jwks", set(&[broken.clone(), world().rsa.public_jwk()]));
     let stack = super::Stack::start_around(
         issuer,
-        Listener::wasm("jwt", crate::scenarios::config(provider)),
+        Listener::wasm("jwt", scenarios::config(provider)),
         &EnvoyOptions::default(),
     );
     assert_eq!(stack.status(&token().mint()), 200, "cold");
@@ -335,11 +335,7 @@ fn one_broken_key_among_good_ones_costs_only_itself() {
         "/jwks",
         set(&[world().rsa.public_jwk(), broken, next.public_jwk()]),
     );
-    assert_eq!(
-        stack.status(&crate::scenarios::token_of(next).mint()),
-        200,
-        "warm"
-    );
+    assert_eq!(stack.status(&scenarios::token_of(next).mint()), 200, "warm");
     assert_eq!(stack.status(&token().mint()), 200);
     assert_alive(&stack.envoy);
 }

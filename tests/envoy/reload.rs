@@ -11,7 +11,7 @@ use testkit::{
 
 use super::load::Load;
 use super::{Stack, assert_alive, replaceable};
-use crate::scenarios::{AUDIENCE, config, remote_provider, token, with, world};
+use scenarios::{AUDIENCE, config, remote_provider, token, with, world};
 
 /// The same key source in another configuration each time.
 fn changed(round: usize) -> Value {

@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::Request;
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, local_provider, token, with};
+use scenarios::{config, local_provider, token, with};
 
 fn stack() -> Stack {
     let config = with(

@@ -7,7 +7,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{config, local_provider, remote_provider, token, with, world};
+use scenarios::{config, local_provider, remote_provider, token, with, world};
 
 const ADMIN: &str = "https://admin.example";
 

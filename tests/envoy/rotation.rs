@@ -7,7 +7,7 @@ use testkit::{Answer, EnvoyOptions, Issuer, Listener, Request};
 
 use super::load::Load;
 use super::{Stack, assert_alive, resident_bytes};
-use crate::scenarios::{config, remote_provider, token, token_of, with, world};
+use scenarios::{config, remote_provider, token, token_of, with, world};
 
 /// A little longer than `unknown_kid_cooldown` here. Envoy's clock cannot be moved, so the test lets the time
 /// pass.

@@ -7,7 +7,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{config, local_provider, token, with};
+use scenarios::{config, local_provider, token, with};
 
 /// An Envoy with this listener, and an upstream.
 fn start(listener: Listener) -> (EnvoyProcess, Upstream) {
@@ -141,8 +141,8 @@ fn claims_choose_the_route_and_are_left_in_filter_state() {
     let blue = token().raw_payload(
         format!(
             r#"{{"iss":"{}","aud":"{}","exp":9999999999,"tenant":"blue","scope":"a b"}}"#,
-            crate::scenarios::ISSUER,
-            crate::scenarios::AUDIENCE
+            scenarios::ISSUER,
+            scenarios::AUDIENCE
         )
         .as_bytes(),
     );

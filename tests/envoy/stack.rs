@@ -14,7 +14,7 @@ use testkit::{
 
 use crate::backends::{self, Outcome, Running, with_cluster};
 use crate::harness::Tests;
-use crate::scenarios::{self, Says, Scenario};
+use scenarios::{self, Says, Scenario};
 
 /// The metadata of a route in which Envoy Gateway has the clusters of extension backends.
 pub(crate) const EXTENSION_BACKENDS: &str = "gateway.envoyproxy.io/extension-backends";

@@ -7,7 +7,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{local_provider, token, with};
+use scenarios::{local_provider, token, with};
 
 #[test]
 fn a_virtual_host_names_the_requirement_of_routes_that_name_none() {

@@ -8,7 +8,7 @@ use testkit::{
 };
 
 use super::{Stack, assert_alive, resident_bytes};
-use crate::scenarios::{config, remote_provider, token, with, world};
+use scenarios::{config, remote_provider, token, with, world};
 
 /// An issuer whose first answer takes this long.
 fn slow_issuer(delay: Duration) -> Issuer {

@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::{Answer, Client, EnvoyOptions, Issuer, Listener, Request};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, remote_provider, token, token_of, with, world};
+use scenarios::{config, remote_provider, token, token_of, with, world};
 
 /// Requests over connections of their own, so that every worker gets some.
 fn statuses(stack: &Stack, token: &str, count: usize) -> Vec<u16> {

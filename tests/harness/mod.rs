@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::scenarios::{self, Scenario};
+use scenarios::{self, Scenario};
 
 /// An ordinary test, as `#[test]` registers it (`testkit/macros`).
 pub(crate) struct Test {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::{Request, SigningKey, jwks};
 
-use super::scenarios::{config, get, local_provider, remote_provider, token, token_of, with, world};
 use super::stub::{self, State};
 use super::vm::{self, Answer, Vm};
+use scenarios::{config, get, local_provider, remote_provider, token, token_of, with, world};
 
 /// The status of the reply, or 200, and whether the signature was checked.
 fn outcome(vm: &mut Vm, request: &Request) -> (u32, bool) {

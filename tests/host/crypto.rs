@@ -3,9 +3,9 @@
 use serde_json::json;
 use testkit::tamper_signature;
 
-use super::scenarios::{config, get, local_provider, token, token_of, with, world};
 use super::stub::{self, Crypto};
 use super::vm::Vm;
+use scenarios::{config, get, local_provider, token, token_of, with, world};
 
 /// A VM on a host whose function has this quality, with this backend.
 fn vm(crypto: Crypto, backend: &str) -> (Vm, bool) {

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use testkit::{Request, tamper_signature};
 
 use super::routes;
-use super::scenarios::{self, get, token, token_of, world};
 use super::stub::{self, Fault, State};
 use super::vm::{self, Answer, Vm, document};
+use scenarios::{self, get, token, token_of, world};
 
 /// The host calls that `src/host/abi.rs` makes.
 const OURS: &[&str] = &[

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::scenarios::{self, ISSUER, get, token, with};
 use super::stub::{self, Fault, State};
 use super::vm::{self, Answer, Vm, document};
+use scenarios::{self, ISSUER, get, token, with};
 
 const ERROR: u32 = 4;
 

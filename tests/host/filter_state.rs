@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::scenarios::filter_state::{NAMES, config, detailed, details, is_detail, list};
-use super::scenarios::{ISSUER, config as config_of, get, local_provider, token};
 use super::stub;
 use super::vm::Vm;
+use scenarios::filter_state::{NAMES, config, detailed, details, is_detail, list};
+use scenarios::{ISSUER, config as config_of, get, local_provider, token};
 
 #[test]
 fn each_request_leaves_who_what_and_why_in_filter_state() {

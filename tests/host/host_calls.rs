@@ -5,9 +5,9 @@
 use serde_json::{Value, json};
 use testkit::Request;
 
-use super::scenarios::{self, get, token};
 use super::stub;
 use super::vm::{Answer, Vm, document};
+use scenarios::{self, get, token};
 
 /// The host calls of a request with a good token and present keys, which are the cost of the filter. Envoy
 /// takes about a microsecond for each.

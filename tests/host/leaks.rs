@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::{Request, tamper_signature};
 
-use super::scenarios::{self, get, token};
 use super::stub::{self, State, held};
 use super::vm::{self, Answer, Vm, document};
+use scenarios::{self, get, token};
 
 /// The stub's records are memory of the test, and not of the filter.
 fn forget() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::Request;
 
-use super::scenarios::{self, get, token, world};
 use super::stub::{self, State, Stream};
 use super::vm::{self, Answer, Vm, document};
+use scenarios::{self, get, token, world};
 
 const WARN: u32 = 3;
 const ERROR: u32 = 4;

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use testkit::Request;
 
-use super::scenarios::{self, get, token};
 use super::stub::{self, HeaderMap, Stream};
 use super::vm::{Answer, Vm, document};
+use scenarios::{self, get, token};
 
 const METADATA: &str = "xds.route_metadata.filter_metadata.proxy-wasm-jwt";
 const HOST_METADATA: &str = "xds.virtual_host_metadata.filter_metadata.proxy-wasm-jwt";

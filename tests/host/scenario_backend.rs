@@ -7,9 +7,9 @@ use serde_json::Value;
 use testkit::Request;
 
 use super::backends::{Outcome, Running};
-use super::scenarios::{self, Says, Scenario};
 use super::stub::{self, Host, State, Stream};
 use super::vm::{self, Answer, Vm};
+use scenarios::{self, Says, Scenario};
 
 /// How long an issuer takes to answer.
 const ANSWER_TIME: Duration = Duration::from_millis(1);

@@ -10,8 +10,8 @@ use testkit::{Request, tamper_signature};
 
 use super::backends;
 use super::scenario_backend::OnStub;
-use super::scenarios::{self, Scenario, Step, denied, forwarded, get, token, token_of, world};
 use super::stub::Host;
+use scenarios::{self, Scenario, Step, denied, forwarded, get, token, token_of, world};
 
 /// Shorter parts of a token are in any text by chance.
 const TELLING: usize = 8;

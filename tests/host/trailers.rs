@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::scenarios::{self, get, token, with};
 use super::stub::{self, State, Stream};
 use super::vm::{self, Answer, Vm, document};
+use scenarios::{self, get, token, with};
 
 const TRAILERS: &[(&str, &str)] = &[
     ("x-jwt-sub", "root"),

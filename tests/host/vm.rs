@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::Request;
 
-use super::scenarios::world;
 use super::stub::{self, HeaderMap, Host, State, Stream};
+use scenarios::world;
 
 // The crate that exports these functions; the name links it.
 use proxy_wasm_jwt as _;
@@ -259,7 +259,7 @@ impl Drop for Vm {
     }
 }
 
-/// The issuer's document: one key, with which [`token`](super::scenarios::token) is signed.
+/// The issuer's document: one key, with which [`token`](scenarios::token) is signed.
 pub(crate) fn document() -> String {
     testkit::jwks(&[&world().rsa]).to_string()
 }

@@ -10,10 +10,10 @@ use proxy_wasm_jwt::seal::SealKey;
 use serde_json::{Value, json};
 use testkit::Request;
 
-use super::scenarios::dpop::Client;
-use super::scenarios::{self, get, token, token_of, world};
 use super::stub::{self, Fault, Host, SharedData, State};
 use super::vm::{self, Answer, Vm, document};
+use scenarios::dpop::Client;
+use scenarios::{self, get, token, token_of, world};
 
 type Job = Box<dyn FnOnce(&mut Vm) + Send>;
 

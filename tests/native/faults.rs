@@ -5,7 +5,7 @@ use std::time::Duration;
 use testkit::{Answer, EnvoyOptions, Gate, Issuer, Request};
 
 use super::{Stack, spring_trap, trap_listener};
-use crate::scenarios::{config, local_provider, remote_provider, token, world};
+use scenarios::{config, local_provider, remote_provider, token, world};
 
 #[test]
 fn a_panic_ends_one_request_with_500() {

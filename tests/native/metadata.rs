@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::{Bootstrap, EnvoyProcess, Listener, Request, Upstream, wasm_filter};
 
 use super::assert_alive;
-use crate::scenarios::{config, local_provider, token, with};
+use scenarios::{config, local_provider, token, with};
 
 fn provider() -> Value {
     with(

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use testkit::{Answer, EnvoyOptions, Gate, Issuer, Listener, Request};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, local_provider, remote_provider, token, with, world};
+use scenarios::{config, local_provider, remote_provider, token, with, world};
 
 #[test]
 fn refusals_are_counted_with_labels() {

@@ -11,7 +11,7 @@ use testkit::{
 };
 
 use super::assert_alive;
-use crate::scenarios::{local_provider, token, with};
+use scenarios::{local_provider, token, with};
 
 const ADMIN: &str = "https://admin.example";
 
@@ -216,7 +216,7 @@ fn a_route_is_selected_again_only_if_asked_for() {
         let mut plain = route("/", "upstream");
         plain["route"]["prefix_rewrite"] = "/plain".into();
         let listener = Listener::new("jwt")
-            .filter(wasm_filter(crate::scenarios::config(provider)))
+            .filter(wasm_filter(scenarios::config(provider)))
             .route(blue)
             .route(plain);
         let envoy = EnvoyProcess::start(&bootstrap(listener.build(), &upstream));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::{Bootstrap, Client, EnvoyOptions, EnvoyProcess, Listener, Request, Upstream, wasm_filter};
 
 use super::{assert_alive, replaceable};
-use crate::scenarios::{self, dpop, local_provider, world};
+use scenarios::{self, dpop, local_provider, world};
 
 const FIRST: &str = "the first secret of the whole fleet, at random";
 const SECOND: &str = "the second secret of the whole fleet, at random";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Bootstrap, EnvoyOptions, EnvoyProcess, Issuer, Listener, wasm_filter};
 
 use super::{Stack, assert_alive};
-use crate::scenarios::{config, local_provider, token, token_of, with, world};
+use scenarios::{config, local_provider, token, token_of, with, world};
 
 fn with_keys(source: &Value) -> Value {
     config(with(local_provider(), json!({"local_jwks": source})))

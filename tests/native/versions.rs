@@ -8,7 +8,7 @@ use testkit::{Answer, EnvoyOptions, Issuer, Listener, Request, wasm_filter};
 
 use super::{Stack, assert_alive};
 use crate::native_secrets;
-use crate::scenarios::{config, local_provider, remote_provider, token, token_of, with, world};
+use scenarios::{config, local_provider, remote_provider, token, token_of, with, world};
 
 /// `1.40` of the Envoy that runs.
 fn minor(stack: &Stack) -> u32 {

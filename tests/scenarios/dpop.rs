@@ -11,13 +11,13 @@ use super::*;
 
 /// A client with a key and a token that is bound to it.
 #[derive(Clone)]
-pub(crate) struct Client<'k> {
+pub struct Client<'k> {
     key: &'k SigningKey,
     token: String,
 }
 
 impl<'k> Client<'k> {
-    pub(crate) fn new(key: &'k SigningKey) -> Self {
+    pub fn new(key: &'k SigningKey) -> Self {
         Self::with(key, json!({}))
     }
 
@@ -32,7 +32,7 @@ impl<'k> Client<'k> {
     }
 
     /// A proof for `GET https://api.example.com/orders`, with these claims in place of its own.
-    pub(crate) fn proof(&self, jti: &str, claims: Value) -> Token {
+    pub fn proof(&self, jti: &str, claims: Value) -> Token {
         Token::new(self.key)
             .without_kid()
             .without_claim("exp")
@@ -45,14 +45,14 @@ impl<'k> Client<'k> {
     }
 
     /// The request, with this proof.
-    pub(crate) fn request(&self, proof: &str) -> Request {
+    pub fn request(&self, proof: &str) -> Request {
         addressed()
             .header("authorization", format!("DPoP {}", self.token))
             .header("dpop", proof)
     }
 
     /// The request with a proof that holds the nonce of this reply (RFC 9449 section 8.1).
-    pub(crate) fn answer(&self, jti: &str, reply: &[(String, String)]) -> Request {
+    pub fn answer(&self, jti: &str, reply: &[(String, String)]) -> Request {
         let nonces: Vec<&String> = reply
             .iter()
             .filter_map(|(name, value)| (name == "dpop-nonce").then_some(value))

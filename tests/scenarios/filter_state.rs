@@ -6,13 +6,13 @@ use super::dpop::Client;
 use super::*;
 
 /// The filter states that these scenarios check.
-pub(crate) const NAMES: [&str; 5] = ["decision", "reason", "rule", "provider", "sub"];
+pub const NAMES: [&str; 5] = ["decision", "reason", "rule", "provider", "sub"];
 
 /// A request, and its states in the order of [`NAMES`]; empty: none.
-pub(crate) type Expected = (Request, [&'static str; 5]);
+pub type Expected = (Request, [&'static str; 5]);
 
 /// A configuration that sets every filter state.
-pub(crate) fn config() -> Value {
+pub fn config() -> Value {
     let other = json!({"issuer": "https://other.example", "from_headers": [{"name": "x-tok"}]});
     json!({
         "providers": {
@@ -31,7 +31,7 @@ pub(crate) fn config() -> Value {
     })
 }
 
-pub(crate) fn list() -> Vec<Expected> {
+pub fn list() -> Vec<Expected> {
     let alice = token().mint();
     let bob = |scope: &str| {
         let claims = json!({"iss": "https://other.example", "sub": "bob", "scope": scope});
@@ -77,7 +77,7 @@ pub(crate) fn list() -> Vec<Expected> {
 }
 
 /// The rule of every refusal below.
-pub(crate) fn detailed() -> Value {
+pub fn detailed() -> Value {
     let corp = json!({
         "token_types": ["JWT"], "algorithms": ["RS256", "ES256"], "required_claims": ["email"],
         "max_lifetime": "3600s", "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
@@ -124,7 +124,7 @@ pub(crate) fn detailed() -> Value {
 
 /// Requests that are refused, with `wasm.jwt.reason` and `wasm.jwt.detail` of each. A number may be off by
 /// what time has passed, see [`is_detail`].
-pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
+pub fn details() -> Vec<(Request, &'static str, &'static str)> {
     let good = || token().claim("email", "alice@example.com");
     let now = testkit::unix_now();
     let of = |token: String| get("/orders").bearer(&token);
@@ -372,7 +372,7 @@ pub(crate) fn details() -> Vec<(Request, &'static str, &'static str)> {
 }
 
 /// Whether it is the detail, apart from the seconds that have passed since the tokens were made.
-pub(crate) fn is_detail(seen: &str, expected: &str) -> bool {
+pub fn is_detail(seen: &str, expected: &str) -> bool {
     let (seen, expected): (Vec<_>, Vec<_>) = (seen.split(' ').collect(), expected.split(' ').collect());
     let is_word = |(seen, expected): (&&str, &&str)| {
         let numbers = seen.parse::<u64>().ok().zip(expected.parse::<u64>().ok());

@@ -4,16 +4,14 @@
 //! expected outcome, changes at the issuer, and time that passes. The backends (`tests/backends/`) run it on
 //! the engine alone, on the real callbacks with a stubbed host, and in a real Envoy.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 mod authorize;
 mod binding;
 mod claims;
 mod credentials;
 mod deny;
 mod discovery;
-pub(crate) mod dpop;
-pub(crate) mod filter_state;
+pub mod dpop;
+pub mod filter_state;
 mod headers;
 mod issuers;
 mod key_documents;
@@ -40,11 +38,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::{Algorithm, Request, SigningKey, Token};
 
-pub(crate) const ISSUER: &str = "https://idp.example.com/realms/main";
-pub(crate) const AUDIENCE: &str = "orders-api";
+pub const ISSUER: &str = "https://idp.example.com/realms/main";
+pub const AUDIENCE: &str = "orders-api";
 
 /// Every scenario; names are unique.
-pub(crate) fn all() -> Vec<Scenario> {
+pub fn all() -> Vec<Scenario> {
     let lists = [
         tokens::list(),
         signatures::list(),
@@ -78,21 +76,21 @@ pub(crate) fn all() -> Vec<Scenario> {
 
 /// A scenario: a configuration, an issuer, and a sequence of events.
 #[derive(Debug)]
-pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+pub struct Scenario {
+    pub name: &'static str,
     /// The place in the source.
-    pub(crate) at: &'static Location<'static>,
-    pub(crate) config: Value,
+    pub at: &'static Location<'static>,
+    pub config: Value,
     /// The configuration reaches the filter as JSON text, because a message contains doubles.
-    pub(crate) is_text: bool,
+    pub is_text: bool,
     /// The issuer's first responses, by path. The backend makes the path `/jwks` of a configuration unique.
-    pub(crate) issuer: Vec<(String, Says)>,
+    pub issuer: Vec<(String, Says)>,
     /// Each with its place in the source.
-    pub(crate) steps: Vec<(&'static Location<'static>, Step)>,
+    pub steps: Vec<(&'static Location<'static>, Step)>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// A request, and its expected outcome.
     Request(Request, Expect),
     /// A request that depends on the last reply of the filter.
@@ -108,7 +106,7 @@ pub(crate) enum Step {
 }
 
 /// Builds the next request from the header fields of a reply.
-pub(crate) struct Following(pub(crate) Box<Answering>);
+pub struct Following(pub Box<Answering>);
 
 type Answering = dyn Fn(&[(String, String)]) -> Request + Send + Sync;
 
@@ -120,7 +118,7 @@ impl fmt::Debug for Following {
 
 /// A response of the issuer.
 #[derive(Clone, Debug)]
-pub(crate) enum Says {
+pub enum Says {
     /// 200 with this document.
     Document(String),
     /// The document with header fields.
@@ -133,7 +131,7 @@ pub(crate) enum Says {
 
 /// The outcome of a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Expect {
+pub enum Expect {
     /// The request reaches the upstream, and these are true there.
     Forwarded(Vec<Seen>),
     /// The filter refuses it.
@@ -149,7 +147,7 @@ pub(crate) enum Expect {
 
 /// A property of the request at the upstream.
 #[derive(Clone, Debug)]
-pub(crate) enum Seen {
+pub enum Seen {
     /// The header has exactly this value.
     Header(String, String),
     /// The header is absent.
@@ -160,7 +158,7 @@ pub(crate) enum Seen {
 
 /// A property of a reply.
 #[derive(Clone, Debug)]
-pub(crate) enum ReplyHas {
+pub enum ReplyHas {
     Header(&'static str, String),
     /// One of the headers of this name has this value.
     OneOf(&'static str, String),
@@ -170,7 +168,7 @@ pub(crate) enum ReplyHas {
 
 impl Scenario {
     #[track_caller]
-    pub(crate) fn new(name: &'static str, config: Value) -> Self {
+    pub fn new(name: &'static str, config: Value) -> Self {
         let issuer = vec![("/jwks".to_owned(), Says::keys(&[&world().rsa]))];
         Self {
             name,
@@ -182,7 +180,7 @@ impl Scenario {
         }
     }
 
-    pub(crate) fn sent_as_text(self) -> Self {
+    pub fn sent_as_text(self) -> Self {
         Self {
             is_text: true,
             ..self
@@ -191,36 +189,36 @@ impl Scenario {
 
     /// A scenario of one provider whose keys are in the configuration.
     #[track_caller]
-    pub(crate) fn local(name: &'static str) -> Self {
+    pub fn local(name: &'static str) -> Self {
         Self::new(name, config(local_provider()))
     }
 
     /// The same with these fields of the provider set.
     #[track_caller]
-    pub(crate) fn local_with(name: &'static str, fields: Value) -> Self {
+    pub fn local_with(name: &'static str, fields: Value) -> Self {
         Self::new(name, config(with(local_provider(), fields)))
     }
 
-    pub(crate) fn issuer(mut self, path: &str, says: Says) -> Self {
+    pub fn issuer(mut self, path: &str, says: Says) -> Self {
         self.issuer.retain(|(known, _)| known != path);
         self.issuer.push((path.to_owned(), says));
         self
     }
 
     #[track_caller]
-    pub(crate) fn step(mut self, step: Step) -> Self {
+    pub fn step(mut self, step: Step) -> Self {
         self.steps.push((Location::caller(), step));
         self
     }
 
     #[track_caller]
-    pub(crate) fn request(self, request: Request, expect: Expect) -> Self {
+    pub fn request(self, request: Request, expect: Expect) -> Self {
         self.step(Step::Request(request, expect))
     }
 
     /// A request made from the last reply of the filter.
     #[track_caller]
-    pub(crate) fn following(
+    pub fn following(
         self,
         request: impl Fn(&[(String, String)]) -> Request + Send + Sync + 'static,
         expect: Expect,
@@ -230,40 +228,40 @@ impl Scenario {
 
     /// A GET of `/orders` with this bearer token.
     #[track_caller]
-    pub(crate) fn token(self, token: impl AsRef<str>, expect: Expect) -> Self {
+    pub fn token(self, token: impl AsRef<str>, expect: Expect) -> Self {
         self.request(get("/orders").bearer(token.as_ref()), expect)
     }
 
     #[track_caller]
-    pub(crate) fn then_issuer(self, path: &str, says: Says) -> Self {
+    pub fn then_issuer(self, path: &str, says: Says) -> Self {
         self.step(Step::Issuer(path.to_owned(), says))
     }
 
     #[track_caller]
-    pub(crate) fn fetches(self, count: usize) -> Self {
+    pub fn fetches(self, count: usize) -> Self {
         self.step(Step::Fetches("/jwks".to_owned(), count))
     }
 }
 
 impl Says {
-    pub(crate) fn keys(keys: &[&SigningKey]) -> Self {
+    pub fn keys(keys: &[&SigningKey]) -> Self {
         Self::Document(testkit::jwks(keys).to_string())
     }
 }
 
 /// Forwarded, with nothing further to see.
-pub(crate) fn forwarded() -> Expect {
+pub fn forwarded() -> Expect {
     Expect::Forwarded(Vec::new())
 }
 
-pub(crate) fn answered(status: u16) -> Expect {
+pub fn answered(status: u16) -> Expect {
     Expect::Answered {
         status,
         reply: Vec::new(),
     }
 }
 
-pub(crate) fn denied(reason: &'static str) -> Expect {
+pub fn denied(reason: &'static str) -> Expect {
     let status = match reason {
         "token_multiple" | "request_malformed" => 400,
         "scope_insufficient" | "claim_rejected" | "route_denied" => 403,
@@ -278,15 +276,15 @@ pub(crate) fn denied(reason: &'static str) -> Expect {
 }
 
 impl Expect {
-    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+    pub fn header(self, name: &str, value: &str) -> Self {
         self.seen(Seen::Header(name.to_owned(), value.to_owned()))
     }
 
-    pub(crate) fn no_header(self, name: &str) -> Self {
+    pub fn no_header(self, name: &str) -> Self {
         self.seen(Seen::NoHeader(name.to_owned()))
     }
 
-    pub(crate) fn path(self, path: &str) -> Self {
+    pub fn path(self, path: &str) -> Self {
         self.seen(Seen::Path(path.to_owned()))
     }
 
@@ -300,7 +298,7 @@ impl Expect {
         self
     }
 
-    pub(crate) fn reply(mut self, has: ReplyHas) -> Self {
+    pub fn reply(mut self, has: ReplyHas) -> Self {
         match &mut self {
             Self::Denied { reply, .. } | Self::Answered { reply, .. } => reply.push(has),
             Self::Forwarded(_) => panic!("a request that is forwarded has no reply of ours"),
@@ -310,16 +308,16 @@ impl Expect {
 }
 
 /// The keys of all scenarios. They are made once for each process, because RSA keys take time.
-pub(crate) struct World {
-    pub(crate) rsa: SigningKey,
-    pub(crate) rsa_next: SigningKey,
-    pub(crate) es256: SigningKey,
-    pub(crate) es384: SigningKey,
-    pub(crate) es512: SigningKey,
-    pub(crate) ed25519: SigningKey,
+pub struct World {
+    pub rsa: SigningKey,
+    pub rsa_next: SigningKey,
+    pub es256: SigningKey,
+    pub es384: SigningKey,
+    pub es512: SigningKey,
+    pub ed25519: SigningKey,
 }
 
-pub(crate) fn world() -> &'static World {
+pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| World {
         rsa: SigningKey::generate(Algorithm::Rs256, Some("rsa-1")),
@@ -332,27 +330,27 @@ pub(crate) fn world() -> &'static World {
 }
 
 /// A token that every default provider accepts.
-pub(crate) fn token() -> Token {
+pub fn token() -> Token {
     token_of(&world().rsa)
 }
 
-pub(crate) fn token_of(key: &SigningKey) -> Token {
+pub fn token_of(key: &SigningKey) -> Token {
     Token::new(key)
         .claims(json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "iat": testkit::unix_now()}))
         .expires_in(600)
 }
 
-pub(crate) fn get(path: &str) -> Request {
+pub fn get(path: &str) -> Request {
     Request::get(path)
 }
 
 /// A configuration of one provider `corp` and no rules.
-pub(crate) fn config(provider: Value) -> Value {
+pub fn config(provider: Value) -> Value {
     json!({"providers": {"corp": provider}})
 }
 
 /// All keys of the world, in the configuration.
-pub(crate) fn local_provider() -> Value {
+pub fn local_provider() -> Value {
     let world = world();
     let keys = testkit::jwks(&[
         &world.rsa,
@@ -366,14 +364,14 @@ pub(crate) fn local_provider() -> Value {
 }
 
 /// The alias of the extension backend that every route names, and that is the issuer's cluster.
-pub(crate) const BACKEND: &str = "idp";
+pub const BACKEND: &str = "idp";
 
 /// Keys from the issuer's `/jwks`.
-pub(crate) fn remote_provider() -> Value {
+pub fn remote_provider() -> Value {
     json!({"issuer": ISSUER, "audiences": [AUDIENCE], "remote_jwks": remote_jwks("/jwks")})
 }
 
-pub(crate) fn remote_jwks(path: &str) -> Value {
+pub fn remote_jwks(path: &str) -> Value {
     json!({
         "http_uri": {"uri": format!("http://idp.example.com{path}"), "cluster": "issuer", "timeout": "1s"},
         "cache_duration": "600s"
@@ -381,7 +379,7 @@ pub(crate) fn remote_jwks(path: &str) -> Value {
 }
 
 /// The object with these members set; `null` takes one away.
-pub(crate) fn with(mut object: Value, fields: Value) -> Value {
+pub fn with(mut object: Value, fields: Value) -> Value {
     for (name, value) in fields.as_object().expect("an object of fields") {
         if value.is_null() {
             object.as_object_mut().expect("an object").remove(name);
