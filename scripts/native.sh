@@ -6,9 +6,11 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 if [ -n "${TRAP:-}" ]; then
-    profile=native-trap
+    # The profile of the tests, so that both share their dependencies. Its debug assertions distinguish this
+    # module from a release.
+    profile=debug
     module=.build/libjwt-trap.so
-    build=(--profile native-trap --features test-trap)
+    build=(--features test-trap)
 else
     profile=native
     module=envoy/libjwt.so
@@ -38,10 +40,13 @@ echo 'INPUT(-l:libgcc_eh.a -l:libgcc.a)' >"$link/libgcc_s.so"
 # With `-z now`, the loader reports a symbol that Envoy does not have when it loads the module, and not at the
 # first call.
 flags=(-L "native=$link" -C link-arg=-Wl,-z,now,-z,relro,-z,noexecstack)
-hide_paths rustc
-CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}")
-export CARGO_ENCODED_RUSTFLAGS
-cargo build --quiet --locked "${build[@]}" --package proxy-wasm-jwt-native --lib
+build+=(--package proxy-wasm-jwt-native --lib --crate-type cdylib)
+if [ -n "${TRAP:-}" ]; then
+    cargo rustc --quiet --locked "${build[@]}" -- "${flags[@]}"
+else
+    hide_paths rustc
+    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") cargo rustc --quiet --locked "${build[@]}"
+fi
 
 built=${CARGO_TARGET_DIR:-target}/$profile/libjwt.so
 # The script replaces the file in one step, and only if it changed, because a running Envoy has the old file

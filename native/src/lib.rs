@@ -53,5 +53,5 @@ mod worker;
 
 #[cfg(all(feature = "test-trap", not(debug_assertions)))]
 compile_error!(
-    "`test-trap` lets any client make the filter panic: it is for the profile `native-trap` only, never for a release"
+    "`test-trap` lets any client make the filter panic: it is for the profile `dev` only, never for a release"
 );
