@@ -96,6 +96,7 @@ fn values_that_are_no_strings() -> Case {
             {"to": [{"operation": {"paths": ["/open"]}}], "when": [{"key": "request.auth.claims[role]", "notValues": ["5*", "x*"]}]},
             {"to": [{"operation": {"paths": ["/bob"]}}], "from": [{"source": {"requestPrincipals": ["*/bob"]}}]},
             {"to": [{"operation": {"paths": ["/b/{*}/c"]}}]},
+            {"to": [{"operation": {"paths": ["/d/{*}/e/{**}", "/{**}.js"]}}], "from": [{"source": {"requestPrincipals": ["*/bob"]}}]},
             {"to": [{"operation": {"paths": ["/write"], "methods": ["P*"]}}]},
         ]),
     )];
@@ -105,8 +106,10 @@ fn values_that_are_no_strings() -> Case {
         "groups": on("/red", claim(&["groups"], or_list(any_text.clone()))),
         "five": on("/any/x", json!({"or_ids": {"ids": [claim(&["role"], prefix.clone()), claim(&["role"], or_list(text(json!({"suffix": "0"}))))]}})),
         "not five": on("/open", json!({"not_id": {"or_ids": {"ids": [claim(&["role"], prefix), claim(&["role"], or_list(text(json!({"prefix": "x"}))))]}}})),
-        "bob": on("/bob", both(vec![claim(&["iss"], any_text), claim(&["sub"], exact("bob"))])),
+        "bob": on("/bob", both(vec![claim(&["iss"], any_text.clone()), claim(&["sub"], exact("bob"))])),
         "template": {"permissions": [template("/b/*/c")], "principals": [{"any": true}]},
+        "long template": {"permissions": [template("/d/*/e/**"), template("/**.js")],
+            "principals": [both(vec![claim(&["iss"], any_text.clone()), claim(&["sub"], exact("bob"))])]},
         "method": {"permissions": [{"and_rules": {"rules": [of_path(json!({"exact": "/write"})), method]}}], "principals": [{"any": true}]},
     });
     (policies, vec![("ALLOW", rbac)])
@@ -317,6 +320,11 @@ fn policies_of_istio_and_their_conversion_let_the_same_requests_pass() {
         ("GET", "/b/x/y/c"),
         ("GET", "/b/x*y/c"),
         ("GET", "/b/x|y/c"),
+        ("GET", "/d/x-y/e/"),
+        ("GET", "/d/x-y/e/f/g-h/i"),
+        ("GET", "/d/x/y/e/f"),
+        ("GET", "/d/x/e/f|g"),
+        ("GET", "/static/a-b/c.js"),
         ("GET", "/internal/x"),
         ("GET", "/internal/x.css"),
         ("GET", "/any/x.css"),

@@ -80,8 +80,9 @@ pub(super) fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
     all
 }
 
-/// The characters that a wildcard of Envoy's path templates takes.
-const SEGMENT: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=-";
+/// The characters that a wildcard of Envoy's path templates takes, but for `-`: in a class, it is a range unless
+/// it is the last one.
+const SEGMENT: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=";
 
 /// The paths without those below another of them: `/a/**` is for paths that begin with `/a/*`, and `/a/*` is
 /// for all of these.
@@ -107,12 +108,12 @@ fn path_match(path: &Node, notes: &mut Notes) -> (&'static str, Node) {
     let found = path.text().unwrap_or_default();
     let pattern = |regex: String| ("safe_regex", map(vec![("regex", text(regex, &path.place))]));
     if found.contains("{*}") || found.contains("{**}") {
-        let segment = format!("[{SEGMENT}]+");
+        let segment = format!("[{SEGMENT}-]+");
         let parts: Vec<String> = found
             .split("{**}")
             .map(|part| part.split("{*}").map(quote).collect::<Vec<_>>().join(&segment))
             .collect();
-        return pattern(parts.join(&format!("[{SEGMENT}/]*")));
+        return pattern(parts.join(&format!("[{SEGMENT}/-]*")));
     }
     match (found.strip_prefix('*'), found.strip_suffix('*')) {
         (Some(""), _) => ("prefix", text("/", &path.place)),
