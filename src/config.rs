@@ -45,6 +45,7 @@ mod struct_message;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+pub use advice::nearest;
 pub use data_source::check_secret;
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{FindSecret, Options, ReadKeys};

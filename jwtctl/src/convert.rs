@@ -2,6 +2,7 @@
 
 mod authn;
 mod envoy_gateway;
+mod form;
 mod grants;
 mod istio;
 mod notes;
@@ -14,10 +15,10 @@ use clap::{Args, ValueEnum};
 
 use crate::explanation::hide;
 use crate::input::{Found, Holder};
-use crate::report::{self, File, Level};
+use crate::report::{self, Level};
 use crate::source::{Node, Place, Value, line_and_column};
-use crate::{Outcome, faults, input, print_whole, yaml};
-use notes::Notes;
+use crate::{Outcome, faults, print_whole, yaml};
+use notes::{Files, Notes};
 
 /// Translate jwt_authn, Istio and Envoy Gateway policies into a configuration of the filter
 ///
@@ -61,89 +62,94 @@ enum Format {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
-    let mut has_errors = false;
+    let (files, documents) = Files::read(&arguments.files)?;
+    let mut notes = Notes {
+        files,
+        faults: Vec::new(),
+        findings: Vec::new(),
+    };
+    let mut converted = authn::convert(&documents, &mut notes, &arguments.module);
+    converted.extend(istio::convert(&documents, &mut notes));
+    converted.extend(envoy_gateway::convert(&documents, &mut notes));
+    if converted.is_empty() && notes.findings.is_empty() {
+        return Err(format!(
+            "{}: no jwt_authn, no RequestAuthentication and no SecurityPolicy in it",
+            notes.files.whole.name
+        ));
+    }
     let mut printed = Vec::new();
     let mut map = String::new();
-    let mut all_findings = Vec::new();
-    for name in &arguments.files {
-        let file = input::read(name)?;
-        let contents = input::search(&file);
-        if let Some(unread) = contents.unread.first() {
-            let (line, column) = line_and_column(&file.text, unread.place.start);
-            return Err(format!("{}:{line}:{column}: {}", file.name, unread.message));
-        }
-        let mut notes = Notes {
-            file: file.clone(),
-            findings: Vec::new(),
+    for one in converted {
+        let found = Found {
+            file: notes.files.whole.clone(),
+            holder: Holder::Bare,
+            object: one.config.clone(),
+            config: one.config.clone(),
+            is_struct: false,
+            document: Rc::new(one.config.clone()),
+            manager: None,
         };
-        let mut converted = authn::convert(&contents.documents, &mut notes, &arguments.module);
-        converted.extend(istio::convert(&contents.documents, &mut notes));
-        converted.extend(envoy_gateway::convert(&contents.documents, &mut notes));
-        if converted.is_empty() && notes.findings.is_empty() {
-            return Err(format!(
-                "{}: the file has no jwt_authn, no RequestAuthentication and no SecurityPolicy",
-                file.name
-            ));
+        // The filter's own messages about the result, at the places from which the values came.
+        for mut finding in faults::find(&found).findings {
+            if notes.has_fault_in(&finding.place) {
+                continue;
+            }
+            finding.help =
+                Some("the filter refuses this value; change it before you convert the file".to_owned());
+            if finding.place.is_empty() {
+                finding.place = nearest(&one.config, &finding.path);
+            }
+            notes.findings.push(finding);
         }
-        for one in converted {
-            let found = Found {
-                file: file.clone(),
-                holder: Holder::Bare,
-                object: one.config.clone(),
-                config: one.config.clone(),
-                is_struct: false,
-                document: Rc::new(one.config.clone()),
-                manager: None,
+        let title = one.title.as_deref().map(in_a_comment);
+        let title = title.map_or_else(String::new, |title| format!("# {title}\n"));
+        let document = one.document.filter(|_| !arguments.bare);
+        if arguments.map {
+            map.push_str(&title);
+            map.push_str(&origins(&one.config, &notes.files));
+            let mut name = |path: &str, node: &Node| {
+                map.push_str(&format!(
+                    "# {}: {}\n",
+                    in_a_comment(path),
+                    origin(node, &notes.files)
+                ));
             };
-            // The filter's own messages about the result, at the places from which the values came.
-            for mut finding in faults::find(&found).findings {
-                finding.help =
-                    Some("the filter refuses this value; change it before you convert the file".to_owned());
-                if finding.place.is_empty() {
-                    finding.place = nearest(&one.config, &finding.path);
-                }
-                notes.findings.push(finding);
-            }
-            let title = one.title.as_deref().map(in_a_comment);
-            let title = title.map_or_else(String::new, |title| format!("# {title}\n"));
-            let document = one.document.filter(|_| !arguments.bare);
-            if arguments.map {
-                map.push_str(&title);
-                map.push_str(&origins(&one.config, &file));
-                let mut name = |path: &str, node: &Node| {
-                    map.push_str(&format!("# {}: {}\n", in_a_comment(path), origin(node, &file)));
-                };
-                document
-                    .iter()
-                    .for_each(|document| authn::each_name(document, &mut name));
-            }
-            match document {
-                Some(document) => printed.push(yaml::write(&document)),
-                None if one.is_within_another && !arguments.bare => {}
-                None => printed.push(title + &yaml::write(&one.config)),
-            }
+            document
+                .iter()
+                .for_each(|document| authn::each_name(document, &mut name));
         }
-        notes.findings.sort_by_key(|finding| finding.place.start);
-        // If a resource applies to several sets of workloads, it is translated for each set.
-        let mut known: Vec<(Place, String)> = Vec::new();
-        notes.findings.retain(|finding| {
-            let one = (finding.place.clone(), finding.message.clone());
-            let is_new = !known.contains(&one);
-            known.push(one);
-            is_new
-        });
-        has_errors |= notes.findings.iter().any(|finding| finding.level == Level::Error);
-        all_findings.extend(notes.findings);
+        match document {
+            Some(document) => printed.push(yaml::write(&document)),
+            None if one.is_within_another && !arguments.bare => {}
+            None => printed.push(title + &yaml::write(&one.config)),
+        }
     }
+    let mut findings = std::mem::take(&mut notes.findings);
+    findings.sort_by_key(|finding| finding.place.start);
+    // If a resource applies to several sets of workloads, it is translated for each set.
+    let mut known: Vec<(Place, String)> = Vec::new();
+    findings.retain(|finding| {
+        let one = (finding.place.clone(), finding.message.clone());
+        let is_new = !known.contains(&one);
+        known.push(one);
+        is_new
+    });
+    for finding in &mut findings {
+        (finding.file, finding.place) = notes.files.locate(&finding.place);
+        if let Some((place, _)) = &mut finding.related {
+            *place = notes.files.locate(place).1;
+        }
+    }
+    let has_errors = findings.iter().any(|finding| finding.level == Level::Error);
     match arguments.findings {
         Format::Text => {
-            let text = report::to_text(&all_findings, report::is_coloured(&std::io::stderr()));
+            let text = report::to_text(&findings, report::is_coloured(&std::io::stderr()));
             eprint!("{}", hide(&text, &[]));
-            if !all_findings.is_empty() {
-                eprintln!("{}", report::summary(&all_findings));
+            if !findings.is_empty() {
+                eprintln!("{}", report::summary(&findings));
             }
         }
-        Format::Json => eprintln!("{}", hide(&format!("{:#}", report::to_json(&all_findings)), &[])),
+        Format::Json => eprintln!("{}", hide(&format!("{:#}", report::to_json(&findings)), &[])),
     }
     if !has_errors || arguments.partial {
         print_whole(&printed.join("---\n"));
@@ -199,17 +205,18 @@ fn in_a_comment(text: &str) -> String {
 }
 
 /// The place of a value in the user's file.
-fn origin(node: &Node, file: &File) -> String {
+fn origin(node: &Node, files: &Files) -> String {
     if node.place.is_empty() {
         return "added".to_owned();
     }
-    let (line, column) = line_and_column(&file.text, node.place.start);
+    let (file, place) = files.locate(&node.place);
+    let (line, column) = line_and_column(&file.text, place.start);
     in_a_comment(&format!("{}:{line}:{column}", file.name))
 }
 
 /// The origin of each value of a configuration, as comments.
-fn origins(config: &Node, file: &File) -> String {
-    fn walk(node: &Node, path: &str, file: &File, to: &mut String) {
+fn origins(config: &Node, files: &Files) -> String {
+    fn walk(node: &Node, path: &str, files: &Files, to: &mut String) {
         match &node.value {
             Value::Map(members) if !members.is_empty() => {
                 for (key, node) in members {
@@ -218,18 +225,18 @@ fn origins(config: &Node, file: &File) -> String {
                     } else {
                         format!("{path}.{}", key.name)
                     };
-                    walk(node, &path, file, to);
+                    walk(node, &path, files, to);
                 }
             }
             Value::List(elements) if !elements.is_empty() => {
                 for (position, node) in elements.iter().enumerate() {
-                    walk(node, &format!("{path}[{position}]"), file, to);
+                    walk(node, &format!("{path}[{position}]"), files, to);
                 }
             }
-            _ => to.push_str(&format!("# {}: {}\n", in_a_comment(path), origin(node, file))),
+            _ => to.push_str(&format!("# {}: {}\n", in_a_comment(path), origin(node, files))),
         }
     }
     let mut text = String::new();
-    walk(config, "", file, &mut text);
+    walk(config, "", files, &mut text);
     text
 }

@@ -179,7 +179,8 @@ pub(super) fn rewritten(expected: &str, found: &str) -> Option<&'static str> {
 
 /// The candidate that a misspelt name probably means: at most a third of its letters differ, or it is a part
 /// of the candidate, as `prefix` is of `value_prefix`.
-pub(super) fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
+#[must_use]
+pub fn nearest<'c>(name: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
     let allowed = (name.chars().count() / 3).max(1);
     let misspelt = candidates

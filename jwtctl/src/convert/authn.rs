@@ -25,12 +25,13 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes, module: &str) -
         // A document with several filters: the output would otherwise repeat the document around each.
         let mut rewritten = Some(rewritten);
         for config in configs {
-            let (line, _) = line_and_column(&notes.file.text, config.place.start);
+            let (file, place) = notes.files.locate(&config.place);
+            let (line, _) = line_and_column(&file.text, place.start);
             all.push(Converted {
                 config,
                 is_within_another: rewritten.is_none(),
                 document: rewritten.take(),
-                title: has_several.then(|| format!("jwt_authn in {}, line {line}", notes.file.name)),
+                title: has_several.then(|| format!("jwt_authn in {}, line {line}", file.name)),
             });
         }
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::form;
 use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request};
 use super::istio::of_kind;
 use super::notes::{Converted, Notes};
@@ -13,10 +14,11 @@ use super::tree::{flag, list, map, set, text};
 use crate::source::{Node, Place, Value};
 
 pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converted> {
-    let policies = of_kind(documents, "SecurityPolicy");
+    let policies = of_kind(documents, "gateway.envoyproxy.io", "SecurityPolicy");
     let has_several = policies.len() > 1;
     let mut all = Vec::new();
     for policy in policies {
+        form::check(policy, &form::SECURITY_POLICY, notes);
         let name = policy.text_at(&["metadata", "name"]).unwrap_or_default();
         let title = has_several.then(|| format!("SecurityPolicy {name}"));
         all.extend(one(policy, notes).map(|converted| Converted { title, ..converted }));
@@ -26,8 +28,6 @@ pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converte
 
 fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
     let spec = policy.get("spec")?;
-    const TARGETS: [&str; 3] = ["targetRef", "targetRefs", "targetSelectors"];
-    const CARRIED: [&str; 2] = ["jwt", "authorization"];
     // Other filters, which decide independently of this one.
     const OTHERS: [&str; 6] = ["cors", "csrf", "basicAuth", "apiKeyAuth", "oidc", "extAuth"];
     for (key, _) in spec
@@ -49,16 +49,10 @@ fn one(policy: &Node, notes: &mut Notes) -> Option<Converted> {
             "Envoy Gateway merges this policy with that of its Gateway: write the merged policy, without `mergeType`, and convert it",
         );
     }
-    notes.only(
-        spec,
-        &[&TARGETS[..], &CARRIED, &OTHERS, &["mergeType"]].concat(),
-        "SecurityPolicy",
-    );
     let Some(jwt) = spec.get("jwt") else {
         notes.lost(&policy.place, "it has no `jwt`, so there are no issuers");
         return None;
     };
-    notes.only(jwt, &["providers", "optional", "failOpen"], "jwt");
     let is_optional = jwt.get("optional").and_then(Node::bool) == Some(true);
     let fail_open = jwt
         .get("failOpen")
@@ -144,20 +138,6 @@ fn cluster(url: &str, name: &str, clusters: &mut Vec<(String, String)>) -> Strin
 }
 
 fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, notes: &mut Notes) -> Node {
-    notes.only(
-        provider,
-        &[
-            "name",
-            "issuer",
-            "audiences",
-            "remoteJWKS",
-            "localJWKS",
-            "claimToHeaders",
-            "extractFrom",
-            "recomputeRoute",
-        ],
-        "a provider",
-    );
     let place = provider
         .get("name")
         .map_or(provider.place.clone(), |name| name.place.clone());
@@ -175,18 +155,6 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
     }
     set_audiences(&mut node, provider, &place, notes);
     if let Some(remote) = provider.get("remoteJWKS") {
-        notes.only(
-            remote,
-            &[
-                "uri",
-                "backendRef",
-                "backendRefs",
-                "backendSettings",
-                "cacheDuration",
-                "failedRefetchDuration",
-            ],
-            "remoteJWKS",
-        );
         let uri = remote
             .get("uri")
             .cloned()
@@ -256,7 +224,6 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
     match provider.get("extractFrom") {
         None => default_locations(&mut node),
         Some(from) => {
-            notes.only(from, &["headers", "cookies", "params"], "extractFrom");
             let headers = from
                 .get("headers")
                 .map_or(&[][..], Node::elements)
@@ -299,7 +266,6 @@ fn translate(provider: &Node, name: &str, clusters: &mut Vec<(String, String)>, 
 
 /// Rules of which the first that matches a client decides.
 fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, notes: &mut Notes) -> Node {
-    notes.only(authorization, &["rules", "defaultAction"], "authorization");
     // Without `optional`, Envoy Gateway refuses a request without a token before it evaluates a rule.
     let open = if is_optional { Need::OPTIONAL } else { Need::TOKEN };
     let otherwise = match authorization.text_at(&["defaultAction"]).unwrap_or("Deny") {
@@ -308,7 +274,6 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
     };
     let mut grants = Vec::new();
     for rule in authorization.get("rules").map_or(&[][..], Node::elements) {
-        notes.only(rule, &["name", "action", "operation", "principal"], "a rule");
         let mut need = open.clone();
         let mut matches = vec![every_request()];
         let nothing = map(Vec::new());
@@ -316,7 +281,6 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
         for (key, part) in principal.members() {
             match &*key.name {
                 "jwt" => {
-                    notes.only(part, &["provider", "scopes", "claims"], "principal.jwt");
                     let name = part.text_at(&["provider"]).unwrap_or_default().to_owned();
                     if !providers.iter().any(|(known, _)| *known == name) {
                         let place = part.get("provider").map_or(&part.place, |node| &node.place);
@@ -330,7 +294,6 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
                         need = need.and(&Need::one_of(scope_tests(&SCOPES, scope)));
                     }
                     for claim in part.get("claims").map_or(&[][..], Node::elements) {
-                        notes.only(claim, &["name", "valueType", "values"], "a claim");
                         let values = claim.get("values").cloned().unwrap_or_else(|| list(Vec::new()));
                         let name = claim
                             .get("name")
@@ -352,7 +315,6 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
                 }
                 "headers" => {
                     for header in part.elements() {
-                        notes.only(header, &["name", "values"], "a header");
                         let name = header.text_at(&["name"]).unwrap_or_default().to_ascii_lowercase();
                         let values = header.get("values").map_or(&[][..], Node::elements);
                         let one_of = values.iter().map(|value| {
@@ -381,11 +343,7 @@ fn authorize(authorization: &Node, providers: &Providers, is_optional: bool, not
             set(&mut matcher, "methods", methods.clone());
             matches = all_of(&matches, &[matcher]);
         }
-        if let Some(operation) = rule.get("operation") {
-            notes.only(operation, &["methods", "path"], "operation");
-        }
         if let Some(path) = rule.at(&["operation", "path"]) {
-            notes.only(path, &["type", "value", "invert"], "path");
             let mut part = vec![path_match(path)];
             if path.get("invert").and_then(Node::bool) == Some(true) {
                 let mut outside = every_request();

@@ -10,6 +10,7 @@ use self::operations::{operations, set_of, with_header};
 use self::principals::principals;
 use self::workloads::Workloads;
 
+use super::form;
 use super::grants::{self, Grant, Need, Providers, Test, all_of, every_request, quote};
 use super::notes::{Converted, Notes};
 use super::provider::{
@@ -19,15 +20,24 @@ use super::provider::{
 use super::tree::{flag, list, map, set, text};
 use crate::source::{Node, Place};
 
-/// Every resource of this kind, those in a list included.
-pub(super) fn of_kind<'d>(documents: &'d [Rc<Node>], kind: &str) -> Vec<&'d Node> {
+/// The API group of both kinds.
+const GROUP: &str = "security.istio.io";
+
+/// Every resource of this kind of an API group, those in a list included. Other products have kinds of the
+/// same name.
+pub(super) fn of_kind<'d>(documents: &'d [Rc<Node>], group: &str, kind: &str) -> Vec<&'d Node> {
+    let is_of_group = |node: &Node| match node.text_at(&["apiVersion"]) {
+        Some(version) => version.split('/').next() == Some(group),
+        // A part of a file.
+        None => true,
+    };
     let mut all = Vec::new();
     for document in documents {
         let items = document.get("items").map_or(&[][..], Node::elements);
         all.extend(
             std::iter::once(&**document)
                 .chain(items)
-                .filter(|node| node.text_at(&["kind"]) == Some(kind)),
+                .filter(|node| node.text_at(&["kind"]) == Some(kind) && is_of_group(node)),
         );
     }
     all
@@ -35,8 +45,16 @@ pub(super) fn of_kind<'d>(documents: &'d [Rc<Node>], kind: &str) -> Vec<&'d Node
 
 /// A configuration for each set of workloads that has policies of its own.
 pub(super) fn convert(documents: &[Rc<Node>], notes: &mut Notes) -> Vec<Converted> {
-    let authentications = of_kind(documents, "RequestAuthentication");
-    let policies = of_kind(documents, "AuthorizationPolicy");
+    let authentications = of_kind(documents, GROUP, "RequestAuthentication");
+    let policies = of_kind(documents, GROUP, "AuthorizationPolicy");
+    for (resources, form) in [
+        (&authentications, &form::REQUEST_AUTHENTICATION),
+        (&policies, &form::AUTHORIZATION_POLICY),
+    ] {
+        for resource in resources {
+            form::check(resource, form, notes);
+        }
+    }
     let Some(first) = authentications.first() else {
         if let Some(policy) = policies.first() {
             notes.lost(
@@ -112,11 +130,6 @@ fn one(authentications: &[&Node], policies: &[&Node], notes: &mut Notes) -> Opti
         let Some(spec) = authentication.get("spec") else {
             continue;
         };
-        notes.only(
-            spec,
-            &["selector", "targetRef", "targetRefs", "jwtRules"],
-            "RequestAuthentication",
-        );
         for rule in spec.get("jwtRules").map_or(&[][..], Node::elements) {
             let issuer = rule.text_at(&["issuer"]).unwrap_or_default().to_owned();
             let base = issuer_name(&issuer);
@@ -164,29 +177,21 @@ fn one(authentications: &[&Node], policies: &[&Node], notes: &mut Notes) -> Opti
 }
 
 fn provider(rule: &Node, issuer: &str, notes: &mut Notes) -> Node {
-    notes.only(
-        rule,
-        &[
-            "issuer",
-            "audiences",
-            "jwksUri",
-            "jwks_uri",
-            "jwks",
-            "fromHeaders",
-            "fromParams",
-            "fromCookies",
-            "outputPayloadToHeader",
-            "outputClaimToHeaders",
-            "forwardOriginalToken",
-            "spaceDelimitedClaims",
-            "timeout",
-        ],
-        "jwtRules",
-    );
     let place = rule
         .get("issuer")
         .map_or(rule.place.clone(), |node| node.place.clone());
     let mut node = map(vec![("issuer", text(issuer, &place))]);
+    if issuer.is_empty() {
+        notes.lost(
+            &place,
+            "without `issuer`, Istio accepts tokens of any issuer that this key signs; write the `iss` of the tokens",
+        );
+        set(
+            &mut node,
+            "issuer",
+            text("https://write-the-issuer.invalid", &(0..0)),
+        );
+    }
     set_audiences(&mut node, rule, &place, notes);
     if let Some(jwks) = rule.get("jwks") {
         set(
@@ -292,11 +297,6 @@ fn policy(policies: &[&Node], issuers: &Providers, split: &[String], notes: &mut
             continue;
         }
         let spec = policy.get("spec").unwrap_or(&nothing);
-        notes.only(
-            spec,
-            &["selector", "targetRef", "targetRefs", "action", "rules"],
-            "AuthorizationPolicy",
-        );
         let rules = spec.get("rules").map_or(&[][..], Node::elements);
         match spec.text_at(&["action"]).unwrap_or("ALLOW") {
             "ALLOW" => {
@@ -334,7 +334,6 @@ fn grant(
     split: &[String],
     notes: &mut Notes,
 ) -> Option<Grant> {
-    notes.only(rule, &["from", "to", "when"], "a rule");
     let mut need = Need::OPTIONAL;
     let sources = rule.get("from").map_or(&[][..], Node::elements);
     if !sources.is_empty() {
@@ -367,7 +366,6 @@ fn grant(
         let place = condition
             .get("key")
             .map_or(condition.place.clone(), |node| node.place.clone());
-        notes.only(condition, &["key", "values", "notValues"], "a condition");
         let lists = [("values", true), ("notValues", false)];
         for (name, holds) in lists {
             let Some(values) = condition.get(name) else {

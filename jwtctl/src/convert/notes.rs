@@ -2,12 +2,65 @@
 
 use std::rc::Rc;
 
+use crate::input;
 use crate::report::{File, Finding, Level};
-use crate::source::{Node, Place};
+use crate::source::{Node, Place, line_and_column};
 
-/// The messages of the translation of a file.
+/// The files of a conversion. Policies that belong together may be in several files, so their texts are one:
+/// a place counts from the beginning of the first file.
+pub(super) struct Files {
+    pub(super) whole: Rc<File>,
+    /// Each with the place at which it begins.
+    parts: Vec<(usize, Rc<File>)>,
+}
+
+impl Files {
+    /// Reads the files, and every document in them.
+    pub(super) fn read(names: &[String]) -> Result<(Self, Vec<Rc<Node>>), String> {
+        let (mut text, mut parts, mut documents) = (String::new(), Vec::new(), Vec::new());
+        for name in names {
+            let file = input::read(name)?;
+            let contents = input::search(&file);
+            if let Some(unread) = contents.unread.first() {
+                let (line, column) = line_and_column(&file.text, unread.place.start);
+                return Err(format!("{}:{line}:{column}: {}", file.name, unread.message));
+            }
+            for document in contents.documents {
+                let mut document = Rc::unwrap_or_clone(document);
+                document.shift(text.len());
+                documents.push(Rc::new(document));
+            }
+            parts.push((text.len(), file.clone()));
+            text.push_str(&file.text);
+            text.push('\n');
+        }
+        let name = names.join(", ");
+        let whole = Rc::new(File { name, text });
+        Ok((Self { whole, parts }, documents))
+    }
+
+    /// The file of a place, and the place in it.
+    pub(super) fn locate(&self, place: &Place) -> (Rc<File>, Place) {
+        let part = self.parts.iter().rev().find(|(start, _)| *start <= place.start);
+        match part {
+            Some((start, file)) => {
+                let end = file.text.len();
+                let of = |offset: usize| (offset - start).min(end);
+                (file.clone(), of(place.start)..of(place.end.max(place.start)))
+            }
+            None => (self.whole.clone(), place.clone()),
+        }
+    }
+}
+
+/// The code of an error about a field that cannot be translated.
+const LOST: &str = "not-carried-over";
+
+/// The messages of a translation.
 pub(crate) struct Notes {
-    pub(super) file: Rc<File>,
+    pub(super) files: Files,
+    /// The places of mistakes in the resources.
+    pub(super) faults: Vec<Place>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -17,7 +70,7 @@ impl Notes {
             level,
             code,
             message: message.into(),
-            file: self.file.clone(),
+            file: self.files.whole.clone(),
             place: place.clone(),
             path: String::new(),
             help: None,
@@ -25,29 +78,30 @@ impl Notes {
         });
     }
 
-    /// A field that cannot be translated.
+    /// A field that cannot be translated. A fault at the same place says more.
     pub(crate) fn lost(&mut self, place: &Place, message: impl Into<String>) {
-        self.add(Level::Error, "not-carried-over", place, message);
+        if !self.faults.contains(place) {
+            self.add(Level::Error, LOST, place, message);
+        }
+    }
+
+    /// A mistake in the resource itself.
+    pub(crate) fn fault(&mut self, code: &'static str, place: &Place, message: impl Into<String>) {
+        self.faults.push(place.clone());
+        self.add(Level::Error, code, place, message);
+    }
+
+    /// Whether a mistake in the resource is at this place, around it or within it.
+    pub(super) fn has_fault_in(&self, place: &Place) -> bool {
+        let within = |one: &Place, other: &Place| other.start <= one.start && one.end <= other.end;
+        self.faults
+            .iter()
+            .any(|fault| within(fault, place) || within(place, fault))
     }
 
     /// A translated field that deserves attention.
     pub(crate) fn look(&mut self, place: &Place, message: impl Into<String>) {
         self.add(Level::Warning, "look-at-this", place, message);
-    }
-
-    /// Fields that are not read are errors.
-    pub(crate) fn only(&mut self, node: &Node, known: &[&str], what: &str) {
-        for (key, _) in node.members() {
-            if !known.contains(&&*key.name) {
-                self.lost(
-                    &key.place,
-                    format!(
-                        "`{}` of {what} is not converted; check whether you need it",
-                        key.name
-                    ),
-                );
-            }
-        }
     }
 }
 

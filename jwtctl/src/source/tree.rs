@@ -134,6 +134,23 @@ impl Node {
         }
     }
 
+    /// Moves the places of all values to those in a text with this many bytes before the file.
+    #[cfg(feature = "cli")]
+    pub(crate) fn shift(&mut self, by: usize) {
+        let shift = |place: &mut Place| *place = place.start + by..place.end + by;
+        shift(&mut self.place);
+        match &mut self.value {
+            Value::Map(members) => {
+                for (key, node) in members {
+                    shift(&mut key.place);
+                    node.shift(by);
+                }
+            }
+            Value::List(elements) => elements.iter_mut().for_each(|node| node.shift(by)),
+            _ => {}
+        }
+    }
+
     /// As JSON text, with the members in their order.
     pub(crate) fn to_json(&self) -> String {
         let mut text = String::new();

@@ -111,7 +111,7 @@ fn rules_of_envoy_gateway_decide_in_their_order() {
     let denied_first = json!({"defaultAction": "Allow", "rules": [
         {"action": "Allow", "principal": of("corp", json!([]), groups("root"))},
         {"action": "Deny", "principal": of("corp", json!([]), groups("banned"))},
-        {"action": "Deny", "operation": {"methods": ["DELETE"]}, "principal": of("other", json!([]), json!([]))},
+        {"action": "Deny", "operation": {"methods": ["DELETE"]}, "principal": of("other", json!([]), json!([{"name": "iss", "values": [OTHER]}]))},
     ]});
     let allowed_only = json!({"defaultAction": "Deny", "rules": [
         {"action": "Deny", "principal": {"headers": [{"name": "X-Env", "values": ["test", "dev"]}]}},

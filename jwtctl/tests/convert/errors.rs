@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::clients::Keys;
-use crate::common::{Ran, jwtctl_with};
+use crate::common::{Folder, Ran, jwtctl, jwtctl_with};
 use crate::istio::{authorization_policy, request_authentication};
 
 #[test]
@@ -228,4 +228,132 @@ spec:
         found.iter().any(|(_, what)| what.contains("has no `crop`")),
         "{found:?}"
     );
+}
+
+/// A conversion that reads past a mistake could let requests pass that the policy was written to refuse.
+#[test]
+fn a_mistake_in_a_resource_is_an_error_at_its_place() {
+    let istio = |spec: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nspec: {{jwtRules: [{{issuer: 'https://a'}}]}}\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nspec:\n  {spec}\n"
+        )
+    };
+    let authentication = |rule: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nspec:\n  jwtRules:\n  - {{issuer: 'https://a', {rule}}}\n"
+        )
+    };
+    let gateway = |spec: &str| {
+        format!(
+            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: SecurityPolicy\nspec:\n  jwt: {{providers: [{{name: a, issuer: x, localJWKS: {{inline: '{{\"keys\":[]}}'}}}}]}}\n  {spec}\n"
+        )
+    };
+    let principal = |jwt: &str| {
+        gateway(&format!(
+            "authorization: {{rules: [{{action: Allow, principal: {{jwt: {jwt}}}}}]}}"
+        ))
+    };
+    let list = "expected a list of strings, found a string";
+    let objects = "expected a list of objects, found an object";
+    // The mark is at the place of the error.
+    for (text, message) in [
+        (istio("rules: [{from: [{§sources: {}}]}]"), "did you mean `source`?"),
+        (istio("rules: [{to: [{§operations: {}}]}]"), "did you mean `operation`?"),
+        (
+            istio("rules: [{from: [{source: {§requestPrincipal: ['*']}}]}]"),
+            "did you mean `requestPrincipals`?",
+        ),
+        (istio("rules: [{to: [{operation: {paths: §/a}}]}]"), list),
+        (istio("rules: [{from: [{source: {requestPrincipals: §'*'}}]}]"), list),
+        (istio("rules: [{when: [{key: 'request.auth.claims[a]', values: §b}]}]"), list),
+        (istio("rules: [{when: [{key: 'request.auth.claims[a]', values: [§5]}]}]"), "found a number"),
+        (istio("rules: [{when: [§{key: 'request.auth.claims[a]'}]}]"), "`values` or `notValues`"),
+        (istio("rules: [{from: [{source: §{}}]}]"), "it says nothing"),
+        (istio("rules: §{to: []}"), objects),
+        (istio("rules: [{from: §{source: {requestPrincipals: ['*']}}}]"), objects),
+        (istio("rules: [{when: §{key: 'request.auth.claims[a]', values: [b]}}]"), objects),
+        (istio("rules: [§null]"), "expected an object, found nothing"),
+        (istio("action: §deny"), "one of `ALLOW`, `DENY`"),
+        (istio("action: ALLOW\n  §action: DENY"), "`action` occurs twice"),
+        (
+            istio("rules:\n  - when: [{key: 'request.auth.claims[a]', values: [b]}]\n    §when: []"),
+            "`when` occurs twice",
+        ),
+        (authentication("audiences: §api"), list),
+        (authentication("fromHeaders: §{name: x}"), objects),
+        (authentication("fromHeaders: [§x]"), "expected an object, found a string"),
+        (authentication("fromHeaders: [{name: x, §valuePrefix: y}]"), "`valuePrefix`"),
+        (authentication("outputClaimToHeaders: [{§claims: a, header: x}]"), "did you mean `claim`?"),
+        (principal("{provider: a, scopes: §read}"), list),
+        (principal("{provider: a, claims: §{name: a, values: [b]}}"), objects),
+        (principal("§{provider: a}"), "`scopes` or `claims`"),
+        (
+            principal("{provider: a, claims: [{name: a, valueType: §Array, values: [b]}]}"),
+            "one of `String`, `StringArray`",
+        ),
+        (gateway("authorization: {defaultAction: §allow}"), "one of `Allow`, `Deny`"),
+        (gateway("authorization: {rules: [§{name: a}]}"), "`action` is missing"),
+        (gateway("authorization: {rules: [{action: Allow, §cel: 'true'}]}"), "`cel`"),
+        // Two documents without a line of `---` between them.
+        (
+            "kind: RequestAuthentication\nspec: {jwtRules: [{issuer: 'https://a'}]}\n§kind: AuthorizationPolicy\nspec: {action: DENY}\n".to_owned(),
+            "`kind` occurs twice",
+        ),
+    ] {
+        let (before, _) = text.split_once('§').expect("a mark");
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        let place = (before.matches('\n').count() + 1, column);
+        let ran = jwtctl_with(&["convert", "-", "--findings", "json"], &text.replace('§', ""));
+        assert_eq!((ran.code, &*ran.out), (1, ""), "{text}");
+        let found = places_of_errors(&ran, message);
+        assert_eq!(found, [place], "{message} for {text}\n{}", ran.err);
+    }
+}
+
+/// Line and column of each error with this message.
+fn places_of_errors(ran: &Ran, message: &str) -> Vec<(usize, usize)> {
+    let report: Value = serde_json::from_str(&ran.err).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
+    let found = report["findings"].as_array().expect("findings").iter();
+    let number = |finding: &Value, name: &str| finding[name].as_u64().expect("a number") as usize;
+    found
+        .filter(|one| one["level"] == "error" && one["message"].as_str().expect("a text").contains(message))
+        .map(|one| (number(one, "line"), number(one, "column")))
+        .collect()
+}
+
+#[test]
+fn policies_that_belong_together_may_be_in_several_files() {
+    let folder = Folder::new("convert-files");
+    let authentication = folder.write(
+        "authentication.yaml",
+        "kind: RequestAuthentication\nspec:\n  jwtRules:\n  - {issuer: 'https://a', audiences: [x]}\n",
+    );
+    let policy = folder.write(
+        "policy.yaml",
+        "kind: AuthorizationPolicy\nspec:\n  rules:\n  - from: [{source: {requestPrincipals: ['*'], ipBlocks: ['10.0.0.1']}}]\n",
+    );
+    let ran = jwtctl(&["convert", "--map", "--partial", &policy, &authentication]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains(&format!("{policy}:4:48")), "{}", ran.err);
+    assert!(ran.err.contains(&format!("{authentication}:1:1")), "{}", ran.err);
+    assert!(ran.out.contains("requires: {provider_name: a}"), "{}", ran.out);
+    assert!(
+        ran.out.contains(&format!("issuer: {authentication}:4:14")),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn kinds_of_other_products_are_not_read() {
+    for version in [
+        "tyk.tyk.io/v1alpha1\nkind: SecurityPolicy",
+        "policy.linkerd.io/v1\nkind: AuthorizationPolicy",
+    ] {
+        let ran = jwtctl_with(
+            &["convert", "-"],
+            &format!("apiVersion: {version}\nspec: {{jwt: {{providers: []}}}}\n"),
+        );
+        assert_eq!((ran.code, &*ran.out), (2, ""), "{}", ran.err);
+    }
 }
