@@ -312,6 +312,21 @@ def istio_plugin(config, app):
     }
 
 
+EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT")
+
+
+def having(name, *values):
+    return {"key": f"request.auth.claims[{name}]", "values": list(values)}
+
+
+def without(name, *values):
+    return {"key": f"request.auth.claims[{name}]", "notValues": list(values)}
+
+
+def conditions(operations, *when):
+    return {"to": [{"operation": one} for one in operations], "when": list(when)}
+
+
 FIXED = [
     [],
     [("ALLOW", [])],
@@ -321,7 +336,25 @@ FIXED = [
     [
         ("DENY", [{"from": [{"source": {"notRequestPrincipals": ["*"]}}], "to": [{"operation": {"paths": ["/admin/*"]}}]}]),
     ],
-]
+    # As an operator of Kubernetes writes them: a denial for each claim, a list of every method for none, and
+    # two conditions for one claim.
+    [
+        ("DENY", [conditions([{"paths": ["/admin*"]}], without("iss", CORP)), conditions([{"paths": ["/admin*"]}], without("groups", "admins"))]),
+        ("ALLOW", [
+            conditions([{"notMethods": [*EVERY_METHOD], "paths": ["/admin*"]}, {"notPaths": ["/admin*"], "paths": ["*"]}],
+                       having("iss", CORP), having("aud", AUDIENCE), having("groups", "users")),
+            conditions([{"methods": ["GET", "POST"], "paths": ["/admin*"]}], having("iss", CORP), having("groups", "users"), having("groups", "admins")),
+        ]),
+    ],
+    # Templates, exact paths and prefixes in one list; and a denial below a template.
+    [
+        ("ALLOW", [
+            {"to": [{"operation": {"paths": ["/", "/{*}", "/b/{*}/c", "/b/{*}/y/{**}", "/any*"]}}]},
+            conditions([{"notPaths": ["/d/{*}", "/static/{**}"], "paths": ["*"]}], having("iss", CORP)),
+        ]),
+        ("DENY", [conditions([{"methods": ["POST"], "paths": ["/b/{**}", "/admin/{*}"]}], without("iss", CORP))]),
+    ],
+]  # fmt: skip
 
 
 def cases(seed, count):

@@ -157,6 +157,60 @@ DOCUMENTS = {
             rule(one("a"), prefix="/"),
         ]},
     ),
+    "methods of a service by exact path": (
+        {"a": {"issuer": C, "audiences": ["client"], "forward_payload_header": "x-payload",
+               "claim_to_headers": [{"header_name": "x-player", "claim_name": "sub"}]}},
+        {"rules": [rule(one("a"), path="/login.v1.Login/Logout"), rule(one("a"), path="/login.v1.Login/Ticket"), rule(one("a"), prefix="/push.v1.Push/")]},
+    ),
+    "authentication first, and the payload": (
+        {"a": {"issuer": C, "forward": True, "forward_payload_header": "x-jwt-payload", "claim_to_headers": [{"header_name": "x-user-id", "claim_name": "sub"}]}},
+        {"rules": [rule(prefix="/api/v1/auth"), rule(one("a"), prefix="/api/v1")]},
+    ),
+    "two headers, paths without a token, any of three": (
+        {name: {"issuer": issuer, "audiences": [name], "forward": True, "payload_in_metadata": "verified_jwt",
+                "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}, {"name": "x-auth"}],
+                "claim_to_headers": [{"claim_name": "email", "header_name": "x-user"}]} for name, issuer in (("a", A), ("b", B), ("c", C))},
+        {"rules": [rule(prefix="/health"), rule(prefix="/oauth2/"), rule(prefix="/signout"),
+                   rule(any_of(one("a"), one("b"), one("c")), prefix="/")]},
+    ),
+    "the login, then everything": (
+        {"a": {"issuer": C, "audiences": ["ggid"], "forward": True, "from_headers": BEARER}},
+        {"rules": [rule(FAILED, prefix="/api/v1/auth/login"), rule(one("a"), prefix="/")]},
+    ),
+    "tools, events and an open path": (
+        {"a": {"issuer": A, "audiences": ["account", "tools"], "forward": True, "payload_in_metadata": "jwt_payload"}},
+        {"rules": [rule(one("a"), prefix="/mcp"), rule(one("a"), prefix="/sse"), rule(FAILED, path="/health")]},
+    ),
+    "a parameter, a cookie, and both": (
+        {"a": {"issuer": A, "audiences": ["api"], "from_headers": BEARER, "from_params": ["access_token"], "payload_in_metadata": "p"},
+         "b": {"issuer": B, "audiences": ["api"], "from_cookies": ["jwt_token"]}},
+        {"rules": [rule(one("a"), prefix="/api"), rule(all_of(one("a"), one("b")), prefix="/admin"), rule(FAILED, prefix="/public")]},
+    ),
+    "a tenant for a service": (
+        {"a": {"issuer": A, "forward": True, "claim_to_headers": [{"header_name": "x-tenant-id", "claim_name": "client_id"}]}},
+        {"rules": [rule(one("a"), prefix="/")]},
+    ),
+    "an empty requirement after the interface": (
+        {"a": {"issuer": A, "audiences": ["api"], "forward": False, "forward_payload_header": "X-JWT-Payload", "from_headers": BEARER, "from_params": ["access_token"],
+               "claim_to_headers": [{"header_name": "X-User-ID", "claim_name": "sub"}, {"header_name": "X-User-Role", "claim_name": "role"}]}},
+        {"rules": [rule(one("a"), prefix="/api"), {"match": {"prefix": "/public"}, "requires": {}}]},
+    ),
+    "names in camel case": (
+        {"a": {"issuer": A, "audiences": ["api"], "forward": True, "fromHeaders": [{"name": "Authorization", "valuePrefix": "Bearer "}]}},
+        {"rules": [{"match": {"prefix": "/"}, "requires": {"requiresAny": {"requirements": [{"providerName": "a"}, {"allowMissing": {}}]}}}]},
+    ),
+    "methods and patterns of an interface": (
+        {"a": {"issuer": A}, "b": {"issuer": B}},
+        {"rules": [
+            {"match": {"path": "/v1/shelves", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}, "requires": any_of(one("a"), one("b"))},
+            {"match": {"path": "/books.Books/Get"}, "requires": any_of(one("a"), one("b"))},
+            {"match": {"path": "/v1/shelves", "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]}, "requires": one("a")},
+        ]},
+    ),
+    "every request, failed tokens too": (
+        {"a": {"issuer": A, "audiences": ["api"], "payload_in_metadata": "jwt_payload", "forward_payload_header": "X-JWT-Payload"}},
+        {"rules": [rule(FAILED, prefix="/")], "bypass_cors_preflight": True},
+    ),
 }  # fmt: skip
 
 
@@ -255,6 +309,7 @@ REASONS = {
     "Jwt is missing": ["token_missing", "issuer_unknown"],
     "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections": ["token_malformed"],
     "Jwt header is an invalid Base64url encoded": ["token_malformed"],
+    "Jwt payload [sub] field is not a string": ["claim_malformed"],
     "Audiences in Jwt are not allowed": ["audience_mismatch"],
     "Jwt is expired": ["token_expired", "issuer_unknown"],
     "Jwt not yet valid": ["token_not_yet_valid", "issuer_unknown"],

@@ -9,6 +9,7 @@ import copy
 import re
 
 JWT_AUTHN = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3"
+TEMPLATE = "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
 RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3"
 A, B, MAIL = "https://a.example.com/realms/main", "https://b.example.com/", "ci@a.example.com"
 
@@ -28,6 +29,22 @@ def rule(to=None, principals=None, without=None, when=None):
 
 def claim(name, *values):
     return {f"request.auth.claims[{name}]": {"values": list(values)}}
+
+
+#: The methods that an operator lists where it means none.
+EVERY = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT"]
+
+
+
+def none(name, *values):
+    """A claim without these values."""
+    return {f"request.auth.claims[{name}]": {"notValues": list(values)}}
+
+
+def conditions(to, *parts):
+    """A rule with conditions, also several for one key."""
+    when = [{"key": key} | values for part in parts for key, values in part.items()]
+    return {"to": [{"operation": one} for one in to], "when": when}
 
 
 #: RequestAuthentication and AuthorizationPolicy: the rules of the first, and the actions of the second with
@@ -176,6 +193,124 @@ ISTIO = {
             )
         ],
     ),
+    "denials of an operator, and a role twice": (
+        [{"issuer": A, "audiences": ["web"], "forwardOriginalToken": True}],
+        [
+            ("DENY", [conditions([{"paths": ["/user*"]}], one) for one in
+                      (none("iss", A), none("aud", "web"), none("role", "base"), none("role", "special"))]),
+            ("ALLOW", [
+                conditions([{"notMethods": EVERY, "paths": ["/user*"]}, {"notPaths": ["/user*"], "paths": ["*"]}],
+                        claim("iss", A), claim("aud", "web"), claim("role", "base")),
+                conditions([{"paths": ["/user*"]}],
+                        claim("iss", A), claim("aud", "web"), claim("role", "base"), claim("role", "special")),
+            ]),
+        ],
+    ),
+    "methods of an operator, open, required and refused": (
+        [{"issuer": A, "audiences": ["web"], "forwardOriginalToken": True}],
+        [
+            ("ALLOW", [rule(to={"methods": ["GET"], "paths": ["/public*"]})]),
+            ("ALLOW", [
+                conditions([{"notMethods": ["POST"], "paths": ["/api*"]}, {"notMethods": EVERY, "paths": ["/none*"]},
+                         {"notMethods": ["GET"], "paths": ["/public*"]}, {"notPaths": ["/api*", "/none*", "/public*"], "paths": ["*"]}],
+                        claim("iss", A), claim("aud", "web"), claim("role", "app")),
+                conditions([{"methods": ["POST"], "paths": ["/api*"]}],
+                        claim("iss", A), claim("aud", "web"), claim("role", "app"), claim("role", "user")),
+                conditions([{"paths": ["/none*"]}],
+                        claim("iss", A), claim("aud", "web"), claim("role", "app"), claim("role", "user"), claim("sub", "cli")),
+            ]),
+        ],
+    ),
+    "templates in paths": (
+        [{"issuer": A, "audiences": ["web"], "forwardOriginalToken": True}],
+        [
+            ("ALLOW", [rule(to={"paths": ["/", "/{*}", "/foo", "/foo-bar", "/foo%20bar", "/foo/bar/", "/foo/{*}/bar/{*}",
+                                          "/foo/{*}/bar%20baz/{*}", "/foo/{*}/bar/{**}", "/o/bar*"]})]),
+            ("ALLOW", [conditions([{"notPaths": ["/foo/{*}", "/bar/{**}"], "paths": ["*"]}], claim("iss", A), claim("aud", "web"))]),
+            ("DENY", [conditions([{"methods": ["POST"], "paths": ["/api/{*}/secure/{**}"]}], none("iss", A))]),
+        ],
+    ),
+    "two issuers by path, and denied paths": (
+        [{"issuer": A, "audiences": ["one"], "forwardOriginalToken": True}, {"issuer": B, "audiences": ["two"], "forwardOriginalToken": True}],
+        [
+            ("DENY", [rule(to={"paths": ["/actuator*"]})]),
+            ("ALLOW", [rule(to={"paths": ["/login", "/open"]})]),
+            ("ALLOW", [
+                conditions([{"notPaths": ["/login", "/b"], "paths": ["/a", "/common"]}], claim("iss", A), claim("aud", "one")),
+                conditions([{"notPaths": ["/a"], "paths": ["/b", "/common"]}], claim("iss", B), claim("aud", "two")),
+            ]),
+        ],
+    ),
+    "denied paths but for two, and a cookie": (
+        [{"issuer": A, "audiences": ["one"], "forwardOriginalToken": True, "fromCookies": ["BearerToken"]}],
+        [
+            ("DENY", [rule(to={"paths": ["/actuator*"], "notPaths": ["/actuator/health", "/actuator/info"]})]),
+            ("ALLOW", [rule(to={"paths": ["/login", "/actuator/health", "/actuator/info", "/public"]})]),
+            ("ALLOW", [conditions([{"notPaths": ["/login"]}], claim("iss", A), claim("aud", "one"))]),
+        ],
+    ),
+    "roles and the header of a version": (
+        [{"issuer": A, "audiences": ["api", "app"], "outputClaimToHeaders": [{"header": "x-user-id", "claim": "sub"}]}],
+        [("ALLOW", [
+            rule(principals=[f"{A}/*"], when=claim("role", "admin", "super-admin"), to={"methods": ["*"]}),
+            rule(principals=[f"{A}/*"], when=claim("role", "user") | {"request.headers[x-api-version]": {"values": ["v1"]}},
+                 to={"methods": ["GET", "POST"], "paths": ["/api/v1/user/*"]}),
+        ])],
+    ),
+    "a scope for writes, denied otherwise": (
+        [{"issuer": B, "audiences": ["api", "pay"], "fromHeaders": [{"name": "Authorization", "prefix": "Bearer "}],
+          "fromCookies": ["session_token"], "forwardOriginalToken": True,
+          "outputClaimToHeaders": [{"header": "x-jwt-sub", "claim": "sub"}, {"header": "x-jwt-roles", "claim": "roles"}]}],
+        [
+            ("DENY", [rule(without=["*"], to={"notPaths": ["/health", "/metrics"]})]),
+            ("DENY", [rule(to={"methods": ["POST", "PUT", "PATCH", "DELETE"], "paths": ["/api/v1/payments/*"]},
+                           when=none("scope", "payments:write"))]),
+        ],
+    ),
+    "permissions of a list": (
+        [{"issuer": B, "audiences": ["https://api"], "forwardOriginalToken": True}],
+        [
+            ("DENY", [rule(without=["*"], to={"notPaths": ["/healthz", "/readyz", "/public/*"]})]),
+            ("ALLOW", [
+                rule(to={"methods": ["GET"]}, when=claim("permissions", "read:data")),
+                rule(to={"methods": ["POST", "PUT"]}, when=claim("permissions", "write:data")),
+                rule(to={"methods": ["DELETE"]}, when=claim("permissions", "admin:manage")),
+            ]),
+        ],
+    ),
+    "public paths, and a token below a prefix": (
+        [{"issuer": A, "audiences": ["shop"], "outputClaimToHeaders": [{"header": "X-User-Id", "claim": "sub"}]}],
+        [("ALLOW", [
+            rule(to={"paths": ["/api/v1/users/register", "/api/v1/users/login", "/actuator/health"]}),
+            rule(principals=["*"], to={"paths": ["/api/v1/*"]}),
+        ])],
+    ),
+    "two operations, and files by suffix": (
+        [{"issuer": MAIL}],
+        [
+            ("ALLOW", [
+                rule(principals=[f"{MAIL}/*"], to=[{"methods": ["GET"], "paths": ["/users*"]}, {"methods": ["POST"], "paths": ["/data"]}],
+                     when=claim("group", "beta", "admin", "dev")),
+                rule(to={"paths": ["*.img", "*.js"]}),
+            ]),
+            ("ALLOW", [rule(principals=[f"{MAIL}/*"], when=claim("groups", "admin"))]),
+        ],
+    ),
+    "a nested claim, mixed with open paths": (
+        [{"issuer": A}],
+        [("ALLOW", [
+            rule(to={"paths": ["/health", "/metrics"]}),
+            rule(principals=["*"], to={"notPaths": ["/health", "/metrics"]}, when=claim("metadata][region", "asia")),
+        ])],
+    ),
+    "any value of a claim and of a presenter": (
+        [{"issuer": A, "audiences": ["api"]}],
+        [
+            ("ALLOW", [rule(when=claim("email", "*@example.com") | {"request.auth.presenter": {"values": ["web*"]}}),
+                       rule(when=claim("azp", "cron"), to={"hosts": ["jobs.example.com", "*.internal"]})]),
+            ("DENY", [rule(when=claim("email_verified", "false"))]),
+        ],
+    ),
 }  # fmt: skip
 
 
@@ -254,6 +389,55 @@ GATEWAY = {
         [{"name": "demo", "issuer": "demo-issuer", "audiences": ["demo"], "extractFrom": BEARER}
          | {"claimToHeaders": [{"header": "x-sub", "claim": "sub"}, {"header": "x-name", "claim": "name"}]}],
         {},
+    ),
+    "a workload of Kubernetes": (
+        [{"name": "k8s", "issuer": A, "audiences": ["manager"],
+          "claimToHeaders": [{"claim": "kubernetes.io/serviceaccount.name", "header": "x-sa"}]}],
+        {"authorization": {"defaultAction": "Deny", "rules": [allow(of("k8s", serviceaccount__name=("biscuit",), serviceaccount__namespace=("prod",)))]}},
+    ),
+    "a denial, all others are allowed": (
+        [{"name": "one", "issuer": A, "audiences": ["two.foo.com"]}],
+        {"authorization": {"defaultAction": "Allow", "rules": [
+            allow(of("one", ["foo", "bar"], sub=("123",), roles=["admin", "superuser"]), action="Deny")]}},
+    ),
+    "two issuers, claims in headers": (
+        [{"name": "one", "issuer": A, "audiences": ["one"], "claimToHeaders": [{"header": "one-key", "claim": "claim1"}]},
+         {"name": "two", "issuer": B, "audiences": ["two"], "claimToHeaders": [{"header": "two-key", "claim": "claim2"}]}],
+        {},
+    ),
+    "names, a subject and roles": (
+        [{"name": "example", "issuer": B}],
+        {"authorization": {"defaultAction": "Deny", "rules": [allow(of("example", user__name=("John Doe",), sub=("1234567890",), user__roles=["admin"]))]}},
+    ),
+    "three scopes": (
+        [{"name": "example", "issuer": B}],
+        {"authorization": {"defaultAction": "Deny", "rules": [allow(of("example", ["read", "add", "modify"]))]}},
+    ),
+    "optional, claims in headers": (
+        [{"name": "example", "issuer": B, "claimToHeaders": [{"claim": "sub", "header": "x-sub"}, {"claim": "admin", "header": "x-admin"}]}],
+        {"optional": True},
+    ),
+    "routes by claim": (
+        [{"name": "kc", "issuer": A, "recomputeRoute": True, "claimToHeaders": [{"claim": "user_tier", "header": "x-user-tier"}]}],
+        {},
+    ),
+    "an agent, and roles as a text": (
+        [{"name": "kc", "issuer": A, "audiences": ["mcp"], "extractFrom": BEARER,
+          "claimToHeaders": [{"claim": "agent_id", "header": "x-agent"}, {"claim": "realm_access.roles", "header": "x-roles"}]}],
+        {"authorization": {"defaultAction": "Deny", "rules": [allow(of("kc", ["api:read"], groups=("admin", "api-users")))]}},
+    ),
+    "a denial before two permissions": (
+        [{"name": "one", "issuer": A}, {"name": "two", "issuer": B, "audiences": ["x"]}],
+        {"authorization": {"rules": [
+            allow(of("one", banned=("yes",)), action="Deny"),
+            allow(of("one", ["read"]), {"methods": ["GET", "HEAD"]}),
+            allow(of("two", team=["ops"])),
+        ]}},
+    ),
+    "optional, denied methods": (
+        [{"name": "one", "issuer": A}],
+        {"optional": True, "authorization": {"defaultAction": "Allow", "rules": [
+            allow(of("one", roles=["reader"]), {"methods": ["POST", "DELETE"]}, action="Deny")]}},
     ),
 }  # fmt: skip
 
@@ -381,10 +565,18 @@ def claim_path(key):
     return key.removeprefix("request.auth.claims[").removesuffix("]").split("][")
 
 
+def path(value):
+    """A path, or a template with `{*}` for a segment and `{**}` for several."""
+    if "{*}" not in value and "{**}" not in value:
+        return {"url_path": {"path": string(value)}}
+    template = value.replace("{**}", "**").replace("{*}", "*")
+    return {"uri_template": {"name": "template", "typed_config": {"@type": TEMPLATE, "path_template": template}}}
+
+
 def operation(one):
     parts = []
     matches = {
-        "paths": lambda value: {"url_path": {"path": string(value)}},
+        "paths": path,
         "methods": lambda value: header(":method", value),
         "hosts": lambda value: header(":authority", value, ignore_case=True),
     }
@@ -602,7 +794,8 @@ def tokens_of(issuers, found, signer, stranger, now):
         claims = {path: values for path, values in found["claims"].items() if path not in (("iss",), ("aud",))}
         every = {}
         for path, values in claims.items():
-            is_list = path == ("scope",) or isinstance(values[0], list)
+            # A `sub` that is a list makes the whole token malformed.
+            is_list = path in (("scope",), ("sub",)) or isinstance(values[0], list)
             every = merged(every, nested(path, values[0] if is_list else [values[0]]))
         texts = {}
         for path, values in claims.items():
