@@ -34,7 +34,7 @@ use std::sync::{LazyLock, OnceLock};
 use verified::{Signed, VerifiedSignatures};
 
 /// The signatures that the workers of the process have verified.
-static VERIFIED: LazyLock<VerifiedSignatures> = LazyLock::new(|| VerifiedSignatures::new(1024, 4096));
+static VERIFIED: LazyLock<VerifiedSignatures> = LazyLock::new(|| VerifiedSignatures::new(1024));
 
 /// The algorithms that AWS-LC verifies here.
 pub(crate) const SERVES: [Algorithm; 9] = [

@@ -23,7 +23,7 @@ mod shared;
 mod verified;
 
 mod sync {
-    pub use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
     pub use loom::sync::{Condvar, Mutex, MutexGuard};
 }
 
@@ -314,7 +314,7 @@ fn signed(signature: &[u8]) -> Signed<'_> {
 #[test]
 fn workers_at_once_keep_a_good_signature_once_and_a_forged_one_never() {
     few_switches(|| {
-        let memory = Arc::new(VerifiedSignatures::new(1, 1));
+        let memory = Arc::new(VerifiedSignatures::new(1));
         let verified = Arc::new(AtomicUsize::new(0));
         let work = {
             let (memory, verified) = (memory.clone(), verified.clone());

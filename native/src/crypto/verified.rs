@@ -8,10 +8,13 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::PoisonError;
 
-use crate::sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU16, Mutex, MutexGuard, Ordering};
 
 /// The number of places in a set.
 pub(crate) const PLACES: usize = 4;
+
+/// The number of marks in a set.
+const MARKS: usize = 16;
 
 /// Only complete values are written under these locks, so they are consistent after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,32 +53,70 @@ impl Entry {
 
 /// A few entries. A new entry replaces the oldest one.
 #[derive(Debug, Default)]
-struct Set {
-    entries: [Option<Entry>; PLACES],
+struct Entries {
+    places: [Option<Entry>; PLACES],
     oldest: usize,
+}
+
+impl Entries {
+    fn know(&self, hash: u64, signed: Signed<'_>) -> bool {
+        let mut known = self.places.iter().flatten();
+        known.any(|entry| entry.hash == hash && entry.is(signed))
+    }
+}
+
+/// The entries of some hashes, and in front of their lock what most lookups need. The processor fetches that
+/// as one line: most tokens of a flood come once, and fetching a second line would take longer than the
+/// rest of their lookup.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Set {
+    /// A part of the hash of each entry: where it is absent, so is the signature. It is written under the
+    /// lock. A worker that reads an old one verifies the signature itself, or finds no entry.
+    tags: [AtomicU16; PLACES],
+    /// A signature that is verified for the second time gets a place. One that was verified for the first
+    /// time leaves a part of its hash here.
+    marks: [AtomicU16; MARKS],
+    entries: Mutex<Entries>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct VerifiedSignatures {
     seed: RandomState,
-    sets: Box<[Mutex<Set>]>,
-    /// A signature that is verified for the second time gets a place: most tokens of a flood come once. One
-    /// that was verified for the first time leaves a part of its hash here.
-    marks: Box<[[AtomicU32; 4]]>,
-    /// The number of marks so far, which selects the one of a group that gives way.
-    marked: AtomicUsize,
+    sets: Box<[Set]>,
+}
+
+/// The parts of a hash; none has a bit in common with another.
+struct Parts {
+    /// The set.
+    set: usize,
+    /// The tag or the mark: not 0, which stands for nothing.
+    tag: u16,
+    /// The mark that gives way.
+    victim: usize,
+}
+
+impl Parts {
+    fn of(hash: u64) -> Self {
+        let [low, middle, high] = [hash, hash >> 32, hash >> 48].map(|part| part as u16);
+        // The set needs the lowest bits: there are fewer sets than a u32 has values.
+        let set = usize::try_from(hash & u64::from(u32::MAX)).unwrap_or_else(|_| usize::from(low));
+        Self {
+            set,
+            tag: middle.max(1),
+            victim: usize::from(high),
+        }
+    }
 }
 
 impl VerifiedSignatures {
-    /// A memory with this many sets of places and groups of marks, both a power of two. Each set has its own
-    /// lock, so that workers seldom wait for each other.
-    pub(crate) fn new(sets: usize, marks: usize) -> Self {
+    /// A memory with this many sets, a power of two. Each set has its own lock, so that workers seldom wait
+    /// for each other.
+    pub(crate) fn new(sets: usize) -> Self {
         Self {
             seed: RandomState::new(),
-            sets: (0..sets).map(|_| Mutex::default()).collect(),
-            marks: (0..marks).map(|_| Default::default()).collect(),
-            marked: AtomicUsize::new(0),
+            sets: (0..sets).map(|_| Set::default()).collect(),
         }
     }
 
@@ -85,7 +126,7 @@ impl VerifiedSignatures {
         let known = self
             .sets
             .iter()
-            .map(|set| lock(set).entries.iter().flatten().count());
+            .map(|set| lock(&set.entries).places.iter().flatten().count());
         known.sum()
     }
 
@@ -104,47 +145,40 @@ impl VerifiedSignatures {
             .copied()
             .map_or(0, u128::from_ne_bytes);
         let hash = self.seed.hash_one((signed.key, signed.algorithm, start, end));
-        if self.set(hash).is_some_and(|set| {
-            let mut known = set.entries.iter().flatten();
-            known.any(|entry| entry.hash == hash && entry.is(signed))
-        }) {
+        let parts = Parts::of(hash);
+        let Some(set) = self.sets.get(parts.set & self.sets.len().saturating_sub(1)) else {
+            return verify();
+        };
+        let is_tagged = set
+            .tags
+            .iter()
+            .any(|tag| tag.load(Ordering::Relaxed) == parts.tag);
+        if is_tagged && lock(&set.entries).know(hash, signed) {
             return true;
         }
         let is_good = verify();
-        if is_good && self.has_come_before(hash) {
-            self.keep(hash, signed);
+        if is_good && set.has_come_before(&parts) {
+            set.keep(hash, parts.tag, signed);
         }
         is_good
     }
+}
 
-    fn set(&self, hash: u64) -> Option<MutexGuard<'_, Set>> {
-        let place = usize::try_from(hash).unwrap_or_default() & self.sets.len().saturating_sub(1);
-        self.sets.get(place).map(lock)
-    }
-
-    fn has_come_before(&self, hash: u64) -> bool {
-        let [place, mark] = [hash >> 10, hash >> 32].map(|part| part as u32);
-        let place = usize::try_from(place).unwrap_or_default() & self.marks.len().saturating_sub(1);
-        let Some(group) = self.marks.get(place) else {
-            return false;
-        };
-        if group.iter().any(|known| known.load(Ordering::Relaxed) == mark) {
+impl Set {
+    fn has_come_before(&self, parts: &Parts) -> bool {
+        let is = |value: u16| move |mark: &&AtomicU16| mark.load(Ordering::Relaxed) == value;
+        if self.marks.iter().any(|mark| is(parts.tag)(&mark)) {
             return true;
         }
-        // An empty place first, so that a mark gives way only to a fifth one of its group.
-        let is_empty = |place: &&AtomicU32| place.load(Ordering::Relaxed) == 0;
-        if let Some(place) = group.iter().find(is_empty) {
-            place.store(mark, Ordering::Relaxed);
-            return false;
-        }
-        let count = self.marked.fetch_add(1, Ordering::Relaxed);
-        if let Some(place) = group.get(count.checked_rem(group.len()).unwrap_or_default()) {
-            place.store(mark, Ordering::Relaxed);
+        // An empty place first, so that a mark gives way only if its set is full.
+        let place = self.marks.iter().find(is(0));
+        if let Some(place) = place.or_else(|| self.marks.get(parts.victim % MARKS)) {
+            place.store(parts.tag, Ordering::Relaxed);
         }
         false
     }
 
-    fn keep(&self, hash: u64, signed: Signed<'_>) {
+    fn keep(&self, hash: u64, tag: u16, signed: Signed<'_>) {
         let entry = Entry {
             hash,
             key: signed.key,
@@ -152,21 +186,19 @@ impl VerifiedSignatures {
             digest: signed.digest.into(),
             signature: signed.signature.into(),
         };
-        let Some(mut set) = self.set(hash) else { return };
+        let mut entries = lock(&self.entries);
         // Another worker may have been faster.
-        if set
-            .entries
-            .iter()
-            .flatten()
-            .any(|known| known.hash == hash && known.is(signed))
-        {
+        if entries.know(hash, signed) {
             return;
         }
-        let oldest = set.oldest;
-        set.oldest = oldest.saturating_add(1) % PLACES;
-        let before = set.entries.get_mut(oldest).map(|place| place.replace(entry));
+        let oldest = entries.oldest;
+        entries.oldest = oldest.saturating_add(1) % PLACES;
+        let before = entries.places.get_mut(oldest).map(|place| place.replace(entry));
+        if let Some(place) = self.tags.get(oldest) {
+            place.store(tag, Ordering::Relaxed);
+        }
         // Its memory is freed outside the lock.
-        drop(set);
+        drop(entries);
         drop(before);
     }
 }

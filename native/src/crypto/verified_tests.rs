@@ -6,10 +6,9 @@ use std::thread;
 use super::verified::{PLACES, Signed, VerifiedSignatures};
 
 const SETS: usize = 1024;
-const MARKS: usize = 4096;
 
 fn memory() -> VerifiedSignatures {
-    VerifiedSignatures::new(SETS, MARKS)
+    VerifiedSignatures::new(SETS)
 }
 
 struct Case {
