@@ -21,6 +21,7 @@ mod verifier;
 mod verify;
 
 pub use algorithm::{Algorithm, AlgorithmSet};
+pub use der::EcdsaSignature;
 pub use fault::{JwkFault, JwksFault, OtherDocument, SkippedKey, SkippedKeys, TokenFault};
 pub use header::JoseHeader;
 pub use jwk::Jwk;

@@ -22,11 +22,11 @@ mod verified_tests;
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
     RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
 };
-use proxy_wasm_jwt::jose::{Algorithm, Jwk, Sandbox, SignatureVerifier};
+use proxy_wasm_jwt::jose::{Algorithm, EcdsaSignature, Jwk, Sandbox, SignatureVerifier};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
@@ -77,12 +77,21 @@ fn scheme(algorithm: Algorithm) -> Option<(usize, &'static dyn VerificationAlgor
         Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
         Algorithm::Ps384 => &RSA_PSS_2048_8192_SHA384,
         Algorithm::Ps512 => &RSA_PSS_2048_8192_SHA512,
-        Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
-        Algorithm::Es384 => &ECDSA_P384_SHA384_FIXED,
-        Algorithm::Es512 => &ECDSA_P521_SHA512_FIXED,
+        Algorithm::Es256 => &ECDSA_P256_SHA256_ASN1,
+        Algorithm::Es384 => &ECDSA_P384_SHA384_ASN1,
+        Algorithm::Es512 => &ECDSA_P521_SHA512_ASN1,
         Algorithm::EdDsa => return None,
     };
     Some((place, scheme))
+}
+
+/// An ECDSA signature in the form that AWS-LC reads. From a signature of the form that JWS has, AWS-LC would
+/// write this one itself, in 7,000 instructions.
+fn der(signature: &[u8]) -> Vec<u8> {
+    // Three headers of at most three bytes, and a byte in front of each number.
+    let mut der = Vec::with_capacity(signature.len().saturating_add(11));
+    EcdsaSignature::new(signature).write(&mut der);
+    der
 }
 
 /// Checks signatures with AWS-LC, and Ed25519 with the core.
@@ -115,7 +124,17 @@ impl SignatureVerifier for AwsLc {
             Algorithm::Rs512 | Algorithm::Ps512 | Algorithm::Es512 => &SHA512,
         };
         let digest = digest(hash, signing_input);
-        let verify = || key.verify_digest_sig(&digest, signature).is_ok();
+        let verify = || {
+            let in_der;
+            let form = match algorithm {
+                Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512 => {
+                    in_der = der(signature);
+                    &*in_der
+                }
+                _ => signature,
+            };
+            key.verify_digest_sig(&digest, form).is_ok()
+        };
         let signed = Signed {
             key: prepared.number,
             algorithm: place,

@@ -72,6 +72,38 @@ impl<'a> Unsigned<'a> {
     }
 }
 
+/// An ECDSA signature, `r || s` of equal length (RFC 7518 section 3.4), in the form of other libraries: DER
+/// (RFC 3279 section 2.2.3).
+#[derive(Clone, Copy, Debug)]
+pub struct EcdsaSignature<'a> {
+    r: Unsigned<'a>,
+    s: Unsigned<'a>,
+}
+
+impl<'a> EcdsaSignature<'a> {
+    /// The signature with these bytes.
+    #[must_use]
+    pub fn new(signature: &'a [u8]) -> Self {
+        let (r, s) = signature.split_at(signature.len() / 2);
+        Self {
+            r: Unsigned::new(r),
+            s: Unsigned::new(s),
+        }
+    }
+
+    /// The length of both numbers.
+    pub(crate) fn content_len(&self) -> usize {
+        self.r.encoded_len().saturating_add(self.s.encoded_len())
+    }
+
+    /// Appends the SEQUENCE of both numbers.
+    pub fn write(&self, buffer: &mut Vec<u8>) {
+        header(buffer, SEQUENCE, self.content_len());
+        self.r.write(buffer);
+        self.s.write(buffer);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! The functions append to one buffer: the filter writes a message for each token that it has not seen
 //! before.
 
-use crate::jose::der::{self, SEQUENCE, Unsigned};
+use crate::jose::der::{self, EcdsaSignature};
 
 /// Appends a field of bytes (wire type 2).
 pub(super) fn field(buffer: &mut Vec<u8>, number: u8, bytes: &[u8]) {
@@ -28,19 +28,16 @@ fn low_byte(number: usize) -> u8 {
 /// Two numbers of P-521, the longest: a header of two bytes and 67 bytes each.
 const LONGEST_SIGNATURE: usize = 2 * (2 + 67);
 
-/// Appends an ECDSA signature, `r || s` of equal length (RFC 7518 section 3.4), in the host's form: DER (RFC
-/// 3279 section 2.2.3). Returns false, and appends nothing, if no curve has a signature of this length.
+/// Appends an ECDSA signature in the host's form, DER. Returns false, and appends nothing, if no curve has a
+/// signature of this length.
 pub(super) fn ecdsa_field(buffer: &mut Vec<u8>, number: u8, signature: &[u8]) -> bool {
-    let (r, s) = signature.split_at(signature.len() / 2);
-    let (r, s) = (Unsigned::new(r), Unsigned::new(s));
-    let length = r.encoded_len().saturating_add(s.encoded_len());
+    let signature = EcdsaSignature::new(signature);
+    let length = signature.content_len();
     if length > LONGEST_SIGNATURE {
         return false;
     }
     start(buffer, number, der::encoded_len(length));
-    der::header(buffer, SEQUENCE, length);
-    r.write(buffer);
-    s.write(buffer);
+    signature.write(buffer);
     true
 }
 
