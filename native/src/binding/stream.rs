@@ -26,9 +26,14 @@ pub(crate) struct Host<'h> {
 
 impl Host<'_> {
     /// Answers in place of the upstream.
-    pub(crate) fn send_response(&mut self, status: u16, fields: &[(&str, &str)], body: &[u8], details: &str) {
+    pub(crate) fn send_response<'f>(
+        &mut self,
+        status: u16,
+        fields: impl Iterator<Item = (&'f str, &'f str)>,
+        body: &[u8],
+        details: &str,
+    ) {
         let fields: Vec<Field> = fields
-            .iter()
             .map(|(name, value)| Field::of(name.as_bytes(), value.as_bytes()))
             .collect();
         // SAFETY: rules 1 and 2.

@@ -27,8 +27,6 @@ pub(super) fn send_to(host: &mut Host<'_>, reply: &LocalReply, client_is_grpc: O
         false => (reply, None),
     };
     let fields = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let fields: Vec<_> = fields
-        .chain(status.iter().map(|status| ("grpc-status", status.as_str())))
-        .collect();
-    host.send_response(reply.status, &fields, &reply.body, &reply.details);
+    let status = status.iter().map(|status| ("grpc-status", status.as_str()));
+    host.send_response(reply.status, fields.chain(status), &reply.body, &reply.details);
 }
