@@ -10,7 +10,7 @@ mod state;
 use proxy_wasm_jwt::authenticator::Decision;
 use proxy_wasm_jwt::reply::LocalReply;
 
-use self::decision::malformed;
+use self::decision::{JustRead, malformed};
 use self::head::applied_config;
 use self::reply::send;
 pub(crate) use self::state::{Progress, Stream};
@@ -46,11 +46,12 @@ impl Stream {
         }
         let named = applied.requirement_name();
         let mut request = worker.empty_head();
-        let mut is_grpc = None;
+        let mut just_read = None;
         let decision = match self.read_head(worker, host, named, &mut request) {
             Some(()) => {
-                // The protocol is known only if the module has read all fields.
-                is_grpc = (!worker.reads_by_name).then_some(request.is_grpc == Some(true));
+                just_read = (!worker.reads_by_name).then_some(JustRead {
+                    is_grpc: request.is_grpc == Some(true),
+                });
                 // Without a `requirement_map`, no other route has another requirement.
                 if !worker.config.policy.requirement_map.is_empty() {
                     self.request.replace(Some(request.clone()));
@@ -66,9 +67,9 @@ impl Stream {
                     self.filter.metrics.core.waiting.increment(&Context::Stream(host));
                     self.held.replace(Some(held));
                 }
-                None => self.carry_out(worker, host, worker::cannot_wait(), is_grpc),
+                None => self.carry_out(worker, host, worker::cannot_wait(), just_read),
             },
-            decision => self.carry_out(worker, host, decision, is_grpc),
+            decision => self.carry_out(worker, host, decision, just_read),
         }
         worker.report_events(&self.filter, host);
     }

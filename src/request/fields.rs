@@ -161,6 +161,15 @@ impl HeaderFields {
             .then_some(Sorted::Spelling)
     }
 
+    /// Whether a host that has read all fields of a request, and has removed [`RequestHead::removed`], has left
+    /// no field of this name.
+    ///
+    /// [`RequestHead::removed`]: super::RequestHead::removed
+    #[must_use]
+    pub fn removes(&self, name: &[u8]) -> bool {
+        !self.removes_nothing && matches!(self.sort(name), Some(Sorted::Known { is_owned: true, .. }))
+    }
+
     /// Whether a trailer with this name must not reach the upstream: servers that add trailers to the headers
     /// would treat it as a checked header.
     #[must_use]

@@ -58,6 +58,28 @@ fn owned_names_are_removed_in_every_spelling() {
 }
 
 #[test]
+fn only_owned_names_are_gone_from_every_request() {
+    for action in [SpellingAction::DropHeader, SpellingAction::Allow] {
+        let known = fields(action).0;
+        for name in ["x-jwt-sub", "user", "x_jwt_id"] {
+            assert!(known.removes(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "x_jwt_sub",
+            "x-jwt-id",
+            "x-token",
+            "authorization",
+            ":path",
+            "x-other",
+            "",
+        ] {
+            assert!(!known.removes(name.as_bytes()), "{name}");
+        }
+        assert!(!known.without_removals().removes(b"x-jwt-sub"));
+    }
+}
+
+#[test]
 fn spellings_of_fields_that_are_read_never_pass_for_them() {
     let (known, token) = fields(SpellingAction::DropHeader);
     let mut head = RequestHead::new();

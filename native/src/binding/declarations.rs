@@ -50,6 +50,7 @@ unsafe extern "C" {
     pub(super) fn envoy_dynamic_module_callback_http_get_header(filter: *mut c_void, map: c_int, name: Buffer, value: *mut Buffer, index: usize, count: *mut usize) -> bool;
     pub(super) fn envoy_dynamic_module_callback_http_get_headers_size(filter: *mut c_void, map: c_int) -> usize;
     pub(super) fn envoy_dynamic_module_callback_http_get_headers(filter: *mut c_void, map: c_int, fields: *mut Field) -> bool;
+    pub(super) fn envoy_dynamic_module_callback_http_add_header(filter: *mut c_void, map: c_int, name: Buffer, value: Buffer) -> bool;
     pub(super) fn envoy_dynamic_module_callback_http_set_header(filter: *mut c_void, map: c_int, name: Buffer, value: Buffer) -> bool;
     pub(super) fn envoy_dynamic_module_callback_http_send_response(filter: *mut c_void, status: u32, fields: *const Field, count: usize, body: Buffer, details: Buffer);
     pub(super) fn envoy_dynamic_module_callback_http_clear_route_cache(filter: *mut c_void);

@@ -4,8 +4,9 @@ use std::ffi::c_int;
 
 use super::buffer::{Buffer, Field};
 use super::declarations::{
-    Map, envoy_dynamic_module_callback_http_get_header, envoy_dynamic_module_callback_http_get_headers,
-    envoy_dynamic_module_callback_http_get_headers_size, envoy_dynamic_module_callback_http_set_header,
+    Map, envoy_dynamic_module_callback_http_add_header, envoy_dynamic_module_callback_http_get_header,
+    envoy_dynamic_module_callback_http_get_headers, envoy_dynamic_module_callback_http_get_headers_size,
+    envoy_dynamic_module_callback_http_set_header,
 };
 use super::stream::Host;
 
@@ -50,6 +51,19 @@ impl Host<'_> {
             take(name, value);
         }
         is_read
+    }
+
+    /// Adds a field. Those of its name remain.
+    pub(crate) fn add_header(&mut self, map: Map, name: &[u8], value: &[u8]) -> bool {
+        // SAFETY: rules 1 and 2.
+        unsafe {
+            envoy_dynamic_module_callback_http_add_header(
+                self.filter,
+                map as c_int,
+                Buffer::of(name),
+                Buffer::of(value),
+            )
+        }
     }
 
     /// Makes this the only value of the field. `None` removes every occurrence of the field.

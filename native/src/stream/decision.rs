@@ -18,16 +18,23 @@ use crate::metadata;
 use crate::metrics::Context;
 use crate::worker::Worker;
 
+/// The call of Envoy that brings the decision has read all header fields of the request, and has removed those
+/// that only the filter may write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JustRead {
+    /// The client's protocol.
+    pub(super) is_grpc: bool,
+}
+
 impl Stream {
-    /// `is_grpc`: the client's protocol, if it is known.
     pub(super) fn carry_out(
         &self,
         worker: &Worker,
         host: &mut Host<'_>,
         decision: Decision,
-        is_grpc: Option<bool>,
+        just_read: Option<JustRead>,
     ) {
-        let progress = self.apply(worker, host, &decision, is_grpc);
+        let progress = self.apply(worker, host, &decision, just_read);
         self.progress.set(progress);
         let (Progress::Forwarded, Decision::Allow(forward)) = (progress, decision) else {
             return;
@@ -68,11 +75,11 @@ impl Stream {
         worker: &Worker,
         host: &mut Host<'_>,
         decision: &Decision,
-        is_grpc: Option<bool>,
+        just_read: Option<JustRead>,
     ) -> Progress {
         match decision {
             Decision::Wait => Progress::Held,
-            Decision::Deny(refusal) => self.deny(worker, host, refusal, is_grpc),
+            Decision::Deny(refusal) => self.deny(worker, host, refusal, just_read),
             Decision::Answer(reply) => {
                 self.filter
                     .metrics
@@ -83,15 +90,32 @@ impl Stream {
                 send(host, reply);
                 Progress::Answered
             }
-            Decision::Allow(forward) => self.forward(worker, host, forward),
+            Decision::Allow(forward) => self.forward(worker, host, forward, just_read),
         }
     }
 
-    fn forward(&self, worker: &Worker, host: &mut Host<'_>, forward: &Allowed) -> Progress {
+    fn forward(
+        &self,
+        worker: &Worker,
+        host: &mut Host<'_>,
+        forward: &Allowed,
+        just_read: Option<JustRead>,
+    ) -> Progress {
         for edit in forward.edits.iter() {
             let name = edit.name.as_bytes();
-            // An absent field need not be removed.
-            if !host.set_header(Map::RequestHeaders, name, edit.value.as_deref()) && edit.value.is_some() {
+            let is_done = match &edit.value {
+                // The request has no such field: to add it, Envoy does not have to look for it.
+                Some(value) if just_read.is_some() && worker.config.headers.removes(name) => {
+                    host.add_header(Map::RequestHeaders, name, value)
+                }
+                Some(value) => host.set_header(Map::RequestHeaders, name, Some(value)),
+                None => {
+                    // An absent field need not be removed.
+                    host.set_header(Map::RequestHeaders, name, None);
+                    true
+                }
+            };
+            if !is_done {
                 // A request must not continue with its client's own headers if an edit fails.
                 log::error!("the header {} cannot be changed", edit.name);
                 return self.deny(worker, host, &malformed("headers"), None);
@@ -140,7 +164,7 @@ impl Stream {
         worker: &Worker,
         host: &mut Host<'_>,
         refusal: &Refusal,
-        is_grpc: Option<bool>,
+        just_read: Option<JustRead>,
     ) -> Progress {
         let denial = &refusal.denial;
         self.filter.metrics.denied(host, denial, worker.last_seen());
@@ -148,6 +172,7 @@ impl Stream {
         show_subject(worker, host, refusal.subject.as_deref());
         show_decision(worker, host, DENIED);
         self.show_denial(worker, host, denial, DENIED);
+        let is_grpc = just_read.map(|just_read| just_read.is_grpc);
         send_to(host, &worker.config.replies.to(refusal), is_grpc);
         Progress::Answered
     }

@@ -229,6 +229,19 @@ extern "C" fn envoy_dynamic_module_callback_http_set_header(
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_callback_http_add_header(
+    filter: *mut c_void,
+    map: c_int,
+    name: Buffer,
+    value: Buffer,
+) -> bool {
+    let (stream, name, value) = (stream(filter), name.read(), value.read());
+    stream.take_back();
+    stream.map(map).borrow_mut().push((name, value));
+    true
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_callback_http_send_response(
     filter: *mut c_void,
     status: u32,
