@@ -67,9 +67,9 @@ impl Entries {
 
 /// The entries of some hashes, and in front of their lock what most lookups need. The processor fetches that
 /// as one line: most tokens of a flood come once, and fetching a second line would take longer than the
-/// rest of their lookup.
+/// rest of their lookup. `repr(C)` keeps the fields in this order.
 #[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Set {
     /// A part of the hash of each entry: where it is absent, so is the signature. It is written under the
     /// lock. A worker that reads an old one verifies the signature itself, or finds no entry.
