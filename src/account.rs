@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::claims::{Audiences, ClaimPath};
 use crate::credential::Location;
-use crate::denial::{Denial, Detail, Reason, Shortfall};
+use crate::denial::{Cause, Denial, Detail, Reason, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::ids::LocationId;
 use crate::policy::Demand;
@@ -115,6 +115,7 @@ impl<'a> Account<'a> {
             Detail::Parts { bytes, periods } => {
                 write!(to, "not three parts: {bytes} bytes with {periods} periods")
             }
+            Detail::Encoding(part, fault) => write_all(to, &[part, " encoding: ", fault.phrase()]),
             Detail::Json(part, fault) => write!(to, "{part}: {fault}"),
             Detail::Word(word) => to.write_str(word),
             Detail::Passed(date) => {
@@ -157,14 +158,17 @@ impl<'a> Account<'a> {
 
     fn write_shortfall(&self, shortfall: Shortfall, to: &mut String) -> fmt::Result {
         match shortfall {
-            Shortfall::Condition { id, is_absent } => {
+            Shortfall::Condition { id, cause } => {
                 let place = self.config.conditions.get(id.index());
-                to.write_str(place.map_or("", String::as_str))?;
-                to.write_str(if is_absent {
-                    ": the token has no such claim"
-                } else {
-                    ""
-                })
+                let cause = match cause {
+                    Cause::Value => "",
+                    Cause::ClaimAbsent => ": the token has no such claim",
+                    Cause::NotAList => ": the claim is not a list",
+                    Cause::RequestAbsent => ": the request has no such value",
+                    Cause::RequestAmbiguous => ": the request's value is ambiguous",
+                    Cause::TooMuch => ": too much work",
+                };
+                write_all(to, &[place.map_or("", String::as_str), cause])
             }
             Shortfall::Scope { missing, is_absent } => {
                 let authorization = match self.denial.reason {

@@ -147,9 +147,26 @@ pub enum Shortfall {
     Condition {
         /// The condition.
         id: ConditionId,
-        /// The token does not have the only claim that the condition tests. A `null` counts as absent.
-        is_absent: bool,
+        /// The cause.
+        cause: Cause,
     },
+}
+
+/// The cause for which a condition on a claim is false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The claim has another value; or none of several conditions is true.
+    Value,
+    /// The token does not have the claim. A `null` counts as absent.
+    ClaimAbsent,
+    /// The claim has to be a list.
+    NotAList,
+    /// The path does not match the template, or the request has no such header.
+    RequestAbsent,
+    /// Servers may find different values in the request.
+    RequestAmbiguous,
+    /// The check would exceed the work that one request may cause.
+    TooMuch,
 }
 
 impl Denial {

@@ -22,7 +22,7 @@ mod verify;
 
 pub use algorithm::{Algorithm, AlgorithmSet};
 pub use der::EcdsaSignature;
-pub use fault::{JwkFault, JwksFault, OtherDocument, SkippedKey, SkippedKeys, TokenFault};
+pub use fault::{EncodingFault, JwkFault, JwksFault, OtherDocument, SkippedKey, SkippedKeys, TokenFault};
 pub use header::JoseHeader;
 pub use jwk::Jwk;
 pub use jwk_set::{JwkSet, ParsedJwkSet};

@@ -96,7 +96,9 @@ impl EvalTime {
 pub(super) fn malformed(fault: TokenFault) -> Denial {
     let (reason, detail) = match fault {
         TokenFault::Parts => (Reason::TokenMalformed, "not three parts"),
-        TokenFault::HeaderEncoding => (Reason::TokenMalformed, "header encoding"),
+        TokenFault::Encoding(part, fault) => {
+            return Denial::new(Reason::TokenMalformed).because(Detail::Encoding(part, fault));
+        }
         TokenFault::HeaderJson(fault) => {
             return Denial::new(Reason::TokenMalformed).because(Detail::Json("header", fault));
         }
@@ -105,8 +107,6 @@ pub(super) fn malformed(fault: TokenFault) -> Denial {
         TokenFault::CriticalHeader => (Reason::CriticalHeader, "crit"),
         TokenFault::Encrypted => (Reason::TokenMalformed, "encrypted"),
         TokenFault::Nested => (Reason::TokenMalformed, "nested"),
-        TokenFault::PayloadEncoding => (Reason::TokenMalformed, "payload encoding"),
-        TokenFault::SignatureEncoding => (Reason::TokenMalformed, "signature encoding"),
     };
     Denial::new(reason).with_detail(detail)
 }

@@ -1,7 +1,7 @@
 //! The fault of a refused request, beside the reason. [`crate::account`] puts it into words.
 
 use crate::ids::{LocationId, RequiredClaimId};
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, EncodingFault};
 use crate::json::JsonError;
 use crate::time::UnixTime;
 
@@ -46,6 +46,8 @@ pub enum Detail {
         /// The number.
         periods: usize,
     },
+    /// This part of the token is not base64url, and the fault.
+    Encoding(&'static str, EncodingFault),
     /// This part of the token is not a JSON object as required.
     Json(&'static str, JsonError),
 }

@@ -7,6 +7,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::fault::EncodingFault;
+
 /// Decodes `text` to the beginning of `room`, and returns the number of bytes; `None` if it is not base64url,
 /// or if there is no room.
 // Not inlined, because the module would contain it three times.
@@ -18,6 +20,18 @@ pub(super) fn decode(text: &[u8], room: &mut [u8]) -> Option<usize> {
     let start = 0_usize;
     let end = URL_SAFE_NO_PAD.decode_slice(text, room).ok()?;
     start.checked_add(end)
+}
+
+/// The first fault of a text that is not base64url.
+#[cold]
+pub(super) fn fault(text: &[u8]) -> EncodingFault {
+    let mut faults = text.iter().filter_map(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => None,
+        b'=' => Some(EncodingFault::Padding),
+        b'+' | b'/' => Some(EncodingFault::Standard),
+        _ => Some(EncodingFault::Character),
+    });
+    faults.next().unwrap_or(EncodingFault::End)
 }
 
 /// tests/instructions.rs tests this code in the module.

@@ -12,8 +12,8 @@ use crate::json::JsonError;
 pub enum TokenFault {
     /// Not three parts with two periods between them.
     Parts,
-    /// The header is not base64url.
-    HeaderEncoding,
+    /// This part is not base64url, and the fault.
+    Encoding(&'static str, EncodingFault),
     /// The header is not one strict JSON object.
     HeaderJson(JsonError),
     /// The named header member has the wrong type.
@@ -29,30 +29,52 @@ pub enum TokenFault {
     /// The payload is another token ([RFC 7519 section
     /// 5.2](https://www.rfc-editor.org/rfc/rfc7519#section-5.2)).
     Nested,
-    /// The payload is not base64url.
-    PayloadEncoding,
-    /// The signature is not base64url.
-    SignatureEncoding,
 }
 
 impl fmt::Display for TokenFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Parts => formatter.write_str("the token is not three parts"),
-            Self::HeaderEncoding => formatter.write_str("the header is not base64url"),
+            Self::Encoding(part, fault) => {
+                write!(formatter, "the {part} is not base64url: {}", fault.phrase())
+            }
             Self::HeaderJson(fault) => write!(formatter, "the header is faulty: {fault}"),
             Self::HeaderMember(name) => write!(formatter, "the header member {name} is of a wrong type"),
             Self::AlgorithmMissing => formatter.write_str("the header has no alg"),
             Self::CriticalHeader => formatter.write_str("the header asks for an unknown extension"),
             Self::Encrypted => formatter.write_str("the token is encrypted"),
             Self::Nested => formatter.write_str("the token holds another token"),
-            Self::PayloadEncoding => formatter.write_str("the payload is not base64url"),
-            Self::SignatureEncoding => formatter.write_str("the signature is not base64url"),
         }
     }
 }
 
 impl std::error::Error for TokenFault {}
+
+/// The reason for which a text is not base64url.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EncodingFault {
+    /// It has `=`.
+    Padding,
+    /// It has a character of base64 that base64url does not have.
+    Standard,
+    /// It has a character of neither.
+    Character,
+    /// Its length is impossible, or its last character has bits that no byte takes.
+    End,
+}
+
+impl EncodingFault {
+    /// The fault as a phrase.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Padding => "padding with =",
+            Self::Standard => "+ or /, as in base64",
+            Self::Character => "an unknown character",
+            Self::End => "cut off or changed",
+        }
+    }
+}
 
 /// The reason for which the filter does not use a member of a key set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -24,7 +24,7 @@ impl<'a> UnverifiedJwt<'a> {
     ///
     /// # Errors
     ///
-    /// [`TokenFault::Parts`], [`TokenFault::Encrypted`] and the three `…Encoding` faults.
+    /// [`TokenFault::Parts`], [`TokenFault::Encrypted`] and [`TokenFault::Encoding`].
     /// [`UnverifiedJwt::header`] reads the content of the header.
     pub fn decode(token: &'a [u8]) -> Result<Self, TokenFault> {
         let (header, rest) = at_period(token).ok_or(TokenFault::Parts)?;
@@ -45,14 +45,21 @@ impl<'a> UnverifiedJwt<'a> {
         // Never more than the length of the token: one allocation holds all three parts.
         let mut decoded = vec![0; token.len()];
         let mut end = 0;
-        let mut append = |text: &[u8]| {
-            let room = decoded.get_mut(end..)?;
-            end = end.saturating_add(base64url::decode(text, room)?);
-            Some(end)
+        let mut append = |part: &'static str, text: &'a [u8]| {
+            let room = decoded.get_mut(end..).unwrap_or_default();
+            let length = base64url::decode(text, room).ok_or((part, text))?;
+            end = end.saturating_add(length);
+            Ok(end)
         };
-        let payload_start = append(header).ok_or(TokenFault::HeaderEncoding)?;
-        let signature_start = append(payload).ok_or(TokenFault::PayloadEncoding)?;
-        let end = append(signature).ok_or(TokenFault::SignatureEncoding)?;
+        let mut append_all = || {
+            Ok([
+                append("header", header)?,
+                append("payload", payload)?,
+                append("signature", signature)?,
+            ])
+        };
+        let [payload_start, signature_start, end] =
+            append_all().map_err(|(part, text)| TokenFault::Encoding(part, base64url::fault(text)))?;
         decoded.truncate(end);
         Ok(Self {
             signing_input,
@@ -128,7 +135,7 @@ impl fmt::Debug for UnverifiedJwt<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::Algorithm;
+    use crate::jose::{Algorithm, EncodingFault};
     use crate::json::JsonError;
 
     #[test]
@@ -179,17 +186,27 @@ mod tests {
     fn base64url_is_strict_in_every_part() {
         // Padding, the other alphabet, white space, stray bits (e31 is e30 with one), an impossible length,
         // no ASCII.
-        for part in [
-            "e30=", "e3+0", "e3/0", "e3 0", "e30\n", "e31", "e", "e30e3", "é30",
+        use EncodingFault::{Character, End, Padding, Standard};
+        for (part, fault) in [
+            ("e30=", Padding),
+            ("e3+0", Standard),
+            ("e3/=", Standard),
+            ("e3 0", Character),
+            ("e30\n", Character),
+            ("e30%3D", Character),
+            ("é30", Character),
+            ("e31", End),
+            ("e", End),
+            ("e30e3", End),
         ] {
-            for (token, fault) in [
-                (format!("{part}.e30.e30"), TokenFault::HeaderEncoding),
-                (format!("e30.{part}.e30"), TokenFault::PayloadEncoding),
-                (format!("e30.e30.{part}"), TokenFault::SignatureEncoding),
+            for (token, name) in [
+                (format!("{part}.e30.e30"), "header"),
+                (format!("e30.{part}.e30"), "payload"),
+                (format!("e30.e30.{part}"), "signature"),
             ] {
                 assert_eq!(
                     UnverifiedJwt::decode(token.as_bytes()).unwrap_err(),
-                    fault,
+                    TokenFault::Encoding(name, fault),
                     "{token}"
                 );
             }
@@ -200,15 +217,13 @@ mod tests {
     fn every_fault_reads_as_a_phrase() {
         for fault in [
             TokenFault::Parts,
-            TokenFault::HeaderEncoding,
+            TokenFault::Encoding("header", EncodingFault::Padding),
             TokenFault::HeaderJson(JsonError::TooDeep),
             TokenFault::HeaderMember("kid"),
             TokenFault::AlgorithmMissing,
             TokenFault::CriticalHeader,
             TokenFault::Encrypted,
             TokenFault::Nested,
-            TokenFault::PayloadEncoding,
-            TokenFault::SignatureEncoding,
         ] {
             let text = fault.to_string();
             assert!(text.starts_with("the ") && !text.ends_with('.'), "{text}");

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::claims::{ClaimPath, Decimal, VerifiedJwt, scalar_text};
-use crate::denial::Shortfall;
+use crate::denial::{Cause, Shortfall};
 use crate::ids::{ConditionId, FieldId, ScopesId};
 use crate::json::{Json, Kind};
 use crate::pattern::Effort;
@@ -212,17 +212,12 @@ impl Authorization {
         if let Some(scopes) = &self.scopes {
             scopes.check(jwt, effort)?;
         }
-        match self
-            .conditions
-            .iter()
-            .find(|(_, condition)| !condition.holds(jwt, request, effort))
-        {
-            Some((id, condition)) => Err(Shortfall::Condition {
-                id: *id,
-                is_absent: matches!(condition, Condition::Claim(one) if one.value(jwt).is_none()),
-            }),
-            None => Ok(()),
+        for (id, condition) in &self.conditions {
+            if let Err(cause) = condition.check(jwt, request, effort) {
+                return Err(Shortfall::Condition { id: *id, cause });
+            }
         }
+        Ok(())
     }
 }
 
@@ -268,12 +263,14 @@ impl Scopes {
 }
 
 impl Condition {
-    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> bool {
+    fn check(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> Result<(), Cause> {
         match self {
-            Self::Any(conditions) => conditions
-                .iter()
-                .any(|condition| condition.holds(jwt, request, effort)),
-            Self::Claim(condition) => condition.holds(jwt, request, effort),
+            Self::Any(conditions) => {
+                let mut all = conditions.iter();
+                let holds = all.any(|condition| condition.check(jwt, request, effort).is_ok());
+                holds.then_some(()).ok_or(Cause::Value)
+            }
+            Self::Claim(condition) => condition.check(jwt, request, effort),
         }
     }
 }
@@ -283,19 +280,17 @@ impl ClaimCondition {
         jwt.claim(&self.claim).filter(|claim| claim.kind() != Kind::Null)
     }
 
-    fn holds(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> bool {
+    fn check(&self, jwt: &VerifiedJwt<'_>, request: &RequestHead, effort: &mut Effort) -> Result<(), Cause> {
         let claim = self.value(jwt);
         if let Some(claim) = claim
             && effort.spend(claim.text().len()).is_none()
         {
-            return false;
+            return Err(Cause::TooMuch);
         }
         let holds = match (&self.test, claim) {
             (ClaimTest::Exists(wanted), claim) => claim.is_some() == *wanted,
             (ClaimTest::Request(part), claim) => {
-                let Some(value) = part.value(request) else {
-                    return false;
-                };
+                let value = part.value(request)?;
                 claim
                     .into_iter()
                     .flat_map(elements)
@@ -306,7 +301,7 @@ impl ClaimCondition {
             (ClaimTest::AnyOf(wanted), Some(claim)) => {
                 let elements = elements(claim);
                 if spend_pairs(effort, claim, &elements, wanted).is_none() {
-                    return false;
+                    return Err(Cause::TooMuch);
                 }
                 elements.iter().any(|element| wanted.each(*element, |_| true))
             }
@@ -314,7 +309,7 @@ impl ClaimCondition {
                 // A single text does not count as a list of one, so that a condition can distinguish them.
                 let elements = claim.as_array().unwrap_or_default();
                 if spend_pairs(effort, claim, &elements, wanted).is_none() {
-                    return false;
+                    return Err(Cause::TooMuch);
                 }
                 let mut found = vec![false; wanted.len()];
                 for element in elements {
@@ -344,12 +339,19 @@ impl ClaimCondition {
                     found == Some(true)
                 });
                 if is_unknown {
-                    return false;
+                    return Err(Cause::TooMuch);
                 }
                 found
             }
         };
-        holds != self.invert
+        if holds != self.invert {
+            return Ok(());
+        }
+        Err(match (&self.test, claim) {
+            (_, None) => Cause::ClaimAbsent,
+            (ClaimTest::AllOf(_), Some(claim)) if claim.kind() != Kind::Array => Cause::NotAList,
+            _ => Cause::Value,
+        })
     }
 }
 
@@ -393,30 +395,36 @@ fn is_same_number(one: &str, other: &str) -> bool {
 }
 
 impl RequestPart {
-    /// The part of the request; `None` if it is absent or ambiguous.
-    fn value<'r>(&self, request: &'r RequestHead) -> Option<Cow<'r, [u8]>> {
+    /// The part of the request, unless it is absent or ambiguous.
+    fn value<'r>(&self, request: &'r RequestHead) -> Result<Cow<'r, [u8]>, Cause> {
         match self {
             Self::Path { field, template } => {
-                let path = RequestPath::new(request.first(*field)?);
-                // If servers interpret a path differently, its tenant is not certain.
-                if !path.is_canonical() {
-                    return None;
-                }
+                let path = RequestPath::new(request.first(*field).unwrap_or_default());
                 let value = template.variable(path.bytes());
                 let is_it = |interpretation: &Vec<u8>| template.variable(interpretation) == value;
-                let is_sure = path.interpretations()?.iter().all(is_it);
-                value.filter(|_| is_sure).map(Cow::Owned)
+                // If servers interpret a path differently, its tenant is not certain.
+                let is_sure = || path.interpretations().is_some_and(|all| all.iter().all(is_it));
+                if !path.is_canonical() || !is_sure() {
+                    return Err(Cause::RequestAmbiguous);
+                }
+                value.map(Cow::Owned).ok_or(Cause::RequestAbsent)
             }
             Self::Field { field, is_host } => {
                 let mut values = request.all(*field);
                 // Spaces around a value are not a part of it (RFC 9110 section 5.5).
-                let value = values.next()?.trim_ascii();
-                // The upstream may use any of several values.
-                if values.next().is_some() || value.is_empty() {
-                    return None;
+                let value = values.next().unwrap_or_default().trim_ascii();
+                if value.is_empty() {
+                    return Err(Cause::RequestAbsent);
                 }
-                Some(match is_host {
-                    true => Cow::Owned(request.authority(*field)?.host().into_owned()),
+                // The upstream may use any of several values.
+                if values.next().is_some() {
+                    return Err(Cause::RequestAmbiguous);
+                }
+                Ok(match is_host {
+                    true => {
+                        let authority = request.authority(*field).ok_or(Cause::RequestAmbiguous)?;
+                        Cow::Owned(authority.host().into_owned())
+                    }
                     false => Cow::Borrowed(value),
                 })
             }

@@ -112,6 +112,15 @@ pub fn detailed() -> Value {
              "authorize": {"scopes": {"all": ["orders:read", "orders:write"]}}},
             {"match": {"prefix": "/admin"}, "requires": {"provider_name": "corp"},
              "authorize": {"claims": [{"claim_name": "role", "equals": "admin"}]}},
+            {"match": {"prefix": "/tenants"}, "requires": {"provider_name": "corp"},
+             "authorize": {"claims": [{
+                 "claim_name": "tenant",
+                 "equals_request": {"path_template": "/tenants/{tenant}/orders/**", "variable": "tenant"},
+             }]}},
+            {"match": {"prefix": "/header"}, "requires": {"provider_name": "corp"},
+             "authorize": {"claims": [{"claim_name": "tenant", "equals_request": {"header": "x-tenant"}}]}},
+            {"match": {"prefix": "/groups"}, "requires": {"provider_name": "corp"},
+             "authorize": {"claims": [{"claim_name": "groups", "all_of": ["a", "b"]}]}},
             {"match": {"prefix": "/third"}, "requires": {"provider_name": "third"}},
             {"match": {"prefix": "/any"}, "requires": {"requires_any": {"requirements": [
                 {"provider_name": "corp"}, {"provider_name": "tenants"},
@@ -142,6 +151,12 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
         let token = good().mint();
         of(token.get(..token.len() - by).unwrap_or_default().to_owned())
     };
+    let spelt = |spell: fn([&str; 3]) -> String| {
+        let token = good().mint();
+        let parts: Vec<&str> = token.split('.').collect();
+        of(spell(parts.try_into().expect("three parts")))
+    };
+    let tenant = |path: &str| get(path).bearer(&good().claim("tenant", "a").mint());
     vec![
         (get("/orders"), "token_missing", places),
         (get("/new"), "token_missing", places),
@@ -193,7 +208,45 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
             "token_malformed",
             "not three parts: 7 bytes with 3 periods",
         ),
-        (cut(1), "token_malformed", "signature encoding"),
+        (
+            cut(1),
+            "token_malformed",
+            "signature encoding: cut off or changed",
+        ),
+        (
+            spelt(|[header, payload, signature]| format!("{header}.{payload}.{signature}==")),
+            "token_malformed",
+            "signature encoding: padding with =",
+        ),
+        (
+            spelt(|[header, payload, signature]| {
+                // The last character has other bits that a decoder would lose.
+                let end = if signature.ends_with('B') { 'C' } else { 'B' };
+                format!("{header}.{payload}.{}{end}", &signature[..signature.len() - 1])
+            }),
+            "token_malformed",
+            "signature encoding: cut off or changed",
+        ),
+        (
+            spelt(|[header, payload, signature]| format!("{header}.{payload}.+{}", &signature[1..])),
+            "token_malformed",
+            "signature encoding: + or /, as in base64",
+        ),
+        (
+            spelt(|[header, payload, signature]| format!("{header}.{payload}.{signature}%3D%3D")),
+            "token_malformed",
+            "signature encoding: an unknown character",
+        ),
+        (
+            spelt(|[header, payload, signature]| format!("{header}==.{payload}.{signature}")),
+            "token_malformed",
+            "header encoding: padding with =",
+        ),
+        (
+            spelt(|[header, payload, signature]| format!("{header}.{payload}/A=.{signature}")),
+            "token_malformed",
+            "payload encoding: + or /, as in base64",
+        ),
         (
             cut(2),
             "signature_invalid",
@@ -367,6 +420,46 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
             get("/admin").bearer(&good().claim("role", serde_json::Value::Null).mint()),
             "claim_rejected",
             "rules[3].authorize.claims[0]: the token has no such claim",
+        ),
+        (
+            tenant("/tenants/b/orders/1"),
+            "claim_rejected",
+            "rules[4].authorize.claims[0]",
+        ),
+        (
+            tenant("/tenants/a"),
+            "claim_rejected",
+            "rules[4].authorize.claims[0]: the request has no such value",
+        ),
+        (
+            tenant("/tenants/a/orders/../orders"),
+            "claim_rejected",
+            "rules[4].authorize.claims[0]: the request's value is ambiguous; the path is not canonical",
+        ),
+        (
+            get("/tenants/a/orders/1").bearer(&good().mint()),
+            "claim_rejected",
+            "rules[4].authorize.claims[0]: the token has no such claim",
+        ),
+        (
+            tenant("/header"),
+            "claim_rejected",
+            "rules[5].authorize.claims[0]: the request has no such value",
+        ),
+        (
+            tenant("/header").header("x-tenant", "a").header("x-tenant", "b"),
+            "claim_rejected",
+            "rules[5].authorize.claims[0]: the request's value is ambiguous",
+        ),
+        (
+            tenant("/header").header("x-tenant", "b"),
+            "claim_rejected",
+            "rules[5].authorize.claims[0]",
+        ),
+        (
+            get("/groups").bearer(&good().claim("groups", "a b").mint()),
+            "claim_rejected",
+            "rules[6].authorize.claims[0]: the claim is not a list",
         ),
     ]
 }
