@@ -4,12 +4,15 @@
 //! the algorithm, the audience. For four issuers it knows the claims that they publish. A cluster with TLS
 //! keeps TLS: Envoy checks the server's name as before, but with an authority that the stand-in makes.
 
+mod demands;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use self::demands::{Demands, audiences_of_requirements};
 use crate::bootstrap::{socket_address, static_cluster};
 use crate::certificates::Authority;
 use crate::envoy::load_yaml;
@@ -46,7 +49,12 @@ pub struct Provider {
     pub algorithm: Algorithm,
     token_type: String,
     claims: Map<String, Value>,
+    lifetime: i64,
+    unmet: Vec<String>,
 }
+
+/// The route metadata in which Envoy Gateway names the clusters of extension backends, by alias.
+const EXTENSION_BACKENDS: &str = "gateway.envoyproxy.io/extension-backends";
 
 /// The URL of the issuer's document or keys.
 struct Source {
@@ -70,7 +78,9 @@ impl StandIns {
     ) -> Result<Self, String> {
         let named = |error: String| format!("{}: {error}", path.display());
         let mut bootstrap = load(path)?;
-        let configs = take_over_filters(&mut bootstrap);
+        let mut configs = take_over_filters(&mut bootstrap);
+        let backends = name_backends(&mut configs, &bootstrap);
+        map_backends(&mut bootstrap, &backends);
         if configs.is_empty() {
             return Err(named(
                 "no Wasm filter in it has `providers` in its configuration, so there is nothing to run"
@@ -94,7 +104,9 @@ impl StandIns {
                 .flatten()
             {
                 let Some(source) = source(provider) else { continue };
-                stand_ins.play(name, provider, &source, &mut key).map_err(named)?;
+                stand_ins
+                    .play(config, name, provider, &source, &mut key)
+                    .map_err(named)?;
                 for cluster in clusters_of(provider) {
                     hosts.entry(cluster).or_default().insert(source.host.clone());
                 }
@@ -136,12 +148,13 @@ impl StandIns {
     /// Publishes the documents of the provider's issuer.
     fn play(
         &mut self,
+        config: &Value,
         name: &str,
         provider: &Value,
         source: &Source,
         key: &mut impl FnMut(Algorithm) -> Result<SigningKey, String>,
     ) -> Result<(), String> {
-        let played = Provider::read(name, provider, source)?;
+        let played = Provider::read(config, name, provider, source)?;
         let keys = Answer::json(&jwks(&[&key(played.algorithm)?])).cache_control("max-age=600");
         for cluster in clusters_of(provider) {
             let issuer = self.issuers.entry(cluster).or_insert_with(Issuer::start);
@@ -244,35 +257,60 @@ impl StandIns {
 }
 
 impl Provider {
-    /// Finds the providers of a configuration, without starting anything.
+    /// Finds the provider with this name, or the first one, without starting anything.
     ///
     /// # Errors
-    /// Says which provider has an algorithm that no stand-in signs with.
-    pub fn all_of(path: &Path) -> Result<Vec<Self>, String> {
-        let mut found = Vec::new();
-        for config in take_over_filters(&mut load(path)?) {
-            for (name, provider) in member(&config, "providers")
-                .and_then(Value::as_object)
-                .into_iter()
-                .flatten()
-            {
-                if let Some(source) = source(provider) {
-                    found.push(Self::read(name, provider, &source)?);
+    /// Says why no stand-in signs tokens of the provider.
+    pub fn find(path: &Path, wanted: Option<&str>) -> Result<Self, String> {
+        let named = |error: &str| format!("{}: {error}", path.display());
+        let mut bootstrap = load(path)?;
+        let mut configs = take_over_filters(&mut bootstrap);
+        name_backends(&mut configs, &bootstrap);
+        let mut others = Vec::new();
+        for config in &configs {
+            let providers = member(config, "providers").and_then(Value::as_object);
+            for (name, provider) in providers.into_iter().flatten() {
+                let source = source(provider);
+                match (source, wanted.is_none_or(|wanted| wanted == name)) {
+                    (Some(source), true) => {
+                        return Self::read(config, name, provider, &source).map_err(|error| named(&error));
+                    }
+                    (None, true) if wanted.is_some() => {
+                        return Err(named(&format!(
+                            "no provider {name} that fetches its keys: those of this one are in `local_jwks`, so \
+                             that only the owner of their private keys has tokens for it"
+                        )));
+                    }
+                    _ => others.push(name.as_str()),
                 }
             }
         }
-        Ok(found)
+        Err(named(&format!(
+            "no provider {} that fetches its keys; there are {others:?}",
+            wanted.unwrap_or("of any name")
+        )))
     }
 
-    /// A token as the issuer signs it, for an hour.
+    /// The conditions of the configuration that a token of this provider may fail, by their places. They
+    /// depend on the request or on a pattern, or contradict others.
+    pub fn unmet(&self) -> &[String] {
+        &self.unmet
+    }
+
+    /// How many seconds its tokens are valid.
+    pub fn lifetime(&self) -> i64 {
+        self.lifetime
+    }
+
+    /// A token as the issuer signs it.
     pub fn token(&self, key: &SigningKey) -> Token {
         Token::new(key)
             .header("typ", self.token_type.as_str())
             .claims(self.claims.clone().into())
-            .expires_in(3600)
+            .expires_in(self.lifetime)
     }
 
-    fn read(name: &str, provider: &Value, source: &Source) -> Result<Self, String> {
+    fn read(config: &Value, name: &str, provider: &Value, source: &Source) -> Result<Self, String> {
         let template = spellings(provider).next().unwrap_or_default();
         let known = Published::of(template, &source.path);
         let allowed: Vec<&str> = strings(provider, "algorithms").collect();
@@ -292,13 +330,17 @@ impl Provider {
             claims.insert(claim.as_str().unwrap_or(segment).into(), "tenant-1".into());
         }
         claims.insert("iss".into(), issuer.clone().into());
-        match strings(provider, "audiences").next() {
-            None | Some("*") => {}
-            Some(audience) if known.lists_audiences => {
-                claims.insert("aud".into(), json!([audience]));
+        let mut audiences: Vec<&str> = strings(provider, "audiences").take(1).collect();
+        audiences_of_requirements(config, name, &mut audiences);
+        audiences.retain(|audience| *audience != "*");
+        audiences.dedup();
+        match audiences.as_slice() {
+            [] => {}
+            [audience] if !known.lists_audiences => {
+                claims.insert("aud".into(), (*audience).into());
             }
-            Some(audience) => {
-                claims.insert("aud".into(), audience.into());
+            _ => {
+                claims.insert("aud".into(), json!(audiences));
             }
         }
         let has_profile = member(provider, "profile").is_some();
@@ -308,6 +350,22 @@ impl Provider {
         for claim in strings(provider, "required_claims") {
             claims.entry(claim).or_insert_with(|| "demo".into());
         }
+        let mut unmet = Demands::of(config, name, provider).meet(&mut claims);
+        let binding = member(provider, "binding");
+        if binding
+            .and_then(|binding| member(binding, "mtls"))
+            .is_some_and(|mtls| mtls == "required")
+        {
+            unmet.push(format!("providers.{name}.binding.mtls"));
+        }
+        let dpop = binding.and_then(|binding| member(binding, "dpop"));
+        if dpop
+            .and_then(|dpop| member(dpop, "required"))
+            .is_some_and(|required| required == true)
+        {
+            unmet.push(format!("providers.{name}.binding.dpop"));
+        }
+        let longest = member(provider, "max_lifetime").and_then(seconds);
         let token_type = match strings(provider, "token_types").next() {
             Some(token_type) => token_type,
             None if has_profile => "at+jwt",
@@ -324,6 +382,8 @@ impl Provider {
             algorithm,
             token_type: token_type.to_owned(),
             claims,
+            lifetime: longest.map_or(3600, |longest| longest.min(3600)),
+            unmet,
         })
     }
 }
@@ -432,15 +492,121 @@ fn member<'v>(object: &'v Value, name: &str) -> Option<&'v Value> {
     object.get(name).or_else(|| object.get(camel.as_str()))
 }
 
+/// The texts of a list; one text is a list of one.
 fn strings<'v>(object: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
-    let list = member(object, name).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str)
+    let value = member(object, name);
+    let list = value.and_then(Value::as_array).into_iter().flatten();
+    value.into_iter().chain(list).filter_map(Value::as_str)
 }
 
 /// The possible values of `iss`: `issuer` is one text or a list.
 fn spellings(provider: &Value) -> impl Iterator<Item = &str> {
-    let one = member(provider, "issuer").and_then(Value::as_str);
-    one.into_iter().chain(strings(provider, "issuer"))
+    strings(provider, "issuer")
+}
+
+/// A duration in whole seconds.
+fn seconds(duration: &Value) -> Option<i64> {
+    let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
+    let whole = |seconds: f64| seconds as i64;
+    if let Some(number) = duration
+        .as_f64()
+        .or_else(|| duration.get("seconds").and_then(number))
+    {
+        return Some(whole(number));
+    }
+    let text = duration.as_str()?;
+    let (value, unit) = text.split_at(text.find(|letter: char| letter.is_ascii_alphabetic())?);
+    let unit = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    Some(whole(value.parse::<f64>().ok()? * unit))
+}
+
+/// The cluster of each extension backend. In the configurations, a cluster `{backend: <alias>}` becomes the
+/// name that the metadata of a route gives for the alias, or else the alias itself.
+fn name_backends(configs: &mut [Value], bootstrap: &Value) -> BTreeMap<String, String> {
+    let mut known = BTreeMap::new();
+    each_object(bootstrap, &mut |object| {
+        let named = object.get(EXTENSION_BACKENDS).and_then(Value::as_object);
+        for (alias, cluster) in named.into_iter().flatten() {
+            if let Some(cluster) = cluster.as_str() {
+                known.entry(alias.clone()).or_insert_with(|| cluster.to_owned());
+            }
+        }
+    });
+    let mut used = BTreeMap::new();
+    for config in configs {
+        name_clusters(config, &mut |alias| {
+            let cluster = known.get(alias).cloned().unwrap_or_else(|| alias.to_owned());
+            used.insert(alias.to_owned(), cluster.clone());
+            cluster
+        });
+    }
+    used
+}
+
+fn name_clusters(value: &mut Value, name: &mut impl FnMut(&str) -> String) {
+    match value {
+        Value::Object(members) => {
+            let only = members.get("backend").and_then(Value::as_str);
+            if let Some(alias) = only.filter(|_| members.len() == 1) {
+                *value = name(alias).into();
+                return;
+            }
+            members
+                .values_mut()
+                .for_each(|member| name_clusters(member, name));
+        }
+        Value::Array(elements) => elements
+            .iter_mut()
+            .for_each(|element| name_clusters(element, name)),
+        _ => {}
+    }
+}
+
+fn each_object(value: &Value, visit: &mut impl FnMut(&Map<String, Value>)) {
+    match value {
+        Value::Object(members) => {
+            visit(members);
+            members.values().for_each(|member| each_object(member, visit));
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| each_object(element, visit)),
+        _ => {}
+    }
+}
+
+/// Gives each route the clusters of the backends that its metadata does not name, as Envoy Gateway does.
+fn map_backends(value: &mut Value, backends: &BTreeMap<String, String>) {
+    if backends.is_empty() {
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            let hosts = members.get_mut("virtual_hosts").and_then(Value::as_array_mut);
+            for host in hosts.into_iter().flatten() {
+                for route in host["routes"].as_array_mut().into_iter().flatten() {
+                    let named = &mut route["metadata"]["filter_metadata"][EXTENSION_BACKENDS];
+                    for (alias, cluster) in backends {
+                        if named.get(alias).is_none() {
+                            named[alias] = cluster.as_str().into();
+                        }
+                    }
+                }
+            }
+            members
+                .values_mut()
+                .for_each(|member| map_backends(member, backends));
+        }
+        Value::Array(elements) => elements
+            .iter_mut()
+            .for_each(|element| map_backends(element, backends)),
+        _ => {}
+    }
 }
 
 /// The `issuer` that the filter expects in the discovery document.

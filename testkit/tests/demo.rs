@@ -193,6 +193,122 @@ fn a_configuration_of_the_filter_alone_runs_whatever_its_providers_are_called() 
     assert!(String::from_utf8_lossy(&none.stderr).contains("no provider local that fetches its keys"));
 }
 
+const BEHIND_BACKENDS: &str = r#"
+providers:
+  blue:
+    issuer: https://blue.example
+    audiences: a
+    discovery: {cluster: {backend: blue-idp}, clusters: {keys.example: {backend: blue-keys}}}
+  red:
+    issuer: [https://red.example, red.example]
+    audiences: ["*"]
+    max_lifetime: 2m
+    remote_jwks: {http_uri: {uri: "https://red.example/keys", cluster: {backend: red.idp}, timeout: 5s}}
+"#;
+
+#[test]
+fn the_keys_behind_an_extension_backend_are_there_without_envoy_gateway() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("filter.yaml");
+    fs::write(&config, BEHIND_BACKENDS).expect("written");
+    let run = Run::start(dir.path(), &config);
+    let client = run.client("main");
+    for provider in ["blue", "red"] {
+        let token = token_for(dir.path(), &config, provider);
+        let response = client.request(Request::get("/x").bearer(&token));
+        assert_eq!(response.status, 200, "{provider}: {}", response.text());
+    }
+}
+
+#[test]
+fn a_backend_that_a_route_of_the_configuration_names_leads_to_its_cluster() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shipped =
+        fs::read_to_string(testkit::workspace_root().join("envoy/issuers/logto.yaml")).expect("a file");
+    let text = shipped
+        .replace("cluster: logto\n", "cluster: {backend: idp}\n")
+        .replace(
+            "discovery: {cluster: logto",
+            "discovery: {cluster: {backend: idp}",
+        );
+    let routed = text.replacen(
+        "- match: {prefix: /}\n",
+        "- match: {prefix: /}\n                metadata: {filter_metadata: \
+         {gateway.envoyproxy.io/extension-backends: {idp: logto}}}\n",
+        1,
+    );
+    assert!(text != shipped && routed.contains("{idp: logto}"), "{routed}");
+    let config = dir.path().join("envoy.yaml");
+    fs::write(&config, routed).expect("written");
+    let run = Run::start(dir.path(), &config);
+    let token = token_for(dir.path(), &config, "logto");
+    let response = run.client("main").request(Request::get("/api").bearer(&token));
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert!(
+        !run.lines.iter().any(|line| line.contains("it is added")),
+        "{:?}",
+        run.lines
+    );
+}
+
+const WITH_CONDITIONS: &str = r#"
+providers:
+  corp:
+    issuer: https://corp.example
+    audiences: [api, other]
+    discovery: {cluster: corp}
+    subjects: {prefix: "service:"}
+    required_claims: [org]
+    max_lifetime: {seconds: 300}
+    authorize:
+      scopes: {all: [api.read], claim_names: [permissions]}
+      claims:
+      - {claim_name: azp, any_of: [web, app]}
+      - {claim_name: token_use, equals: access}
+      - {claim_name: email_verified, equals: true}
+      - {claim_name: nonce, exists: false}
+      - {claim_name: tier, equals: trial, invert: true}
+rules:
+- match: {prefix: /admin}
+  requires: {provider_and_audiences: {provider_name: corp, audiences: [admin]}}
+  authorize:
+    scopes: {any: [orders:write, orders:admin]}
+    claims:
+    - {claim_path: [{key: realm}, {key: "roles.all"}], all_of: [a, b]}
+    - {any: [{claim_name: level, regex: "[5-9]"}, {claim_name: group, suffix: -ops}]}
+    - {claim_name: phone, contains: "+49"}
+- match: {prefix: /tenants/}
+  requires: {provider_name: corp}
+  authorize: {claims: [{claim_name: tenant, equals_request: {path_template: "/tenants/{t}", variable: t}}]}
+- match: {prefix: /}
+  requires: {provider_name: corp}
+"#;
+
+#[test]
+fn a_token_meets_the_conditions_of_the_configuration_or_says_which_it_may_fail() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("filter.yaml");
+    fs::write(&config, WITH_CONDITIONS).expect("written");
+    let run = Run::start(dir.path(), &config);
+    let client = run.client("main");
+    let token = token_for(dir.path(), &config, "corp");
+    for path in ["/", "/admin"] {
+        let response = client.request(Request::get(path).bearer(&token));
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+    }
+    let path = config.to_str().expect("a path");
+    let output = demo(dir.path(), &["token", "--config", path, "--claim", "tenant=blue"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("rules[1].authorize.claims[0]: the token may fail"),
+        "{errors}"
+    );
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    let token = String::from_utf8_lossy(&output.stdout);
+    let response = client.request(Request::get("/tenants/blue").bearer(token.trim_end()));
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
 #[test]
 fn a_configuration_of_envoy_runs_with_its_own_names_of_everything() {
     let dir = tempfile::tempdir().expect("a directory");

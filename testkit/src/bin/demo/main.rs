@@ -79,9 +79,9 @@ struct TokenArgs {
     /// The claim `scope`, space-delimited [default: orders:read, or what the issuer publishes]
     #[arg(long)]
     scope: Option<String>,
-    /// Seconds until `exp`; negative: so long ago
-    #[arg(long, default_value_t = 3600, allow_negative_numbers = true)]
-    expires_in: i64,
+    /// Seconds until `exp`; negative: so long ago [default: 3600, or the longest that the configuration allows]
+    #[arg(long, allow_negative_numbers = true)]
+    expires_in: Option<i64>,
     /// Another claim, NAME=JSON or NAME=TEXT; may be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = parse_claim)]
     claims: Vec<(String, Value)>,
@@ -186,15 +186,18 @@ fn print_requests(envoy: &str, admin: SocketAddr, config: Option<&Path>, provide
 }
 
 fn token(key_dir: &Path, args: TokenArgs) -> Result<ExitCode, String> {
+    let mut lifetime = 3600;
     let token = match &args.config {
         Some(config) => {
-            let providers = Provider::all_of(config)?;
-            let is_wanted =
-                |provider: &&Provider| args.provider.as_ref().is_none_or(|name| *name == provider.name);
-            let provider = providers.iter().find(is_wanted).ok_or_else(|| {
-                let wanted = args.provider.as_deref().unwrap_or("of any name");
-                format!("{}: no provider {wanted} that fetches its keys", config.display())
-            })?;
+            let provider = Provider::find(config, args.provider.as_deref())?;
+            lifetime = provider.lifetime();
+            for place in provider.unmet() {
+                eprintln!(
+                    "demo: {}: {place}: the token may fail this condition, which depends on the request, on a \
+                     pattern or on the client, or contradicts another one; --claim NAME=VALUE sets a claim",
+                    config.display()
+                );
+            }
             provider.token(&key::stable_for(key_dir, provider.algorithm)?)
         }
         None => Token::new(&key::stable(key_dir)?)
@@ -209,9 +212,10 @@ fn token(key_dir: &Path, args: TokenArgs) -> Result<ExitCode, String> {
     let token = named
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
-        .fold(token.expires_in(args.expires_in), |token, (name, value)| {
-            token.claim(name, value)
-        });
+        .fold(
+            token.expires_in(args.expires_in.unwrap_or(lifetime)),
+            |token, (name, value)| token.claim(name, value),
+        );
     println!("{}", token.claims(args.claims.into_iter().collect()).mint());
     Ok(ExitCode::SUCCESS)
 }
