@@ -4,6 +4,7 @@ mod contradictions;
 pub(crate) mod covers;
 mod envoy;
 mod providers;
+mod routes;
 mod rules;
 
 use std::rc::Rc;
@@ -57,6 +58,10 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("underscores", "Envoy lets header names with underscores pass."),
     ("path-normalization", "Envoy does not normalize paths."),
     (
+        "edited-route",
+        "Envoy selects a route by a part of the request that the filter changes.",
+    ),
+    (
         "unreachable-rule",
         "An earlier rule matches every request of this rule, or no request passes its tests.",
     ),
@@ -87,6 +92,7 @@ pub(crate) fn find(found: &Found, faults: &Faults) -> Vec<Finding> {
     };
     lints.holder(found);
     lints.manager(found);
+    lints.edited_routes(found);
     lints.providers(found, faults);
     if let Some(config) = &faults.parsed {
         lints.rules(faults, config);

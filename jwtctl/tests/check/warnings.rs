@@ -324,3 +324,87 @@ mode: shadow
         assert!(has(&findings, level, code, line), "{code}: {findings:?}");
     }
 }
+
+/// A configuration of Envoy with two routes of which the second has a requirement.
+fn with_routes(matcher: &str, requirement: &str, provider: &str) -> String {
+    format!(
+        "http_filters:
+- typed_config:
+    '@type': type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+    config:
+      failure_policy: FAIL_RELOAD
+      configuration:
+        '@type': type.googleapis.com/google.protobuf.Struct
+        value:
+          providers:
+            corp: {{issuer: 'https://i.example.com', audiences: [a], discovery: {{cluster: idp}}, {provider}}}
+          requirement_map: {{admin: {{provider_name: corp}}, open: {{}}}}
+route_config:
+  virtual_hosts:
+  - name: all
+    domains: ['*']
+    routes:
+    - match: {{prefix: /, {matcher}}}
+      route: {{cluster: one}}
+    - match: {{prefix: /}}
+      route: {{cluster: other}}
+      metadata: {{filter_metadata: {{{requirement}: {{requirement_name: admin}}}}}}
+"
+    )
+}
+
+#[test]
+fn a_route_that_envoy_selects_by_something_that_the_filter_changes_is_found() {
+    let header = |name: &str| format!("headers: [{{name: {name}, present_match: true}}]");
+    let parameter = "query_parameters: [{name: access_token, present_match: true}]";
+    let claim = "claim_to_headers: [{claim_name: sub, header_name: X-Jwt-Sub}]";
+    let params = "from_params: [access_token]";
+    let cookies = "from_headers: [{name: x-tok}], from_cookies: [session]";
+    for (matcher, provider, is_found) in [
+        (header("authorization"), "", true),
+        (header("Authorization"), claim, true),
+        (header("authorization"), "forward: true", false),
+        (header("authorization"), params, false),
+        (header("x-other"), claim, false),
+        (header("x-jwt-sub"), claim, true),
+        (
+            header("x-jwt-sub"),
+            "forward: true, forward_payload_header: x-jwt-sub",
+            true,
+        ),
+        (header("x-tok"), cookies, true),
+        (header("cookie"), cookies, true),
+        (header("cookie"), params, false),
+        (
+            "cookies: [{name: session, string_match: {exact: a}}]".to_owned(),
+            cookies,
+            true,
+        ),
+        (parameter.to_owned(), params, true),
+        (parameter.to_owned(), cookies, false),
+        (
+            header("x-tok"),
+            "forward: true, prefer: header, from_headers: [{name: x-tok}], from_params: [t]",
+            true,
+        ),
+        (header(":method"), claim, false),
+    ] {
+        let text = with_routes(&matcher, "proxy-wasm-jwt", provider);
+        let found = has(&check(&text), "warning", "edited-route", 17);
+        assert_eq!(found, is_found, "{text}{:?}", check(&text));
+        let others = codes(&with_routes(&matcher, "another", provider));
+        assert!(!others.contains(&"warning edited-route".to_owned()), "{others:?}");
+        let native = text
+            .replace("envoy.extensions.filters.http.wasm.v3.Wasm", NATIVE_TYPE)
+            .replace(
+                "    config:\n      failure_policy: FAIL_RELOAD\n      configuration:",
+                "    config: {}\n    filter_config:",
+            );
+        assert!(
+            !codes(&native).contains(&"warning edited-route".to_owned()),
+            "{native}"
+        );
+    }
+}
+
+const NATIVE_TYPE: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
