@@ -163,7 +163,7 @@ impl<'a> Account<'a> {
                 let cause = match cause {
                     Cause::Value => "",
                     Cause::ClaimAbsent => ": the token has no such claim",
-                    Cause::NotAList => ": the claim is not a list",
+                    Cause::Type => ": the claim has another type",
                     Cause::RequestAbsent => ": the request has no such value",
                     Cause::RequestAmbiguous => ": the request's value is ambiguous",
                     Cause::TooMuch => ": too much work",

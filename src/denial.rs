@@ -159,8 +159,8 @@ pub enum Cause {
     Value,
     /// The token does not have the claim. A `null` counts as absent.
     ClaimAbsent,
-    /// The claim has to be a list.
-    NotAList,
+    /// The claim has another type: it is not a list, or no value in the condition has its type.
+    Type,
     /// The path does not match the template, or the request has no such header.
     RequestAbsent,
     /// Servers may find different values in the request.

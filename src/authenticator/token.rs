@@ -433,6 +433,7 @@ fn oddity(value: &[u8]) -> Option<&'static str> {
     Some(match value {
         [] | NO_TOKEN => "empty, or written so that only some servers read it",
         [b'"' | b'\'', ..] => "in quotes",
+        [b':' | b'=' | b'{' | b'%' | b'<', ..] => "does not begin as a token",
         _ if value.iter().any(u8::is_ascii_whitespace) => "white space in it",
         _ => return None,
     })

@@ -161,6 +161,15 @@ impl Scalars {
         alike.any(|(index, _)| found(index))
     }
 
+    /// Whether a value has the type of the claim, or of one of its elements.
+    fn have_type_of(&self, claim: Json<'_>) -> bool {
+        let is_alike = |element: &Json<'_>| {
+            let is_it = |other: &Scalar| other.kind() == element.kind();
+            element.kind() == Kind::String && !self.texts.0.is_empty() || self.others.iter().any(is_it)
+        };
+        elements(claim).iter().any(is_alike)
+    }
+
     fn len(&self) -> usize {
         self.texts.0.len().saturating_add(self.others.len())
     }
@@ -349,7 +358,8 @@ impl ClaimCondition {
         }
         Err(match (&self.test, claim) {
             (_, None) => Cause::ClaimAbsent,
-            (ClaimTest::AllOf(_), Some(claim)) if claim.kind() != Kind::Array => Cause::NotAList,
+            (ClaimTest::AllOf(_), Some(claim)) if claim.kind() != Kind::Array => Cause::Type,
+            (ClaimTest::AnyOf(wanted), Some(claim)) if !wanted.have_type_of(claim) => Cause::Type,
             _ => Cause::Value,
         })
     }
@@ -374,6 +384,14 @@ fn spend_pairs(effort: &mut Effort, claim: Json<'_>, elements: &[Json<'_>], want
 }
 
 impl Scalar {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Text(_) => Kind::String,
+            Self::Number(_) => Kind::Number,
+            Self::Bool(_) => Kind::Bool,
+        }
+    }
+
     fn is(&self, value: Json<'_>) -> bool {
         match self {
             Self::Text(text) => value.as_str().is_some_and(|value| *value == **text),

@@ -121,6 +121,8 @@ pub fn detailed() -> Value {
              "authorize": {"claims": [{"claim_name": "tenant", "equals_request": {"header": "x-tenant"}}]}},
             {"match": {"prefix": "/groups"}, "requires": {"provider_name": "corp"},
              "authorize": {"claims": [{"claim_name": "groups", "all_of": ["a", "b"]}]}},
+            {"match": {"prefix": "/level"}, "requires": {"provider_name": "corp"},
+             "authorize": {"claims": [{"claim_name": "level", "any_of": [5, true]}]}},
             {"match": {"prefix": "/third"}, "requires": {"provider_name": "third"}},
             {"match": {"prefix": "/any"}, "requires": {"requires_any": {"requirements": [
                 {"provider_name": "corp"}, {"provider_name": "tenants"},
@@ -267,6 +269,21 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
             of(format!("Bearer {}", good().mint())),
             "token_malformed",
             "white space in it",
+        ),
+        (
+            of(format!("=: {}", good().mint())),
+            "token_malformed",
+            "does not begin as a token",
+        ),
+        (
+            of(format!(r#"{{"access_token":"{}"}}"#, good().mint())),
+            "token_malformed",
+            "does not begin as a token",
+        ),
+        (
+            get("/orders").header("cookie", format!("session=%22{}%22", good().mint())),
+            "token_malformed",
+            "does not begin as a token",
         ),
         (
             get("/orders").header("authorization", "Bearer"),
@@ -459,7 +476,22 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
         (
             get("/groups").bearer(&good().claim("groups", "a b").mint()),
             "claim_rejected",
-            "rules[6].authorize.claims[0]: the claim is not a list",
+            "rules[6].authorize.claims[0]: the claim has another type",
+        ),
+        (
+            get("/level").bearer(&good().claim("level", "5").mint()),
+            "claim_rejected",
+            "rules[7].authorize.claims[0]: the claim has another type",
+        ),
+        (
+            get("/level").bearer(&good().claim("level", json!(["true", {"a": true}])).mint()),
+            "claim_rejected",
+            "rules[7].authorize.claims[0]: the claim has another type",
+        ),
+        (
+            get("/level").bearer(&good().claim("level", 6).mint()),
+            "claim_rejected",
+            "rules[7].authorize.claims[0]",
         ),
     ]
 }
