@@ -436,6 +436,7 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
             ":method" => FieldKind::Method,
             ":path" => FieldKind::Path,
             ":authority" => FieldKind::Authority,
+            "cookie" => FieldKind::Cookie,
             _ => FieldKind::Other,
         },
         is_owned: names.owned_headers.contains(&name),

@@ -67,7 +67,7 @@ impl<'r> Matched<'r> {
         known.unwrap_or_else(|| {
             let authority = match kind {
                 FieldKind::Authority => self.authority(field),
-                FieldKind::Method | FieldKind::Path | FieldKind::Other => None,
+                FieldKind::Method | FieldKind::Path | FieldKind::Cookie | FieldKind::Other => None,
             };
             let interpretations = Rc::new(FieldInterpretations::new(
                 self.request.all(field),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use crate::http::{Authority, is_token_byte};
+use crate::http::{Authority, is_token_byte, octet};
 use crate::pattern::Text;
 
 /// A field with more values or more elements of values may contain anything: a look at each would take
@@ -19,6 +19,8 @@ pub enum FieldKind {
     Path,
     /// `:authority`.
     Authority,
+    /// `cookie`.
+    Cookie,
     /// Any other field.
     Other,
 }
@@ -144,7 +146,7 @@ impl<'r> ValueInterpretations<'r> {
                 }
                 None => interpretations.may_be_any = true,
             },
-            FieldKind::Other => {
+            FieldKind::Cookie | FieldKind::Other => {
                 let bare = without_spaces(value);
                 interpretations.spelt = (bare.len() < value.len()).then(|| Interpretation::borrowed(bare));
                 let mut elements = value.split(|byte| *byte == b',').map(without_spaces);
@@ -156,10 +158,40 @@ impl<'r> ValueInterpretations<'r> {
                     *room = room.saturating_sub(first.len());
                     interpretations.others = first.into_iter().map(Interpretation::borrowed).collect();
                 }
+                if kind == FieldKind::Cookie {
+                    interpretations
+                        .others
+                        .push(Interpretation::owned(plain_cookies(value)));
+                }
             }
         }
         interpretations
     }
+}
+
+/// Cookies without escapes, white space and quotes: many servers drop these around names and values.
+#[inline(never)]
+fn plain_cookies(cookies: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(cookies.len());
+    let mut rest = cookies;
+    while let [first, after @ ..] = rest {
+        let (mut byte, mut next) = (*first, after);
+        if byte == b'%'
+            && let [high, low, others @ ..] = after
+            && let Some(decoded) = octet(*high, *low)
+        {
+            (byte, next) = (decoded, others);
+        }
+        rest = next;
+        if byte > b' ' && byte != b'"' {
+            plain.push(byte);
+        }
+        // As browsers write it.
+        if byte == b';' {
+            plain.push(b' ');
+        }
+    }
+    plain
 }
 
 /// Whether it is a valid method (RFC 9110 section 9.1: a token). A server may take an invalid one for any

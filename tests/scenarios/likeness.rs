@@ -52,6 +52,10 @@ pub(super) fn list() -> Vec<Scenario> {
     let missing = denied("token_missing");
     let on = |host: &str| get("/x").header("host", host);
     let of = |query: &str| get(&format!("/x?{query}"));
+    let with_cookies = |cookies: &[&str]| -> Vec<Request> {
+        let with = |cookie: &&str| get("/x").header("cookie", cookie);
+        cookies.iter().map(with).collect()
+    };
     let corp = |requests: Vec<Request>| -> Vec<Request> {
         requests
             .into_iter()
@@ -173,6 +177,33 @@ pub(super) fn list() -> Vec<Scenario> {
             )
             .request(on("other.example:8080"), forwarded()),
             on_all(&["admin.example", "Admin.example", "ADMIN.example.:80"]),
+            &missing,
+        ),
+        all(
+            all(
+                strict(
+                    "a cookie is the same however it is spelt",
+                    json!({"prefix": "/", "headers": [{"name": "cookie", "string_match": {"contains": "role=admin"}}]}),
+                ),
+                corp(with_cookies(&[
+                    "role=admin", "a=b; role=admin", "role= admin", "role =admin", "role\t=\tadmin", r#"role="admin""#,
+                    r#"role = " admin ""#, "role=%61dmin", "%72ole=admin", "a=b;role=%61d%6din;c", "a=%zz; role=%61dmin",
+                    "a=b, role = admin",
+                ])),
+                &missing,
+            ),
+            corp(with_cookies(&["role=reader", "a=role; admin=b", "role=%2561dmin", r#"a="x y"; b=%20"#])),
+            &forwarded(),
+        ),
+        all(
+            waiving(
+                "a cookie in another spelling waives no token",
+                json!({"headers": [
+                    {"name": "cookie", "string_match": {"contains": "role=admin"}, "invert_match": true},
+                ]}),
+            )
+            .request(get("/x").header("cookie", "role=reader"), forwarded()),
+            with_cookies(&["role=admin", r#"role="admin""#, "role = admin", "role=%61dmin"]),
             &missing,
         ),
         all(
