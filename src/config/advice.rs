@@ -46,10 +46,11 @@ secret clientsecret hmacsecret|remote_jwks|leave it out; the filter never accept
 leeway clockskew skew|remote_jwks|write `clock_skew_seconds: 60`
 outputclaimtoheaders claimheaders|remote_jwks|write `claim_to_headers: [{claim_name: …, header_name: …}]`
 outputpayloadtoheader|remote_jwks|write `forward_payload_header`
-forwardoriginaltoken|remote_jwks|write `forward: true`
-extractfrom fromquery query querystring|remote_jwks|write `from_headers`, `from_params` or `from_cookies`
+forwardoriginaltoken forwardtoken|remote_jwks|write `forward: true`
+extractfrom fromquery query querystring headername|remote_jwks|write `from_headers`, `from_params` or `from_cookies`
+verifyexp ignoreexpiration|remote_jwks|write `require_expiration: false`
 recomputeroute|remote_jwks|write `clear_route_cache`
-scopes scopesrequired scope roles role claims|remote_jwks|write `authorize`, here or in a rule
+scopes scopesrequired requiredscopes scope roles role claims|remote_jwks|write `authorize`, here or in a rule
 clientid azp|remote_jwks|write `audiences`, or `authorize: {claims: [{claim_name: azp, equals: …}]}`
 name|remote_jwks|leave it out: a provider's name is its key in `providers`
 tls insecureskipverify sslskipverify|remote_jwks|it belongs to the cluster's `transport_socket`
@@ -61,6 +62,7 @@ headers|cluster|the cluster's `credential_injector` adds them to each request
 uri|inline_string|to fetch keys, write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
 keys|inline_string|write the whole document as text: `inline_string: '{\"keys\": […]}'`
 paths any or anyof|prefix|write a list: `match: [{path: /a}, {prefix: /b/}]`
+domains domain|prefix|write `hosts`
 notpaths notmethods nothosts|prefix|write `not: {path: /a}`
 providers|provider_name|write `provider_name`, or `requires_any: {requirements: [{provider_name: …}]}`
 providers|requires|write `requires: {requires_any: {requirements: [{provider_name: …}]}}`
@@ -70,7 +72,7 @@ scopes scope claims roles|provider_name|write it in the rule's `authorize`, besi
 requires|provider_name|write what is in it here
 roles groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
 to when from action|requires|write `match`, `requires`, `authorize` or `deny: true`
-disabled skip auth anonymous|requires|a rule without `requires` needs no token
+disabled skip auth anonymous allow|requires|a rule without `requires` needs no token
 ";
 
 /// The advice for a field that has another name or another place here.

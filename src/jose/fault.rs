@@ -141,7 +141,7 @@ impl fmt::Display for JwkFault {
             Self::PrivateMember(name) => write!(formatter, "the key comes with its private member {name}"),
             Self::UseNotSignature => formatter.write_str("use is not sig"),
             Self::OperationsWithoutVerify => formatter.write_str("key_ops has no verify"),
-            Self::AlgorithmMismatch => formatter.write_str("alg does not fit the key"),
+            Self::AlgorithmMismatch => formatter.write_str("alg is unknown or does not fit the key"),
             Self::CertificateMalformed => formatter.write_str("the certificate cannot be read"),
             Self::CertificateMismatch => formatter.write_str("kty does not fit the certificate"),
             Self::TooManyKeys => formatter.write_str("the document has too many keys"),
@@ -266,7 +266,7 @@ impl OtherDocument {
             b'<' => Self::Html,
             _ if text.starts_with(b"-----BEGIN") => Self::Pem,
             _ if text.starts_with(b"{{") || text.starts_with(b"${") => Self::Placeholder,
-            b'/' => Self::Address,
+            b'/' if !matches!(text, [_, b'/' | b'*', ..]) => Self::Address,
             _ if text.starts_with(b"http") => Self::Address,
             _ => return None,
         })

@@ -50,7 +50,8 @@ pub(super) enum Look {
 /// The reason for which a pattern is invalid.
 pub type Fault = &'static str;
 
-const NO_LOOK_AROUND: Fault = "the flags of a group are i, m, s and U; there is no look-around";
+const NO_LOOK_AROUND: Fault =
+    "the flags of a group are i, m, s and U; there is no look-around: use `not` or `invert`";
 
 #[derive(Clone, Copy, Default)]
 struct Flags {
