@@ -75,6 +75,8 @@ mod reroutes;
 mod rotation;
 #[path = "envoy/routes.rs"]
 mod routes;
+#[path = "envoy/skipped.rs"]
+mod skipped;
 #[path = "envoy/stack.rs"]
 mod stack;
 #[path = "envoy/waiting.rs"]

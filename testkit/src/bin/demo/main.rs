@@ -79,7 +79,7 @@ struct TokenArgs {
     /// The claim `scope`, space-delimited [default: orders:read, or what the issuer publishes]
     #[arg(long)]
     scope: Option<String>,
-    /// Seconds until `exp`; negative: so long ago [default: 3600, or the longest that the configuration allows]
+    /// Seconds until `exp`; negative: so long ago [default: 3600, or less if the configuration asks for it]
     #[arg(long, allow_negative_numbers = true)]
     expires_in: Option<i64>,
     /// Another claim, NAME=JSON or NAME=TEXT; may be repeated
