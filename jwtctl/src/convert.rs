@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     }
     let mut printed = Vec::new();
     let mut map = String::new();
-    for one in converted {
+    for mut one in converted {
         let found = Found {
             file: notes.files.whole.clone(),
             holder: Holder::Bare,
@@ -89,8 +89,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
             document: Rc::new(one.config.clone()),
             manager: None,
         };
+        let faults = faults::find(&found);
+        // The rules of jwt_authn are the user's own.
+        let is_written_here = one.document.is_none() && !one.is_within_another;
+        if let Some(parsed) = faults.parsed.filter(|_| is_written_here) {
+            remove_hidden(&mut one.config, &parsed.warnings);
+        }
         // The filter's own messages about the result, at the places from which the values came.
-        for mut finding in faults::find(&found).findings {
+        for mut finding in faults.findings {
             if notes.has_fault_in(&finding.place) {
                 continue;
             }
@@ -156,6 +162,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
         print_whole(&map);
     }
     Ok(if has_errors { Outcome::Found } else { Outcome::Fine })
+}
+
+/// Removes rules and parts of rules that never apply, because earlier rules take all their requests. A
+/// conversion writes a rule for each combination, and may not see that some of them are all that there is.
+fn remove_hidden(config: &mut Node, warnings: &[String]) {
+    let hidden: Vec<&str> = warnings
+        .iter()
+        .filter_map(|warning| warning.split_once(": never matches: "))
+        .map(|(place, _)| place)
+        .collect();
+    let Value::Map(members) = &mut config.value else {
+        return;
+    };
+    let rules = members.iter_mut().find(|(key, _)| key.name == "rules");
+    let Some(Value::List(rules)) = rules.map(|(_, rules)| &mut rules.value) else {
+        return;
+    };
+    for (number, rule) in rules.iter_mut().enumerate() {
+        let Value::Map(members) = &mut rule.value else {
+            continue;
+        };
+        let matcher = members.iter_mut().find(|(key, _)| key.name == "match");
+        if let Some(Value::List(parts)) = matcher.map(|(_, matcher)| &mut matcher.value) {
+            let mut part = 0..;
+            parts.retain(|_| {
+                let place = format!("rules[{number}].match[{}]", part.next().unwrap_or_default());
+                !hidden.contains(&&*place)
+            });
+        }
+    }
+    let mut rule = 0..;
+    rules.retain(|_| !hidden.contains(&&*format!("rules[{}]", rule.next().unwrap_or_default())));
 }
 
 /// The place of the value at this path, or of the nearest one around it or in it that comes from the user's

@@ -496,3 +496,34 @@ fn a_star_within_a_path_of_istio_is_a_plain_character() {
         "{messages}"
     );
 }
+
+/// The denials of an operator of Kubernetes: one rule for each method and path that it does not name.
+#[test]
+fn no_rule_of_a_conversion_is_hidden_by_those_before_it() {
+    let token =
+        |name: &str, value: &str| json!({"key": format!("request.auth.claims[{name}]"), "values": [value]});
+    let policies = [
+        authorization_policy(
+            "ALLOW",
+            json!([
+                {"to": [{"operation": {"paths": ["/user*"], "notMethods": ["GET", "POST"]}}, {"operation": {"notPaths": ["/user*"]}}], "when": [token("role", "base")]},
+                {"to": [{"operation": {"paths": ["/user*"]}}], "when": [token("role", "base"), token("role", "user")]},
+            ]),
+        ),
+        authorization_policy(
+            "ALLOW",
+            json!([
+                {"to": [{"operation": {"paths": ["/a", "/common"], "notPaths": ["/b"]}}], "when": [token("aud", "one")]},
+                {"to": [{"operation": {"paths": ["/b", "/common"], "notPaths": ["/a"]}}], "when": [token("aud", "two")]},
+            ]),
+        ),
+    ];
+    for policy in policies {
+        let items = [request_authentication(&Keys::new()), policy];
+        let text = json!({"kind": "List", "items": items}).to_string();
+        let config = jwtctl_with(&["convert", "-"], &text);
+        assert_eq!(config.code, 0, "{}", config.err);
+        let ran = jwtctl_with(&["check", "--level", "error", "-"], &config.out);
+        assert_eq!(ran.code, 0, "{}\n{}", ran.out, config.out);
+    }
+}
