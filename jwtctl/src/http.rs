@@ -77,3 +77,21 @@ pub(crate) fn send(agent: &Agent, ask: &Ask) -> Result<Answer, NoAnswer> {
         location: header("location"),
     })
 }
+
+/// What to do about a request without an answer. Envoy checks the certificate in the same way.
+pub(crate) fn advice(why: &str) -> Option<&'static str> {
+    if !why.contains("certificate") {
+        return None;
+    }
+    Some(match () {
+        () if why.contains("expired") || why.contains("not valid yet") => {
+            "Envoy refuses this certificate too; renew it, and check the clocks of the server and of this machine"
+        }
+        () if why.contains("not valid for name") => {
+            "Envoy refuses this certificate too, if the cluster checks the name; use a host that is in the certificate"
+        }
+        () => {
+            "name the authority of the server's certificate with --ca; in Envoy, it has to be in `trusted_ca` of the cluster"
+        }
+    })
+}

@@ -120,7 +120,7 @@ fn configuration(arguments: &Arguments, found: Option<&str>) -> Value {
 }
 
 /// A cluster of Envoy that leads to a URL, and checks the server's certificate.
-fn cluster(name: &str, url: &str) -> String {
+fn cluster(name: &str, url: &str, authorities: Option<&str>) -> String {
     let host = host(url);
     let is_tls = !url.starts_with("http://");
     let port = authority(url)
@@ -139,6 +139,7 @@ fn cluster(name: &str, url: &str) -> String {
 "
     );
     if is_tls {
+        let authorities = json!(authorities.unwrap_or("/etc/ssl/certs/ca-certificates.crt"));
         let _ = write!(
             text,
             "  transport_socket:
@@ -148,7 +149,7 @@ fn cluster(name: &str, url: &str) -> String {
       sni: {host}
       common_tls_context:
         validation_context:
-          trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
+          trusted_ca: {{filename: {authorities}}}
           match_typed_subject_alt_names:
           - {{san_type: DNS, matcher: {{exact: {host}}}}}
 "
@@ -223,13 +224,7 @@ fn advice(arguments: &Arguments, fetched: &Fetch) -> Option<String> {
                     .to_owned(),
             );
         }
-        Err(NoAnswer::Failed(why)) if why.contains("certificate") => {
-            return Some(
-                "name the authority of the server's certificate with --ca; in Envoy, it has to be in `trusted_ca` of the cluster"
-                    .to_owned(),
-            );
-        }
-        Err(NoAnswer::Failed(_)) => return None,
+        Err(NoAnswer::Failed(why)) => return http::advice(why).map(str::to_owned),
     };
     let text = String::from_utf8_lossy(&answer.body);
     let theirs = || {
@@ -357,13 +352,18 @@ fn write_text(
         Some(uri) => uri,
         None => &arguments.issuer,
     };
-    write!(to, "{}", cluster(&arguments.cluster, document))?;
+    let authorities = arguments.ca.as_deref();
+    write!(to, "{}", cluster(&arguments.cluster, document, authorities))?;
     if let Some(uri) = fetched
         .jwks_uri
         .as_deref()
         .filter(|uri| authority(uri) != authority(document))
     {
-        write!(to, "{}", cluster(&format!("{}-keys", arguments.cluster), uri))?;
+        write!(
+            to,
+            "{}",
+            cluster(&format!("{}-keys", arguments.cluster), uri, authorities)
+        )?;
     }
     Ok(())
 }

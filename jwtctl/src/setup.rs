@@ -33,7 +33,7 @@ pub(crate) struct Keys {
     #[arg(long)]
     pub(crate) fetch: bool,
     /// The certificate authorities for that, in PEM, in place of this machine's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "fetch")]
     pub(crate) ca: Option<String>,
 }
 
@@ -127,10 +127,12 @@ fn with_keys(loaded: Loaded, keys: &Keys, now: UnixTime) -> Result<Loaded, Strin
             let Some(fetched) = fetched else { continue };
             match (fetched.document, fetched.fault) {
                 (Some(document), _) => given.push((name, String::from_utf8_lossy(&document).into_owned())),
-                (None, fault) => eprintln!(
-                    "jwtctl: fetching the keys of {name} failed: {}",
-                    report::printable(&fault.unwrap_or_default())
-                ),
+                (None, fault) => {
+                    let fault = report::printable(&fault.unwrap_or_default());
+                    let advice =
+                        http::advice(&fault).map_or_else(String::new, |advice| format!("; {advice}"));
+                    eprintln!("jwtctl: fetching the keys of {name} failed: {fault}{advice}");
+                }
             }
         }
     }

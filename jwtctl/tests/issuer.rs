@@ -375,7 +375,7 @@ fn serve_tls(authority: &Authority, connections: usize) -> u16 {
 fn certificates_are_checked() {
     let folder = Folder::new("issuer-tls");
     let authority = Authority::generate();
-    let port = serve_tls(&authority, 3);
+    let port = serve_tls(&authority, 4);
     let authorities = folder.write(
         "ca.pem",
         &std::fs::read_to_string(authority.pem_path()).expect("a file"),
@@ -394,4 +394,25 @@ fn certificates_are_checked() {
         &["--jwks-uri", &by_number, "--ca", &authorities],
     );
     assert_eq!(code, 1, "{found}");
+    let advice = found["advice"].to_string();
+    assert!(
+        advice.contains("use a host that is in the certificate"),
+        "{found}"
+    );
+    // The cluster of Envoy trusts the same authorities.
+    let ran = jwtctl(&[
+        "issuer",
+        "https://localhost",
+        "--jwks-uri",
+        &uri,
+        "--ca",
+        &authorities,
+    ]);
+    let trusted = format!("trusted_ca: {{filename: \"{authorities}\"}}");
+    assert!(ran.out.contains(&trusted), "{}", ran.out);
+    // Without a fetch there is nothing to check with them.
+    let config = folder.write("jwt.yaml", "providers: {a: {issuer: x}}");
+    let ran = jwtctl(&["explain", &config, "/", "--ca", &authorities]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("--fetch"), "{}", ran.err);
 }
