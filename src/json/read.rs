@@ -19,8 +19,8 @@ pub(super) fn are_distinct<T>(items: &[T], name: impl Fn(&T) -> &str) -> bool {
     if items.len() <= 16 {
         let mut rest = items;
         while let Some((item, others)) = rest.split_first() {
-            // The names of a token's claims often have the same length, and most differ in the first byte or the
-            // last. The comparison of all bytes is a call.
+            // The names of claims often have the same length, and most differ in the first byte or the last.
+            // The comparison of all bytes is a call.
             let (item, ends) = (name(item), ends(name(item)));
             if others
                 .iter()

@@ -161,8 +161,8 @@ impl HeaderFields {
             .then_some(Sorted::Spelling)
     }
 
-    /// Whether a host that has read all fields of a request, and has removed [`RequestHead::removed`], has left
-    /// no field of this name.
+    /// Whether a host that has read all fields of a request, and has removed [`RequestHead::removed`], has
+    /// left no field of this name.
     ///
     /// [`RequestHead::removed`]: super::RequestHead::removed
     #[must_use]

@@ -18,8 +18,8 @@ use crate::metadata;
 use crate::metrics::Context;
 use crate::worker::Worker;
 
-/// The call of Envoy that brings the decision has read all header fields of the request, and has removed those
-/// that only the filter may write.
+/// The call of Envoy that brings the decision has read all header fields of the request, and has removed
+/// those that only the filter may write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JustRead {
     /// The client's protocol.
