@@ -406,7 +406,8 @@ fn wrong(node: &Node, expected: &str, notes: &mut Notes) {
     );
 }
 
-/// A name without a meaning. The control plane leaves such a field out, or knows it and the conversion does not.
+/// A name without a meaning. The control plane leaves such a field out, or knows it and the conversion does
+/// not.
 fn unknown(name: &str, place: &Place, form: &'static Fields, notes: &mut Notes) {
     let known: Vec<&str> = form.all.iter().map(|(known, _)| *known).collect();
     match nearest(name, &known) {

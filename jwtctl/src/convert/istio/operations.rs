@@ -80,8 +80,8 @@ pub(super) fn operations(rule: &Node, notes: &mut Notes) -> Vec<Node> {
     all
 }
 
-/// The characters that a wildcard of Envoy's path templates takes, but for `-`: in a class, it is a range unless
-/// it is the last one.
+/// The characters that a wildcard of Envoy's path templates takes, but for `-`: in a class, it is a range
+/// unless it is the last one.
 const SEGMENT: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=";
 
 /// The paths without those below another of them: `/a/**` is for paths that begin with `/a/*`, and `/a/*` is
