@@ -469,13 +469,13 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "strict-key-documents",
-        ours: "A key document must be JSON. With a trailing comma it is unusable.",
+        ours: "A key document must be JSON. With a trailing comma or single quotes it is unusable.",
         theirs: "It reads the document.",
         why: "A document that two parsers read in different ways may have different keys for each.",
         explains: |case, aspect| {
             *aspect == Aspect::Decision
                 && case.reason() == Some("keys_unavailable")
-                && key_sets(case).any(|document| document.contains(",]"))
+                && key_sets(case).any(|document| document.contains(",]") || document.starts_with("{'"))
         },
     },
     Deviation {
@@ -494,14 +494,17 @@ pub(crate) const ALL: &[Deviation] = &[
     },
     Deviation {
         id: "certificates-as-keys",
-        ours: "The filter takes the key from the certificate (`x5c`) if a JWK has no other key material.",
-        theirs: "It skips the JWK.",
+        ours: "The filter takes the key from the certificate (`x5c`) if a JWK has no other key material. An object that maps each `kid` to PEM may contain public keys.",
+        theirs: "It skips the JWK, and reads only certificates in such an object.",
         why: "Some issuers publish keys in this form only. The certificate comes over the same connection as other keys.",
         explains: |case, aspect| {
             *aspect == Aspect::Decision
                 && matches!(case.ours, Outcome::Forwarded(_))
                 && matches!(case.theirs, Outcome::Denied { status: 401, .. })
-                && key_sets(case).any(|document| document.contains("x5c") && !document.contains("\"n\""))
+                && key_sets(case).any(|document| {
+                    document.contains("BEGIN PUBLIC KEY")
+                        || document.contains("x5c") && !document.contains("\"n\"")
+                })
         },
     },
     Deviation {

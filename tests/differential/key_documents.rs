@@ -248,6 +248,12 @@ pub(crate) fn directed() -> Vec<Trial> {
         ("white space around", format!(" \n{text}\n ")),
         ("text behind", format!("{text}x")),
         ("a trailing comma", text.replace("]}", ",]}")),
+        ("single quotes", text.replace('"', "'")),
+        ("a comment", format!("// keys\n{text}")),
+        (
+            "a public key in PEM",
+            json!({"a": idp.keys[0].public_pem()}).to_string(),
+        ),
         ("a member twice", member_twice),
         ("keys twice", format!(r#"{{"keys":[],{}"#, &text[1..])),
         (
