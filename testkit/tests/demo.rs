@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -76,6 +76,8 @@ fn tokens_are_signed_with_one_key_that_only_its_owner_may_read() {
 struct Run {
     child: Child,
     lines: Vec<String>,
+    /// Envoy writes its access log there. If the pipe were closed, SIGPIPE would end Envoy.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Drop for Run {
@@ -95,14 +97,18 @@ impl Run {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the demo runs");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
         let mut lines = Vec::new();
-        for line in output.lines() {
+        while let Some(line) = output.by_ref().lines().next() {
             let line = line.expect("text");
             let is_last = line.contains("Ctrl-C");
             lines.push(line);
             if is_last {
-                return Self { child, lines };
+                return Self {
+                    child,
+                    lines,
+                    _output: output,
+                };
             }
         }
         let mut errors = String::new();
