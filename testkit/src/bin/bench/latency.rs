@@ -21,6 +21,9 @@ pub(crate) const SIDES: [Side; 4] = [Side::None, Side::Ours, Side::Module, Side:
 const MAX_WAITED: f64 = 0.01;
 const ROUND: Duration = Duration::from_secs(1);
 
+/// The 99th percentile differs more between two seconds of one side than between two sides.
+pub(crate) const MIN_ROUNDS: usize = 60;
+
 /// The figures of all rounds.
 pub(crate) struct Latency {
     /// Requests per second.
@@ -122,12 +125,24 @@ impl Latency {
 
     /// The median of the differences in each round.
     pub(crate) fn more(&self, side: Side, other: Side, figure: impl Fn(&Quantiles) -> f64) -> f64 {
-        let differences: Vec<f64> = self
-            .rounds
+        median(&self.differences(side, other, figure))
+    }
+
+    /// The interval which contains the median of all possible rounds with a probability of 95 %. It is found
+    /// by the ranks of the differences, since these do not follow a normal distribution.
+    pub(crate) fn interval(&self, side: Side, other: Side, figure: impl Fn(&Quantiles) -> f64) -> (f64, f64) {
+        let mut differences = self.differences(side, other, figure);
+        differences.sort_by(f64::total_cmp);
+        let count = differences.len();
+        let lower = (count as f64 / 2.0 - 0.98 * (count as f64).sqrt()).max(0.0) as usize;
+        (differences[lower], differences[count - 1 - lower])
+    }
+
+    fn differences(&self, side: Side, other: Side, figure: impl Fn(&Quantiles) -> f64) -> Vec<f64> {
+        self.rounds
             .iter()
             .map(|round| figure(&round[&side]) - figure(&round[&other]))
-            .collect();
-        median(&differences)
+            .collect()
     }
 }
 

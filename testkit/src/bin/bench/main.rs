@@ -68,6 +68,7 @@ fn main() {
     if options.draw {
         return picture::redraw(&options.out);
     }
+    let _priority = stack::Priority::raise();
     let (rounds, seconds, flood) = if options.quick {
         (3, 1, 50_000)
     } else {
@@ -133,7 +134,13 @@ fn main() {
     }
     let latency = is_wanted(latency::NAME).then(|| {
         let rate = latency::half_load(&cases, &samples);
-        Latency::measure(rate, rounds * seconds as usize, &stack, &files)
+        let wanted = rounds * seconds as usize;
+        let rounds = if options.quick {
+            wanted
+        } else {
+            wanted.max(latency::MIN_ROUNDS)
+        };
+        Latency::measure(rate, rounds, &stack, &files)
     });
     drop((stack, paired));
     let memory = is_wanted(memory::NAME).then(|| memory::measure(&keys, options.flood.unwrap_or(flood)));
