@@ -168,6 +168,8 @@ fn read_json(bytes: &[u8], options: Options) -> Result<Config, Box<ConfigError>>
     }
 }
 
+// Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigError>> {
     let fields = root.fields(TopObject)?;
     let mut names = Names {
@@ -231,7 +233,6 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
 type FaultyNames = Vec<Box<str>>;
 
 /// The providers, and the names of those that could not be read.
-// Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
 #[inline(never)]
 fn read_providers(
     fields: &Fields<'_, TopObject>,
@@ -341,6 +342,7 @@ fn read_policy(
 }
 
 /// If any rule is enforced, the upstream trusts the claim headers.
+#[inline(never)]
 fn read_changes_nothing(fields: &Fields<'_, TopObject>, policy: &Policy) -> Result<bool, Box<ConfigError>> {
     let changes_nothing = fields.value(TopObject::shadow_changes_nothing)?;
     match fields.get(TopObject::shadow_changes_nothing) {
@@ -384,6 +386,7 @@ fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplySt
     style
 }
 
+#[inline(never)]
 fn read_stat_prefix(fields: &Fields<'_, TopObject>) -> Result<String, Box<ConfigError>> {
     let Some(node) = fields.get(TopObject::stat_prefix) else {
         return Ok(String::new());
@@ -486,6 +489,7 @@ fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Resu
     Ok(())
 }
 
+#[inline(never)]
 fn root<'a>(bytes: &'a [u8], faults: &'a Faults) -> Result<Node<'a>, Box<ConfigError>> {
     let fault = |why: &str| {
         Box::new(ConfigError {

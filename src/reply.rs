@@ -78,6 +78,8 @@ pub struct Replies {
 impl Replies {
     /// Writes the reply for every reason. `scopes` are those of the challenges, each separated by spaces.
     #[must_use]
+    // Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+    #[inline(never)]
     pub fn new(style: &ReplyStyle, scopes: Vec<String>) -> Self {
         Self {
             by_reason: Reason::ALL.iter().map(|reason| write(*reason, style)).collect(),

@@ -75,6 +75,8 @@ impl Authenticator {
     /// An engine that has only the local keys. `seed` determines the jitter of its fetches: each instance
     /// needs another one.
     #[must_use]
+    // Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
+    #[inline(never)]
     pub fn new(config: Rc<Config>, seed: u64) -> Self {
         let mut chance = RandomSource::new(seed);
         let remote = config

@@ -16,6 +16,8 @@ fn is_off(node: &Node<'_>) -> bool {
     node.bool().is_ok_and(|flag| !flag) || node.text().is_ok_and(|text| *text == *"off")
 }
 
+// Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Binding, Box<ConfigError>> {
     if is_off(node) {
         return Ok(Binding::Off);
@@ -59,6 +61,7 @@ fn read_element(node: &Node<'_>) -> Result<Option<Element>, Box<ConfigError>> {
     })
 }
 
+#[inline(never)]
 fn read_dpop(node: &Node<'_>, names: &mut Names) -> Result<Dpop, Box<ConfigError>> {
     let fields = node.fields(DpopObject)?;
     let required = fields.value(DpopObject::required)?;

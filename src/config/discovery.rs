@@ -26,6 +26,8 @@ fn oauth_document(issuer: &str) -> Option<HttpUri> {
     })
 }
 
+// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 pub(super) fn read(
     node: &Node<'_>,
     issuers: &[Box<str>],

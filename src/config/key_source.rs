@@ -11,6 +11,8 @@ use super::{data_source, discovery, remote};
 use crate::jose::{JwksFault, ParsedJwkSet};
 use crate::keys::KeySource;
 
+// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 pub(super) fn read(
     fields: &Fields<'_, ProviderObject>,
     issuers: &[Box<str>],

@@ -12,6 +12,8 @@ use crate::http::is_token_byte;
 use crate::ids::LocationId;
 
 /// Reads a provider's locations: those of the configuration, or else `Authorization: Bearer` alone.
+// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 pub(super) fn read(
     fields: &Fields<'_, ProviderObject>,
     takes_dpop: bool,

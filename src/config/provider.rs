@@ -194,6 +194,7 @@ fn read_token_types(
     }
 }
 
+#[inline(never)]
 pub(super) fn read_audience_list(node: &Node<'_>) -> Result<Audiences, Box<ConfigError>> {
     let audiences = node.names()?;
     if audiences.is_empty() {

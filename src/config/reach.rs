@@ -243,6 +243,8 @@ const fn kind(paths: Paths, ignore_case: bool) -> char {
 }
 
 /// Warns of rules that earlier rules hide together.
+// Not inlined here and below, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 pub(super) fn warn_of_hidden(policy: &Policy, warnings: &mut Vec<String>) {
     for (rule, part, by) in policy.hidden() {
         let mut place = format!("rules[{}]", rule.index());
@@ -266,6 +268,7 @@ pub(super) fn warn_of_hidden(policy: &Policy, warnings: &mut Vec<String>) {
 
 /// Warns of providers that no request uses. `everything` is the rule that matches every request, if there is
 /// one.
+#[inline(never)]
 pub(super) fn warn_of_unused(
     policy: &Policy,
     providers: &[Provider],

@@ -44,6 +44,8 @@ pub(super) fn read_user_agent(
     Ok(())
 }
 
+// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 pub(super) fn read(node: &Node<'_>, key_cache: KeyCache) -> Result<RemoteKeySource, Box<ConfigError>> {
     let fields = node.fields(RemoteJwksObject)?;
     // The filter always fetches keys ahead of requests, and always retries a failed fetch.

@@ -45,6 +45,8 @@ pub(super) struct HostCrypto {
 impl HostCrypto {
     /// Tests the host with every algorithm of `wanted` that it may support, unless the operator excludes the
     /// host. Fails with the algorithms that the host does not support if the operator requires the host.
+    // Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+    #[inline(never)]
     pub(super) fn new(backend: SignatureBackend, wanted: AlgorithmSet) -> Result<Self, AlgorithmSet> {
         let mut crypto = Self::default();
         if backend == SignatureBackend::Sandbox {

@@ -89,6 +89,8 @@ struct Call {
 
 impl Filter {
     /// Fails with a text if the host cannot do what the configuration requires.
+    // Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+    #[inline(never)]
     pub(super) fn new(root: u32, config: Config, seed: u64) -> Result<Self, String> {
         let config = Rc::new(config);
         let allowed = config

@@ -21,6 +21,8 @@ impl Meter for Envoy {
 }
 
 /// Defines the metrics of a configuration.
+// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
+#[inline(never)]
 pub(super) fn define(config: &Config) -> Metrics<u32> {
     Metrics::define(config, &|kind, name| {
         let kind = match kind {
