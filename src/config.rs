@@ -26,7 +26,9 @@ mod names;
 mod node;
 mod options;
 mod place;
+mod policy;
 mod provider;
+mod providers;
 mod reach;
 mod reader;
 #[cfg(not(target_family = "wasm"))]
@@ -42,9 +44,6 @@ mod rule;
 mod string_matcher;
 mod struct_message;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
 pub use advice::nearest;
 pub use data_source::check_secret;
 pub use error::{ConfigError, ConfigProblem};
@@ -54,21 +53,16 @@ use self::faults::{Faults, Home};
 use self::field::Object as _;
 use self::fields::{
     AuthorizeObject, ConditionObject, EntryObject, FilterStateObject, HeaderMatcherObject, KeyCacheObject,
-    LimitsObject, MAX_PROVIDERS, MatchObject, ParameterMatcherObject, ProviderObject, RequirementObject,
-    ResponseObject, RuleObject, ScopesObject, SharedDataObject, SharedSecretObject, TopObject,
+    LimitsObject, MatchObject, ParameterMatcherObject, ProviderObject, RequirementObject, ResponseObject,
+    RuleObject, ScopesObject, SharedDataObject, SharedSecretObject, TopObject,
 };
 use self::names::Names;
 use self::node::Node;
-use self::node::members::Members;
 use self::reader::Fields;
-use self::requirement::Known;
-use crate::claims::issuers_overlap;
 use crate::credential::Locations;
-use crate::ids::ProviderId;
 use crate::jose::Algorithm;
 use crate::json::{Json, JsonError, syntax_fault};
 use crate::keys::KeySource;
-use crate::policy::{AnyMatcher, CorsPreflight, Mode, Policy, Requirement, RuleIndex};
 use crate::provider::Provider;
 use crate::reply::{Replies, ReplyStyle};
 use crate::request::HeaderFields;
@@ -178,16 +172,16 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
         find_secret: options.find_secret,
         ..Names::default()
     };
-    let (mut providers, faulty) = fields.or_default(read_providers(&fields, &mut names));
+    let (mut providers, faulty) = fields.or_default(providers::read(&fields, &mut names));
     fields.keep(remote::read_user_agent(
         fields.get(TopObject::user_agent),
         &mut providers,
     ));
-    let policy = read_policy(&fields, &providers, &faulty, &mut names);
+    let policy = policy::read(&fields, &providers, &faulty, &mut names);
     let style = read_style(&fields, &providers);
     let seal = fields.or_default(read_seal(root, &fields, &providers));
     let shown = read_shown(&fields);
-    let changes_nothing = fields.or_default(read_changes_nothing(&fields, &policy));
+    let changes_nothing = fields.or_default(policy::read_changes_nothing(&fields, &policy));
     for patterns in names.patterns.values() {
         patterns.finish();
     }
@@ -227,131 +221,6 @@ fn read_whole(root: &Node<'_>, options: Options) -> Result<Config, Box<ConfigErr
         signature_backend: fields.kept(TopObject::signature_backend),
         seal,
     })
-}
-
-/// The names of providers with faults that prevent reading.
-type FaultyNames = Vec<Box<str>>;
-
-/// The providers, and the names of those that could not be read.
-#[inline(never)]
-fn read_providers(
-    fields: &Fields<'_, TopObject>,
-    names: &mut Names,
-) -> Result<(Vec<Provider>, FaultyNames), Box<ConfigError>> {
-    let map = fields.require(TopObject::providers)?;
-    let nodes = map.map()?;
-    if !(1..=MAX_PROVIDERS).contains(&nodes.len()) {
-        return Err(map.invalid(format!(
-            "must hold from 1 to {MAX_PROVIDERS} providers, not {}",
-            nodes.len()
-        )));
-    }
-    let mut providers = Vec::with_capacity(nodes.len());
-    let mut faulty = FaultyNames::new();
-    let mut metric_names = BTreeMap::new();
-    for (name, node) in nodes.iter() {
-        let read = provider::read(name, &node, names).and_then(|provider| {
-            keep_apart(&node, &provider, &providers)?;
-            keep_metrics_apart(&node, &provider, &providers, &mut metric_names)?;
-            Ok(provider)
-        });
-        match node.keep(read) {
-            Some(provider) => providers.push(provider),
-            None => faulty.push(name.into()),
-        }
-    }
-    binding::remember_for_widest_window(&mut providers);
-    Ok((providers, faulty))
-}
-
-#[inline(never)]
-fn read_policy(
-    fields: &Fields<'_, TopObject>,
-    providers: &[Provider],
-    faulty: &[Box<str>],
-    names: &mut Names,
-) -> Policy {
-    let mode = requirement::read_mode(fields.get(TopObject::mode), fields.get(TopObject::shadow_percent));
-    let mode = fields.or_default(mode).unwrap_or_default();
-    let ids: Vec<ProviderId> = (0..providers.len()).map(ProviderId::new).collect();
-    // Read before the requirements of rules, which come later in the text.
-    let own_resource = fields
-        .get(TopObject::protected_resource)
-        .and_then(|node| node.keep(resource::read(node, providers, &ids, names)));
-    let mut known = Known {
-        providers,
-        faulty,
-        requirement_map: &[],
-        has_faulty_map: false,
-        mode,
-        warnings: RefCell::default(),
-        kinds: RefCell::default(),
-    };
-    let mut requirement_map = Vec::new();
-    if let Some(node) = fields.get(TopObject::requirement_map) {
-        let map = fields.keep(node.map());
-        known.has_faulty_map = map.is_none();
-        for (name, node) in map.iter().flat_map(Members::iter) {
-            // A rule that names a faulty requirement still finds it.
-            let demand = node.keep(known.read_entry(&node, names));
-            let demand = demand.unwrap_or_else(|| known.plain_demand(Requirement::Nothing));
-            requirement_map.push((name.into(), demand));
-        }
-    }
-    known.requirement_map = &requirement_map;
-    let rules = fields.get(TopObject::rules);
-    let rules = rules.and_then(|node| node.keep(rule::read(node, &known, names)));
-    let (rules, everything) = rules.unwrap_or_default();
-    let filter_state_rules = fields
-        .get(TopObject::filter_state_rules)
-        .and_then(|node| node.keep(rule::read_filter_state_rules(node, &known)));
-    names.warnings.append(&mut known.warnings.borrow_mut());
-    let otherwise = known.plain_demand(Requirement::any_of(known.all_providers()));
-    let cors = match fields.kept(TopObject::bypass_cors_preflight) {
-        true => Some(CorsPreflight::new(&mut names.wanted)),
-        false => None,
-    };
-    // A rule that needs no token, or that is in shadow mode, requires a canonical path, whatever else it
-    // matches.
-    let stated = filter_state_rules.iter().flat_map(|rules| &rules.demands);
-    let by_name = requirement_map.iter().chain(stated).map(|(_, demand)| demand);
-    let reads_path = rules.iter().any(|rule| rule.matcher.reads_path())
-        || by_name
-            .chain(rules.iter().map(|rule| &rule.demand))
-            .any(|demand| demand.is_stricter(false) || demand.mode != Mode::Enforce);
-    let path_field = reads_path.then(|| names.field(":path"));
-    let resources = match names.resources.is_empty() {
-        true => None,
-        false => Some(names.protected_resources(own_resource.is_some())),
-    };
-    let matchers: Vec<&AnyMatcher> = rules.iter().map(|rule| &rule.matcher).collect();
-    let policy = Policy {
-        index: RuleIndex::new(&matchers),
-        matchers: names.matchers,
-        rules,
-        requirement_map,
-        filter_state_rules,
-        cors,
-        path_field,
-        otherwise,
-        mode,
-        resources,
-    };
-    reach::warn_of_unused(&policy, providers, everything, &mut names.warnings);
-    policy
-}
-
-/// If any rule is enforced, the upstream trusts the claim headers.
-#[inline(never)]
-fn read_changes_nothing(fields: &Fields<'_, TopObject>, policy: &Policy) -> Result<bool, Box<ConfigError>> {
-    let changes_nothing = fields.value(TopObject::shadow_changes_nothing)?;
-    match fields.get(TopObject::shadow_changes_nothing) {
-        Some(node) if changes_nothing && policy.enforces() => Err(node.lacks(
-            "needs `mode: shadow` for every rule and every client; where the filter enforces a rule, it has to \
-             remove the claim headers that a client sends",
-        )),
-        _ => Ok(changes_nothing),
-    }
 }
 
 #[inline(never)]
@@ -447,46 +316,6 @@ fn read_limits(fields: &Fields<'_, TopObject>) -> Limits {
         max_wait: fields.kept(LimitsObject::max_wait),
         token_cache_entries: size(fields.kept(LimitsObject::token_cache_entries)),
     }
-}
-
-/// Names in Prometheus do not contain `-` either.
-fn keep_metrics_apart(
-    node: &Node<'_>,
-    provider: &Provider,
-    others: &[Provider],
-    taken: &mut BTreeMap<String, usize>,
-) -> Result<(), Box<ConfigError>> {
-    let shown = provider.metric_name().replace('-', "_");
-    if let Some(other) = taken.get(&shown).and_then(|other| others.get(*other)) {
-        return Err(node.invalid(format!(
-            "its metrics would have the same name as those of `{}`, `{}`; give one of the two another name",
-            other.name,
-            provider.metric_name()
-        )));
-    }
-    taken.insert(shown, others.len());
-    Ok(())
-}
-
-/// If a pattern and another provider both cover an `iss`, the keys of either could sign it. Two providers
-/// with one issuer are intended; a pattern may cover more than its author knows.
-fn keep_apart(node: &Node<'_>, provider: &Provider, others: &[Provider]) -> Result<(), Box<ConfigError>> {
-    for other in others {
-        if (provider.claims.issuer_pattern.is_some() || other.claims.issuer_pattern.is_some())
-            && provider.claims.issuers.iter().any(|issuer| {
-                let mut others = other.claims.issuers.iter();
-                others.any(|other| issuers_overlap(issuer, other))
-            })
-            && !provider.keys.is_same(&other.keys)
-        {
-            return Err(node.invalid(format!(
-                "its `issuer` and that of `{}` overlap, so that the keys of each could sign for the other; give both the same keys, \
-                 or issuers that differ in a segment without a variable",
-                other.name
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[inline(never)]
