@@ -541,8 +541,8 @@ fn path_in_file(error: &ConfigError, fault: &ConfigError) -> Option<String> {
     Some(format!("{parent}.{misspelt}"))
 }
 
-/// Whether the steps go to the end of the path. If the filter has read a misspelt name as another, they do
-/// not.
+/// Whether the steps reach the end of the path. They do not if the filter has read a misspelt name as the
+/// name of another field.
 fn leads_to(root: &Node, steps: &[Step], path: &str) -> bool {
     let Some((last, before)) = steps.split_last() else {
         return path.is_empty();

@@ -497,7 +497,7 @@ def in_force(proxy, mark):
     listeners = dump["ListenersConfigDump"].get("dynamic_listeners", [])
     if any("warming_state" in one for one in listeners):
         return False
-    # A filter's configuration, which istiod serves beside the listener, has the plugin's as a string.
+    # istiod serves the filter's configuration beside the listener, with the plugin's own as a string in it.
     active = json.dumps([one.get("active_state") for one in listeners]) + json.dumps(dump.get("EcdsConfigDump"))
     return mark in active
 

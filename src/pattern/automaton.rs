@@ -31,7 +31,7 @@ pub(super) struct States {
     /// The places of all states.
     places: Vec<u32>,
     known: HashTable<u32>,
-    /// The places just reached, one bit each, and those still to visit.
+    /// The places that the current byte reaches, one bit each, and in `open` those still to visit.
     reached: Vec<u64>,
     open: Vec<u32>,
     /// The number of the text, and the patterns that are decided for it.

@@ -325,7 +325,7 @@ fn an_upgrade_costs_no_fetch() {
         .cluster("upstream", upstream.addr())
         .listener(listener(&module));
     let envoy = EnvoyProcess::start_with(&bootstrap.build(), &EnvoyOptions::workers(2).reloadable());
-    // A connection of its own for each, since an open one stays with the old listener.
+    // Each request opens a connection, because an open one keeps the old listener.
     let status = || {
         envoy
             .client("jwt")

@@ -65,9 +65,9 @@ impl Tests {
 
     /// Every scenario as a test of its own, whose name begins with `pass` where a backend has more than one.
     ///
-    /// `prepare` gets those that the command line chose when the first of them runs, and returns what carries
-    /// out the one with an index among them. The scenarios are made then, too: the times in their tokens are
-    /// near.
+    /// When the first of them runs, the harness makes those that the command line selected, because their
+    /// tokens are valid for a short time. It gives them to `prepare`, which returns a function that runs the
+    /// one with an index among them.
     pub(crate) fn scenarios<Run>(
         mut self,
         pass: Option<&str>,

@@ -53,12 +53,13 @@ pub(crate) struct Host {
     pub(crate) past: Vec<Stream>,
     /// Calls without an answer yet.
     pub(crate) calls: VecDeque<Call>,
-    /// There only while an answer is delivered.
+    /// The response to a fetch, while the module's callback for it runs.
     pub(crate) answer: Option<(HeaderMap, Vec<u8>)>,
     pub(crate) ticks: Option<Ticks>,
     /// The properties of every stream, by path, with dots between the segments.
     pub(crate) properties: HashMap<String, Vec<u8>>,
-    /// The same once a request is on its way, if its headers were changed: the route is chosen again then.
+    /// The properties after the filter's last callback for a request whose headers it changed: Envoy then
+    /// selects the route again.
     pub(crate) rerouted: Option<HashMap<String, Vec<u8>>>,
     pub(crate) shared: Arc<Mutex<SharedData>>,
     pub(crate) metrics: Vec<Metric>,
