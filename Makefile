@@ -76,6 +76,10 @@ istio: wasm envoy jwtctl ## Istio's istiod and pilot-agent with envoy/istio, the
 mcp: wasm envoy ## the published MCP clients at two MCP servers behind the filter, from the URL to a tool call (needs Node.js)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/mcp_clients.py
 
+.PHONY: http3
+http3: wasm native envoy jwtctl ## both modules behind a listener for HTTP/3, with aioquic as the client
+	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/http3.py
+
 .PHONY: compose
 compose: wasm envoy ## start the containers of envoy/docker-compose.yaml, send requests, and remove them, with Docker or else podman
 	@scripts/compose.sh
