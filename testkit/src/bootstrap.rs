@@ -55,7 +55,9 @@ pub fn static_cluster(name: &str, addr: SocketAddr) -> Value {
     json!({
         "name": name,
         "type": "STATIC",
-        "connect_timeout": "1s",
+        // This machine accepts or refuses a connection at once. If the kernel does not run Envoy for this
+        // long, Envoy takes an open connection for a failed one.
+        "connect_timeout": "10s",
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(addr)}}]}]

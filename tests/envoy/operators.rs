@@ -66,7 +66,7 @@ fn metrics_access_log_and_log_show_each_event_and_no_token() {
         );
         let seen = stack
             .envoy
-            .wait_for_stat(&name, Duration::from_secs(2), |value| value == expected);
+            .wait_for_stat(&name, Duration::from_secs(20), |value| value == expected);
         assert_eq!(seen, Ok(expected), "{name}");
     }
 

@@ -112,7 +112,7 @@ fn the_filter_alone_is_replaced_under_load_without_a_refusal_or_a_fetch() {
         let before = reloads();
         write_filter(&file, changed(round));
         let name = "extension_config_discovery.http_filter.jwt.config_reload";
-        let reloaded = envoy.wait_for_stat(name, Duration::from_secs(5), |count| count > before);
+        let reloaded = envoy.wait_for_stat(name, Duration::from_secs(20), |count| count > before);
         assert!(reloaded.is_ok(), "{}", envoy.log());
     }
     load.wait_for(200);

@@ -103,7 +103,7 @@ fn a_failing_issuer_is_asked_less_and_less_and_the_old_keys_serve() {
     }
     let stale = stack.envoy.wait_for_stat(
         "wasmcustom.jwt.provider.corp.keys_stale",
-        Duration::from_secs(2),
+        Duration::from_secs(20),
         |stale| stale == 1,
     );
     assert_eq!(stale, Ok(1));

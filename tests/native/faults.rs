@@ -55,7 +55,7 @@ fn requests_that_waited_for_the_engine_are_answered() {
     let held = |waiting| waiting == 8;
     stack
         .envoy
-        .wait_for_stat("wasmcustom.jwt.waiting", Duration::from_secs(5), held)
+        .wait_for_stat("wasmcustom.jwt.waiting", Duration::from_secs(20), held)
         .expect("8 that wait");
     spring_trap(&stack);
     for waiting in waiting {

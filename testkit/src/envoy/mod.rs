@@ -41,7 +41,8 @@ impl Default for EnvoyOptions {
             log_level: "info".into(),
             component_levels: String::new(),
             reloadable_listeners: false,
-            start_timeout: Duration::from_secs(30),
+            // A configuration with hundreds of listeners takes half a minute on a busy machine.
+            start_timeout: Duration::from_secs(120),
             args: Vec::new(),
         }
     }
