@@ -4,6 +4,7 @@
 #![no_main]
 #![allow(
     dead_code,
+    unused_imports,
     missing_docs,
     reason = "the parts of the tests that the fuzzer does not need"
 )]
