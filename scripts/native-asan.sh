@@ -17,18 +17,19 @@ flags=(-Zsanitizer=address -C passes=sancov-module)
 for option in level=4 inline-8bit-counters pc-table trace-compares; do
     flags+=(-C "llvm-args=-sanitizer-coverage-$option")
 done
-# This uses its own target directory, so that other builds do not compile everything again. The sanitizer also
-# checks the C code of AWS-LC.
+# This uses its own target directory, so that other builds do not compile everything again. The profile is
+# that of `make fuzz`: optimized, so that the fuzzer tries more orders, with every check of a debug build. The
+# sanitizer also checks the C code of AWS-LC.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=${NATIVE_ASAN_TARGET:-target/asan}
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
 say "native-asan: building with AddressSanitizer"
-cargo build --quiet --locked --target "$host" --package native-fuzz --features libfuzzer
-cargo test --quiet --locked --target "$host" --package proxy-wasm-jwt-native --test hooks
+cargo build --quiet --locked --profile fuzz --target "$host" --package native-fuzz --features libfuzzer
+cargo test --quiet --locked --profile fuzz --target "$host" --package proxy-wasm-jwt-native --test hooks
 say "native-asan: no fault in the orders of the tests"
 found=.build/fuzz/native
 log=.build/fuzz/native.log
 mkdir -p "$found"
-if ! "$CARGO_TARGET_DIR/$host/debug/native-fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
+if ! "$CARGO_TARGET_DIR/$host/fuzz/native-fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
     -max_len=4096 -len_control=0 -print_final_stats=1 -artifact_prefix=.build/fuzz/native- "$found" >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     fail "native-asan: the fuzzer has found $(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)"
