@@ -294,10 +294,12 @@ pub(crate) fn wait_until_good(stack: &Stack, token: &str) -> Duration {
 
 /// Runs the tests of this binary, and the scenarios with both ways to verify signatures.
 pub(crate) fn run() -> ExitCode {
-    // The tests wait more than they compute.
+    // The tests wait more than they compute. With the native module, Envoy has no module to compile, and a
+    // test computes a quarter as much.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let at_once = if testkit::uses_native_module() { 4 } else { 2 };
     Tests::new()
-        .at_once(2 * cores)
+        .at_once(at_once * cores)
         .scenarios(None, |scenarios| {
             let shared = SharedEnvoy::start(scenarios, |_| {});
             move |index, scenario: &Scenario| shared.run(index, scenario)
