@@ -36,7 +36,9 @@ fi
 # module.
 link=$PWD/.build/native-link
 mkdir -p "$link"
-echo 'INPUT(-l:libgcc_eh.a -l:libgcc.a)' >"$link/libgcc_s.so"
+# Another run of this script may be linking with the file, so it is replaced in one step.
+echo 'INPUT(-l:libgcc_eh.a -l:libgcc.a)' >"$link/libgcc_s.$$"
+mv "$link/libgcc_s.$$" "$link/libgcc_s.so"
 # With `-z now`, the loader reports a symbol that Envoy does not have when it loads the module, and not at the
 # first call.
 flags=(-L "native=$link" -C link-arg=-Wl,-z,now,-z,relro,-z,noexecstack)
@@ -52,8 +54,9 @@ built=${CARGO_TARGET_DIR:-target}/$profile/libjwt.so
 # The script replaces the file in one step, and only if it changed, because a running Envoy has the old file
 # mapped.
 if ! cmp -s "$built" "$module"; then
-    cp "$built" .build/built.so
-    mv .build/built.so "$module"
+    new=.build/${module##*/}.new
+    cp "$built" "$new"
+    mv "$new" "$module"
 else
     # `make release` sees by the time whether the module is older than its sources.
     touch "$module"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the release module at envoy/jwt.wasm. TRAP=1 builds the module of the tests that crash it, at
-# .build/trap.wasm. PAGE=1 builds the module of the page in the browser, at .build/page.wasm. Two compilers
-# can build it:
+# .build/trap.wasm. PAGE=1 builds the module of the page in the browser, at .build/page.wasm. PREPARE=1 only
+# installs what a build needs. Two compilers can build it:
 #
 #   rustup   the Rust in PATH, with the target wasm32-wasip1 (added by rustup where its server can be reached)
 #   debian   Debian's own Rust, which has no such target: the standard library is compiled too, from the
@@ -98,6 +98,7 @@ debian) say "wasm: with Debian's Rust, $(/usr/bin/rustc --version) ($memory)" ;;
 esac
 
 have wasm-opt || apt_install binaryen
+[ -z "${PREPARE:-}" ] || exit 0
 
 # --- build
 
@@ -152,13 +153,15 @@ built=${CARGO_TARGET_DIR:-target}/$target/$profile/${package//-/_}.wasm
 # their use have shorter numbers. A function that is called once stays one: V8 compiles a large function
 # slower and with far more memory than its halves.
 passes=(-Oz -Oz --reorder-functions --reorder-locals --const-hoisting --one-caller-inline-max-function-size=0 --strip-debug --strip-producers --strip-target-features)
+# The module of the tests that crash it may be large. This takes a quarter of the time.
+[ -z "${TRAP:-}" ] || passes=(-O1 --strip-debug)
 stamp="$(sha256sum <"$built") $(wasm-opt --version) ${passes[*]}"
 if [ ! -e $module ] || [ "$stamp $(sha256sum <$module)" != "$(cat .build/$name-stamp 2>/dev/null)" ]; then
     # The script replaces the file in one step, and only if it changed, because a running Envoy may be reading
     # it.
-    wasm-opt "${passes[@]}" "$built" -o .build/built.wasm
-    chmod 644 .build/built.wasm
-    cmp -s .build/built.wasm $module || mv .build/built.wasm $module
+    wasm-opt "${passes[@]}" "$built" -o .build/$name.wasm.new
+    chmod 644 .build/$name.wasm.new
+    cmp -s .build/$name.wasm.new $module || mv .build/$name.wasm.new $module
     echo "$stamp $(sha256sum <$module)" >.build/$name-stamp
 fi
 say "wasm: $module, $(stat -c %s $module) bytes"
