@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::claims::{Audiences, ClaimPath};
 use crate::credential::Location;
-use crate::denial::{Cause, Denial, Detail, Reason, Shortfall};
+use crate::denial::{Cause, Denial, Detail, Doubt, Doubtful, Reason, Shortfall};
 use crate::forward::text_on_one_line;
-use crate::ids::LocationId;
+use crate::ids::{FieldId, LocationId};
 use crate::policy::Demand;
 use crate::provider::Provider;
 use crate::settings::Config;
@@ -51,7 +51,29 @@ impl<'a> Account<'a> {
             text.push_str(if text.is_empty() { "" } else { "; " });
             text.push_str("the path is not canonical");
         }
+        if let Some(doubtful) = self.denial.doubtful {
+            let _ = self.write_doubt(doubtful, &mut text);
+        }
         on_one_line(text)
+    }
+
+    /// Why the rule applies, if it is not the one for the request as written.
+    #[inline(never)]
+    fn write_doubt(&self, doubtful: Doubtful, to: &mut String) -> fmt::Result {
+        let (kind, name) = match doubtful.part {
+            Doubt::Path => ("the path", None),
+            Doubt::Header(id) => ("header ", self.config.wanted.name(FieldId::new(id.into()))),
+            Doubt::Parameter(id) => (
+                "parameter ",
+                self.config.conditions.get(usize::from(id)).map(|name| &**name),
+            ),
+            Doubt::Route => ("the route", None),
+        };
+        let rule = self.config.policy.rules.get(usize::from(doubtful.rule));
+        let (link, rule) = rule.map_or(("", ""), |rule| (" for ", &*rule.name));
+        let separator = if to.is_empty() { "" } else { "; " };
+        let name = name.unwrap_or_default();
+        write_all(to, &[separator, kind, name, " is ambiguous", link, rule])
     }
 
     /// The line of the log for this refusal. `token` shows parts of the token, or nothing.
@@ -147,6 +169,17 @@ impl<'a> Account<'a> {
                 to.write_str("several in ")?;
                 self.write_location(to, location)
             }
+            Detail::BrokenEscape(location) => {
+                to.write_str("a broken escape in ")?;
+                self.write_location(to, location)
+            }
+            Detail::Spelling(position) => write_all(
+                to,
+                &[
+                    "header spelling, which differs from ",
+                    self.config.headers.name(position),
+                ],
+            ),
             Detail::Both(one, other) => {
                 to.write_str("different ones in ")?;
                 self.write_location(to, one)?;

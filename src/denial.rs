@@ -4,7 +4,7 @@
 
 mod detail;
 
-pub use detail::Detail;
+pub use detail::{Detail, Doubt, Doubtful};
 
 use crate::ids::{Choice, ConditionId, ProviderId};
 
@@ -129,6 +129,8 @@ pub struct Denial {
     /// Servers interpret the request's path in several ways, so no rule could exempt the request from a
     /// token.
     pub has_odd_path: bool,
+    /// Why the rule applies, if it is not the one for the request as written.
+    pub doubtful: Option<Doubtful>,
     /// The condition that a valid token does not meet.
     pub shortfall: Option<Shortfall>,
 }
@@ -179,6 +181,7 @@ impl Denial {
             detail: Detail::None,
             rule: None,
             has_odd_path: false,
+            doubtful: None,
             shortfall: None,
         }
     }

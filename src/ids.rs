@@ -40,7 +40,7 @@ index! {
     RequiredClaimId
 }
 index! {
-    /// A condition of `authorize`, by its position among the places of all conditions.
+    /// A condition of `authorize`, or a parameter in `match`, by its position among all of them.
     ConditionId
 }
 index! {

@@ -41,7 +41,7 @@ pub(crate) use spelling::in_normal_form;
 pub use template::PathTemplate;
 pub use values::FieldKind;
 
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Doubt, Doubtful, Reason};
 use crate::ids::{Choice, FieldId, FilterStateId, RequirementId, RuleId};
 use crate::request::{RequestHead, WantedFields};
 
@@ -80,6 +80,8 @@ pub struct Choices {
     pub first: Choice,
     /// The choices for the other interpretations of the request.
     pub others: Vec<Choice>,
+    /// Why there are others, or why the choice is stricter than for the request as written.
+    pub doubtful: Doubtful,
 }
 
 /// The part of the configuration that determines what a request needs.
@@ -115,6 +117,7 @@ struct Chosen {
     /// list, and another bit for its stricter form, which requires a token.
     known: [Vec<u8>; 3],
     is_otherwise: bool,
+    doubtful: Option<Doubtful>,
 }
 
 impl Chosen {
@@ -188,6 +191,7 @@ impl Policy {
             return Ok(Choices {
                 first: Choice::CorsPreflight,
                 others: Vec::new(),
+                doubtful: Doubtful::PATH,
             });
         }
         let field = self
@@ -204,6 +208,8 @@ impl Policy {
         let first = self.choose_by(&view, route, &mut chosen)?;
         // Without a name, the result is the same for each route.
         let mut is_without_name = route.is_none();
+        let is_in_doubt = request.route_is_in_doubt() && !self.requirement_map.is_empty();
+        let is_rerouted = is_in_doubt || !request.further_routes.is_empty();
         for route in &request.further_routes {
             if route.is_some() || !std::mem::replace(&mut is_without_name, true) {
                 let mut further = Chosen::default();
@@ -211,7 +217,7 @@ impl Policy {
                 further.list.into_iter().for_each(|choice| chosen.add(choice));
             }
         }
-        if request.route_is_in_doubt() && !self.requirement_map.is_empty() {
+        if is_in_doubt {
             if !is_without_name {
                 let mut further = Chosen::default();
                 chosen.add(self.choose_by_rules(&view, &mut further));
@@ -225,7 +231,15 @@ impl Policy {
         }
         let mut others = chosen.list;
         others.retain(|choice| *choice != first);
-        Ok(Choices { first, others })
+        let mut doubtful = chosen.doubtful.unwrap_or(Doubtful::PATH);
+        if is_rerouted && doubtful.rule == Doubtful::NO_RULE {
+            doubtful.part = Doubt::Route;
+        }
+        Ok(Choices {
+            first,
+            others,
+            doubtful,
+        })
     }
 
     /// The choice for the request as written if the route has this name. The function adds the choices for
@@ -301,6 +315,7 @@ impl Policy {
                 });
             }
         }
+        chosen.doubtful = Some(matched.doubtful());
         // The search by the path as written always ends with a choice.
         first.unwrap_or(Choice::Otherwise)
     }
@@ -350,6 +365,9 @@ impl Policy {
             // A choice that requires no token applies to the request as written only. For other
             // interpretations, its stricter form applies.
             let is_clear = is_canonical && found.is_sure;
+            if !found.is_sure {
+                matched.note_rule(index, &rule.demand);
+            }
             if !is_clear && rule.demand.without_bypass().is_none() {
                 continue;
             }

@@ -34,7 +34,8 @@ pub struct Config {
     pub headers: HeaderFields,
     /// A part of the metrics' names; empty for none.
     pub stat_prefix: String,
-    /// The place of each condition of `authorize` in the configuration.
+    /// The place of each condition of `authorize` in the configuration, and the name of each parameter in
+    /// `match`; [`crate::ids::ConditionId`] is the index.
     pub conditions: Vec<String>,
     /// Warnings about settings that may not be intended, each with its place.
     pub warnings: Vec<String>,

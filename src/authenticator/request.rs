@@ -14,7 +14,7 @@ use super::requirement::RequirementCheck;
 use super::rule::{Rule, is_shadowed};
 use super::token::{FoundToken, Token, TokenCheck, UnknownKid};
 use crate::credential::{self, Credential, Finder};
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Detail, Doubtful, Reason};
 use crate::ids::Choice;
 use crate::ids::LocationId;
 use crate::jose::{Checks, Spent};
@@ -81,38 +81,44 @@ impl Authenticator {
     pub(super) fn evaluate(&mut self, request: &RequestHead, time: EvalTime) -> Outcome {
         let config = self.config.clone();
         let policy = &config.policy;
-        // This applies in every mode, as does Envoy's own setting for such headers.
-        if request.is_misspelt {
-            let denial = Denial::new(Reason::RequestMalformed).with_detail("header spelling");
-            let decision = match config.changes_nothing {
+        // The rule for the request as written, and the cause if another one applies.
+        let mut written = None;
+        let outcome = if let Some(position) = request.misspelt {
+            // This applies in every mode, as does Envoy's own setting for such headers.
+            let denial = Denial::new(Reason::RequestMalformed).because(Detail::Spelling(position));
+            match config.changes_nothing {
                 true => self.without_rule(denial, request),
                 false => Decision::Deny(denial.into()),
-            };
-            return remarked(decision.into(), &config, request);
-        }
-        // This comes before any rule, and in every mode: a client that asks where to get a token does not
-        // have one yet.
-        if let Some(served) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
-            let decision = match served {
+            }
+            .into()
+        } else if let Some(served) = policy.resources.as_ref().and_then(|all| all.answer(request)) {
+            // This comes before any rule, and in every mode: a client that asks where to get a token does not
+            // have one yet.
+            match served {
                 _ if config.changes_nothing => self.bypass(Choice::Otherwise),
                 Ok(reply) => Decision::Answer(reply),
                 Err(denial) => Decision::Deny(denial.into()),
-            };
-            return remarked(decision.into(), &config, request);
-        }
-        let outcome = match policy.choose(request) {
-            Ok(choices) if choices.others.is_empty() => {
-                self.evaluate_rule(choices.first, request, time, &Budget::default(), None)
             }
-            Ok(choices) => self.evaluate_rules(choices, request, time),
-            Err(denial) => self.without_rule(denial, request).into(),
+            .into()
+        } else {
+            let outcome = match policy.choose(request) {
+                Ok(choices) => {
+                    written = Some((choices.first, choices.doubtful));
+                    match choices.others.is_empty() {
+                        true => self.evaluate_rule(choices.first, request, time, &Budget::default(), None),
+                        false => self.evaluate_rules(choices, request, time),
+                    }
+                }
+                Err(denial) => self.without_rule(denial, request).into(),
+            };
+            if let Decision::Allow(allowed) = &outcome.decision
+                && let Some(request) = self.with_further_routes(request, allowed)
+            {
+                return self.evaluate(&request, time);
+            }
+            outcome
         };
-        if let Decision::Allow(allowed) = &outcome.decision
-            && let Some(request) = self.with_further_routes(request, allowed)
-        {
-            return self.evaluate(&request, time);
-        }
-        remarked(outcome, &config, request)
+        remarked(outcome, &config, request, written)
     }
 
     /// Evaluates several rules, all of which the request has to meet.
@@ -365,14 +371,25 @@ fn decode<'a>(credentials: impl Iterator<Item = &'a Credential<'a>>, config: &Co
         .collect()
 }
 
-/// Notes in a refusal that the path is not canonical.
-fn remarked(mut outcome: Outcome, config: &Config, request: &RequestHead) -> Outcome {
+/// Notes in a refusal that the path is not canonical, and why its rule applies if that is not the rule for
+/// the request as written.
+fn remarked(
+    mut outcome: Outcome,
+    config: &Config,
+    request: &RequestHead,
+    written: Option<(Choice, Doubtful)>,
+) -> Outcome {
     if let Some(denial) = outcome.denial_mut() {
         let field = config.policy.path_field;
         // Only attackers send longer paths, and the remark is not worth the work for them.
         denial.has_odd_path = field.and_then(|field| request.first(field)).is_some_and(|path| {
             path.len() <= LONGEST_REMARKED_PATH && !RequestPath::new(path).is_canonical()
         });
+        denial.doubtful = match written {
+            Some((_, Doubtful::PATH)) if denial.has_odd_path => None,
+            Some((first, doubtful)) if doubtful.is_waiver || denial.rule != Some(first) => Some(doubtful),
+            _ => None,
+        };
     }
     outcome
 }

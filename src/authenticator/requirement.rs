@@ -105,9 +105,12 @@ impl<'c> RequirementCheck<'c> {
         let looked_at = firsts(providers)
             .filter_map(|named| self.check.config.provider(named.provider))
             .flat_map(|provider| provider.locations.iter());
-        match looked_at.copied().any(is_unread) {
-            true => Err(Denial::new(Reason::TokenMalformed).with_detail("scheme").into()),
-            false => Ok(()),
+        match looked_at.copied().find(|location| is_unread(*location)) {
+            Some(location) => {
+                let denial = Denial::new(Reason::TokenMalformed);
+                Err(denial.because(Detail::Unread(location)).into())
+            }
+            None => Ok(()),
         }
     }
 

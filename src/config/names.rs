@@ -66,10 +66,10 @@ impl Names {
         }))
     }
 
-    /// The index of the condition at this path.
-    pub(super) fn condition(&mut self, path: String) -> ConditionId {
+    /// The index of the condition at this place, or of a parameter of this name.
+    pub(super) fn condition(&mut self, place: String) -> ConditionId {
         let id = ConditionId::new(self.conditions.len());
-        self.conditions.push(path);
+        self.conditions.push(place);
         id
     }
 

@@ -470,5 +470,10 @@ fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher
         _ => fields.value(ParameterMatcherObject::present_match)?,
     };
     let name = name.ok_or_else(ConfigError::reported)?;
-    Ok(ParameterMatcher { name, value, present })
+    Ok(ParameterMatcher {
+        place: names.condition(name.to_string()),
+        name,
+        value,
+        present,
+    })
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::spelling;
 use crate::denial::{Denial, Detail, Reason};
+use crate::http::percent::BadEscape;
 use crate::ids::{FieldId, LocationId};
 
 /// The names in one field.
@@ -130,20 +131,18 @@ impl<'n, 'a> Slots<'n, 'a> {
     }
 
     /// Notes the pair's value for a name, once for each pair. Fails with `token_multiple` if an earlier pair
-    /// had a value.
-    pub(super) fn take(&mut self, number: usize, value: Result<Cow<'a, [u8]>, Denial>) {
+    /// had a value, and with `request_malformed` if the value has a broken escape.
+    pub(super) fn take(&mut self, number: usize, value: Result<Cow<'a, [u8]>, BadEscape>) {
         let Some(slot) = self.all.get_mut(number).filter(|slot| slot.pair != self.pair) else {
             return;
         };
         slot.pair = self.pair;
         if let Ok(before) = &slot.found {
+            let id = self.names.list.get(number).map(|(id, _)| *id).unwrap_or_default();
             slot.found = match (before, value) {
-                (_, Err(denial)) => Err(denial),
+                (_, Err(_)) => Err(Denial::new(Reason::RequestMalformed).because(Detail::BrokenEscape(id))),
                 (None, Ok(value)) => Ok(Some(value)),
-                (Some(_), Ok(_)) => {
-                    let id = self.names.list.get(number).map(|(id, _)| *id).unwrap_or_default();
-                    Err(Denial::new(Reason::TokenMultiple).because(Detail::Twice(id)))
-                }
+                (Some(_), Ok(_)) => Err(Denial::new(Reason::TokenMultiple).because(Detail::Twice(id))),
             };
         }
     }

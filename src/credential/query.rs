@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::names::{Names, Slots};
 #[cfg(test)]
 use super::spelling;
-use crate::denial::{Denial, Reason};
 use crate::http::percent::{self, BadEscape, Plus};
 
 /// Returns the decoded values of parameters. If only some servers find a parameter of this name, because of
@@ -19,8 +18,7 @@ pub(super) fn find<'a>(path: &'a [u8], names: &Names, slots: &mut Slots<'_, 'a>)
             if !is_exact {
                 slots.take_none(number);
             } else if slots.is_due(number) {
-                let broken = |_| Denial::new(Reason::RequestMalformed).with_detail("query");
-                slots.take(number, decode(value).map_err(broken));
+                slots.take(number, decode(value));
             }
         });
         find_parts(pair, names, slots);
@@ -289,6 +287,7 @@ mod tests {
     #[test]
     fn all_names_at_once_have_what_each_has_alone() {
         use crate::credential::names::tests::{NAMES, names, only, texts};
+        use crate::denial::{Denial, Detail, Reason};
         use crate::ids::LocationId;
 
         const PIECES: &[&str] = &[
@@ -303,7 +302,8 @@ mod tests {
                 super::find(path.as_bytes(), &all, &mut slots);
                 for (number, name) in NAMES.iter().enumerate() {
                     let id = LocationId::new(number);
-                    let broken = |_| Denial::new(Reason::RequestMalformed).with_detail("query");
+                    let refusal = Denial::new(Reason::RequestMalformed).because(Detail::BrokenEscape(id));
+                    let broken = |_| refusal;
                     let values = values(path.as_bytes(), name.as_bytes()).map(|value| value.map_err(broken));
                     let expected = only(id, values);
                     found += usize::from(matches!(expected, Ok(Some(_))));

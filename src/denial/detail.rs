@@ -39,6 +39,10 @@ pub enum Detail {
     Both(LocationId, LocationId),
     /// The request has this header, but its value does not begin as a token there does.
     Unread(LocationId),
+    /// The value of this parameter has a broken escape.
+    BrokenEscape(LocationId),
+    /// A header has another spelling of a name in the configuration, by its position among those names.
+    Spelling(usize),
     /// Not three parts: the length of the token, and the number of its periods.
     Parts {
         /// The length.
@@ -50,4 +54,41 @@ pub enum Detail {
     Encoding(&'static str, EncodingFault),
     /// This part of the token is not a JSON object as required.
     Json(&'static str, JsonError),
+}
+
+/// A part of the request that servers may interpret differently. An index is small, because every refusal has
+/// room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The path, although it is canonical.
+    Path,
+    /// A header field, or a pseudo-field such as `:authority`: the index of the [`crate::ids::FieldId`].
+    Header(u16),
+    /// A query parameter: the index of the [`crate::ids::ConditionId`].
+    Parameter(u16),
+    /// The route: Envoy may choose another one.
+    Route,
+}
+
+/// Why a request has to meet another rule than the one for the request as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubtful {
+    /// The part of the request.
+    pub part: Doubt,
+    /// The index of the first rule that may apply or not, depending on the part. There is no rule
+    /// [`Self::NO_RULE`].
+    pub rule: u16,
+    /// That rule permits requests without a token, so that a stricter one applies.
+    pub is_waiver: bool,
+}
+
+impl Doubtful {
+    /// More than all rules.
+    pub const NO_RULE: u16 = u16::MAX;
+    /// Only the path has several interpretations.
+    pub const PATH: Self = Self {
+        part: Doubt::Path,
+        rule: Self::NO_RULE,
+        is_waiver: false,
+    };
 }

@@ -1,9 +1,10 @@
 //! `match.headers`: Envoy's `HeaderMatcher`.
 
 use super::likeness::Match;
-use super::matched::Matched;
+use super::matched::{Matched, small};
 use super::path::RequestPath;
 use super::values::{FieldInterpretations, FieldKind, Interpretation, ValueInterpretations};
+use crate::denial::Doubt;
 use crate::ids::FieldId;
 use crate::pattern::{StringMatcher, Text};
 
@@ -45,14 +46,14 @@ impl HeaderMatcher {
     /// inverted or not.
     #[must_use]
     pub fn matches<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
-        if matched.is_spent() {
-            return Match::PERHAPS;
+        let mut found = Match::PERHAPS;
+        if !matched.is_spent() {
+            found = self.find(matched, path);
+            if matched.gives_up() {
+                found = Match::PERHAPS;
+            }
         }
-        let found = self.find(matched, path);
-        match matched.gives_up() {
-            true => Match::PERHAPS,
-            false => found,
-        }
+        matched.noted(found, Doubt::Header(small(self.field.index())))
     }
 
     fn find<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use super::likeness::Match;
 use super::query::Query;
+use super::requirement::Demand;
 use super::values::{FieldInterpretations, FieldKind, is_method};
+use crate::denial::{Doubt, Doubtful};
 use crate::http::Authority;
 use crate::ids::{FieldId, MatcherId};
 use crate::pattern::{Hits, Member, PatternSet, Search, StringMatcher, Text};
@@ -26,6 +28,11 @@ pub struct Matched<'r> {
     /// The results of matchers apart from the path, by matcher, if the path has several interpretations.
     apart_from_path: RefCell<Vec<Option<Match>>>,
     gave_up: Cell<bool>,
+    /// The first part of the request, apart from the path, that is in doubt for the rule that is compared
+    /// now.
+    doubt: Cell<Option<Doubt>>,
+    /// The first rule that may apply or not.
+    doubtful: Cell<Doubtful>,
 }
 
 impl<'r> Matched<'r> {
@@ -41,7 +48,36 @@ impl<'r> Matched<'r> {
             fields: RefCell::new(Vec::new()),
             apart_from_path: RefCell::new(Vec::new()),
             gave_up: Cell::new(false),
+            doubt: Cell::new(None),
+            doubtful: Cell::new(Doubtful::PATH),
         }
+    }
+
+    /// The result for a part of the request.
+    #[inline(never)]
+    pub(super) fn noted(&self, found: Match, part: Doubt) -> Match {
+        if !found.is_sure && self.doubt.get().is_none() {
+            self.doubt.set(Some(part));
+        }
+        found
+    }
+
+    /// Notes that a rule may apply or not.
+    #[inline(never)]
+    pub(super) fn note_rule(&self, rule: usize, demand: &Demand) {
+        let part = self.doubt.take();
+        if self.doubtful.get().rule == Doubtful::NO_RULE {
+            self.doubtful.set(Doubtful {
+                part: part.unwrap_or(Doubt::Path),
+                rule: small(rule),
+                is_waiver: demand.is_stricter(false),
+            });
+        }
+    }
+
+    /// The first rule that may apply or not. Otherwise only the path can select another rule.
+    pub(super) fn doubtful(&self) -> Doubtful {
+        self.doubtful.get()
     }
 
     /// Prepares room for the results of this many matchers.
@@ -132,4 +168,9 @@ impl<'r> Matched<'r> {
         let read = || Query::new(self.request.first(path).unwrap_or_default());
         self.query.get_or_init(read)
     }
+}
+
+/// An index as a doubt has it.
+pub(super) fn small(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
 }

@@ -3,9 +3,10 @@
 use super::header::HeaderMatcher;
 use super::host::HostPattern;
 use super::likeness::Match;
-use super::matched::Matched;
+use super::matched::{Matched, small};
 use super::parameter::ParameterMatcher;
 use super::path::{PathPattern, RequestPath};
+use crate::denial::Doubt;
 use crate::ids::{FieldId, MatcherId};
 
 /// Matches a request if one of its matchers does.
@@ -102,17 +103,20 @@ impl RequestMatcher {
     fn matches_others<'r>(&self, matched: &Matched<'r>, path: &RequestPath<'r>) -> Match {
         let mut found = Match::YES;
         if let Some((field, methods)) = &self.methods {
-            found = match_method(
-                methods,
-                matched.request.first(*field).unwrap_or_default(),
-                matched,
+            let method = matched.request.first(*field).unwrap_or_default();
+            found = matched.noted(
+                match_method(methods, method, matched),
+                Doubt::Header(small(field.index())),
             );
         }
         if let Some((field, hosts)) = &self.hosts {
             found = found.and(|| {
                 let authority = matched.authority(*field);
                 let matches = |found: Match, pattern: &HostPattern| found.or(|| pattern.matches(authority));
-                hosts.iter().fold(Match::NO, matches)
+                matched.noted(
+                    hosts.iter().fold(Match::NO, matches),
+                    Doubt::Header(small(field.index())),
+                )
             });
         }
         let others = self.headers.iter().filter(|matcher| !matcher.is_of_path());
@@ -121,7 +125,10 @@ impl RequestMatcher {
         });
         if let Some((field, parameters)) = &self.parameters {
             found = parameters.iter().fold(found, |found, matcher| {
-                found.and(|| matcher.matches(matched.query(*field), matched))
+                found.and(|| {
+                    let found = matcher.matches(matched.query(*field), matched);
+                    matched.noted(found, Doubt::Parameter(small(matcher.place.index())))
+                })
             });
         }
         found

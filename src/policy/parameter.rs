@@ -4,6 +4,7 @@ use super::likeness::Match;
 use super::matched::Matched;
 use super::query::{Pair, Query};
 use super::values::MAX_VALUES;
+use crate::ids::ConditionId;
 use crate::pattern::{StringMatcher, Text};
 
 /// One of `query_parameters`.
@@ -11,6 +12,8 @@ use crate::pattern::{StringMatcher, Text};
 pub struct ParameterMatcher {
     /// Its name.
     pub name: Box<str>,
+    /// Its position among the names for refusals.
+    pub place: ConditionId,
     /// The test of its first value; `None`: the parameter must be present.
     pub value: Option<StringMatcher>,
     /// Whether the parameter must be present.

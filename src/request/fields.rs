@@ -17,6 +17,12 @@ impl WantedFields {
         FieldId::new(self.0.len().saturating_sub(1))
     }
 
+    /// The name of a field.
+    #[must_use]
+    pub fn name(&self, id: FieldId) -> Option<&str> {
+        self.0.get(id.index()).map(|name| &**name)
+    }
+
     /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -90,8 +96,8 @@ struct KnownField {
 pub(super) enum Sorted {
     /// One of the names, as in the configuration.
     Known { id: Option<FieldId>, is_owned: bool },
-    /// Another spelling of one.
-    Spelling,
+    /// Another spelling of one: its position among the names.
+    Spelling(usize),
 }
 
 impl HeaderFields {
@@ -159,8 +165,15 @@ impl HeaderFields {
         }
         self.known
             .iter()
-            .any(|field| field.is_guarded && is_spelling(name, &field.name))
-            .then_some(Sorted::Spelling)
+            .position(|field| field.is_guarded && is_spelling(name, &field.name))
+            .map(Sorted::Spelling)
+    }
+
+    /// The name at this position.
+    #[must_use]
+    pub fn name(&self, position: usize) -> &str {
+        let field = self.known.get(position);
+        field.map_or("", |field| std::str::from_utf8(&field.name).unwrap_or_default())
     }
 
     /// Whether a host that has read all fields of a request, and has removed [`RequestHead::removed`], has
@@ -180,7 +193,7 @@ impl HeaderFields {
             && match self.sort(name) {
                 None => false,
                 Some(Sorted::Known { .. }) => true,
-                Some(Sorted::Spelling) => self.action != SpellingAction::Allow,
+                Some(Sorted::Spelling(_)) => self.action != SpellingAction::Allow,
             }
     }
 }

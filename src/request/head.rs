@@ -16,9 +16,9 @@ pub struct RequestHead {
     removed: Vec<Span>,
     /// Whether its first `content-type` is gRPC's; `None`: it has none, or not all of its fields were taken.
     pub is_grpc: Option<bool>,
-    /// The request has a header in another spelling of one of the configuration's names, and the
-    /// configuration refuses such requests.
-    pub is_misspelt: bool,
+    /// The request has a header in another spelling of one of the configuration's names, by its position in
+    /// [`HeaderFields`], and the configuration refuses such requests.
+    pub misspelt: Option<usize>,
     /// The requirement that the metadata of the route names, or otherwise that of its virtual host.
     pub route_requirement: Option<Vec<u8>>,
     /// The requirements of other routes that the request may take after edits.
@@ -56,7 +56,7 @@ impl RequestHead {
             values,
             removed,
             is_grpc,
-            is_misspelt,
+            misspelt,
             route_requirement,
             further_routes,
             filter_state,
@@ -68,7 +68,7 @@ impl RequestHead {
         values.clear();
         removed.clear();
         further_routes.clear();
-        (*is_grpc, *is_misspelt) = (None, false);
+        (*is_grpc, *misspelt) = (None, None);
         for value in [route_requirement, filter_state, peer_certificate, source_address] {
             *value = None;
         }
@@ -105,8 +105,10 @@ impl RequestHead {
                 }
                 is_owned
             }
-            Some(Sorted::Spelling) => {
-                self.is_misspelt |= fields.action == SpellingAction::RejectRequest;
+            Some(Sorted::Spelling(position)) => {
+                if fields.action == SpellingAction::RejectRequest {
+                    self.misspelt = Some(position);
+                }
                 fields.action == SpellingAction::DropHeader
             }
         };

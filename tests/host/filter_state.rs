@@ -68,11 +68,11 @@ fn the_line_of_a_refusal_says_where_and_what_was_expected() {
     let host = vm.close();
     let id = format!("request id-\\u000a{}]", "x".repeat(60));
     for expected in [
-        "denied: audience_mismatch: aud [provider corp, rule rules[11], expected aud orders-api, ".to_owned(),
-        format!("denied: issuer_unknown: iss [provider -, rule rules[11], expected iss {ISSUER}, "),
-        "alg ES512 is not in algorithms [provider corp, rule rules[11], expected alg RS256, ES256, "
+        "denied: audience_mismatch: aud [provider corp, rule rules[17], expected aud orders-api, ".to_owned(),
+        format!("denied: issuer_unknown: iss [provider -, rule rules[17], expected iss {ISSUER}, "),
+        "alg ES512 is not in algorithms [provider corp, rule rules[17], expected alg RS256, ES256, "
             .to_owned(),
-        "denied: type_rejected: typ [provider corp, rule rules[11], expected typ JWT, ".to_owned(),
+        "denied: type_rejected: typ [provider corp, rule rules[17], expected typ JWT, ".to_owned(),
     ] {
         let line = host.lines.iter().find(|line| line.text.contains(&expected));
         let line = line.unwrap_or_else(|| panic!("no line with {expected:?}: {:?}", host.lines));
@@ -137,7 +137,7 @@ fn refusals_are_summed_up_once_a_minute() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(
         lines[0].starts_with("denied: token_expired: 1 requests within 1 s, the last one: exp was 600 s ago")
-            && lines[0].ends_with(" [provider corp, rule rules[11]]"),
+            && lines[0].ends_with(" [provider corp, rule rules[17]]"),
         "{}",
         lines[0]
     );

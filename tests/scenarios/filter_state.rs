@@ -103,6 +103,7 @@ pub fn detailed() -> Value {
             ),
         },
         "limits": {"max_token_bytes": 4000},
+        "headers_with_underscores_action": "REJECT_REQUEST",
         "rules": [
             {"match": {"path": "/healthz"}},
             {"match": {"prefix": "/both"}, "requires": {"requires_all": {"requirements": [
@@ -128,6 +129,14 @@ pub fn detailed() -> Value {
                 {"provider_name": "corp"}, {"provider_name": "tenants"},
             ]}}},
             {"match": {"prefix": "/new"}, "requires": {"provider_name": "corp"}, "mode": "shadow"},
+            {"match": {"prefix": "/read", "query_parameters": [{"name": "mode", "string_match": {"exact": "open"}}]}},
+            {"match": {"prefix": "/read", "hosts": ["open.example"]}},
+            {"match": {"prefix": "/read", "headers": [{"name": "x-open", "string_match": {"exact": "1"}}]}},
+            {"match": {"prefix": "/read/admin"}, "requires": {"provider_name": "third"}},
+            {"match": {"prefix": "/read", "query_parameters": [{"name": "as", "string_match": {"exact": "root"}}]},
+             "requires": {"provider_name": "third"}},
+            {"match": {"prefix": "/may", "headers": [{"name": "x-guest", "string_match": {"exact": "1"}}]},
+             "requires": {"requires_any": {"requirements": [{"provider_name": "corp"}, {"allow_missing": {}}]}}},
             {"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}},
         ],
     })
@@ -189,7 +198,65 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
             "token_multiple",
             "different ones in header authorization (Bearer) and cookie session",
         ),
-        (get("/orders?access_token=%zz"), "request_malformed", "query"),
+        (
+            get("/orders?access_token=%zz"),
+            "request_malformed",
+            "a broken escape in parameter access_token",
+        ),
+        (
+            get("/orders").header("X_Tok", "a"),
+            "request_malformed",
+            "header spelling, which differs from x-tok",
+        ),
+        (
+            get("/may")
+                .header("x-guest", "1")
+                .header("authorization", good().mint()),
+            "token_malformed",
+            unread,
+        ),
+        (
+            get("/read?mode=open&mode=closed"),
+            "token_missing",
+            "looked in header authorization (Bearer), parameter access_token, cookie session; \
+             parameter mode is ambiguous for rules[11]",
+        ),
+        (
+            get("/read").header("host", "user@open.example"),
+            "token_missing",
+            "looked in header authorization (Bearer), parameter access_token, cookie session; \
+             header :authority is ambiguous for rules[12]",
+        ),
+        (
+            get("/read").header("x-open", "1").header("x-open", "2"),
+            "token_missing",
+            "looked in header authorization (Bearer), parameter access_token, cookie session; \
+             header x-open is ambiguous for rules[13]",
+        ),
+        (
+            get("/may").header("x-guest", "1,2"),
+            "token_missing",
+            "looked in header authorization (Bearer), parameter access_token, cookie session; \
+             header x-guest is ambiguous for rules[16]",
+        ),
+        (
+            get("/may").header("x-guest", "1").header("x-guest", "2"),
+            "token_missing",
+            "looked in header authorization (Bearer), parameter access_token, cookie session; \
+             header x-guest is ambiguous for rules[16]",
+        ),
+        (
+            get("/read/%61dmin").bearer(&good().mint()),
+            "issuer_unknown",
+            "iss, which is that of a provider that the rule does not ask for; \
+             the path is ambiguous",
+        ),
+        (
+            get("/read?as=user&as=root").bearer(&good().mint()),
+            "issuer_unknown",
+            "iss, which is that of a provider that the rule does not ask for; \
+             parameter as is ambiguous for rules[15]",
+        ),
         (
             get("/orders").header("authorization", "Basic YWxpY2U6c2VjcmV0"),
             "token_missing",
