@@ -345,7 +345,7 @@ fn root<'a>(bytes: &'a [u8], faults: &'a Faults) -> Result<Node<'a>, Box<ConfigE
                 ));
             }
             JsonError::NotAnObject => "it is of another type",
-            JsonError::DuplicateMember => "an object names a member twice",
+            JsonError::DuplicateMember => "an object names a member twice; leave one out",
             JsonError::TooDeep => "it is nested too deeply",
             JsonError::TooManyMembers => "it has too many members",
         })

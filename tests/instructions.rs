@@ -60,7 +60,7 @@ const BUDGETS: &[Budget] = &[
     budget("configuration, 10 providers, 100 rules", 25_800_000, 198),
     budget("tick", 1_300, 5),
     budget("no token asked", 6_600, 4),
-    budget("no token", 11_600, 8),
+    budget("no token", 12_600, 8),
     budget("warm", 12_200, 8),
     budget("warm, 10 providers, 100 rules", 17_000, 9),
     budget("expired", 60_400, 11),

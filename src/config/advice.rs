@@ -39,6 +39,7 @@ config configuration value pluginconfig|providers|write what is in it here
 apiversion kind metadata spec selector phase failurepolicy vmconfig rootid runtime code|providers|it belongs to Envoy or Kubernetes, around the filter's configuration
 excludepaths publicpaths skippaths|providers|write a rule without `requires`: `{match: {prefix: /public/}}`
 defaultaction failuremodeallow failopen|providers|leave it out: what no rule allows is refused, whatever fails
+loglevel log logging debug|providers|Envoy sets it: `--component-log-level wasm:debug`
 clusters|providers|it belongs to Envoy's `static_resources`
 jwksuri jwksurl jwkseturi jwkuri uri url|remote_jwks|write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
 jwks publickey rsapublickey certificate|remote_jwks|write a JWKS document: `local_jwks: {inline_string: …}`
@@ -60,6 +61,8 @@ uri cluster|http_uri|it belongs in `http_uri`: `http_uri: {uri: …, cluster: �
 path file|inline_string|write the document itself into `inline_string`
 headers|cluster|the cluster's `credential_injector` adds them to each request
 uri|inline_string|to fetch keys, write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
+jwksuri jwksurl|clusters|leave it out, the document has it; or write `remote_jwks`
+status code statuscode headers|realm|leave it out: the filter chooses it for each reason
 keys|inline_string|write the whole document as text: `inline_string: '{\"keys\": […]}'`
 paths any or anyof|prefix|write a list: `match: [{path: /a}, {prefix: /b/}]`
 domains domain|prefix|write `hosts`
@@ -71,6 +74,7 @@ audiences|provider_name|write `provider_and_audiences: {provider_name: …, audi
 scopes scope claims roles|provider_name|write it in the rule's `authorize`, beside `requires`
 requires|provider_name|write what is in it here
 roles groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
+method methods path prefix|requires|write it in `match`
 to when from action|requires|write `match`, `requires`, `authorize` or `deny: true`
 disabled skip auth anonymous allow|requires|a rule without `requires` needs no token
 ";

@@ -38,7 +38,7 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
         let nodes = nodes.unwrap_or_default();
         let node = nodes.get(index).unwrap_or(node);
         return Err(node.invalid(
-            "can never be true together with another condition: one needs the claim, and one needs it to be absent",
+            "can never be true together with another condition: one needs the claim, and one needs it to be absent; leave one out",
         ));
     }
     Ok(Authorization {

@@ -22,7 +22,7 @@ pub(super) fn read(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     if name.bytes().all(is_token_byte) {
         Ok(name)
     } else {
-        Err(node.invalid(format!("`{name}` is not a header name")))
+        Err(node.invalid(format!("`{name}` is not a header name; write one such as `x-jwt-sub`")))
     }
 }
 
@@ -31,7 +31,7 @@ pub(super) fn read_owned(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     let name = read(node)?;
     if FRAMING.contains(&name.as_str()) {
         return Err(node.invalid(format!(
-            "`{name}` carries the message itself and cannot hold a claim"
+            "`{name}` carries the message itself and cannot hold a claim; write one such as `x-jwt-sub`"
         )));
     }
     Ok(name)

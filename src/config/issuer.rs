@@ -45,7 +45,7 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
             )));
         }
         if issuers.contains(&issuer) {
-            return Err(spelling.invalid(format!("`{issuer}` is in the list twice")));
+            return Err(spelling.invalid(format!("`{issuer}` is in the list twice; leave one out")));
         }
         // Without them, the variables have no claims.
         let claims = claims.clone().ok_or_else(ConfigError::reported)?;

@@ -63,7 +63,8 @@ fn read_local_jwks(node: &Node<'_>, read_keys: ReadKeys) -> Result<Arc<ParsedJwk
         Err(fault) => Err(inline.invalid(format!(
             "not a usable JWKS document: {fault}{}",
             match &fault {
-                JwksFault::Json(_) | JwksFault::NoUsableKey(_) | JwksFault::Other(_) => "",
+                JwksFault::Other(_) => "",
+                JwksFault::Json(_) | JwksFault::NoUsableKey(_) => "; copy the issuer's own",
                 _ => r#"; it looks like {"keys":[{"kty":…}]}"#,
             }
         ))),

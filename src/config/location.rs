@@ -23,7 +23,7 @@ pub(super) fn read(
     let mut add = |node: &Node<'_>, location, names: &mut Names| {
         let id = names.locations.id(location);
         if ids.contains(&id) {
-            return Err(node.invalid("this location is listed twice"));
+            return Err(node.invalid("this location is listed twice; leave one out"));
         }
         ids.push(id);
         Ok(())
@@ -51,7 +51,7 @@ pub(super) fn read(
         for element in node.list()? {
             let name = element.name()?;
             if !name.bytes().all(is_token_byte) {
-                return Err(element.invalid(format!("`{name}` is not a cookie's name")));
+                return Err(element.invalid(format!("`{name}` is not a cookie's name; write the name alone")));
             }
             let location = Location::Cookie {
                 field: names.field("cookie"),
