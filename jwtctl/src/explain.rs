@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use crate::core::steps;
+use proxy_wasm_jwt::denial::Reason;
+
+use crate::core::steps::{self, Way};
 use crate::core::{self, Verdict};
 use crate::explanation::{hide, to_json, to_text};
 use crate::setup::{self, Policy, RequestArguments};
@@ -51,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
     let (request, at) = arguments.request.request(&loaded.config)?;
     let now = given.or(at).unwrap_or_else(setup::now);
     let mut way = steps::walk(&loaded.node, &loaded.config, &request, now);
+    advise_on_keys(&mut way, &loaded.unfetched);
     if arguments.brief {
         way.shorten();
     }
@@ -64,4 +67,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, String> {
         Verdict::Refused { .. } => Outcome::Found,
         Verdict::Allowed { .. } | Verdict::Answered(_) => Outcome::Fine,
     })
+}
+
+/// Says why the keys of a check could not be fetched, or how to get them. The page shows the same checks, and
+/// has no options.
+fn advise_on_keys(way: &mut Way, unfetched: &[(String, String)]) {
+    let mut is_advised = false;
+    for provider in &mut way.providers {
+        let fault = unfetched.iter().find(|(name, _)| *name == provider.provider);
+        for step in &mut provider.steps {
+            if step.reason != Some(Reason::KeysUnavailable.label()) {
+                continue;
+            }
+            if let Some((_, fault)) = fault {
+                step.expected.push_str(&format!("; fetching it failed: {fault}"));
+            }
+            let advice = match fault {
+                Some(_) => "use --keys FILE",
+                None => "use --keys FILE, or --fetch",
+            };
+            if !std::mem::replace(&mut is_advised, true) {
+                eprintln!("jwtctl: without the issuer's keys, no token is valid here; {advice}");
+            }
+        }
+    }
 }

@@ -101,6 +101,7 @@ impl Question<'_> {
             node: faults.config,
             config,
             unread_keys: faults.unread_keys,
+            unfetched: Vec::new(),
         };
         let (loaded, missing) = self.with_keys(loaded)?;
         let (request, at) = self.request(&loaded)?;

@@ -14,6 +14,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Rc<Config>,
     /// The providers with keys that only Envoy can read.
     pub(crate) unread_keys: Vec<String>,
+    /// The providers whose keys could not be fetched, and the cause for each.
+    pub(crate) unfetched: Vec<(String, String)>,
 }
 
 impl Loaded {

@@ -81,6 +81,7 @@ pub(crate) fn load(name: &str, keys: &Keys, now: UnixTime) -> Result<Loaded, Str
         node: faults.config,
         config,
         unread_keys: faults.unread_keys,
+        unfetched: Vec::new(),
     };
     with_keys(loaded, keys, now)
 }
@@ -88,6 +89,7 @@ pub(crate) fn load(name: &str, keys: &Keys, now: UnixTime) -> Result<Loaded, Str
 /// Replaces the keys that the filter would fetch.
 fn with_keys(loaded: Loaded, keys: &Keys, now: UnixTime) -> Result<Loaded, String> {
     let Loaded { node, config, .. } = &loaded;
+    let mut unfetched = Vec::new();
     let remote = core::remote_providers(config);
     let mut given: Vec<(String, String)> = Vec::new();
     let mut read_stdin = None;
@@ -132,11 +134,15 @@ fn with_keys(loaded: Loaded, keys: &Keys, now: UnixTime) -> Result<Loaded, Strin
                     let advice =
                         http::advice(&fault).map_or_else(String::new, |advice| format!("; {advice}"));
                     eprintln!("jwtctl: fetching the keys of {name} failed: {fault}{advice}");
+                    unfetched.push((name, fault.into()));
                 }
             }
         }
     }
-    loaded.with_keys(given)
+    Ok(Loaded {
+        unfetched,
+        ..loaded.with_keys(given)?
+    })
 }
 
 /// A request from the command line.

@@ -350,6 +350,7 @@ fn without_keys_it_says_so_and_with_fetch_it_asks_the_issuer() {
         &token,
     );
     assert_eq!((ran.code, &*reason(&ran)), (1, "keys_unavailable"));
+    assert!(ran.err.contains("use --keys FILE, or --fetch"), "{}", ran.err);
     let issuer = Issuer::start();
     issuer.serve_jwks("/jwks", &[&world.key]);
     let mut config = config();
@@ -384,4 +385,6 @@ fn without_keys_it_says_so_and_with_fetch_it_asks_the_issuer() {
         ran.err
     );
     assert!(ran.err.contains("an HTML or XML page"), "{}", ran.err);
+    assert!(ran.out.contains("fetching it failed: JWKS: "), "{}", ran.out);
+    assert!(!(ran.out + &ran.err).contains("--fetch"));
 }

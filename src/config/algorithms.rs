@@ -17,7 +17,9 @@ pub(super) fn read(node: Option<&Node<'_>>) -> Result<AlgorithmSet, Box<ConfigEr
     for element in node.some_list()? {
         let name = element.text()?;
         if name.eq_ignore_ascii_case("none") {
-            return Err(element.invalid("`none` means no signature at all and is never accepted; leave it out"));
+            return Err(
+                element.invalid("`none` means no signature at all and is never accepted; leave it out")
+            );
         }
         if name.starts_with("HS") {
             return Err(element.invalid(format!(

@@ -51,7 +51,8 @@ pub(super) fn read<'a>(
             let decoded = STANDARD
                 .decode(&*text)
                 .or_else(|_| URL_SAFE_NO_PAD.decode(&*text));
-            let bytes = decoded.map_err(|_| node.invalid("is not base64; write the text itself into `inline_string`"))?;
+            let bytes = decoded
+                .map_err(|_| node.invalid("is not base64; write the text itself into `inline_string`"))?;
             Ok((node, bytes))
         }
         (None, Some(node)) => Ok((node, node.any_text()?.into_boxed_bytes().into_vec())),

@@ -146,7 +146,10 @@ impl fmt::Display for ConfigProblem {
                     (None, None) => write!(f, "known fields: {}", known.join(", ")),
                 }
             }
-            Self::GivenTwice => write!(f, "given twice, in snake_case and in lowerCamelCase; leave one out"),
+            Self::GivenTwice => write!(
+                f,
+                "given twice, in snake_case and in lowerCamelCase; leave one out"
+            ),
             Self::Missing { field, fix } => write!(f, "`{field}` is missing; {fix}"),
             Self::WrongType {
                 expected,

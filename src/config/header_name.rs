@@ -22,7 +22,9 @@ pub(super) fn read(node: &Node<'_>) -> Result<String, Box<ConfigError>> {
     if name.bytes().all(is_token_byte) {
         Ok(name)
     } else {
-        Err(node.invalid(format!("`{name}` is not a header name; write one such as `x-jwt-sub`")))
+        Err(node.invalid(format!(
+            "`{name}` is not a header name; write one such as `x-jwt-sub`"
+        )))
     }
 }
 

@@ -53,7 +53,11 @@ pub(super) fn read(name: &str, node: &Node<'_>, names: &mut Names) -> Result<Pro
             .any(|key| algorithms.iter().any(|algorithm| key.fits(algorithm)))
         && !algorithms.is_empty()
     {
-        node.report(node.invalid("no token can be accepted: no key of `local_jwks` is for one of these; leave this out"));
+        node.report(
+            node.invalid(
+                "no token can be accepted: no key of `local_jwks` is for one of these; leave this out",
+            ),
+        );
     }
     Ok(Provider {
         name: name.into(),
@@ -150,7 +154,9 @@ fn read_header_rules(
                 .into_iter()
                 .chain(rules.claims.iter().map(|known| known.header));
             if taken.any(|header| header == entry.header) {
-                return Err(element.invalid("another claim of this provider is written to the same header; give each its own"));
+                return Err(element.invalid(
+                    "another claim of this provider is written to the same header; give each its own",
+                ));
             }
             rules.claims.push(entry);
         }

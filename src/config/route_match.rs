@@ -208,7 +208,9 @@ fn read_path(node: &Node<'_>, rest: &str) -> Result<Box<[u8]>, Box<ConfigError>>
         });
     }
     if has_any(&path, "?#") {
-        return Err(node.invalid("is compared with the path alone, which holds no `?` and no `#`; write `query_parameters`"));
+        return Err(node.invalid(
+            "is compared with the path alone, which holds no `?` and no `#`; write `query_parameters`",
+        ));
     }
     if has_part(&path, ",/") {
         return Err(node.invalid("is one path; write a list: `match: [{path: /a}, {path: /b}]`"));
@@ -427,7 +429,9 @@ fn read_header(node: &Node<'_>, names: &mut Names) -> Result<HeaderMatcher, Box<
     let test = match (tests.pop(), tests.is_empty()) {
         (None, _) => HeaderTest::Present(true),
         (Some(test), true) => test,
-        (Some(_), false) => return Err(node.invalid("a header matcher takes one test; write another matcher for each")),
+        (Some(_), false) => {
+            return Err(node.invalid("a header matcher takes one test; write another matcher for each"));
+        }
     };
     let name = name.ok_or_else(ConfigError::reported)?;
     Ok(HeaderMatcher {

@@ -61,6 +61,7 @@ impl Issuers {
             node,
             config: Rc::new(config),
             unread_keys: Vec::new(),
+            unfetched: Vec::new(),
         })
     }
 

@@ -19,6 +19,7 @@ fn load(config: &Value) -> Option<Loaded> {
         node,
         config: Rc::new(config),
         unread_keys: Vec::new(),
+        unfetched: Vec::new(),
     })
 }
 

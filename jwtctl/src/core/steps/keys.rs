@@ -32,7 +32,7 @@ impl Walker<'_> {
             KeySource::Local(parsed) => &parsed.set,
             KeySource::Remote(_) => {
                 let denial = Denial::new(Reason::KeysUnavailable);
-                let expected = "a key of the issuer; name them with --keys FILE, or use --fetch";
+                let expected = "a key of the issuer";
                 self.add("key", Err(denial), "no keys are known here", expected);
                 self.unreached("signature", "there are no keys", "");
                 return;
