@@ -15,6 +15,7 @@ use crate::credential::Location;
 use crate::denial::{Cause, Denial, Detail, Doubt, Doubtful, Reason, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::ids::{FieldId, LocationId};
+use crate::jose::Algorithm;
 use crate::policy::Demand;
 use crate::provider::Provider;
 use crate::settings::Config;
@@ -114,7 +115,8 @@ impl<'a> Account<'a> {
             Detail::None => match self.denial.reason {
                 Reason::TokenMissing => self.write_searched(to),
                 Reason::TokenTooLarge => {
-                    write!(to, "longer than {} bytes", self.config.limits.max_token_bytes)
+                    let most = to_u64(self.config.limits.max_token_bytes);
+                    write_number(to, "longer than ", most, " bytes")
                 }
                 Reason::TypeRejected => to.write_str("typ"),
                 Reason::KeyUnknown => to.write_str("kid"),
@@ -135,24 +137,25 @@ impl<'a> Account<'a> {
                 )
             }
             Detail::Parts { bytes, periods } => {
-                write!(to, "not three parts: {bytes} bytes with {periods} periods")
+                write_number(to, "not three parts: ", to_u64(bytes), " bytes with ")?;
+                write_number(to, "", to_u64(periods), " periods")
             }
             Detail::Encoding(part, fault) => write_all(to, &[part, " encoding: ", fault.phrase()]),
             Detail::Json(part, fault) => write!(to, "{part}: {fault}"),
             Detail::Word(word) => to.write_str(word),
             Detail::Passed(date) => {
                 to.reserve(USUAL_LENGTH);
-                write!(to, "exp was {} s ago", self.now.since(date).as_secs())?;
-                write_setting(to, "clock_skew_seconds", skew)
+                write_number(to, "exp was ", self.now.since(date).as_secs(), " s ago")?;
+                write_setting(to, ", clock_skew_seconds is ", skew)
             }
             Detail::Ahead(name, date) => {
-                write!(to, "{name} is {} s ahead", date.since(self.now).as_secs())?;
-                write_setting(to, "clock_skew_seconds", skew)
+                self.write_ahead(to, name, date)?;
+                write_setting(to, ", clock_skew_seconds is ", skew)
             }
             Detail::TooFar(date) => {
-                write!(to, "exp is {} s ahead", date.since(self.now).as_secs())?;
+                self.write_ahead(to, "exp", date)?;
                 let longest = provider.and_then(|provider| provider.claims.max_lifetime);
-                write_setting(to, "max_lifetime", longest)
+                write_setting(to, ", max_lifetime is ", longest)
             }
             Detail::RequiredClaim(id) => {
                 match provider.and_then(|provider| provider.claims.required_claims.get(id.index())) {
@@ -160,11 +163,17 @@ impl<'a> Account<'a> {
                     None => Ok(()),
                 }
             }
-            Detail::NotAllowed(used) => write!(to, "alg {used} is not in algorithms"),
-            Detail::NoKid(used) => write!(to, "the token has no kid, and its alg is {used}"),
-            Detail::Misfit { used, is_for } => {
-                write!(to, "alg is {used}, but the key that kid names is for {is_for}")
-            }
+            Detail::NotAllowed(used) => write_all(to, &["alg ", used.name(), " is not in algorithms"]),
+            Detail::NoKid(used) => write_all(to, &["the token has no kid, and its alg is ", used.name()]),
+            Detail::Misfit { used, is_for } => write_all(
+                to,
+                &[
+                    "alg is ",
+                    used.name(),
+                    ", but the key that kid names is for ",
+                    is_for.name(),
+                ],
+            ),
             Detail::Twice(location) => {
                 to.write_str("several in ")?;
                 self.write_location(to, location)
@@ -187,6 +196,11 @@ impl<'a> Account<'a> {
                 self.write_location(to, other)
             }
         }
+    }
+
+    fn write_ahead(&self, to: &mut String, name: &str, date: UnixTime) -> fmt::Result {
+        to.write_str(name)?;
+        write_number(to, " is ", date.since(self.now).as_secs(), " s ahead")
     }
 
     fn write_shortfall(&self, shortfall: Shortfall, to: &mut String) -> fmt::Result {
@@ -219,7 +233,7 @@ impl<'a> Account<'a> {
                 } else {
                     "needs one of "
                 })?;
-                write_list(to, scopes.wanted.iter(), |to, scope| to.write_str(scope))?;
+                write_texts(to, &mut scopes.wanted.iter().map(|scope| &**scope))?;
                 if is_absent {
                     to.write_str("; the token has none of the claims ")?;
                     return write_list(to, scopes.claims.iter(), write_claim);
@@ -228,9 +242,7 @@ impl<'a> Account<'a> {
                     return Ok(());
                 }
                 to.write_str("; lacks ")?;
-                write_list(to, scopes.words.selected(missing), |to, scope| {
-                    to.write_str(scope)
-                })
+                write_texts(to, &mut scopes.words.selected(missing).map(|scope| &**scope))
             }
         }
     }
@@ -270,11 +282,11 @@ impl<'a> Account<'a> {
 
     fn write_circumstances(&self, to: &mut String) -> fmt::Result {
         match self.provider() {
-            Some(provider) => write!(to, "provider {}", provider.name)?,
+            Some(provider) => write_all(to, &["provider ", &provider.name])?,
             None => to.write_str("provider -")?,
         }
         match self.denial.rule {
-            Some(rule) => write!(to, ", rule {}", self.config.policy.label(rule))?,
+            Some(rule) => write_all(to, &[", rule ", &self.config.policy.label(rule)])?,
             None => to.write_str(", rule -")?,
         }
         self.write_expected(to)
@@ -287,9 +299,7 @@ impl<'a> Account<'a> {
         match (self.denial.reason, self.provider()) {
             (Reason::IssuerUnknown, Some(provider)) => {
                 to.write_str(", expected iss ")?;
-                write_list(to, provider.claims.issuers.iter(), |to, issuer| {
-                    to.write_str(issuer)
-                })
+                write_texts(to, &mut provider.claims.issuers.iter().map(|issuer| &**issuer))
             }
             (Reason::IssuerUnknown, None) => {
                 to.write_str(", expected iss ")?;
@@ -297,7 +307,7 @@ impl<'a> Account<'a> {
                     .iter()
                     .filter_map(|named| self.config.provider(named.provider))
                     .flat_map(|provider| &provider.claims.issuers);
-                write_list(to, issuers, |to, issuer| to.write_str(issuer))
+                write_texts(to, &mut issuers.map(|issuer| &**issuer))
             }
             (Reason::AudienceMismatch, Some(provider)) => {
                 let own = named
@@ -308,21 +318,17 @@ impl<'a> Account<'a> {
                     Audiences::Any => Ok(()),
                     Audiences::OneOf(audiences) => {
                         to.write_str(", expected aud ")?;
-                        write_list(to, audiences.iter(), |to, audience| to.write_str(audience))
+                        write_texts(to, &mut audiences.iter().map(|audience| &**audience))
                     }
                 }
             }
             (Reason::AlgorithmRejected, Some(provider)) => {
                 to.write_str(", expected alg ")?;
-                write_list(to, provider.algorithms.iter(), |to, allowed| {
-                    write!(to, "{allowed}")
-                })
+                write_texts(to, &mut provider.algorithms.iter().map(Algorithm::name))
             }
             (Reason::TypeRejected, Some(provider)) => {
                 to.write_str(", expected typ ")?;
-                write_list(to, provider.token_types.iter(), |to, expected| {
-                    to.write_str(expected)
-                })
+                write_texts(to, &mut provider.token_types.iter().map(|expected| &**expected))
             }
             _ => Ok(()),
         }
@@ -341,9 +347,19 @@ fn write_all(to: &mut String, pieces: &[&str]) -> fmt::Result {
     pieces.iter().try_for_each(|piece| to.write_str(piece))
 }
 
+/// A number between two texts.
+#[inline(never)]
+fn write_number(to: &mut String, before: &str, number: u64, after: &str) -> fmt::Result {
+    write_all(to, &[before, &number.to_string(), after])
+}
+
+fn to_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 fn write_setting(to: &mut String, name: &str, value: Option<Duration>) -> fmt::Result {
     match value {
-        Some(value) => write!(to, ", {name} is {}", value.as_secs()),
+        Some(value) => write_number(to, name, value.as_secs(), ""),
         None => Ok(()),
     }
 }
@@ -353,11 +369,17 @@ fn write_claim(to: &mut String, claim: &ClaimPath) -> fmt::Result {
         ClaimPath::Name(name) => to.write_str(name),
         ClaimPath::Literal(keys) => {
             for (position, key) in keys.iter().enumerate() {
-                write!(to, "{}{key}", if position == 0 { "" } else { "." })?;
+                write_all(to, &[if position == 0 { "" } else { "." }, key])?;
             }
             Ok(())
         }
     }
+}
+
+/// A list of texts. One function writes all of them, since each kind of iterator would get its own.
+#[inline(never)]
+fn write_texts(to: &mut String, texts: &mut dyn Iterator<Item = &str>) -> fmt::Result {
+    write_list(to, texts, |to, text| to.write_str(text))
 }
 
 /// The values, separated by commas. For a long list, these are the first values and the number of the others.
@@ -379,7 +401,7 @@ fn write_list<T>(
     }
     match left_off {
         0 => Ok(()),
-        left_off => write!(to, " and {left_off} more"),
+        left_off => write_number(to, " and ", to_u64(left_off), " more"),
     }
 }
 
