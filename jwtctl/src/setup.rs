@@ -134,7 +134,7 @@ fn with_keys(loaded: Loaded, keys: &Keys, now: UnixTime) -> Result<Loaded, Strin
                     let advice =
                         http::advice(&fault).map_or_else(String::new, |advice| format!("; {advice}"));
                     eprintln!("jwtctl: fetching the keys of {name} failed: {fault}{advice}");
-                    unfetched.push((name, fault.into()));
+                    unfetched.push((name, fault));
                 }
             }
         }
