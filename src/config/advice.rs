@@ -38,7 +38,7 @@ jwtrules|providers|each of its entries is one of `providers`
 config configuration value pluginconfig|providers|write what is in it here
 apiversion kind metadata spec selector phase failurepolicy vmconfig rootid runtime code|providers|it belongs to Envoy or Kubernetes, around the filter's configuration
 excludepaths publicpaths skippaths|providers|write a rule without `requires`: `{match: {prefix: /public/}}`
-defaultaction failuremodeallow failopen|providers|leave it out: what no rule allows is refused, whatever fails
+defaultaction failuremodeallow failopen onfailure|providers|leave it out: what no rule allows is refused, whatever fails
 loglevel log logging debug|providers|Envoy sets it: `--component-log-level wasm:debug`
 clusters|providers|it belongs to Envoy's `static_resources`
 jwksuri jwksurl jwkseturi jwkuri uri url|remote_jwks|write `remote_jwks: {http_uri: {uri: …, cluster: …}}`
@@ -76,7 +76,7 @@ requires|provider_name|write what is in it here
 roles groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
 method methods path prefix|requires|write it in `match`
 to when from action|requires|write `match`, `requires`, `authorize` or `deny: true`
-disabled skip auth anonymous allow|requires|a rule without `requires` needs no token
+disabled skip auth anonymous allow allowanonymous|requires|a rule without `requires` needs no token
 ";
 
 /// The advice for a field that has another name or another place here.

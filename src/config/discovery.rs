@@ -4,6 +4,7 @@
 
 use super::error::ConfigError;
 use super::fields::DiscoveryObject;
+use super::issuer::refuse_document;
 use super::node::Node;
 use super::remote;
 use crate::http::HttpUri;
@@ -59,6 +60,9 @@ pub(super) fn read(
         .or_else(|| issuers.first())
         .map_or("", |issuer| &**issuer);
     let named = fields.read(DiscoveryObject::issuer)?;
+    if let (Some(node), Some(named)) = (fields.get(DiscoveryObject::issuer), &named) {
+        refuse_document(node, named)?;
+    }
     let issuer = named.as_deref().unwrap_or(of_tokens);
     let written = fields.get(DiscoveryObject::uri);
     let uri = match written {

@@ -35,10 +35,7 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
     let mut pattern = None;
     for spelling in &spellings {
         let issuer = spelling.name()?;
-        if issuer.contains("/.well-known/") {
-            return Err(spelling
-                .invalid("is the URL of a document; write the `issuer` that the discovery document names"));
-        }
+        refuse_document(spelling, &issuer)?;
         if has_part(&issuer, ",http") || has_part(&issuer, " http") {
             return Err(spelling.invalid(format!(
                 "`{issuer}` is one issuer; write a provider for each, or a list for several spellings of one"
@@ -57,6 +54,18 @@ pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<C
         pattern = read;
     }
     Ok((issuers, pattern))
+}
+
+/// Refuses the URL of a document in place of the issuer that the document names.
+#[inline(never)]
+pub(super) fn refuse_document(node: &Node<'_>, issuer: &str) -> Result<(), Box<ConfigError>> {
+    match has_part(issuer, "/.well-known/") {
+        true => {
+            Err(node
+                .invalid("is the URL of a document; write the `issuer` that the discovery document names"))
+        }
+        false => Ok(()),
+    }
 }
 
 /// `issuer_claims`: the claims by the names of variables.

@@ -3,6 +3,7 @@
 
 use super::error::ConfigError;
 use super::fields::ProtectedResourceObject;
+use super::issuer::refuse_document;
 use super::node::{Node, read_each};
 use super::reader::Fields;
 use super::{Names, authorize, remote};
@@ -28,6 +29,7 @@ pub(super) fn read(
     if let Some(node) = fields.get(ProtectedResourceObject::authorization_servers) {
         for element in node.list()? {
             remote::read_uri(&element)?;
+            refuse_document(&element, &element.name()?)?;
         }
         authorization_servers = node.names()?;
     }
