@@ -366,7 +366,7 @@ impl Policy {
             // interpretations, its stricter form applies.
             let is_clear = is_canonical && found.is_sure;
             if !found.is_sure {
-                matched.note_rule(index, &rule.demand);
+                matched.note_rule(index, rule.demand.is_stricter(false));
             }
             if !is_clear && rule.demand.without_bypass().is_none() {
                 continue;

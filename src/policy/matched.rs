@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use super::likeness::Match;
 use super::query::Query;
-use super::requirement::Demand;
 use super::values::{FieldInterpretations, FieldKind, is_method};
 use crate::denial::{Doubt, Doubtful};
 use crate::http::Authority;
@@ -64,13 +63,13 @@ impl<'r> Matched<'r> {
 
     /// Notes that a rule may apply or not.
     #[inline(never)]
-    pub(super) fn note_rule(&self, rule: usize, demand: &Demand) {
+    pub(super) fn note_rule(&self, rule: usize, is_waiver: bool) {
         let part = self.doubt.take();
         if self.doubtful.get().rule == Doubtful::NO_RULE {
             self.doubtful.set(Doubtful {
                 part: part.unwrap_or(Doubt::Path),
                 rule: small(rule),
-                is_waiver: demand.is_stricter(false),
+                is_waiver,
             });
         }
     }
