@@ -65,6 +65,11 @@ class Rules(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self._scrape(Path(folder))
 
+    def test_the_shipped_configurations_have_the_tags_of_the_documentation(self):
+        tags = re.search(r"```yaml\n(stats_config:\n.*?)```", (ROOT / "docs/operating.md").read_text(), re.S)[1]
+        for name in ("envoy.yaml", "envoy-native.yaml"):
+            self.assertIn(tags, (ROOT / "envoy" / name).read_text(), name)
+
     def start(self, folder):
         """The demo and a Prometheus that scrapes it: the port of the latter, and a function that sends requests."""
         subprocess.run(["cargo", "build", "--quiet", "--package", "testkit", "--bin", "demo"], cwd=ROOT, check=True)
