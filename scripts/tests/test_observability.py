@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import unittest
 import urllib.parse
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts/interop"))
 
-from kit import Process, accepts, broken, eventually, free_port, http, run, unpack_debian  # noqa: E402
+from kit import Process, accepts, broken, eventually, expect, free_port, http, run, unpack_debian  # noqa: E402
 
 FOLDER = ROOT / "envoy/observability"
 DEMO = ("cargo", "run", "--quiet", "--package", "testkit", "--bin", "demo", "--")
@@ -46,6 +47,33 @@ def alerts():
     return re.findall(r"alert: (\w+)", text)
 
 
+def prometheus_config(target, is_relabeled):
+    """The configuration of a Prometheus that scrapes this address, with the rules of relabel.yaml if so."""
+    text = f"""global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [{json.dumps(str(FOLDER / "alerts.yaml"))}]
+scrape_configs:
+- job_name: envoy
+  metrics_path: /stats/prometheus
+  static_configs: [{{targets: ["{target}"]}}]
+"""
+    return text + (textwrap.indent((FOLDER / "relabel.yaml").read_text(), "  ") if is_relabeled else "")
+
+
+def ask(port, query):
+    reply = http("GET", f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}").json()
+    expect(reply["status"] == "success", f"{query}: {reply}")
+    return reply["data"]["result"]
+
+
+def series(port):
+    """The names and the labels of the filter's metrics."""
+    rows = ask(port, '{__name__=~"jwt_.+"}')
+    return {
+        tuple(sorted((key, value) for key, value in row["metric"].items() if key not in ("instance", "job")))
+        for row in rows
+    }
+
+
 class Rules(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -65,16 +93,46 @@ class Rules(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self._scrape(Path(folder))
 
+    def test_the_relabeling_of_an_envoy_without_tags_gives_the_same_names_and_labels(self):
+        seen = []
+        for has_tags in (True, False):
+            with tempfile.TemporaryDirectory() as folder:
+                port, traffic = self.start(Path(folder), has_tags)
+                traffic()
+                eventually("the metrics", lambda port=port: len(series(port)) > 50)
+                # The scrape that has these requests.
+                eventually("a refusal", lambda port=port: ask(port, "sum(jwt_denied) > 0"))
+                seen.append(series(port))
+                self.doCleanups()
+        self.assertEqual(*seen)
+
     def test_the_shipped_configurations_have_the_tags_of_the_documentation(self):
         tags = re.search(r"```yaml\n(stats_config:\n.*?)```", (ROOT / "docs/operating.md").read_text(), re.S)[1]
         for name in ("envoy.yaml", "envoy-native.yaml"):
             self.assertIn(tags, (ROOT / "envoy" / name).read_text(), name)
 
-    def start(self, folder):
-        """The demo and a Prometheus that scrapes it: the port of the latter, and a function that sends requests."""
+    def test_the_relabeling_names_every_reason(self):
+        table = (ROOT / "docs/refusals.md").read_text().split("## Reasons")[1].split("## Details")[0]
+        reasons = re.findall(r"^\| `(\w+)` \| \d{3} ", table, re.M)
+        self.assertGreater(len(reasons), 20)
+        listed = re.search(r'\(total\|(.+?)\)"', re.sub(r"\\\n *", "", (FOLDER / "relabel.yaml").read_text()))[1]
+        self.assertEqual(listed.split("|"), reasons)
+
+    def start(self, folder, has_tags=True):
+        """The demo and a Prometheus that scrapes it: the port of the latter, and a function that sends requests.
+
+        Without tags in Envoy's configuration, Prometheus makes the labels.
+        """
         subprocess.run(["cargo", "build", "--quiet", "--package", "testkit", "--bin", "demo"], cwd=ROOT, check=True)
         # Its working directory is the repository: it keeps its key below it.
-        demo = Process("demo", [*DEMO, "run", "--port", "0"], folder / "demo.log", cwd=ROOT)
+        command = [*DEMO, "run", "--port", "0"]
+        if not has_tags:
+            text = (ROOT / "envoy/envoy.yaml").read_text()
+            without = re.sub(r"^stats_config:\n(?: .*\n)+", "", text, flags=re.M)
+            self.assertNotEqual(text, without)
+            (folder / "envoy.yaml").write_text(without)
+            command += ["--config", folder / "envoy.yaml"]
+        demo = Process("demo", command, folder / "demo.log", cwd=ROOT)
         self.addCleanup(demo.stop)
         demo.wait_until("Envoy's log", lambda: "Ctrl-C" in demo.text(), timeout=120)
         main, admin = re.search(r"listener main on (\S+)\nits admin on (http://[^, ]+)", demo.text()).groups()
@@ -83,21 +141,15 @@ class Rules(unittest.TestCase):
 
         port = free_port()
         target = admin.removeprefix("http://")
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(FOLDER / "alerts.yaml")],
-            "scrape_configs": [
-                {"job_name": "envoy", "metrics_path": "/stats/prometheus", "static_configs": [{"targets": [target]}]}
-            ],
-        }
-        (folder / "prometheus.yml").write_text(json.dumps(config))
+        (folder / "prometheus.yml").write_text(prometheus_config(target, is_relabeled=not has_tags))
         command = [
             self.programs / "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb",
             f"--web.listen-address=127.0.0.1:{port}",
         ]  # fmt: skip
         prometheus = Process("prometheus", command, folder / "prometheus.log")
         self.addCleanup(prometheus.stop)
-        prometheus.wait_until("its port", lambda: accepts(port))
+        ready = f"http://127.0.0.1:{port}/-/ready"
+        prometheus.wait_until("ready", lambda: accepts(port) and http("GET", ready).status == 200)
 
         def traffic(share=1.0):
             """Sends each request with a chance that falls by `share` from one to the next."""
@@ -114,29 +166,23 @@ class Rules(unittest.TestCase):
 
     def _scrape(self, folder):
         port, traffic = self.start(folder)
-
-        def ask(query):
-            reply = http("GET", f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}").json()
-            self.assertEqual(reply["status"], "success", f"{query}: {reply}")
-            return reply["data"]["result"]
-
         end = time.monotonic() + 6
         while time.monotonic() < end:
             traffic()
             time.sleep(0.5)
-        eventually("a sample", lambda: ask("jwt_allowed"))
+        eventually("a sample", lambda: ask(port, "jwt_allowed"))
         # Every label of the documented tags is there, and the filter's counts are these.
-        reasons = {row["metric"].get("jwt_reason") for row in ask("jwt_denied > 0")}
+        reasons = {row["metric"].get("jwt_reason") for row in ask(port, "jwt_denied > 0")}
         self.assertLessEqual({"token_missing", "token_expired", "signature_invalid", "scope_insufficient"}, reasons)
-        self.assertEqual({row["metric"]["jwt_filter"] for row in ask("jwt_allowed > 0")}, {"demo"})
-        self.assertEqual({row["metric"]["jwt_provider"] for row in ask("jwt_provider_keys > 0")}, {"demo"})
+        self.assertEqual({row["metric"]["jwt_filter"] for row in ask(port, "jwt_allowed > 0")}, {"demo"})
+        self.assertEqual({row["metric"]["jwt_provider"] for row in ask(port, "jwt_provider_keys > 0")}, {"demo"})
         asked = queries()
         self.assertGreater(len(asked), 15)
         # A rate needs two samples, and a subquery with a step of 30 s a point on it.
         for title, query in asked:
             traffic()
             with self.subTest(panel=title, query=query):
-                eventually(f"a result for {query}", lambda query=query: ask(query), timeout=75, pause=1)
+                eventually(f"a result for {query}", lambda query=query: ask(port, query), timeout=75, pause=1)
         rules = http("GET", f"http://127.0.0.1:{port}/api/v1/rules").json()["data"]["groups"]
         seen = {rule["name"]: rule for group in rules for rule in group["rules"]}
         self.assertEqual(set(seen), set(alerts()))
