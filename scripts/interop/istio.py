@@ -6,11 +6,14 @@ applied as they are shipped, but for addresses, the issuer's name and the place 
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
+import textwrap
 import threading
 import time
+import urllib.parse
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,10 +27,13 @@ from checks import bearer  # noqa: E402
 from gateway import envoy_binary  # noqa: E402
 from kit import (  # noqa: E402
     MODULE,
+    ROOT,
     Envoy,
     Failure,
+    Process,
     Unavailable,
     Upstream,
+    accepts,
     broken,
     cluster,
     decode,
@@ -38,6 +44,7 @@ from kit import (  # noqa: E402
     need,
     run,
     say,
+    unpack_debian,
 )
 from servers.oidc_provider import OidcProvider  # noqa: E402
 
@@ -333,7 +340,164 @@ def try_gateway(istiod, envoy, shipped, idp, upstream):
     proxy.stop()
 
 
-#: The resources that istiod needs in order to serve waypoints.
+def try_gateway_api(istiod, envoy, shipped, idp, upstream):
+    """A gateway of the Kubernetes Gateway API, by what the comment in gateway.yaml says."""
+    port = free_port()
+    istiod.apply(*edge(port, upstream.port), *shipped.file("issuer.yaml"))
+    text = (mesh.SHIPPED / "gateway.yaml").read_text()
+    found = re.search(r"^  #   (targetRefs: .*)\n((?:  \w.*\n    .*\n      .*\n))", text, re.M)
+    expect(found and "selector" in found[2], "gateway.yaml has no targetRefs in a comment before its selector")
+    plugin = of_kind(shipped.read(text.replace(found[0], f"  {found[1]}\n")), "WasmPlugin")
+    expect("selector" not in plugin["spec"], f"{plugin['spec']}")
+    labels = {"istio": "ingressgateway", "gateway.networking.k8s.io/gateway-name": "edge"}
+    istiod.apply(plugin)
+    proxy = mesh.Proxy(
+        istiod, envoy, "ingress", labels, role="router", namespace="istio-system", certificates=idp.certificates
+    )
+    answers(port, idp.token(), 200)
+    answers(port, None, 401)
+    say("istio: WasmPlugin for a gateway of the Gateway API, by the Gateway's name")
+
+    # A plugin that Istio applies nowhere leaves the gateway open.
+    def to_class(spec):
+        spec["targetRefs"] = [{"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio"}]
+
+    istiod.apply(changed(plugin, to_class))
+    answers(port, None, 200)
+    say("istio: by the GatewayClass, Istio applies no plugin to a gateway: gateway.yaml says so")
+    istiod.delete(plugin)
+    proxy.stop()
+
+
+def migrated_policies(idp):
+    """Policies of Istio for one workload: one path is open, and the rest needs a principal and a scope."""
+    metadata = {"name": "orders", "namespace": "default"}
+    selector = {"matchLabels": {"app": "orders"}}
+    rules = [
+        {
+            "issuer": idp.issuer,
+            "audiences": [idp.audience],
+            "jwksUri": f"{idp.issuer}/jwks",
+            "outputClaimToHeaders": [{"header": "x-jwt-sub", "claim": "sub"}],
+        }
+    ]
+    allowed = [
+        {"to": [{"operation": {"paths": ["/healthz"]}}]},
+        {
+            "from": [{"source": {"requestPrincipals": ["*"]}}],
+            "when": [{"key": "request.auth.claims[scope]", "values": ["orders:read"]}],
+        },
+    ]
+    return [
+        {"apiVersion": "security.istio.io/v1", "kind": kind, "metadata": metadata, "spec": {"selector": selector, **spec}}
+        for kind, spec in (("RequestAuthentication", {"jwtRules": rules}), ("AuthorizationPolicy", {"rules": allowed}))
+    ]
+
+
+def try_migration(istiod, envoy, tools, shipped, idp, upstream, folder):
+    """The steps of docs/coming-from-istio.md, one after the other. The policies decide first, then both, then the filter."""
+    port = free_port()
+    istiod.apply(sidecar("orders", port, upstream.port), *shipped.file("issuer.yaml"))
+    authentication, authorization = migrated_policies(idp)
+    istiod.apply(authentication, authorization)
+    proxy = mesh.Proxy(istiod, envoy, "orders", {"app": "orders"})
+    token = idp.token()
+    cases = [(token, "/orders"), (None, "/orders"), (broken(token), "/orders"), (None, "/healthz")]
+
+    def decides(*wanted):
+        """The statuses of the requests, each with whether the filter has answered."""
+
+        def probe():
+            replies = [status(port, value, path) for value, path in cases]
+            return [(one.status, one.reason != "-") for one in replies] == list(wanted)
+
+        eventually(f"{wanted}", probe, timeout=60, pause=0.2)
+
+    by_istio = ((200, False), (403, False), (401, False), (200, False))
+    by_filter = ((200, False), (401, True), (401, True), (200, False))
+    decides(*by_istio)
+    say("istio: the policies of Istio decide")
+
+    # Steps 1 to 4.
+    text = differential.convert(authentication, authorization)
+    expect(text, "jwtctl convert does not translate the policies")
+    converted = tools.load(text)[0]
+    (provider,) = converted["providers"].values()
+    uri = provider["remote_jwks"]["http_uri"]
+    expect(uri["cluster"] == f"outbound|{idp.port}||localhost", f"the cluster is {uri['cluster']}")
+    # Here, the name of the issuer's cluster is that of issuer.yaml.
+    uri["cluster"] = CLUSTER
+    extension = of_kind(shipped.file("workload.yaml"), "TrafficExtension")
+
+    def apply(more):
+        istiod.apply(changed(extension, lambda spec: spec["wasm"].update(pluginConfig={**converted, **more})))
+
+    apply({"mode": "shadow", "shadow_changes_nothing": True})
+
+    def shadow_has_seen():
+        """Sends the requests until the filter, which needs its keys first, has counted both reasons."""
+        decides(*by_istio)
+        counts = proxy.stats("wasmcustom.jwt.shadow_denied")
+        return all(counts.get(f"wasmcustom.jwt.shadow_denied.{one}") for one in ("token_missing", "signature_invalid"))
+
+    eventually("what the filter would refuse", shadow_has_seen, timeout=60, pause=0.5)
+    seen = scraped(folder, proxy)
+    reasons = {row.get("jwt_reason") for row in seen if row["__name__"] == "jwt_shadow_denied"}
+    expect({"token_missing", "signature_invalid"} <= reasons, f"Prometheus has {[one for one in seen if 'le' not in one]}")
+    providers = {row.get("jwt_provider") for row in seen if row["__name__"] == "jwt_provider_shadow_denied"}
+    expect(providers == set(converted["providers"]), f"Prometheus has {seen}")
+    say("istio: the filter in shadow mode, with its metrics in Prometheus by relabel.yaml")
+
+    # Step 5.
+    provider["forward"] = True
+    apply({})
+    decides(*by_filter)
+    say("istio: both decide")
+
+    # Steps 6 and 7.
+    istiod.delete(authorization)
+    istiod.delete(authentication)
+    provider.pop("forward")
+    apply({})
+    eventually("the end of the token", lambda: "authorization" not in status(port, token).json(), timeout=60)
+    expect(status(port, token).json().get("x-jwt-sub") == decode(token)["sub"], "the claim in its header")
+
+    def is_alone():
+        filters = proxy.filters(f"127.0.0.1_{port}")
+        return not [one for one in filters if "jwt_authn" in one or "rbac" in one]
+
+    eventually("the end of Istio's own filters", is_alone, timeout=60)
+    decides(*by_filter)
+    say("istio: the filter decides alone")
+    istiod.delete(extension)
+    proxy.stop()
+
+
+def scraped(folder, proxy):
+    """The labels of the filter's metrics in a Prometheus that scrapes pilot-agent, as in a cluster."""
+    port = free_port()
+    (folder / "prometheus.yml").write_text(
+        f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: istio\n  metrics_path: /stats/prometheus\n"
+        f'  static_configs: [{{targets: ["{proxy.metrics}"]}}]\n'
+        + textwrap.indent((ROOT / "envoy/observability/relabel.yaml").read_text(), "  ")
+    )
+    command = [os.environ["PROMETHEUS"], f"--config.file={folder}/prometheus.yml"]
+    command += [f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}"]
+    prometheus = Process("prometheus", command, folder / "prometheus.log")
+    try:
+        query = urllib.parse.quote('{__name__=~"jwt_.+"} > 0')
+
+        def ask():
+            reply = http("GET", f"http://127.0.0.1:{port}/api/v1/query?query={query}")
+            return reply.status == 200 and [row["metric"] for row in reply.json()["data"]["result"]]
+
+        prometheus.wait_until("its port", lambda: accepts(port))
+        return eventually("the metrics", ask)
+    finally:
+        prometheus.stop()
+
+
+#: The resources that istiod needs in order to serve waypoints, and gateways of the Gateway API.
 AMBIENT = {"PILOT_ENABLE_AMBIENT": "true", "PILOT_ENABLE_GATEWAY_API": "true"}
 #: Where ztunnel and others reach a waypoint.
 HBONE_PORT = 15008
@@ -562,6 +726,8 @@ def main():
     if "INSIDE" not in os.environ:
         # Downloads the programs of the issuer while the network is available.
         OidcProvider(folder / "idp").install()
+        # Inside, /var/lib is another one, without Debian's lists of packages.
+        os.environ["PROMETHEUS"] = str(unpack_debian("prometheus")[0] / "usr/bin/prometheus")
         shutil.rmtree(folder)
         enter_network()
     run("ip", "link", "set", "lo", "up")
@@ -575,9 +741,10 @@ def main():
         shutil.copy(MODULE, folder / "downloads/jwt.wasm")
         files = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder / "downloads")))
         threading.Thread(target=files.serve_forever, daemon=True).start()
-        istiod = mesh.Istiod(folder, binaries)
+        # istiod itself fetches keys for RequestAuthentication, and has to trust the issuer.
+        istiod = mesh.Istiod(folder, binaries, {"SSL_CERT_FILE": str(idp.certificates.ca)})
         say(f"istio: istiod {mesh.RELEASE} ({mesh.VERSION}) with Envoy {version}")
-        parts = os.environ.get("PARTS", "files policies waypoint").split()
+        parts = os.environ.get("PARTS", "files migration policies waypoint").split()
         istiod.apply(WITHOUT_MTLS)
         if "files" in parts:
             try_overlay(tools, folder)
@@ -586,13 +753,17 @@ def main():
             try_workload(istiod, envoy, by_file, idp, upstream, proxy)
             by_http = Shipped(tools, idp, f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm")
             try_gateway(istiod, envoy, by_http, idp, upstream)
+        if "migration" in parts:
+            try_migration(istiod, envoy, tools, Shipped(tools, idp, f"file://{MODULE}"), idp, upstream, folder)
         if "policies" in parts:
             try_policies(istiod, envoy, tools, folder, upstream)
         if "waypoint" in parts:
             istiod.stop()
             (folder / "ambient").mkdir()
             istiod = mesh.Istiod(folder / "ambient", binaries, AMBIENT)
-            try_waypoint(istiod, envoy, Shipped(tools, idp, f"file://{MODULE}"), idp, upstream)
+            by_file = Shipped(tools, idp, f"file://{MODULE}")
+            try_waypoint(istiod, envoy, by_file, idp, upstream)
+            try_gateway_api(istiod, envoy, by_file, idp, upstream)
         say(f"\nistiod {mesh.RELEASE}, Envoy {version}: every step as expected\n1 passed, 0 failed")
     except Failure:
         say(f"istio: logs and configurations: {folder}")

@@ -147,6 +147,8 @@ class Proxy:
         for part in ("etc/istio/proxy", "etc/istio/config", "var/run/secrets/istio"):
             (folder / part).mkdir(parents=True)
         self.admin = f"http://127.0.0.1:{16000 + number}"
+        #: Where Prometheus finds the metrics: the agent's own port.
+        self.metrics = f"127.0.0.1:{19000 + number}"
         if certificates:
             # As a workload finds those of the mesh.
             identity = f"spiffe://cluster.local/ns/{namespace}/sa/{name}"
