@@ -50,6 +50,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
         "After a crash of the module, Envoy answers 503.",
     ),
     ("fails-open", "Requests pass while the module is down."),
+    ("applies-nowhere", "Istio applies the plugin to no proxy."),
     (
         "tls-validation",
         "The cluster accepts any certificate, or uses no TLS.",
@@ -110,6 +111,7 @@ pub(crate) fn find_in_file(contents: &Contents) -> Vec<Finding> {
     if !contents.found.is_empty() {
         for document in &contents.documents {
             lints.left_behind(document);
+            lints.attachments(document);
         }
     }
     for place in &contents.others {

@@ -154,4 +154,31 @@ impl Lints {
             });
         }
     }
+
+    /// Plugins that Istio applies to no proxy: only waypoints are chosen by their GatewayClass.
+    pub(super) fn attachments(&mut self, document: &Node) {
+        let mut places = Vec::new();
+        document.walk(&mut |node| {
+            if !matches!(node.text_at(&["kind"]), Some("WasmPlugin" | "TrafficExtension")) {
+                return;
+            }
+            let targets = node.at(&["spec", "targetRefs"]).map_or(&[][..], Node::elements);
+            for target in targets {
+                if target.text_at(&["kind"]) == Some("GatewayClass")
+                    && target.text_at(&["name"]) != Some("istio-waypoint")
+                {
+                    places.push(target.place.clone());
+                }
+            }
+        });
+        for place in places {
+            let message = "Istio applies this to no gateway, so requests pass without a token: a GatewayClass selects \
+                           waypoints only";
+            self.add(Level::Error, "applies-nowhere", message, place, "").help = Some(
+                "write `{group: gateway.networking.k8s.io, kind: Gateway, name: <the name of the Gateway>}`, in the \
+                 namespace of the Gateway"
+                    .to_owned(),
+            );
+        }
+    }
 }

@@ -268,6 +268,40 @@ data:
 }
 
 #[test]
+fn a_plugin_for_the_class_of_a_gateway_applies_nowhere_in_istio() {
+    let plugin = |target: &str| {
+        format!(
+            "\
+apiVersion: extensions.istio.io/v1alpha1
+kind: TrafficExtension
+metadata: {{name: jwt, namespace: istio-system}}
+spec:
+  targetRefs:
+  - {target}
+  wasm:
+    url: oci://images.example.com/proxy-wasm-jwt:1
+    failStrategy: FAIL_RELOAD
+    pluginConfig:
+      providers: {{corp: {{issuer: https://idp.example.com, audiences: [a], discovery: {{cluster: idp}}}}}}
+"
+        )
+    };
+    let group = "group: gateway.networking.k8s.io";
+    let findings = check(&plugin(&format!("{{{group}, kind: GatewayClass, name: istio}}")));
+    assert!(has(&findings, "error", "applies-nowhere", 6), "{findings:?}");
+    for target in [
+        "kind: GatewayClass, name: istio-waypoint",
+        "kind: Gateway, name: istio",
+    ] {
+        let findings = check(&plugin(&format!("{{{group}, {target}}}")));
+        assert!(
+            !findings.iter().any(|(_, code, _)| code == "applies-nowhere"),
+            "{findings:?}"
+        );
+    }
+}
+
+#[test]
 fn files_of_other_tools_have_no_faults_of_this_filter() {
     for text in [
         "services:\n  proxy: {image: envoyproxy/envoy, command: [envoy, -c, /etc/envoy.yaml]}\nvolumes: {logs: {}}\n",
