@@ -29,6 +29,7 @@ from kit import (  # noqa: E402
     ROOT,
     Failure,
     Process,
+    Registry,
     Unavailable,
     Upstream,
     accepts,
@@ -40,6 +41,7 @@ from kit import (  # noqa: E402
     go_build,
     http,
     need,
+    registry_program,
     run,
     say,
 )
@@ -300,6 +302,18 @@ def shipped(name, replacements):
     return text
 
 
+def by_image(policy, registry):
+    """The policy with the module's image, by the lines in a comment of jwt.yaml."""
+    found = re.search(r"^ +type: HTTP\n(?:.*\n)*?((?: +#   \w.*\n){2})", policy, re.M)
+    expect(found, "envoy/gateway/jwt.yaml has no image in a comment any more")
+    lines = re.sub(r"#   ", "", found[1])
+    place = re.search(r'url: "(.*)"', lines)
+    expect(place, f"the lines of the image are {lines}")
+    registry.push("filters/proxy-wasm-jwt")
+    tag = place[1].rpartition(":")[2]
+    return policy.replace(found[0], lines.replace(place[1], f"{registry.address}/filters/proxy-wasm-jwt:{tag}"))
+
+
 def enter_namespaces():
     """Starts this program again in a network and with mounts of its own.
 
@@ -333,11 +347,12 @@ def main():
         # Downloads the programs of the issuer while the network is available.
         OidcProvider(folder / "idp").install()
         mesh.Tools()
+        os.environ["INTEROP_REGISTRY"] = registry_program()
         shutil.rmtree(folder)
         enter_namespaces()
     run("ip", "link", "set", "lo", "up")
     made = None
-    idp, upstream, control, files = OidcProvider(folder / "idp"), Upstream(), None, None
+    idp, upstream, control, files, registry = OidcProvider(folder / "idp"), Upstream(), None, None, None
     try:
         idp.install()
         idp.start()
@@ -422,6 +437,13 @@ def main():
         expect(status(rotated, reports).status == 403, "the refused update took the old configuration away")
         expect(status(rotated).status == 200, "the refused update broke the filter")
         say("gateway: a refused update leaves the configuration before it in force")
+        registry = Registry(folder)
+        control.apply("jwt", by_image(policy, registry))
+        # The configuration before it asks for a scope here.
+        eventually("the image", lambda: status(rotated, reports).status == 200, timeout=60, pause=0.3)
+        reply = status(None, reports)
+        expect((reply.status, reply.reason) == (401, "token_missing"), f"with the module of the image: {reply}")
+        say("gateway: the module as an image that `make image` pushed")
         control.delete("jwt")
         eventually("the filter's end", lambda: status(None).status == 200, timeout=60, pause=0.3)
         try_native(control, tools, native, status, orders, idp)
@@ -439,6 +461,8 @@ def main():
         upstream.stop()
         if files:
             files.shutdown()
+        if registry:
+            registry.stop()
         if made:
             run("umount", made)
             made.rmdir()

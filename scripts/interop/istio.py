@@ -31,6 +31,7 @@ from kit import (  # noqa: E402
     Envoy,
     Failure,
     Process,
+    Registry,
     Unavailable,
     Upstream,
     accepts,
@@ -42,6 +43,7 @@ from kit import (  # noqa: E402
     free_port,
     http,
     need,
+    registry_program,
     run,
     say,
     unpack_debian,
@@ -314,14 +316,16 @@ def try_workload(istiod, envoy, shipped, idp, upstream, other):
     other.stop()
 
 
-def try_gateway(istiod, envoy, shipped, idp, upstream):
-    """The ingress gateway, by gateway.yaml; the module comes over HTTP, by pilot-agent."""
+def try_gateway(istiod, envoy, shipped, idp, upstream, registry):
+    """The ingress gateway, by gateway.yaml; pilot-agent gets the module over HTTP, then as an image."""
     port = free_port()
     istiod.apply(*edge(port, upstream.port))
     plugin = of_kind(shipped.file("gateway.yaml"), "WasmPlugin")
     istiod.apply(plugin)
     labels = {"istio": "ingressgateway"}
-    proxy = mesh.Proxy(istiod, envoy, "ingress", labels, role="router", namespace="istio-system")
+    settings = {"WASM_INSECURE_REGISTRIES": registry.address}
+    start = partial(mesh.Proxy, istiod, envoy, "ingress", labels, role="router", namespace="istio-system")
+    proxy = start(settings=settings)
     token = idp.token()
     reply = answers(port, token, 200)
     expect(reply.json().get("x-jwt-sub") == decode(token)["sub"], f"the upstream saw {reply.json()}")
@@ -329,6 +333,20 @@ def try_gateway(istiod, envoy, shipped, idp, upstream):
     stats = proxy.stats("wasmcustom.jwt.edge.denied_total")
     expect(stats and sum(stats.values()) >= 1, f"the metrics of the gateway are {stats}")
     say("istio: WasmPlugin for the ingress gateway, with the module over HTTP")
+    digest = registry.push("filters/proxy-wasm-jwt")
+    name = f"oci://{registry.address}/filters/proxy-wasm-jwt@{digest}"
+
+    def from_image(spec):
+        spec["url"] = name
+        spec["pluginConfig"]["stat_prefix"] = "image"
+
+    istiod.apply(changed(plugin, from_image))
+    eventually("the filter of the image", lambda: proxy.stats("wasmcustom.jwt.image.denied_total"), timeout=60)
+    answers(port, token, 200)
+    answers(port, None, 401)
+    stats = proxy.stats("wasmcustom.jwt.image.denied_total")
+    expect(sum(stats.values()) >= 1, f"the metrics of the filter of the image are {stats}")
+    say("istio: the module as an image that `make image` pushed, by its digest")
     missing = changed(plugin, lambda spec: spec.update(url=spec["url"] + "x"))
     istiod.delete(plugin)
     missing["metadata"]["name"] = "missing"
@@ -726,6 +744,7 @@ def main():
     if "INSIDE" not in os.environ:
         # Downloads the programs of the issuer while the network is available.
         OidcProvider(folder / "idp").install()
+        os.environ["INTEROP_REGISTRY"] = registry_program()
         # Inside, /var/lib is another one, without Debian's lists of packages.
         os.environ["PROMETHEUS"] = str(unpack_debian("prometheus")[0] / "usr/bin/prometheus")
         shutil.rmtree(folder)
@@ -733,7 +752,7 @@ def main():
     run("ip", "link", "set", "lo", "up")
     run("mount", "-t", "tmpfs", "modules", "/var/lib")
     Path("/var/lib/istio/data").mkdir(parents=True)
-    idp, upstream, istiod, files = OidcProvider(folder / "idp"), Upstream(), None, None
+    idp, upstream, istiod, files, registry = OidcProvider(folder / "idp"), Upstream(), None, None, None
     try:
         idp.install()
         idp.start()
@@ -752,7 +771,8 @@ def main():
             proxy = try_sidecar(istiod, envoy, by_file, idp, upstream)
             try_workload(istiod, envoy, by_file, idp, upstream, proxy)
             by_http = Shipped(tools, idp, f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm")
-            try_gateway(istiod, envoy, by_http, idp, upstream)
+            registry = Registry(folder)
+            try_gateway(istiod, envoy, by_http, idp, upstream, registry)
         if "migration" in parts:
             try_migration(istiod, envoy, tools, Shipped(tools, idp, f"file://{MODULE}"), idp, upstream, folder)
         if "policies" in parts:
@@ -776,6 +796,8 @@ def main():
         upstream.stop()
         if files:
             files.shutdown()
+        if registry:
+            registry.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -506,6 +506,35 @@ def unpack_debian(*packages, leave_out=()):
     return cached(packages[0], f"{version}-{mark}", make), version
 
 
+class Registry:
+    """Debian's registry of images. `INTEROP_REGISTRY` has its program where Debian's lists of packages are not there."""
+
+    def __init__(self, folder):
+        folder = Path(folder)
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        config = folder / "registry.yml"
+        storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
+        config.write_text(json.dumps({"version": "0.1", "storage": storage, "http": {"addr": self.address}}))
+        program = os.environ.get("INTEROP_REGISTRY") or registry_program()
+        self.process = Process("docker-registry", [program, "serve", config], folder / "registry.log")
+        self.process.wait_until("its port", lambda: accepts(self.port))
+        self.layout = folder / "layout"
+
+    def push(self, name):
+        """The digest of the module's image, which `make image` pushes under this name."""
+        more = {"REGISTRY": f"{self.address}/{name}", "PLAIN_HTTP": "1", "LAYOUT": str(self.layout), "MODULE": str(MODULE)}
+        return run(ROOT / "scripts/image.sh", env=more).split()[-1]
+
+    def stop(self):
+        self.process.stop()
+
+
+def registry_program():
+    need("skopeo", "apt-get install skopeo")
+    return str(unpack_debian("docker-registry")[0] / "usr/bin/docker-registry")
+
+
 def go_build(name, module, version, *arguments, keep=()):
     """The commands of a Go module of this version, built from the sources that the module proxy has; `keep` has files
     of the sources that they need beside them.

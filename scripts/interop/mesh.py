@@ -136,11 +136,11 @@ def stop_proxies():
 
 class Proxy:
     """Envoy, started and served by pilot-agent as in a pod. `role` is `sidecar`, `router` or `waypoint`. `more` is
-    added to Envoy's bootstrap configuration."""
+    added to Envoy's bootstrap configuration, and `settings` to the agent's environment."""
 
     started = []
 
-    def __init__(self, istiod, envoy, name, labels, role="sidecar", namespace="default", wait=True, certificates=None, more=None):
+    def __init__(self, istiod, envoy, name, labels, role="sidecar", namespace="default", wait=True, certificates=None, more=None, settings=None):
         Proxy.started.append(self)
         number = len(Proxy.started)
         folder = istiod.folder / f"{name}-{number}"
@@ -182,6 +182,7 @@ class Proxy:
             "ENVOY_STATUS_PORT": str(17000 + number),
             "ENVOY_PROMETHEUS_PORT": str(18000 + number),
         }
+        environment |= settings or {}
         if more:
             (folder / "more.json").write_text(json.dumps(more))
             environment["ISTIO_BOOTSTRAP_OVERRIDE"] = str(folder / "more.json")

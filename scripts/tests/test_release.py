@@ -19,7 +19,7 @@ import crates  # noqa: E402
 import image  # noqa: E402
 import notes  # noqa: E402
 import sbom  # noqa: E402
-from kit import Process, accepts, cached, free_port, http, run, unpack_debian  # noqa: E402
+from kit import Registry, cached, free_port, http, run  # noqa: E402
 
 MODULE = ROOT / "envoy/jwt.wasm"
 #: The version of the validator of CycloneDX.
@@ -74,22 +74,9 @@ class Image(unittest.TestCase):
 
     def registry(self):
         """Debian's registry; its port."""
-        files, _ = unpack_debian("docker-registry")
-        port = free_port()
-        config = self.path("registry.yml")
-        config.write_text(
-            json.dumps(
-                {
-                    "version": "0.1",
-                    "storage": {"filesystem": {"rootdirectory": str(self.path("registry"))}},
-                    "http": {"addr": f"127.0.0.1:{port}"},
-                }
-            )
-        )
-        registry = Process("docker-registry", [files / "usr/bin/docker-registry", "serve", config], self.path("log"))
+        registry = Registry(self.folder.name)
         self.addCleanup(registry.stop)
-        registry.wait_until("its port", lambda: accepts(port))
-        return port
+        return registry.port
 
     def test_a_registry_gives_the_native_module_of_each_processor(self):
         modules = {"arm64": b"of arm64", "amd64": b"of x86-64"}
