@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 
-from checks import bearer
+from checks import bearer, provider
 from idp import Idp
 from kit import (
     Certificates,
@@ -17,6 +17,7 @@ from kit import (
     expect,
     free_port,
     http,
+    listener,
     need,
     run,
     say,
@@ -119,6 +120,7 @@ class Keycloak(Idp):
             *(self._client(f"orders-{alg}", **{"access.token.signed.response.alg": alg}) for alg in self.algorithms),
             self._client("dpop", **{"dpop.bound.access.tokens": "true"}),
             self._client("mtls", **{"tls.client.certificate.bound.access.tokens": "true"}),
+            self._client("typed", **{"access.token.header.type.rfc9068": "true"}),
         ]
         keys = [key_provider(alg, f"first-{alg}", 100) for alg in self.algorithms]
         return {
@@ -186,7 +188,13 @@ class Keycloak(Idp):
         self._admin("POST", f"{REALM}/components", key)
 
     def more_listeners(self):
-        return binding_listeners(self)
+        by_type = provider(self, token_types=["at+jwt"], required_claims=["azp"])
+        by_profile = provider(self, profile="rfc9068")
+        typed = [
+            listener(name, {"providers": {"idp": value}, "stat_prefix": name})
+            for name, value in (("type", by_type), ("profile", by_profile))
+        ]
+        return [*binding_listeners(self), *typed]
 
     def expected_headers(self, claims):
         roles = claims["realm_access"]["roles"]
@@ -195,7 +203,7 @@ class Keycloak(Idp):
 
     def extras(self):
         dpop = [self.dpop] if shutil.which("node") and shutil.which("npm") else []
-        return [*dpop, self.mtls]
+        return [*dpop, self.mtls, self.typed]
 
     def dpop(self, envoy, *_):
         """DPoP with openid-client and oauth4webapi"""
@@ -217,6 +225,19 @@ class Keycloak(Idp):
         reply = http("GET", envoy.url(), bearer(token))
         expect((reply.status, reply.reason) == (401, "binding_mismatch"), f"as a bearer token: {reply}")
         return "mTLS-bound tokens"
+
+    def typed(self, envoy, *_):
+        """access tokens of the type `at+jwt`"""
+        token = token_of(self._ask("typed"))
+        expect(decode(token, 0)["typ"] == "at+jwt", f"the header is {decode(token, 0)}")
+        reply = http("GET", envoy.url("type"), bearer(token))
+        expect(reply.status == 200, f"by `token_types`: {reply}")
+        reply = http("GET", envoy.url("type"), bearer(self.token()))
+        expect((reply.status, reply.reason) == (401, "type_rejected"), f"a token of another type: {reply}")
+        # They have no `client_id`, which RFC 9068 requires.
+        reply = http("GET", envoy.url("profile"), bearer(token))
+        expect((reply.status, reply.reason) == (401, "claim_missing"), f"by `profile: rfc9068`: {reply}")
+        return "`at+jwt` by `token_types`"
 
 
 SERVER = Keycloak
