@@ -37,13 +37,14 @@ from kit import (  # noqa: E402
     decode,
     eventually,
     expect,
+    find_programs,
     free_port,
     go_build,
     http,
     need,
-    registry_program,
     run,
     say,
+    scraped,
 )
 from servers.oidc_provider import OidcProvider  # noqa: E402
 
@@ -122,10 +123,21 @@ extensionApis: {{enableBackend: true, enableEnvoyPatchPolicy: true}}
         logs = (path.read_text(errors="replace") for path in self.folder.glob("state/envoy-runs/*/std*.log"))
         return self.process.text() + "".join(logs)
 
+    def admin(self):
+        """The address of Envoy's administration."""
+        return next(iter(self.folder.glob("run/*/admin-address.txt"))).read_text().strip()
+
+    def expect_metrics(self):
+        """Prometheus has a refusal without a token, with the labels of relabel.yaml."""
+        seen = scraped(self.folder, self.admin())
+        foreign = [one for one in seen if not one["__name__"].startswith("jwt_")]
+        reasons = {one.get("jwt_reason") for one in seen if one["__name__"] == "jwt_denied"}
+        providers = {one.get("jwt_provider") for one in seen if one["__name__"] == "jwt_provider_keys"}
+        expect(not foreign and "token_missing" in reasons and providers == {"corp"}, f"Prometheus has {seen}")
+
     def dump(self):
         """Every part of Envoy's configuration, by the type of its section."""
-        address = next(iter(self.folder.glob("run/*/admin-address.txt"))).read_text().strip()
-        value = http("GET", f"http://{address}/config_dump").json()
+        value = http("GET", f"http://{self.admin()}/config_dump").json()
         return {part["@type"].rsplit(".", 1)[1]: part for part in value["configs"]}
 
     def delete(self, name):
@@ -240,7 +252,8 @@ def try_native(control, tools, policy, status, orders, idp):
     apply(changed(misspell))
     eventually("the refusal", lambda: "unknown field `audience_`" in control.text(), timeout=60)
     expect(status(token, reports).status == 403, "the refused update took the old configuration away")
-    say("gateway: the native module: 200, 401, an open path, an update, a refused update")
+    control.expect_metrics()
+    say("gateway: the native module: 200, 401, an open path, an update, a refused update, metrics")
     control.delete("native")
     eventually("the filter's end", lambda: status(None).status == 200, timeout=60, pause=0.3)
 
@@ -347,7 +360,7 @@ def main():
         # Downloads the programs of the issuer while the network is available.
         OidcProvider(folder / "idp").install()
         mesh.Tools()
-        os.environ["INTEROP_REGISTRY"] = registry_program()
+        find_programs()
         shutil.rmtree(folder)
         enter_namespaces()
     run("ip", "link", "set", "lo", "up")
@@ -443,7 +456,8 @@ def main():
         eventually("the image", lambda: status(rotated, reports).status == 200, timeout=60, pause=0.3)
         reply = status(None, reports)
         expect((reply.status, reply.reason) == (401, "token_missing"), f"with the module of the image: {reply}")
-        say("gateway: the module as an image that `make image` pushed")
+        control.expect_metrics()
+        say("gateway: the module as an image that `make image` pushed, and its metrics")
         control.delete("jwt")
         eventually("the filter's end", lambda: status(None).status == 200, timeout=60, pause=0.3)
         try_native(control, tools, native, status, orders, idp)

@@ -10,10 +10,8 @@ import re
 import shutil
 import sys
 import tempfile
-import textwrap
 import threading
 import time
-import urllib.parse
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,26 +25,23 @@ from checks import bearer  # noqa: E402
 from gateway import envoy_binary  # noqa: E402
 from kit import (  # noqa: E402
     MODULE,
-    ROOT,
     Envoy,
     Failure,
-    Process,
     Registry,
     Unavailable,
     Upstream,
-    accepts,
     broken,
     cluster,
     decode,
     eventually,
     expect,
+    find_programs,
     free_port,
     http,
     need,
-    registry_program,
     run,
     say,
-    unpack_debian,
+    scraped,
 )
 from servers.oidc_provider import OidcProvider  # noqa: E402
 
@@ -459,7 +454,7 @@ def try_migration(istiod, envoy, tools, shipped, idp, upstream, folder):
         return all(counts.get(f"wasmcustom.jwt.shadow_denied.{one}") for one in ("token_missing", "signature_invalid"))
 
     eventually("what the filter would refuse", shadow_has_seen, timeout=60, pause=0.5)
-    seen = scraped(folder, proxy)
+    seen = scraped(folder, proxy.metrics)
     reasons = {row.get("jwt_reason") for row in seen if row["__name__"] == "jwt_shadow_denied"}
     expect({"token_missing", "signature_invalid"} <= reasons, f"Prometheus has {[one for one in seen if 'le' not in one]}")
     providers = {row.get("jwt_provider") for row in seen if row["__name__"] == "jwt_provider_shadow_denied"}
@@ -489,30 +484,6 @@ def try_migration(istiod, envoy, tools, shipped, idp, upstream, folder):
     say("istio: the filter decides alone")
     istiod.delete(extension)
     proxy.stop()
-
-
-def scraped(folder, proxy):
-    """The labels of the filter's metrics in a Prometheus that scrapes pilot-agent, as in a cluster."""
-    port = free_port()
-    (folder / "prometheus.yml").write_text(
-        f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: istio\n  metrics_path: /stats/prometheus\n"
-        f'  static_configs: [{{targets: ["{proxy.metrics}"]}}]\n'
-        + textwrap.indent((ROOT / "envoy/observability/relabel.yaml").read_text(), "  ")
-    )
-    command = [os.environ["PROMETHEUS"], f"--config.file={folder}/prometheus.yml"]
-    command += [f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}"]
-    prometheus = Process("prometheus", command, folder / "prometheus.log")
-    try:
-        query = urllib.parse.quote('{__name__=~"jwt_.+"} > 0')
-
-        def ask():
-            reply = http("GET", f"http://127.0.0.1:{port}/api/v1/query?query={query}")
-            return reply.status == 200 and [row["metric"] for row in reply.json()["data"]["result"]]
-
-        prometheus.wait_until("its port", lambda: accepts(port))
-        return eventually("the metrics", ask)
-    finally:
-        prometheus.stop()
 
 
 #: The resources that istiod needs in order to serve waypoints, and gateways of the Gateway API.
@@ -744,9 +715,8 @@ def main():
     if "INSIDE" not in os.environ:
         # Downloads the programs of the issuer while the network is available.
         OidcProvider(folder / "idp").install()
-        os.environ["INTEROP_REGISTRY"] = registry_program()
         # Inside, /var/lib is another one, without Debian's lists of packages.
-        os.environ["PROMETHEUS"] = str(unpack_debian("prometheus")[0] / "usr/bin/prometheus")
+        find_programs()
         shutil.rmtree(folder)
         enter_network()
     run("ip", "link", "set", "lo", "up")

@@ -16,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import textwrap
 import threading
 import time
 import urllib.parse
@@ -507,7 +508,7 @@ def unpack_debian(*packages, leave_out=()):
 
 
 class Registry:
-    """Debian's registry of images. `INTEROP_REGISTRY` has its program where Debian's lists of packages are not there."""
+    """Debian's registry of images."""
 
     def __init__(self, folder):
         folder = Path(folder)
@@ -516,8 +517,7 @@ class Registry:
         config = folder / "registry.yml"
         storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
         config.write_text(json.dumps({"version": "0.1", "storage": storage, "http": {"addr": self.address}}))
-        program = os.environ.get("INTEROP_REGISTRY") or registry_program()
-        self.process = Process("docker-registry", [program, "serve", config], folder / "registry.log")
+        self.process = Process("docker-registry", [program("docker-registry"), "serve", config], folder / "registry.log")
         self.process.wait_until("its port", lambda: accepts(self.port))
         self.layout = folder / "layout"
 
@@ -530,9 +530,40 @@ class Registry:
         self.process.stop()
 
 
-def registry_program():
+def program(package):
+    """The program of Debian's package of the same name. A variable has it where the lists of packages are not there."""
+    return os.environ.get(f"INTEROP_{package}") or str(unpack_debian(package)[0] / "usr/bin" / package)
+
+
+def find_programs():
+    """What `Registry` and `scraped` need, for this program when it runs in other namespaces."""
     need("skopeo", "apt-get install skopeo")
-    return str(unpack_debian("docker-registry")[0] / "usr/bin/docker-registry")
+    for package in ("docker-registry", "prometheus"):
+        os.environ[f"INTEROP_{package}"] = program(package)
+
+
+def scraped(folder, target):
+    """The labels of the filter's metrics in a Prometheus that scrapes this address with the rules of relabel.yaml."""
+    port, folder = free_port(), Path(tempfile.mkdtemp(prefix="prometheus-", dir=folder))
+    (folder / "prometheus.yml").write_text(
+        f"global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: envoy\n  metrics_path: /stats/prometheus\n"
+        f'  static_configs: [{{targets: ["{target}"]}}]\n'
+        + textwrap.indent((ROOT / "envoy/observability/relabel.yaml").read_text(), "  ")
+    )
+    command = [program("prometheus"), f"--config.file={folder}/prometheus.yml"]
+    command += [f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}"]
+    prometheus = Process("prometheus", command, folder / "prometheus.log")
+    try:
+        query = urllib.parse.quote('{__name__=~".*jwt_.+"} > 0')
+
+        def ask():
+            reply = http("GET", f"http://127.0.0.1:{port}/api/v1/query?query={query}")
+            return reply.status == 200 and [row["metric"] for row in reply.json()["data"]["result"]]
+
+        prometheus.wait_until("its port", lambda: accepts(port))
+        return eventually("the metrics", ask)
+    finally:
+        prometheus.stop()
 
 
 def go_build(name, module, version, *arguments, keep=()):
