@@ -62,7 +62,7 @@ documents: wasm envoy jwtctl ## published configurations of jwt_authn, Istio and
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/documents.py
 
 .PHONY: dashboard
-dashboard: wasm envoy ## draws the panels of the dashboard with the answers of a real Prometheus, at docs/dashboard.png
+dashboard: wasm envoy ## reads the dashboard with Grafana's types, and draws its panels with the answers of a real Prometheus (needs Go)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/dashboard.py docs/dashboard.png
 
 .PHONY: gateway

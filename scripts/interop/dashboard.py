@@ -1,5 +1,5 @@
-"""Draws docs/dashboard.png: the panels of envoy/observability/dashboard.json with the answers of a real Prometheus
-that scrapes the demo. No Grafana takes part."""
+"""Reads envoy/observability/dashboard.json with Grafana's own types, and draws docs/dashboard.png: its panels with the
+answers of a real Prometheus that scrapes the demo. No Grafana takes part."""
 
 import json
 import re
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts/tests"), str(ROOT / "scripts/interop")]
 
 import test_observability  # noqa: E402
-from kit import cached, http, run  # noqa: E402
+from kit import cached, http, need, run  # noqa: E402
 
 #: The version of matplotlib.
 VERSION = "3.11.2"
@@ -85,6 +85,10 @@ def draw(port, file):
 
 
 def main(file):
+    need("go", "Go 1.24 or later")
+    path = test_observability.FOLDER / "dashboard.json"
+    panels = run("go", "run", ".", path, cwd=Path(__file__).parent / "dashboard").strip()
+    print(f"dashboard: {panels}, read with Grafana's own types", flush=True)
     case = test_observability.Rules()
     test_observability.Rules.setUpClass()
     try:
