@@ -66,11 +66,11 @@ dashboard: wasm envoy ## reads the dashboard with Grafana's types, and draws its
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/dashboard.py docs/dashboard.png
 
 .PHONY: gateway
-gateway: wasm native envoy jwtctl ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js)
+gateway: wasm native envoy jwtctl ## Envoy Gateway's own control plane with envoy/gateway, the pinned Envoy and an issuer (needs root, Go, Node.js, skopeo)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/gateway.py
 
 .PHONY: istio
-istio: wasm envoy jwtctl ## Istio's istiod and pilot-agent with envoy/istio, the pinned Envoy and an issuer (needs root, Go, Node.js)
+istio: wasm envoy jwtctl ## Istio's istiod and pilot-agent with envoy/istio, the pinned Envoy and an issuer (needs root, Go, Node.js, skopeo)
 	@PYTHONDONTWRITEBYTECODE=1 python3 scripts/interop/istio.py
 
 .PHONY: mcp

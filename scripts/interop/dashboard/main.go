@@ -1,5 +1,5 @@
-// Reads a dashboard with Grafana's own types, and fails at a field that they do not have, at a missing one and
-// at a value of another type.
+// Reads a dashboard with Grafana's own types, and fails at a field that they do not have, at a missing one
+// and at a value of another type.
 package main
 
 import (
