@@ -280,6 +280,46 @@ def try_sidecar(istiod, envoy, shipped, idp, upstream):
     return proxy
 
 
+def try_cluster(istiod, envoy, shipped, idp, upstream):
+    """What the README says of settings that change the cluster of the issuer."""
+    port = free_port()
+    own = sidecar("orders", port, upstream.port)
+
+    def egress(*hosts):
+        return changed(own, lambda spec: spec.update(egress=[{"hosts": list(hosts)}]))
+
+    resources = shipped.base()
+    istiod.apply(egress("./*"), *resources)
+    proxy = mesh.Proxy(istiod, envoy, "orders", {"app": "orders"})
+    answers(port, None, 401)
+    reply = status(port, idp.token())
+    expect((reply.status, reply.reason) == (503, "keys_unavailable"), f"without the cluster: {reply}")
+    istiod.apply(egress("./*", "istio-system/idp.example.com"))
+    answers(port, idp.token(), 200)
+
+    def has_tls():
+        found = proxy.clusters().get(CLUSTER)
+        return None if found is None else "transport_socket" in found
+
+    def applied(kind, spec, wanted):
+        metadata = {"name": "another", "namespace": "default"}
+        resource = {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
+        istiod.apply(resource)
+        eventually(f"TLS {wanted} with a {kind}", lambda: has_tls() is wanted, timeout=60)
+        istiod.delete(resource)
+        eventually("the cluster of issuer.yaml", has_tls, timeout=60)
+
+    host = "idp.example.com"
+    applied("DestinationRule", {"host": host, "trafficPolicy": {"loadBalancer": {"simple": "ROUND_ROBIN"}}}, False)
+    ports = [{"name": "https", "number": 443, "protocol": "HTTPS"}]
+    entry = {"hosts": [host], "location": "MESH_EXTERNAL", "resolution": "DNS", "ports": ports}
+    applied("ServiceEntry", entry, None)
+    answers(port, idp.token(), 200)
+    say("istio: the settings that take away the cluster of the issuer, or its TLS")
+    istiod.delete(*(one for one in resources if one["kind"] == "WasmPlugin"))
+    proxy.stop()
+
+
 def proxy_port(proxy, prefix):
     listeners = proxy.dump()["ListenersConfigDump"]["dynamic_listeners"]
     return next(
@@ -740,6 +780,7 @@ def main():
             by_file = Shipped(tools, idp, f"file://{MODULE}")
             proxy = try_sidecar(istiod, envoy, by_file, idp, upstream)
             try_workload(istiod, envoy, by_file, idp, upstream, proxy)
+            try_cluster(istiod, envoy, by_file, idp, upstream)
             by_http = Shipped(tools, idp, f"http://127.0.0.1:{files.server_address[1]}/jwt.wasm")
             registry = Registry(folder)
             try_gateway(istiod, envoy, by_http, idp, upstream, registry)
