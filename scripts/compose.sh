@@ -123,11 +123,12 @@ if [ -z "${INSIDE:-}" ]; then
 fi
 
 ip link set lo up
+# The engines write there. What an interrupted run leaves, such as names of containers, must not reach the next
+# one.
+mount -t tmpfs tmpfs /run
 work=$(mktemp -d)
 start_docker() {
     local library count=0
-    # The engine writes there, and must leave nothing behind.
-    mount -t tmpfs tmpfs /run
     made=(/sys/fs/cgroup/*/docker)
     [ ! -e "${made[0]}" ] || made=()
     library=$(find "$DOCKER_FILES" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
