@@ -485,16 +485,16 @@ def try_migration(istiod, envoy, tools, shipped, idp, upstream, folder):
     def apply(more):
         istiod.apply(changed(extension, lambda spec: spec["wasm"].update(pluginConfig={**converted, **more})))
 
-    apply({"mode": "shadow", "shadow_changes_nothing": True})
+    apply({"mode": "shadow", "shadow_changes_nothing": True, "stat_prefix": "trial"})
 
     def shadow_has_seen():
         """Sends the requests until the filter, which needs its keys first, has counted both reasons."""
         decides(*by_istio)
-        counts = proxy.stats("wasmcustom.jwt.shadow_denied")
-        return all(counts.get(f"wasmcustom.jwt.shadow_denied.{one}") for one in ("token_missing", "signature_invalid"))
+        counts = proxy.stats("wasmcustom.jwt.trial.shadow_denied")
+        return all(counts.get(f"wasmcustom.jwt.trial.shadow_denied.{one}") for one in ("token_missing", "signature_invalid"))
 
     eventually("what the filter would refuse", shadow_has_seen, timeout=60, pause=0.5)
-    seen = scraped(folder, proxy.metrics)
+    seen = [row for row in scraped(folder, proxy.metrics) if row.get("jwt_filter") == "trial"]
     reasons = {row.get("jwt_reason") for row in seen if row["__name__"] == "jwt_shadow_denied"}
     expect({"token_missing", "signature_invalid"} <= reasons, f"Prometheus has {[one for one in seen if 'le' not in one]}")
     providers = {row.get("jwt_provider") for row in seen if row["__name__"] == "jwt_provider_shadow_denied"}
