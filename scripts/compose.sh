@@ -123,8 +123,8 @@ if [ -z "${INSIDE:-}" ]; then
 fi
 
 ip link set lo up
-# The engines write there. What an interrupted run leaves, such as names of containers, must not reach the next
-# one.
+# The engines write there. What an interrupted run leaves, such as names of containers, must not reach the
+# next one.
 mount -t tmpfs tmpfs /run
 work=$(mktemp -d)
 start_docker() {
