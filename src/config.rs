@@ -255,7 +255,6 @@ fn read_style(fields: &Fields<'_, TopObject>, providers: &[Provider]) -> ReplySt
     style
 }
 
-#[inline(never)]
 fn read_stat_prefix(fields: &Fields<'_, TopObject>) -> Result<String, Box<ConfigError>> {
     let Some(node) = fields.get(TopObject::stat_prefix) else {
         return Ok(String::new());

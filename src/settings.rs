@@ -71,8 +71,6 @@ pub struct IssuerIndex {
 impl IssuerIndex {
     /// The index of these providers.
     #[must_use]
-    // Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
-    #[inline(never)]
     pub fn new(providers: &[Provider]) -> Self {
         let mut index = Self::default();
         for (id, provider) in (0..).map(ProviderId::new).zip(providers) {

@@ -15,8 +15,6 @@ const EXAMPLE: &str = "write it as in `issuer: \"https://login.example.com/{tena
 type Issuers = (Vec<Box<str>>, Option<IssuerPattern>);
 
 /// The permitted values of `iss`, and the pattern if the value has variables.
-// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
-#[inline(never)]
 pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Issuers, Box<ConfigError>> {
     let claims = fields.keep(read_claims(fields));
     let node = fields.require(ProviderObject::issuer)?;

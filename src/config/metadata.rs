@@ -8,8 +8,6 @@ use super::node::Node;
 use super::reader::Fields;
 use crate::forward::Metadata;
 
-// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
-#[inline(never)]
 pub(super) fn read(fields: &Fields<'_, ProviderObject>) -> Result<Metadata, Box<ConfigError>> {
     // As in jwt_authn, an empty name counts as absent.
     let name = |field: Field<ProviderObject, Text>| -> Option<Box<str>> {

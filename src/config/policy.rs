@@ -93,7 +93,6 @@ pub(super) fn read(
 }
 
 /// If any rule is enforced, the upstream trusts the claim headers.
-#[inline(never)]
 pub(super) fn read_changes_nothing(
     fields: &Fields<'_, TopObject>,
     policy: &Policy,

@@ -11,8 +11,6 @@ use crate::ids::RuleId;
 use crate::policy::{FilterStateRules, Rule};
 
 /// The rules, and the index of the one that matches every request, if there is one.
-// Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
-#[inline(never)]
 pub(super) fn read(
     node: &Node<'_>,
     known: &Known<'_>,

@@ -104,8 +104,6 @@ impl HeaderFields {
     /// The fields that decisions need, those that the filter owns, and the treatment of other spellings of
     /// both. Pseudo-fields have no other spelling.
     #[must_use]
-    // Not inlined, for the memory of Envoy: docs/adr/0010-build-settings.md.
-    #[inline(never)]
     pub fn new(
         wanted: &WantedFields,
         owned: impl Iterator<Item = impl AsRef<str>>,
