@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Builds both modules, and runs the tests of `cargo test --workspace`: each binary once, two at a time.
+"""Builds both modules, and runs the tests of `cargo test --workspace`: each binary once, three at a time.
 
 Many tests wait most of their time for Envoy, and processors are free meanwhile. So the test binaries run in
-two lanes. The first lane has every test with a clock, a socket or an Envoy, one binary after another as Cargo
-runs them. The second lane has the binaries of COMPUTING. The kernel gives them the time that the first lane
-leaves, so they delay no test that measures time.
+three lanes. The first two have every test with a clock, a socket or an Envoy. The third lane has the binaries
+of COMPUTING. The kernel gives them the time that the others leave, so they delay no test that measures time.
 
 The output of a binary appears when it ends; that of a failed one comes last.
 """
@@ -21,14 +20,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: The first lane begins with these, the longest first. Binaries that this file does not name follow.
+#: The first two lanes begin with these, the longest first. Binaries that this file does not name follow.
 WAITING = [
     "-p proxy-wasm-jwt --test envoy",
     "-p proxy-wasm-jwt --test native",
     "-p proxy-wasm-jwt --test differential",
 ]
 
-#: The second lane, the longest first, as `cargo test` selects them. None of them opens a socket, starts Envoy
+#: The third lane, the longest first, as `cargo test` selects them. None of them opens a socket, starts Envoy
 #: or fails because a machine is slow.
 COMPUTING = [
     "-p proxy-wasm-jwt --test instructions",
@@ -85,9 +84,9 @@ def own_group():
 
 
 def own_group_when_idle():
-    """The same, for the second lane."""
+    """The same, for the third lane."""
     own_group()
-    # Both lanes belong to one session, so the kernel compares their priorities: it runs an idle task only if
+    # All lanes belong to one session, so the kernel compares their priorities: it runs an idle task only if
     # no other task wants the processor.
     if hasattr(os, "SCHED_IDLE"):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -126,6 +125,9 @@ def output_of(*command):
 def build():
     """Builds the modules and the tests."""
     begun = time.monotonic()
+    # A first build reuses nothing. What the next one could reuse takes an eighth of its time to write.
+    if not (ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "incremental").exists():
+        os.environ.setdefault("CARGO_INCREMENTAL", "0")
     running = []
     try:
         for group in BUILDS:
@@ -191,7 +193,7 @@ def tests():
 
 
 def lanes(found):
-    """The names of each lane: every test is in exactly one of them."""
+    """The names of the tests that wait, and of those that compute: every test is in one of the lists."""
     if unknown := [name for name in [*COMPUTING, *WAITING] if name not in found]:
         raise Failure(f"scripts/lanes.py names {unknown}, which do not exist")
     others = [name for name in found if name not in COMPUTING and name not in WAITING]
@@ -233,20 +235,22 @@ def run(found):
     libraries = output_of("rustc", "--print", "target-libdir").strip()
     libraries = ":".join(filter(None, [libraries, os.environ.get("LD_LIBRARY_PATH")]))
     environment = dict(os.environ) | {"LD_LIBRARY_PATH": libraries}
-    first, second = lanes(found)
+    waiting, computing = lanes(found)
     running, reports = [], {}
+
+    def start(name, is_idle=False):
+        running.append(Run(name, *found[name], environment, is_idle))
+
     try:
-        while first or second or running:
-            if first and all(test.name in COMPUTING for test in running):
-                name = first.pop(0)
-                running.append(Run(name, *found[name], environment))
-            # The processors are free from the end of the first lane on.
-            is_first_over = all(test.name in COMPUTING for test in running)
-            if second and len(running) < 2:
-                name = second.pop(0)
-                running.append(Run(name, *found[name], environment, is_idle=not is_first_over))
+        while waiting or computing or running:
+            while waiting and sum(test.name not in COMPUTING for test in running) < 2:
+                start(waiting.pop(0))
+            # The processors are free for the third lane when no test of the others is left.
+            is_last = all(test.name in COMPUTING for test in running)
+            while computing and sum(test.name in COMPUTING for test in running) < (2 if is_last else 1):
+                start(computing.pop(0), is_idle=not is_last)
             for test in running:
-                if test.is_idle and is_first_over:
+                if test.is_idle and is_last:
                     end_of_idleness(test.process)
                     test.is_idle = False
             time.sleep(0.05)
