@@ -183,6 +183,16 @@ pub(crate) fn all() -> Vec<Case> {
                 &[(Ours, JwtAuthnCached, 0.95), (Module, JwtAuthnCached, 1.05)],
             )
         },
+        // The workers of the native module share what they have verified.
+        Case {
+            workers: 2,
+            ..with_floor(
+                "RS256 used ten times, two workers",
+                Kind::Sessions,
+                PAIRED,
+                &[(Module, JwtAuthnCached, 1.05)],
+            )
+        },
         with_floor(
             "bad signature RS256",
             Kind::BadRs256,

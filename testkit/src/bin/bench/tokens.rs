@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     EdDsa,
     /// A hundred of RS256.
     Warm,
+    /// 5,000 of RS256: a hundred of them in turn, ten times, then the next hundred.
+    Sessions,
     BadRs256,
     BadEs256,
     /// A hundred of RS256.
@@ -36,7 +38,7 @@ impl Kind {
     fn count(self, cold: usize) -> usize {
         match self {
             Self::Warm | Self::BadAgain | Self::ExpiredAgain => 100,
-            Self::Es384 => 5000,
+            Self::Es384 | Self::Sessions => 5000,
             Self::Missing => 1,
             _ => cold,
         }
@@ -88,6 +90,7 @@ impl Keys {
         let key = match kind {
             Kind::Rs256
             | Kind::Warm
+            | Kind::Sessions
             | Kind::BadRs256
             | Kind::BadAgain
             | Kind::Expired
@@ -135,8 +138,11 @@ impl Files {
         let kinds: BTreeMap<Kind, usize> = kinds.map(|kind| (kind, kind.count(count))).collect();
         for (kind, count) in kinds {
             eprintln!("minting {count} tokens: {kind:?}");
-            fs::write(dir.path().join(format!("{kind:?}")), lines(keys, kind, count))
-                .expect("the tokens are written");
+            let mut text = lines(keys, kind, count);
+            if kind == Kind::Sessions {
+                text = in_sessions(&text);
+            }
+            fs::write(dir.path().join(format!("{kind:?}")), text).expect("the tokens are written");
         }
         Self { dir }
     }
@@ -144,6 +150,12 @@ impl Files {
     pub(crate) fn path(&self, kind: Kind) -> PathBuf {
         Path::new(self.dir.path()).join(format!("{kind:?}"))
     }
+}
+
+/// The requests of users who come and go: a hundred of them are there at a time, and each sends ten.
+fn in_sessions(tokens: &str) -> String {
+    let tokens: Vec<&str> = tokens.split_inclusive('\n').collect();
+    tokens.chunks(100).map(|users| users.concat().repeat(10)).collect()
 }
 
 fn lines(keys: &Keys, kind: Kind, count: usize) -> String {
