@@ -6,6 +6,7 @@ use crate::config::field::{
     Empty, Flag, Form, Name, Nested, OneOrSome, Or, Refused, Scalar, SomeForm, SomeNames, SomeOf,
     SomeScalars, SomeStrings, Strings, Whole, Word, object,
 };
+use crate::config::relation::{Given, present};
 use crate::policy::Mode;
 
 object! {
@@ -49,6 +50,19 @@ object! {
     ]
 }
 
+/// The forms of a requirement, of which each has one.
+fn forms() -> [Given; 6] {
+    [
+        RequirementObject::provider_name.name,
+        RequirementObject::provider_and_audiences.name,
+        RequirementObject::requires_any.name,
+        RequirementObject::requires_all.name,
+        RequirementObject::allow_missing.name,
+        RequirementObject::allow_missing_or_failed.name,
+    ]
+    .map(present)
+}
+
 object! {
     /// `rules[].requires`.
     RequirementObject at "rules[].requires" {
@@ -67,14 +81,7 @@ object! {
         extract_only_without_validation: Refused = Refused;
     }
     relations [
-        at_most_one([
-            present(Self::provider_name.name),
-            present(Self::provider_and_audiences.name),
-            present(Self::requires_any.name),
-            present(Self::requires_all.name),
-            present(Self::allow_missing.name),
-            present(Self::allow_missing_or_failed.name),
-        ]),
+        at_most_one(forms()),
     ]
 }
 
@@ -235,46 +242,18 @@ object! {
         protected_resource: Nested<ProtectedResourceObject> = Nested::NEW;
     }
     relations [
-        at_most_one([
-            present(Self::provider_name.name),
-            present(Self::provider_and_audiences.name),
-            present(Self::requires_any.name),
-            present(Self::requires_all.name),
-            present(Self::allow_missing.name),
-            present(Self::allow_missing_or_failed.name),
-        ]),
+        at_most_one(forms()),
         needs(
             present(Self::authorize.name),
-            [
-                present(Self::provider_name.name),
-                present(Self::provider_and_audiences.name),
-                present(Self::requires_any.name),
-                present(Self::requires_all.name),
-                present(Self::allow_missing.name),
-                present(Self::allow_missing_or_failed.name),
-            ],
+            forms(),
         ),
         needs(
             present(Self::mode.name),
-            [
-                present(Self::provider_name.name),
-                present(Self::provider_and_audiences.name),
-                present(Self::requires_any.name),
-                present(Self::requires_all.name),
-                present(Self::allow_missing.name),
-                present(Self::allow_missing_or_failed.name),
-            ],
+            forms(),
         ),
         needs(
             present(Self::protected_resource.name),
-            [
-                present(Self::provider_name.name),
-                present(Self::provider_and_audiences.name),
-                present(Self::requires_any.name),
-                present(Self::requires_all.name),
-                present(Self::allow_missing.name),
-                present(Self::allow_missing_or_failed.name),
-            ],
+            forms(),
         ),
         needs(present(Self::shadow_percent.name), [word(Self::mode.name, ["shadow"])]),
     ]

@@ -155,7 +155,10 @@ impl Files {
 /// The requests of users who come and go: a hundred of them are there at a time, and each sends ten.
 fn in_sessions(tokens: &str) -> String {
     let tokens: Vec<&str> = tokens.split_inclusive('\n').collect();
-    tokens.chunks(100).map(|users| users.concat().repeat(10)).collect()
+    tokens
+        .chunks(100)
+        .map(|users| users.concat().repeat(10))
+        .collect()
 }
 
 fn lines(keys: &Keys, kind: Kind, count: usize) -> String {
