@@ -14,6 +14,7 @@ mod decision;
 mod engine;
 mod event;
 mod failure;
+mod header_memory;
 mod keys;
 mod proofs;
 mod request;

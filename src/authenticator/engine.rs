@@ -9,6 +9,7 @@ use super::cache::{CacheCounts, Caches};
 use super::decision::{Allowed, Decision};
 use super::event::{Event, StreamId};
 use super::failure::{EvalTime, MissingKeys};
+use super::header_memory::HeaderMemory;
 use super::route_memory::Reroutes;
 use super::waiting::{Room, Waiting, WaitingRequests};
 use crate::binding::nonce::NonceSecret;
@@ -67,6 +68,7 @@ pub struct Authenticator {
     pub(super) last_fetch: FetchId,
     pub(super) verifier: Rc<dyn SignatureVerifier>,
     pub(super) caches: Caches,
+    pub(super) headers: HeaderMemory,
     /// The secret of the process for nonces, for providers without a secret of their own.
     pub(super) nonce_secret: Option<NonceSecret>,
 }
@@ -93,6 +95,7 @@ impl Authenticator {
             now: UnixTime::default(),
             serial: 0,
             caches: Caches::new(config.limits.token_cache_entries),
+            headers: HeaderMemory::default(),
             config,
             remote,
             decided: VecDeque::new(),

@@ -138,7 +138,10 @@ impl Authenticator {
         }
         let credentials = found.iter().flatten().flatten().flatten();
         let tokens = decode(credentials, &config);
-        let tokens: Vec<Token<'_>> = tokens.iter().map(FoundToken::parse).collect();
+        let tokens: Vec<Token<'_>> = tokens
+            .iter()
+            .map(|found| found.parse(&mut self.headers))
+            .collect();
         let met = Rc::new(self.without_token(Basis::Anonymous));
         let mut shared = SharedTokens {
             found: &found,
@@ -270,7 +273,7 @@ impl Authenticator {
             }
             None => {
                 found = decode(credentials.iter(), &config);
-                own = found.iter().map(FoundToken::parse).collect();
+                own = found.iter().map(|found| found.parse(&mut self.headers)).collect();
                 own.iter().collect()
             }
         };

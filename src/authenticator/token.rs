@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::failure::{EvalTime, Failure, MissingKeys, malformed};
+use super::header_memory::HeaderMemory;
 use crate::binding::Presented;
 use crate::binding::nonce::NonceSecret;
 use crate::binding::replay::ProofId;
@@ -106,7 +107,7 @@ type ByProvider = (ProviderId, Result<Rc<TokenValues>, Denial>);
 /// The parts of a token, unverified.
 struct Parts<'t> {
     token: &'t UnverifiedJwt<'t>,
-    header: JoseHeader<'t>,
+    header: Rc<JoseHeader>,
     algorithm: Algorithm,
     claims: UnverifiedClaims<'t>,
     issuer: Cow<'t, str>,
@@ -172,7 +173,7 @@ impl<'a> FoundToken<'a> {
         Self { credential, decoded }
     }
 
-    pub(super) fn parse(&self) -> Token<'_> {
+    pub(super) fn parse(&self, headers: &mut HeaderMemory) -> Token<'_> {
         Token {
             location: self.credential.location,
             text: &self.credential.token,
@@ -180,7 +181,7 @@ impl<'a> FoundToken<'a> {
                 .decoded
                 .as_ref()
                 .map_err(|denial| *denial)
-                .and_then(Parts::read),
+                .and_then(|token| Parts::read(token, headers)),
             values: RefCell::default(),
         }
     }
@@ -194,8 +195,8 @@ impl Token<'_> {
 }
 
 impl<'t> Parts<'t> {
-    fn read(token: &'t UnverifiedJwt<'t>) -> Result<Self, Denial> {
-        let header = token.header().map_err(malformed)?;
+    fn read(token: &'t UnverifiedJwt<'t>, headers: &mut HeaderMemory) -> Result<Self, Denial> {
+        let header = headers.parse(token).map_err(malformed)?;
         let algorithm = header
             .algorithm
             .ok_or_else(|| Denial::new(Reason::AlgorithmRejected).with_detail(header.algorithm_fault))?;

@@ -13,25 +13,25 @@ use crate::json::{Json, Kind, Object};
 
 /// The unverified header of a token.
 #[derive(Clone)]
-pub struct JoseHeader<'a> {
+pub struct JoseHeader {
     /// `alg`; `None` for an algorithm that the filter does not implement, such as `none` and `HS256`.
     pub algorithm: Option<Algorithm>,
     /// What is wrong with an `alg` that the filter does not implement.
     pub algorithm_fault: &'static str,
     /// `kid`, decoded.
-    pub key_id: Option<Cow<'a, str>>,
+    pub key_id: Option<String>,
     /// `typ`, decoded. Compare it with [`JoseHeader::token_type_is`].
-    pub token_type: Option<Cow<'a, str>>,
+    pub token_type: Option<String>,
 }
 
-impl<'a> JoseHeader<'a> {
+impl JoseHeader {
     /// Reads the decoded header of a token.
     ///
     /// # Errors
     ///
     /// [`TokenFault::HeaderJson`], [`TokenFault::HeaderMember`], [`TokenFault::AlgorithmMissing`],
     /// [`TokenFault::CriticalHeader`], [`TokenFault::Encrypted`] and [`TokenFault::Nested`].
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, TokenFault> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, TokenFault> {
         let object = Object::parse(bytes).map_err(TokenFault::HeaderJson)?;
         let mut algorithm = None;
         let mut algorithm_fault = "";
@@ -49,8 +49,8 @@ impl<'a> JoseHeader<'a> {
                 }
                 // Some serializers write null for a member that is not set.
                 "typ" | "cty" if value.kind() == Kind::Null => {}
-                "kid" => key_id = Some(string(value, "kid")?),
-                "typ" => token_type = Some(string(value, "typ")?),
+                "kid" => key_id = Some(string(value, "kid")?.into_owned()),
+                "typ" => token_type = Some(string(value, "typ")?.into_owned()),
                 // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are not
                 // understood and supported by the recipient, then the JWS is invalid." The filter supports
                 // none, and the section forbids an empty list.
@@ -85,7 +85,7 @@ impl<'a> JoseHeader<'a> {
 }
 
 // `kid` and `typ` come from the client: only their presence is shown.
-impl fmt::Debug for JoseHeader<'_> {
+impl fmt::Debug for JoseHeader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("JoseHeader")
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::json::JsonError;
 
-    fn parse(text: &str) -> Result<JoseHeader<'_>, TokenFault> {
+    fn parse(text: &str) -> Result<JoseHeader, TokenFault> {
         JoseHeader::parse(text.as_bytes())
     }
 

@@ -75,7 +75,7 @@ impl<'a> UnverifiedJwt<'a> {
     /// # Errors
     ///
     /// As [`JoseHeader::parse`].
-    pub fn header(&self) -> Result<JoseHeader<'_>, TokenFault> {
+    pub fn header(&self) -> Result<JoseHeader, TokenFault> {
         JoseHeader::parse(self.header_json())
     }
 

@@ -19,7 +19,7 @@ impl Walker<'_> {
         location: LocationId,
         text: &[u8],
         token: &UnverifiedJwt<'_>,
-        header: &JoseHeader<'_>,
+        header: &JoseHeader,
         algorithm: proxy_wasm_jwt::jose::Algorithm,
         claims: &UnverifiedClaims<'_>,
     ) {

@@ -219,7 +219,7 @@ impl Walker<'_> {
         self.keys(location, text, &token, &header, algorithm, &claims);
     }
 
-    fn token_type(&mut self, header: &JoseHeader<'_>) {
+    fn token_type(&mut self, header: &JoseHeader) {
         let types = &self.provider.token_types;
         if types.is_empty() {
             return;
