@@ -1,9 +1,9 @@
 //! base64url as in [RFC 7515 section 2](https://www.rfc-editor.org/rfc/rfc7515#section-2): no padding, no
 //! stray bits, no other characters.
 //!
-//! All bytes of every token go through here. Whole blocks are decoded by vectors of WebAssembly in the module,
-//! and by tables elsewhere. The base64 crate, which decodes the rest, would take a quarter of all instructions
-//! for a new token in the module, and a fifth of those in the native module.
+//! All bytes of every token go through here. Vectors of WebAssembly decode whole blocks in the module, and
+//! tables elsewhere. The base64 crate, which decodes the rest, would take a quarter of all instructions for a
+//! new token in the module, and a fifth of those of the native module beside the signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
