@@ -53,8 +53,9 @@ pub(super) struct Filter {
     store: HostStore,
     reads_by_name: bool,
     held: RefCell<HashMap<u32, Rc<Held>>>,
-    /// The fetches in progress, by the host's number.
-    calls: RefCell<HashMap<u32, Call>>,
+    /// The fetches in progress, with the host's numbers. There are few, and another map would cost the module
+    /// 1,360 bytes.
+    calls: RefCell<Vec<(u32, Call)>>,
     tick_period: Cell<u32>,
     /// Another filter sets the ticks.
     is_retired: Cell<bool>,

@@ -53,7 +53,7 @@ impl Filter {
                         max_response_bytes: request.max_response_bytes,
                         sent: now,
                     };
-                    self.calls.borrow_mut().insert(call, fetch);
+                    self.calls.borrow_mut().push((call, fetch));
                 }
                 Err(error) => next = self.handle_fetched(request.id, Err(error), now),
             }
@@ -71,15 +71,17 @@ impl Filter {
 
     /// A call has a response, or has failed.
     pub(in crate::host) fn handle_call(&self, call: u32, header_count: usize, body_size: usize) {
-        let known = self.calls.borrow_mut().remove(&call);
-        let Some(Call {
+        let mut calls = self.calls.borrow_mut();
+        let Some(position) = calls.iter().position(|(known, _)| *known == call) else {
+            return;
+        };
+        let (_, known) = calls.swap_remove(position);
+        drop(calls);
+        let Call {
             fetch,
             max_response_bytes: limit,
             sent,
-        }) = known
-        else {
-            return;
-        };
+        } = known;
         let now = self.now().unwrap_or_else(|| self.last_seen.get());
         if let Some(metrics) = self.metrics.provider(fetch.provider()) {
             metrics.fetched(&Envoy, now.since(sent));
