@@ -7,7 +7,7 @@ mod summary;
 mod token;
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::claims::{Audiences, ClaimPath};
@@ -15,9 +15,10 @@ use crate::credential::Location;
 use crate::denial::{Cause, Denial, Detail, Doubt, Doubtful, Reason, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::ids::{FieldId, LocationId};
-use crate::jose::Algorithm;
+use crate::jose::{AlgorithmSet, Jwk, JwkSet};
 use crate::policy::Demand;
 use crate::provider::Provider;
+use crate::request::RequestHead;
 use crate::settings::Config;
 use crate::time::UnixTime;
 
@@ -39,6 +40,10 @@ pub struct Account<'a> {
     pub denial: &'a Denial,
     /// The time of the refusal.
     pub now: UnixTime,
+    /// The request, if the caller still has it or has read it again.
+    pub request: Option<&'a RequestHead>,
+    /// The keys of the provider, if the caller knows them.
+    pub keys: Option<&'a JwkSet>,
 }
 
 impl<'a> Account<'a> {
@@ -46,27 +51,29 @@ impl<'a> Account<'a> {
     #[must_use]
     pub fn detail(&self) -> String {
         let mut text = String::new();
-        // Writing to a String does not fail.
-        let _ = self.write_detail(&mut text);
+        self.write_detail(&mut text);
         if self.denial.has_odd_path {
             text.push_str(if text.is_empty() { "" } else { "; " });
             text.push_str("the path is not canonical");
         }
         if let Some(doubtful) = self.denial.doubtful {
-            let _ = self.write_doubt(doubtful, &mut text);
+            self.write_doubt(doubtful, &mut text);
         }
         on_one_line(text)
     }
 
     /// Why the rule applies, if it is not the one for the request as written.
     #[inline(never)]
-    fn write_doubt(&self, doubtful: Doubtful, to: &mut String) -> fmt::Result {
+    fn write_doubt(&self, doubtful: Doubtful, to: &mut String) {
         let (kind, name) = match doubtful.part {
             Doubt::Path => ("the path", None),
             Doubt::Header(id) => ("header ", self.config.wanted.name(FieldId::new(id.into()))),
             Doubt::Parameter(id) => (
                 "parameter ",
-                self.config.conditions.get(usize::from(id)).map(|name| &**name),
+                self.config
+                    .conditions
+                    .get(usize::from(id))
+                    .map(|parameter| &*parameter.name),
             ),
             Doubt::Route => ("the route", None),
         };
@@ -93,7 +100,7 @@ impl<'a> Account<'a> {
     #[must_use]
     pub fn circumstances(&self) -> String {
         let mut text = String::new();
-        let _ = self.write_circumstances(&mut text);
+        self.write_circumstances(&mut text);
         on_one_line(text)
     }
 
@@ -105,12 +112,11 @@ impl<'a> Account<'a> {
         Some(self.config.policy.demand(self.denial.rule?)?)
     }
 
-    fn write_detail(&self, to: &mut String) -> fmt::Result {
+    fn write_detail(&self, to: &mut String) {
         if let Some(shortfall) = self.denial.shortfall {
             return self.write_shortfall(shortfall, to);
         }
         let provider = self.provider();
-        let skew = provider.map(|provider| provider.claims.clock_skew);
         match self.denial.detail {
             Detail::None => match self.denial.reason {
                 Reason::TokenMissing => self.write_searched(to),
@@ -118,17 +124,18 @@ impl<'a> Account<'a> {
                     let most = to_u64(self.config.limits.max_token_bytes);
                     write_number(to, "longer than ", most, " bytes")
                 }
-                Reason::TypeRejected => to.write_str("typ"),
-                Reason::KeyUnknown => to.write_str("kid"),
-                Reason::AudienceMismatch => to.write_str("aud"),
-                Reason::SubjectRejected => to.write_str("sub"),
-                _ => Ok(()),
+                Reason::TypeRejected => to.push_str("typ"),
+                Reason::KeyUnknown => to.push_str("kid"),
+                Reason::AudienceMismatch => to.push_str("aud"),
+                Reason::SubjectRejected => to.push_str("sub"),
+                Reason::RouteRequirementUnknown => self.write_route(to),
+                _ => {}
             },
             Detail::Unread(location) => {
-                self.write_searched(to)?;
+                self.write_searched(to);
                 let Some(Location::Header { name, prefix, .. }) = self.config.locations.get(location.index())
                 else {
-                    return Ok(());
+                    return;
                 };
                 let prefix = std::str::from_utf8(prefix).unwrap_or_default().trim();
                 write_all(
@@ -137,30 +144,32 @@ impl<'a> Account<'a> {
                 )
             }
             Detail::Parts { bytes, periods } => {
-                write_number(to, "not three parts: ", to_u64(bytes), " bytes with ")?;
+                write_number(to, "not three parts: ", to_u64(bytes), " bytes with ");
                 write_number(to, "", to_u64(periods), " periods")
             }
             Detail::Encoding(part, fault) => write_all(to, &[part, " encoding: ", fault.phrase()]),
-            Detail::Json(part, fault) => write!(to, "{part}: {fault}"),
-            Detail::Word(word) => to.write_str(word),
-            Detail::Passed(date) => {
+            // Writing to a String does not fail.
+            Detail::Json(part, fault) => drop(write!(to, "{part}: {fault}")),
+            Detail::Word(word) => to.push_str(word),
+            Detail::Passed(name, date) => {
                 to.reserve(USUAL_LENGTH);
-                write_number(to, "exp was ", self.now.since(date).as_secs(), " s ago")?;
-                write_setting(to, ", clock_skew_seconds is ", skew)
+                to.push_str(name);
+                write_number(to, " was ", self.now.since(date).as_secs(), " s ago");
+                self.write_tolerance(to)
             }
             Detail::Ahead(name, date) => {
-                self.write_ahead(to, name, date)?;
-                write_setting(to, ", clock_skew_seconds is ", skew)
+                self.write_ahead(to, name, date);
+                self.write_tolerance(to)
             }
             Detail::TooFar(date) => {
-                self.write_ahead(to, "exp", date)?;
+                self.write_ahead(to, "exp", date);
                 let longest = provider.and_then(|provider| provider.claims.max_lifetime);
                 write_setting(to, ", max_lifetime is ", longest)
             }
             Detail::RequiredClaim(id) => {
                 match provider.and_then(|provider| provider.claims.required_claims.get(id.index())) {
                     Some(claim) => write_claim(to, claim),
-                    None => Ok(()),
+                    None => {}
                 }
             }
             Detail::NotAllowed(used) => write_all(to, &["alg ", used.name(), " is not in algorithms"]),
@@ -175,11 +184,11 @@ impl<'a> Account<'a> {
                 ],
             ),
             Detail::Twice(location) => {
-                to.write_str("several in ")?;
+                to.push_str("several in ");
                 self.write_location(to, location)
             }
             Detail::BrokenEscape(location) => {
-                to.write_str("a broken escape in ")?;
+                to.push_str("a broken escape in ");
                 self.write_location(to, location)
             }
             Detail::Spelling(position) => write_all(
@@ -190,23 +199,60 @@ impl<'a> Account<'a> {
                 ],
             ),
             Detail::Both(one, other) => {
-                to.write_str("different ones in ")?;
-                self.write_location(to, one)?;
-                to.write_str(" and ")?;
+                to.push_str("different ones in ");
+                self.write_location(to, one);
+                to.push_str(" and ");
                 self.write_location(to, other)
             }
         }
     }
 
-    fn write_ahead(&self, to: &mut String, name: &str, date: UnixTime) -> fmt::Result {
-        to.write_str(name)?;
+    fn write_ahead(&self, to: &mut String, name: &str, date: UnixTime) {
+        to.push_str(name);
         write_number(to, " is ", date.since(self.now).as_secs(), " s ahead")
     }
 
-    fn write_shortfall(&self, shortfall: Shortfall, to: &mut String) -> fmt::Result {
+    /// The setting that says how far a time may be off.
+    fn write_tolerance(&self, to: &mut String) {
+        let Some(provider) = self.provider() else {
+            return;
+        };
+        let (name, value) = match (self.denial.reason, provider.binding.dpop()) {
+            (Reason::ProofInvalid, Some(dpop)) => (", window is ", Some(dpop.window)),
+            (Reason::ProofNonce, Some(dpop)) => (
+                ", lifetime is ",
+                dpop.nonce.as_ref().map(|nonces| nonces.lifetime),
+            ),
+            _ => (", clock_skew_seconds is ", Some(provider.claims.clock_skew)),
+        };
+        write_setting(to, name, value)
+    }
+
+    /// The name that the route asks for.
+    fn write_route(&self, to: &mut String) {
+        match self
+            .request
+            .and_then(|request| request.route_requirement.as_deref())
+        {
+            None => {}
+            Some(name) => {
+                let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+                write_all(
+                    to,
+                    &["requirement_name ", name.unwrap_or("is empty, or not text")],
+                )
+            }
+        }
+    }
+
+    fn write_shortfall(&self, shortfall: Shortfall, to: &mut String) {
         match shortfall {
             Shortfall::Condition { id, cause } => {
-                let place = self.config.conditions.get(id.index());
+                let place = self
+                    .config
+                    .conditions
+                    .get(id.index())
+                    .map(|condition| &*condition.name);
                 let cause = match cause {
                     Cause::Value => "",
                     Cause::ClaimAbsent => ": the token has no such claim",
@@ -215,7 +261,7 @@ impl<'a> Account<'a> {
                     Cause::RequestAmbiguous => ": the request's value is ambiguous",
                     Cause::TooMuch => ": too much work",
                 };
-                write_all(to, &[place.map_or("", String::as_str), cause])
+                write_all(to, &[place.unwrap_or_default(), cause])
             }
             Shortfall::Scope { missing, is_absent } => {
                 let authorization = match self.denial.reason {
@@ -226,112 +272,196 @@ impl<'a> Account<'a> {
                 };
                 let Some(scopes) = authorization.and_then(|authorization| authorization.scopes.as_ref())
                 else {
-                    return Ok(());
+                    return;
                 };
-                to.write_str(if scopes.all {
+                to.push_str(if scopes.all {
                     "needs all of "
                 } else {
                     "needs one of "
-                })?;
-                write_texts(to, &mut scopes.wanted.iter().map(|scope| &**scope))?;
+                });
+                let mut list = List::new(to);
+                for scope in &scopes.wanted {
+                    list.add(scope);
+                }
+                list.end();
                 if is_absent {
-                    to.write_str("; the token has none of the claims ")?;
-                    return write_list(to, scopes.claims.iter(), write_claim);
+                    to.push_str("; the token has none of the claims ");
+                    let mut list = List::new(to);
+                    for claim in &scopes.claims {
+                        if list.begin() {
+                            write_claim(list.to, claim);
+                        }
+                    }
+                    return list.end();
                 }
                 if !scopes.all || scopes.wanted.len() < 2 || missing == 0 {
-                    return Ok(());
+                    return;
                 }
-                to.write_str("; lacks ")?;
-                write_texts(to, &mut scopes.words.selected(missing).map(|scope| &**scope))
+                to.push_str("; lacks ");
+                let mut list = List::new(to);
+                for scope in scopes.words.selected(missing) {
+                    list.add(scope);
+                }
+                list.end()
             }
         }
     }
 
     /// The locations in which the filter has looked for a token: those of the provider whose token is
     /// missing, or those of every provider that the rule accepts.
-    fn write_searched(&self, to: &mut String) -> fmt::Result {
+    fn write_searched(&self, to: &mut String) {
         let (whose, locations) = match (self.provider(), self.demand()) {
             (Some(provider), _) => (Some(&provider.name), &provider.locations),
             (None, Some(demand)) => (None, &demand.locations),
-            (None, None) => return Ok(()),
+            (None, None) => return,
         };
         to.reserve(USUAL_LENGTH);
         if let Some(name) = whose {
-            write_all(to, &["of provider ", name, ", "])?;
+            write_all(to, &["of provider ", name, ", "]);
         }
-        to.write_str("looked in ")?;
-        write_list(to, locations.iter(), |to, location| {
-            self.write_location(to, *location)
-        })
+        to.push_str("looked in ");
+        let mut list = List::new(to);
+        for location in locations {
+            if list.begin() {
+                self.write_location(list.to, *location);
+            }
+        }
+        list.end()
     }
 
-    fn write_location(&self, to: &mut String, id: LocationId) -> fmt::Result {
+    fn write_location(&self, to: &mut String, id: LocationId) {
         match self.config.locations.get(id.index()) {
             Some(Location::Header { name, prefix, .. }) => {
-                write_all(to, &["header ", name])?;
+                write_all(to, &["header ", name]);
                 match std::str::from_utf8(prefix).map(str::trim) {
-                    Ok("") | Err(_) => Ok(()),
+                    Ok("") | Err(_) => {}
                     Ok(prefix) => write_all(to, &[" (", prefix, ")"]),
                 }
             }
             Some(Location::Parameter { name, .. }) => write_all(to, &["parameter ", name]),
             Some(Location::Cookie { name, .. }) => write_all(to, &["cookie ", name]),
-            None => Ok(()),
+            None => {}
         }
     }
 
-    fn write_circumstances(&self, to: &mut String) -> fmt::Result {
+    fn write_circumstances(&self, to: &mut String) {
         match self.provider() {
-            Some(provider) => write_all(to, &["provider ", &provider.name])?,
-            None => to.write_str("provider -")?,
+            Some(provider) => write_all(to, &["provider ", &provider.name]),
+            None => to.push_str("provider -"),
         }
         match self.denial.rule {
-            Some(rule) => write_all(to, &[", rule ", &self.config.policy.label(rule)])?,
-            None => to.write_str(", rule -")?,
+            Some(rule) => write_all(to, &[", rule ", &self.config.policy.label(rule)]),
+            None => to.push_str(", rule -"),
         }
         self.write_expected(to)
     }
 
-    /// The values that the configuration expects, if the reason depends on them.
-    fn write_expected(&self, to: &mut String) -> fmt::Result {
-        let named = self.demand().map(|demand| demand.requirement.providers());
-        let named = named.unwrap_or_default();
-        match (self.denial.reason, self.provider()) {
-            (Reason::IssuerUnknown, Some(provider)) => {
-                to.write_str(", expected iss ")?;
-                write_texts(to, &mut provider.claims.issuers.iter().map(|issuer| &**issuer))
-            }
-            (Reason::IssuerUnknown, None) => {
-                to.write_str(", expected iss ")?;
-                let issuers = named
-                    .iter()
-                    .filter_map(|named| self.config.provider(named.provider))
-                    .flat_map(|provider| &provider.claims.issuers);
-                write_texts(to, &mut issuers.map(|issuer| &**issuer))
-            }
-            (Reason::AudienceMismatch, Some(provider)) => {
-                let own = named
-                    .iter()
-                    .find(|named| Some(named.provider) == self.denial.provider);
-                let audiences = own.and_then(|named| named.audiences.as_ref());
-                match audiences.unwrap_or(&provider.audiences) {
-                    Audiences::Any => Ok(()),
-                    Audiences::OneOf(audiences) => {
-                        to.write_str(", expected aud ")?;
-                        write_texts(to, &mut audiences.iter().map(|audience| &**audience))
-                    }
-                }
-            }
-            (Reason::AlgorithmRejected, Some(provider)) => {
-                to.write_str(", expected alg ")?;
-                write_texts(to, &mut provider.algorithms.iter().map(Algorithm::name))
-            }
-            (Reason::TypeRejected, Some(provider)) => {
-                to.write_str(", expected typ ")?;
-                write_texts(to, &mut provider.token_types.iter().map(|expected| &**expected))
-            }
-            _ => Ok(()),
+    /// The values that would have been accepted, if the detail does not say it.
+    fn write_expected(&self, to: &mut String) {
+        if let Some(Shortfall::Condition { id, .. }) = self.denial.shortfall {
+            let condition = self.config.conditions.get(id.index());
+            return write_all(
+                to,
+                &[", expected ", condition.map_or("", |condition| &condition.text)],
+            );
         }
+        match self.denial.reason {
+            Reason::KeyUnknown | Reason::SignatureInvalid => {
+                let Some(keys) = self.keys else { return };
+                let mut list = List::expected(to, "kid");
+                for kid in keys.keys().iter().filter_map(Jwk::key_id) {
+                    list.add(kid);
+                }
+                list.end()
+            }
+            Reason::RouteRequirementUnknown => {
+                let mut list = List::expected(to, "requirement_name");
+                for (name, _) in &self.config.policy.requirement_map {
+                    list.add(name);
+                }
+                list.end()
+            }
+            Reason::ClaimMalformed => {
+                let kind = match self.denial.detail {
+                    Detail::Word("exp" | "nbf" | "iat") => "a number",
+                    Detail::Word("aud") => "a string or a list of strings",
+                    Detail::Word("cnf") => "an object",
+                    _ => "a string",
+                };
+                write_all(to, &[", expected ", kind])
+            }
+            reason => self.write_expected_by(to, reason),
+        }
+    }
+
+    /// The same, for reasons that depend on the provider, or else on those that the rule accepts.
+    #[inline(never)]
+    fn write_expected_by(&self, to: &mut String, reason: Reason) {
+        let word = match self.denial.detail {
+            Detail::Word(word) => word,
+            _ => "",
+        };
+        let name = match reason {
+            Reason::IssuerUnknown => "iss",
+            Reason::AlgorithmRejected => "alg",
+            Reason::TypeRejected => "typ",
+            Reason::AudienceMismatch => "aud",
+            Reason::SubjectRejected => "sub",
+            // The other details are about the certificate or the proof.
+            Reason::BindingMismatch if word.contains("cnf") => "cnf with",
+            Reason::ProofInvalid if matches!(word, "alg" | "typ" | "htm" | "htu") => word,
+            _ => return,
+        };
+        let mut algorithms = AlgorithmSet::EMPTY;
+        let mut list = List::expected(to, name);
+        let named = self.demand().map(|demand| demand.requirement.providers());
+        for named in named.iter().flatten() {
+            let (Some(provider), true) = (
+                self.config.provider(named.provider),
+                self.denial
+                    .provider
+                    .is_none_or(|provider| provider == named.provider),
+            ) else {
+                continue;
+            };
+            let texts: &[Box<str>] = match reason {
+                Reason::IssuerUnknown => &provider.claims.issuers,
+                Reason::TypeRejected => &provider.token_types,
+                Reason::SubjectRejected => std::slice::from_ref(&provider.claims.subjects_text),
+                Reason::AudienceMismatch => match named.audiences.as_ref().unwrap_or(&provider.audiences) {
+                    Audiences::Any => &[],
+                    Audiences::OneOf(audiences) => audiences,
+                },
+                Reason::AlgorithmRejected => {
+                    algorithms = algorithms.with(provider.algorithms);
+                    &[]
+                }
+                Reason::BindingMismatch => {
+                    list.add(provider.binding.checked());
+                    &[]
+                }
+                _ => {
+                    if let Some(dpop) = provider.binding.dpop() {
+                        match (
+                            word,
+                            self.request.and_then(|request| dpop.expected(word, request)),
+                        ) {
+                            ("alg", _) => algorithms = algorithms.with(dpop.algorithms),
+                            (_, Some(value)) => list.add(&value),
+                            _ => {}
+                        }
+                    }
+                    &[]
+                }
+            };
+            for text in texts {
+                list.add(text);
+            }
+        }
+        for algorithm in algorithms.iter() {
+            list.add(algorithm.name());
+        }
+        list.end()
     }
 }
 
@@ -343,13 +473,15 @@ fn on_one_line(text: String) -> String {
 }
 
 /// Concatenates the pieces, at a fraction of the cost of `write!`.
-fn write_all(to: &mut String, pieces: &[&str]) -> fmt::Result {
-    pieces.iter().try_for_each(|piece| to.write_str(piece))
+fn write_all(to: &mut String, pieces: &[&str]) {
+    for piece in pieces {
+        to.push_str(piece);
+    }
 }
 
 /// A number between two texts.
 #[inline(never)]
-fn write_number(to: &mut String, before: &str, number: u64, after: &str) -> fmt::Result {
+fn write_number(to: &mut String, before: &str, number: u64, after: &str) {
     write_all(to, &[before, &number.to_string(), after])
 }
 
@@ -357,51 +489,67 @@ fn to_u64(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn write_setting(to: &mut String, name: &str, value: Option<Duration>) -> fmt::Result {
+fn write_setting(to: &mut String, name: &str, value: Option<Duration>) {
     match value {
         Some(value) => write_number(to, name, value.as_secs(), ""),
-        None => Ok(()),
+        None => {}
     }
 }
 
-fn write_claim(to: &mut String, claim: &ClaimPath) -> fmt::Result {
+fn write_claim(to: &mut String, claim: &ClaimPath) {
     match claim {
-        ClaimPath::Name(name) => to.write_str(name),
+        ClaimPath::Name(name) => to.push_str(name),
         ClaimPath::Literal(keys) => {
             for (position, key) in keys.iter().enumerate() {
-                write_all(to, &[if position == 0 { "" } else { "." }, key])?;
+                write_all(to, &[if position == 0 { "" } else { "." }, key]);
             }
-            Ok(())
         }
     }
 }
 
-/// A list of texts. One function writes all of them, since each kind of iterator would get its own.
-#[inline(never)]
-fn write_texts(to: &mut String, texts: &mut dyn Iterator<Item = &str>) -> fmt::Result {
-    write_list(to, texts, |to, text| to.write_str(text))
+/// A list of values, separated by commas. Of a long list, these are the first values and the number of the
+/// others. One function adds to all of them, since each kind of iterator would get its own.
+struct List<'t> {
+    to: &'t mut String,
+    count: usize,
 }
 
-/// The values, separated by commas. For a long list, these are the first values and the number of the others.
-fn write_list<T>(
-    to: &mut String,
-    values: impl Iterator<Item = T>,
-    mut write_value: impl FnMut(&mut String, T) -> fmt::Result,
-) -> fmt::Result {
-    let mut left_off = 0_usize;
-    for (position, value) in values.enumerate() {
-        if position >= MOST_SHOWN {
-            left_off = left_off.saturating_add(1);
-            continue;
-        }
-        if position > 0 {
-            to.write_str(", ")?;
-        }
-        write_value(to, value)?;
+impl<'t> List<'t> {
+    const fn new(to: &'t mut String) -> Self {
+        Self { to, count: 0 }
     }
-    match left_off {
-        0 => Ok(()),
-        left_off => write_number(to, " and ", to_u64(left_off), " more"),
+
+    /// The values that would have been accepted.
+    #[inline(never)]
+    fn expected(to: &'t mut String, name: &str) -> Self {
+        write_all(to, &[", expected ", name, " "]);
+        Self::new(to)
+    }
+
+    /// Begins the next value. Returns false if the list is long enough without it.
+    #[inline(never)]
+    fn begin(&mut self) -> bool {
+        if self.count > 0 && self.count < MOST_SHOWN {
+            self.to.push_str(", ");
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= MOST_SHOWN
+    }
+
+    #[inline(never)]
+    fn add(&mut self, text: &str) {
+        if self.begin() {
+            self.to.push_str(text);
+        }
+    }
+
+    #[inline(never)]
+    fn end(self) {
+        match self.count.checked_sub(MOST_SHOWN) {
+            None if self.count == 0 => self.to.push_str("none"),
+            None | Some(0) => {}
+            Some(left_off) => write_number(self.to, " and ", to_u64(left_off), " more"),
+        }
     }
 }
 
@@ -419,6 +567,8 @@ impl RefusalsOfAKind {
             config,
             denial: &self.last,
             now: self.at,
+            request: None,
+            keys: None,
         };
         let detail = account.detail();
         format!(

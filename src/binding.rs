@@ -104,6 +104,17 @@ impl Binding {
         self.dpop()?.nonce.as_ref()
     }
 
+    /// The members of `cnf` that the filter checks.
+    #[must_use]
+    pub const fn checked(&self) -> &'static str {
+        match (self.needs_certificate(), self.dpop().is_some()) {
+            (false, false) => "none",
+            (true, false) => CERTIFICATE,
+            (false, true) => KEY,
+            (true, true) => "x5t#S256, jkt",
+        }
+    }
+
     /// Whether the check needs the client's certificate.
     #[must_use]
     pub const fn needs_certificate(&self) -> bool {

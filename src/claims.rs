@@ -239,7 +239,7 @@ fn check_expiry(expiry: Option<NumericDate>, rules: &ClaimRules, now: UnixTime) 
             // Section 4.1.4: "the expiration time on or after which the JWT MUST NOT be accepted".
             if expires_at.is_on_or_before(now.before(skew)) {
                 return Err(
-                    Denial::new(Reason::TokenExpired).because(Detail::Passed(expires_at.rounded_up()))
+                    Denial::new(Reason::TokenExpired).because(Detail::Passed("exp", expires_at.rounded_up()))
                 );
             }
             if let Some(max_lifetime) = rules.max_lifetime

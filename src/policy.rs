@@ -41,7 +41,7 @@ pub(crate) use spelling::in_normal_form;
 pub use template::PathTemplate;
 pub use values::FieldKind;
 
-use crate::denial::{Denial, Doubt, Doubtful, Reason};
+use crate::denial::{Denial, Detail, Doubt, Doubtful, Reason};
 use crate::ids::{Choice, FieldId, FilterStateId, RequirementId, RuleId};
 use crate::request::{RequestHead, WantedFields};
 
@@ -147,6 +147,9 @@ impl Chosen {
     }
 }
 
+/// The detail for a name of another route than the request's own.
+const OTHER_ROUTE: Detail = Detail::Word("of the route after the edits");
+
 /// A request with its path, and how far servers may disagree about it.
 #[derive(Clone, Copy)]
 struct RequestView<'r> {
@@ -205,7 +208,7 @@ impl Policy {
         };
         let route = request.route_requirement.as_deref();
         let mut chosen = Chosen::default();
-        let first = self.choose_by(&view, route, &mut chosen)?;
+        let first = self.choose_by(&view, route, Detail::None, &mut chosen)?;
         // Without a name, the result is the same for each route.
         let mut is_without_name = route.is_none();
         let is_in_doubt = request.route_is_in_doubt() && !self.requirement_map.is_empty();
@@ -213,7 +216,7 @@ impl Policy {
         for route in &request.further_routes {
             if route.is_some() || !std::mem::replace(&mut is_without_name, true) {
                 let mut further = Chosen::default();
-                chosen.add(self.choose_by(&view, route.as_deref(), &mut further)?);
+                chosen.add(self.choose_by(&view, route.as_deref(), OTHER_ROUTE, &mut further)?);
                 further.list.into_iter().for_each(|choice| chosen.add(choice));
             }
         }
@@ -243,11 +246,12 @@ impl Policy {
     }
 
     /// The choice for the request as written if the route has this name. The function adds the choices for
-    /// the other interpretations to `choices`.
+    /// the other interpretations to `choices`. The refusal of an unknown name has the detail `unknown`.
     fn choose_by(
         &self,
         view: &RequestView<'_>,
         route: Option<&[u8]>,
+        unknown: Detail,
         chosen: &mut Chosen,
     ) -> Result<Choice, Denial> {
         let Some(name) = route else {
@@ -256,7 +260,7 @@ impl Policy {
         // An empty name comes from a route whose requirement could not be read.
         let (index, demand) = find(&self.requirement_map, name)
             .filter(|_| !name.is_empty())
-            .ok_or(Denial::new(Reason::RouteRequirementUnknown))?;
+            .ok_or(Denial::new(Reason::RouteRequirementUnknown).because(unknown))?;
         Ok(self.choose_named(view, RequirementId::new(index), demand, chosen))
     }
 

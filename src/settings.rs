@@ -34,9 +34,8 @@ pub struct Config {
     pub headers: HeaderFields,
     /// A part of the metrics' names; empty for none.
     pub stat_prefix: String,
-    /// The place of each condition of `authorize` in the configuration, and the name of each parameter in
-    /// `match`; [`crate::ids::ConditionId`] is the index.
-    pub conditions: Vec<String>,
+    /// The conditions of `authorize`, and the parameters in `match`; [`crate::ids::ConditionId`] is the index.
+    pub conditions: Vec<ConditionText>,
     /// Warnings about settings that may not be intended, each with its place.
     pub warnings: Vec<String>,
     /// Whether decisions need the client's certificate.
@@ -57,6 +56,15 @@ pub struct Config {
     pub signature_backend: SignatureBackend,
     /// The key for entries in shared data.
     pub seal: SealKey,
+}
+
+/// A condition of `authorize`, or a parameter in `match`, for the operator.
+#[derive(Debug)]
+pub struct ConditionText {
+    /// The place of the condition in the configuration, or the name of the parameter.
+    pub name: String,
+    /// The condition as in the configuration.
+    pub text: Box<str>,
 }
 
 /// Finds providers by the `iss` of a token, at the same cost for any number of providers.

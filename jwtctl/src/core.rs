@@ -295,6 +295,8 @@ fn decide_by(
                 config,
                 denial: &refusal.denial,
                 now,
+                request: Some(&head),
+                keys: None,
             };
             Decided {
                 rule: label(refusal.rule.or(refusal.denial.rule)),

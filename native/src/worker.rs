@@ -152,7 +152,7 @@ impl Worker {
     }
 
     /// Runs one method of the engine.
-    fn engine<T>(&self, run: impl FnOnce(&mut Authenticator) -> T) -> T {
+    pub(crate) fn engine<T>(&self, run: impl FnOnce(&mut Authenticator) -> T) -> T {
         run(&mut self.engine.borrow_mut())
     }
 

@@ -7,6 +7,7 @@ use super::backends::WantedBackends;
 use super::engine::Authenticator;
 use super::event::{Event, KeyGauges};
 use crate::ids::ProviderId;
+use crate::jose::JwkSet;
 use crate::keys::{
     FetchError, FetchId, FetchRequest, Fetched, KeySource, MAX_CLUSTER_NAME, News, RemoteKeys,
 };
@@ -124,6 +125,16 @@ impl Authenticator {
                 stale: keys.is_stale(now),
             }),
             (KeySource::Remote(_), None) => None,
+        }
+    }
+
+    /// The keys with which this provider's tokens are verified now, for a report.
+    #[must_use]
+    pub fn key_set(&self, provider: Option<ProviderId>, now: UnixTime) -> Option<&JwkSet> {
+        let provider = provider?;
+        match &self.config.provider(provider)?.keys {
+            KeySource::Local(parsed) => Some(&parsed.set),
+            KeySource::Remote(_) => self.keys(provider)?.serving(now),
         }
     }
 

@@ -5,7 +5,7 @@ use super::decision::{Decision, Outcome};
 use super::engine::Authenticator;
 use crate::binding::nonce::{NonceSecret, Nonces, SecretSource};
 use crate::binding::replay::{Entered, ProofId};
-use crate::denial::Reason;
+use crate::denial::{Detail, Reason};
 use crate::request::RequestHead;
 use crate::seal::random_bytes;
 use crate::store::{SharedStore, StoreKey, SwapError};
@@ -21,8 +21,8 @@ enum Remembered {
     New,
     /// The proof was used before.
     Used,
-    /// The store could not remember the proof: no worker would recognize it the next time.
-    NoRoom,
+    /// The store could not remember the proof, for this cause: no worker would recognize it the next time.
+    NoRoom(&'static str),
 }
 
 impl Authenticator {
@@ -41,12 +41,12 @@ impl Authenticator {
         let Some(proof) = outcome.proof else {
             return outcome.decision;
         };
-        let reason = match remember(&proof.id, now, store) {
+        let (reason, detail) = match remember(&proof.id, now, store) {
             Remembered::New => return outcome.decision,
-            Remembered::Used => Reason::ProofReplayed,
-            Remembered::NoRoom => Reason::ProofStoreFull,
+            Remembered::Used => (Reason::ProofReplayed, Detail::Word("jti")),
+            Remembered::NoRoom(cause) => (Reason::ProofStoreFull, Detail::Word(cause)),
         };
-        self.without_proof(*proof, reason, request, now)
+        self.without_proof(*proof, reason, detail, request, now)
     }
 
     /// Finds the secret of all workers for nonces, if a provider requires nonces and has no secret of its
@@ -90,18 +90,18 @@ fn remember(proof: &ProofId, now: UnixTime, store: &dyn SharedStore) -> Remember
     let key = StoreKey::UsedProofs(proof.record());
     for _ in 0..ATTEMPTS {
         let Some(seen) = store.get(key) else {
-            return Remembered::NoRoom;
+            return Remembered::NoRoom("the store fails");
         };
         let entered = match proof.enter(&seen.value.unwrap_or_default(), now) {
             Entered::New(entered) => entered,
             Entered::Used => return Remembered::Used,
-            Entered::NoRoom => return Remembered::NoRoom,
+            Entered::NoRoom => return Remembered::NoRoom("no room, or perhaps forgotten"),
         };
         match store.swap(key, seen.version, &entered) {
             Ok(()) => return Remembered::New,
             Err(SwapError::Conflict) => {}
-            Err(SwapError::Failed) => return Remembered::NoRoom,
+            Err(SwapError::Failed) => return Remembered::NoRoom("the store fails"),
         }
     }
-    Remembered::NoRoom
+    Remembered::NoRoom("conflicts with other workers")
 }

@@ -103,12 +103,13 @@ impl Authenticator {
         }
     }
 
-    /// The decision for a request whose proof the process does not accept, for this reason.
+    /// The decision for a request whose proof the process does not accept, for this reason and cause.
     #[inline(never)]
     pub(super) fn without_proof(
         &self,
         proof: Proof,
         reason: Reason,
+        detail: Detail,
         request: &RequestHead,
         now: UnixTime,
     ) -> Decision {
@@ -118,7 +119,11 @@ impl Authenticator {
             is_shadowed,
             ..
         } = proof;
-        let denial = Denial { reason, ..denial };
+        let denial = Denial {
+            reason,
+            detail,
+            ..denial
+        };
         let choice = denial.rule.unwrap_or(Choice::Otherwise);
         match self.config.policy.demand(choice) {
             Some(demand) if !is_shadowed => {

@@ -13,7 +13,7 @@ use super::nonce::Nonces;
 use super::presented::Presented;
 use super::replay::ProofId;
 use crate::claims::NumericDate;
-use crate::denial::{Denial, Reason};
+use crate::denial::{Denial, Detail, Reason};
 use crate::http::{percent, split_url};
 use crate::ids::FieldId;
 use crate::jose::{AlgorithmSet, Checked, Checks, Jwk, UnverifiedJwt};
@@ -57,6 +57,8 @@ pub struct DpopFields {
 const MAX_PROOF: usize = 8192;
 const MAX_JTI: usize = 256;
 
+const TYPE: &str = "dpop+jwt";
+
 fn invalid(detail: &'static str) -> Denial {
     Denial::new(Reason::ProofInvalid).with_detail(detail)
 }
@@ -87,7 +89,7 @@ impl Dpop {
         let jwt = UnverifiedJwt::decode(proof).map_err(|_| invalid("not a JWT"))?;
         let header = jwt.header().map_err(|_| invalid("header"))?;
         // 4. "The typ JOSE Header Parameter has the value dpop+jwt."
-        if !header.token_type_is("dpop+jwt") {
+        if !header.token_type_is(TYPE) {
             return Err(invalid("typ"));
         }
         // 5. "alg […] indicates a registered asymmetric digital signature algorithm, is not none, is
@@ -138,8 +140,8 @@ impl Dpop {
             .and_then(crate::json::Json::as_number_text)
             .and_then(NumericDate::parse)
             .ok_or_else(|| invalid("iat"))?;
-        if issued_at.is_after(now.after(self.window)) || issued_at.is_on_or_before(now.before(self.window)) {
-            return Err(invalid("iat"));
+        if let Some(fault) = time_fault("iat", issued_at.rounded_up(), now, self.window) {
+            return Err(Denial::new(Reason::ProofInvalid).because(fault));
         }
         // 12. "the value of the ath claim equals the hash of that access token".
         if *text("ath")? != URL_SAFE_NO_PAD.encode(Sha256::digest(token)) {
@@ -149,16 +151,20 @@ impl Dpop {
         //     server-provided nonce value."
         // Also before the signature, but after every fault that a nonce would not repair.
         if let Some(nonces) = &self.nonce {
-            let required = |detail| Denial::new(Reason::ProofNonce).with_detail(detail);
+            let required = |detail| Denial::new(Reason::ProofNonce).because(detail);
             let secret = nonces.secret(presented.nonce_secret);
             // The challenge needs the nonce as well, so the client is not at fault.
             let secret = secret
                 .ok_or_else(|| Denial::new(Reason::KeysUnavailable).with_detail("no secret for nonces"))?;
             if claims.member("nonce").is_none() {
-                return Err(required("no nonce"));
+                return Err(required(Detail::Word("no nonce")));
             }
-            if !nonces.accept(&text("nonce")?, &secret, now) {
-                return Err(required("a nonce that is old, or not ours"));
+            let fault = match secret.time_of(&text("nonce")?) {
+                Some(made) => time_fault("nonce", made, now, nonces.lifetime),
+                None => Some(Detail::Word(nonces.foreign())),
+            };
+            if let Some(fault) = fault {
+                return Err(required(fault));
             }
         }
         // 6. "The JWT signature verifies with the public key contained in the jwk JOSE Header Parameter."
@@ -175,6 +181,17 @@ impl Dpop {
         ))
     }
 
+    /// The value that this member of a proof for the request has to have, if it has to have one.
+    #[must_use]
+    pub fn expected(&self, member: &str, request: &RequestHead) -> Option<String> {
+        match member {
+            "typ" => Some(TYPE.to_owned()),
+            "htm" => String::from_utf8(request.first(self.fields.method)?.to_vec()).ok(),
+            "htu" => self.address(request),
+            _ => None,
+        }
+    }
+
     fn address(&self, request: &RequestHead) -> Option<String> {
         let scheme = match request.first(self.fields.scheme) {
             Some(b"http") => "http",
@@ -183,6 +200,16 @@ impl Dpop {
         let authority = std::str::from_utf8(request.first(self.fields.authority)?).ok()?;
         let path = std::str::from_utf8(request.first(self.fields.path)?).ok()?;
         normal_url(&format!("{scheme}://{authority}{path}"))
+    }
+}
+
+/// The fault of a time that is not within the window around the current time.
+#[inline(never)]
+fn time_fault(name: &'static str, time: UnixTime, now: UnixTime, window: Duration) -> Option<Detail> {
+    match (time.after(window) > now, now.after(window) >= time) {
+        (true, true) => None,
+        (false, _) => Some(Detail::Passed(name, time)),
+        (true, false) => Some(Detail::Ahead(name, time)),
     }
 }
 
@@ -230,6 +257,25 @@ fn normal_url(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_good_within_the_window_on_either_side_of_the_clock() {
+        let time = UnixTime::from_secs(100);
+        for (now, expected) in [
+            (89_999, Some(Detail::Ahead("iat", time))),
+            (90_000, None),
+            (100_000, None),
+            (109_999, None),
+            (110_000, Some(Detail::Passed("iat", time))),
+        ] {
+            let now = UnixTime::from_millis(now);
+            assert_eq!(
+                time_fault("iat", time, now, Duration::from_secs(10)),
+                expected,
+                "{now:?}"
+            );
+        }
+    }
 
     #[test]
     fn equal_addresses_have_one_form() {

@@ -21,6 +21,8 @@ pub struct ClaimRules {
     pub max_lifetime: Option<Duration>,
     /// `sub` must match.
     pub subjects: Option<StringMatcher>,
+    /// The same as in the configuration, for the operator.
+    pub subjects_text: Box<str>,
     /// The profile that the token must follow (`profile`).
     pub profile: Option<Profile>,
     /// Claims that must be present.

@@ -23,7 +23,10 @@ pub(super) fn read(node: &Node<'_>, names: &mut Names) -> Result<Authorization, 
     let mut conditions = Vec::new();
     if let Some(node) = fields.get(AuthorizeObject::claims) {
         conditions = read_each(&node.some_list()?, |element| {
-            Ok((names.condition(element.path()), read_condition(element, names)?))
+            Ok((
+                names.condition(element.path(), element.shown()),
+                read_condition(element, names)?,
+            ))
         })?;
     }
     let scopes = scopes.ok_or_else(ConfigError::reported)?;

@@ -10,6 +10,7 @@ use crate::ids::{ConditionId, FieldId, MatcherId, ScopesId};
 use crate::pattern::PatternSet;
 use crate::policy::{ProtectedResource, ProtectedResources};
 use crate::request::WantedFields;
+use crate::settings::ConditionText;
 
 /// Values that several parts of the configuration share, each kept once.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ pub(super) struct Names {
     pub(super) locations: Locations,
     pub(super) owned_headers: OwnedHeaders,
     pub(super) scopes: Vec<String>,
-    pub(super) conditions: Vec<String>,
+    pub(super) conditions: Vec<ConditionText>,
     pub(super) resources: Vec<ProtectedResource>,
     /// Warnings: settings that may not be intended.
     pub(super) warnings: Vec<String>,
@@ -66,10 +67,10 @@ impl Names {
         }))
     }
 
-    /// The index of the condition at this place, or of a parameter of this name.
-    pub(super) fn condition(&mut self, place: String) -> ConditionId {
+    /// The index of the condition at this place, or of a parameter of this name, which has no text.
+    pub(super) fn condition(&mut self, name: String, text: Box<str>) -> ConditionId {
         let id = ConditionId::new(self.conditions.len());
-        self.conditions.push(place);
+        self.conditions.push(ConditionText { name, text });
         id
     }
 

@@ -47,6 +47,14 @@ impl<'a> Node<'a> {
         self.value
     }
 
+    /// The value as in the configuration, on one line.
+    #[inline(never)]
+    pub(super) fn shown(&self) -> Box<str> {
+        let mut text = Vec::new();
+        self.value.compact(&mut text);
+        String::from_utf8(text).unwrap_or_default().into()
+    }
+
     pub(super) fn path(&self) -> String {
         self.place.path()
     }

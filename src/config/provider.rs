@@ -109,6 +109,10 @@ fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {
     let (issuers, issuer_pattern) = fields.or_default(issuer::read(fields));
     let profile = fields.or_default(fields.read(ProviderObject::profile));
     let required_claims = fields.or_default(fields.names(ProviderObject::required_claims));
+    let (subjects, subjects_text) = match fields.get(ProviderObject::subjects) {
+        Some(node) => (fields.keep(string_matcher::read_for_claim(node)), node.shown()),
+        None => Default::default(),
+    };
     let of_profile = profile.map_or(&[][..], Profile::required_claims);
     let of_profile = of_profile
         .iter()
@@ -119,10 +123,8 @@ fn read_claim_rules(fields: &Fields<'_, ProviderObject>) -> ClaimRules {
         require_expiration: fields.kept(ProviderObject::require_expiration),
         clock_skew: Duration::from_secs(fields.kept(ProviderObject::clock_skew_seconds)),
         max_lifetime: fields.or_default(fields.read(ProviderObject::max_lifetime)),
-        subjects: match fields.get(ProviderObject::subjects) {
-            Some(node) => fields.keep(string_matcher::read_for_claim(node)),
-            None => None,
-        },
+        subjects,
+        subjects_text,
         profile,
         required_claims: required_claims
             .into_iter()

@@ -475,7 +475,7 @@ fn read_parameter(node: &Node<'_>, names: &mut Names) -> Result<ParameterMatcher
     };
     let name = name.ok_or_else(ConfigError::reported)?;
     Ok(ParameterMatcher {
-        place: names.condition(name.to_string()),
+        place: names.condition(name.to_string(), Box::default()),
         name,
         value,
         present,

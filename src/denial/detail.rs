@@ -14,8 +14,8 @@ pub enum Detail {
     None,
     /// A claim or a part of the request.
     Word(&'static str),
-    /// The time in `exp`.
-    Passed(UnixTime),
+    /// The claim with a time, and the time, which has passed.
+    Passed(&'static str, UnixTime),
     /// The claim, and the time from which it permits the token.
     Ahead(&'static str, UnixTime),
     /// `exp`, which is too late.

@@ -141,7 +141,7 @@ impl Stream {
         if self.progress() != Progress::Forwarded || !allowed.may_be_rerouted(&request, filter.policy()) {
             return Action::Continue;
         }
-        let may_stay = match route_requirement(filter) {
+        let may_stay = match filter.route_requirement() {
             Ok(route) if route == request.route_requirement => true,
             Ok(route) => filter.handle_rerouted(&request, &allowed, route, then),
             Err(_) => {
@@ -172,7 +172,7 @@ impl Drop for Stream {
 fn read_head(filter: &Filter, request: &mut RequestHead) -> Result<(), Status> {
     filter.read_fields(request)?;
     let policy = filter.policy();
-    request.route_requirement = route_requirement(filter)?;
+    request.route_requirement = filter.route_requirement()?;
     if let Some(rules) = &policy.filter_state_rules {
         request.filter_state = abi::property(&format!("filter_state\0{}", rules.name))?;
     }
@@ -202,29 +202,6 @@ fn remove_trailers(filter: &Filter) -> Result<(), Status> {
         }
     }
     Ok(())
-}
-
-/// The requirement that the route names, or else its virtual host.
-///
-/// The route is read if there is no `requirement_map` too: the filter refuses a name that it does not know.
-/// The virtual host is not read, because that would cost each request a second host call.
-fn route_requirement(filter: &Filter) -> Result<Option<Vec<u8>>, Status> {
-    let named = requirement_name("xds\0route_metadata\0filter_metadata\0proxy-wasm-jwt")?;
-    if named.is_some() || filter.policy().requirement_map.is_empty() {
-        return Ok(named);
-    }
-    requirement_name("xds\0virtual_host_metadata\0filter_metadata\0proxy-wasm-jwt")
-}
-
-/// `requirement_name` in this metadata. An unreadable value counts as an unknown name: the request is
-/// refused.
-fn requirement_name(metadata: &str) -> Result<Option<Vec<u8>>, Status> {
-    let Some(bytes) = abi::property(metadata)? else {
-        return Ok(None);
-    };
-    let pairs = abi::pairs(&bytes)?;
-    let named = pairs.into_iter().find(|(name, _)| *name == b"requirement_name");
-    Ok(named.map(|(_, value)| value.to_vec()))
 }
 
 /// Ends the VM as a fault of the filter would, for tests.

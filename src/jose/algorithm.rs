@@ -117,6 +117,12 @@ impl AlgorithmSet {
         self.0 |= algorithm.bit();
     }
 
+    /// The algorithms of both sets.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -1,9 +1,11 @@
 //! `envoy/access-log.yaml` as shipped: the line of each request for operators.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use testkit::{
-    Bootstrap, EnvoyProcess, Issuer, Listener, Request, Template, Token, Upstream, WasmFilter, module_path,
-    workspace_root,
+    Bootstrap, EnvoyOptions, EnvoyProcess, Issuer, Listener, Request, Template, Token, Upstream, WasmFilter,
+    module_path, route_requirement, workspace_root,
 };
 
 use super::assert_alive;
@@ -147,6 +149,41 @@ fn the_access_log_says_what_is_at_fault() {
             filter_state::is_detail(seen_detail, detail),
             "{line}: not {detail}"
         );
+    }
+    assert_alive(&envoy);
+}
+
+#[test]
+fn the_log_shows_what_would_have_been_accepted() {
+    let upstream = Upstream::start();
+    let listener = Listener::new("jwt")
+        .filter(WasmFilter::new(filter_state::expecting()).build())
+        .route(route_requirement("/routed", "unheard-of"));
+    let bootstrap = Bootstrap::new()
+        .cluster("upstream", upstream.addr())
+        .listener(listener);
+    let options = EnvoyOptions::default().component_levels("wasm:debug");
+    let envoy = EnvoyProcess::start_with(&bootstrap.build(), &options);
+    let client = envoy.client("jwt");
+    let mut expectations = filter_state::expectations();
+    let named = "denied: route_requirement_unknown: requirement_name unheard-of [provider -, rule -, \
+                 expected requirement_name none, ";
+    expectations.push((Request::get("/routed"), named.to_owned()));
+    for (request, _) in &expectations {
+        client.request(request.clone());
+    }
+    // Envoy adds the id.
+    let (.., last) = expectations.last().expect("a request");
+    assert!(envoy.wait_for_log(&format!("{last}request "), Duration::from_secs(15)));
+    let log = envoy.log();
+    for (_, expected) in &expectations {
+        let mut lines = log
+            .lines()
+            .filter(|line| filter_state::shows_line(line, expected));
+        let line = lines
+            .next()
+            .unwrap_or_else(|| panic!("no {expected:?} in:\n{log}"));
+        assert!(!line.contains("request -]"), "{line}");
     }
     assert_alive(&envoy);
 }

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use proxy_wasm_jwt::denial::Reason;
+use serde_json::{Value, json};
+use testkit::Request;
+
 use super::stub;
 use super::vm::Vm;
-use scenarios::filter_state::{NAMES, config, detailed, details, is_detail, list};
+use scenarios::filter_state::{
+    NAMES, config, detailed, details, expectations, expecting, is_detail, list, shows_line,
+};
 use scenarios::{ISSUER, config as config_of, get, local_provider, token};
 
 #[test]
@@ -81,12 +87,107 @@ fn the_line_of_a_refusal_says_where_and_what_was_expected() {
 }
 
 #[test]
+fn the_line_of_each_refusal_shows_what_would_have_been_accepted() {
+    let mut vm = Vm::start(&expecting());
+    let mut missing = Vec::new();
+    for (request, expected) in expectations() {
+        stub::with(|host| host.lines.clear());
+        vm.request(&request);
+        let lines = stub::with(|host| std::mem::take(&mut host.lines));
+        if !lines.iter().any(|line| shows_line(&line.text, &expected)) {
+            missing.push((expected, lines));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Whether the values that would have been accepted are in the line, and not in the detail.
+fn is_in_circumstances(reason: Reason) -> bool {
+    match reason {
+        Reason::TypeRejected
+        | Reason::AlgorithmRejected
+        | Reason::IssuerUnknown
+        | Reason::KeyUnknown
+        | Reason::SignatureInvalid
+        | Reason::AudienceMismatch
+        | Reason::SubjectRejected
+        | Reason::TokenRejected
+        | Reason::ClaimMalformed
+        | Reason::ClaimRejected
+        | Reason::RouteRequirementUnknown => true,
+        // The fault of a proof is often that something is absent.
+        Reason::BindingMismatch | Reason::ProofInvalid => false,
+        Reason::TokenMissing
+        | Reason::TokenMultiple
+        | Reason::RequestMalformed
+        | Reason::TokenMalformed
+        | Reason::TokenTooLarge
+        | Reason::CriticalHeader
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid
+        | Reason::LifetimeTooLong
+        | Reason::ClaimMissing
+        | Reason::ProofNonce
+        | Reason::ProofReplayed
+        | Reason::ProofStoreFull
+        | Reason::ScopeInsufficient
+        | Reason::KeysUnavailable
+        | Reason::RouteDenied => false,
+    }
+}
+
+#[test]
+fn no_refusal_leaves_the_expected_values_out() {
+    let mut seen = Vec::new();
+    let mut ask = |config: &Value, requests: Vec<Request>| {
+        let mut vm = Vm::start(config);
+        requests
+            .into_iter()
+            .for_each(|request| drop(vm.request(&request)));
+        seen.extend(vm.close().lines.into_iter().map(|line| line.text));
+    };
+    ask(
+        &detailed(),
+        details().into_iter().map(|(request, ..)| request).collect(),
+    );
+    ask(
+        &expecting(),
+        expectations().into_iter().map(|(request, _)| request).collect(),
+    );
+    let mut config = config_of(local_provider());
+    let claims = json!([{"claim_name": "role", "equals": "é".repeat(3_000)}]);
+    config["rules"] = json!([{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}, "authorize": {"claims": claims}}]);
+    ask(
+        &config,
+        vec![get("/orders").bearer(&token().claim("role", "a").mint())],
+    );
+    for reason in Reason::ALL {
+        let start = format!("denied: {}", reason.label());
+        let lines: Vec<&String> = seen.iter().filter(|line| line.starts_with(&start)).collect();
+        let is_elsewhere = matches!(
+            reason,
+            Reason::KeysUnavailable
+                | Reason::ProofReplayed
+                | Reason::ProofStoreFull
+                | Reason::RouteRequirementUnknown
+        );
+        assert!(is_elsewhere || !lines.is_empty(), "{reason:?}");
+        for line in lines {
+            assert!(line.contains("[provider ") && line.contains(", rule "), "{line}");
+            let shows = line.contains(", expected ");
+            assert!(shows || !is_in_circumstances(reason), "{line}");
+            assert!(line.len() < 2_300 && line.ends_with(", request -]"), "{line}");
+        }
+    }
+}
+
+#[test]
 fn a_refused_token_says_what_it_is_only_where_it_is_asked_for() {
     let mut config = detailed();
     let expired = token().expires_in(-600).header("kid", "rsa\n1").mint();
     let expected = |state: &std::collections::BTreeMap<String, Vec<u8>>| {
         let text = String::from_utf8(state["jwt.token"].clone()).expect("text");
-        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let value: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value["unverified"], true);
         assert_eq!(value["kid"], "rsa\n1");
         assert_eq!(value["iss"], ISSUER);
@@ -96,7 +197,7 @@ fn a_refused_token_says_what_it_is_only_where_it_is_asked_for() {
     let mut vm = Vm::start(&config);
     let state = vm.request(&get("/orders").bearer(&expired)).filter_state;
     assert!(!state.contains_key("jwt.token"));
-    config["filter_state"] = serde_json::json!({"token": true});
+    config["filter_state"] = json!({"token": true});
     let mut vm = Vm::start(&config);
     for path in ["/orders", "/new"] {
         let text = expected(&vm.request(&get(path).bearer(&expired)).filter_state);

@@ -71,6 +71,31 @@ fn a_route_names_what_it_needs() {
 }
 
 #[test]
+fn an_unknown_requirement_is_named_beside_the_known_ones() {
+    let mut vm = Vm::start(&config());
+    for (name, shown) in [
+        ("unheard-of", "unheard-of"),
+        ("two\nlines", "two\\u000alines"),
+        ("", "is empty, or not text"),
+    ] {
+        set(metadata(name));
+        let stream = vm.request(&get("/"));
+        let detail = String::from_utf8(stream.filter_state["jwt.detail"].clone()).expect("text");
+        assert_eq!(detail, format!("requirement_name {shown}"));
+        let expected = format!(
+            "denied: route_requirement_unknown: {detail} [provider -, rule -, expected requirement_name , closed, open, "
+        );
+        let line = stub::with(|host| host.lines.last().map(|line| line.text.clone())).expect("a line");
+        assert!(line.starts_with(&expected), "{line}");
+    }
+    let mut vm = Vm::start(&scenarios::config(scenarios::local_provider()));
+    set(metadata("unheard-of"));
+    vm.request(&get("/"));
+    let line = stub::with(|host| host.lines.last().map(|line| line.text.clone())).expect("a line");
+    assert!(line.contains(", expected requirement_name none, "), "{line}");
+}
+
+#[test]
 fn a_virtual_host_speaks_for_routes_that_name_nothing() {
     let mut vm = Vm::start(&config());
     let set_both = |route: Option<&str>, host: Option<&str>| {
@@ -329,12 +354,12 @@ fn a_route_without_a_requirement_and_one_with_an_unknown_one_count_too() {
         };
         let request = get("/").bearer(&token().claim("iss", issuer).mint());
         set_routes(chosen, taken);
-        for _ in 0..2 {
-            assert_eq!(
-                outcome(&vm.request(&request)).as_deref(),
-                expected,
-                "{chosen:?} {taken:?}"
-            );
+        for detail in ["requirement_name unheard-of", "of the route after the edits"] {
+            let stream = vm.request(&request);
+            assert_eq!(outcome(&stream).as_deref(), expected, "{chosen:?} {taken:?}");
+            if taken == Some("unheard-of") {
+                assert_eq!(stream.filter_state["jwt.detail"], detail.as_bytes());
+            }
         }
     }
 }

@@ -31,6 +31,12 @@ impl<'k> Client<'k> {
         Self { key, token }
     }
 
+    /// A client with this token, bound to its key.
+    pub fn of(key: &'k SigningKey, token: Token) -> Self {
+        let token = token.claim("cnf", json!({"jkt": key.thumbprint()})).mint();
+        Self { key, token }
+    }
+
     /// A proof for `GET https://api.example.com/orders`, with these claims in place of its own.
     pub fn proof(&self, jti: &str, claims: Value) -> Token {
         Token::new(self.key)

@@ -82,6 +82,7 @@ pub fn detailed() -> Value {
         "token_types": ["JWT"], "algorithms": ["RS256", "ES256"], "required_claims": ["email"],
         "max_lifetime": "3600s", "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
         "from_params": ["access_token"], "from_cookies": ["session"],
+        "claim_to_headers": [{"claim_name": "sub", "header_name": "x-jwt-sub"}],
     });
     let other = json!({"issuer": "https://other.example", "from_headers": [{"name": "x-tok"}]});
     let subject = json!({"subjects": {"exact": "bob"}, "issuer": "https://third.example"});
@@ -104,6 +105,7 @@ pub fn detailed() -> Value {
         },
         "limits": {"max_token_bytes": 4000},
         "headers_with_underscores_action": "REJECT_REQUEST",
+        "requirement_map": {"third": {"provider_name": "third"}},
         "rules": [
             {"match": {"path": "/healthz"}},
             {"match": {"prefix": "/both"}, "requires": {"requires_all": {"requirements": [
@@ -256,6 +258,12 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
             "issuer_unknown",
             "iss, which is that of a provider that the rule does not ask for; \
              parameter as is ambiguous for rules[15]",
+        ),
+        // The value of the client may have selected the route, before the filter removed it.
+        (
+            of(good().mint()).header("x-jwt-sub", "root"),
+            "issuer_unknown",
+            "iss, which is that of a provider that the rule does not ask for; the route is ambiguous",
         ),
         (
             get("/orders").header("authorization", "Basic YWxpY2U6c2VjcmV0"),
@@ -561,6 +569,179 @@ pub fn details() -> Vec<(Request, &'static str, &'static str)> {
             "rules[7].authorize.claims[0]",
         ),
     ]
+}
+
+/// A configuration for refusals that [`detailed`] has not.
+pub fn expecting() -> Value {
+    let of = |issuer: &str, more: Value| with(with(local_provider(), json!({"issuer": issuer})), more);
+    let kids = json!({"keys": (0..11).map(|number| with(
+        world().rsa.public_jwk(),
+        json!({"kid": format!("key-{number}")}),
+    )).collect::<Vec<_>>()});
+    json!({
+        "providers": {
+            "corp": local_provider(),
+            "service": of("https://service.example", json!({"subjects": {"safe_regex": {"regex": "svc-[a-z]+"}}})),
+            "staff": of("https://staff.example", json!({"authorize": {"claims": [
+                {"any": [{"claim_name": "role", "prefix": "\u{1b}"}, {"claim_name": "role", "equals": 7}]},
+            ]}})),
+            "many": of("https://many.example", json!({"local_jwks": {"inline_string": kids.to_string()}})),
+            "bound": of("https://bound.example", json!({"binding": {"dpop": {"algorithms": ["ES256"], "window": "30s"}}})),
+            "nonces": of("https://nonces.example", json!({"binding": {"dpop": {"nonce": {"lifetime": "60s"}}}})),
+            "fleet": of("https://fleet.example", json!({"binding": {"dpop": {"nonce": {
+                "secret": {"inline_string": "a secret of a fleet, long enough to be one"},
+            }}}})),
+        },
+        "rules": [
+            {"match": {"prefix": "/deny"}, "deny": true},
+            {"match": {"prefix": "/corp"}, "requires": {"provider_name": "corp"},
+             "authorize": {"claims": [{"claim_name": "role", "any_of": ["admin", 7]}]}},
+        ],
+    })
+}
+
+/// Requests that are refused under [`expecting`], each with its line in the debug log up to the request's id;
+/// a number may be off, see [`is_detail`].
+pub fn expectations() -> Vec<(Request, String)> {
+    let of = |issuer: &str| token().claim("iss", format!("https://{issuer}.example"));
+    let asked = |token: Token| get("/orders").bearer(&token.mint());
+    let otherwise = "rule default";
+    let client = |issuer: &str| Client::of(&world().es256, of(issuer));
+    let proven = |issuer: &str, claims: Value| {
+        let client = client(issuer);
+        client.request(&client.proof("expecting", claims).mint())
+    };
+    let now = testkit::unix_now();
+    let line = |reason: &str, provider: &str, expected: &str| {
+        let comma = if expected.is_empty() { "" } else { ", " };
+        format!("denied: {reason} [provider {provider}, {otherwise}{comma}{expected}, ")
+    };
+    let kids = "rsa-1, rsa-2, es256-1, es384-1, es512-1, ed-1";
+    vec![
+        (
+            asked(of("service")),
+            line(
+                "subject_rejected: sub",
+                "service",
+                r#"expected sub {"safe_regex":{"regex":"svc-[a-z]+"}}"#,
+            ),
+        ),
+        (
+            asked(token().header("kid", "unknown")),
+            line("key_unknown: kid", "corp", &format!("expected kid {kids}")),
+        ),
+        (
+            asked(of("many").header("kid", "unknown")),
+            line(
+                "key_unknown: kid",
+                "many",
+                "expected kid key-0, key-1, key-2, key-3, key-4, key-5, key-6, key-7 and 3 more",
+            ),
+        ),
+        (
+            asked(token().alg("HS256")),
+            line(
+                "algorithm_rejected: alg is for a shared secret, which the filter never accepts",
+                "-",
+                "expected alg RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and 2 more",
+            ),
+        ),
+        (
+            get("/corp").bearer(&token().claim("role", "guest").mint()),
+            "denied: claim_rejected: rules[1].authorize.claims[0] [provider corp, rule rules[1], \
+             expected {\"any_of\":[\"admin\",7],\"claim_name\":\"role\"}, "
+                .into(),
+        ),
+        (
+            asked(of("staff").claim("role", "guest")),
+            line(
+                "token_rejected: providers.staff.authorize.claims[0]",
+                "staff",
+                r#"expected {"any":[{"claim_name":"role","prefix":"\u001b"},{"claim_name":"role","equals":7}]}"#,
+            ),
+        ),
+        (
+            asked(token().claim("nbf", "noon")),
+            line("claim_malformed: nbf", "corp", "expected a number"),
+        ),
+        (
+            asked(token().claim("sub", 7)),
+            line("claim_malformed: sub", "corp", "expected a string"),
+        ),
+        (
+            asked(token().claim("aud", 7)),
+            line(
+                "claim_malformed: aud",
+                "corp",
+                "expected a string or a list of strings",
+            ),
+        ),
+        (
+            asked(of("bound").claim("cnf", "a key")),
+            line("claim_malformed: cnf", "bound", "expected an object"),
+        ),
+        (
+            asked(of("bound").claim("cnf", json!({"x5t#S256": "AA"}))),
+            line(
+                "binding_mismatch: cnf of a kind that is not checked",
+                "bound",
+                "expected cnf with jkt",
+            ),
+        ),
+        (
+            proven("bound", json!({"htm": "POST"})),
+            line("proof_invalid: htm", "bound", "expected htm GET"),
+        ),
+        (
+            proven("bound", json!({"htu": "http://api.example.com/orders"})),
+            line(
+                "proof_invalid: htu",
+                "bound",
+                "expected htu https://api.example.com/orders",
+            ),
+        ),
+        (
+            proven("bound", json!({"iat": now - 300})),
+            line("proof_invalid: iat was 300 s ago, window is 30", "bound", ""),
+        ),
+        (
+            proven("bound", json!({"iat": now + 300})),
+            line("proof_invalid: iat is 300 s ahead, window is 30", "bound", ""),
+        ),
+        (
+            client("bound").request(&Token::new(&world().es256).mint()),
+            line("proof_invalid: typ", "bound", "expected typ dpop+jwt"),
+        ),
+        (
+            proven("nonces", json!({})),
+            line("proof_nonce: no nonce", "nonces", ""),
+        ),
+        (
+            proven("nonces", json!({"nonce": "AAABi8_laHutw3h5uMcStNLZrL3qsOGS"})),
+            line("proof_nonce: of another process, or no nonce", "nonces", ""),
+        ),
+        (
+            proven("fleet", json!({"nonce": "another"})),
+            line("proof_nonce: of another secret, or no nonce", "fleet", ""),
+        ),
+        (
+            get("/deny"),
+            "denied: route_denied [provider -, rule rules[0], ".into(),
+        ),
+    ]
+}
+
+/// Whether the line of a log contains this text, apart from the seconds that have passed.
+pub fn shows_line(line: &str, expected: &str) -> bool {
+    let Some(start) = line.find("denied: ") else {
+        return false;
+    };
+    let count = expected.split(' ').count();
+    let words: Vec<&str> = line[start..].split(' ').take(count).collect();
+    let words = words.join(" ");
+    // The last word of the expected text is empty: the request's id follows.
+    let end = words.rfind(' ').map_or(0, |end| end + 1);
+    is_detail(&words[..end], expected)
 }
 
 /// Whether it is the detail, apart from the seconds that have passed since the tokens were made.

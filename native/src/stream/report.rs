@@ -1,11 +1,12 @@
 //! A decision in the access log, in dynamic metadata and in the log, for operators.
 
 use proxy_wasm_jwt::account::{Account, SHADOW_DENIED, token_summary};
-use proxy_wasm_jwt::denial::{Denial, Shortfall};
+use proxy_wasm_jwt::denial::{Denial, Reason, Shortfall};
 use proxy_wasm_jwt::host::text_on_one_line;
 use proxy_wasm_jwt::ids::{Choice, ProviderId};
 use proxy_wasm_jwt::request::RequestHead;
 
+use super::head::route_requirement;
 use super::state::Stream;
 use crate::binding::{Host, Map};
 use crate::metadata;
@@ -31,7 +32,7 @@ impl Stream {
             Some(Shortfall::Scope { .. }) | None => None,
         };
         if let Some(condition) = condition {
-            host.set_filter_state("wasm.jwt.condition", condition.as_bytes());
+            host.set_filter_state("wasm.jwt.condition", condition.name.as_bytes());
         }
         if let Some(provider) = denial.provider {
             show_provider(worker, host, provider);
@@ -41,16 +42,22 @@ impl Stream {
                 host.set_metadata(METADATA, &metadata::status(name, UNAUTHENTICATED, label));
             }
         }
+        let is_debug = log::log_enabled!(log::Level::Debug);
+        let request = read_again(worker, host, denial, is_debug);
         let account = Account {
             config,
             denial,
             now: worker.last_seen(),
+            request: request.as_ref(),
+            keys: None,
         };
         let detail = account.detail();
         if !detail.is_empty() {
             host.set_filter_state("wasm.jwt.detail", detail.as_bytes());
         }
-        let token = token_of(worker, host, denial);
+        let shown = denial.rule.filter(|_| config.shown.token).zip(request.as_ref());
+        let token = shown.map(|(rule, request)| token_summary(config, rule, request));
+        let token = token.unwrap_or_default();
         if !token.is_empty() {
             host.set_filter_state("wasm.jwt.token", token.as_bytes());
         }
@@ -58,8 +65,13 @@ impl Stream {
             let is_shadowed = decision == SHADOW_DENIED;
             self.filter.note_refusal(denial, is_shadowed, worker.last_seen());
         }
-        if log::log_enabled!(log::Level::Debug) {
-            log::debug!("{}", account.line(decision, &request_id(host), &token));
+        if is_debug {
+            let id = request_id(host);
+            let line = worker.engine(|engine| {
+                let keys = engine.key_set(denial.provider, worker.last_seen());
+                Account { keys, ..account }.line(decision, &id, &token)
+            });
+            log::debug!("{line}");
         }
     }
 }
@@ -89,21 +101,23 @@ pub(super) fn show_provider(worker: &Worker, host: &mut Host<'_>, provider: Prov
     }
 }
 
-/// The content of the refused token, if the configuration asks for it. The request is read again, so that
-/// other requests do not pay for it.
-fn token_of(worker: &Worker, host: &Host<'_>, denial: &Denial) -> String {
+/// The parts of the request that the report of its refusal needs. They are read again, so that other requests
+/// do not pay for it.
+fn read_again(worker: &Worker, host: &Host<'_>, denial: &Denial, is_debug: bool) -> Option<RequestHead> {
     let config = &worker.config;
-    let Some(rule) = denial.rule.filter(|_| config.shown.token) else {
-        return String::new();
-    };
     let mut request = RequestHead::new();
-    let is_read = host.each_header(Map::RequestHeaders, |name, value| {
-        request.take(&config.headers, name, value);
-    });
-    match is_read {
-        true => token_summary(config, rule, &request),
-        false => String::new(),
+    if config.shown.token || is_debug {
+        let is_read = host.each_header(Map::RequestHeaders, |name, value| {
+            request.take(&config.headers, name, value);
+        });
+        if !is_read {
+            return None;
+        }
     }
+    if denial.reason == Reason::RouteRequirementUnknown {
+        request.route_requirement = route_requirement(host);
+    }
+    Some(request)
 }
 
 /// The request's id, by which a reader of the log finds it in the access log. A client may have chosen it.

@@ -3,7 +3,7 @@
 use super::Filter;
 use crate::account::{Account, SHADOW_DENIED, token_summary};
 use crate::authenticator::{Authenticator, Event, WantedKey};
-use crate::denial::{Denial, Shortfall};
+use crate::denial::{Denial, Reason, Shortfall};
 use crate::forward::text_on_one_line;
 use crate::host::abi::{self, Map};
 use crate::host::key_log;
@@ -40,9 +40,11 @@ impl Filter {
         let label = denial.reason.label();
         let _ = abi::set_filter_state("jwt.reason", label.as_bytes());
         let condition = match denial.shortfall {
-            Some(Shortfall::Condition { id, .. }) => {
-                self.config.conditions.get(id.index()).map(String::as_str)
-            }
+            Some(Shortfall::Condition { id, .. }) => self
+                .config
+                .conditions
+                .get(id.index())
+                .map(|condition| &condition.name),
             Some(Shortfall::Scope { .. }) | None => None,
         };
         if let Some(condition) = condition {
@@ -58,16 +60,28 @@ impl Filter {
                 let _ = abi::set_filter_state(&format!("jwt.metadata.{name}"), label.as_bytes());
             }
         }
-        let account = Account {
-            config: &self.config,
-            denial,
-            now: self.last_seen(),
+        let is_debug = log::log_enabled!(log::Level::Debug);
+        let mut request = RequestHead::new();
+        self.read_again(denial, is_debug, &mut request);
+        let token = match denial.rule {
+            Some(rule) if self.config.shown.token => token_summary(&self.config, rule, &request),
+            _ => String::new(),
         };
-        let detail = account.detail();
+        let id = is_debug.then(request_id);
+        let (detail, line) = self.engine(|engine| {
+            let now = self.last_seen();
+            let account = Account {
+                config: &self.config,
+                denial,
+                now,
+                request: Some(&request),
+                keys: engine.key_set(denial.provider, now),
+            };
+            (account.detail(), id.map(|id| account.line(decision, &id, &token)))
+        });
         if !detail.is_empty() {
             let _ = abi::set_filter_state("jwt.detail", detail.as_bytes());
         }
-        let token = self.token_of(denial);
         if !token.is_empty() {
             let _ = abi::set_filter_state("jwt.token", token.as_bytes());
         }
@@ -76,21 +90,19 @@ impl Filter {
             let mut refusals = self.refusals.borrow_mut();
             refusals.note(denial, is_shadowed, self.last_seen());
         }
-        if log::log_enabled!(log::Level::Debug) {
-            log::debug!("{}", account.line(decision, &request_id(), &token));
+        if let Some(line) = line {
+            log::debug!("{line}");
         }
     }
 
-    /// The content of the refused token, if the configuration asks for it. The request is read again, so that
-    /// other requests do not pay for it.
-    fn token_of(&self, denial: &Denial) -> String {
-        let Some(rule) = denial.rule.filter(|_| self.config.shown.token) else {
-            return String::new();
-        };
-        let mut request = RequestHead::new();
-        match self.read_fields(&mut request) {
-            Ok(()) => token_summary(&self.config, rule, &request),
-            Err(_) => String::new(),
+    /// Reads the parts of the request that the report of its refusal needs, again, so that other requests do
+    /// not pay for it.
+    fn read_again(&self, denial: &Denial, is_debug: bool, request: &mut RequestHead) {
+        if (self.config.shown.token || is_debug) && self.read_fields(request).is_err() {
+            request.clear();
+        }
+        if denial.reason == Reason::RouteRequirementUnknown {
+            request.route_requirement = self.route_requirement().unwrap_or_default();
         }
     }
 

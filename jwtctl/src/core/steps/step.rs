@@ -41,6 +41,8 @@ pub(super) fn failed(
         config,
         denial: &denial,
         now,
+        request: None,
+        keys: None,
     };
     let seen = match (seen.is_empty(), account.detail()) {
         (true, detail) => detail,
