@@ -71,9 +71,14 @@ providers|provider_name|write `provider_name`, or `requires_any: {requirements: 
 providers|requires|write `requires: {requires_any: {requirements: [{provider_name: …}]}}`
 providername|requirements|write `requirements: [{provider_name: …}]`
 audiences|provider_name|write `provider_and_audiences: {provider_name: …, audiences: […]}`
-scopes scope claims roles|provider_name|write it in the rule's `authorize`, beside `requires`
+scopes scope claims roles role groups permissions|provider_name|write it in the rule's `authorize`, beside `requires`
 requires|provider_name|write what is in it here
-roles groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
+roles role groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
+roles role groups permissions claims|requires|write `authorize: {claims: [{claim_name: roles, any_of: […]}]}`
+scope scopes authorization|requires|write `authorize: {scopes: {all: […]}}`
+audience audiences aud|requires|write `requires: {provider_and_audiences: {provider_name: …, audiences: […]}}`
+required values|all|write `all: […]` or `any: […]`
+role roles groups email sub|equals_request|write `claim_name: role, any_of: […]`
 method methods path prefix|requires|write it in `match`
 to when from action|requires|write `match`, `requires`, `authorize` or `deny: true`
 disabled skip auth anonymous allow allowanonymous|requires|a rule without `requires` needs no token
@@ -124,6 +129,9 @@ from_cookies|[session]
 from_headers|[{name: x-token}]
 from_params|[access_token]
 headers|[{name: x-a, string_match: {exact: b}}]
+issuer|https://idp.example.com
+key_cache|{stale_if_error: 1h}
+limits|{max_token_bytes: 8192}
 http_uri|{uri: https://idp.example.com/jwks, cluster: idp}
 inline_string|'{\"keys\": […]}', as text
 local_jwks|{inline_string: '{\"keys\": […]}'}
@@ -132,11 +140,14 @@ match.path|/a; for several, `match: [{path: /a}, {path: /b}]`
 match.prefix|/a/; for several, `match: [{prefix: /a/}, {prefix: /b/}]`
 protected_resource|{resource: https://api.example.com/}
 providers|{corp: {issuer: https://idp.example.com, …}}
+provider_and_audiences|{provider_name: corp, audiences: [api]}
 provider_name|corp; for several, `requires_any: {requirements: [{provider_name: corp}]}`
+query_parameters|[{name: a, string_match: {exact: b}}]
 remote_jwks|{http_uri: {uri: https://idp.example.com/jwks, cluster: idp}}
 requirement_map|{staff: {provider_name: corp}}
 requirements|[{provider_name: corp}]
 requires|{provider_name: corp}
+retry_policy|{num_retries: 1}
 requires_all|{requirements: [{provider_name: corp}]}
 requires_any|{requirements: [{provider_name: corp}]}
 response|{realm: api, body: json}
@@ -144,9 +155,13 @@ rules|[{match: {prefix: /}, requires: {provider_name: corp}}]
 safe_regex|{regex: \"a.*\"}
 scopes|{all: [orders:read]}
 secret|{inline_string: …}
+shared_data|{secret: {inline_string: …}}
 string_match|{exact: a}
 subjects|{prefix: \"service-\"}
 ";
+
+/// The form of a provider.
+const PROVIDER: &str = "{issuer: …, audiences: […], discovery: {cluster: idp}}";
 
 /// The form of the field at this path, if it is known.
 pub(super) fn form(path: &str) -> Option<&'static str> {
@@ -154,7 +169,10 @@ pub(super) fn form(path: &str) -> Option<&'static str> {
     // The names of this map are the operator's own.
     let field = match field.strip_prefix("requirement_map.") {
         Some(name) if !name.contains('.') => "requires",
-        _ => field,
+        _ => match field.strip_prefix("providers.") {
+            Some(name) if !name.contains('.') => return Some(PROVIDER),
+            _ => field,
+        },
     };
     line_of(FORMS, &mut |line| {
         let (name, form) = line.split_once('|')?;
@@ -179,6 +197,7 @@ pub(super) fn rewritten(expected: &str, found: &str) -> Option<&'static str> {
         ("a string", "a number" | "a boolean") => Some("write it in quotes"),
         ("a string", "a list") => Some("write one, without a list"),
         ("a list", _) => Some("[a, b]"),
+        (_, "null") => Some("write a value, or leave it out"),
         _ => None,
     }
 }

@@ -67,6 +67,15 @@ impl<'a> Node<'a> {
         self.error(ConfigProblem::Invalid(what.into()))
     }
 
+    /// The fault of an empty text or list, which has to have something in it.
+    #[inline(never)]
+    pub(super) fn must_not_be_empty(&self) -> Box<ConfigError> {
+        self.invalid(match form(&self.path()) {
+            Some(form) => format!("must not be empty; write it as in {form}"),
+            None => "must not be empty; give it a value, or leave it out".to_owned(),
+        })
+    }
+
     pub(super) fn wrong_type(&self, expected: &'static str) -> Box<ConfigError> {
         let found = match self.value.kind() {
             Kind::Null => "null",
@@ -121,7 +130,7 @@ impl<'a> Node<'a> {
     pub(super) fn name(&self) -> Result<Box<str>, Box<ConfigError>> {
         let text = self.text()?;
         if text.is_empty() {
-            Err(self.invalid("must not be empty"))
+            Err(self.must_not_be_empty())
         } else {
             Ok(text)
         }
@@ -169,7 +178,7 @@ impl<'a> Node<'a> {
                 faults.mark(self.value.address(), Mark::LeftOut);
                 Err(ConfigError::reported())
             }
-            true => Err(self.invalid("must not be empty")),
+            true => Err(self.must_not_be_empty()),
         }
     }
 

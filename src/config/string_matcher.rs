@@ -104,7 +104,7 @@ fn read_text(
     // As in Envoy, an empty exact value matches the empty string. An empty prefix, suffix or part would match
     // everything.
     if text.is_empty() && !matches!(form, Form::Exact) {
-        return Err(node.invalid("must not be empty"));
+        return Err(node.must_not_be_empty());
     }
     let bytes = text.as_bytes().into();
     Ok(match form {
@@ -155,7 +155,7 @@ pub(super) fn read_regex(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
 fn read_pattern(node: &Node<'_>) -> Result<Pattern, Box<ConfigError>> {
     let text = node.part()?;
     if text.is_empty() {
-        return Err(node.invalid("must not be empty"));
+        return Err(node.must_not_be_empty());
     }
     if text.ends_with('\n') {
         return Err(node.invalid("ends with a line break; in YAML write `|-` and not `|`"));

@@ -174,8 +174,9 @@ fn the_log_shows_what_would_have_been_accepted() {
     }
     // Envoy adds the id.
     let (.., last) = expectations.last().expect("a request");
-    assert!(envoy.wait_for_log(&format!("{last}request "), Duration::from_secs(15)));
+    let is_there = envoy.wait_for_log(&format!("{last}request "), Duration::from_secs(15));
     let log = envoy.log();
+    assert!(is_there, "no {last:?} in:\n{log}");
     for (_, expected) in &expectations {
         let mut lines = log
             .lines()
