@@ -34,7 +34,8 @@ pub struct Config {
     pub headers: HeaderFields,
     /// A part of the metrics' names; empty for none.
     pub stat_prefix: String,
-    /// The conditions of `authorize`, and the parameters in `match`; [`crate::ids::ConditionId`] is the index.
+    /// The conditions of `authorize`, and the parameters in `match`; [`crate::ids::ConditionId`] is the
+    /// index.
     pub conditions: Vec<ConditionText>,
     /// Warnings about settings that may not be intended, each with its place.
     pub warnings: Vec<String>,
