@@ -167,9 +167,9 @@ impl<'a> Account<'a> {
                 write_setting(to, ", max_lifetime is ", longest)
             }
             Detail::RequiredClaim(id) => {
-                match provider.and_then(|provider| provider.claims.required_claims.get(id.index())) {
-                    Some(claim) => write_claim(to, claim),
-                    None => {}
+                let claims = provider.map(|provider| &provider.claims.required_claims);
+                if let Some(claim) = claims.and_then(|claims| claims.get(id.index())) {
+                    write_claim(to, claim);
                 }
             }
             Detail::NotAllowed(used) => write_all(to, &["alg ", used.name(), " is not in algorithms"]),
@@ -490,9 +490,8 @@ fn to_u64(number: usize) -> u64 {
 }
 
 fn write_setting(to: &mut String, name: &str, value: Option<Duration>) {
-    match value {
-        Some(value) => write_number(to, name, value.as_secs(), ""),
-        None => {}
+    if let Some(value) = value {
+        write_number(to, name, value.as_secs(), "");
     }
 }
 

@@ -260,7 +260,7 @@ impl Policy {
         // An empty name comes from a route whose requirement could not be read.
         let (index, demand) = find(&self.requirement_map, name)
             .filter(|_| !name.is_empty())
-            .ok_or(Denial::new(Reason::RouteRequirementUnknown).because(unknown))?;
+            .ok_or_else(|| Denial::new(Reason::RouteRequirementUnknown).because(unknown))?;
         Ok(self.choose_named(view, RequirementId::new(index), demand, chosen))
     }
 

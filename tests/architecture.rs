@@ -113,7 +113,7 @@ fn the_engine_has_few_public_methods() {
         }
     }
     assert!(methods.iter().any(|name| name == "handle_request"), "{methods:?}");
-    assert!(methods.len() <= 16, "{}: {methods:?}", methods.len());
+    assert!(methods.len() <= 17, "{}: {methods:?}", methods.len());
 }
 
 /// Every file in `envoy/` that Envoy or a control plane reads, with its text without comments.

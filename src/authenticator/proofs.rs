@@ -95,7 +95,8 @@ fn remember(proof: &ProofId, now: UnixTime, store: &dyn SharedStore) -> Remember
         let entered = match proof.enter(&seen.value.unwrap_or_default(), now) {
             Entered::New(entered) => entered,
             Entered::Used => return Remembered::Used,
-            Entered::NoRoom => return Remembered::NoRoom("no room, or perhaps forgotten"),
+            Entered::NoRoom => return Remembered::NoRoom("no room"),
+            Entered::Forgotten => return Remembered::NoRoom("perhaps forgotten"),
         };
         match store.swap(key, seen.version, &entered) {
             Ok(()) => return Remembered::New,

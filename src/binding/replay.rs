@@ -58,9 +58,11 @@ pub enum Entered {
     New(Vec<u8>),
     /// It was used before.
     Used,
-    /// The record has no room for a proof of this client, or for any proof. Or the record may have forgotten
-    /// it, because the clock was set back, or because a filter with a narrower window did.
+    /// The record has no room for a proof of this client, or for any proof.
     NoRoom,
+    /// The record may have forgotten it, because the clock was set back, or because a filter with a narrower
+    /// window did.
+    Forgotten,
 }
 
 impl ProofId {
@@ -126,7 +128,10 @@ impl ProofId {
         }
         let kept_free = if own == 0 { 0 } else { FOR_FIRST };
         let room = PROOFS.saturating_sub(count).saturating_sub(kept_free);
-        if own.saturating_mul(ROOM_PER_PROOF) >= room || self.until <= forgotten {
+        if self.until <= forgotten {
+            return Entered::Forgotten;
+        }
+        if own.saturating_mul(ROOM_PER_PROOF) >= room {
             return Entered::NoRoom;
         }
         kept.extend_from_slice(&self.client);
@@ -185,7 +190,7 @@ mod tests {
         for number in 0.. {
             match proof(client, &number.to_string()).enter(&record, NOW) {
                 Entered::New(more) => record = more,
-                Entered::NoRoom => return (record, number),
+                Entered::NoRoom | Entered::Forgotten => return (record, number),
                 Entered::Used => panic!("none is sent twice"),
             }
         }
@@ -255,7 +260,7 @@ mod tests {
         let record = with(&record, until("key", "b", at(200)), at(150));
         assert_eq!(record.len(), TIME + ENTRY);
         // The clock is set back by a minute and a half.
-        assert_eq!(old.enter(&record, at(60)), Entered::NoRoom);
+        assert_eq!(old.enter(&record, at(60)), Entered::Forgotten);
         // A new proof was not forgotten, because it is valid for longer.
         with(&record, until("key", "c", at(120)), at(60));
         // A clock that was years ahead does not exclude every client when it is corrected.
@@ -276,7 +281,7 @@ mod tests {
             // The narrower one forgets it.
             let record = with(&record, of("b", later, narrow), at(later));
             assert_eq!(record.len(), TIME + ENTRY);
-            assert_eq!(of("a", 1000, wide).enter(&record, at(later)), Entered::NoRoom);
+            assert_eq!(of("a", 1000, wide).enter(&record, at(later)), Entered::Forgotten);
             with(&record, of("c", later, wide), at(later));
             // The wider one keeps it as long as it accepts it.
             let record = with(&[], of("a", 1000, wide), at(1000));
