@@ -124,9 +124,9 @@ fn no_token() {
             "count jwt.denied_total",
             "count jwt.denied.token_missing",
             "state jwt.reason: token_missing",
-            "state jwt.detail: looked in header authorization (Bearer)",
-            // These calls are for the line in the log, which this host accepts.
+            // This call is for the line in the log, which this host accepts.
             "header x-request-id: status 1",
+            "state jwt.detail: looked in header authorization (Bearer)",
             "reply 401 jwt_token_missing",
             "< pause",
         ]

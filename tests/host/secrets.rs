@@ -17,8 +17,14 @@ use scenarios::{self, Scenario, Step, denied, forwarded, get, token, token_of, w
 const TELLING: usize = 8;
 
 /// Words of some scenario's tokens that are words of our own, too: "another audience", `keys_age_seconds`,
-/// and the `typ` that `profile: rfc9068` expects.
-const WORDS: &[&str] = &["other", "second", "at+jwt"];
+/// the `typ` that `profile: rfc9068` and proofs must have, and the address of the requests with a proof.
+const WORDS: &[&str] = &[
+    "other",
+    "second",
+    "at+jwt",
+    "dpop+jwt",
+    "https://api.example.com/orders",
+];
 
 #[test]
 fn no_scenario_shows_anything_of_a_token() {

@@ -106,7 +106,8 @@ pub(super) fn show_provider(worker: &Worker, host: &mut Host<'_>, provider: Prov
 fn read_again(worker: &Worker, host: &Host<'_>, denial: &Denial, is_debug: bool) -> Option<RequestHead> {
     let config = &worker.config;
     let mut request = RequestHead::new();
-    if config.shown.token || is_debug {
+    let is_for_line = is_debug && denial.reason == Reason::ProofInvalid;
+    if config.shown.token || is_for_line {
         let is_read = host.each_header(Map::RequestHeaders, |name, value| {
             request.take(&config.headers, name, value);
         });

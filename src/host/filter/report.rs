@@ -98,7 +98,8 @@ impl Filter {
     /// Reads the parts of the request that the report of its refusal needs, again, so that other requests do
     /// not pay for it.
     fn read_again(&self, denial: &Denial, is_debug: bool, request: &mut RequestHead) {
-        if (self.config.shown.token || is_debug) && self.read_fields(request).is_err() {
+        let is_for_line = is_debug && denial.reason == Reason::ProofInvalid;
+        if (self.config.shown.token || is_for_line) && self.read_fields(request).is_err() {
             request.clear();
         }
         if denial.reason == Reason::RouteRequirementUnknown {
