@@ -74,10 +74,10 @@ audiences|provider_name|write `provider_and_audiences: {provider_name: …, audi
 scopes scope claims roles role groups permissions|provider_name|write it in the rule's `authorize`, beside `requires`
 requires|provider_name|write what is in it here
 roles role groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
-roles role groups permissions claims|requires|write `authorize: {claims: [{claim_name: roles, any_of: […]}]}`
+roles role groups permissions claims|requires|write `authorize: {claims: [{claim_name: roles, …}]}`
 scope scopes authorization|requires|write `authorize: {scopes: {all: […]}}`
-audience audiences aud|requires|write `requires: {provider_and_audiences: {provider_name: …, audiences: […]}}`
-required values|all|write `all: […]` or `any: […]`
+audience audiences aud|requires|write `provider_and_audiences` in `requires`
+required values|all|write `all` or `any`
 role roles groups email sub|equals_request|write `claim_name: role, any_of: […]`
 method methods path prefix|requires|write it in `match`
 to when from action|requires|write `match`, `requires`, `authorize` or `deny: true`
