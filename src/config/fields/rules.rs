@@ -6,6 +6,7 @@ use crate::config::field::{
     Empty, Flag, Form, Name, Nested, OneOrSome, Or, Refused, Scalar, SomeForm, SomeNames, SomeOf,
     SomeScalars, SomeStrings, Strings, Whole, Word, object,
 };
+#[cfg(not(target_family = "wasm"))]
 use crate::config::relation::{Given, present};
 use crate::policy::Mode;
 
@@ -51,6 +52,7 @@ object! {
 }
 
 /// The forms of a requirement, of which each has one.
+#[cfg(not(target_family = "wasm"))]
 fn forms() -> [Given; 6] {
     [
         RequirementObject::provider_name.name,
