@@ -46,15 +46,19 @@ pub(super) enum Room {
     Taken,
 }
 
+/// The arrival of each request, and the places of each origin. They have one type, because the code of a map
+/// takes 1 KB of the module.
+type Numbers = HashMap<u64, u64>;
+
 /// All waiting requests. The map of arrivals finds the request of a client that disconnects. The cost does
 /// not depend on the number of waiting requests.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRequests {
     by_arrival: BTreeMap<u64, (StreamId, Waiting)>,
-    arrivals: HashMap<StreamId, u64>,
+    arrivals: Numbers,
     next_arrival: u64,
     taken: usize,
-    by_peer: HashMap<Peer, usize>,
+    by_peer: Numbers,
     hasher: RandomState,
     /// The engine has to evaluate the requests that arrived in this range again.
     look_from: u64,
@@ -96,12 +100,12 @@ impl WaitingRequests {
         if self.taken.saturating_add(places) <= limit {
             return Room::Free;
         }
-        let own = self.by_peer.get(&peer).copied().unwrap_or_default();
+        let own = self.by_peer.get(&peer.0).copied().unwrap_or_default();
         let most = self.by_peer.iter().max_by_key(|(_, held)| **held);
-        let Some((heaviest, _)) = most.filter(|(_, held)| **held > own.saturating_add(places)) else {
+        let Some((heaviest, _)) = most.filter(|(_, held)| **held > own.saturating_add(places as u64)) else {
             return Room::Taken;
         };
-        let heaviest = *heaviest;
+        let heaviest = Peer(*heaviest);
         let mut newest_first = self.by_arrival.values().rev();
         let newest = newest_first
             .find(|(_, waiting)| waiting.peer == heaviest)
@@ -120,21 +124,23 @@ impl WaitingRequests {
 
     fn put(&mut self, arrival: u64, id: StreamId, waiting: Waiting) {
         self.taken = self.taken.saturating_add(waiting.places);
-        let held = self.by_peer.entry(waiting.peer).or_default();
-        *held = held.saturating_add(waiting.places);
+        let peer = waiting.peer.0;
+        let held = self.by_peer.get(&peer).copied().unwrap_or_default();
+        self.by_peer
+            .insert(peer, held.saturating_add(waiting.places as u64));
         self.by_arrival.insert(arrival, (id, waiting));
-        self.arrivals.insert(id, arrival);
+        self.arrivals.insert(id.0.into(), arrival);
     }
 
     pub(super) fn remove(&mut self, id: StreamId) -> Option<Waiting> {
-        let arrival = self.arrivals.remove(&id)?;
+        let arrival = self.arrivals.remove(&id.0.into())?;
         let (_, waiting) = self.by_arrival.remove(&arrival)?;
         self.taken = self.taken.saturating_sub(waiting.places);
-        if let Some(held) = self.by_peer.get_mut(&waiting.peer) {
-            *held = held.saturating_sub(waiting.places);
-            if *held == 0 {
-                self.by_peer.remove(&waiting.peer);
-            }
+        let peer = waiting.peer.0;
+        let held = self.by_peer.remove(&peer).unwrap_or_default();
+        let held = held.saturating_sub(waiting.places as u64);
+        if held != 0 {
+            self.by_peer.insert(peer, held);
         }
         if self.by_arrival.is_empty() {
             // A table whose entries were removed one by one grows when it is filled again.
