@@ -66,6 +66,7 @@ const BUDGETS: &[Budget] = &[
     budget("expired", 60_400, 11),
     budget("expired, good before", 58_600, 11),
     budget("expired, refused before", 15_800, 11),
+    budget("bad signature", 63_800, 12),
     budget("bad signature, refused before", 16_200, 11),
     budget("cold RS256", 70_200, 9),
     budget("cold ES256", 65_200, 9),

@@ -76,7 +76,7 @@ requires|provider_name|write what is in it here
 roles role groups permissions|scopes|write `claims: [{claim_name: roles, any_of: [admin]}]`
 roles role groups permissions claims|requires|write `authorize: {claims: [{claim_name: roles, …}]}`
 scope scopes authorization|requires|write `authorize: {scopes: {all: […]}}`
-audience audiences aud|requires|write `provider_and_audiences` in `requires`
+audience audiences aud|requires|it belongs in a provider, or in `provider_and_audiences`
 required values|all|write `all` or `any`
 role roles groups email sub|equals_request|write `claim_name: role, any_of: […]`
 method methods path prefix|requires|write it in `match`
