@@ -15,6 +15,7 @@ pub(crate) struct Loaded {
     /// The providers with keys that only Envoy can read.
     pub(crate) unread_keys: Vec<String>,
     /// The providers whose keys could not be fetched, and the cause for each.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the page fetches nothing"))]
     pub(crate) unfetched: Vec<(String, String)>,
 }
 
