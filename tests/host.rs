@@ -62,7 +62,9 @@ use scenario_backend::OnStub;
 use scenarios::Scenario;
 
 fn main() -> ExitCode {
+    // The log's level belongs to the process, and each VM sets it.
     Tests::new()
+        .at_once(1)
         .scenarios(None, |_| |_, scenario: &Scenario| run(scenario, &scenario.config))
         .scenarios(Some("signatures_checked_in_the_sandbox"), |_| {
             |_, scenario: &Scenario| {
